@@ -1,0 +1,76 @@
+//! Who asks for what: everything the filter chain learned of a request.
+
+use apimachinery::codec::FieldValidation;
+use apimachinery::resources::{ResourceInfo, Subresource};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// An authenticated user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserInfo {
+    /// User name, such as `system:serviceaccount:default:default`.
+    pub name: String,
+    /// UID; may be empty.
+    pub uid: String,
+    /// Groups, `system:authenticated` included.
+    pub groups: Vec<String>,
+    /// Extra attributes.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// The verb of a request, as authorization names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+    /// `exec`, `attach`, `portforward`, `proxy`: authorized by HTTP method, connected by the server.
+    Connect,
+}
+
+/// One resource request after the filter chain.
+#[derive(Debug)]
+pub struct Context {
+    /// Who.
+    pub user: Arc<UserInfo>,
+    /// Does what.
+    pub verb: Verb,
+    /// To which resource, in the requested version.
+    pub resource: Arc<ResourceInfo>,
+    /// And subresource.
+    pub subresource: Option<Subresource>,
+    /// In which namespace; empty for cluster-scoped and all-namespace requests.
+    pub namespace: String,
+    /// Object name; empty for collections.
+    pub name: String,
+    /// `dryRun=All`.
+    pub dry_run: bool,
+    /// `fieldManager`, or the first word of the user agent.
+    pub field_manager: String,
+    /// `fieldValidation`.
+    pub field_validation: FieldValidation,
+    /// When the request must be answered.
+    pub deadline: Instant,
+    /// Texts for `Warning:` headers, collected on the way.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+impl Context {
+    /// Adds a text that goes to the client as a `Warning: 299` header.
+    pub fn warn(&self, text: impl Into<String>) {
+        self.warnings.lock().push(text.into());
+    }
+
+    /// The subresource's name, or the empty string.
+    pub fn subresource_name(&self) -> &str {
+        self.subresource.as_ref().map_or("", |s| &s.name)
+    }
+}

