@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Who is asking, and may they: authentication, authorization, and the bootstrap policy.
+//!
+//! Upstream: `apiserver/pkg/authentication`, `apiserver/pkg/authorization`, `plugin/pkg/auth`.
+#![warn(missing_docs)]
+
+pub mod authentication;
+pub mod authorization;
+
+pub use authentication::{Authenticated, Authenticator};
+pub use authorization::{Attributes, Authorizer, Decision};
