@@ -5,6 +5,8 @@
 
 pub mod authentication;
 pub mod authorization;
+pub mod bootstrap;
+pub mod keys;
 
 pub use authentication::{Authenticated, Authenticator};
 pub use authorization::{Attributes, Authorizer, Decision};
