@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Chores of the repository, as a library so that they are tested.
+
+pub mod tidy;

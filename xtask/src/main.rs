@@ -1,3 +1,23 @@
-//! Entry point.
+//! Chores of the repository: `cargo run -p xtask -- COMMAND`.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Chores of the repository")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the rules that ARCHITECTURE.md and CONTRIBUTING.md state: dependency edges, who may
+    /// know etcd, CRI and netfilter, paths that documents name, text that does not belong.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Tidy => xtask::tidy::run(),
+    }
+}
