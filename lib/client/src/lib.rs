@@ -8,9 +8,13 @@ pub mod config;
 pub mod events;
 pub mod informer;
 pub mod leader;
+pub mod metrics;
 pub mod queue;
 
 pub use config::{ConnectError, connect};
 pub use events::Recorder;
 pub use informer::{Informer, ObjectKey};
 pub use queue::Queue;
+
+#[cfg(test)]
+mod testing;
