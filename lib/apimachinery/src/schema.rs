@@ -1,40 +1,142 @@
 //! The schema table: names, protobuf numbers, list and map semantics, patch strategies and
 //! defaults of every field of every API type. Custom resources get a table of the same form.
 
-use std::sync::Arc;
+mod table;
+
+use crate::Value;
+use crate::gvk::GroupVersionKind;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 /// A set of types that refer to each other by index.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Schema {
     /// All types; [`TypeRef::id`] points here.
     pub types: Vec<TypeDef>,
+    names: HashMap<Box<str>, u32>,
+    kinds: HashMap<GroupVersionKind, u32>,
 }
 
 /// One object type.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct TypeDef {
     /// OpenAPI name, such as `io.k8s.api.core.v1.Pod`.
     pub name: Box<str>,
-    /// Fields, sorted by JSON name.
+    /// The type's own fields in order of their protobuf numbers.
     pub fields: Vec<Field>,
+    /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
+    /// and the position in its `fields`.
+    pub members: Vec<(Box<str>, u32, u32)>,
 }
 
 /// One field of a type.
 #[derive(Debug)]
 pub struct Field {
-    /// JSON name.
+    /// JSON name; empty for an inlined message.
     pub json: Box<str>,
-    /// Protobuf field number; 0 if the type has no protobuf form.
+    /// Protobuf field number.
     pub number: u32,
     /// Shape of the value.
     pub shape: Shape,
+    /// Whether the field is written when it is absent.
+    pub presence: Presence,
+    /// Required by validation.
+    pub required: bool,
+    /// List and map semantics.
+    pub semantics: Semantics,
+    /// What strategic merge does, if not replace.
+    pub patch: Option<PatchStrategy>,
+    /// Default value.
+    pub default: Option<Value>,
+    /// OpenAPI format, such as `int32`.
+    pub format: Option<Box<str>>,
 }
 
-/// The shape of a value. To be refined by this crate; others use the methods on [`TypeRef`].
+/// Whether upstream's type can tell an absent field from a zero one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// A pointer: absent and zero differ.
+    Pointer,
+    /// No pointer, zero is left out of JSON; protobuf always carries it.
+    OmitEmpty,
+    /// No pointer; JSON and protobuf always carry it.
+    Always,
+}
+
+/// The shape of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A string.
     String,
+    /// A 32-bit integer.
+    Int32,
+    /// A 64-bit integer.
+    Int64,
+    /// A boolean.
+    Bool,
+    /// A floating-point number.
+    Double,
+    /// Bytes, in JSON as base64.
+    Bytes,
+    /// `resource.Quantity`: a string or number, canonical on output.
+    Quantity,
+    /// RFC 3339 with seconds.
+    Time,
+    /// RFC 3339 with microseconds.
+    MicroTime,
+    /// A duration in Go's form.
+    Duration,
+    /// An integer or a string.
+    IntOrString,
+    /// Any object, kept as it is.
+    RawExtension,
+    /// Managed fields, kept as they are.
+    FieldsV1,
+    /// Any JSON value.
+    Json,
+    /// A JSON schema or a list of them.
+    SchemaOrArray,
+    /// A JSON schema or a boolean.
+    SchemaOrBool,
+    /// A JSON schema or a list of strings.
+    SchemaOrStrings,
+    /// A list of strings that is a message of its own in protobuf.
+    Strings,
+    /// An object of this type.
+    Message(u32),
+    /// A list.
+    List(Box<Shape>),
+    /// A map with string keys.
+    Map(Box<Shape>),
+}
+
+/// `x-kubernetes-list-type` and `x-kubernetes-map-type`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Semantics {
+    /// As the shape says: lists atomic, maps and objects granular.
+    #[default]
+    Default,
+    /// An atomic list.
+    AtomicList,
+    /// A list of unique scalars.
+    Set,
+    /// A list of objects with these keys.
+    MapList(Vec<Box<str>>),
+    /// An atomic map or object.
+    AtomicMap,
+}
+
+/// `x-kubernetes-patch-strategy` and `-merge-key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchStrategy {
+    /// Lists are merged by key (or as sets of scalars).
+    pub merge: bool,
+    /// `$retainKeys` is understood.
+    pub retain_keys: bool,
+    /// Key of list elements; empty for scalars.
+    pub key: Box<str>,
+    /// The strategy as OpenAPI prints it, such as `merge,retainKeys`.
+    pub text: Box<str>,
 }
 
 /// A type in a schema; cheap to clone.
@@ -46,14 +148,102 @@ pub struct TypeRef {
     pub id: u32,
 }
 
+static BUILTIN: LazyLock<Arc<Schema>> = LazyLock::new(|| {
+    Arc::new(table::parse(include_str!("schema/types.txt")).expect("the built-in table parses: tested"))
+});
+
 impl Schema {
     /// The table of all built-in types, parsed once.
     pub fn builtin() -> &'static Arc<Schema> {
-        unimplemented!()
+        &BUILTIN
     }
 
     /// The type of this OpenAPI name.
-    pub fn type_named(self: &Arc<Self>, _name: &str) -> Option<TypeRef> {
-        unimplemented!()
+    pub fn type_named(self: &Arc<Self>, name: &str) -> Option<TypeRef> {
+        self.names.get(name).map(|id| TypeRef { schema: self.clone(), id: *id })
+    }
+
+    /// The type of this kind.
+    pub fn kind(self: &Arc<Self>, kind: &GroupVersionKind) -> Option<TypeRef> {
+        self.kinds.get(kind).map(|id| TypeRef { schema: self.clone(), id: *id })
+    }
+
+    /// The kinds of a type, usually none or one.
+    pub fn kinds_of(&self, id: u32) -> impl Iterator<Item = &GroupVersionKind> {
+        self.kinds.iter().filter(move |(_, i)| **i == id).map(|(kind, _)| kind)
+    }
+
+    /// The type at this index.
+    pub fn get(&self, id: u32) -> &TypeDef {
+        &self.types[id as usize]
+    }
+
+    /// The field of type `id` (or of a message inlined into it) with this JSON name.
+    pub fn field(&self, id: u32, json: &str) -> Option<&Field> {
+        let members = &self.get(id).members;
+        let at = members.binary_search_by(|(name, ..)| (**name).cmp(json)).ok()?;
+        let (_, owner, position) = members[at];
+        self.get(owner).fields.get(position as usize)
+    }
+}
+
+impl TypeRef {
+    /// The type's definition.
+    pub fn def(&self) -> &TypeDef {
+        self.schema.get(self.id)
+    }
+
+    /// The field with this JSON name.
+    pub fn field(&self, json: &str) -> Option<&Field> {
+        self.schema.field(self.id, json)
+    }
+
+    /// A type of the same schema.
+    pub fn sibling(&self, id: u32) -> TypeRef {
+        TypeRef { schema: self.schema.clone(), id }
+    }
+}
+
+impl TypeDef {
+    /// The last part of the name, such as `Pod`.
+    pub fn short_name(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_pods() {
+        let schema = Schema::builtin();
+        let pod = schema.kind(&GroupVersionKind::new("", "v1", "Pod")).expect("Pod is built in");
+        assert_eq!(&*pod.def().name, "io.k8s.api.core.v1.Pod");
+        let Some(Field { shape: Shape::Message(spec), .. }) = pod.field("spec") else { panic!("spec is a message") };
+        let containers = schema.field(*spec, "containers").expect("containers");
+        assert_eq!((containers.number, containers.required), (2, true));
+        assert_eq!(containers.semantics, Semantics::MapList(vec!["name".into()]));
+        assert_eq!(containers.patch.as_ref().map(|p| (p.merge, &*p.key)), Some((true, "name")));
+        assert_eq!(schema.field(*spec, "hostNetwork").expect("hostNetwork").presence, Presence::OmitEmpty);
+        assert_eq!(schema.field(*spec, "priority").expect("priority").presence, Presence::Pointer);
+    }
+
+    #[test]
+    fn inlined_messages_give_their_members() {
+        let schema = Schema::builtin();
+        let volume = schema.type_named("io.k8s.api.core.v1.Volume").expect("Volume");
+        assert!(volume.field("name").is_some() && volume.field("hostPath").is_some() && volume.field("").is_none());
+        assert!(volume.field("nonsense").is_none());
+    }
+
+    #[test]
+    fn every_reference_resolves() {
+        let schema = Schema::builtin();
+        assert!(schema.types.len() > 1000);
+        for def in &schema.types {
+            assert!(def.members.windows(2).all(|w| w[0].0 < w[1].0), "{}: members sorted and unique", def.name);
+            assert!(def.fields.windows(2).all(|w| w[0].number < w[1].number), "{}: numbers ascend", def.name);
+        }
     }
 }

@@ -1,0 +1,191 @@
+//! Reads the table's text.
+
+use super::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef};
+use crate::gvk::GroupVersionKind;
+use std::collections::HashMap;
+
+/// A line of the table that makes no sense.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("schema table, line {line}: {what}")]
+pub(super) struct TableError {
+    line: usize,
+    what: String,
+}
+
+/// Prefixes that stand for packages.
+const PACKAGES: &[(&str, &str)] = &[
+    ("~", "io.k8s.apimachinery.pkg.apis.meta.v1."),
+    ("x:", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."),
+    ("r:", "io.k8s.kube-aggregator.pkg.apis.apiregistration."),
+    ("=", "io.k8s.api.core.v1."),
+    ("+", "io.k8s.api."),
+    ("%", "io.k8s.apimachinery.pkg."),
+];
+
+pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
+    let mut schema = Schema::default();
+    let lines = || text.lines().enumerate().filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
+    for (number, line) in lines() {
+        if let Some(head) = line.strip_prefix('@') {
+            declare(&mut schema, head).map_err(|what| TableError { line: number + 1, what })?;
+        }
+    }
+    let mut current = None;
+    for (number, line) in lines() {
+        if let Some(head) = line.strip_prefix('@') {
+            current = schema.names.get(full_name(head.split(' ').next().unwrap_or_default()).as_str()).copied();
+        } else if let Some(id) = current {
+            let field = field(line, &schema.names).map_err(|what| TableError { line: number + 1, what })?;
+            schema.types[id as usize].fields.push(field);
+        }
+    }
+    for id in 0..schema.types.len() as u32 {
+        schema.types[id as usize].fields.sort_by_key(|f| f.number);
+    }
+    for id in 0..schema.types.len() as u32 {
+        let mut members = Vec::new();
+        collect_members(&schema, id, &mut members);
+        members.sort();
+        schema.types[id as usize].members = members;
+    }
+    Ok(schema)
+}
+
+fn declare(schema: &mut Schema, head: &str) -> Result<(), String> {
+    let mut words = head.split(' ');
+    let name: Box<str> = full_name(words.next().unwrap_or_default()).into();
+    let id = schema.types.len() as u32;
+    for kind in words {
+        let mut parts = kind.splitn(3, '/').map(str::to_owned);
+        let (Some(group), Some(version), Some(kind)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(format!("{kind}: not a group, version and kind"));
+        };
+        schema.kinds.insert(GroupVersionKind::new(group, version, kind), id);
+    }
+    schema.names.insert(name.clone(), id);
+    schema.types.push(TypeDef { name, ..TypeDef::default() });
+    Ok(())
+}
+
+fn collect_members(schema: &Schema, id: u32, members: &mut Vec<(Box<str>, u32, u32)>) {
+    for (position, field) in schema.get(id).fields.iter().enumerate() {
+        match (&*field.json, &field.shape) {
+            ("", Shape::Message(inlined)) => collect_members(schema, *inlined, members),
+            _ => members.push((field.json.clone(), id, position as u32)),
+        }
+    }
+}
+
+fn field(line: &str, names: &HashMap<Box<str>, u32>) -> Result<Field, String> {
+    let mut words = line.split(' ');
+    let json = words.next().unwrap_or_default();
+    let number = words.next().and_then(|n| n.parse().ok()).ok_or("no field number")?;
+    let shape = shape(words.next().unwrap_or_default(), names)?;
+    let mut field = Field {
+        json: if json == "-" { "" } else { json }.into(),
+        number,
+        shape,
+        presence: Presence::OmitEmpty,
+        required: false,
+        semantics: Semantics::Default,
+        patch: None,
+        default: None,
+        format: None,
+    };
+    for word in words {
+        apply(&mut field, word)?;
+    }
+    Ok(field)
+}
+
+fn apply(field: &mut Field, word: &str) -> Result<(), String> {
+    match word.split_once('=') {
+        None => match word {
+            "!" => field.required = true,
+            "*" => field.presence = Presence::Pointer,
+            "." => field.presence = Presence::Always,
+            // Left out of JSON when zero, as `omitempty` fields are.
+            "z" => {}
+            other => return Err(format!("{other}: unknown mark")),
+        },
+        Some(("L", text)) => field.semantics = semantics(text)?,
+        Some(("P", text)) => field.patch = Some(patch(text)),
+        Some(("D", text)) => field.default = Some(serde_json::from_str(text).map_err(|e| format!("{text}: {e}"))?),
+        Some(("F", text)) => field.format = Some(text.into()),
+        Some((other, _)) => return Err(format!("{other}: unknown mark")),
+    }
+    Ok(())
+}
+
+fn semantics(text: &str) -> Result<Semantics, String> {
+    Ok(match text.split_once(':') {
+        Some(("map", keys)) => Semantics::MapList(keys.split(',').map(Into::into).collect()),
+        None if text == "atomic" => Semantics::AtomicList,
+        None if text == "set" => Semantics::Set,
+        None if text == "map-atomic" => Semantics::AtomicMap,
+        _ => return Err(format!("{text}: unknown semantics")),
+    })
+}
+
+fn patch(text: &str) -> PatchStrategy {
+    let (strategy, key) = text.split_once(':').unwrap_or((text, ""));
+    let has = |word: &str| strategy.split(',').any(|w| w == word);
+    PatchStrategy { merge: has("merge"), retain_keys: has("retainKeys"), key: key.into(), text: strategy.into() }
+}
+
+fn shape(word: &str, names: &HashMap<Box<str>, u32>) -> Result<Shape, String> {
+    if let Some(inner) = word.strip_prefix("[]") {
+        return Ok(Shape::List(Box::new(shape(inner, names)?)));
+    }
+    if let Some(inner) = word.strip_prefix("{}") {
+        return Ok(Shape::Map(Box::new(shape(inner, names)?)));
+    }
+    if let Some(name) = word.strip_prefix('@') {
+        let name = full_name(name);
+        return names.get(name.as_str()).map(|id| Shape::Message(*id)).ok_or(format!("{name}: no such type"));
+    }
+    Ok(match word {
+        "s" => Shape::String,
+        "i" => Shape::Int32,
+        "l" => Shape::Int64,
+        "b" => Shape::Bool,
+        "d" => Shape::Double,
+        "y" => Shape::Bytes,
+        "quantity" => Shape::Quantity,
+        "time" => Shape::Time,
+        "microtime" => Shape::MicroTime,
+        "duration" => Shape::Duration,
+        "intstr" => Shape::IntOrString,
+        "raw" => Shape::RawExtension,
+        "fields" => Shape::FieldsV1,
+        "json" => Shape::Json,
+        "schema-or-array" => Shape::SchemaOrArray,
+        "schema-or-bool" => Shape::SchemaOrBool,
+        "schema-or-strings" => Shape::SchemaOrStrings,
+        "strings" => Shape::Strings,
+        other => return Err(format!("{other}: unknown shape")),
+    })
+}
+
+fn full_name(name: &str) -> String {
+    let package = PACKAGES.iter().find_map(|(mark, package)| Some((package, name.strip_prefix(mark)?)));
+    package.map_or_else(|| name.to_owned(), |(package, rest)| format!("{package}{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_nonsense() {
+        for (text, want) in [
+            ("@a\nx 1 q", "schema table, line 2: q: unknown shape"),
+            ("@a\nx one s", "schema table, line 2: no field number"),
+            ("@a\nx 1 s ?", "schema table, line 2: ?: unknown mark"),
+            ("@a\nx 1 @b", "schema table, line 2: b: no such type"),
+            ("@a b", "schema table, line 1: b: not a group, version and kind"),
+        ] {
+            assert_eq!(parse(text).map(drop).map_err(|e| e.to_string()), Err(want.to_owned()));
+        }
+    }
+}
