@@ -1,10 +1,373 @@
-//! JSON: strict decoding along the schema.
+//! JSON: strict decoding along the schema, in one pass from bytes to a tree.
+
+mod reader;
+mod scalars;
 
 use super::{DecodeError, Decoded};
-use crate::schema::TypeRef;
+use crate::schema::{Field, Schema, Shape, TypeRef};
+use crate::{Map, Value};
+use reader::{Reader, Token};
+
+/// Deepest nesting taken.
+const MAX_DEPTH: usize = 500;
+/// Findings reported at most; upstream stops there, too.
+const MAX_FINDINGS: usize = 100;
 
 /// Decodes a JSON object of type `ty`: duplicate and unknown fields are found, unknown ones
 /// dropped, `null` members dropped, quantities made canonical, types checked.
-pub fn decode(_ty: &TypeRef, _bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    unimplemented!()
+///
+/// `apiVersion` and `kind` are kept, though the table does not list them.
+pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
+    let mut decoder = Decoder { schema: &ty.schema, reader: Reader::new(text), path: Vec::new(), findings: Vec::new() };
+    let value = decoder.root(ty.id)?;
+    decoder.reader.end()?;
+    Ok(Decoded { value, findings: decoder.findings })
+}
+
+/// Re-checks a tree along the schema, as a body that carried it would be checked: patches make
+/// trees, and what they make must fit the type.
+pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
+    let bytes = serde_json::to_vec(value).map_err(|e| DecodeError::Syntax(e.to_string()))?;
+    decode(ty, &bytes)
+}
+
+/// Decodes JSON without a type, bounded in depth.
+pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
+    let mut reader = Reader::new(text);
+    let value = reader.any(0)?;
+    reader.end()?;
+    Ok(value)
+}
+
+struct Decoder<'a> {
+    schema: &'a Schema,
+    reader: Reader<'a>,
+    path: Vec<Segment<'a>>,
+    findings: Vec<String>,
+}
+
+enum Segment<'a> {
+    Field(&'a str),
+    Key(String),
+    Index(usize),
+}
+
+impl<'a> Decoder<'a> {
+    fn root(&mut self, id: u32) -> Result<Value, DecodeError> {
+        match self.reader.peek()? {
+            Token::Object => self.object(id, true),
+            other => Err(self.wrong_type(other.describe(), self.schema.get(id).short_name())),
+        }
+    }
+
+    /// A value of this shape; `None` for `null`.
+    fn value(&mut self, shape: &'a Shape) -> Result<Option<Value>, DecodeError> {
+        if self.path.len() > MAX_DEPTH {
+            return Err(DecodeError::Limit("exceeded max depth"));
+        }
+        let token = self.reader.peek()?;
+        if token == Token::Null {
+            self.reader.any(0)?;
+            return Ok(None);
+        }
+        match (shape, token) {
+            (Shape::Message(id), Token::Object) => self.object(*id, false).map(Some),
+            (Shape::List(inner), Token::Array) => self.list(inner).map(Some),
+            (Shape::Map(inner), Token::Object) => self.map(inner).map(Some),
+            (Shape::Strings, Token::Array) => self.list(&Shape::String).map(Some),
+            (Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings, Token::Object)
+            | (Shape::SchemaOrArray, Token::Array) => self.json_schema().map(Some),
+            (Shape::SchemaOrBool, Token::Bool) => self.reader.any(0).map(Some),
+            (Shape::SchemaOrStrings, Token::Array) => self.list(&Shape::String).map(Some),
+            (Shape::Json, _) | (Shape::RawExtension | Shape::FieldsV1, Token::Object) => {
+                self.reader.any(self.path.len()).map(Some)
+            }
+            (shape, Token::String | Token::Number | Token::Bool) => {
+                let raw = self.reader.any(0)?;
+                scalars::check(shape, raw).map(Some).map_err(|wrong| self.scalar_error(wrong, shape))
+            }
+            (shape, token) => Err(self.wrong_type(token.describe(), &self.go_type(shape))),
+        }
+    }
+
+    fn object(&mut self, id: u32, root: bool) -> Result<Value, DecodeError> {
+        let schema = self.schema;
+        let mut map = Map::new();
+        let mut seen_nulls: Vec<String> = Vec::new();
+        self.reader.open(b'{')?;
+        while let Some(key) = self.reader.key()? {
+            let implicit = root && matches!(&*key, "apiVersion" | "kind");
+            let field = schema.field(id, &key);
+            if map.contains_key(&*key) || seen_nulls.iter().any(|k| *k == *key) {
+                self.find("duplicate", &key);
+            }
+            match (field, implicit) {
+                (None, false) => {
+                    self.find("unknown", &key);
+                    self.reader.any(self.path.len())?;
+                }
+                (Some(Field { shape, json, .. }), _) => {
+                    self.path.push(Segment::Field(json));
+                    let value = self.value(shape)?;
+                    self.path.pop();
+                    match value {
+                        Some(value) => drop(map.insert(key.into_owned(), value)),
+                        None => seen_nulls.push(key.into_owned()),
+                    }
+                }
+                (None, true) => {
+                    self.path.push(Segment::Key(key.clone().into_owned()));
+                    let value = self.value(&Shape::String)?;
+                    self.path.pop();
+                    map.extend(value.map(|v| (key.into_owned(), v)));
+                }
+            }
+        }
+        Ok(Value::Object(map))
+    }
+
+    fn list(&mut self, inner: &'a Shape) -> Result<Value, DecodeError> {
+        let mut list = Vec::new();
+        self.reader.open(b'[')?;
+        while self.reader.element()? {
+            self.path.push(Segment::Index(list.len()));
+            // A null element is the zero value of its type, as Go decodes it.
+            let value = self.value(inner)?.unwrap_or_else(|| zero(inner));
+            self.path.pop();
+            list.push(value);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn map(&mut self, inner: &'a Shape) -> Result<Value, DecodeError> {
+        let mut map = Map::new();
+        self.reader.open(b'{')?;
+        while let Some(key) = self.reader.key()? {
+            if map.contains_key(&*key) {
+                self.find("duplicate", &key);
+            }
+            self.path.push(Segment::Key(key.clone().into_owned()));
+            let value = self.value(inner)?.unwrap_or_else(|| zero(inner));
+            self.path.pop();
+            map.insert(key.into_owned(), value);
+        }
+        Ok(Value::Object(map))
+    }
+
+    /// A JSON schema inside one of the special shapes, or a list of them.
+    fn json_schema(&mut self) -> Result<Value, DecodeError> {
+        const NAME: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+        let Some(id) = self.schema.id_of(NAME) else { return self.reader.any(self.path.len()) };
+        if self.reader.peek()? == Token::Object {
+            return self.object(id, false);
+        }
+        let mut list = Vec::new();
+        self.reader.open(b'[')?;
+        while self.reader.element()? {
+            self.path.push(Segment::Index(list.len()));
+            list.push(self.object(id, false)?);
+            self.path.pop();
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn find(&mut self, what: &str, key: &str) {
+        if self.findings.len() < MAX_FINDINGS {
+            let path = self.path_text(Some(key), true);
+            let finding = format!("{what} field {path:?}");
+            if !self.findings.contains(&finding) {
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    fn path_text(&self, last: Option<&str>, indices: bool) -> String {
+        let mut text = String::new();
+        let member = |text: &mut String, name: &str| {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            text.push_str(name);
+        };
+        for segment in &self.path {
+            match segment {
+                Segment::Field(name) => member(&mut text, name),
+                Segment::Key(name) => member(&mut text, name),
+                Segment::Index(index) if indices => text.push_str(&format!("[{index}]")),
+                Segment::Index(_) => {}
+            }
+        }
+        if let Some(last) = last {
+            member(&mut text, last);
+        }
+        text
+    }
+
+    fn scalar_error(&self, wrong: scalars::Wrong, shape: &Shape) -> DecodeError {
+        match wrong {
+            scalars::Wrong::Type(found) => self.wrong_type(&found, &self.go_type(shape)),
+            scalars::Wrong::Text(text) => DecodeError::Type(text),
+        }
+    }
+
+    fn wrong_type(&self, found: &str, wanted: &str) -> DecodeError {
+        let path = self.path_text(None, false);
+        match path.is_empty() {
+            true => DecodeError::Type(format!("json: cannot unmarshal {found} into Go value of type {wanted}")),
+            false => DecodeError::Type(format!(
+                "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
+                self.owner()
+            )),
+        }
+    }
+
+    /// The type that holds the field at the current path, which Go's messages name.
+    fn owner(&self) -> String {
+        self.path.iter().rev().find_map(|s| if let Segment::Field(name) = s { Some(*name) } else { None }).map_or_else(
+            String::new,
+            |name| {
+                let owner = self.schema.types.iter().find(|t| t.fields.iter().any(|f| std::ptr::eq(&*f.json, name)));
+                owner.map_or_else(String::new, |t| t.short_name().to_owned())
+            },
+        )
+    }
+
+    fn go_type(&self, shape: &Shape) -> String {
+        match shape {
+            Shape::String | Shape::Bytes | Shape::Quantity | Shape::Time | Shape::MicroTime | Shape::Duration => {
+                "string".into()
+            }
+            Shape::Int32 => "int32".into(),
+            Shape::Int64 => "int64".into(),
+            Shape::Bool => "bool".into(),
+            Shape::Double => "float64".into(),
+            Shape::IntOrString => "intstr.IntOrString".into(),
+            Shape::List(inner) => format!("[]{}", self.go_type(inner)),
+            Shape::Map(inner) => format!("map[string]{}", self.go_type(inner)),
+            Shape::Strings => "[]string".into(),
+            Shape::Message(id) => self.qualified(*id),
+            Shape::RawExtension => "map[string]interface {}".into(),
+            Shape::FieldsV1 | Shape::Json | Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => {
+                "object".into()
+            }
+        }
+    }
+
+    /// `v1.PodSpec`.
+    fn qualified(&self, id: u32) -> String {
+        let name = &self.schema.get(id).name;
+        let mut parts = name.rsplit('.');
+        match (parts.next(), parts.next()) {
+            (Some(kind), Some(package)) => format!("{package}.{kind}"),
+            _ => name.to_string(),
+        }
+    }
+}
+
+fn zero(shape: &Shape) -> Value {
+    match shape {
+        Shape::String | Shape::Bytes => "".into(),
+        Shape::Int32 | Shape::Int64 | Shape::Double | Shape::IntOrString => 0.into(),
+        Shape::Bool => false.into(),
+        Shape::Quantity => "0".into(),
+        Shape::Message(_) | Shape::Map(_) => Value::Object(Map::new()),
+        Shape::List(_) | Shape::Strings => Value::Array(Vec::new()),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gvk::GroupVersionKind;
+    use serde_json::json;
+
+    fn deployment(text: &str) -> Result<Decoded, DecodeError> {
+        let ty = Schema::builtin().kind(&GroupVersionKind::new("apps", "v1", "Deployment")).expect("built in");
+        decode(&ty, text.as_bytes())
+    }
+
+    #[test]
+    fn finds_unknown_and_duplicate_fields() {
+        let decoded = deployment(
+            r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","unknownMeta":1,"labels":{"x":"1","x":"2"}},
+               "spec":{"unknownField":{"deep":[1]},"replicas":1,"replicas":2,"template":{"spec":{"containers":[{"nam":"x"}]}}}}"#,
+        )
+        .expect("well-formed");
+        assert_eq!(
+            decoded.findings,
+            [
+                r#"unknown field "metadata.unknownMeta""#,
+                r#"duplicate field "metadata.labels.x""#,
+                r#"unknown field "spec.unknownField""#,
+                r#"duplicate field "spec.replicas""#,
+                r#"unknown field "spec.template.spec.containers[0].nam""#,
+            ]
+        );
+        assert_eq!(decoded.value["spec"]["replicas"], 2);
+        assert_eq!(decoded.value["kind"], "Deployment");
+        assert!(decoded.value["spec"].get("unknownField").is_none());
+    }
+
+    #[test]
+    fn drops_nulls_and_normalises() {
+        let decoded = deployment(
+            r#"{"metadata":{"creationTimestamp":null,"annotations":null},"spec":{"template":{"spec":{"containers":[
+               {"resources":{"requests":{"cpu":"0.5","memory":1073741824}},"ports":[{"containerPort":80}]}]}},
+               "strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":1}}}}"#,
+        )
+        .expect("well-formed");
+        let container = &decoded.value["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "1073741824"}));
+        assert_eq!(decoded.value["metadata"], json!({}));
+        assert!(decoded.findings.is_empty());
+    }
+
+    #[test]
+    fn names_wrong_types_as_go_does() {
+        for (text, want) in [
+            (
+                r#"{"spec":{"replicas":"3"}}"#,
+                "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                r#"{"spec":{"replicas":1.5}}"#,
+                "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                r#"{"spec":{"paused":{}}}"#,
+                "json: cannot unmarshal object into Go struct field DeploymentSpec.spec.paused of type bool",
+            ),
+            (
+                r#"{"spec":[]}"#,
+                "json: cannot unmarshal array into Go struct field Deployment.spec of type v1.DeploymentSpec",
+            ),
+            (
+                r#"{"metadata":{"labels":{"a":1}}}"#,
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels.a of type string",
+            ),
+            ("[]", "json: cannot unmarshal array into Go value of type Deployment"),
+        ] {
+            assert_eq!(deployment(text).map(|d| d.value).map_err(|e| e.to_string()), Err(want.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refuses_malformed_text() {
+        for text in [
+            "",
+            "{",
+            r#"{"a"}"#,
+            r#"{"metadata":{}}x"#,
+            r#"{"metadata":}"#,
+            "{\"metadata\":{\"name\":\"\u{1}\"}}",
+            r#"{"spec":{"replicas":01}}"#,
+        ] {
+            assert!(matches!(deployment(text), Err(DecodeError::Syntax(_))), "{text:?}");
+        }
+        let deep = format!("{}{}", r#"{"x":"#.repeat(2000), "1");
+        assert!(matches!(deployment(&deep), Err(DecodeError::Limit(_))));
+    }
 }

@@ -1,0 +1,336 @@
+//! A bounded pull reader of JSON text.
+
+use crate::codec::DecodeError;
+use crate::{Map, Value};
+use std::borrow::Cow;
+
+/// Deepest nesting of values that have no schema.
+const MAX_DEPTH: usize = 500;
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+impl Token {
+    /// The word of Go's messages.
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Token::Object => "object",
+            Token::Array => "array",
+            Token::String => "string",
+            Token::Number => "number",
+            Token::Bool => "bool",
+            Token::Null => "null",
+        }
+    }
+}
+
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// The next member or element is the first of its object or array.
+    first: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, first: false }
+    }
+
+    pub(super) fn peek(&mut self) -> Result<Token, DecodeError> {
+        match self.next_byte()? {
+            b'{' => Ok(Token::Object),
+            b'[' => Ok(Token::Array),
+            b'"' => Ok(Token::String),
+            b'-' | b'0'..=b'9' => Ok(Token::Number),
+            b't' | b'f' => Ok(Token::Bool),
+            b'n' => Ok(Token::Null),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    /// Enters an object or array.
+    pub(super) fn open(&mut self, bracket: u8) -> Result<(), DecodeError> {
+        self.expect(bracket)?;
+        self.first = true;
+        Ok(())
+    }
+
+    /// The next member's key, its colon consumed; `None` at the end of the object.
+    pub(super) fn key(&mut self) -> Result<Option<Cow<'a, str>>, DecodeError> {
+        if !self.more(b'}', "after object key:value pair")? {
+            return Ok(None);
+        }
+        if self.next_byte()? != b'"' {
+            return Err(self.unexpected("looking for beginning of object key string"));
+        }
+        let key = self.string()?;
+        if self.next_byte()? != b':' {
+            return Err(self.unexpected("after object key"));
+        }
+        self.at += 1;
+        Ok(Some(key))
+    }
+
+    /// Whether the array has another element.
+    pub(super) fn element(&mut self) -> Result<bool, DecodeError> {
+        self.more(b']', "after array element")
+    }
+
+    fn more(&mut self, end: u8, place: &str) -> Result<bool, DecodeError> {
+        let first = std::mem::take(&mut self.first);
+        match self.next_byte()? {
+            byte if byte == end => {
+                self.at += 1;
+                Ok(false)
+            }
+            b',' if !first => {
+                self.at += 1;
+                // A comma promises another member.
+                match self.next_byte()? == end {
+                    true => Err(self.unexpected("looking for beginning of value")),
+                    false => Ok(true),
+                }
+            }
+            _ if first => Ok(true),
+            _ => Err(self.unexpected(place)),
+        }
+    }
+
+    /// Any value, as a tree.
+    pub(super) fn any(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::Limit("exceeded max depth"));
+        }
+        match self.peek()? {
+            Token::String => self.string().map(|s| Value::String(s.into_owned())),
+            Token::Number => self.number(),
+            Token::Bool if self.text[self.at..].starts_with("true") => self.word("true", true.into()),
+            Token::Bool => self.word("false", false.into()),
+            Token::Null => self.word("null", Value::Null),
+            Token::Array => {
+                let mut list = Vec::new();
+                self.open(b'[')?;
+                while self.element()? {
+                    list.push(self.any(depth + 1)?);
+                }
+                Ok(Value::Array(list))
+            }
+            Token::Object => {
+                let mut map = Map::new();
+                self.open(b'{')?;
+                while let Some(key) = self.key()? {
+                    let value = self.any(depth + 1)?;
+                    map.insert(key.into_owned(), value);
+                }
+                Ok(Value::Object(map))
+            }
+        }
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), DecodeError> {
+        self.skip_space();
+        match self.at == self.text.len() {
+            true => Ok(()),
+            false => Err(self.unexpected("after top-level value")),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, DecodeError> {
+        match self.text[self.at..].starts_with(word) {
+            true => {
+                self.at += word.len();
+                Ok(value)
+            }
+            false => {
+                self.at += 1;
+                Err(self.unexpected("in literal"))
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Value, DecodeError> {
+        let rest = &self.text[self.at..];
+        let length = rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(rest.len());
+        let number = &rest[..length];
+        if let Some(integer) = plain_integer(number) {
+            self.at += length;
+            return Ok(integer.into());
+        }
+        match serde_json::from_str::<serde_json::Number>(number) {
+            Ok(parsed) => {
+                self.at += length;
+                Ok(Value::Number(parsed))
+            }
+            Err(_) => Err(DecodeError::Syntax(format!("invalid number literal {number:?}"))),
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => {
+                    self.at = at + 1;
+                    return Ok(Cow::Borrowed(&self.text[start..at]));
+                }
+                b'\\' => return self.escaped_string(start, at),
+                0..0x20 => {
+                    self.at = at;
+                    return Err(self.unexpected("in string literal"));
+                }
+                _ => at += 1,
+            }
+        }
+        Err(truncated())
+    }
+
+    /// A string with escapes: serde_json knows them all.
+    fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<Cow<'a, str>, DecodeError> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match bytes.get(at) {
+                None => return Err(truncated()),
+                Some(b'\\') => at += 2,
+                Some(b'"') => break,
+                Some(_) => at += 1,
+            }
+        }
+        let quoted = self.text.get(start - 1..=at).ok_or_else(truncated)?;
+        self.at = at + 1;
+        match serde_json::from_str::<String>(quoted) {
+            Ok(text) => Ok(Cow::Owned(text)),
+            // Lone surrogates become the replacement character, as in Go.
+            Err(error) if error.to_string().contains("surrogate") => Ok(Cow::Owned(lossy(quoted))),
+            Err(_) => Err(DecodeError::Syntax("invalid character in string escape code".into())),
+        }
+    }
+
+    fn next_byte(&mut self) -> Result<u8, DecodeError> {
+        self.skip_space();
+        self.text.as_bytes().get(self.at).copied().ok_or_else(truncated)
+    }
+
+    fn skip_space(&mut self) {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at).is_some_and(|b| matches!(b, b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), DecodeError> {
+        match self.next_byte()? == byte {
+            true => {
+                self.at += 1;
+                Ok(())
+            }
+            false => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    fn unexpected(&self, place: &str) -> DecodeError {
+        match self.text[self.at.min(self.text.len())..].chars().next() {
+            Some(c) => DecodeError::Syntax(format!("invalid character {c:?} {place}")),
+            None => truncated(),
+        }
+    }
+}
+
+fn truncated() -> DecodeError {
+    DecodeError::Syntax("unexpected end of JSON input".into())
+}
+
+/// An integer without sign tricks or leading zeros, the common case.
+fn plain_integer(number: &str) -> Option<i64> {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
+    if plain && number != "-0" { number.parse().ok() } else { None }
+}
+
+/// Replaces escapes of lone surrogates.
+fn lossy(quoted: &str) -> String {
+    let mut units: Vec<u16> = Vec::new();
+    let mut chars = quoted[1..quoted.len() - 1].chars();
+    while let Some(c) = chars.next() {
+        let mut plain = |c: char| units.extend(c.encode_utf16(&mut [0; 2]).iter());
+        match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some('u')) => {
+                let hex: String = chars.by_ref().take(4).collect();
+                units.push(u16::from_str_radix(&hex, 16).unwrap_or(0xfffd));
+            }
+            ('\\', Some('n')) => plain('\n'),
+            ('\\', Some('t')) => plain('\t'),
+            ('\\', Some('r')) => plain('\r'),
+            ('\\', Some('b')) => plain('\u{8}'),
+            ('\\', Some('f')) => plain('\u{c}'),
+            ('\\', Some(other)) => plain(other),
+            (c, _) => plain(c),
+        }
+    }
+    String::from_utf16_lossy(&units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_serde_json_reads() {
+        for text in [
+            "null",
+            "true",
+            "-0",
+            "0",
+            "12",
+            "-7",
+            "1.5e3",
+            "18446744073709551615",
+            r#""a\n\u00e9\"""#,
+            r#"[1,[],{"a":{}}]"#,
+            " { \"a\" : [ 1 , 2 ] } ",
+            r#""\ud83d\ude00""#,
+        ] {
+            let mut reader = Reader::new(text);
+            let value = reader.any(0).and_then(|v| reader.end().map(|()| v));
+            assert_eq!(value.ok(), serde_json::from_str(text).ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_serde_json_refuses() {
+        for text in [
+            "",
+            "nul",
+            "01",
+            "1.",
+            "[1,]",
+            "[,1]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "\"a",
+            "\"\\x\"",
+            "[1 2]",
+            "{\"a\" 1}",
+            "tru",
+            "--1",
+        ] {
+            let mut reader = Reader::new(text);
+            assert!(reader.any(0).and_then(|v| reader.end().map(|()| v)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lone_surrogates_are_replaced() {
+        assert_eq!(Reader::new(r#""a\ud800b\n""#).any(0).ok(), Some("a\u{fffd}b\n".into()));
+    }
+}

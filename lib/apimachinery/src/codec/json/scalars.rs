@@ -1,0 +1,66 @@
+//! Checks and canonical forms of scalars.
+
+use crate::Value;
+use crate::quantity::Quantity;
+use crate::schema::Shape;
+use crate::time;
+use base64::Engine;
+
+/// Why a scalar does not fit its shape.
+pub(super) enum Wrong {
+    /// Another JSON type, in Go's word for it.
+    Type(String),
+    /// A message of the type's own decoder.
+    Text(String),
+}
+
+/// The value in canonical form if it fits the shape. `raw` is a string, number or boolean.
+pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
+    match (shape, &raw) {
+        (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Double, Value::Number(_)) => {
+            Ok(raw)
+        }
+        (Shape::IntOrString, Value::String(_)) => Ok(raw),
+        (Shape::IntOrString | Shape::Int32, Value::Number(n)) => match n.as_i64().map(i32::try_from) {
+            Some(Ok(_)) => Ok(raw),
+            _ => Err(Wrong::Type(format!("number {n}"))),
+        },
+        (Shape::Int64, Value::Number(n)) => match n.as_i64() {
+            Some(_) => Ok(raw),
+            None => Err(Wrong::Type(format!("number {n}"))),
+        },
+        (Shape::Quantity, Value::String(text)) => quantity(text),
+        (Shape::Quantity, Value::Number(number)) => quantity(&number.to_string()),
+        (Shape::Time, Value::String(text)) => time::canonical(text).map(Value::String).map_err(Wrong::Text),
+        (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(Value::String).map_err(Wrong::Text),
+        (Shape::Duration, Value::String(text)) => match time::parse_go_duration(text) {
+            Some(_) => Ok(raw),
+            None => Err(Wrong::Text(format!("time: invalid duration {text:?}"))),
+        },
+        (Shape::Bytes, Value::String(text)) => bytes(text),
+        (_, Value::String(_)) => Err(Wrong::Type("string".into())),
+        (_, Value::Bool(_)) => Err(Wrong::Type("bool".into())),
+        _ => Err(Wrong::Type("number".into())),
+    }
+}
+
+fn quantity(text: &str) -> Result<Value, Wrong> {
+    match text.parse::<Quantity>() {
+        Ok(quantity) => Ok(quantity.to_string().into()),
+        Err(error) => Err(Wrong::Text(error.to_string())),
+    }
+}
+
+/// Base64 with line breaks taken out, as Go's decoder ignores them.
+fn bytes(text: &str) -> Result<Value, Wrong> {
+    let engine = base64::engine::general_purpose::STANDARD;
+    let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    match engine.decode(&plain) {
+        Ok(decoded) if decoded.len().div_ceil(3) * 4 == plain.len() => Ok(plain.into()),
+        Ok(decoded) => Ok(engine.encode(decoded).into()),
+        Err(base64::DecodeError::InvalidByte(at, _)) => {
+            Err(Wrong::Text(format!("illegal base64 data at input byte {at}")))
+        }
+        Err(_) => Err(Wrong::Text(format!("illegal base64 data at input byte {}", plain.len()))),
+    }
+}

@@ -1,0 +1,139 @@
+//! The wire format: varints, tags, and fields of a message.
+
+use crate::codec::DecodeError;
+
+/// One field's value on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Raw<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Fixed32(u32),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Raw<'a> {
+    pub(super) fn bytes(&self) -> Option<&'a [u8]> {
+        match self {
+            Raw::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self) -> Result<String, DecodeError> {
+        let bytes = self.bytes().ok_or_else(wrong_wire_type)?;
+        std::str::from_utf8(bytes)
+            .map(str::to_owned)
+            .map_err(|_| DecodeError::Syntax("proto: string field contains invalid UTF-8".into()))
+    }
+
+    pub(super) fn varint(&self) -> Result<u64, DecodeError> {
+        match self {
+            Raw::Varint(value) => Ok(*value),
+            _ => Err(wrong_wire_type()),
+        }
+    }
+}
+
+pub(super) fn wrong_wire_type() -> DecodeError {
+    DecodeError::Syntax("proto: wrong wireType".into())
+}
+
+fn truncated() -> DecodeError {
+    DecodeError::Syntax("unexpected EOF".into())
+}
+
+/// Iterates over the fields of a message.
+pub(super) struct Fields<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, DecodeError> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        let tag = take_varint(&mut self.bytes)?;
+        let number = u32::try_from(tag >> 3)
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| DecodeError::Syntax("proto: illegal tag".into()))?;
+        let raw = match tag & 7 {
+            0 => Raw::Varint(take_varint(&mut self.bytes)?),
+            1 => Raw::Fixed64(u64::from_le_bytes(self.take()?)),
+            2 => {
+                let length = usize::try_from(take_varint(&mut self.bytes)?).map_err(|_| truncated())?;
+                let (value, rest) = self.bytes.split_at_checked(length).ok_or_else(truncated)?;
+                self.bytes = rest;
+                Raw::Bytes(value)
+            }
+            5 => Raw::Fixed32(u32::from_le_bytes(self.take()?)),
+            // Groups are not used by any type.
+            _ => return Err(wrong_wire_type()),
+        };
+        Ok(Some((number, raw)))
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (value, rest) = self.bytes.split_first_chunk::<N>().ok_or_else(truncated)?;
+        self.bytes = rest;
+        Ok(*value)
+    }
+}
+
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first().ok_or_else(truncated)?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(DecodeError::Syntax("proto: integer overflow".into()))
+}
+
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
+    put_varint(out, u64::from(number) << 3 | u64::from(wire_type));
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_tag(out, number, 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn put_integer(out: &mut Vec<u8>, number: u32, value: i64) {
+    put_tag(out, number, 0);
+    put_varint(out, value as u64);
+}
+
+/// Writes a length-delimited field whose content `write` appends: the length goes in front
+/// afterwards, which moves the content by its one or two bytes at most times.
+pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    put_tag(out, number, 2);
+    let start = out.len();
+    out.push(0);
+    write(out);
+    let length = out.len() - start - 1;
+    match length {
+        0..0x80 => out[start] = length as u8,
+        _ => {
+            let mut prefix = Vec::with_capacity(10);
+            put_varint(&mut prefix, length as u64);
+            out.splice(start..=start, prefix);
+        }
+    }
+}
