@@ -163,6 +163,11 @@ impl Schema {
         self.names.get(name).map(|id| TypeRef { schema: self.clone(), id: *id })
     }
 
+    /// The index of the type of this OpenAPI name.
+    pub fn id_of(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
     /// The type of this kind.
     pub fn kind(self: &Arc<Self>, kind: &GroupVersionKind) -> Option<TypeRef> {
         self.kinds.get(kind).map(|id| TypeRef { schema: self.clone(), id: *id })
