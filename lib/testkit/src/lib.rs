@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Test helpers.
+
+pub mod etcd;
