@@ -22,6 +22,10 @@ pub struct Schema {
 pub struct TypeDef {
     /// OpenAPI name, such as `io.k8s.api.core.v1.Pod`.
     pub name: Box<str>,
+    /// Whether its JSON form has `apiVersion` and `kind`, which no field stands for.
+    pub is_object: bool,
+    /// Whether server-side apply replaces it as a whole.
+    pub is_atomic: bool,
     /// The type's own fields in order of their protobuf numbers.
     pub fields: Vec<Field>,
     /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
@@ -124,6 +128,8 @@ pub enum Semantics {
     MapList(Vec<Box<str>>),
     /// An atomic map or object.
     AtomicMap,
+    /// A granular map or object, though its type may be atomic elsewhere.
+    GranularMap,
 }
 
 /// `x-kubernetes-patch-strategy` and `-merge-key`.

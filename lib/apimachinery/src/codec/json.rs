@@ -57,7 +57,7 @@ enum Segment<'a> {
 impl<'a> Decoder<'a> {
     fn root(&mut self, id: u32) -> Result<Value, DecodeError> {
         match self.reader.peek()? {
-            Token::Object => self.object(id, true),
+            Token::Object => self.object(id),
             other => Err(self.wrong_type(other.describe(), self.schema.get(id).short_name())),
         }
     }
@@ -73,7 +73,7 @@ impl<'a> Decoder<'a> {
             return Ok(None);
         }
         match (shape, token) {
-            (Shape::Message(id), Token::Object) => self.object(*id, false).map(Some),
+            (Shape::Message(id), Token::Object) => self.object(*id).map(Some),
             (Shape::List(inner), Token::Array) => self.list(inner).map(Some),
             (Shape::Map(inner), Token::Object) => self.map(inner).map(Some),
             (Shape::Strings, Token::Array) => self.list(&Shape::String).map(Some),
@@ -92,13 +92,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn object(&mut self, id: u32, root: bool) -> Result<Value, DecodeError> {
+    fn object(&mut self, id: u32) -> Result<Value, DecodeError> {
         let schema = self.schema;
         let mut map = Map::new();
         let mut seen_nulls: Vec<String> = Vec::new();
         self.reader.open(b'{')?;
         while let Some(key) = self.reader.key()? {
-            let implicit = root && matches!(&*key, "apiVersion" | "kind");
+            let implicit = schema.get(id).is_object && matches!(&*key, "apiVersion" | "kind");
             let field = schema.field(id, &key);
             if map.contains_key(&*key) || seen_nulls.iter().any(|k| *k == *key) {
                 self.find("duplicate", &key);
@@ -161,13 +161,13 @@ impl<'a> Decoder<'a> {
         const NAME: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
         let Some(id) = self.schema.id_of(NAME) else { return self.reader.any(self.path.len()) };
         if self.reader.peek()? == Token::Object {
-            return self.object(id, false);
+            return self.object(id);
         }
         let mut list = Vec::new();
         self.reader.open(b'[')?;
         while self.reader.element()? {
             self.path.push(Segment::Index(list.len()));
-            list.push(self.object(id, false)?);
+            list.push(self.object(id)?);
             self.path.pop();
         }
         Ok(Value::Array(list))

@@ -55,15 +55,27 @@ fn declare(schema: &mut Schema, head: &str) -> Result<(), String> {
     let mut words = head.split(' ');
     let name: Box<str> = full_name(words.next().unwrap_or_default()).into();
     let id = schema.types.len() as u32;
+    let mut def = TypeDef { name: name.clone(), ..TypeDef::default() };
     for kind in words {
+        match kind {
+            "object" => {
+                def.is_object = true;
+                continue;
+            }
+            "atomic" => {
+                def.is_atomic = true;
+                continue;
+            }
+            _ => {}
+        }
         let mut parts = kind.splitn(3, '/').map(str::to_owned);
         let (Some(group), Some(version), Some(kind)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(format!("{kind}: not a group, version and kind"));
         };
         schema.kinds.insert(GroupVersionKind::new(group, version, kind), id);
     }
-    schema.names.insert(name.clone(), id);
-    schema.types.push(TypeDef { name, ..TypeDef::default() });
+    schema.names.insert(name, id);
+    schema.types.push(def);
     Ok(())
 }
 
@@ -123,6 +135,7 @@ fn semantics(text: &str) -> Result<Semantics, String> {
         None if text == "atomic" => Semantics::AtomicList,
         None if text == "set" => Semantics::Set,
         None if text == "map-atomic" => Semantics::AtomicMap,
+        None if text == "map-granular" => Semantics::GranularMap,
         _ => return Err(format!("{text}: unknown semantics")),
     })
 }
