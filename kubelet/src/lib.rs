@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The node agent: takes the pods bound to its node, runs them through the container runtime,
+//! and reports what became of them.
+//!
+//! Every subsystem is a task or a state of its own behind a cloneable handle; [`wiring`]
+//! constructs them and knows nothing else. Only [`runtime`] knows CRI.
+//! Upstream: `pkg/kubelet`.
+
+pub mod backoff;
+pub mod cgroups;
+pub mod clock;
+pub mod cluster;
+pub mod env;
+pub mod events;
+pub mod network;
+pub mod pod;
+pub mod resources;
+pub mod runtime;
+pub mod volumes;

@@ -1,0 +1,190 @@
+//! Control groups of pods: `kubepods`, one group per quality of service, one per pod.
+//!
+//! Upstream: `pkg/kubelet/cm`.
+
+pub mod v1;
+pub mod v2;
+
+use crate::pod::PodExt;
+use crate::resources::linux::{self, LinuxResources};
+use crate::resources::requests::{self, Side};
+use crate::resources::{Amount, QosClass};
+use k8s_openapi::api::core::v1::Pod;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the kernel shows its control groups.
+pub const MOUNT: &str = "/sys/fs/cgroup";
+
+/// A group could not be made, set or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    #[error("create cgroup {path}")]
+    Create { path: PathBuf, source: io::Error },
+    #[error("write {value:?} to {path}")]
+    Write { path: PathBuf, value: String, source: io::Error },
+    #[error("remove cgroup {path}")]
+    Remove { path: PathBuf, source: io::Error },
+}
+
+/// One version of the kernel's interface. Paths are relative to the hierarchy's root.
+pub trait Driver: Send + Sync + std::fmt::Debug {
+    /// Makes a group and those above it; fine if it exists.
+    fn create(&self, path: &Path) -> Result<(), CgroupError>;
+    /// Sets the group's limits.
+    fn apply(&self, path: &Path, resources: &LinuxResources) -> Result<(), CgroupError>;
+    /// Removes a group with those below it; fine if it is gone. Processes left in it are killed.
+    fn remove(&self, path: &Path) -> Result<(), CgroupError>;
+    /// The names of the groups directly below.
+    fn children(&self, path: &Path) -> Vec<String>;
+    /// Bytes that the processes below `path` may use at most, if there is a limit.
+    fn memory_limit(&self, path: &Path) -> Option<u64>;
+}
+
+/// The pods' groups. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    driver: Arc<dyn Driver>,
+    root: PathBuf,
+    enforce_quota: bool,
+    per_qos: bool,
+}
+
+impl Cgroups {
+    /// The groups below `root` (`cgroupRoot`, usually `/`).
+    pub fn new(driver: Arc<dyn Driver>, root: &str, per_qos: bool, enforce_quota: bool) -> Self {
+        Self { driver, root: Path::new(root.trim_start_matches('/')).to_owned(), enforce_quota, per_qos }
+    }
+
+    /// The driver of the version that is mounted.
+    pub fn detect() -> Arc<dyn Driver> {
+        if Path::new(MOUNT).join("cgroup.controllers").exists() {
+            Arc::new(v2::Unified::new(MOUNT))
+        } else {
+            Arc::new(v1::Hierarchies::new(MOUNT))
+        }
+    }
+
+    /// Makes the groups above the pods' and limits them to what the node has for pods.
+    pub fn prepare(&self, cores: Amount, memory: Option<Amount>) -> Result<(), CgroupError> {
+        if !self.per_qos {
+            return Ok(());
+        }
+        let top = LinuxResources {
+            shares: Some(linux::shares(cores.milli_value())),
+            memory: memory.map(Amount::value),
+            ..LinuxResources::default()
+        };
+        self.driver.create(&self.kubepods())?;
+        self.driver.apply(&self.kubepods(), &top)?;
+        for class in [QosClass::Burstable, QosClass::BestEffort] {
+            self.driver.create(&self.class(class))?;
+        }
+        let least = LinuxResources { shares: Some(2), ..LinuxResources::default() };
+        self.driver.apply(&self.class(QosClass::BestEffort), &least)
+    }
+
+    /// Shares the processor among the classes by what their pods request.
+    pub fn balance(&self, pods: &[Arc<Pod>]) -> Result<(), CgroupError> {
+        if !self.per_qos {
+            return Ok(());
+        }
+        let burstable = pods.iter().filter(|p| QosClass::of(p) == QosClass::Burstable);
+        let sum: Amount = burstable
+            .map(|p| requests::of_pod(p, Side::Requests).get("cpu").copied().unwrap_or_default())
+            .sum();
+        let shares = LinuxResources { shares: Some(linux::shares(sum.milli_value())), ..LinuxResources::default() };
+        self.driver.apply(&self.class(QosClass::Burstable), &shares)
+    }
+
+    /// Makes the pod's group and sets its limits.
+    pub fn ensure(&self, pod: &Pod) -> Result<(), CgroupError> {
+        if !self.per_qos {
+            return Ok(());
+        }
+        let path = self.pod(QosClass::of(pod), pod.uid());
+        self.driver.create(&path)?;
+        self.driver.apply(&path, &linux::of_pod(pod, self.enforce_quota))
+    }
+
+    /// Removes the group of a pod, of whichever class.
+    pub fn remove(&self, uid: &str) -> Result<(), CgroupError> {
+        for class in [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort] {
+            self.driver.remove(&self.pod(class, uid))?;
+        }
+        Ok(())
+    }
+
+    /// UIDs of all pods that have a group.
+    pub fn pods(&self) -> Vec<String> {
+        let classes = [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort];
+        let names = classes.iter().flat_map(|c| self.driver.children(&self.class(*c)));
+        names.filter_map(|n| n.strip_prefix("pod").map(str::to_owned)).collect()
+    }
+
+    /// What the runtime puts the pod's containers under.
+    pub fn parent(&self, pod: &Pod) -> String {
+        if self.per_qos { format!("/{}", self.pod(QosClass::of(pod), pod.uid()).display()) } else { String::new() }
+    }
+
+    /// Whether CPU limits are enforced.
+    pub fn enforces_quota(&self) -> bool {
+        self.enforce_quota
+    }
+
+    fn kubepods(&self) -> PathBuf {
+        self.root.join("kubepods")
+    }
+
+    fn class(&self, class: QosClass) -> PathBuf {
+        match class {
+            QosClass::Guaranteed => self.kubepods(),
+            QosClass::Burstable => self.kubepods().join("burstable"),
+            QosClass::BestEffort => self.kubepods().join("besteffort"),
+        }
+    }
+
+    fn pod(&self, class: QosClass, uid: &str) -> PathBuf {
+        self.class(class).join(format!("pod{uid}"))
+    }
+}
+
+fn create_all(path: &Path) -> Result<(), CgroupError> {
+    std::fs::create_dir_all(path).map_err(|source| CgroupError::Create { path: path.to_owned(), source })
+}
+
+fn write(path: PathBuf, value: String) -> Result<(), CgroupError> {
+    match std::fs::write(&path, &value) {
+        Ok(()) => Ok(()),
+        Err(source) => Err(CgroupError::Write { path, value, source }),
+    }
+}
+
+/// Removes a group bottom-up; processes that are still inside are killed first.
+fn remove_tree(path: &Path) -> Result<(), CgroupError> {
+    for child in child_dirs(path) {
+        remove_tree(&path.join(child))?;
+    }
+    kill_all(path);
+    match std::fs::remove_dir(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove { path: path.to_owned(), source: e }),
+        _ => Ok(()),
+    }
+}
+
+fn child_dirs(path: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let dirs = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    dirs.filter_map(|e| e.file_name().into_string().ok()).collect()
+}
+
+fn kill_all(path: &Path) {
+    let procs = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in procs.lines().filter_map(|l| l.parse().ok()).filter_map(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! What the kubelet asks of the apiserver, apart from watching its pods.
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The apiserver refused, or there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The object does not exist.
+    #[error("{kind} \"{name}\" not found")]
+    NotFound { kind: &'static str, name: String },
+    /// The kubelet runs without an apiserver.
+    #[error("no apiserver: {kind} \"{name}\" cannot be read in standalone mode")]
+    Standalone { kind: &'static str, name: String },
+    /// Anything else that it answered.
+    #[error("{0}")]
+    Api(String),
+}
+
+impl ClusterError {
+    /// Whether the object does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+/// A service account token to ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TokenWish {
+    pub namespace: String,
+    pub service_account: String,
+    pub audience: Option<String>,
+    pub seconds: i64,
+    pub pod_name: String,
+    pub pod_uid: String,
+}
+
+/// A token and until when it holds. Not `Debug`: it must not end up in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    pub token: String,
+    pub expires: Timestamp,
+}
+
+/// The apiserver as the pods' side of the kubelet sees it.
+#[async_trait]
+pub trait Cluster: Send + Sync + 'static {
+    async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError>;
+    async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Secret>, ClusterError>;
+    async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError>;
+    /// The services that a pod of this namespace is told of.
+    fn services(&self, namespace: &str) -> Vec<Arc<Service>>;
+    /// Patches the status; the pod as it is afterwards.
+    async fn patch_status(&self, pod: &Pod, patch: &Value) -> Result<Pod, ClusterError>;
+    /// Removes the object for good, if it is still this very pod.
+    async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError>;
+    /// Creates a pod (a mirror of a static one).
+    async fn create_pod(&self, pod: &Pod) -> Result<(), ClusterError>;
+}
+
+/// No apiserver: static pods only.
+#[derive(Debug)]
+pub struct Standalone;
+
+#[async_trait]
+impl Cluster for Standalone {
+    async fn config_map(&self, _: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
+        Err(ClusterError::Standalone { kind: "configmap", name: name.to_owned() })
+    }
+
+    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
+        Err(ClusterError::Standalone { kind: "secret", name: name.to_owned() })
+    }
+
+    async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
+        Err(ClusterError::Standalone { kind: "token", name: wish.service_account.clone() })
+    }
+
+    fn services(&self, _: &str) -> Vec<Arc<Service>> {
+        Vec::new()
+    }
+
+    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
+        Ok(pod.clone())
+    }
+
+    async fn delete_pod(&self, _: &str, _: &str, _: &str) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Volumes of pods: set up before the first container, kept current, taken away at the end.
+//!
+//! Setting up is idempotent: every sync of a pod runs it again, which is also how changed
+//! ConfigMaps, Secrets, labels and tokens get into running pods.
+//! Upstream: `pkg/kubelet/volumemanager`, `pkg/volume`.
+
+pub mod atomic;
+pub mod error;
+pub mod host_path;
+pub mod mounts;
+pub mod ownership;
+pub mod payload;
+pub mod subpath;
+pub mod tokens;
+
+pub use error::VolumeError;
+
+use crate::cluster::Cluster;
+use crate::env::fields::PodFacts;
+use crate::pod::PodExt;
+use crate::resources::Amount;
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokens::Tokens;
+
+/// The paths of a pod's volumes on the node, by volume name.
+pub type Mounted = BTreeMap<String, PathBuf>;
+
+/// Sets up and takes down volumes. Cheap to clone.
+#[derive(Clone)]
+pub struct Volumes {
+    root: PathBuf,
+    cluster: Arc<dyn Cluster>,
+    tokens: Tokens,
+}
+
+impl Volumes {
+    /// Volumes below `root` (`--root-dir`).
+    pub fn new(root: PathBuf, cluster: Arc<dyn Cluster>) -> Self {
+        Self { root, tokens: Tokens::new(cluster.clone()), cluster }
+    }
+
+    /// The pod's folder.
+    pub fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.root.join("pods").join(uid)
+    }
+
+    /// Sets up, or brings up to date, every volume that a container of the pod mounts.
+    pub async fn ensure(&self, facts: &PodFacts<'_>) -> Result<Mounted, VolumeError> {
+        let pod = facts.pod;
+        let used = used_volumes(pod);
+        let mut mounted = Mounted::new();
+        for volume in PodExt::spec(pod).volumes.iter().flatten().filter(|v| used.contains(v.name.as_str())) {
+            let path = self.ensure_one(facts, volume).await.map_err(|e| e.of_volume(&volume.name))?;
+            mounted.insert(volume.name.clone(), path);
+        }
+        Ok(mounted)
+    }
+
+    async fn ensure_one(&self, facts: &PodFacts<'_>, volume: &Volume) -> Result<PathBuf, VolumeError> {
+        let pod = facts.pod;
+        if let Some(source) = &volume.host_path {
+            return host_path::ensure(source);
+        }
+        if let Some(source) = &volume.empty_dir {
+            let dir = self.volume_dir(pod, "empty-dir", &volume.name);
+            ensure_empty_dir(&dir, source)?;
+            ownership::apply(&dir, fs_group(pod), ownership::Access::ReadWrite)?;
+            return Ok(dir);
+        }
+        let Some((plugin, in_memory)) = payload::kind(volume) else {
+            return Err(VolumeError::Unsupported(volume.name.clone()));
+        };
+        let files = payload::collect(facts, volume, self.cluster.as_ref(), &self.tokens).await?;
+        let dir = self.volume_dir(pod, plugin, &volume.name);
+        let group = fs_group(pod);
+        mounts::blocking(move || {
+            create(&dir)?;
+            if in_memory {
+                mounts::tmpfs(&dir, None)?;
+            }
+            atomic::write(&dir, &files, group)?;
+            Ok(dir)
+        })
+        .await
+    }
+
+    fn volume_dir(&self, pod: &Pod, plugin: &str, name: &str) -> PathBuf {
+        self.pod_dir(pod.uid()).join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
+    }
+
+    /// Unmounts and removes all that a pod had on the node, its folder included.
+    pub async fn tear_down(&self, uid: &str) -> Result<(), VolumeError> {
+        let dir = self.pod_dir(uid);
+        self.tokens.forget(uid);
+        mounts::blocking(move || {
+            mounts::unmount_below(&dir)?;
+            match std::fs::remove_dir_all(&dir) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(VolumeError::io("remove", &dir, e)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// UIDs of all pods that have a folder.
+    pub fn pods_on_disk(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.root.join("pods")) else { return Vec::new() };
+        entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect()
+    }
+
+    /// Seconds until a token in the pod's volumes wants to be renewed.
+    pub fn next_renewal(&self, uid: &str) -> Option<std::time::Duration> {
+        self.tokens.next_renewal(uid)
+    }
+}
+
+/// Names of the volumes that some container mounts.
+fn used_volumes(pod: &Pod) -> BTreeSet<String> {
+    let spec = PodExt::spec(pod);
+    let own = spec.containers.iter().chain(pod.init_containers()).cloned();
+    let all = own.chain(pod.ephemeral_containers());
+    all.flat_map(|c| c.volume_mounts.unwrap_or_default()).map(|m| m.name).collect()
+}
+
+fn fs_group(pod: &Pod) -> Option<u32> {
+    let group = PodExt::spec(pod).security_context.as_ref()?.fs_group?;
+    u32::try_from(group).ok()
+}
+
+fn ensure_empty_dir(dir: &Path, source: &EmptyDirVolumeSource) -> Result<(), VolumeError> {
+    let fresh = create(dir)?;
+    if source.medium.as_deref() == Some("Memory") {
+        let size = source.size_limit.as_ref().map(|q| Amount::of(q).value()).filter(|n| *n > 0);
+        mounts::tmpfs(dir, size)?;
+    }
+    if fresh {
+        ownership::set_mode(dir, 0o777)?;
+    }
+    Ok(())
+}
+
+/// Makes a volume's folder; whether it is new. What a container sees, any user in it may enter.
+fn create(dir: &Path) -> Result<bool, VolumeError> {
+    use std::os::unix::fs::DirBuilderExt;
+    if dir.is_dir() {
+        return Ok(false);
+    }
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir);
+    made.map_err(|e| VolumeError::io("create", dir, e))?;
+    ownership::set_mode(dir, 0o755)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;
