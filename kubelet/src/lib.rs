@@ -15,4 +15,6 @@ pub mod network;
 pub mod pod;
 pub mod resources;
 pub mod runtime;
+pub mod status;
 pub mod volumes;
+pub mod workers;

@@ -1,0 +1,152 @@
+//! The one writer of pod statuses.
+//!
+//! It keeps the newest status per pod and writes it as soon as the write before is done, so a pod
+//! whose status changes often costs one request at a time. Pods are written side by side.
+
+use super::patch::status_patch;
+use crate::cluster::Cluster;
+use component::Supervisor;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+const PARALLEL: usize = 10;
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Hands statuses to the writer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StatusWriter {
+    newest: Arc<Mutex<HashMap<String, Entry>>>,
+    wake: mpsc::UnboundedSender<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// The pod as the apiserver last showed it, without its status being newer than ours.
+    pod: Arc<Pod>,
+    status: PodStatus,
+    progress: WriteState,
+}
+
+/// Where the newest status of a pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteState {
+    /// The apiserver has it.
+    Written,
+    /// A task is going to write it.
+    Queued,
+    /// A task is writing one; when it is done, it looks again.
+    Writing,
+}
+
+impl StatusWriter {
+    /// A writer, and the future that writes.
+    pub fn new(cluster: Arc<dyn Cluster>, supervisor: Supervisor) -> (Self, impl Future<Output = ()> + Send) {
+        let (wake, requests) = mpsc::unbounded_channel();
+        let writer = Self { newest: Arc::default(), wake };
+        let task = run(writer.newest.clone(), requests, cluster, supervisor);
+        (writer, task)
+    }
+
+    /// The pod now has this status.
+    pub fn set(&self, pod: &Arc<Pod>, status: PodStatus) {
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let mut newest = self.newest.lock();
+        let before = newest.get(&uid).map(|e| e.progress);
+        let known = newest.get(&uid).map(|e| e.pod.clone()).filter(|k| is_newer(k, pod));
+        let base = known.unwrap_or_else(|| pod.clone());
+        let progress = match before {
+            Some(busy @ (WriteState::Writing | WriteState::Queued)) => busy,
+            _ => WriteState::Queued,
+        };
+        newest.insert(uid.clone(), Entry { pod: base, status, progress });
+        if before.is_none_or(|b| b == WriteState::Written) {
+            // The receiver lives as long as the kubelet.
+            let _ = self.wake.send(uid);
+        }
+    }
+
+    /// The newest status of a pod, written or not.
+    pub fn get(&self, uid: &str) -> Option<PodStatus> {
+        self.newest.lock().get(uid).map(|e| e.status.clone())
+    }
+
+    /// Whether the apiserver has the newest status.
+    pub fn is_written(&self, uid: &str) -> bool {
+        self.newest.lock().get(uid).is_none_or(|e| e.progress == WriteState::Written)
+    }
+
+    /// The pod is gone.
+    pub fn forget(&self, uid: &str) {
+        self.newest.lock().remove(uid);
+    }
+}
+
+/// Resource versions of one apiserver grow; a pod from our own write may be ahead of the watch.
+fn is_newer(known: &Pod, seen: &Pod) -> bool {
+    let version = |p: &Pod| p.metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+    version(known) > version(seen)
+}
+
+type Newest = Arc<Mutex<HashMap<String, Entry>>>;
+
+async fn run(
+    newest: Newest,
+    mut requests: mpsc::UnboundedReceiver<String>,
+    cluster: Arc<dyn Cluster>,
+    supervisor: Supervisor,
+) {
+    let slots = Arc::new(Semaphore::new(PARALLEL));
+    while let Some(uid) = requests.recv().await {
+        let (newest, cluster, slots) = (newest.clone(), cluster.clone(), slots.clone());
+        supervisor.spawn_until_stop("status-write", async move {
+            while write_newest(&newest, &uid, cluster.as_ref(), &slots).await == Next::Again {}
+        });
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Next {
+    Again,
+    Done,
+}
+
+async fn write_newest(newest: &Newest, uid: &str, cluster: &dyn Cluster, slots: &Semaphore) -> Next {
+    let Ok(_slot) = slots.acquire().await else { return Next::Done };
+    let Some((pod, status)) = take(newest, uid) else { return Next::Done };
+    let Some(patch) = status_patch(&pod, &status) else { return finish(newest, uid, None, &status) };
+    match cluster.patch_status(&pod, &patch).await {
+        Ok(after) => finish(newest, uid, Some(after), &status),
+        Err(e) if e.is_not_found() => finish(newest, uid, None, &status),
+        Err(e) => {
+            tracing::warn!(pod = pod.metadata.name.as_deref(), error = %e, "cannot write the status yet");
+            drop(_slot);
+            tokio::time::sleep(RETRY).await;
+            Next::Again
+        }
+    }
+}
+
+fn take(newest: &Newest, uid: &str) -> Option<(Arc<Pod>, PodStatus)> {
+    let mut newest = newest.lock();
+    let entry = newest.get_mut(uid)?;
+    entry.progress = WriteState::Writing;
+    Some((entry.pod.clone(), entry.status.clone()))
+}
+
+fn finish(newest: &Newest, uid: &str, after: Option<Pod>, written: &PodStatus) -> Next {
+    let mut newest = newest.lock();
+    let Some(entry) = newest.get_mut(uid) else { return Next::Done };
+    if let Some(pod) = after.filter(|p| p.metadata.uid.as_deref() == Some(uid)) {
+        entry.pod = Arc::new(pod);
+    }
+    if entry.status == *written {
+        entry.progress = WriteState::Written;
+        Next::Done
+    } else {
+        Next::Again
+    }
+}

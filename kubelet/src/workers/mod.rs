@@ -1,0 +1,2 @@
+//! One task per pod.
+pub mod actions;
