@@ -1,0 +1,168 @@
+//! The walk along the schema table.
+
+use super::hooks::{Hook, hook};
+use crate::tree::{Fill, Tree};
+use apimachinery::Value;
+use apimachinery::quantity::Quantity;
+use apimachinery::schema::{Field, Presence, Schema, Shape, TypeRef};
+use std::sync::{Arc, LazyLock};
+
+/// What defaulting does at one type.
+#[derive(Default)]
+struct Step {
+    hook: Option<Hook>,
+    fills: Vec<Filling>,
+    /// Members to go down into.
+    below: Vec<(Box<str>, Below)>,
+    /// Types whose members stand among this type's own.
+    inlined: Vec<u32>,
+}
+
+/// A default of the schema table.
+struct Filling {
+    member: Box<str>,
+    value: Value,
+    /// Whether a zero value counts as absent.
+    over_zero: bool,
+}
+
+/// What a member holds.
+enum Below {
+    One(u32),
+    List(u32),
+    Map(u32),
+    /// A resource list: kept in thousandths, for compatibility.
+    Quantities,
+}
+
+/// The steps of all types of the built-in table, indexed as the table is.
+static BUILTIN: LazyLock<Vec<Step>> = LazyLock::new(|| plan(Schema::builtin()));
+
+pub(super) fn apply(schema: &TypeRef, object: &mut Value) {
+    match Arc::ptr_eq(&schema.schema, Schema::builtin()) {
+        true => visit(&BUILTIN, schema.id, object),
+        false => custom(schema, schema.id, object),
+    }
+}
+
+fn visit(steps: &[Step], id: u32, value: &mut Value) {
+    let Some(step) = steps.get(id as usize).filter(|_| value.is_object()) else { return };
+    if let Some(hook) = step.hook {
+        hook(value);
+    }
+    for filling in &step.fills {
+        match filling.over_zero {
+            true => value.fill_zero(&filling.member, filling.value.clone()),
+            false => value.fill(&filling.member, filling.value.clone()),
+        }
+    }
+    step.inlined.iter().for_each(|inlined| visit(steps, *inlined, value));
+    for (member, below) in &step.below {
+        let Some(inner) = value.inner(member) else { continue };
+        match below {
+            Below::One(id) => visit(steps, *id, inner),
+            Below::List(id) => inner.as_array_mut().into_iter().flatten().for_each(|v| visit(steps, *id, v)),
+            Below::Map(id) => inner.as_object_mut().into_iter().flatten().for_each(|(_, v)| visit(steps, *id, v)),
+            Below::Quantities => inner.as_object_mut().into_iter().flatten().for_each(|(_, v)| round_up(v)),
+        }
+    }
+}
+
+/// Rounds amounts finer than a thousandth up.
+fn round_up(value: &mut Value) {
+    let Some(text) = value.as_str().filter(|t| t.ends_with(['n', 'u']) || t.contains("e-")) else { return };
+    if let Ok(quantity) = text.parse::<Quantity>() {
+        *value = Quantity::from_millis(quantity.milli_value()).to_string().into();
+    }
+}
+
+/// A custom resource: its own defaults, whatever its fields' presence.
+fn custom(schema: &TypeRef, id: u32, value: &mut Value) {
+    let Some(map) = value.as_object_mut() else { return };
+    for field in &schema.schema.get(id).fields {
+        if let Some(default) = &field.default
+            && map.at(&field.json).is_none()
+        {
+            map.insert(field.json.to_string(), default.clone());
+        }
+        if let Some(inner) = map.get_mut(&*field.json) {
+            custom_shape(schema, &field.shape, inner);
+        }
+    }
+}
+
+fn custom_shape(schema: &TypeRef, shape: &Shape, value: &mut Value) {
+    match shape {
+        Shape::Message(id) => custom(schema, *id, value),
+        Shape::List(inner) => value.as_array_mut().into_iter().flatten().for_each(|v| custom_shape(schema, inner, v)),
+        Shape::Map(inner) => {
+            value.as_object_mut().into_iter().flatten().for_each(|(_, v)| custom_shape(schema, inner, v))
+        }
+        _ => {}
+    }
+}
+
+/// Makes the steps: own work first, then what is worth going down into.
+fn plan(schema: &Schema) -> Vec<Step> {
+    let mut steps: Vec<Step> = schema.types.iter().map(|def| own(&def.name, &def.fields)).collect();
+    let mut useful: Vec<bool> = steps.iter().map(|s| s.hook.is_some() || !s.fills.is_empty()).collect();
+    while spread(schema, &mut useful) {}
+    for (step, def) in steps.iter_mut().zip(&schema.types) {
+        for field in &def.fields {
+            match below(&field.shape).filter(|b| is_useful(b, &useful)) {
+                Some(Below::One(id)) if field.json.is_empty() => step.inlined.push(id),
+                Some(below) => step.below.push((field.json.clone(), below)),
+                None => {}
+            }
+        }
+    }
+    steps
+}
+
+/// Marks the types that lead to a useful one; whether any was new.
+fn spread(schema: &Schema, useful: &mut [bool]) -> bool {
+    let mut changed = false;
+    for (id, def) in schema.types.iter().enumerate().filter(|(_, d)| !d.fields.is_empty()) {
+        if !useful[id] && def.fields.iter().filter_map(|f| below(&f.shape)).any(|b| is_useful(&b, useful)) {
+            useful[id] = true;
+            changed = true;
+        }
+    }
+    changed
+}
+
+fn own(name: &str, fields: &[Field]) -> Step {
+    Step { hook: hook(name), fills: fields.iter().filter_map(filling).collect(), ..Step::default() }
+}
+
+/// The default of a field, if it is more than the zero value that is there anyway.
+fn filling(field: &Field) -> Option<Filling> {
+    let value = field.default.clone()?;
+    let is_zero = value.as_i64() == Some(0) || value.as_bool() == Some(false);
+    let pointer = field.presence == Presence::Pointer;
+    (pointer || !is_zero).then(|| Filling { member: field.json.clone(), value, over_zero: !pointer })
+}
+
+fn below(shape: &Shape) -> Option<Below> {
+    match shape {
+        Shape::Message(id) => Some(Below::One(*id)),
+        Shape::List(inner) => message(inner).map(Below::List),
+        Shape::Map(inner) if **inner == Shape::Quantity => Some(Below::Quantities),
+        Shape::Map(inner) => message(inner).map(Below::Map),
+        _ => None,
+    }
+}
+
+fn message(shape: &Shape) -> Option<u32> {
+    match shape {
+        Shape::Message(id) => Some(*id),
+        _ => None,
+    }
+}
+
+fn is_useful(below: &Below, useful: &[bool]) -> bool {
+    match below {
+        Below::One(id) | Below::List(id) | Below::Map(id) => useful[*id as usize],
+        Below::Quantities => true,
+    }
+}

@@ -1,0 +1,99 @@
+//! Deployments, replica sets, stateful sets, daemon sets, jobs and cron jobs.
+
+use super::core::label_as_template;
+use crate::tree::{Fill, Tree};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+
+pub(super) fn deployment(deployment: &mut Value) {
+    let Some(spec) = deployment.inner("spec") else { return };
+    spec.fill("replicas", 1);
+    spec.fill("revisionHistoryLimit", 10);
+    spec.fill("progressDeadlineSeconds", 600);
+    if let Some(rolling) = rolling_update(spec, "strategy") {
+        rolling.fill("maxUnavailable", "25%");
+        rolling.fill("maxSurge", "25%");
+    }
+}
+
+/// The parameters of a rolling update, made if that is the strategy.
+fn rolling_update<'a>(spec: &'a mut Value, member: &str) -> Option<&'a mut Value> {
+    let strategy = spec.made(member)?;
+    strategy.fill_zero("type", "RollingUpdate");
+    match strategy.text("type") {
+        "RollingUpdate" => strategy.made("rollingUpdate"),
+        _ => None,
+    }
+}
+
+pub(super) fn replica_set(set: &mut Value) {
+    if let Some(spec) = set.inner("spec") {
+        spec.fill("replicas", 1);
+    }
+}
+
+pub(super) fn daemon_set(set: &mut Value) {
+    let Some(spec) = set.inner("spec") else { return };
+    spec.fill("revisionHistoryLimit", 10);
+    if let Some(rolling) = rolling_update(spec, "updateStrategy") {
+        rolling.fill("maxUnavailable", 1);
+        rolling.fill("maxSurge", 0);
+    }
+}
+
+pub(super) fn stateful_set(set: &mut Value) {
+    let Some(spec) = set.inner("spec") else { return };
+    spec.fill("replicas", 1);
+    spec.fill("revisionHistoryLimit", 10);
+    spec.fill_zero("podManagementPolicy", "OrderedReady");
+    partition(spec);
+    if let Some(policy) = spec.made("persistentVolumeClaimRetentionPolicy") {
+        policy.fill_zero("whenDeleted", "Retain");
+        policy.fill_zero("whenScaled", "Retain");
+    }
+    for claim in spec.each("volumeClaimTemplates") {
+        claim.fill_zero("apiVersion", "v1");
+        claim.fill_zero("kind", "PersistentVolumeClaim");
+    }
+}
+
+/// A rolling update that was asked for by name keeps its parameters unset.
+fn partition(spec: &mut Value) {
+    let Some(strategy) = spec.made("updateStrategy") else { return };
+    if strategy.lacks("type") {
+        strategy.fill_zero("type", "RollingUpdate");
+        strategy.made("rollingUpdate");
+    }
+    if strategy.text("type") == "RollingUpdate"
+        && let Some(rolling) = strategy.inner("rollingUpdate")
+    {
+        rolling.fill("partition", 0);
+    }
+}
+
+pub(super) fn job(job: &mut Value) {
+    let labels = job.at("spec").and_then(|s| s.at("template")).and_then(Value::labels).cloned();
+    if let Some(labels) = labels.filter(|l| !l.is_empty()) {
+        label_as_template(job, labels);
+    }
+    let Some(spec) = job.inner("spec") else { return };
+    if !spec.has("parallelism") {
+        spec.fill("completions", 1);
+        spec.fill("parallelism", 1);
+    }
+    // With a limit per index the overall limit is off.
+    let backoff = if spec.has("backoffLimitPerIndex") { i32::MAX } else { 6 };
+    spec.fill("backoffLimit", backoff);
+    spec.fill("completionMode", "NonIndexed");
+    spec.fill("suspend", false);
+    let replacement = if spec.has("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+    spec.fill("podReplacementPolicy", replacement);
+}
+
+pub(super) fn cron_job(job: &mut Value) {
+    let Some(spec) = job.inner("spec") else { return };
+    spec.fill_zero("concurrencyPolicy", "Allow");
+    spec.fill("suspend", false);
+    spec.fill("successfulJobsHistoryLimit", 3);
+    spec.fill("failedJobsHistoryLimit", 1);
+}
