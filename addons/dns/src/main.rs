@@ -1,3 +1,10 @@
-//! Entry point.
+//! Entry point of `cluster-dns`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    component::daemon::main("cluster-dns", dns::run)
+}
