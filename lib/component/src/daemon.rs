@@ -1,0 +1,149 @@
+//! A daemon's life: read the options, log, run, stop on a signal, end within a bounded time.
+
+use crate::flags::{self, Common, Parsed, Start};
+use crate::{Gates, Supervisor, logging};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long tasks may take to end after a signal, unless the daemon says otherwise.
+pub const GRACE: Duration = Duration::from_secs(15);
+
+/// What a daemon is started with.
+#[derive(Debug)]
+pub struct Daemon<O> {
+    /// Its name.
+    pub name: &'static str,
+    /// Its own options.
+    pub options: O,
+    /// The options that all daemons share.
+    pub common: Common,
+    /// Flags given explicitly, for [`crate::layers`].
+    pub given: Vec<(String, String)>,
+    /// The feature gates.
+    pub gates: Gates,
+    /// Owns its tasks; stops on SIGTERM and SIGINT.
+    pub supervisor: Supervisor,
+}
+
+/// Runs a daemon: `start` returns when it is over, at the latest soon after the supervisor stops.
+/// An error is printed as one line `Error: …` and ends the process with code 1.
+pub fn main<O, F, Fut>(name: &'static str, start: F) -> ExitCode
+where
+    O: clap::Args,
+    F: FnOnce(Daemon<O>) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let arguments = std::env::args().skip(1);
+    let parsed = flags::parse::<O>(name, arguments, |variable| std::env::var(variable).ok());
+    let start_with = match parsed {
+        Ok(Parsed::Start(start_with)) => start_with,
+        Ok(Parsed::Print(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return fail(&error.into()),
+    };
+    match run(name, start_with, start) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run<O, F, Fut>(name: &'static str, start_with: Start<O>, start: F) -> anyhow::Result<()>
+where
+    F: FnOnce(Daemon<O>) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+{
+    let Start { options, common, given, unbuilt } = start_with;
+    logging::init(&common);
+    for flag in &unbuilt {
+        tracing::warn!(flag, "flag --{flag} is known but not built; it has no effect");
+    }
+    let gates = Gates::parse(&common.feature_gates)?;
+    for gate in gates.unbuilt(&[]) {
+        tracing::warn!(gate, "feature gate {gate} is known but not built; it has no effect");
+    }
+    tracing::info!(version = crate::version::GIT_VERSION, "starting {name}");
+    let supervisor = Supervisor::new();
+    let daemon = Daemon { name, options, common, given, gates, supervisor: supervisor.clone() };
+    runtime()?.block_on(live(name, supervisor, start(daemon)))
+}
+
+/// Few threads: a daemon idles nearly always, and each thread's stack and heap count.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(1, 8);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+async fn live(
+    name: &'static str,
+    supervisor: Supervisor,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut work = std::pin::pin!(work);
+    let outcome = tokio::select! {
+        outcome = &mut work => outcome,
+        _ = terminate.recv() => stopped(name, &supervisor, work).await,
+        _ = interrupt.recv() => stopped(name, &supervisor, work).await,
+    };
+    if !supervisor.shutdown(GRACE).await {
+        tracing::warn!("some tasks did not end within {GRACE:?}");
+    }
+    outcome
+}
+
+async fn stopped(
+    name: &str,
+    supervisor: &Supervisor,
+    work: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tracing::info!("stopping {name}");
+    supervisor.stop();
+    tokio::time::timeout(GRACE, work).await.unwrap_or(Ok(()))
+}
+
+/// The error with its causes in one line.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("Error: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// `hostname_uuid`: who this process is among candidates for a lease.
+pub fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let random = std::fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap_or_default();
+    format!("{}_{}", host.trim(), random.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_daemon_that_ends_by_itself_ends_its_tasks() {
+        let supervisor = Supervisor::new();
+        supervisor.spawn_until_stop("forever", std::future::pending());
+        live("test", supervisor.clone(), async { Ok(()) }).await.unwrap();
+        assert!(supervisor.is_stopping());
+    }
+
+    #[tokio::test]
+    async fn stopping_waits_for_the_work_to_end() {
+        let supervisor = Supervisor::new();
+        let stop = supervisor.clone();
+        let work = async move {
+            stop.stopping().await;
+            anyhow::bail!("ended by the stop")
+        };
+        let outcome = stopped("test", &supervisor, work).await;
+        assert_eq!(outcome.unwrap_err().to_string(), "ended by the stop");
+    }
+
+    #[test]
+    fn an_identity_is_unique() {
+        assert_ne!(identity(), identity());
+        assert!(identity().contains('_'));
+    }
+}
