@@ -4,5 +4,8 @@
 //!
 //! Upstream: `pkg/proxy`, `cmd/kube-proxy`.
 
+pub mod config;
+pub mod conntrack;
 pub mod iptables;
 pub mod model;
+pub mod sync;
