@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The HTTPS server: filters, content negotiation, encoders, and the endpoints that are no resources.
+//!
+//! A request comes in at [`serve`], passes the filters in [`chain`], and is answered by
+//! [`resource`] (the API), [`connect`] (tunnels to kubelets) or [`endpoints`] (everything else).
+//!
+//! Invariant: objects leave as the bytes they were stored with; memory per request does not grow
+//! with the list.
+//!
+//! Upstream: `apiserver/pkg/server`, `apiserver/pkg/endpoints`.
+
+pub mod authorization;
+pub mod body;
+pub mod chain;
+pub mod connect;
+pub mod discovery;
+pub mod document;
+pub mod encode;
+pub mod endpoints;
+pub mod error;
+pub mod health;
+pub mod impersonation;
+pub mod inflight;
+pub mod metrics;
+pub mod negotiate;
+pub mod params;
+pub mod query;
+pub mod request_info;
+pub mod resource;
+pub mod response;
+pub mod serve;
+pub mod server;
+pub mod tls;
+pub mod watch;
+
+pub use server::{Options, Server};

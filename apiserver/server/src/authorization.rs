@@ -1,0 +1,98 @@
+//! Whether a request may pass, and upstream's words if not.
+//!
+//! Upstream: `apiserver/pkg/endpoints/filters/authorization.go`,
+//! `.../handlers/responsewriters/errors.go`.
+
+use crate::query::Query;
+use crate::request_info::RequestInfo;
+use apimachinery::gvk::GroupResource;
+use apimachinery::selector::FieldSelector;
+use apimachinery::status::Status;
+use apiserver_auth::{Attributes, Authorizer, Decision};
+use apiserver_registry::UserInfo;
+use std::fmt::Write;
+
+/// Authorizes a request.
+pub fn check(
+    authorizer: &Authorizer,
+    user: &UserInfo,
+    info: &RequestInfo<'_>,
+    query: &Query<'_>,
+) -> Result<(), Status> {
+    let selects = matches!(info.verb, "list" | "watch" | "deletecollection");
+    let fields = match query.get("fieldSelector").filter(|_| selects && info.is_resource) {
+        // A selector that cannot be parsed fails later, with the message it deserves.
+        Some(text) => FieldSelector::parse(text).ok(),
+        None => None,
+    };
+    let attributes = Attributes {
+        verb: info.verb,
+        is_resource: info.is_resource,
+        group: info.group,
+        version: info.version,
+        resource: info.resource,
+        subresource: info.subresource,
+        namespace: info.namespace,
+        name: &info.name,
+        fields: fields.as_ref(),
+        path: info.path,
+    };
+    match authorizer.authorize(user, &attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+            let why = refusal(user, &attributes, &reason);
+            let resource = GroupResource::new(info.group.to_owned(), info.resource.to_owned());
+            Err(Status::forbidden(&resource, &info.name, &why))
+        }
+    }
+}
+
+/// `User "x" cannot list resource "pods" in API group "" in the namespace "default"`.
+pub fn refusal(user: &UserInfo, attributes: &Attributes<'_>, reason: &str) -> String {
+    let mut text = format!("User {:?} cannot {} ", user.name, attributes.verb);
+    // Writing to a string cannot fail.
+    let _ = match attributes.is_resource {
+        false => write!(text, "path {:?}", attributes.path),
+        true => {
+            let (slash, subresource) = match attributes.subresource {
+                "" => ("", ""),
+                name => ("/", name),
+            };
+            let resource = attributes.resource;
+            let group = attributes.group;
+            write!(text, "resource \"{resource}{slash}{subresource}\" in API group {group:?} ").and_then(|()| {
+                match attributes.namespace {
+                    "" => write!(text, "at the cluster scope"),
+                    namespace => write!(text, "in the namespace {namespace:?}"),
+                }
+            })
+        }
+    };
+    if !reason.is_empty() {
+        text.push_str(": ");
+        text.push_str(reason);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals() {
+        let user = UserInfo { name: "x".into(), ..UserInfo::default() };
+        let pods = Attributes { verb: "list", is_resource: true, resource: "pods", ..Attributes::default() };
+        for (attributes, reason, want) in [
+            (pods.clone(), "", "User \"x\" cannot list resource \"pods\" in API group \"\" at the cluster scope"),
+            (
+                Attributes { namespace: "default", group: "g", subresource: "log", ..pods.clone() },
+                "no",
+                "User \"x\" cannot list resource \"pods/log\" in API group \"g\" in the namespace \"default\": no",
+            ),
+            (Attributes { verb: "get", path: "/y", ..Attributes::default() }, "", "User \"x\" cannot get path \"/y\""),
+        ] {
+            assert_eq!(refusal(&user, &attributes, reason), want);
+        }
+    }
+}

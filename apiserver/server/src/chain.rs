@@ -1,0 +1,313 @@
+//! The filters that every request passes, top-down, in one function.
+//!
+//! Upstream: `apiserver/pkg/server/config.go` (`DefaultBuildHandlerChain`).
+
+use crate::body::{Body, BodyError};
+use crate::inflight::Place;
+use crate::metrics::RequestLabels;
+use crate::negotiate;
+use crate::query::Query;
+use crate::request_info::RequestInfo;
+use crate::server::Server;
+use crate::{authorization, connect, endpoints, impersonation, resource, response};
+use apimachinery::status::Status;
+use apiserver_auth::Authenticated;
+use apiserver_auth::authentication::Credentials;
+use apiserver_registry::UserInfo;
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use percent_encoding::percent_decode_str;
+use rustls::pki_types::CertificateDer;
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest audit ID that is taken over from a client.
+const MAX_AUDIT_ID: usize = 64;
+/// The group that is not limited in flight.
+const PRIVILEGED: &str = "system:masters";
+
+/// What the connection knows of its client.
+#[derive(Debug, Default)]
+pub struct Peer {
+    /// The client's certificates, its own first.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// Its address.
+    pub address: Option<std::net::SocketAddr>,
+}
+
+/// A request body of any origin.
+pub trait Incoming:
+    http_body::Body<Data = Bytes, Error: Into<BodyError> + std::fmt::Display> + Send + Unpin + 'static
+{
+}
+impl<B> Incoming for B where
+    B: http_body::Body<Data = Bytes, Error: Into<BodyError> + std::fmt::Display> + Send + Unpin + 'static
+{
+}
+
+/// A request on its way through the filters.
+pub struct Exchange<'a> {
+    /// The server.
+    pub server: &'a Arc<Server>,
+    /// The connection.
+    pub peer: &'a Peer,
+    /// Method, URI, headers; extensions hold the connection's upgrade.
+    pub parts: &'a Parts,
+    /// What it is about.
+    pub info: &'a RequestInfo<'a>,
+    /// Its query.
+    pub query: &'a Query<'a>,
+    /// Who asks, impersonation applied.
+    pub user: Arc<UserInfo>,
+    /// When it must be answered.
+    pub deadline: Instant,
+}
+
+/// Answers a request. Never fails and never panics.
+pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: Request<B>) -> Response<Body> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let audit_id = audit_id(&parts);
+    let answer = AssertUnwindSafe(filter(&server, &peer, parts, body)).catch_unwind().await;
+    let (mut response, mut labels) = answer.unwrap_or_else(|_| {
+        let status = Status::internal("the handler of this request panicked; the details are in the server's log");
+        (response::failure(&status, negotiate::Output::default()), RequestLabels::default())
+    });
+    labels.code = response.status().as_u16().into();
+    labels.component = "apiserver";
+    server.metrics.observe(labels, started.elapsed());
+    let headers = response.headers_mut();
+    headers.insert(response::AUDIT_ID, audit_id);
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+async fn filter<B: Incoming>(
+    server: &Arc<Server>,
+    peer: &Peer,
+    mut parts: Parts,
+    body: B,
+) -> (Response<Body>, RequestLabels) {
+    let uri = parts.uri.clone();
+    let path: Cow<'_, str> = percent_decode_str(uri.path()).decode_utf8_lossy();
+    let query = Query::parse(uri.query().unwrap_or_default());
+    let (answer, labels) = match RequestInfo::parse(&parts.method, &path, &query) {
+        Err(error) => (Err(Status::internal(error)), RequestLabels::default()),
+        Ok(info) => {
+            let answer = admit(server, peer, &mut parts, &info, &query, body).await;
+            let found = answer.as_ref().is_ok_and(|r| r.status() != http::StatusCode::NOT_FOUND);
+            (answer, labels(&info, &query, found))
+        }
+    };
+    let response =
+        answer.unwrap_or_else(|status| response::failure(&status, negotiate::error_output(&parts.headers, &query)));
+    (response, labels)
+}
+
+/// Authentication to handler.
+async fn admit<B: Incoming>(
+    server: &Arc<Server>,
+    peer: &Peer,
+    parts: &mut Parts,
+    info: &RequestInfo<'_>,
+    query: &Query<'_>,
+    body: B,
+) -> Result<Response<Body>, Status> {
+    let timeout = timeout(server, query)?;
+    let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers };
+    let user = match server.authenticator.authenticate(&credentials).await {
+        Authenticated::User(user) => user,
+        Authenticated::Rejected | Authenticated::Missing => return Err(Status::unauthorized()),
+    };
+    let user = impersonation::effective(&server.authorizer, user, &parts.headers)?;
+    parts.headers.remove(http::header::AUTHORIZATION);
+    impersonation::strip(&mut parts.headers);
+    let long_running = is_long_running(info);
+    let place = match long_running {
+        true => None,
+        false => match place(server, &parts.method, &user) {
+            Some(place) => Some(place),
+            None => return Ok(too_many(server)),
+        },
+    };
+    authorization::check(&server.authorizer, &user, info, query)?;
+    let deadline = Instant::now() + timeout;
+    let exchange = Exchange { server, peer, parts, info, query, user, deadline };
+    let answer = dispatch(exchange, body);
+    let mut response = match long_running {
+        true => answer.await?,
+        false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out()))?,
+    };
+    // Bodies that are made while they are sent keep their place until then.
+    if matches!(response.body(), Body::Pieces { .. })
+        && let Some(place) = place
+    {
+        response = response.map(|body| Body::Guarded(Box::new((body, Box::new(place) as Box<dyn Send>))));
+    }
+    Ok(response)
+}
+
+async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    match (exchange.info.is_resource, connect::Kind::of(exchange.info)) {
+        (false, _) => endpoints::serve(&exchange).await,
+        (true, Some(kind)) => connect::serve(&exchange, kind, body).await,
+        (true, None) => resource::serve(&exchange, body).await,
+    }
+}
+
+fn audit_id(parts: &Parts) -> HeaderValue {
+    let given = parts.headers.get(response::AUDIT_ID);
+    given.filter(|v| !v.is_empty() && v.len() <= MAX_AUDIT_ID).cloned().unwrap_or_else(|| {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text: &str = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+    })
+}
+
+/// The `timeout` parameter, at most the server's limit.
+fn timeout(server: &Server, query: &Query<'_>) -> Result<Duration, Status> {
+    let limit = server.options.request_timeout;
+    match query.text("timeout") {
+        "" => Ok(limit),
+        text => match parse_duration(text) {
+            Some(zero) if zero.is_zero() => Ok(limit),
+            Some(asked) => Ok(asked.min(limit)),
+            None => Err(Status::bad_request(format!(
+                "invalid timeout specified in the request URL - time: invalid duration {text:?}"
+            ))),
+        },
+    }
+}
+
+/// Go's durations, as far as timeouts need them: `30s`, `1m30s`, `500ms`, `0`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut rest, mut total) = (text, 0f64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let unit_len = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
+        let unit = match &rest[digits..digits + unit_len] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number * unit;
+        rest = &rest[digits + unit_len..];
+    }
+    (!text.is_empty()).then(|| Duration::try_from_secs_f64(total).ok()).flatten()
+}
+
+/// Watches and tunnels: no deadline, no place in flight.
+fn is_long_running(info: &RequestInfo<'_>) -> bool {
+    info.is_resource
+        && (matches!(info.verb, "watch" | "proxy")
+            || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log"))
+}
+
+fn place(server: &Server, method: &Method, user: &UserInfo) -> Option<Place> {
+    let places = match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => &server.readonly,
+        _ => &server.mutating,
+    };
+    match places.try_take() {
+        None if user.groups.iter().any(|g| g == PRIVILEGED) => Some(places.take()),
+        place => place,
+    }
+}
+
+fn too_many(server: &Server) -> Response<Body> {
+    server.metrics.refused();
+    let text = "Too many requests, please try again later.\n";
+    let mut response = response::text(http::StatusCode::TOO_MANY_REQUESTS, text);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn timed_out() -> Status {
+    Status::timeout("Timeout: request did not complete within the allotted timeout")
+}
+
+/// What is counted. Names that are not served are not, or anybody could fill the memory.
+fn labels(info: &RequestInfo<'_>, query: &Query<'_>, found: bool) -> RequestLabels {
+    let connect = connect::Kind::of(info).is_some();
+    let verb = match info.verb {
+        _ if connect => "CONNECT",
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" | "post" => "POST",
+        "update" | "put" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        _ => "other",
+    };
+    if !info.is_resource || !found {
+        return RequestLabels { verb, ..RequestLabels::default() };
+    }
+    RequestLabels {
+        verb,
+        dry_run: if query.get("dryRun") == Some("All") { "All" } else { "" },
+        group: info.group.to_owned().into(),
+        version: info.version.to_owned().into(),
+        resource: info.resource.to_owned().into(),
+        subresource: info.subresource.to_owned().into(),
+        scope: match (info.names_object(), info.namespace.is_empty()) {
+            (true, _) => "resource",
+            (false, false) => "namespace",
+            (false, true) => "cluster",
+        },
+        ..RequestLabels::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (text, want) in [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1.5s", Some(1500)),
+            ("0", Some(0)),
+            ("", None),
+            ("30", None),
+            ("s", None),
+            ("5x", None),
+            ("-5s", None),
+        ] {
+            assert_eq!(parse_duration(text).map(|d| d.as_millis()), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_running_requests() {
+        for (path, query, want) in [
+            ("/api/v1/pods", "", false),
+            ("/api/v1/pods", "watch=1", true),
+            ("/api/v1/namespaces/a/pods/b/exec", "", true),
+            ("/api/v1/namespaces/a/pods/b/log", "", true),
+            ("/api/v1/namespaces/a/pods/b/status", "", false),
+            ("/healthz", "", false),
+        ] {
+            let query = Query::parse(query);
+            let info = RequestInfo::parse(&Method::GET, path, &query).expect("a path");
+            assert_eq!(is_long_running(&info), want, "{path}");
+        }
+    }
+}

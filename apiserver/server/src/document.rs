@@ -1,0 +1,78 @@
+//! Documents that change rarely: bytes with their entity tag.
+
+use crate::body::Body;
+use crate::response;
+use apimachinery::Value;
+use bytes::Bytes;
+use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+/// Bytes, their type and their tag.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// Digest of the bytes: what the tag and versioned URLs carry.
+    pub digest: String,
+}
+
+impl Document {
+    /// A JSON document.
+    pub fn json(value: &Value) -> Self {
+        Self::new(value, "application/json")
+    }
+
+    /// A JSON document of a more precise type.
+    pub fn new(value: &Value, content_type: &'static str) -> Self {
+        Self::from_bytes(crate::encode::json(value), content_type)
+    }
+
+    /// Bytes as they are.
+    pub fn from_bytes(bytes: Bytes, content_type: &'static str) -> Self {
+        let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02X}")).collect();
+        Self { bytes, content_type, digest }
+    }
+
+    /// The response: the bytes, or 304 if the client has them.
+    pub fn respond(&self, headers: &HeaderMap) -> Response<Body> {
+        let tag = format!("\"{}\"", self.digest);
+        let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()).is_some_and(|t| names(t, &tag));
+        let mut response = match known {
+            true => {
+                let mut response = Response::new(Body::Full(Bytes::new()));
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+                response
+            }
+            false => response::with_type(StatusCode::OK, self.content_type, Body::Full(self.bytes.clone())),
+        };
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        response
+    }
+}
+
+fn names(header: &str, tag: &str) -> bool {
+    header.split(',').map(str::trim).any(|t| t == "*" || t.strip_prefix("W/").unwrap_or(t) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_documents_are_not_sent_again() {
+        let document = Document::json(&serde_json::json!({"a": 1}));
+        let first = document.respond(&HeaderMap::new());
+        assert_eq!(first.status(), StatusCode::OK);
+        let tag = first.headers()[ETAG].clone();
+        let again = document.respond(&HeaderMap::from_iter([(IF_NONE_MATCH, tag)]));
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        let other = document.respond(&HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("\"x\""))]));
+        assert_eq!(other.status(), StatusCode::OK);
+    }
+}

@@ -1,0 +1,32 @@
+//! Objects, lists and watch events as bytes.
+//!
+//! Invariant: a stored object's bytes are spliced, never encoded again; no list is ever in memory
+//! as one buffer.
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers/response.go`, `apimachinery/pkg/runtime/serializer`.
+
+pub mod events;
+pub mod indent;
+pub mod list;
+pub mod object;
+mod shallow;
+pub mod table;
+mod wire;
+
+use apimachinery::Value;
+use bytes::Bytes;
+
+/// YAML of a tree, as `sigs.k8s.io/yaml` prints it: keys sorted.
+fn yaml(value: &Value) -> String {
+    let mut text = serde_saphyr::to_string(value).unwrap_or_default();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// Compact JSON of a tree.
+pub fn json(value: &Value) -> Bytes {
+    // Trees have string keys and finite numbers, so this cannot fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

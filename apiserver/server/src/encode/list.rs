@@ -1,0 +1,258 @@
+//! Lists, made piece by piece as the client takes them.
+
+use super::indent::Indenter;
+use super::{json, object, table, wire, yaml};
+use crate::body::Body;
+use crate::negotiate::{Media, Output, View};
+use apimachinery::codec::protobuf;
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::resources::ResourceInfo;
+use apimachinery::schema::Schema;
+use apiserver_registry::Registry;
+use apiserver_storage::{ListPage, Object};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Bytes that a piece holds at least, unless it is the last.
+const PIECE: usize = 32 * 1024;
+
+/// What a list is made of.
+pub struct Source {
+    /// The objects.
+    pub page: ListPage,
+    /// Their resource in the requested version.
+    pub resource: Arc<ResourceInfo>,
+    /// Converts objects that are stored in another version.
+    pub registry: Arc<Registry>,
+    /// The form asked for.
+    pub output: Output,
+}
+
+/// Appends one item's bytes.
+type Item = Box<dyn FnMut(&Arc<Object>, &mut Vec<u8>) + Send>;
+
+/// A list as an iterator of pieces.
+struct Pieces {
+    head: Vec<u8>,
+    items: std::vec::IntoIter<Arc<Object>>,
+    item: Item,
+    separator: &'static [u8],
+    first: bool,
+    tail: Option<Vec<u8>>,
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.tail.as_ref()?;
+        let mut out = std::mem::take(&mut self.head);
+        out.reserve(PIECE + PIECE / 4);
+        while out.len() < PIECE {
+            let Some(object) = self.items.next() else {
+                out.extend(self.tail.take().unwrap_or_default());
+                break;
+            };
+            if !std::mem::replace(&mut self.first, false) {
+                out.extend_from_slice(self.separator);
+            }
+            (self.item)(&object, &mut out);
+        }
+        Some(out.into())
+    }
+}
+
+/// The list as a body.
+pub fn body(source: Source) -> Body {
+    let output = source.output;
+    let (pieces, length) = match (output.view, output.media) {
+        (View::Whole, Media::Protobuf) => protobuf_pieces(source),
+        (View::Metadata, Media::Protobuf) => protobuf_pieces(source),
+        (_, Media::Yaml) => (yaml_pieces(source), None),
+        (View::Whole, _) => whole_pieces(source),
+        (View::Metadata, _) => (metadata_pieces(source), None),
+        (View::Table, _) => (table_pieces(source), None),
+    };
+    match output.pretty {
+        true => {
+            let mut indenter = Indenter::default();
+            let end = std::iter::once(Bytes::from_static(b"\n"));
+            Body::Pieces { pieces: Box::new(pieces.map(move |p| indenter.piece(&p)).chain(end)), length: None }
+        }
+        false => Body::Pieces { pieces: Box::new(pieces), length },
+    }
+}
+
+impl Source {
+    fn pieces(self, head: Vec<u8>, item: Item, tail: &[u8]) -> Pieces {
+        let items = self.page.items.into_iter();
+        Pieces { head, items, item, separator: b",", first: true, tail: Some(tail.to_vec()) }
+    }
+
+    fn head(&self, kind: &str, api_version: &str, then: &str) -> Vec<u8> {
+        let metadata = list_metadata(&self.page);
+        format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},{then}"#).into_bytes()
+    }
+
+    /// Whether the stored bytes can be used as they are.
+    fn stored_as_served(&self) -> bool {
+        self.resource.gvk() == self.resource.storage_kind
+    }
+}
+
+/// `ListMeta` as JSON.
+pub(super) fn list_metadata(page: &ListPage) -> String {
+    let mut text = format!(r#"{{"resourceVersion":"{}""#, page.revision);
+    if !page.continue_token.is_empty() {
+        text.push_str(&format!(r#","continue":"{}""#, page.continue_token));
+    }
+    if let Some(remaining) = page.remaining {
+        text.push_str(&format!(r#","remainingItemCount":{remaining}"#));
+    }
+    text.push('}');
+    text
+}
+
+/// Items of built-in lists do not repeat their kind.
+fn is_builtin(resource: &ResourceInfo) -> bool {
+    Arc::ptr_eq(&resource.schema.schema, Schema::builtin())
+}
+
+fn whole_pieces(source: Source) -> (Pieces, Option<u64>) {
+    let head = source.head(&source.resource.list_kind, &source.resource.api_version(), "\"items\":[");
+    const TAIL: &[u8] = b"]}";
+    if !source.stored_as_served() {
+        let item = converted_item(&source);
+        return (source.pieces(head, item, TAIL), None);
+    }
+    let builtin = is_builtin(&source.resource);
+    let size = |o: &Arc<Object>| if builtin { o.json_without_kind().len() + 1 } else { o.json().len() };
+    let commas = source.page.items.len().saturating_sub(1);
+    let length = head.len() + source.page.items.iter().map(size).sum::<usize>() + commas + TAIL.len();
+    let item: Item = match builtin {
+        true => Box::new(|object, out| {
+            out.push(b'{');
+            out.extend_from_slice(&object.json_without_kind());
+        }),
+        false => Box::new(|object, out| out.extend_from_slice(object.json())),
+    };
+    (source.pieces(head, item, TAIL), Some(length as u64))
+}
+
+fn converted_item(source: &Source) -> Item {
+    let (registry, resource) = (source.registry.clone(), source.resource.clone());
+    let builtin = is_builtin(&resource);
+    Box::new(move |object, out| match registry.convert(&resource, object) {
+        Some(mut value) => {
+            if let (true, Some(map)) = (builtin, value.as_object_mut()) {
+                map.remove("kind");
+                map.remove("apiVersion");
+            }
+            out.extend_from_slice(&json(&value));
+        }
+        None => out.extend_from_slice(object.json()),
+    })
+}
+
+fn metadata_pieces(source: Source) -> Pieces {
+    let version = if source.output.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
+    let head = source.head("PartialObjectMetadataList", version, "\"items\":[");
+    let output = source.output;
+    source.pieces(head, Box::new(move |o, out| out.extend_from_slice(&object::partial_metadata(o, output))), b"]}")
+}
+
+fn table_pieces(source: Source) -> Pieces {
+    let output = source.output;
+    let version = if output.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
+    let columns = format!("\"columnDefinitions\":{},\"rows\":[", table::columns(&source.resource));
+    let head = source.head("Table", version, &columns);
+    let resource = source.resource.clone();
+    source.pieces(head, Box::new(move |o, out| table::Rows::new(&resource, output).push(o, out)), b"]}")
+}
+
+/// YAML as upstream prints it, keys sorted: the items stand before the kind.
+fn yaml_pieces(source: Source) -> Pieces {
+    let resource = source.resource.clone();
+    let (list_kind, api_version) = (resource.list_kind.clone(), resource.api_version());
+    let metadata = yaml(&serde_json::from_str(&list_metadata(&source.page)).unwrap_or_default());
+    let metadata: String = metadata.lines().map(|l| format!("  {l}\n")).collect();
+    let tail = format!("kind: {list_kind}\nmetadata:\n{metadata}");
+    let items = if source.page.items.is_empty() { "items: []\n" } else { "items:\n" };
+    let registry = source.registry.clone();
+    let item: Item = Box::new(move |object, out| {
+        let value = registry.convert(&resource, object).unwrap_or_else(|| object.value());
+        for (i, line) in yaml(&value).lines().enumerate() {
+            out.extend_from_slice(if i == 0 { b"- " } else { b"  " });
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+    });
+    let mut pieces = source.pieces(format!("apiVersion: {api_version}\n{items}").into_bytes(), item, tail.as_bytes());
+    pieces.separator = b"";
+    pieces
+}
+
+fn protobuf_pieces(source: Source) -> (Pieces, Option<u64>) {
+    let message = message_of(&source);
+    let items: usize = source.page.items.iter().map(|o| wire::field_len(message(o).len())).sum();
+    let meta = wire::list_meta(source.page.revision, &source.page.continue_token, source.page.remaining);
+    let kind = match source.output.view {
+        View::Whole => {
+            let r = &source.resource;
+            GroupVersionKind::new(r.group.clone(), r.version.clone(), r.list_kind.clone())
+        }
+        _ => {
+            let version = if source.output.beta { "v1beta1" } else { "v1" };
+            GroupVersionKind::new("meta.k8s.io", version, "PartialObjectMetadataList")
+        }
+    };
+    let mut head = wire::envelope_head(&kind, wire::field_len(meta.len()) + items);
+    wire::field(&mut head, 1, &meta);
+    let length = head.len() + items + wire::ENVELOPE_TAIL.len();
+    let item: Item = Box::new(move |object, out| wire::field(out, 2, &message(object)));
+    let mut pieces = source.pieces(head, item, wire::ENVELOPE_TAIL);
+    pieces.separator = b"";
+    (pieces, Some(length as u64))
+}
+
+/// Makes the message of an object.
+type Message = Box<dyn Fn(&Arc<Object>) -> Bytes + Send>;
+
+/// An object as the message that stands in the list.
+fn message_of(source: &Source) -> Message {
+    let (registry, resource) = (source.registry.clone(), source.resource.clone());
+    let metadata = source.output.view == View::Metadata;
+    let as_stored = source.stored_as_served() || metadata;
+    Box::new(move |object| {
+        let stored = || object.protobuf().cloned().unwrap_or_default();
+        let whole = match as_stored {
+            true => stored(),
+            false => match registry.convert(&resource, object) {
+                Some(value) => protobuf::encode(&resource.schema, &value).into(),
+                None => stored(),
+            },
+        };
+        match (metadata, wire::first_field(&whole)) {
+            (true, Some(first)) => whole.slice_ref(first),
+            _ => whole,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(continue_token: &str, remaining: Option<u64>) -> ListPage {
+        ListPage { items: Vec::new(), revision: 7, continue_token: continue_token.into(), remaining }
+    }
+
+    #[test]
+    fn list_metadata_leaves_out_what_is_empty() {
+        assert_eq!(list_metadata(&page("", None)), r#"{"resourceVersion":"7"}"#);
+        assert_eq!(
+            list_metadata(&page("abc", Some(3))),
+            r#"{"resourceVersion":"7","continue":"abc","remainingItemCount":3}"#
+        );
+    }
+}

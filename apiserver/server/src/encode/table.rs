@@ -1,0 +1,189 @@
+//! `Table`s: the server-side columns of `kubectl get`.
+//!
+//! The cells of an object are printed once and kept with it as a template, in which only the ages
+//! and the place of the metadata are left open.
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers/response.go`, `.../registry/rest/table.go`.
+
+use super::events::meta_version;
+use super::{json, object, shallow};
+use crate::negotiate::Output;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ResourceInfo;
+use apiserver_storage::Object;
+use bytes::Bytes;
+use jiff::Timestamp;
+use rules::tables::{self, Cell, Part};
+
+/// Begins a time in a template; eight bytes of milliseconds follow. JSON has no such byte.
+const SINCE: u8 = 0;
+/// The head of a template: where the metadata stands in the object's JSON.
+const HEAD: usize = 8;
+
+/// Turns objects of one table into rows, all at the same time.
+pub struct Rows<'a> {
+    resource: &'a ResourceInfo,
+    output: Output,
+    now: Timestamp,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows as of now.
+    pub fn new(resource: &'a ResourceInfo, output: Output) -> Self {
+        Self { resource, output, now: Timestamp::now() }
+    }
+
+    /// Appends the row of a stored object, with its metadata.
+    pub fn push(&self, object: &Object, out: &mut Vec<u8>) {
+        let json = object.json();
+        let template = object.row(|value| template(self.resource, value, json));
+        let (head, cells) = template.split_at(HEAD.min(template.len()));
+        let number = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+        self.push_row(cells, json.get(number(0) as usize..number(4) as usize).unwrap_or(b"{}"), out);
+    }
+
+    fn push_row(&self, cells: &[u8], metadata: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"cells\":");
+        fill(cells, self.now, out);
+        out.extend_from_slice(b",\"object\":");
+        object::push_partial(metadata, self.output.beta, out);
+        out.push(b'}');
+    }
+}
+
+/// The column definitions of a resource, as JSON.
+pub fn columns(resource: &ResourceInfo) -> String {
+    let columns: Vec<Value> = tables::columns(resource)
+        .iter()
+        .map(|c| {
+            serde_json::json!({
+                "name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority,
+            })
+        })
+        .collect();
+    Value::Array(columns).to_string()
+}
+
+fn template(resource: &ResourceInfo, value: &Value, bytes: &[u8]) -> Bytes {
+    let metadata = shallow::metadata(bytes).unwrap_or(0..0);
+    let mut out = Vec::with_capacity(192);
+    for place in [metadata.start, metadata.end] {
+        out.extend_from_slice(&u32::try_from(place).unwrap_or(0).to_be_bytes());
+    }
+    push_cells(resource, value, &mut out);
+    out.into()
+}
+
+fn push_cells(resource: &ResourceInfo, value: &Value, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (i, cell) in tables::row(resource, value).0.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        push_cell(cell, out);
+    }
+    out.push(b']');
+}
+
+fn push_cell(cell: &Cell, out: &mut Vec<u8>) {
+    let since = |time: &Timestamp, out: &mut Vec<u8>| {
+        out.push(SINCE);
+        out.extend_from_slice(&time.as_millisecond().to_be_bytes());
+    };
+    match cell {
+        Cell::Value(value) => out.extend_from_slice(&json(value)),
+        Cell::Since(time) => {
+            out.push(b'"');
+            since(time, out);
+            out.push(b'"');
+        }
+        Cell::Timed(parts) => {
+            out.push(b'"');
+            for part in parts {
+                match part {
+                    Part::Text(text) => {
+                        let quoted = json(&Value::String(text.clone()));
+                        out.extend_from_slice(&quoted[1..quoted.len() - 1]);
+                    }
+                    Part::Since(time) => since(time, out),
+                }
+            }
+            out.push(b'"');
+        }
+    }
+}
+
+/// Copies a template with its times filled in.
+fn fill(template: &[u8], now: Timestamp, out: &mut Vec<u8>) {
+    let mut rest = template;
+    while let Some(at) = memchr::memchr(SINCE, rest) {
+        out.extend_from_slice(&rest[..at]);
+        let Some((millis, after)) = rest[at + 1..].split_first_chunk::<8>() else { return };
+        if let Ok(since) = Timestamp::from_millisecond(i64::from_be_bytes(*millis)) {
+            out.extend_from_slice(tables::human(now, since).as_bytes());
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+}
+
+/// A table of one stored object.
+pub fn of_object(object: &Object, resource: &ResourceInfo, output: Output) -> Bytes {
+    let mut row = Vec::new();
+    Rows::new(resource, output).push(object, &mut row);
+    of_row(object.revision(), Some(resource), &row, output)
+}
+
+/// A table of one object that is not stored as such.
+pub fn of_value(value: &Value, resource: &ResourceInfo, output: Output) -> Bytes {
+    let (mut cells, mut row) = (Vec::new(), Vec::new());
+    push_cells(resource, value, &mut cells);
+    let metadata = value.get("metadata").map(json).unwrap_or_default();
+    Rows::new(resource, output).push_row(&cells, &metadata, &mut row);
+    of_row(value.resource_version().parse().unwrap_or(0), Some(resource), &row, output)
+}
+
+/// A table of one row; without columns if the client has them already.
+pub fn of_row(revision: u64, resource: Option<&ResourceInfo>, row: &[u8], output: Output) -> Bytes {
+    let version = meta_version(output.beta);
+    let columns = resource.map_or_else(|| "null".to_owned(), columns);
+    let head = format!(
+        r#"{{"kind":"Table","apiVersion":"{version}","metadata":{{"resourceVersion":"{revision}"}},"columnDefinitions":{columns},"rows":["#
+    );
+    [head.as_bytes(), row, b"]}"].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::resources;
+    use serde_json::json;
+
+    #[test]
+    fn templates_leave_the_time_open() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let now: Timestamp = "2026-01-01T00:00:30Z".parse().expect("a time");
+        let mut template = Vec::new();
+        push_cell(
+            &Cell::Timed(vec![Part::Text("\"2\" (".into()), Part::Since(start), Part::Text(")".into())]),
+            &mut template,
+        );
+        let mut out = Vec::new();
+        fill(&template, now, &mut out);
+        assert_eq!(String::from_utf8(out).expect("text"), r#""\"2\" (30s)""#);
+    }
+
+    #[test]
+    fn tables_of_trees() {
+        let pods = resources::find("", "v1", "pods").expect("pods");
+        let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a", "resourceVersion": "7"}});
+        let table: Value = serde_json::from_slice(&of_value(&pod, pods, Output::default())).expect("json");
+        assert_eq!((&table["kind"], &table["metadata"]["resourceVersion"]), (&json!("Table"), &json!("7")));
+        let row = &table["rows"][0];
+        assert_eq!(row["cells"][0], "a");
+        assert_eq!(row["object"]["metadata"], pod["metadata"]);
+        let columns = table["columnDefinitions"].as_array().expect("columns").len();
+        assert_eq!(row["cells"].as_array().map(Vec::len), Some(columns));
+    }
+}

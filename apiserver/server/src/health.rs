@@ -1,0 +1,206 @@
+//! `/healthz`, `/livez`, `/readyz`: named checks, each also a path of its own.
+//!
+//! Upstream: `apiserver/pkg/server/healthz`.
+
+use crate::body::Body;
+use crate::query::Query;
+use crate::response;
+use apiserver_storage::Store;
+use component::Supervisor;
+use http::{Response, StatusCode};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long etcd may take to answer a check (`--etcd-healthcheck-timeout`).
+const ETCD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The three families of checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// `/healthz`.
+    Healthz,
+    /// `/livez`.
+    Livez,
+    /// `/readyz`: also whether traffic should come here.
+    Readyz,
+}
+
+impl Family {
+    /// The family that a path belongs to, and the check it names.
+    pub fn of(path: &str) -> Option<(Self, &str)> {
+        let families = [("/healthz", Family::Healthz), ("/livez", Family::Livez), ("/readyz", Family::Readyz)];
+        families.into_iter().find_map(|(prefix, family)| match path.strip_prefix(prefix)? {
+            "" | "/" => Some((family, "")),
+            rest => Some((family, rest.strip_prefix('/')?)),
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Family::Healthz => "healthz",
+            Family::Livez => "livez",
+            Family::Readyz => "readyz",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Probe {
+    /// Answering is the check.
+    Ping,
+    Etcd,
+    /// The watch cache has its first state.
+    Warm,
+    /// The server is not stopping.
+    Shutdown,
+    /// Something that is done once after the start.
+    Hook(Arc<AtomicBool>),
+}
+
+#[derive(Clone, Debug)]
+struct Check {
+    name: String,
+    probe: Probe,
+    readyz_only: bool,
+}
+
+/// All checks of a server.
+#[derive(Debug)]
+pub struct Health {
+    checks: Vec<Check>,
+    store: Store,
+    supervisor: Supervisor,
+}
+
+/// Tells the checks that a step after the start is done.
+#[derive(Clone, Debug)]
+pub struct Hook(Arc<AtomicBool>);
+
+impl Hook {
+    /// The step is done.
+    pub fn done(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Health {
+    /// The checks that every server has.
+    pub fn new(store: Store, supervisor: Supervisor) -> Self {
+        let check = |name: &str, probe, readyz_only| Check { name: name.into(), probe, readyz_only };
+        let checks = vec![
+            check("ping", Probe::Ping, false),
+            check("log", Probe::Ping, false),
+            check("etcd", Probe::Etcd, false),
+            check("etcd-readiness", Probe::Etcd, true),
+            check("informer-sync", Probe::Warm, true),
+            check("shutdown", Probe::Shutdown, true),
+        ];
+        Self { checks, store, supervisor }
+    }
+
+    /// Adds `poststarthook/NAME`, which fails until it is done.
+    pub fn hook(&mut self, name: &str) -> Hook {
+        let done = Arc::new(AtomicBool::new(false));
+        let last = self.checks.len() - 1;
+        let check =
+            Check { name: format!("poststarthook/{name}"), probe: Probe::Hook(done.clone()), readyz_only: false };
+        self.checks.insert(last, check);
+        Hook(done)
+    }
+
+    /// All paths of the checks.
+    pub fn paths(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        for family in [Family::Healthz, Family::Livez, Family::Readyz] {
+            paths.push(format!("/{}", family.name()));
+            paths.extend(self.of(family).map(|c| format!("/{}/{}", family.name(), c.name)));
+        }
+        paths
+    }
+
+    fn of(&self, family: Family) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(move |c| family == Family::Readyz || !c.readyz_only)
+    }
+
+    /// Answers a request for a family or for one check of it.
+    pub async fn respond(&self, family: Family, name: &str, query: &Query<'_>) -> Response<Body> {
+        if name.is_empty() {
+            return self.all(family, query).await;
+        }
+        match self.of(family).find(|c| c.name == name) {
+            None => response::not_found(),
+            Some(check) => match self.run(check).await {
+                Ok(()) => response::text(StatusCode::OK, "ok"),
+                Err(why) => {
+                    response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
+                }
+            },
+        }
+    }
+
+    async fn all(&self, family: Family, query: &Query<'_>) -> Response<Body> {
+        let excluded: Vec<&str> = query.all("exclude").flat_map(|e| e.split(',')).collect();
+        let (mut report, mut failed) = (String::new(), false);
+        for check in self.of(family) {
+            // Writing to a string cannot fail.
+            let _ = match excluded.contains(&check.name.as_str()) {
+                true => writeln!(report, "[+]{} excluded: ok", check.name),
+                false => match self.run(check).await {
+                    Ok(()) => writeln!(report, "[+]{} ok", check.name),
+                    Err(why) => {
+                        failed = true;
+                        tracing::debug!(check = check.name, why, "health check failed");
+                        writeln!(report, "[-]{} failed: reason withheld", check.name)
+                    }
+                },
+            };
+        }
+        let unknown: Vec<&str> = excluded.into_iter().filter(|e| !self.of(family).any(|c| c.name == *e)).collect();
+        if !unknown.is_empty() {
+            let _ = writeln!(report, "warn: some health checks cannot be excluded: no matches for {unknown:?}");
+        }
+        let family = family.name();
+        match (failed, query.get("verbose")) {
+            (true, _) => response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{family} check failed\n")),
+            (false, None) => response::text(StatusCode::OK, "ok"),
+            (false, Some(_)) => response::text(StatusCode::OK, format!("{report}{family} check passed\n")),
+        }
+    }
+
+    async fn run(&self, check: &Check) -> Result<(), String> {
+        match &check.probe {
+            Probe::Ping => Ok(()),
+            Probe::Etcd => match tokio::time::timeout(ETCD_TIMEOUT, self.store.healthy()).await {
+                Ok(answer) => answer.map_err(|error| error.to_string()),
+                Err(_) => Err("etcd did not answer in time".into()),
+            },
+            Probe::Warm if self.store.is_warm() => Ok(()),
+            Probe::Warm => Err("the watch cache is not filled yet".into()),
+            Probe::Shutdown if self.supervisor.is_stopping() => Err("process is shutting down".into()),
+            Probe::Shutdown => Ok(()),
+            Probe::Hook(done) if done.load(Ordering::Acquire) => Ok(()),
+            Probe::Hook(_) => Err("not finished".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_families_and_checks() {
+        for (path, want) in [
+            ("/healthz", Some((Family::Healthz, ""))),
+            ("/healthz/", Some((Family::Healthz, ""))),
+            ("/healthz/etcd", Some((Family::Healthz, "etcd"))),
+            ("/readyz/poststarthook/x", Some((Family::Readyz, "poststarthook/x"))),
+            ("/livezz", None),
+            ("/", None),
+        ] {
+            assert_eq!(Family::of(path), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Content negotiation: which form the client wants, and which form its body has.
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers/negotiation`, `.../handlers/response.go`.
+
+use crate::query::Query;
+use apimachinery::status::{Reason, Status};
+use apiserver_registry::PatchType;
+use apiserver_registry::registry::Format;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+
+/// Encodings of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Media {
+    #[default]
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+/// What of an object is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum View {
+    /// All of it.
+    #[default]
+    Whole,
+    /// A `Table`.
+    Table,
+    /// `PartialObjectMetadata`, or its list.
+    Metadata,
+}
+
+/// The negotiated form of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Output {
+    /// Encoding.
+    pub media: Media,
+    /// Transformation.
+    pub view: View,
+    /// The transformation was asked for in `meta.k8s.io/v1beta1`.
+    pub beta: bool,
+    /// Indented JSON.
+    pub pretty: bool,
+}
+
+/// Which transformations an endpoint offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offers {
+    /// None: reviews, subresources with kinds of their own, fixed documents.
+    Plain,
+    /// Tables and metadata of one object.
+    Object,
+    /// Tables and metadata of a list.
+    List,
+}
+
+const MEDIA: &[(&str, &str, Media)] = &[
+    ("application", "json", Media::Json),
+    ("application", "yaml", Media::Yaml),
+    ("application", "vnd.kubernetes.protobuf", Media::Protobuf),
+];
+const SUPPORTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+const PATCHES: &[(&str, PatchType)] = &[
+    ("application/json-patch+json", PatchType::Json),
+    ("application/merge-patch+json", PatchType::Merge),
+    ("application/strategic-merge-patch+json", PatchType::Strategic),
+    ("application/apply-patch+yaml", PatchType::Apply),
+];
+
+impl Media {
+    /// The `Content-Type` of a response.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Media::Json => "application/json",
+            Media::Yaml => "application/yaml",
+            Media::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
+
+    /// The `Content-Type` of a watch.
+    pub fn stream_content_type(self) -> &'static str {
+        match self {
+            Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        }
+    }
+}
+
+/// The form of a response that is sent in one piece.
+pub fn output(headers: &HeaderMap, query: &Query<'_>, offers: Offers) -> Result<Output, Status> {
+    let mut output = accept(headers, offers).ok_or_else(|| not_acceptable(SUPPORTED))?;
+    output.pretty = output.media == Media::Json && (output.pretty || wants_pretty(headers, query));
+    Ok(output)
+}
+
+/// The form of a watch.
+pub fn stream_output(headers: &HeaderMap) -> Result<Output, Status> {
+    match accept(headers, Offers::Object) {
+        Some(output) if output.media != Media::Yaml => Ok(Output { pretty: false, ..output }),
+        _ => Err(not_acceptable(STREAMED)),
+    }
+}
+
+/// The form of an error: the client's choice if it can be met, JSON otherwise.
+pub fn error_output(headers: &HeaderMap, query: &Query<'_>) -> Output {
+    output(headers, query, Offers::Plain).unwrap_or_default()
+}
+
+/// The encoding of a request body.
+pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
+    match media_type(headers) {
+        "" | "application/json" => Ok(Format::Json),
+        "application/yaml" => Ok(Format::Yaml),
+        "application/vnd.kubernetes.protobuf" => Ok(Format::Protobuf),
+        _ => Err(unsupported(SUPPORTED)),
+    }
+}
+
+/// The kind of a patch.
+pub fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
+    let given = media_type(headers);
+    PATCHES.iter().find(|(name, _)| *name == given).map(|(_, kind)| *kind).ok_or_else(|| {
+        let names: Vec<&str> = PATCHES.iter().map(|(name, _)| *name).collect();
+        unsupported(&names.join(", "))
+    })
+}
+
+/// The content type without its parameters.
+fn media_type(headers: &HeaderMap) -> &str {
+    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim()
+}
+
+fn not_acceptable(supported: &str) -> Status {
+    let message = format!("only the following media types are accepted: {supported}");
+    Status::plain(406, Reason::NotAcceptable, message)
+}
+
+fn unsupported(supported: &str) -> Status {
+    let message =
+        format!("the body of the request was in an unknown format - accepted media types include: {supported}");
+    Status::plain(415, Reason::UnsupportedMediaType, message)
+}
+
+fn wants_pretty(headers: &HeaderMap, query: &Query<'_>) -> bool {
+    match query.get("pretty") {
+        Some(value) if !value.is_empty() => matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        _ => {
+            let agent = headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| agent.starts_with(a))
+        }
+    }
+}
+
+fn accept(headers: &HeaderMap, offers: Offers) -> Option<Output> {
+    let header = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match header {
+        "" | "application/json" | "*/*" => return Some(Output::default()),
+        _ => {}
+    }
+    let mut clauses: Vec<(f32, &str)> = header.split(',').map(|c| (quality(c), c)).collect();
+    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
+    clauses.iter().find_map(|(_, clause)| {
+        let mut parts = clause.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        MEDIA
+            .iter()
+            .filter(|(k, s, _)| matches(kind, subtype, k, s))
+            .find_map(|(_, _, media)| options(parts.clone(), *media, offers))
+    })
+}
+
+fn matches(kind: &str, subtype: &str, k: &str, s: &str) -> bool {
+    (kind == k && (subtype == s || subtype == "*")) || (kind == "*" && subtype == "*")
+}
+
+fn quality(clause: &str) -> f32 {
+    let q = clause.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q="));
+    q.and_then(|q| q.trim().parse().ok()).unwrap_or(1.0)
+}
+
+/// The parameters of a clause, if this endpoint can meet them.
+fn options<'p>(parameters: impl Iterator<Item = &'p str>, media: Media, offers: Offers) -> Option<Output> {
+    let mut output = Output { media, ..Output::default() };
+    let (mut kind, mut group, mut version) = (None, "", "");
+    for parameter in parameters {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match (key.trim(), value.trim().trim_matches('"')) {
+            ("as", v) => kind = Some(v),
+            ("g", v) => group = v,
+            ("v", v) => version = v,
+            ("pretty", v) => output.pretty = v == "1",
+            ("stream", v) if !v.is_empty() && (v != "watch" || media == Media::Yaml) => return None,
+            _ => {}
+        }
+    }
+    let Some(kind) = kind else {
+        return (group.is_empty() && version.is_empty()).then_some(output);
+    };
+    if group != "meta.k8s.io" || !matches!(version, "v1" | "v1beta1") {
+        return None;
+    }
+    output.beta = version == "v1beta1";
+    output.view = match (kind, offers) {
+        ("Table", Offers::Object | Offers::List) => View::Table,
+        ("PartialObjectMetadata", Offers::Object) | ("PartialObjectMetadataList", Offers::List) => View::Metadata,
+        _ => return None,
+    };
+    Some(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(accept: &str) -> HeaderMap {
+        HeaderMap::from_iter([(ACCEPT, accept.parse().expect("a value"))])
+    }
+
+    fn negotiated(accept: &str, offers: Offers) -> Option<(Media, View)> {
+        let output = output(&headers(accept), &Query::default(), offers).ok()?;
+        Some((output.media, output.view))
+    }
+
+    const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+
+    #[test]
+    fn accept_headers() {
+        for (accept, offers, want) in [
+            ("", Offers::List, Some((Media::Json, View::Whole))),
+            ("*/*", Offers::List, Some((Media::Json, View::Whole))),
+            ("application/*", Offers::List, Some((Media::Json, View::Whole))),
+            ("application/yaml", Offers::List, Some((Media::Yaml, View::Whole))),
+            (
+                "application/vnd.kubernetes.protobuf,application/json",
+                Offers::List,
+                Some((Media::Protobuf, View::Whole)),
+            ),
+            ("application/json;q=0.5, application/yaml", Offers::List, Some((Media::Yaml, View::Whole))),
+            (KUBECTL, Offers::List, Some((Media::Json, View::Table))),
+            (KUBECTL, Offers::Plain, Some((Media::Json, View::Whole))),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io", Offers::Plain, None),
+            (
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+                Offers::List,
+                Some((Media::Json, View::Metadata)),
+            ),
+            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Offers::List, None),
+            (
+                "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+                Offers::Object,
+                Some((Media::Json, View::Metadata)),
+            ),
+            ("text/html", Offers::List, None),
+            ("text/html, */*;q=0.1", Offers::List, Some((Media::Json, View::Whole))),
+        ] {
+            assert_eq!(negotiated(accept, offers), want, "{accept}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_what_is_supported() {
+        let refusal = output(&headers("text/html"), &Query::default(), Offers::Plain).expect_err("not acceptable");
+        assert_eq!(
+            (refusal.code, refusal.message.as_str()),
+            (
+                406,
+                "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+            )
+        );
+        let refusal = stream_output(&headers("application/yaml")).expect_err("not acceptable");
+        assert!(refusal.message.ends_with(STREAMED));
+    }
+
+    #[test]
+    fn bodies() {
+        let of = |t: &str| HeaderMap::from_iter([(CONTENT_TYPE, t.parse().expect("a value"))]);
+        assert_eq!(body_format(&HeaderMap::new()).expect("the default"), Format::Json);
+        assert_eq!(body_format(&of("application/json; charset=utf-8")).expect("json"), Format::Json);
+        assert_eq!(body_format(&of("application/yaml")).expect("yaml"), Format::Yaml);
+        assert_eq!(body_format(&of("text/plain")).expect_err("unknown").code, 415);
+        assert_eq!(patch_type(&of("application/merge-patch+json")).expect("merge"), PatchType::Merge);
+        assert_eq!(patch_type(&of("application/json")).expect_err("no patch").code, 415);
+    }
+
+    #[test]
+    fn humans_get_indented_json() {
+        let agent = |a: &str| HeaderMap::from_iter([(USER_AGENT, a.parse().expect("a value"))]);
+        let pretty = |h: &HeaderMap, q: &str| output(h, &Query::parse(q), Offers::Plain).is_ok_and(|o| o.pretty);
+        assert!(pretty(&agent("curl/8"), ""));
+        assert!(!pretty(&agent("curl/8"), "pretty=false"));
+        assert!(pretty(&HeaderMap::new(), "pretty=true"));
+        assert!(!pretty(&agent("kubectl"), ""));
+    }
+}

@@ -1,0 +1,350 @@
+//! The options of lists, watches, deletes and writes, with upstream's checks.
+//!
+//! Upstream: `apimachinery/pkg/apis/meta/{v1,internalversion}/validation`,
+//! `apiserver/pkg/endpoints/handlers/get.go`.
+
+use crate::query::{Query, parse_error};
+use apimachinery::Value;
+use apimachinery::codec::{self, DecodeError, FieldValidation};
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::resources::ResourceInfo;
+use apimachinery::schema::Schema;
+use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
+use apimachinery::status::Status;
+use apiserver_registry::Body;
+use apiserver_registry::registry::Format;
+use apiserver_storage::{ListQuery, Match, Selection, WatchQuery};
+use std::time::Duration;
+
+/// The options of a list or watch, checked for their form.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    selection: Selection,
+    resource_version: String,
+    version_match: String,
+    continue_token: String,
+    limit: usize,
+    timeout: Option<Duration>,
+    bookmarks: bool,
+    send_initial_events: Option<bool>,
+}
+
+impl ListOptions {
+    /// Reads and checks the options of a request for a collection.
+    pub fn parse(query: &Query<'_>, resource: &ResourceInfo, watch: bool) -> Result<Self, Status> {
+        let int = |key: &str| query.int(key).map_err(Status::bad_request);
+        let options = Self {
+            selection: selection(query, resource)?,
+            resource_version: query.text("resourceVersion").to_owned(),
+            version_match: query.text("resourceVersionMatch").to_owned(),
+            continue_token: query.text("continue").to_owned(),
+            limit: int("limit")?.and_then(|l| usize::try_from(l).ok()).unwrap_or(0),
+            timeout: int("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
+            bookmarks: query.flag("allowWatchBookmarks"),
+            send_initial_events: query.bool("sendInitialEvents"),
+        };
+        let errors = if watch { options.watch_errors() } else { options.list_errors() };
+        match errors.is_empty() {
+            true => Ok(options),
+            false => Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", "ListOptions"), "", &errors)),
+        }
+    }
+
+    fn list_errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let mut forbid = |path, why| errors.push(forbidden(path, why));
+        if !self.version_match.is_empty() {
+            if self.resource_version.is_empty() {
+                forbid(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+            }
+            if !self.continue_token.is_empty() {
+                forbid(MATCH, "resourceVersionMatch is forbidden when continue is provided");
+            }
+            if self.version_match == "Exact" && self.resource_version == "0" {
+                forbid(MATCH, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            }
+        }
+        if self.send_initial_events.is_some() {
+            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        }
+        if !matches!(self.version_match.as_str(), "" | "Exact" | "NotOlderThan") {
+            errors.push(unsupported(&self.version_match, &["Exact", "NotOlderThan", ""]));
+        }
+        errors
+    }
+
+    fn watch_errors(&self) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if self.send_initial_events.is_some() && self.version_match != "NotOlderThan" {
+            errors.push(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        }
+        if self.version_match.is_empty() {
+            return errors;
+        }
+        if self.send_initial_events.is_none() {
+            let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(forbidden(MATCH, why));
+        }
+        if self.version_match != "NotOlderThan" {
+            errors.push(unsupported(&self.version_match, &["NotOlderThan"]));
+        }
+        if !self.continue_token.is_empty() {
+            errors.push(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+        errors
+    }
+
+    /// Restricts the request to a namespace and, if the path names one, an object.
+    pub fn restrict(&mut self, namespace: &str, name: &str) -> Result<(), Status> {
+        if !namespace.is_empty() {
+            self.selection.namespace = Some(namespace.to_owned());
+        }
+        if name.is_empty() {
+            return Ok(());
+        }
+        let pinned = |t: &FieldTerm| t.field == "metadata.name" && !t.negated;
+        match self.selection.fields.terms.iter().find(|t| pinned(t)) {
+            Some(term) if term.value == name => Ok(()),
+            None if self.selection.fields.terms.is_empty() => {
+                let term = FieldTerm { field: "metadata.name".into(), value: name.to_owned(), negated: false };
+                self.selection.fields.terms.push(term);
+                Ok(())
+            }
+            _ => Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name")),
+        }
+    }
+
+    /// The field selector, which authorization may look at.
+    pub fn fields(&self) -> &FieldSelector {
+        &self.selection.fields
+    }
+
+    /// As a list.
+    pub fn into_list(self) -> Result<ListQuery, Status> {
+        let revision = self.list_revision()?;
+        Ok(ListQuery { selection: self.selection, revision, limit: self.limit, continue_token: self.continue_token })
+    }
+
+    fn list_revision(&self) -> Result<Match, Status> {
+        if !self.continue_token.is_empty() {
+            return match self.resource_version.as_str() {
+                "" | "0" => Ok(Match::MostRecent),
+                _ => Err(Status::bad_request("specifying resource version is not allowed when using continue")),
+            };
+        }
+        let revision = match self.resource_version.as_str() {
+            "" => return Ok(Match::MostRecent),
+            text => parse_revision(text).map_err(|e| Status::bad_request(format!("invalid resource version: {e}")))?,
+        };
+        Ok(match (revision, self.version_match.as_str()) {
+            (0, _) => Match::Any,
+            (exact, "Exact") => Match::Exact(exact),
+            // A limit without a match meant an exact list before matches existed.
+            (exact, "") if self.limit > 0 => Match::Exact(exact),
+            (least, _) => Match::NotOlderThan(least),
+        })
+    }
+
+    /// As a watch, with the time after which it ends if the client said so.
+    pub fn into_watch(self, resource: &ResourceInfo) -> Result<(WatchQuery, Option<Duration>), Status> {
+        let from = match self.resource_version.as_str() {
+            "" => None,
+            text => Some(parse_revision(text).map_err(|error| invalid_version(resource, error))?),
+        };
+        let query = WatchQuery {
+            selection: self.selection,
+            from,
+            send_initial_events: self.send_initial_events == Some(true),
+            bookmarks: self.bookmarks,
+        };
+        Ok((query, self.timeout.filter(|t| !t.is_zero())))
+    }
+}
+
+const MATCH: &str = "resourceVersionMatch";
+
+fn forbidden(path: &str, why: &str) -> FieldError {
+    FieldError { path: Path::new(path), kind: FieldErrorKind::Forbidden(why.to_owned()) }
+}
+
+fn unsupported(value: &str, allowed: &[&str]) -> FieldError {
+    let allowed = allowed.iter().map(|a| (*a).to_owned()).collect();
+    FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(format!("{value:?}"), allowed) }
+}
+
+fn selection(query: &Query<'_>, resource: &ResourceInfo) -> Result<Selection, Status> {
+    let mut selection = Selection::default();
+    if let Some(text) = query.get("labelSelector").filter(|t| !t.is_empty()) {
+        selection.labels = LabelSelector::parse(text).map_err(|e| Status::bad_request(e.0))?;
+    }
+    if let Some(text) = query.get("fieldSelector").filter(|t| !t.is_empty()) {
+        selection.fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(e.0))?;
+        check_fields(&selection.fields, resource)?;
+    }
+    Ok(selection)
+}
+
+/// Fields that a resource does not index cannot be selected by.
+fn check_fields(selector: &FieldSelector, resource: &ResourceInfo) -> Result<(), Status> {
+    let known = |field: &str| {
+        matches!(field, "metadata.name" | "metadata.namespace")
+            || resource.selectable_fields.iter().any(|s| s.label == field)
+    };
+    match selector.terms.iter().find(|t| !known(&t.field)) {
+        None => Ok(()),
+        Some(term) if resource.selectable_fields.is_empty() => Err(Status::bad_request(format!(
+            "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+            term.field
+        ))),
+        Some(term) => Err(Status::bad_request(format!("field label not supported: {}", term.field))),
+    }
+}
+
+fn parse_revision(text: &str) -> Result<u64, FieldError> {
+    text.parse().map_err(|_| FieldError {
+        path: Path::new("resourceVersion"),
+        kind: FieldErrorKind::Invalid(format!("{text:?}"), parse_error("ParseUint", text)),
+    })
+}
+
+fn invalid_version(resource: &ResourceInfo, error: FieldError) -> Status {
+    let kind = GroupVersionKind::new(resource.group.clone(), resource.version.clone(), resource.plural.clone());
+    Status::invalid(&kind, "", &[error])
+}
+
+/// What `resourceVersion` of a GET asks for.
+pub fn get_revision(query: &Query<'_>) -> Result<Match, Status> {
+    match query.text("resourceVersion") {
+        "" => Ok(Match::MostRecent),
+        text => match parse_revision(text) {
+            Ok(0) => Ok(Match::Any),
+            Ok(least) => Ok(Match::NotOlderThan(least)),
+            Err(error) => Err(Status::bad_request(format!("invalid resource version: {error}"))),
+        },
+    }
+}
+
+/// `dryRun` and `fieldValidation` of a write, checked; `kind` is `CreateOptions` and the like.
+pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, FieldValidation), Status> {
+    let dry_run: Vec<&str> = query.all("dryRun").filter(|v| !v.is_empty()).collect();
+    let mut errors = dry_run_errors(&dry_run);
+    let validation = match query.text("fieldValidation") {
+        "" | "Warn" => FieldValidation::Warn,
+        "Strict" => FieldValidation::Strict,
+        "Ignore" => FieldValidation::Ignore,
+        other => {
+            let allowed = ["Ignore", "Strict", "Warn"].map(String::from).to_vec();
+            errors.push(FieldError {
+                path: Path::new("fieldValidation"),
+                kind: FieldErrorKind::NotSupported(format!("{other:?}"), allowed),
+            });
+            FieldValidation::Warn
+        }
+    };
+    errors.extend(field_manager_errors(query.text("fieldManager")));
+    match errors.is_empty() {
+        true => Ok((!dry_run.is_empty(), validation)),
+        false => Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", kind), "", &errors)),
+    }
+}
+
+fn dry_run_errors(values: &[&str]) -> Vec<FieldError> {
+    let unknown = values.iter().filter(|v| **v != "All");
+    unknown
+        .map(|value| FieldError {
+            path: Path::new("dryRun"),
+            kind: FieldErrorKind::NotSupported(format!("{value:?}"), vec!["All".to_owned()]),
+        })
+        .collect()
+}
+
+/// Longest `fieldManager`.
+const MAX_FIELD_MANAGER: usize = 128;
+
+fn field_manager_errors(manager: &str) -> Option<FieldError> {
+    let path = Path::new("fieldManager");
+    if manager.len() > MAX_FIELD_MANAGER {
+        return Some(FieldError { path, kind: FieldErrorKind::TooLong(MAX_FIELD_MANAGER) });
+    }
+    manager.chars().any(char::is_control).then(|| FieldError {
+        path,
+        kind: FieldErrorKind::Invalid(format!("{manager:?}"), "should only contain printable characters".into()),
+    })
+}
+
+/// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
+pub fn delete_options(query: &Query<'_>, body: Body) -> Result<Value, Status> {
+    let options = match body.bytes.is_empty() {
+        true => options_from_query(query)?,
+        false => options_from_body(&body)?,
+    };
+    let errors = delete_option_errors(&options);
+    match errors.is_empty() {
+        true => Ok(options),
+        false => Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", "DeleteOptions"), "", &errors)),
+    }
+}
+
+fn options_from_query(query: &Query<'_>) -> Result<Value, Status> {
+    let mut map = apimachinery::Map::new();
+    if let Some(seconds) = query.int("gracePeriodSeconds").map_err(Status::bad_request)? {
+        map.insert("gracePeriodSeconds".into(), seconds.into());
+    }
+    if let Some(policy) = query.get("propagationPolicy").filter(|p| !p.is_empty()) {
+        map.insert("propagationPolicy".into(), policy.into());
+    }
+    if let Some(orphan) = query.bool("orphanDependents") {
+        map.insert("orphanDependents".into(), orphan.into());
+    }
+    let dry_run: Vec<Value> = query.all("dryRun").filter(|v| !v.is_empty()).map(Value::from).collect();
+    if !dry_run.is_empty() {
+        map.insert("dryRun".into(), dry_run.into());
+    }
+    Ok(Value::Object(map))
+}
+
+fn options_from_body(body: &Body) -> Result<Value, Status> {
+    let ty = Schema::builtin()
+        .type_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+        .ok_or_else(|| Status::internal("no schema of DeleteOptions"))?;
+    let decoded = match body.format {
+        Format::Json => codec::json::decode(&ty, &body.bytes).map(|d| d.value),
+        Format::Yaml => codec::yaml::decode(&ty, &body.bytes).map(|d| d.value),
+        Format::Protobuf => {
+            codec::protobuf::open(&body.bytes).and_then(|envelope| codec::protobuf::decode(&ty, envelope.raw))
+        }
+    };
+    decoded.map_err(|error: DecodeError| Status::bad_request(error.to_string()))
+}
+
+/// Whether these delete options ask for a dry run.
+pub fn is_dry_run(options: &Value) -> bool {
+    options.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+}
+
+fn delete_option_errors(options: &Value) -> Vec<FieldError> {
+    let list = options.get("dryRun").and_then(Value::as_array);
+    let values: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut errors = dry_run_errors(&values);
+    let policy = options.get("propagationPolicy").and_then(Value::as_str);
+    if let Some(policy) = policy {
+        if options.get("orphanDependents").is_some() {
+            errors.push(FieldError {
+                path: Path::new("propagationPolicy"),
+                kind: FieldErrorKind::Invalid(
+                    format!("{policy:?}"),
+                    "orphanDependents and deletionPropagation cannot be both set".into(),
+                ),
+            });
+        }
+        if !matches!(policy, "Foreground" | "Background" | "Orphan") {
+            let allowed = ["Background", "Foreground", "Orphan"].map(String::from).to_vec();
+            errors.push(FieldError {
+                path: Path::new("propagationPolicy"),
+                kind: FieldErrorKind::NotSupported(format!("{policy:?}"), allowed),
+            });
+        }
+    }
+    errors
+}

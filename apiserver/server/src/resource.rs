@@ -1,0 +1,324 @@
+//! Requests for resources: routing to the registry's verbs and encoding what they answer.
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers`, `apiserver/pkg/endpoints/installer.go`.
+
+use crate::body::{self, Body};
+use crate::chain::{Exchange, Incoming};
+use crate::encode::events::Encoder;
+use crate::encode::{list, object};
+use crate::negotiate::{self, Media, Offers, Output};
+use crate::params::{self, ListOptions};
+use crate::{response, watch};
+use apimachinery::resources::{ResourceInfo, Subresource};
+use apimachinery::status::{Reason, Status};
+use apiserver_registry::{Body as RequestBody, Context, PatchType, Reply, Verb};
+use apiserver_storage::ListPage;
+use http::header::{HeaderMap, USER_AGENT};
+use http::{Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A routed request.
+struct Route {
+    verb: Verb,
+    resource: Arc<ResourceInfo>,
+    subresource: Option<Subresource>,
+}
+
+/// 404 with upstream's words for API paths.
+pub fn unknown() -> Status {
+    Status::plain(404, Reason::NotFound, "the server could not find the requested resource")
+}
+
+/// Serves a request for a resource.
+pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    let route = route(exchange)?;
+    match route.verb {
+        Verb::List => return serve_list(exchange, route).await,
+        Verb::Watch => return serve_watch(exchange, route).await,
+        _ => {}
+    }
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers(&route))?;
+    let resource = route.resource.clone();
+    let cx = context(exchange, route)?;
+    let reply = match cx.verb {
+        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query)?).await,
+        Verb::Create => {
+            let cx = with_write_options(cx, exchange, "CreateOptions")?;
+            let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
+            return Ok(answer(exchange, &cx, reply?, &resource, output));
+        }
+        Verb::Update => {
+            let cx = with_write_options(cx, exchange, "UpdateOptions")?;
+            let reply = exchange.server.registry.update(&cx, read(exchange, body).await?).await;
+            return Ok(answer(exchange, &cx, reply?, &resource, output));
+        }
+        Verb::Patch => return serve_patch(exchange, cx, body, output).await,
+        Verb::Delete => return serve_delete(exchange, cx, body, output).await,
+        Verb::DeleteCollection => return serve_delete_collection(exchange, cx, body).await,
+        Verb::List | Verb::Watch | Verb::Connect => Err(Status::method_not_allowed()),
+    };
+    Ok(answer(exchange, &cx, reply?, &resource, output))
+}
+
+/// Finds the resource, and whether it serves the verb at this path.
+fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
+    let info = exchange.info;
+    let registry = &exchange.server.registry;
+    let resource = registry.resource(info.group, info.version, info.resource).ok_or_else(unknown)?;
+    let namespaced_path = !info.namespace.is_empty() && info.resource != "namespaces";
+    let names_object = info.names_object();
+    let misplaced = namespaced_path && !resource.namespaced || names_object && resource.namespaced && !namespaced_path;
+    if misplaced || info.parts.len() > 3 {
+        return Err(unknown());
+    }
+    let subresource = match info.subresource {
+        "" => None,
+        name => Some(resource.subresource(name).cloned().ok_or_else(unknown)?),
+    };
+    let verb = verb(info.verb).ok_or_else(Status::method_not_allowed)?;
+    let served = subresource.as_ref().map_or(&resource.verbs, |s| &s.verbs);
+    let creates_everywhere = verb == Verb::Create && resource.namespaced && !namespaced_path;
+    // A name in the path is none of create's business, and all of update's.
+    let wrong_level = match verb {
+        Verb::Create => names_object && subresource.is_none(),
+        Verb::Update | Verb::Patch | Verb::Delete => !names_object,
+        _ => false,
+    };
+    if creates_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
+        return Err(Status::method_not_allowed());
+    }
+    Ok(Route { verb, resource, subresource })
+}
+
+fn verb(name: &str) -> Option<Verb> {
+    Some(match name {
+        "get" => Verb::Get,
+        "list" => Verb::List,
+        "watch" => Verb::Watch,
+        "create" => Verb::Create,
+        "update" => Verb::Update,
+        "patch" => Verb::Patch,
+        "delete" => Verb::Delete,
+        "deletecollection" => Verb::DeleteCollection,
+        _ => return None,
+    })
+}
+
+/// Reviews and subresources of other kinds have no Table and no metadata form.
+fn offers(route: &Route) -> Offers {
+    let own_kind = route.subresource.as_ref().is_none_or(|s| s.kind == route.resource.gvk());
+    match own_kind && route.resource.is_stored() {
+        true => Offers::Object,
+        false => Offers::Plain,
+    }
+}
+
+fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
+    let info = exchange.info;
+    let namespaced = route.resource.namespaced;
+    Ok(Context {
+        user: exchange.user.clone(),
+        verb: route.verb,
+        resource: route.resource,
+        subresource: route.subresource,
+        namespace: if namespaced { info.namespace.to_owned() } else { String::new() },
+        // A field selector's name is a selection, not the object of the request.
+        name: if info.names_object() { info.name.clone().into_owned() } else { String::new() },
+        dry_run: false,
+        field_manager: field_manager(exchange),
+        field_validation: Default::default(),
+        deadline: exchange.deadline,
+        warnings: Default::default(),
+    })
+}
+
+fn with_write_options(mut cx: Context, exchange: &Exchange<'_>, kind: &'static str) -> Result<Context, Status> {
+    (cx.dry_run, cx.field_validation) = params::write_options(exchange.query, kind)?;
+    Ok(cx)
+}
+
+/// `fieldManager`, or the user agent up to its first slash.
+fn field_manager(exchange: &Exchange<'_>) -> String {
+    match exchange.query.text("fieldManager") {
+        "" => user_agent(&exchange.parts.headers),
+        manager => manager.to_owned(),
+    }
+}
+
+/// Longest manager name made of a user agent.
+const MAX_MANAGER: usize = 128;
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let first = agent.split('/').next().unwrap_or_default();
+    first.chars().filter(|c| !c.is_control()).take(MAX_MANAGER).collect()
+}
+
+async fn read<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<RequestBody, Status> {
+    let format = negotiate::body_format(&exchange.parts.headers)?;
+    Ok(RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format })
+}
+
+async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, list_offers(&route.resource))?;
+    let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
+    let cx = context(exchange, route)?;
+    options.restrict(&cx.namespace, "")?;
+    let page = exchange.server.registry.list(&cx, &options.into_list()?).await?;
+    Ok(list_answer(exchange, &cx, page, output))
+}
+
+fn list_offers(resource: &ResourceInfo) -> Offers {
+    if resource.is_stored() { Offers::List } else { Offers::Plain }
+}
+
+fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Output) -> Response<Body> {
+    let source =
+        list::Source { page, resource: cx.resource.clone(), registry: exchange.server.registry.clone(), output };
+    let mut answer = response::encoded(StatusCode::OK, output.media, list::body(source));
+    response::add_warnings(&mut answer, &cx.warnings.lock());
+    answer
+}
+
+async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
+    let output = negotiate::stream_output(&exchange.parts.headers)?;
+    let resource = route.resource.clone();
+    let mut options = ListOptions::parse(exchange.query, &resource, true)?;
+    let cx = context(exchange, route)?;
+    options.restrict(&cx.namespace, &cx.name)?;
+    let (query, timeout) = options.into_watch(&resource)?;
+    let server = exchange.server;
+    let watch = server.registry.watch(&cx, &query).await?;
+    let lifetime = timeout.unwrap_or_else(|| lifetime(server.options.min_request_timeout));
+    let encoder = Encoder::new(resource, server.registry.clone(), output);
+    let guard = Box::new(server.metrics.long_running().take());
+    let frames = watch::stream(watch, encoder, lifetime, server.supervisor.clone(), guard);
+    let mut answer = response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames));
+    response::add_warnings(&mut answer, &cx.warnings.lock());
+    Ok(answer)
+}
+
+/// Between the least lifetime and twice that, so that not all watches come back at once.
+fn lifetime(least: Duration) -> Duration {
+    least.mul_f64(1.0 + rand::random::<f64>())
+}
+
+async fn serve_patch<B: Incoming>(
+    exchange: &Exchange<'_>,
+    cx: Context,
+    body: B,
+    output: Output,
+) -> Result<Response<Body>, Status> {
+    let kind = negotiate::patch_type(&exchange.parts.headers)?;
+    let cx = with_write_options(cx, exchange, "PatchOptions")?;
+    let format = match kind {
+        PatchType::Apply => apiserver_registry::registry::Format::Yaml,
+        _ => apiserver_registry::registry::Format::Json,
+    };
+    check_apply(exchange, kind)?;
+    let body = RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format };
+    let reply = exchange.server.registry.patch(&cx, kind, exchange.query.flag("force"), body).await?;
+    let resource = cx.resource.clone();
+    Ok(answer(exchange, &cx, reply, &resource, output))
+}
+
+/// Apply must name its manager, and only apply can be forced.
+fn check_apply(exchange: &Exchange<'_>, kind: PatchType) -> Result<(), Status> {
+    use apimachinery::field::{FieldError, FieldErrorKind, Path};
+    let apply = kind == PatchType::Apply;
+    let error = if apply && exchange.query.text("fieldManager").is_empty() {
+        let path = Path::new("fieldManager");
+        FieldError { path, kind: FieldErrorKind::Required("is required for apply patch".into()) }
+    } else if !apply && exchange.query.get("force").is_some() {
+        let path = Path::new("force");
+        FieldError { path, kind: FieldErrorKind::Forbidden("may not be specified for non-apply patch".into()) }
+    } else {
+        return Ok(());
+    };
+    let kind = apimachinery::gvk::GroupVersionKind::new("meta.k8s.io", "v1", "PatchOptions");
+    Err(Status::invalid(&kind, "", &[error]))
+}
+
+async fn serve_delete<B: Incoming>(
+    exchange: &Exchange<'_>,
+    mut cx: Context,
+    body: B,
+    output: Output,
+) -> Result<Response<Body>, Status> {
+    let options = params::delete_options(exchange.query, read(exchange, body).await?)?;
+    cx.dry_run = params::is_dry_run(&options);
+    let reply = exchange.server.registry.delete(&cx, &options).await?;
+    let resource = cx.resource.clone();
+    Ok(answer(exchange, &cx, reply, &resource, output))
+}
+
+async fn serve_delete_collection<B: Incoming>(
+    exchange: &Exchange<'_>,
+    mut cx: Context,
+    body: B,
+) -> Result<Response<Body>, Status> {
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?;
+    let mut list = ListOptions::parse(exchange.query, &cx.resource, false)?;
+    list.restrict(&cx.namespace, "")?;
+    let options = params::delete_options(exchange.query, read(exchange, body).await?)?;
+    cx.dry_run = params::is_dry_run(&options);
+    let page = exchange.server.registry.delete_collection(&cx, &options, &list.into_list()?).await?;
+    Ok(list_answer(exchange, &cx, page, output))
+}
+
+fn answer(
+    exchange: &Exchange<'_>,
+    cx: &Context,
+    reply: Reply,
+    resource: &ResourceInfo,
+    output: Output,
+) -> Response<Body> {
+    let (code, reply) = unwrap(StatusCode::OK, reply);
+    let bytes = match &reply {
+        Reply::Value { value, ty } => object::value(value, ty, resource, output),
+        Reply::Object(stored) => match exchange.server.registry.convert(resource, stored) {
+            Some(value) => object::value(&value, &resource.schema, resource, output),
+            None => object::stored(stored, resource, output),
+        },
+        // Not reached: `unwrap` has taken these off.
+        Reply::Created(_) | Reply::Accepted(_) => Default::default(),
+    };
+    let media =
+        if bytes.first() == Some(&b'{') && output.media == Media::Protobuf { Media::Json } else { output.media };
+    let mut answer = response::encoded(code, media, Body::Full(bytes));
+    response::add_warnings(&mut answer, &cx.warnings.lock());
+    answer
+}
+
+fn unwrap(code: StatusCode, reply: Reply) -> (StatusCode, Reply) {
+    match reply {
+        Reply::Created(inner) => unwrap(StatusCode::CREATED, *inner),
+        Reply::Accepted(inner) => unwrap(StatusCode::ACCEPTED, *inner),
+        reply => (code, reply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn managers_of_user_agents() {
+        for (agent, want) in
+            [("kubectl/v1.32.0 (linux/amd64)", "kubectl"), ("Go-http-client/2.0", "Go-http-client"), ("", "")]
+        {
+            let headers = HeaderMap::from_iter([(USER_AGENT, agent.parse().expect("a value"))]);
+            assert_eq!(user_agent(&headers), want);
+        }
+    }
+
+    #[test]
+    fn watches_end_at_different_times() {
+        let least = Duration::from_secs(10);
+        for _ in 0..100 {
+            let life = lifetime(least);
+            assert!(life >= least && life <= least * 2);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Putting responses together.
+
+use crate::body::Body;
+use crate::encode::object;
+use crate::negotiate::{Media, Output};
+use apimachinery::status::Status;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use http::{Response, StatusCode};
+
+/// Header of the request's audit ID.
+pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// Longest text of one `Warning` header, as upstream.
+const MAX_WARNING: usize = 4 * 1024;
+
+/// A body in one of the API's encodings.
+pub fn encoded(code: StatusCode, media: Media, body: Body) -> Response<Body> {
+    with_type(code, media.content_type(), body)
+}
+
+/// A body of any content type.
+pub fn with_type(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Plain text.
+pub fn text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    with_type(code, "text/plain; charset=utf-8", Body::Full(text.into()))
+}
+
+/// A document that is JSON whatever the client asked for.
+pub fn json(bytes: impl Into<Bytes>) -> Response<Body> {
+    with_type(StatusCode::OK, "application/json", Body::Full(bytes.into()))
+}
+
+/// A redirect.
+pub fn redirect(code: StatusCode, to: &str) -> Response<Body> {
+    let mut response = text(code, "");
+    if let Ok(value) = to.parse() {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
+
+/// What unknown paths that belong to no API get.
+pub fn not_found() -> Response<Body> {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// A failed request.
+pub fn failure(status: &Status, output: Output) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = encoded(code, output.media, Body::Full(object::status(status, output)));
+    if let Some(seconds) = status.details.as_ref().map(|d| d.retry_after_seconds).filter(|s| *s > 0) {
+        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// Adds a `Warning: 299` header for each text.
+pub fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
+    for (i, warning) in warnings.iter().enumerate() {
+        if warnings[..i].contains(warning) {
+            continue;
+        }
+        if let Ok(value) = HeaderValue::from_str(&warning_value(warning)) {
+            response.headers_mut().append(http::header::WARNING, value);
+        }
+    }
+}
+
+fn warning_value(text: &str) -> String {
+    let mut value = String::from("299 - \"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => value.extend(['\\', c]),
+            c if c.is_control() => value.push(' '),
+            c => value.push(c),
+        }
+        if value.len() >= MAX_WARNING {
+            break;
+        }
+    }
+    value.push('"');
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_quoted() {
+        assert_eq!(warning_value("unknown field \"a\""), "299 - \"unknown field \\\"a\\\"\"");
+        assert_eq!(warning_value("a\nb"), "299 - \"a b\"");
+        let mut response = text(StatusCode::OK, "");
+        add_warnings(&mut response, &["a".into(), "b".into(), "a".into()]);
+        assert_eq!(response.headers().get_all("warning").iter().count(), 2);
+    }
+
+    #[test]
+    fn failures_say_when_to_retry() {
+        let response = failure(&Status::too_many_requests("later", 3), Output::default());
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "3");
+        assert_eq!(response.headers()["content-type"], "application/json");
+    }
+}

@@ -1,0 +1,155 @@
+//! Connections: accept, TLS handshake, HTTP/1.1 or HTTP/2, graceful end.
+//!
+//! Upstream: `apiserver/pkg/server/secure_serving.go`.
+
+use crate::chain::{self, Peer};
+use crate::server::Server;
+use component::Supervisor;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// Longest TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Longest time between a connection's start, or its last answer, and a whole request head.
+const HEAD: Duration = Duration::from_secs(90);
+/// Requests under way on one HTTP/2 connection (upstream's default).
+const MAX_STREAMS: u32 = 250;
+/// Bytes of all headers of a request, as Go's default.
+const MAX_HEADERS: u32 = 1024 * 1024;
+/// Bytes of one HTTP/1.1 request head; hyper buffers as much.
+const MAX_HEAD_BUFFER: usize = 256 * 1024;
+/// Streams that a client may reset before the server has seen them.
+const MAX_PENDING_RESETS: usize = 100;
+/// Bytes in flight to the server on one HTTP/2 stream and connection, as upstream.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Bytes in flight to the server on all streams of a connection.
+const CONNECTION_WINDOW: u32 = 256 * 1024 * 4;
+/// Bytes of responses that one HTTP/2 stream buffers.
+const SEND_BUFFER: usize = 64 * 1024;
+/// An idle HTTP/2 connection is asked whether it lives.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// And has this long to say so.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// Wait after a failed accept, such as out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Accepts connections until the server's supervisor stops.
+pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
+    let acceptor = TlsAcceptor::from(tls);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = server.supervisor.stopping() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let (server, acceptor) = (server.clone(), acceptor.clone());
+                server.supervisor.clone().spawn("connection", async move {
+                    connection(server, acceptor, stream, address).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(server: Arc<Server>, acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr) {
+    // Answers are written whole; waiting to gather more would only add latency.
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
+        Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let certificates = session.peer_certificates().unwrap_or_default();
+    let peer =
+        Peer { certificates: certificates.iter().map(|c| c.clone().into_owned()).collect(), address: Some(address) };
+    let http2 = session.alpn_protocol() == Some(b"h2");
+    // The future that knows the handshake is large; the one that lives long is not.
+    Box::pin(http(server, Arc::new(peer), stream, http2)).await;
+}
+
+/// Serves HTTP on a stream until the client or the server ends it.
+pub async fn http<I>(server: Arc<Server>, peer: Arc<Peer>, stream: I, http2: bool)
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let supervisor = server.supervisor.clone();
+    let io = TokioIo::new(stream);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (server, peer) = (server.clone(), peer.clone());
+        async move { Ok::<_, Infallible>(chain::handle(server, peer, request).await) }
+    });
+    let ended = match http2 {
+        false => {
+            let mut connection = pin!(http1_builder().serve_connection(io, service).with_upgrades());
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = supervisor.stopping() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+        true => {
+            let mut connection = pin!(http2_builder(&supervisor).serve_connection(io, service));
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = supervisor.stopping() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BUFFER);
+    builder
+}
+
+/// Streams of HTTP/2 connections are tasks of the supervisor.
+#[derive(Clone)]
+struct Tasks(Supervisor);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, stream: F) {
+        self.0.spawn("stream", stream);
+    }
+}
+
+fn http2_builder(supervisor: &Supervisor) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(Tasks(supervisor.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_PENDING_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}

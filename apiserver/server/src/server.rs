@@ -1,0 +1,113 @@
+//! Everything that requests need, in one place.
+
+use crate::connect::Kubelets;
+use crate::discovery::Discovery;
+use crate::document::Document;
+use crate::health::Health;
+use crate::inflight::Places;
+use crate::metrics::Metrics;
+use apiserver_auth::{Authenticator, Authorizer};
+use apiserver_registry::Registry;
+use arc_swap::ArcSwap;
+use component::Supervisor;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Limits of a server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--max-requests-inflight`; 0 is no limit.
+    pub max_requests_inflight: usize,
+    /// `--max-mutating-requests-inflight`; 0 is no limit.
+    pub max_mutating_requests_inflight: usize,
+    /// `--request-timeout`: longest time that a request may ask for, and get by default.
+    pub request_timeout: Duration,
+    /// `--min-request-timeout`: watches live between this and twice this, unless they ask for less.
+    pub min_request_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_requests_inflight: 400,
+            max_mutating_requests_inflight: 200,
+            request_timeout: Duration::from_secs(60),
+            min_request_timeout: Duration::from_secs(1800),
+        }
+    }
+}
+
+/// One apiserver. Shared by all connections.
+#[derive(Debug)]
+pub struct Server {
+    /// The resources.
+    pub registry: Arc<Registry>,
+    /// Who is asking.
+    pub authenticator: Authenticator,
+    /// Whether they may.
+    pub authorizer: Arc<Authorizer>,
+    /// Limits.
+    pub options: Options,
+    /// Discovery; replaced as a whole when custom resources change.
+    pub discovery: ArcSwap<Discovery>,
+    /// Documents by path that others make: OpenID configuration and keys.
+    pub documents: BTreeMap<String, Document>,
+    /// The checks.
+    pub health: Health,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// The way to the nodes.
+    pub kubelets: Kubelets,
+    /// Owns connections and tunnels.
+    pub supervisor: Supervisor,
+    /// Places for requests that change nothing.
+    pub readonly: Places,
+    /// Places for requests that do.
+    pub mutating: Places,
+}
+
+/// The parts of a [`Server`] that others make.
+#[derive(Debug)]
+pub struct Parts {
+    /// The resources.
+    pub registry: Arc<Registry>,
+    /// Who is asking.
+    pub authenticator: Authenticator,
+    /// Whether they may.
+    pub authorizer: Arc<Authorizer>,
+    /// Limits.
+    pub options: Options,
+    /// Discovery.
+    pub discovery: Discovery,
+    /// Documents by path.
+    pub documents: BTreeMap<String, Document>,
+    /// The checks.
+    pub health: Health,
+    /// Metrics of other crates, to be served with the server's own.
+    pub metrics: prometheus_client::registry::Registry,
+    /// The way to the nodes.
+    pub kubelets: Kubelets,
+    /// Owns connections and tunnels.
+    pub supervisor: Supervisor,
+}
+
+impl Server {
+    /// Puts a server together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            readonly: Places::new(parts.options.max_requests_inflight),
+            mutating: Places::new(parts.options.max_mutating_requests_inflight),
+            registry: parts.registry,
+            authenticator: parts.authenticator,
+            authorizer: parts.authorizer,
+            options: parts.options,
+            discovery: ArcSwap::from_pointee(parts.discovery),
+            documents: parts.documents,
+            health: parts.health,
+            metrics: Metrics::new(parts.metrics),
+            kubelets: parts.kubelets,
+            supervisor: parts.supervisor,
+        })
+    }
+}
