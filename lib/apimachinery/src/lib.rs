@@ -11,6 +11,7 @@ pub mod codec;
 pub mod field;
 pub mod gvk;
 pub mod meta;
+pub mod openapi;
 pub mod quantity;
 pub mod resources;
 pub mod schema;
