@@ -186,7 +186,9 @@ fn add_names(value: &mut Value, resource: &ResourceInfo) {
 /// Changes when the stored version changes.
 fn storage_hash(resource: &ResourceInfo) -> String {
     let kind = &resource.storage_kind;
-    let digest = Sha256::digest(format!("{}/{}/{}", kind.group, kind.version, kind.kind));
+    // Upstream still names the version that these were stored in first.
+    let version = if kind.kind == "CustomResourceDefinition" { "v1beta1" } else { &kind.version };
+    let digest = Sha256::digest(format!("{}/{version}/{}", kind.group, kind.kind));
     STANDARD.encode(&digest[..8])
 }
 

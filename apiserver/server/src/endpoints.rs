@@ -11,12 +11,8 @@ use http::header::ACCEPT;
 use http::{Method, Response, StatusCode};
 use serde_json::json;
 
-/// Kubernetes' own version, which clients compare with theirs.
-pub const GIT_VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"), "+rust");
-const MAJOR: &str = env!("CARGO_PKG_VERSION_MAJOR");
-const MINOR: &str = env!("CARGO_PKG_VERSION_MINOR");
 /// Fixed paths, without those of health checks and documents.
-const PATHS: &[&str] = &["/metrics", "/version"];
+const PATHS: &[&str] = &["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
 
 /// Serves a request for a path.
 pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
@@ -34,9 +30,12 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         "/version" | "/version/" => response::json(version()),
         "/metrics" => response::with_type(
             StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
+            component::metrics::CONTENT_TYPE,
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
+        path if path.starts_with("/openapi/") && !server.documents.contains_key(path) => {
+            crate::openapi::respond(path, headers, exchange.query).unwrap_or_else(response::not_found)
+        }
         _ => {
             let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
             match (server.documents.get(path), server.discovery.load().find(path, accept)) {
@@ -69,20 +68,9 @@ fn paths(exchange: &Exchange<'_>) -> Vec<String> {
 }
 
 fn version() -> Vec<u8> {
-    let platform = match std::env::consts::ARCH {
-        "x86_64" => "linux/amd64",
-        "aarch64" => "linux/arm64",
-        other => other,
-    };
-    let compiler = concat!("rustc", env!("CARGO_PKG_RUST_VERSION"));
-    let document = json!({
-        "major": MAJOR, "minor": MINOR,
-        "emulationMajor": MAJOR, "emulationMinor": MINOR,
-        "minCompatibilityMajor": MAJOR, "minCompatibilityMinor": "35",
-        "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": compiler, "compiler": "rustc", "platform": platform,
-    });
-    serde_json::to_vec_pretty(&document).unwrap_or_default()
+    let mut info = component::version::info();
+    info.insert("goVersion", concat!("rustc", env!("CARGO_PKG_RUST_VERSION")).to_owned());
+    serde_json::to_vec_pretty(&info).unwrap_or_default()
 }
 
 #[cfg(test)]

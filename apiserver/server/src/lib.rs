@@ -22,6 +22,7 @@ pub mod impersonation;
 pub mod inflight;
 pub mod metrics;
 pub mod negotiate;
+pub mod openapi;
 pub mod params;
 pub mod query;
 pub mod request_info;

@@ -4,13 +4,12 @@
 
 use crate::inflight::Places;
 use apimachinery::gvk::Str;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What is counted of a request.
@@ -70,9 +69,6 @@ pub struct Metrics {
     long_running: Gauge,
     long_running_places: Places,
     terminations: Counter,
-    resident: Gauge,
-    open_files: Gauge,
-    cpu: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -82,7 +78,6 @@ impl Metrics {
         let durations = Family::new_with_constructor((|| Histogram::new(SECONDS.iter().copied())) as fn() -> Histogram);
         let inflight = Family::default();
         let (long_running, terminations) = (Gauge::default(), Counter::default());
-        let (resident, open_files, cpu) = (Gauge::default(), Gauge::default(), Gauge::default());
         registry.register("apiserver_request", "Counter of apiserver requests", requests.clone());
         registry.register(
             "apiserver_request_duration_seconds",
@@ -92,10 +87,6 @@ impl Metrics {
         registry.register("apiserver_current_inflight_requests", "Requests being served", inflight.clone());
         registry.register("apiserver_longrunning_requests", "Watches and tunnels", long_running.clone());
         registry.register("apiserver_request_terminations", "Requests refused or cut off", terminations.clone());
-        registry.register("process_resident_memory_bytes", "Resident memory size in bytes", resident.clone());
-        registry.register("process_open_fds", "Open file descriptors", open_files.clone());
-        // A gauge, so that the encoder adds no second `_total`.
-        registry.register("process_cpu_seconds_total", "User and system CPU time in seconds", cpu.clone());
         Self {
             registry,
             requests,
@@ -104,9 +95,6 @@ impl Metrics {
             long_running,
             long_running_places: Places::new(0),
             terminations,
-            resident,
-            open_files,
-            cpu,
         }
     }
 
@@ -138,44 +126,8 @@ impl Metrics {
             self.inflight.get_or_create(&KindLabels { request_kind }).set(places.taken() as i64);
         }
         self.long_running.set(self.long_running_places.taken() as i64);
-        self.read_process();
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        let _ = text::encode(&mut out, &self.registry);
-        plain_text(&out)
+        component::metrics::encode(&self.registry)
     }
-
-    fn read_process(&self) {
-        let number = |path: &str, field: usize| -> Option<u64> {
-            let text = std::fs::read_to_string(path).ok()?;
-            let fields = text.rsplit(')').next()?;
-            fields.split_whitespace().nth(field)?.parse().ok()
-        };
-        // Fields 14 and 15 of stat, in ticks of 10 ms; the second of statm, in pages of 4 KiB.
-        let ticks = |field| number("/proc/self/stat", field).unwrap_or(0);
-        self.cpu.set((ticks(11) + ticks(12)) as f64 / 100.0);
-        let pages = number("/proc/self/statm", 1).unwrap_or(0);
-        self.resident.set((pages * 4096) as i64);
-        let files = std::fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(0);
-        self.open_files.set(files as i64);
-    }
-}
-
-/// OpenMetrics text as the older Prometheus text that upstream serves: counters are typed by the
-/// name that their samples have, and there is no end mark.
-fn plain_text(open_metrics: &str) -> String {
-    let mut out = String::with_capacity(open_metrics.len() + 256);
-    let counters: Vec<&str> =
-        open_metrics.lines().filter_map(|l| l.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
-    for line in open_metrics.lines().filter(|l| *l != "# EOF" && !l.starts_with("# UNIT ")) {
-        let renamed = ["# TYPE ", "# HELP "].iter().find_map(|prefix| {
-            let (name, rest) = line.strip_prefix(prefix)?.split_once(' ')?;
-            counters.contains(&name).then(|| format!("{prefix}{name}_total {rest}"))
-        });
-        out.push_str(renamed.as_deref().unwrap_or(line));
-        out.push('\n');
-    }
-    out
 }
 
 #[cfg(test)]
@@ -197,6 +149,5 @@ mod tests {
                 || text.contains("apiserver_request_duration_seconds_bucket{")
         );
         assert!(!text.contains("# EOF"));
-        assert!(text.contains("process_resident_memory_bytes "));
     }
 }

@@ -1,0 +1,80 @@
+//! `/openapi/v2` and `/openapi/v3`: documents with entity tags, versioned URLs that may be cached
+//! for good.
+//!
+//! Upstream: `kube-openapi/pkg/handler`, `kube-openapi/pkg/handler3`.
+
+use crate::body::Body;
+use crate::document::Document;
+use crate::query::Query;
+use crate::response;
+use apimachinery::openapi;
+use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
+
+/// How long a document at a URL with its hash may be kept.
+const KEEP: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// Where the documents of group versions lie.
+const V3: &str = "/openapi/v3/";
+
+/// The response for a path below `/openapi`; `None` if there is nothing there.
+pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>) -> Option<Response<Body>> {
+    match path {
+        "/openapi/v2" => Some(json(openapi::v2()).respond(headers)),
+        "/openapi/v3" | V3 => Some(Document::json(openapi::v3_index()).respond(headers)),
+        _ => versioned(path.strip_prefix(V3)?, headers, query),
+    }
+}
+
+fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>) -> Option<Response<Body>> {
+    let bytes = openapi::v3(path)?;
+    let asked = query.text("hash");
+    if asked.is_empty() {
+        return Some(json(bytes).respond(headers));
+    }
+    let hash = openapi::hash(&bytes);
+    if asked != hash {
+        // The client's hash is of another content: send it to the URL of this one.
+        return Some(response::redirect(StatusCode::MOVED_PERMANENTLY, &format!("{V3}{path}?hash={hash}")));
+    }
+    let mut answer = json(bytes).respond(headers);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    let expires = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&(Timestamp::now() + KEEP));
+    if let Some(expires) = expires.ok().and_then(|e| e.parse().ok()) {
+        answer.headers_mut().insert(EXPIRES, expires);
+    }
+    Some(answer)
+}
+
+fn json(bytes: bytes::Bytes) -> Document {
+    Document::from_bytes(bytes, "application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(path: &str, query: &str) -> Response<Body> {
+        respond(path, &HeaderMap::new(), &Query::parse(query)).expect("a document")
+    }
+
+    #[test]
+    fn versioned_urls_may_be_kept() {
+        let hash = openapi::hash(&openapi::v3("apis/apps/v1").expect("a document"));
+        let kept = ask("/openapi/v3/apis/apps/v1", &format!("hash={hash}"));
+        assert_eq!(kept.headers()[CACHE_CONTROL], "public, immutable");
+        assert!(kept.headers()[EXPIRES].to_str().expect("text").ends_with(" GMT"));
+        let other = ask("/openapi/v3/apis/apps/v1", "hash=X");
+        assert_eq!(other.status(), StatusCode::MOVED_PERMANENTLY);
+        assert_eq!(other.headers()["location"], format!("/openapi/v3/apis/apps/v1?hash={hash}"));
+        assert!(!ask("/openapi/v3/apis/apps/v1", "").headers().contains_key(CACHE_CONTROL));
+    }
+
+    #[test]
+    fn unknown_documents() {
+        for path in ["/openapi/v3/apis/none/v1", "/openapi/v4", "/openapi"] {
+            assert!(respond(path, &HeaderMap::new(), &Query::default()).is_none(), "{path}");
+        }
+    }
+}
