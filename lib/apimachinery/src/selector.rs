@@ -2,6 +2,14 @@
 //!
 //! Upstream: `apimachinery/pkg/labels`, `apimachinery/pkg/fields`.
 
+mod fields;
+mod labels;
+mod lexer;
+mod names;
+mod text;
+
+pub use names::{label_key_errors, label_value_errors};
+
 use crate::Value;
 
 /// A label selector: all requirements must hold.
@@ -62,30 +70,55 @@ pub struct SelectorError(pub String);
 
 impl LabelSelector {
     /// Parses `a=b,c in (d,e),!f`.
-    pub fn parse(_text: &str) -> Result<Self, SelectorError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        labels::parse(text)
     }
 
     /// Converts a `meta/v1.LabelSelector` (`matchLabels`, `matchExpressions`). A `null` or
     /// absent selector selects nothing and gives `None`; an empty one selects everything.
-    pub fn from_value(_selector: &Value) -> Result<Option<Self>, SelectorError> {
-        unimplemented!()
+    pub fn from_value(selector: &Value) -> Result<Option<Self>, SelectorError> {
+        labels::from_value(selector)
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
     }
 
     /// Whether the labels fulfil every requirement. `get` looks a label up.
-    pub fn matches<'a>(&self, _get: impl Fn(&str) -> Option<&'a str>) -> bool {
-        unimplemented!()
+    pub fn matches<'a>(&self, get: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.requirements.iter().all(|r| r.operator.matches(get(&r.key)))
+    }
+}
+
+impl Operator {
+    fn matches(&self, value: Option<&str>) -> bool {
+        let listed = |values: &[String]| value.is_some_and(|value| values.iter().any(|v| v == value));
+        let number = || value.and_then(|v| v.parse::<i64>().ok());
+        match self {
+            Operator::In(values) => listed(values),
+            Operator::NotIn(values) => !listed(values),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::GreaterThan(bound) => number().is_some_and(|n| n > *bound),
+            Operator::LessThan(bound) => number().is_some_and(|n| n < *bound),
+        }
     }
 }
 
 impl FieldSelector {
     /// Parses `a=b,c!=d` with upstream's escapes.
-    pub fn parse(_text: &str) -> Result<Self, SelectorError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        fields::parse(text)
     }
 
-    /// Whether the fields fulfil every term. `get` looks a field up.
-    pub fn matches<'a>(&self, _get: impl Fn(&str) -> Option<&'a str>) -> bool {
-        unimplemented!()
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// Whether the fields fulfil every term. `get` looks a field up; an absent one is empty.
+    pub fn matches<'a>(&self, get: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.terms.iter().all(|term| (get(&term.field).unwrap_or_default() == term.value) != term.negated)
     }
 }
