@@ -1,1 +1,144 @@
-//! placeholder
+//! The endpoint that every daemon serves: HTTPS with health, metrics and configuration, guarded by
+//! delegated authentication and authorization; or the same plainly.
+//!
+//! Upstream: `apiserver/pkg/server`, `component-base/zpages`.
+
+pub mod access;
+pub mod endpoints;
+pub mod health;
+mod listener;
+pub mod router;
+pub mod tls;
+
+pub use access::{Access, Attributes, Delegated, Policy, User};
+pub use endpoints::Endpoints;
+pub use health::Health;
+pub use listener::{Protocol, Server};
+pub use router::{Request, Response, Router};
+pub use tls::{ClientAuthority, ServerIdentity, Tls};
+
+use crate::Supervisor;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The flags of a daemon's secure endpoint.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SecureServing {
+    /// The IP address on which to listen for the --secure-port port.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// The port on which to serve HTTPS; 0 serves none.
+    #[arg(long)]
+    pub secure_port: Option<u16>,
+    /// The directory where the TLS certificates are located.
+    #[arg(long, default_value = "")]
+    pub cert_dir: String,
+    /// File containing the default x509 certificate for HTTPS.
+    #[arg(long)]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File containing the private key matching --tls-cert-file.
+    #[arg(long)]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// File with the authorities of client certificates.
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    /// Kubeconfig that may create tokenreviews.
+    #[arg(long)]
+    pub authentication_kubeconfig: Option<PathBuf>,
+    /// Do not look missing authentication configuration up in the cluster.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
+    pub authentication_skip_lookup: bool,
+    /// Kubeconfig that may create subjectaccessreviews.
+    #[arg(long)]
+    pub authorization_kubeconfig: Option<PathBuf>,
+    /// Paths that need no authorization.
+    #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
+    pub authorization_always_allow_paths: Vec<String>,
+}
+
+/// Why a daemon cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken or not ours.
+    #[error("failed to listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A certificate or key is unusable.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// Certificate and key do not go together, or the like.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The authorities for client certificates are unusable.
+    #[error("client certificate authorities: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// A kubeconfig is unusable.
+    #[error(transparent)]
+    Connect(#[from] client::ConnectError),
+    /// Only one of two flags that go together.
+    #[error("tls-cert-file and tls-private-key-file must be given together")]
+    HalfIdentity,
+}
+
+impl SecureServing {
+    /// Serves `router` until the supervisor stops; gives the address, or `None` if the port is 0.
+    pub async fn start(
+        &self,
+        component: &str,
+        default_port: u16,
+        router: Router,
+        supervisor: &Supervisor,
+    ) -> Result<Option<SocketAddr>, ServeError> {
+        let port = self.secure_port.unwrap_or(default_port);
+        if port == 0 {
+            return Ok(None);
+        }
+        let agent = crate::version::user_agent(component);
+        let authentication = self.reviewer(self.authentication_kubeconfig.as_ref(), &agent).await?;
+        let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?;
+        let tls = Tls::new(self.identity()?, self.client_authority(authentication.clone())).await?;
+        let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..Policy::default() };
+        let access = Access::Delegated(Arc::new(Delegated::new(authentication, authorization, policy)));
+        let server = Server::bind((self.bind_address, port).into()).await?;
+        let address = server.address();
+        supervisor.spawn_until_stop("certificate reload", Arc::clone(&tls).keep_current());
+        let serve = server.run(Protocol::Tls(tls), router, access, supervisor.clone());
+        supervisor.spawn("secure endpoint", serve);
+        tracing::info!(%address, "serving securely");
+        Ok(Some(address))
+    }
+
+    async fn reviewer(&self, kubeconfig: Option<&PathBuf>, agent: &str) -> Result<Option<kube::Client>, ServeError> {
+        match kubeconfig {
+            Some(path) => Ok(Some(client::connect(Some(path), agent).await?)),
+            None => Ok(None),
+        }
+    }
+
+    fn identity(&self) -> Result<ServerIdentity, ServeError> {
+        match (&self.tls_cert_file, &self.tls_private_key_file) {
+            (Some(certificate), Some(key)) => {
+                Ok(ServerIdentity::Files { certificate: certificate.clone(), key: key.clone() })
+            }
+            (None, None) => Ok(ServerIdentity::SelfSigned { host: "localhost".to_owned() }),
+            _ => Err(ServeError::HalfIdentity),
+        }
+    }
+
+    fn client_authority(&self, cluster: Option<kube::Client>) -> ClientAuthority {
+        match (&self.client_ca_file, cluster) {
+            (Some(file), _) => ClientAuthority::File(file.clone()),
+            (None, Some(client)) if !self.authentication_skip_lookup => ClientAuthority::Cluster(client),
+            (None, _) => ClientAuthority::None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "serve/tests.rs"]
+mod tests;

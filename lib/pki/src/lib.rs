@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod expiry;
 pub mod files;
+pub mod identity;
 pub mod key;
 pub mod kubeconfig;
 pub mod leaf;
@@ -18,6 +19,7 @@ pub mod serving;
 
 pub use authority::Authority;
 pub use expiry::Validity;
+pub use identity::{Identity, identity};
 pub use key::{Algorithm, Key};
 pub use leaf::{Profile, Usage};
 pub use request::Request;

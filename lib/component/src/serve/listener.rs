@@ -1,0 +1,169 @@
+//! Accepting connections, plainly or over TLS, and serving them until the supervisor stops.
+
+use super::router::{self, Response, Router};
+use super::tls::Tls;
+use super::{Access, Request, ServeError, User};
+use crate::Supervisor;
+use futures::FutureExt as _;
+use http::StatusCode;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Connections served at the same time.
+const CONNECTIONS_AT_MOST: usize = 1000;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// How connections speak.
+#[derive(Clone, Debug)]
+pub enum Protocol {
+    /// HTTP.
+    Plain,
+    /// HTTPS.
+    Tls(Arc<Tls>),
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// What each connection needs.
+#[derive(Clone, Debug)]
+struct App {
+    router: Arc<Router>,
+    access: Access,
+    supervisor: Supervisor,
+}
+
+impl Server {
+    /// Binds; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> Result<Self, ServeError> {
+        let fail = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the supervisor stops; then connections end after their present request.
+    pub async fn run(self, protocol: Protocol, router: Router, access: Access, supervisor: Supervisor) {
+        let app = App { router: Arc::new(router), access, supervisor: supervisor.clone() };
+        let places = Arc::new(Semaphore::new(CONNECTIONS_AT_MOST));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = supervisor.stopping() => return,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of files, most likely: give the others time to end.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let (app, protocol) = (app.clone(), protocol.clone());
+            supervisor.spawn("connection", async move {
+                app.connection(stream, peer, protocol).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+impl App {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
+        let _best_effort = stream.set_nodelay(true);
+        let tls = match protocol {
+            Protocol::Plain => return self.serve(stream, peer, None).await,
+            Protocol::Tls(tls) => tls,
+        };
+        let accept = tokio_rustls::TlsAcceptor::from(tls.config()).accept(stream);
+        match tokio::time::timeout(HANDSHAKE, accept).await {
+            Ok(Ok(stream)) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let identity = certificates.and_then(|chain| pki::identity(chain.first()?).ok().flatten());
+                self.serve(stream, peer, identity.map(User::of_certificate)).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+        }
+    }
+
+    async fn serve<S>(self, stream: S, peer: SocketAddr, certificate: Option<User>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let supervisor = self.supervisor.clone();
+        let service = hyper::service::service_fn(move |request| {
+            let (app, certificate) = (self.clone(), certificate.clone());
+            async move { Ok::<_, std::convert::Infallible>(app.answer(request, peer, certificate).await) }
+        });
+        let builder = builder();
+        let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = supervisor.stopping() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, error, "connection ended");
+        }
+    }
+
+    /// A panic of a handler costs its request, not the daemon.
+    async fn answer(self, request: http::Request<Incoming>, peer: SocketAddr, certificate: Option<User>) -> Response {
+        let path = request.uri().path().to_owned();
+        let answer = AssertUnwindSafe(self.checked(request, peer, certificate)).catch_unwind().await;
+        answer.unwrap_or_else(|_| {
+            tracing::error!(path, "handler panicked");
+            router::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n")
+        })
+    }
+
+    async fn checked(&self, request: http::Request<Incoming>, peer: SocketAddr, certificate: Option<User>) -> Response {
+        let (parts, body) = request.into_parts();
+        let user = match self.access.check(&parts, certificate).await {
+            Ok(user) => user,
+            Err(refusal) => return refusal,
+        };
+        let http = http::Request::from_parts(parts, body);
+        self.router.handle(Request { http, user, peer }).await
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_header_list_size(64 << 10)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
+    builder
+}
