@@ -1,7 +1,7 @@
 //! What can go wrong between the registry and etcd.
 
 /// A failed storage operation. The registry maps it to a `Status`.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
     /// The key exists already.
     #[error("key exists: {key}")]
@@ -33,6 +33,13 @@ pub enum StorageError {
         /// Oldest revision that can be served.
         oldest: u64,
     },
+    /// The continue token's revision was compacted away.
+    #[error("the continue token is too old")]
+    ExpiredContinue {
+        /// Continues the list at the most recent revision: the client may take the
+        /// inconsistency or start anew.
+        continue_token: String,
+    },
     /// The revision lies in the future and did not come within the deadline.
     #[error("Too large resource version: {requested}, current: {current}")]
     TooLarge {
@@ -61,6 +68,12 @@ pub enum StorageError {
     /// etcd did not answer in time; the write may or may not have happened.
     #[error("etcd did not answer within its deadline")]
     Timeout,
+    /// No such resource was given to [`crate::Store::open`] or [`crate::Store::add_resource`].
+    #[error("{prefix} is not stored here")]
+    Unknown {
+        /// Its storage prefix.
+        prefix: String,
+    },
     /// etcd cannot be reached or refused the call.
     #[error("etcd: {0}")]
     Unavailable(String),

@@ -6,11 +6,25 @@
 //! Upstream: `apiserver/pkg/storage/{etcd3,cacher}`.
 #![warn(missing_docs)]
 
+mod backend;
+mod cache;
+mod compactor;
+mod core;
+mod encode;
 pub mod error;
+mod feed;
+mod form;
+mod freshness;
+mod list;
 pub mod object;
+mod own;
 pub mod query;
 pub mod store;
+#[cfg(test)]
+mod testing;
+mod token;
 pub mod watch;
+mod write;
 
 pub use error::StorageError;
 pub use object::Object;

@@ -1,10 +1,26 @@
 //! The store: writes through etcd transactions, reads from the watch cache.
 
-use crate::{ListPage, ListQuery, Object, StorageError, Watch, WatchQuery};
+use crate::backend::Backend;
+use crate::backend::etcd::Etcd;
+use crate::backend::lease::Reuse;
+use crate::backend::memory::Memory;
+use crate::cache::Cache;
+use crate::core::Core;
+use crate::freshness::{Revisions, revisions, wait_for};
+use crate::list::Listing;
+use crate::query::{ListPage, ListQuery, Match, Selection, WatchQuery};
+use crate::write::Writer;
+use crate::{Object, StorageError, Watch, cache, compactor, feed};
 use apimachinery::Value;
 use apimachinery::resources::ResourceInfo;
+use component::Supervisor;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long [`Store::open`] tries to reach etcd.
+const OPEN_DEADLINE: Duration = Duration::from_secs(60);
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to reach etcd, from `--etcd-*` and `--storage-media-type`.
 #[derive(Clone, Debug, Default)]
@@ -38,48 +54,138 @@ pub enum Change {
 
 /// All objects of one etcd cluster. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store {}
+pub struct Store {
+    core: Arc<Core>,
+    revisions: Revisions,
+    leases: Arc<tokio::sync::Mutex<Reuse>>,
+    adding: Arc<tokio::sync::Mutex<()>>,
+    is_warm: Arc<AtomicBool>,
+}
 
 impl Store {
+    /// Connects to etcd, trying again until it answers (at most a minute), and fills the caches
+    /// of these resources. Its tasks run on the supervisor.
+    pub async fn open(
+        config: StoreConfig,
+        resources: &[Arc<ResourceInfo>],
+        supervisor: Supervisor,
+    ) -> Result<Self, StorageError> {
+        let backend: Arc<dyn Backend> = Arc::new(Etcd::new(&config).await?);
+        Self::over(backend, &config, resources, &supervisor).await
+    }
+
+    /// A store whose data are in memory and end with it: for tests of what stands on a store.
+    pub async fn in_memory(resources: &[Arc<ResourceInfo>], supervisor: Supervisor) -> Result<Self, StorageError> {
+        let backend: Arc<dyn Backend> = Arc::new(Memory::new(&supervisor));
+        Self::over(backend, &StoreConfig { protobuf: true, ..StoreConfig::default() }, resources, &supervisor).await
+    }
+
+    pub(crate) async fn over(
+        backend: Arc<dyn Backend>,
+        config: &StoreConfig,
+        resources: &[Arc<ResourceInfo>],
+        supervisor: &Supervisor,
+    ) -> Result<Self, StorageError> {
+        let prefix = if config.prefix.is_empty() { "/registry" } else { &config.prefix };
+        let core = Arc::new(Core::new(backend, prefix, config.protobuf));
+        for resource in resources.iter().filter(|resource| resource.is_stored()) {
+            core.ensure_cache(resource);
+        }
+        let (revisions, answer) = revisions(core.clone());
+        supervisor.spawn_until_stop("etcd revisions", answer);
+        let store =
+            Self { core, revisions, leases: Arc::default(), adding: Arc::default(), is_warm: Arc::default() };
+        let revision = store.load().await?;
+        store.is_warm.store(true, Ordering::Release);
+        supervisor.spawn_until_stop("etcd watch", feed::run(store.core.clone(), revision));
+        supervisor.spawn_until_stop("watch bookmarks", bookmarks(store.core.clone()));
+        if !config.compaction_interval.is_zero() {
+            let compaction = compactor::run(store.core.clone(), config.compaction_interval);
+            supervisor.spawn_until_stop("etcd compaction", compaction);
+        }
+        Ok(store)
+    }
+
+    async fn load(&self) -> Result<u64, StorageError> {
+        let start = Instant::now();
+        loop {
+            match feed::load(&self.core).await {
+                Ok(revision) => return Ok(revision),
+                Err(error) if start.elapsed() > OPEN_DEADLINE => return Err(error),
+                Err(error) => tracing::warn!(%error, "etcd does not answer, trying again"),
+            }
+            tokio::time::sleep(OPEN_PAUSE).await;
+        }
+    }
+
     /// One object. `Match::MostRecent` reads consistently; `Any` whatever the cache has.
     pub async fn get(
         &self,
-        _resource: &Arc<ResourceInfo>,
-        _key: &str,
-        _at: crate::Match,
+        resource: &Arc<ResourceInfo>,
+        key: &str,
+        at: Match,
     ) -> Result<Option<Arc<Object>>, StorageError> {
-        unimplemented!()
+        let cache = self.core.cache(resource)?;
+        let revision = match at {
+            Match::Any => 0,
+            Match::MostRecent => self.revisions.current().await?,
+            Match::NotOlderThan(revision) | Match::Exact(revision) => revision,
+        };
+        match wait_for(&self.core, revision).await {
+            Ok(()) => Ok(cache.get(key)),
+            // The watch is behind; etcd itself is not.
+            Err(_) if at == Match::MostRecent => self.get_from_etcd(&cache, key).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn get_from_etcd(&self, cache: &Cache, key: &str) -> Result<Option<Arc<Object>>, StorageError> {
+        let kv = self.core.backend.get(&self.core.full_key(key)).await?;
+        kv.map(|kv| self.core.object(cache, key, &kv.value, kv.mod_revision)).transpose()
     }
 
     /// One object from the cache, without waiting. For admission, authorization and the like.
-    pub fn cached(&self, _resource: &Arc<ResourceInfo>, _key: &str) -> Option<Arc<Object>> {
-        unimplemented!()
+    pub fn cached(&self, resource: &Arc<ResourceInfo>, key: &str) -> Option<Arc<Object>> {
+        self.core.cache(resource).ok()?.get(key)
     }
 
     /// All objects of a resource (in a namespace) from the cache, without waiting.
-    pub fn cached_list(&self, _resource: &Arc<ResourceInfo>, _namespace: Option<&str>) -> Vec<Arc<Object>> {
-        unimplemented!()
+    pub fn cached_list(&self, resource: &Arc<ResourceInfo>, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        let Ok(cache) = self.core.cache(resource) else { return Vec::new() };
+        let selection = Selection { namespace: namespace.map(str::to_owned), ..Selection::default() };
+        let span = cache::Span::all(cache.prefix(), &selection);
+        cache.select(&selection, &span, 0).0
     }
 
     /// A list.
-    pub async fn list(&self, _resource: &Arc<ResourceInfo>, _query: &ListQuery) -> Result<ListPage, StorageError> {
-        unimplemented!()
+    pub async fn list(&self, resource: &Arc<ResourceInfo>, query: &ListQuery) -> Result<ListPage, StorageError> {
+        let cache = self.core.cache(resource)?;
+        Listing { core: &self.core, revisions: &self.revisions, cache: &cache, query }.run().await
     }
 
     /// A watch.
-    pub async fn watch(&self, _resource: &Arc<ResourceInfo>, _query: &WatchQuery) -> Result<Watch, StorageError> {
-        unimplemented!()
+    pub async fn watch(&self, resource: &Arc<ResourceInfo>, query: &WatchQuery) -> Result<Watch, StorageError> {
+        let cache = self.core.cache(resource)?;
+        match query.from {
+            Some(revision) if revision > 0 && !query.send_initial_events => {
+                return Watch::from_revision(self.core.clone(), cache, query, revision);
+            }
+            Some(revision) => wait_for(&self.core, revision).await?,
+            None => wait_for(&self.core, self.revisions.current().await?).await?,
+        }
+        Ok(Watch::from_state(self.core.clone(), cache, query))
     }
 
     /// Writes a new object, with a lease of `ttl` seconds if given.
     pub async fn create(
         &self,
-        _resource: &Arc<ResourceInfo>,
-        _key: &str,
-        _value: Value,
-        _ttl: Option<u64>,
+        resource: &Arc<ResourceInfo>,
+        key: &str,
+        value: Value,
+        ttl: Option<u64>,
     ) -> Result<Arc<Object>, StorageError> {
-        unimplemented!()
+        let cache = self.core.cache(resource)?;
+        self.writer(&cache, key).create(value, ttl).await
     }
 
     /// `guaranteed_update`: calls `change` with the cached object first; when etcd says that it
@@ -88,30 +194,62 @@ impl Store {
     /// (for `Delete`, its last state with the deletion's revision) and whether it was written.
     pub async fn update<E, F>(
         &self,
-        _resource: &Arc<ResourceInfo>,
-        _key: &str,
-        _expected: Option<u64>,
-        _change: F,
+        resource: &Arc<ResourceInfo>,
+        key: &str,
+        expected: Option<u64>,
+        change: F,
     ) -> Result<(Arc<Object>, bool), E>
     where
         E: From<StorageError>,
         F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
     {
-        unimplemented!()
+        let cache = self.core.cache(resource)?;
+        self.writer(&cache, key).update(expected, change).await
+    }
+
+    fn writer<'a>(&'a self, cache: &'a Cache, key: &'a str) -> Writer<'a> {
+        Writer { core: &self.core, leases: &self.leases, cache, key }
     }
 
     /// etcd answers a linearizable read: `/healthz/etcd`.
     pub async fn healthy(&self) -> Result<(), StorageError> {
-        unimplemented!()
+        self.revisions.current().await.map(drop)
     }
 
     /// Every cache has its first state: part of `/readyz`.
     pub fn is_warm(&self) -> bool {
-        unimplemented!()
+        self.is_warm.load(Ordering::Acquire)
+    }
+
+    /// Everything up to this revision is in the caches.
+    pub fn revision(&self) -> u64 {
+        self.core.observed()
+    }
+
+    /// Objects of each resource by storage prefix: `apiserver_storage_objects`.
+    pub fn object_counts(&self) -> Vec<(String, usize)> {
+        let count = |cache: Arc<Cache>| (cache.prefix().trim_end_matches('/').to_owned(), cache.len());
+        self.core.caches().into_iter().map(count).collect()
     }
 
     /// Adds a resource at run time (a custom resource); its cache fills before this returns.
-    pub async fn add_resource(&self, _resource: &Arc<ResourceInfo>) -> Result<(), StorageError> {
-        unimplemented!()
+    /// A resource that is there takes over the new fields and kind.
+    pub async fn add_resource(&self, resource: &Arc<ResourceInfo>) -> Result<(), StorageError> {
+        let _one_at_a_time = self.adding.lock().await;
+        let cache = self.core.ensure_cache(resource);
+        match cache.is_ready() {
+            true => Ok(()),
+            false => feed::load_one(&self.core, &cache).await,
+        }
+    }
+}
+
+/// Has each watcher send a bookmark once a minute, spread over the minute.
+async fn bookmarks(core: Arc<Core>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for tick in 0.. {
+        ticks.tick().await;
+        core.caches().iter().for_each(|cache| cache.bookmark(tick));
     }
 }

@@ -1,0 +1,149 @@
+//! What all parts of a store share.
+
+use crate::StorageError;
+use crate::backend::{Backend, Range, prefix_end};
+use crate::cache::Cache;
+use crate::encode;
+use crate::object::Object;
+use crate::own::OwnWrites;
+use apimachinery::resources::ResourceInfo;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::watch;
+
+/// Objects in the first page of a bulk read.
+const FIRST_PAGE: u64 = 500;
+/// Pages grow until they hold about this many bytes.
+const PAGE_BYTES: usize = 8 << 20;
+const MAX_PAGE: u64 = 20_000;
+
+/// The shared core of a [`crate::Store`].
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Prefix of all keys with slashes: `/registry/`.
+    prefix: String,
+    protobuf: bool,
+    caches: RwLock<HashMap<Box<str>, Arc<Cache>>>,
+    pub(crate) own: OwnWrites,
+    /// Everything up to this revision is applied to all caches.
+    pub(crate) observed: watch::Sender<u64>,
+    compacted: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(backend: Arc<dyn Backend>, prefix: &str, protobuf: bool) -> Self {
+        Self {
+            backend,
+            prefix: format!("/{}/", prefix.trim_matches('/')).replace("//", "/"),
+            protobuf,
+            caches: RwLock::default(),
+            own: OwnWrites::default(),
+            observed: watch::Sender::new(0),
+            compacted: AtomicU64::new(0),
+        }
+    }
+
+    /// The cache of a resource.
+    pub(crate) fn cache(&self, resource: &ResourceInfo) -> Result<Arc<Cache>, StorageError> {
+        let cache = self.caches.read().get(&*resource.storage_prefix).cloned();
+        cache.ok_or_else(|| StorageError::Unknown { prefix: resource.storage_prefix.clone().into_owned() })
+    }
+
+    /// Makes sure that a resource has a cache.
+    pub(crate) fn ensure_cache(&self, resource: &ResourceInfo) -> Arc<Cache> {
+        let mut caches = self.caches.write();
+        match caches.get(&*resource.storage_prefix) {
+            Some(cache) => {
+                cache.adopt(resource);
+                cache.clone()
+            }
+            None => {
+                let cache = Arc::new(Cache::new(resource, self.protobuf));
+                caches.insert((&*resource.storage_prefix).into(), cache.clone());
+                cache
+            }
+        }
+    }
+
+    pub(crate) fn caches(&self) -> Vec<Arc<Cache>> {
+        self.caches.read().values().cloned().collect()
+    }
+
+    /// The key in etcd of a key below the prefix.
+    pub(crate) fn full_key(&self, key: &str) -> Vec<u8> {
+        [self.prefix.as_bytes(), key.as_bytes()].concat()
+    }
+
+    /// The key below the prefix of a key in etcd, and the cache it belongs to.
+    pub(crate) fn place<'a>(&self, full_key: &'a [u8]) -> Option<(&'a str, Arc<Cache>)> {
+        let key = std::str::from_utf8(full_key.strip_prefix(self.prefix.as_bytes())?).ok()?;
+        let mut slashes = memchr::memchr_iter(b'/', key.as_bytes());
+        let first = slashes.next()?;
+        let caches = self.caches.read();
+        // `services/specs` and `<group>/<resource>` before `pods`.
+        let longer = slashes.next().and_then(|second| caches.get(&key[..second]));
+        let cache = longer.or_else(|| caches.get(&key[..first]))?;
+        Some((key, cache.clone()))
+    }
+
+    /// Everything up to this revision is applied to all caches.
+    pub(crate) fn observed(&self) -> u64 {
+        *self.observed.borrow()
+    }
+
+    /// The oldest revision that etcd still has, as far as known.
+    pub(crate) fn compacted(&self) -> u64 {
+        self.compacted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_compacted(&self, revision: u64) {
+        if self.compacted.fetch_max(revision, Ordering::AcqRel) < revision {
+            self.caches().iter().for_each(|cache| cache.compact(revision));
+        }
+    }
+
+    /// The object that these bytes are: the cached one if it is at this revision.
+    pub(crate) fn object(
+        &self,
+        cache: &Cache,
+        key: &str,
+        value: &[u8],
+        revision: u64,
+    ) -> Result<Arc<Object>, StorageError> {
+        match cache.get(key).or_else(|| self.own.newest(key)) {
+            Some(cached) if cached.revision() == revision => Ok(cached),
+            _ => Ok(Arc::new(encode::decode(&cache.form(), key, value, revision)?)),
+        }
+    }
+
+    /// Reads all keys below `below` (empty: all of the prefix) at one revision and hands them
+    /// out in pages. Returns the revision.
+    pub(crate) async fn read_all(
+        &self,
+        below: &str,
+        mut take: impl FnMut(Vec<crate::backend::Kv>),
+    ) -> Result<u64, StorageError> {
+        let mut start = self.full_key(below);
+        let end = prefix_end(&start);
+        let (mut revision, mut limit) = (0, FIRST_PAGE);
+        loop {
+            let range = Range { start: start.clone(), end: end.clone(), revision, limit };
+            let page = self.backend.range(range).await?;
+            if revision == 0 {
+                revision = page.revision;
+            }
+            let is_last = page.count <= page.kvs.len() as u64;
+            let bytes = page.kvs.iter().map(|kv| kv.value.len()).sum::<usize>();
+            let Some(last) = page.kvs.last() else { return Ok(revision) };
+            start = [&last.key[..], &[0]].concat();
+            take(page.kvs);
+            if is_last {
+                return Ok(revision);
+            }
+            limit = if bytes * 2 < PAGE_BYTES { (limit * 2).min(MAX_PAGE) } else { limit };
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Continue tokens, in upstream's form, so that they outlive a change of the server.
+//!
+//! Upstream: `apiserver/pkg/storage/continue.go`.
+
+use crate::StorageError;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+const VERSION: &str = "meta.k8s.io/v1";
+
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    #[serde(rename = "v", default)]
+    version: String,
+    #[serde(rename = "rv", default)]
+    revision: i64,
+    #[serde(default)]
+    start: String,
+}
+
+/// Where a list goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Continue {
+    /// First key of the next page.
+    pub(crate) start: String,
+    /// The list's revision; `None` goes on at the most recent one.
+    pub(crate) revision: Option<u64>,
+}
+
+impl Continue {
+    /// A token for the page after `last`; `prefix` is that of the listed keys.
+    pub(crate) fn after(prefix: &str, last: &str, revision: u64) -> String {
+        let start = format!("{}\0", last.strip_prefix(prefix).unwrap_or(last));
+        encode(start, i64::try_from(revision).unwrap_or(-1))
+    }
+
+    /// Reads a client's token.
+    pub(crate) fn decode(token: &str, prefix: &str) -> Result<Self, StorageError> {
+        let bad = StorageError::BadContinue;
+        let json = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad("illegal base64 data"))?;
+        let wire: Wire = serde_json::from_slice(&json).map_err(|_| bad("not a token"))?;
+        if wire.version != VERSION {
+            return Err(bad("server does not recognize this encoded version"));
+        }
+        if wire.revision == 0 {
+            return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+        }
+        if wire.start.is_empty() {
+            return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
+        }
+        let start = wire.start.strip_prefix('/').unwrap_or(&wire.start);
+        // A client must not reach keys outside of what it lists.
+        if start.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(bad("start key is not clean"));
+        }
+        Ok(Self { start: format!("{prefix}{start}"), revision: u64::try_from(wire.revision).ok() })
+    }
+
+    /// The token that goes on at the same key at the most recent revision.
+    pub(crate) fn inconsistent(&self, prefix: &str) -> String {
+        encode(self.start.strip_prefix(prefix).unwrap_or(&self.start).to_owned(), -1)
+    }
+}
+
+fn encode(start: String, revision: i64) -> String {
+    let wire = Wire { version: VERSION.to_owned(), revision, start };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).expect("a struct of strings and numbers is JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(json: &str) -> String {
+        URL_SAFE_NO_PAD.encode(json)
+    }
+
+    #[test]
+    fn has_upstreams_form() {
+        let token = Continue::after("pods/ns/", "pods/ns/a", 12);
+        let json = URL_SAFE_NO_PAD.decode(&token).expect("base64");
+        assert_eq!(json, br#"{"v":"meta.k8s.io/v1","rv":12,"start":"a\u0000"}"#);
+        let read = Continue::decode(&token, "pods/ns/").expect("reads its own");
+        assert_eq!(read, Continue { start: "pods/ns/a\0".into(), revision: Some(12) });
+        let later = Continue::decode(&read.inconsistent("pods/ns/"), "pods/ns/").expect("reads its own");
+        assert_eq!(later, Continue { start: "pods/ns/a\0".into(), revision: None });
+    }
+
+    #[test]
+    fn refuses_what_is_no_token() {
+        for (token, why) in [
+            ("???".to_owned(), "illegal base64 data"),
+            (encoded("{"), "not a token"),
+            (encoded(r#"{"v":"v2","rv":1,"start":"a"}"#), "server does not recognize this encoded version"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","start":"a"}"#), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1}"#), "encoded start key empty (version meta.k8s.io/v1)"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets"}"#), "start key is not clean"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#), "start key is not clean"),
+        ] {
+            let error = Continue::decode(&token, "pods/").expect_err(why);
+            assert_eq!(error.to_string(), format!("continue key is not valid: {why}"));
+        }
+    }
+}

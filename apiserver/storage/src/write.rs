@@ -1,0 +1,196 @@
+//! Writes: one etcd transaction each, guarded by the mod revision.
+//!
+//! Upstream: `apiserver/pkg/storage/etcd3/store.go`.
+
+use crate::backend::{Kv, Op, Outcome, Write};
+use crate::cache::Cache;
+use crate::core::Core;
+use crate::encode::Draft;
+use crate::object::Object;
+use crate::own::OwnWrite;
+use crate::store::Change;
+use crate::{StorageError, backend::lease::Reuse};
+use apimachinery::Value;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Attempts of an update that meets a newer object each time.
+const ATTEMPTS: usize = 64;
+
+/// Writes one object's key.
+pub(crate) struct Writer<'a> {
+    pub(crate) core: &'a Core,
+    pub(crate) leases: &'a tokio::sync::Mutex<Reuse>,
+    pub(crate) cache: &'a Cache,
+    pub(crate) key: &'a str,
+}
+
+/// The object that an update starts from.
+struct Current {
+    object: Arc<Object>,
+    source: Source,
+}
+
+/// Where it comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The cache: it may be old.
+    Cache,
+    /// etcd, just now.
+    Etcd,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Arc<Object>, bool),
+    /// Something newer is there.
+    Stale(Option<Kv>),
+}
+
+impl Writer<'_> {
+    pub(crate) async fn create(&self, mut value: Value, ttl: Option<u64>) -> Result<Arc<Object>, StorageError> {
+        let lease = self.lease(ttl).await?;
+        let draft = Draft::new(&self.cache.form(), self.key, &mut value);
+        let stored = draft.stored(&value);
+        match self.put(draft, stored, lease, 0).await? {
+            Attempt::Done(object, _) => Ok(object),
+            Attempt::Stale(_) => Err(StorageError::Exists { key: self.key.to_owned() }),
+        }
+    }
+
+    pub(crate) async fn update<E, F>(&self, expected: Option<u64>, mut change: F) -> Result<(Arc<Object>, bool), E>
+    where
+        E: From<StorageError>,
+        F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
+    {
+        let mut current = self.known().await?;
+        for _ in 0..ATTEMPTS {
+            if expected.is_some_and(|expected| expected != current.object.revision()) {
+                current = match current.source {
+                    Source::Cache => self.read().await?,
+                    Source::Etcd => return Err(self.conflict(expected, current.object.revision()).into()),
+                };
+                // Read anew, or refused for good in the next round.
+                if expected.is_some_and(|expected| expected != current.object.revision()) {
+                    return Err(self.conflict(expected, current.object.revision()).into());
+                }
+            }
+            let change = match change(&current.object).await {
+                Ok(change) => change,
+                Err(error) if current.source == Source::Etcd => return Err(error),
+                Err(error) => {
+                    // The refusal may be about an old object.
+                    let fresh = self.read().await?;
+                    if fresh.object.revision() == current.object.revision() {
+                        return Err(error);
+                    }
+                    current = fresh;
+                    continue;
+                }
+            };
+            match self.attempt(&current, change).await? {
+                Attempt::Done(object, is_written) => return Ok((object, is_written)),
+                Attempt::Stale(None) => return Err(self.gone(expected).into()),
+                Attempt::Stale(Some(kv)) => current = self.current_of(&kv)?,
+            }
+        }
+        Err(self.conflict(Some(current.object.revision()), 0).into())
+    }
+
+    /// Carries a change out.
+    async fn attempt(&self, current: &Current, change: Change) -> Result<Attempt, StorageError> {
+        let (mut value, ttl) = match change {
+            Change::Keep => return self.keep(current).await,
+            Change::Delete(last_state) => return self.delete(current, last_state).await,
+            Change::Put(value) => (value, None),
+            Change::PutWithTtl(value, ttl) => (value, Some(ttl)),
+        };
+        let draft = Draft::new(&self.cache.form(), self.key, &mut value);
+        if ttl.is_none() && current.object.is_stored_as_written() && current.object.is_encoded_as(&draft.json) {
+            return self.keep(current).await;
+        }
+        let lease = self.lease(ttl).await?;
+        let stored = draft.stored(&value);
+        self.put(draft, stored, lease, current.object.revision()).await
+    }
+
+    /// Nothing to write, unless the decision was made on an old object.
+    async fn keep(&self, current: &Current) -> Result<Attempt, StorageError> {
+        if current.source == Source::Cache {
+            let kv = self.core.backend.get(&self.core.full_key(self.key)).await?;
+            if kv.as_ref().is_none_or(|kv| kv.mod_revision != current.object.revision()) {
+                return Ok(Attempt::Stale(kv));
+            }
+        }
+        Ok(Attempt::Done(current.object.clone(), false))
+    }
+
+    async fn put(&self, draft: Draft, stored: Vec<u8>, lease: i64, expected: u64) -> Result<Attempt, StorageError> {
+        let write = OwnWrite::new(draft, Some(stored));
+        let value = write.stored.as_deref().unwrap_or_default();
+        self.commit(write.clone(), Op::Put { value, lease }, expected).await
+    }
+
+    async fn delete(&self, current: &Current, last_state: Option<Value>) -> Result<Attempt, StorageError> {
+        let revision = current.object.revision();
+        let mut last_state = last_state.unwrap_or_else(|| current.object.value());
+        let draft = Draft::new(current.object.form(), self.key, &mut last_state);
+        self.commit(OwnWrite::new(draft, None), Op::Delete, revision).await
+    }
+
+    async fn commit(&self, write: Arc<OwnWrite>, op: Op<'_>, expected: u64) -> Result<Attempt, StorageError> {
+        let sent = self.core.own.announce(self.key, write);
+        let key = self.core.full_key(self.key);
+        match self.core.backend.commit(Write { key: &key, expected, op }).await? {
+            Outcome::Done(revision) => {
+                Ok(Attempt::Done(sent.done(revision, self.core.observed() >= revision), true))
+            }
+            Outcome::Refused(kv) => Ok(Attempt::Stale(kv)),
+        }
+    }
+
+    /// The object as far as this server knows, or else from etcd.
+    async fn known(&self) -> Result<Current, StorageError> {
+        let cached = self.cache.get(self.key);
+        let newest = cached.into_iter().chain(self.core.own.newest(self.key)).max_by_key(|object| object.revision());
+        match newest {
+            Some(object) => Ok(Current { object, source: Source::Cache }),
+            None => self.read().await,
+        }
+    }
+
+    async fn read(&self) -> Result<Current, StorageError> {
+        match self.core.backend.get(&self.core.full_key(self.key)).await? {
+            Some(kv) => self.current_of(&kv),
+            None => Err(StorageError::NotFound { key: self.key.to_owned() }),
+        }
+    }
+
+    fn current_of(&self, kv: &Kv) -> Result<Current, StorageError> {
+        let object = self.core.object(self.cache, self.key, &kv.value, kv.mod_revision)?;
+        Ok(Current { object, source: Source::Etcd })
+    }
+
+    async fn lease(&self, ttl: Option<u64>) -> Result<i64, StorageError> {
+        let Some(ttl) = ttl.filter(|ttl| *ttl > 0) else { return Ok(0) };
+        let mut leases = self.leases.lock().await;
+        if let Some(id) = leases.find(ttl, Instant::now()) {
+            return Ok(id);
+        }
+        let (seconds, now) = (Reuse::seconds(ttl), Instant::now());
+        let id = self.core.backend.grant(seconds).await?;
+        leases.keep(id, seconds, now);
+        Ok(id)
+    }
+
+    fn conflict(&self, expected: Option<u64>, actual: u64) -> StorageError {
+        StorageError::Conflict { key: self.key.to_owned(), expected: expected.unwrap_or_default(), actual }
+    }
+
+    fn gone(&self, expected: Option<u64>) -> StorageError {
+        match expected {
+            Some(_) => self.conflict(expected, 0),
+            None => StorageError::NotFound { key: self.key.to_owned() },
+        }
+    }
+}
