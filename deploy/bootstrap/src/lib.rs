@@ -1,1 +1,15 @@
-//! Placeholder.
+//! Makes a cluster on this machine: certificates, configuration files, the processes and their
+//! supervision, the first objects.
+//!
+//! `up` is idempotent: what is right stays, what is missing or broken is made anew. Everything
+//! lies under one folder.
+
+pub mod api;
+pub mod certificates;
+pub mod configs;
+pub mod down;
+pub mod layout;
+pub mod plan;
+pub mod progress;
+pub mod supervise;
+pub mod up;

@@ -1,0 +1,111 @@
+//! The cluster's keys and certificates. What is there and good is kept.
+
+use crate::layout::{API_IP, API_PORT, HOST_IP, Layout, node_name};
+use anyhow::Context;
+use pki::kubeconfig::{Credentials, Kubeconfig};
+use pki::{Algorithm, Authority, Key, Profile, Usage, Validity, files};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const AUTHORITY_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 3650);
+const LEAF_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 365);
+
+/// Whom a kubeconfig is for: file name, user, group.
+const USERS: &[(&str, &str, Option<&str>)] = &[
+    ("controller-manager", "system:kube-controller-manager", None),
+    ("scheduler", "system:kube-scheduler", None),
+    ("proxy", "system:kube-proxy", None),
+    ("dns", "system:cluster-dns", None),
+];
+
+/// Makes what is missing or about to expire.
+pub fn ensure(layout: &Layout) -> anyhow::Result<()> {
+    let authority = |name: &str, common_name: &str| {
+        let (certificate, key) = (layout.pki(&format!("{name}.crt")), layout.pki(&format!("{name}.key")));
+        Authority::load_or_create(&certificate, &key, common_name, AUTHORITY_LIFETIME)
+            .with_context(|| format!("authority {name}"))
+    };
+    let cluster = authority("ca", "kubernetes")?;
+    let etcd = authority("etcd-ca", "etcd-ca")?;
+    let front_proxy = authority("front-proxy-ca", "front-proxy-ca")?;
+    let node = node_name();
+    let names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+        &node,
+        "127.0.0.1",
+        HOST_IP,
+        API_IP,
+    ];
+    leaf(layout, &cluster, "apiserver", &Profile::server("kube-apiserver", &names, LEAF_LIFETIME))?;
+    let kubelet = Profile::server(&format!("system:node:{node}"), &[&node, "127.0.0.1", HOST_IP], LEAF_LIFETIME);
+    leaf(layout, &cluster, "kubelet", &kubelet)?;
+    // A member is a client of its peers, too.
+    let mut member = Profile::server("etcd", &["localhost", "127.0.0.1"], LEAF_LIFETIME);
+    member.usages.push(Usage::Client);
+    leaf(layout, &etcd, "etcd", &member)?;
+    let client = |user: &str, group: Option<&str>| Profile::client(user, group, LEAF_LIFETIME);
+    leaf(layout, &etcd, "apiserver-etcd-client", &client("kube-apiserver-etcd-client", None))?;
+    leaf(layout, &cluster, "apiserver-kubelet-client", &client("kube-apiserver-kubelet-client", None))?;
+    leaf(layout, &front_proxy, "front-proxy-client", &client("front-proxy-client", None))?;
+    service_account_key(layout)?;
+    for (name, user, group) in USERS {
+        kubeconfig(layout, &cluster, name, user, *group, &layout.config(&format!("{name}.conf")))?;
+    }
+    let user = format!("system:node:{node}");
+    kubeconfig(layout, &cluster, "kubelet-client", &user, Some("system:nodes"), &layout.config("kubelet.conf"))?;
+    kubeconfig(layout, &cluster, "admin", "kubernetes-admin", Some("system:masters"), &layout.admin_kubeconfig())
+}
+
+fn leaf(layout: &Layout, authority: &Authority, name: &str, profile: &Profile) -> anyhow::Result<()> {
+    let (certificate, key) = (layout.pki(&format!("{name}.crt")), layout.pki(&format!("{name}.key")));
+    if key.exists() && is_good(&certificate) {
+        return Ok(());
+    }
+    let fresh = Key::generate(Algorithm::default())?;
+    files::write_private(&key, fresh.to_pem().as_bytes())?;
+    let issued = authority.issue(profile, &fresh).with_context(|| format!("certificate {name}"))?;
+    files::write_public(&certificate, issued.as_bytes())?;
+    Ok(())
+}
+
+/// A certificate that is there and not about to expire.
+fn is_good(certificate: &std::path::Path) -> bool {
+    Validity::of_file(certificate).is_ok_and(|validity| !validity.needs_renewal(jiff::Timestamp::now()))
+}
+
+fn service_account_key(layout: &Layout) -> anyhow::Result<()> {
+    let (private, public) = (layout.pki("sa.key"), layout.pki("sa.pub"));
+    if !private.exists() {
+        let key = Key::generate(Algorithm::Rsa2048)?;
+        files::write_private(&private, key.to_pem().as_bytes())?;
+    }
+    let key = Key::from_pem(&pki::pem::read(&private)?, "sa.key")?;
+    files::write_public(&public, key.public_pem().as_bytes())?;
+    Ok(())
+}
+
+fn kubeconfig(
+    layout: &Layout,
+    authority: &Authority,
+    name: &str,
+    user: &str,
+    group: Option<&str>,
+    file: &std::path::Path,
+) -> anyhow::Result<()> {
+    leaf(layout, authority, name, &Profile::client(user, group, LEAF_LIFETIME))?;
+    let read = |ending: &str| -> anyhow::Result<String> {
+        Ok(String::from_utf8(pki::pem::read(&layout.pki(&format!("{name}.{ending}")))?)?)
+    };
+    let config = Kubeconfig {
+        server: format!("https://127.0.0.1:{API_PORT}"),
+        authority: authority.certificate_pem().to_owned(),
+        user: user.to_owned(),
+        credentials: Credentials::Certificate { certificate: read("crt")?, key: read("key")? },
+    };
+    config.write(file)?;
+    Ok(())
+}

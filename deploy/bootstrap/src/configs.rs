@@ -1,0 +1,170 @@
+//! The configuration files of the components, as functions of the layout.
+
+use crate::layout::{DNS_IP, HOST_IP, Layout, NODE_POD_CIDR, PAUSE_IMAGE, POD_CIDR, node_name};
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Bit of CAP_SYS_RESOURCE in a capability mask.
+const SYS_RESOURCE: u32 = 24;
+
+/// Writes every file.
+pub fn write(layout: &Layout) -> anyhow::Result<()> {
+    let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+    put(&layout.config("kubelet.yaml"), &pretty(&kubelet(layout)))?;
+    put(&layout.config("proxy.yaml"), &pretty(&proxy(layout)))?;
+    put(&layout.config("containerd.toml"), &containerd(layout, has_sys_resource()))?;
+    put(&layout.config("cni/10-pods.conflist"), &pretty(&cni(layout)))?;
+    put(&layout.config("resolv.conf"), &resolv_conf())
+}
+
+fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+fn kubelet(layout: &Layout) -> Value {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "address": "0.0.0.0",
+        "authentication": {
+            "anonymous": {"enabled": false}, "webhook": {"enabled": true},
+            "x509": {"clientCAFile": layout.pki("ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "cgroupDriver": "cgroupfs",
+        "clusterDNS": [DNS_IP], "clusterDomain": "cluster.local",
+        "containerRuntimeEndpoint": format!("unix://{}", layout.containerd_socket().display()),
+        "failSwapOn": false, "failCgroupV1": false,
+        "staticPodPath": layout.config("manifests"),
+        "tlsCertFile": layout.pki("kubelet.crt"), "tlsPrivateKeyFile": layout.pki("kubelet.key"),
+        "resolvConf": layout.config("resolv.conf"),
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
+        "enforceNodeAllocatable": ["pods"],
+    })
+}
+
+fn proxy(layout: &Layout) -> Value {
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+        "bindAddress": "0.0.0.0", "clusterCIDR": POD_CIDR, "mode": "iptables",
+        "clientConnection": {"kubeconfig": layout.config("proxy.conf")},
+        "hostnameOverride": node_name(),
+        "conntrack": {"maxPerCore": 0, "min": 0},
+        "healthzBindAddress": "127.0.0.1:10256", "metricsBindAddress": "127.0.0.1:10249",
+    })
+}
+
+/// A bridge that all pods of the node are on, and port mappings for host ports.
+fn cni(layout: &Layout) -> Value {
+    json!({
+        "cniVersion": "1.0.0", "name": "pods",
+        "plugins": [
+            {"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "ipMasq": false, "hairpinMode": true,
+             "ipam": {"type": "host-local", "dataDir": layout.data("cni"), "ranges": [[{"subnet": NODE_POD_CIDR}]]}},
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    })
+}
+
+/// Without CAP_SYS_RESOURCE runc cannot lower a score, and every sandbox would fail.
+fn containerd(layout: &Layout, may_lower_scores: bool) -> String {
+    let (root, state) = (layout.data("containerd"), layout.run("containerd"));
+    format!(
+        r#"version = 2
+root = "{root}"
+state = "{state}"
+oom_score = 0
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
+[grpc]
+  address = "{socket}"
+[ttrpc]
+  address = "{socket}.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  restrict_oom_score_adj = {restrict}
+  enable_unprivileged_ports = true
+  enable_unprivileged_icmp = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{cni}"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{certs}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{opt}"
+"#,
+        root = root.display(),
+        state = state.display(),
+        socket = layout.containerd_socket().display(),
+        restrict = !may_lower_scores,
+        cni = layout.config("cni").display(),
+        certs = layout.config("certs.d").display(),
+        opt = root.join("opt").display(),
+    )
+}
+
+/// The host's servers, without loopback ones, which pods could not reach.
+fn resolv_conf() -> String {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let usable = |l: &&str| {
+        l.starts_with("search") || l.strip_prefix("nameserver").is_some_and(|s| !s.trim().starts_with("127."))
+    };
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(usable).collect();
+    format!("{}\n", lines.join("\n"))
+}
+
+fn has_sys_resource() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask =
+        status.lines().find_map(|l| l.strip_prefix("CapEff:")).and_then(|m| u64::from_str_radix(m.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> SYS_RESOURCE & 1 == 1)
+}
+
+/// Values that manifests refer to as `${NAME}`.
+pub fn substitute(manifest: &str) -> String {
+    manifest.replace("${DNS_IP}", DNS_IP).replace("${HOST_IP}", HOST_IP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_restricted_only_where_they_must_be() {
+        let layout = Layout::new("/state".into());
+        assert!(containerd(&layout, false).contains("restrict_oom_score_adj = true"));
+        assert!(containerd(&layout, true).contains("restrict_oom_score_adj = false"));
+    }
+
+    #[test]
+    fn files_are_written_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a/b");
+        put(&path, "x").expect("written");
+        let first = std::fs::metadata(&path).and_then(|m| m.modified()).expect("a time");
+        put(&path, "x").expect("written");
+        assert_eq!(std::fs::metadata(&path).and_then(|m| m.modified()).expect("a time"), first);
+    }
+
+    #[test]
+    fn manifests_have_no_names_left() {
+        for manifest in [include_str!("../../manifests/dns.yaml"), include_str!("../../manifests/kubelet-access.yaml")]
+        {
+            assert!(!substitute(manifest).contains("${"));
+        }
+    }
+}
