@@ -74,3 +74,33 @@ impl Context {
         self.subresource.as_ref().map_or("", |s| &s.name)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! Contexts for unit tests.
+
+    use super::*;
+
+    /// A create request of a user `tester` for a built-in resource in `default`.
+    pub(crate) fn context(group: &str, plural: &str) -> Context {
+        let found = apimachinery::resources::builtin().iter().find(|r| r.group == group && r.plural == plural);
+        let resource = found.expect("a built-in resource").clone();
+        Context {
+            user: Arc::new(UserInfo {
+                name: "tester".into(),
+                groups: vec!["system:masters".into()],
+                ..UserInfo::default()
+            }),
+            verb: Verb::Create,
+            namespace: if resource.namespaced { "default".into() } else { String::new() },
+            resource,
+            subresource: None,
+            name: String::new(),
+            dry_run: false,
+            field_manager: String::new(),
+            field_validation: FieldValidation::Warn,
+            deadline: Instant::now() + std::time::Duration::from_secs(60),
+            warnings: Mutex::new(Vec::new()),
+        }
+    }
+}

@@ -1,11 +1,29 @@
 //! The generic registry: every verb on every resource, and the strategies that make resources differ.
 //!
-//! Upstream: `apiserver/pkg/registry/generic/registry`, `pkg/registry/*`.
+//! [`Registry`] has one method per verb; each lives in a file under `verbs` or `subresources`. What
+//! a resource does differently stands in `strategies`, one file per group. Invariant: every write
+//! goes decode, defaults, mutating admission, defaults, validation, validating admission, and then
+//! one store transaction.
+//!
+//! Upstream: `apiserver/pkg/registry/generic/registry`, `apiserver/pkg/endpoints/handlers`,
+//! `pkg/registry/*`.
 #![warn(missing_docs)]
 
 pub mod admission;
 pub mod context;
+pub mod hooks;
 pub mod registry;
 
+mod convert;
+mod decode;
+mod failure;
+mod metadata;
+mod services;
+mod strategies;
+mod strategy;
+mod subresources;
+mod verbs;
+
 pub use context::{Context, UserInfo, Verb};
-pub use registry::{Body, PatchType, Registry, Reply};
+pub use hooks::{Reviewer, TokenIssuer};
+pub use registry::{Body, Format, Options, PatchType, Registry, Reply};

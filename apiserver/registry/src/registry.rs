@@ -1,14 +1,21 @@
 //! The verbs. The server parses and authorizes a request, calls one of these, and encodes the reply.
 
-use crate::Context;
 use crate::admission::Chain;
+use crate::hooks::{Reviewer, TokenIssuer};
+use crate::services::Allocator;
+use crate::{Context, convert, subresources, verbs};
 use apimachinery::Value;
-use apimachinery::resources::ResourceInfo;
+use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::schema::TypeRef;
 use apimachinery::status::Status;
 use apiserver_storage::{ListPage, ListQuery, Object, Store, Watch, WatchQuery};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request body as it came: decoding needs the target type, which the registry knows.
 #[derive(Clone, Debug)]
@@ -58,6 +65,35 @@ pub enum Reply {
     Accepted(Box<Reply>),
 }
 
+/// What the command line says about the registry, and who answers for it.
+#[derive(Clone)]
+pub struct Options {
+    /// `--service-cluster-ip-range`: one range, or one of each family; the first is the default.
+    pub service_ranges: Vec<IpNet>,
+    /// `--service-node-port-range`.
+    pub node_ports: RangeInclusive<u16>,
+    /// `--event-ttl`.
+    pub event_ttl: Duration,
+    /// Answers reviews.
+    pub reviewer: Option<Arc<dyn Reviewer>>,
+    /// Issues service account tokens.
+    pub token_issuer: Option<Arc<dyn TokenIssuer>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            service_ranges: vec![IpNet::new_assert([10, 0, 0, 0].into(), 24)],
+            node_ports: 30000..=32767,
+            event_ttl: Duration::from_secs(3600),
+            reviewer: None,
+            token_issuer: None,
+        }
+    }
+}
+
+type Custom = HashMap<(String, String, String), Arc<ResourceInfo>>;
+
 /// All resources of one apiserver.
 #[derive(Debug)]
 pub struct Registry {
@@ -65,62 +101,120 @@ pub struct Registry {
     pub store: Store,
     /// Admission.
     pub admission: Chain,
+    /// The command line's say.
+    pub options: Options,
+    pub(crate) services: Allocator,
+    custom: ArcSwap<Custom>,
 }
 
 impl Registry {
+    /// A registry over a store. Service addresses in use are read from the store's cache, which
+    /// should be warm.
+    pub fn new(store: Store, admission: Chain, options: Options) -> Self {
+        let services = Allocator::new(store.clone(), options.service_ranges.clone(), options.node_ports.clone());
+        Self { store, admission, options, services, custom: ArcSwap::default() }
+    }
+
     /// GET of an object or of a subresource that is one (`status`, `scale`).
-    pub async fn get(&self, _cx: &Context, _at: apiserver_storage::Match) -> Result<Reply, Status> {
-        unimplemented!()
+    pub async fn get(&self, cx: &Context, at: apiserver_storage::Match) -> Result<Reply, Status> {
+        verbs::read::get(self, cx, at).await
     }
 
     /// GET of a collection.
-    pub async fn list(&self, _cx: &Context, _query: &ListQuery) -> Result<ListPage, Status> {
-        unimplemented!()
+    pub async fn list(&self, cx: &Context, query: &ListQuery) -> Result<ListPage, Status> {
+        verbs::read::list(self, cx, query).await
     }
 
     /// A watch.
-    pub async fn watch(&self, _cx: &Context, _query: &WatchQuery) -> Result<Watch, Status> {
-        unimplemented!()
+    pub async fn watch(&self, cx: &Context, query: &WatchQuery) -> Result<Watch, Status> {
+        verbs::read::watch(self, cx, query).await
     }
 
     /// POST: creates an object, or runs a subresource or review (`binding`, `eviction`, `token`, …).
-    pub async fn create(&self, _cx: &Context, _body: Body) -> Result<Reply, Status> {
-        unimplemented!()
+    pub async fn create(&self, cx: &Context, body: Body) -> Result<Reply, Status> {
+        match subresources::posted(cx) {
+            Some(action) => action.run(self, cx, body).await,
+            None => verbs::create::create(self, cx, body).await,
+        }
     }
 
     /// PUT.
-    pub async fn update(&self, _cx: &Context, _body: Body) -> Result<Reply, Status> {
-        unimplemented!()
+    pub async fn update(&self, cx: &Context, body: Body) -> Result<Reply, Status> {
+        verbs::update::update(self, cx, body).await
     }
 
     /// PATCH. `force` is server-side apply's.
-    pub async fn patch(&self, _cx: &Context, _kind: PatchType, _force: bool, _body: Body) -> Result<Reply, Status> {
-        unimplemented!()
+    pub async fn patch(&self, cx: &Context, kind: PatchType, force: bool, body: Body) -> Result<Reply, Status> {
+        verbs::patch::patch(self, cx, kind, force, body).await
     }
 
     /// DELETE of one object; `options` is `meta/v1.DeleteOptions` merged from body and query.
-    pub async fn delete(&self, _cx: &Context, _options: &Value) -> Result<Reply, Status> {
-        unimplemented!()
+    pub async fn delete(&self, cx: &Context, options: &Value) -> Result<Reply, Status> {
+        verbs::delete::delete(self, cx, options).await
     }
 
     /// DELETE of a collection: the objects deleted, as a list.
     pub async fn delete_collection(
         &self,
-        _cx: &Context,
-        _options: &Value,
-        _query: &ListQuery,
+        cx: &Context,
+        options: &Value,
+        query: &ListQuery,
     ) -> Result<ListPage, Status> {
-        unimplemented!()
+        verbs::delete::delete_collection(self, cx, options, query).await
     }
 
     /// A resource of this group, version and plural name, built in or custom.
-    pub fn resource(&self, _group: &str, _version: &str, _plural: &str) -> Option<Arc<ResourceInfo>> {
-        unimplemented!()
+    pub fn resource(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ResourceInfo>> {
+        if let Some(found) = resources::find(group, version, plural) {
+            return Some(found.clone());
+        }
+        let custom = self.custom.load();
+        if custom.is_empty() {
+            return None;
+        }
+        custom.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// Replaces the set of custom resources.
+    pub fn set_custom(&self, resources: impl IntoIterator<Item = Arc<ResourceInfo>>) {
+        let named = resources.into_iter().map(|r| {
+            let name = (r.group.to_string(), r.version.to_string(), r.plural.to_string());
+            (name, r)
+        });
+        self.custom.store(Arc::new(named.collect()));
     }
 
     /// An object of the requested version from a stored one, if they differ (`events`,
     /// `horizontalpodautoscalers` v1, custom resources); `None` if the bytes can be used as they are.
-    pub fn convert(&self, _resource: &ResourceInfo, _object: &Object) -> Option<Value> {
-        unimplemented!()
+    pub fn convert(&self, resource: &ResourceInfo, object: &Object) -> Option<Value> {
+        convert::is_needed(resource).then(|| convert::from_storage(resource, object.value()))
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("service_ranges", &self.service_ranges)
+            .field("node_ports", &self.node_ports)
+            .field("event_ttl", &self.event_ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: T) {}
+
+    /// Requests run on the server's worker threads: a compile-time test.
+    #[allow(dead_code)]
+    fn verbs_are_send(registry: &Registry, cx: &Context, body: Body, options: &Value) {
+        is_send(registry.get(cx, apiserver_storage::Match::Any));
+        is_send(registry.create(cx, body.clone()));
+        is_send(registry.update(cx, body.clone()));
+        is_send(registry.patch(cx, PatchType::Merge, false, body));
+        is_send(registry.delete(cx, options));
+        is_send(registry.delete_collection(cx, options, &ListQuery::default()));
     }
 }

@@ -1,0 +1,136 @@
+//! `autoscaling/v1` autoscalers as a view of `autoscaling/v2`: one CPU metric has a field of its
+//! own, the rest travels in annotations.
+//!
+//! Upstream: `pkg/apis/autoscaling/v1/conversion.go`.
+
+use crate::strategies::member;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::{Map, Value};
+use serde_json::json;
+
+const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
+const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
+
+pub(super) fn to_v1(mut scaler: Value) -> Value {
+    let spec = member(&mut scaler, "spec");
+    let metrics = take_list(spec, "metrics");
+    let behavior = spec.remove("behavior");
+    let (cpu, others) = split(metrics, "target");
+    if let Some(percent) = cpu {
+        spec.insert("targetCPUUtilizationPercentage".into(), percent);
+    }
+    let status = member(&mut scaler, "status");
+    let conditions = status.remove("conditions");
+    let (current, other_current) = split(take_list(status, "currentMetrics"), "current");
+    if let Some(percent) = current {
+        status.insert("currentCPUUtilizationPercentage".into(), percent);
+    }
+    annotate(&mut scaler, METRICS, list(others));
+    annotate(&mut scaler, CURRENT_METRICS, list(other_current));
+    annotate(&mut scaler, CONDITIONS, conditions);
+    annotate(&mut scaler, BEHAVIOR, behavior);
+    scaler
+}
+
+pub(super) fn to_v2(mut scaler: Value) -> Value {
+    let [metrics, current, conditions, behavior] =
+        [METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR].map(|key| annotation(&mut scaler, key));
+    let spec = member(&mut scaler, "spec");
+    let cpu = spec.remove("targetCPUUtilizationPercentage").map(|p| cpu_metric("target", p));
+    insert(spec, "metrics", joined(cpu, metrics));
+    insert(spec, "behavior", behavior);
+    let status = member(&mut scaler, "status");
+    let cpu = status.remove("currentCPUUtilizationPercentage").map(|p| cpu_metric("current", p));
+    insert(status, "currentMetrics", joined(cpu, current));
+    insert(status, "conditions", conditions);
+    scaler
+}
+
+/// The CPU utilization among metrics, and the other metrics.
+fn split(metrics: Vec<Value>, what: &str) -> (Option<Value>, Vec<Value>) {
+    let mut cpu = None;
+    let mut others = Vec::new();
+    for metric in metrics {
+        let percent = (metric.pointer("/resource/name").and_then(Value::as_str) == Some("cpu"))
+            .then(|| metric.pointer(&format!("/resource/{what}/averageUtilization")).cloned())
+            .flatten();
+        match (percent, &cpu) {
+            (Some(percent), None) => cpu = Some(percent),
+            _ => others.push(metric),
+        }
+    }
+    (cpu, others)
+}
+
+fn cpu_metric(what: &str, percent: Value) -> Value {
+    let mut amount = json!({"averageUtilization": percent});
+    if what == "target" {
+        amount["type"] = "Utilization".into();
+    }
+    json!({"type": "Resource", "resource": {"name": "cpu", what: amount}})
+}
+
+fn take_list(map: &mut Map, key: &str) -> Vec<Value> {
+    match map.remove(key) {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    }
+}
+
+fn list(items: Vec<Value>) -> Option<Value> {
+    (!items.is_empty()).then_some(Value::Array(items))
+}
+
+fn joined(first: Option<Value>, rest: Option<Value>) -> Option<Value> {
+    let rest = match rest {
+        Some(Value::Array(rest)) => rest,
+        _ => Vec::new(),
+    };
+    list(first.into_iter().chain(rest).collect())
+}
+
+fn insert(map: &mut Map, key: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        map.insert(key.into(), value);
+    }
+}
+
+fn annotate(scaler: &mut Value, key: &str, value: Option<Value>) {
+    let Some(value) = value else { return };
+    let annotations = scaler.metadata_mut().entry("annotations").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(key.into(), value.to_string().into());
+    }
+}
+
+/// Takes an annotation that holds JSON; what cannot be read is dropped, as upstream does.
+fn annotation(scaler: &mut Value, key: &str) -> Option<Value> {
+    let annotations = scaler.metadata_mut().get_mut("annotations")?.as_object_mut()?;
+    let text = annotations.remove(key)?;
+    let empty = annotations.is_empty();
+    if empty {
+        scaler.metadata_mut().remove("annotations");
+    }
+    serde_json::from_str(text.as_str()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn converts_there_and_back() {
+        let memory = json!({"type": "Resource", "resource": {"name": "memory",
+            "target": {"type": "Utilization", "averageUtilization": 70}}});
+        let v2 = json!({"metadata": {"name": "a"}, "spec": {"maxReplicas": 3,
+            "metrics": [cpu_metric("target", json!(50)), memory], "behavior": {"scaleUp": {}}},
+            "status": {"conditions": [{"type": "AbleToScale"}], "currentMetrics": [cpu_metric("current", json!(40))]}});
+        let v1 = to_v1(v2.clone());
+        assert_eq!(v1["spec"], json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 50}));
+        assert_eq!(v1["status"], json!({"currentCPUUtilizationPercentage": 40}));
+        assert_eq!(v1["metadata"]["annotations"].as_object().map(Map::len), Some(3));
+        assert_eq!(to_v2(v1), v2);
+    }
+}

@@ -1,0 +1,201 @@
+//! Request bodies to trees of the expected kind, with upstream's words for what is wrong with them.
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers/{create,update}.go` and `rest.go`
+//! (`transformDecodeError`).
+
+use crate::{Body, Context, Format};
+use apimachinery::Value;
+use apimachinery::codec::{DecodeError, Decoded, FieldValidation, json, protobuf, yaml};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::status::Status;
+
+/// Decodes a body as an object of `kind`; `kind` and `apiVersion` are filled in if absent.
+pub(crate) fn object(cx: &Context, body: &Body, ty: &TypeRef, kind: &GroupVersionKind) -> Result<Value, Status> {
+    let decoded = match body.format {
+        Format::Json => json::decode(ty, &body.bytes),
+        Format::Yaml => yaml::decode(ty, &body.bytes),
+        Format::Protobuf => message(ty, body),
+    };
+    let Decoded { value, findings } = decoded.map_err(|error| refused(body, kind, &error))?;
+    // Another kind has other fields: that it is the wrong kind explains more than its fields.
+    let value = with_kind(value, kind)?;
+    judge(cx, findings, |text| {
+        Status::bad_request(format!("{0} in version {1:?} cannot be handled as a {0}: {text}", kind.kind, kind.version))
+    })?;
+    Ok(value)
+}
+
+/// Passes what strict decoding found to the client, as the request's `fieldValidation` wants it.
+pub(crate) fn judge(cx: &Context, findings: Vec<String>, refuse: impl FnOnce(String) -> Status) -> Result<(), Status> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    match cx.field_validation {
+        FieldValidation::Strict => Err(refuse(format!("strict decoding error: {}", findings.join(", ")))),
+        FieldValidation::Ignore => Ok(()),
+        FieldValidation::Warn => {
+            findings.into_iter().for_each(|finding| cx.warn(finding));
+            Ok(())
+        }
+    }
+}
+
+fn message(ty: &TypeRef, body: &Body) -> Result<Decoded, DecodeError> {
+    let envelope = protobuf::open(&body.bytes)?;
+    if envelope.content_type.contains("json") {
+        return json::decode(ty, envelope.raw);
+    }
+    let mut value = protobuf::decode(ty, envelope.raw)?;
+    for (key, text) in [("kind", envelope.kind), ("apiVersion", envelope.api_version)] {
+        if let (false, Some(map)) = (text.is_empty(), value.as_object_mut()) {
+            map.insert(key.into(), text.into());
+        }
+    }
+    Ok(Decoded { value, findings: Vec::new() })
+}
+
+/// Checks the body's kind and version; absent ones are the expected ones.
+fn with_kind(mut value: Value, expected: &GroupVersionKind) -> Result<Value, Status> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let wanted = expected.api_version();
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    if kind == expected.kind && version == wanted {
+        return Ok(value);
+    }
+    check_kind(kind, version, expected, &wanted)?;
+    let Some(map) = value.as_object_mut() else {
+        return Err(Status::bad_request("the object provided is not an object"));
+    };
+    map.insert("kind".into(), expected.kind.as_ref().into());
+    map.insert("apiVersion".into(), wanted.into());
+    Ok(value)
+}
+
+fn check_kind(kind: &str, version: &str, expected: &GroupVersionKind, wanted: &str) -> Result<(), Status> {
+    let kind = if kind.is_empty() { expected.kind.as_ref() } else { kind };
+    let version = if version.is_empty() { wanted } else { version };
+    if kind != expected.kind {
+        return Err(wrong_kind(kind, version, expected));
+    }
+    if version != wanted {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({wanted})"
+        )));
+    }
+    Ok(())
+}
+
+fn wrong_kind(kind: &str, version: &str, expected: &GroupVersionKind) -> Status {
+    let Some(given) = GroupVersionKind::parse(version, kind) else {
+        return Status::bad_request(format!("unexpected GroupVersion string: {version}"));
+    };
+    let why = match Schema::builtin().kind(&given) {
+        Some(_) => format!(
+            "converting ({}.{kind}) to ({}.{}): unknown conversion",
+            given.version,
+            package(&expected.group),
+            expected.kind
+        ),
+        None => format!("no kind {kind:?} is registered for version {version:?} in scheme"),
+    };
+    Status::bad_request(format!(
+        "{kind} in version {:?} cannot be handled as a {}: {why}",
+        given.version, expected.kind
+    ))
+}
+
+/// The name of the package that upstream keeps a group's internal types in.
+fn package(group: &str) -> &str {
+    match group.split('.').next() {
+        None | Some("") => "core",
+        Some(first) => first,
+    }
+}
+
+fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
+    let known = matches!(error, DecodeError::Type(_));
+    match known {
+        true => Status::bad_request(format!(
+            "{0} in version {1:?} cannot be handled as a {0}: {error}",
+            kind.kind, kind.version
+        )),
+        false => Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {} ({})",
+            kind.kind,
+            syntax(body.format, error),
+            summary(&body.bytes)
+        )),
+    }
+}
+
+fn syntax(format: Format, error: &DecodeError) -> String {
+    match (format, error) {
+        (Format::Json, DecodeError::Syntax(text)) => format!("couldn't get version/kind; json parse error: {text}"),
+        _ => error.to_string(),
+    }
+}
+
+/// The first bytes of a body: as text if it looks like JSON, else in hexadecimal.
+fn summary(bytes: &[u8]) -> String {
+    const LENGTH: usize = 30;
+    let head = &bytes[..bytes.len().min(LENGTH)];
+    let more = if bytes.len() > LENGTH { " ..." } else { "" };
+    match head.first() {
+        None => "<empty>".into(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(head)),
+        Some(_) => {
+            let hex: String = head.iter().map(|b| format!("{b:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod() -> GroupVersionKind {
+        GroupVersionKind::new("", "v1", "Pod")
+    }
+
+    #[test]
+    fn fills_in_and_checks_the_kind() {
+        let full = json!({"kind": "Pod", "apiVersion": "v1"});
+        for body in [json!({}), json!({"kind": "Pod"}), json!({"apiVersion": "v1"}), full.clone()] {
+            assert_eq!(with_kind(body, &pod()).expect("a pod"), full);
+        }
+        for (body, want) in [
+            (
+                json!({"kind": "Pod", "apiVersion": "apps/v1"}),
+                "the API version in the data (apps/v1) does not match the expected API version (v1)",
+            ),
+            (
+                json!({"kind": "Service", "apiVersion": "v1"}),
+                "Service in version \"v1\" cannot be handled as a Pod: converting (v1.Service) to (core.Pod): unknown \
+                 conversion",
+            ),
+            (
+                json!({"kind": "Foo", "apiVersion": "v1"}),
+                "Foo in version \"v1\" cannot be handled as a Pod: no kind \"Foo\" is registered for version \"v1\" in \
+                 scheme",
+            ),
+        ] {
+            let status = with_kind(body, &pod()).expect_err("refused");
+            assert_eq!((status.code, status.message.as_str()), (400, want));
+        }
+    }
+
+    #[test]
+    fn shows_the_head_of_a_body() {
+        for (bytes, want) in [
+            (&b""[..], "<empty>"),
+            (b"{\"a\":1}", "{\"a\":1}"),
+            (b"abc", "616263"),
+            (b"{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}", "{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaa ..."),
+        ] {
+            assert_eq!(summary(bytes), want);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What other crates answer for the registry: authorization reviews and service account tokens.
+
+use crate::Context;
+use apimachinery::Value;
+use apimachinery::status::Status;
+use async_trait::async_trait;
+
+/// Answers the create-only kinds of `authentication.k8s.io` and `authorization.k8s.io`.
+///
+/// Upstream: `pkg/registry/authentication`, `pkg/registry/authorization`.
+#[async_trait]
+pub trait Reviewer: Send + Sync {
+    /// `review` is the decoded object with `spec`; the answer is the same object with `status`.
+    /// `cx.resource` says which review it is; `cx.user` asks.
+    async fn review(&self, cx: &Context, review: Value) -> Result<Value, Status>;
+}
+
+/// Issues service account tokens: `serviceaccounts/token`.
+///
+/// Upstream: `pkg/registry/core/serviceaccount/storage/token.go`.
+#[async_trait]
+pub trait TokenIssuer: Send + Sync {
+    /// `request` is the decoded `TokenRequest`, defaults applied; `account` the stored service
+    /// account that `cx.namespace` and `cx.name` point to. The answer is the request with `status`.
+    /// The issuer checks `spec.boundObjectRef` and bounds `spec.expirationSeconds`.
+    async fn issue(&self, cx: &Context, account: &Value, request: Value) -> Result<Value, Status>;
+}

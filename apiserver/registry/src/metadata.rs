@@ -1,0 +1,171 @@
+//! Object metadata on its way in: names, system fields, and what an update may not change.
+//!
+//! Upstream: `apiserver/pkg/registry/rest/{create,update,meta}.go`, `storage/names/generate.go`.
+
+use crate::Context;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::status::{Reason, Status};
+use apimachinery::{Map, Value, time};
+use rand::RngExt;
+
+const SUFFIX_LENGTH: usize = 5;
+const MAX_GENERATED: usize = 63;
+/// No vowels and no look-alikes, so that no words come about.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// `base` cut to leave room, with a random suffix.
+pub(crate) fn generate_name(base: &str) -> String {
+    let mut end = base.len().min(MAX_GENERATED - SUFFIX_LENGTH);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut name = String::with_capacity(end + SUFFIX_LENGTH);
+    name.push_str(&base[..end]);
+    let mut random = rand::rng();
+    name.extend((0..SUFFIX_LENGTH).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])));
+    name
+}
+
+/// The object gets the request's namespace; another one is an error.
+pub(crate) fn ensure_namespace(cx: &Context, object: &mut Value) -> Result<(), Status> {
+    let wanted = if cx.resource.namespaced { cx.namespace.as_str() } else { "" };
+    match (object.namespace(), wanted) {
+        (given, wanted) if given == wanted => Ok(()),
+        (_, "") => {
+            object.metadata_mut().remove("namespace");
+            Ok(())
+        }
+        ("", wanted) => {
+            object.set_meta("namespace", wanted);
+            Ok(())
+        }
+        _ => Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+    }
+}
+
+/// The object of an update must be the one that the request names.
+pub(crate) fn ensure_name(cx: &Context, object: &Value) -> Result<(), Status> {
+    match object.name() {
+        "" => Err(Status::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            cx.name
+        ))),
+        name if name != cx.name => Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            cx.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What the server alone sets on a new object. A resource version in the body is an error.
+pub(crate) fn fill_new(object: &mut Value) -> Result<(), Status> {
+    if !matches!(object.resource_version(), "" | "0") {
+        let why = "resourceVersion should not be set on objects to be created";
+        return Err(Status::plain(500, Reason::Unknown, why));
+    }
+    let metadata = object.metadata_mut();
+    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
+        metadata.remove(key);
+    }
+    metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+    metadata.insert("creationTimestamp".into(), time::now().into());
+    Ok(())
+}
+
+/// Carries over from the stored object what an update leaves out or has no say in. Changes of
+/// `name`, `namespace` and `uid` are left for validation to refuse.
+pub(crate) fn carry_over(new: &mut Value, old: &Value) {
+    let (metadata, before) = (new.metadata_mut(), old.metadata());
+    let from = |key: &str| before.and_then(|m| m.get(key));
+    for key in ["generation", "creationTimestamp", "managedFields"] {
+        set_or_remove(metadata, key, from(key));
+    }
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        match from(key) {
+            // Neither can be taken back; a changed grace period is for validation to refuse.
+            Some(value) if key == "deletionTimestamp" || !metadata.contains_key(key) => {
+                metadata.insert(key.into(), value.clone());
+            }
+            Some(_) => {}
+            None => {
+                metadata.remove(key);
+            }
+        }
+    }
+    metadata.remove("selfLink");
+    if metadata.get("uid").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        set_or_remove(metadata, "uid", from("uid"));
+    }
+    if metadata.get("namespace").is_none() {
+        set_or_remove(metadata, "namespace", from("namespace"));
+    }
+}
+
+/// Sets `key` to a value, or removes it if there is none.
+pub(crate) fn set_or_remove(map: &mut Map, key: &str, value: Option<&Value>) {
+    match value {
+        Some(value) => {
+            map.insert(key.to_owned(), value.clone());
+        }
+        None => {
+            map.remove(key);
+        }
+    }
+}
+
+/// `metadata.generation`; 0 if absent.
+pub(crate) fn generation(object: &Value) -> i64 {
+    object.metadata().and_then(|m| m.get("generation")).and_then(Value::as_i64).unwrap_or_default()
+}
+
+/// `metadata.deletionGracePeriodSeconds`.
+pub(crate) fn grace_period(object: &Value) -> Option<i64> {
+    object.metadata()?.get("deletionGracePeriodSeconds")?.as_i64()
+}
+
+/// Now, in whole seconds from `from` on, as `meta/v1.Time`.
+pub(crate) fn seconds_after(from: jiff::Timestamp, seconds: i64) -> String {
+    let at = from.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(from);
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn generated_names_fit() {
+        for (base, prefix) in [("web-", "web-"), ("", ""), (&"x".repeat(80), &"x".repeat(58)), ("é", "é")] {
+            let name = generate_name(base);
+            assert!(name.starts_with(prefix) && name.len() == prefix.len() + 5 && name.len() <= 63, "{name}");
+            assert!(name[prefix.len()..].bytes().all(|b| ALPHABET.contains(&b)), "{name}");
+        }
+    }
+
+    #[test]
+    fn new_objects_get_system_fields() {
+        let mut object =
+            json!({"metadata": {"name": "a", "uid": "forged", "deletionTimestamp": "x", "managedFields": []}});
+        fill_new(&mut object).expect("a new object");
+        assert!(object.uid() != "forged" && !object.is_deleting());
+        assert_eq!(object["metadata"].as_object().map(Map::len), Some(3));
+        let mut versioned = json!({"metadata": {"resourceVersion": "5"}});
+        assert_eq!(fill_new(&mut versioned).expect_err("refused").code, 500);
+    }
+
+    #[test]
+    fn updates_keep_system_fields() {
+        let old = json!({"metadata": {"name": "a", "namespace": "n", "uid": "u", "creationTimestamp": "t",
+            "generation": 3, "deletionTimestamp": "d", "deletionGracePeriodSeconds": 30}});
+        let mut new = json!({"metadata": {"name": "a", "generation": 9, "creationTimestamp": "forged"}});
+        carry_over(&mut new, &old);
+        assert_eq!(new, old);
+        let mut fresh = json!({"metadata": {"name": "a", "deletionTimestamp": "forged"}});
+        carry_over(&mut fresh, &json!({"metadata": {"name": "a"}}));
+        assert_eq!(fresh, json!({"metadata": {"name": "a"}}));
+    }
+}

@@ -1,0 +1,58 @@
+//! One file per group or resource, saying only what is different.
+
+mod apps;
+mod config;
+mod core;
+mod networking;
+pub(crate) mod pods;
+mod storage;
+
+use crate::strategy::Strategy;
+use apimachinery::schema::{Presence, Shape, TypeRef};
+use apimachinery::{Map, Value};
+
+/// A group's rows: plural name and strategy.
+pub(crate) type Rows = &'static [(&'static str, Strategy)];
+
+/// All rows with their group.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, Rows)> {
+    [core::GROUPS, apps::GROUPS, networking::GROUPS, storage::GROUPS, config::GROUPS].into_iter().flatten().copied()
+}
+
+/// The zero value of a message: the members that upstream's types print even when they are zero.
+pub(crate) fn zero(ty: &TypeRef) -> Map {
+    let always = ty.def().members.iter().filter_map(|(name, owner, position)| {
+        let field = ty.schema.get(*owner).fields.get(*position as usize)?;
+        (field.presence == Presence::Always).then(|| Some((name.to_string(), zero_of(ty, &field.shape)?)))?
+    });
+    always.collect()
+}
+
+fn zero_of(ty: &TypeRef, shape: &Shape) -> Option<Value> {
+    Some(match shape {
+        Shape::String => "".into(),
+        Shape::Int32 | Shape::Int64 => 0.into(),
+        Shape::Bool => false.into(),
+        Shape::Message(id) => Value::Object(zero(&ty.sibling(*id))),
+        // Nil lists and maps print as `null`, which reads as absent.
+        _ => return None,
+    })
+}
+
+/// A string below the object, or the empty string.
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A member of the object as a map, made if absent.
+pub(crate) fn member<'a>(object: &'a mut Value, name: &str) -> &'a mut Map {
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    let map = object.as_object_mut().expect("made an object above");
+    let member = map.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    if !member.is_object() {
+        *member = Value::Object(Map::new());
+    }
+    member.as_object_mut().expect("made an object above")
+}

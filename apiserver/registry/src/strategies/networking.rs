@@ -1,0 +1,97 @@
+//! `networking.k8s.io`, `discovery.k8s.io` and `certificates.k8s.io`.
+//!
+//! Upstream: `pkg/registry/{networking,discovery,certificates}/*/strategy.go`.
+
+use super::member;
+use crate::Context;
+use crate::strategy::*;
+use apimachinery::Value;
+use serde_json::json;
+
+pub(crate) const GROUPS: &[(&str, super::Rows)] =
+    &[("networking.k8s.io", NETWORKING), ("discovery.k8s.io", DISCOVERY), ("certificates.k8s.io", CERTIFICATES)];
+
+const DECLARED: Strategy = Strategy { generation: Generation::Members(&["spec"]), ..DEFAULT };
+
+const NETWORKING: super::Rows = &[
+    ("ingressclasses", DECLARED),
+    ("ingresses", DECLARED),
+    ("ipaddresses", DEFAULT),
+    ("networkpolicies", DECLARED),
+    ("servicecidrs", Strategy { status_metadata: StatusMetadata::Kept, ..DEFAULT }),
+];
+
+const DISCOVERY: super::Rows = &[(
+    "endpointslices",
+    Strategy { generation: Generation::Members(&["addressType", "endpoints", "ports"]), ..DEFAULT },
+)];
+
+const CERTIFICATES: super::Rows = &[(
+    "certificatesigningrequests",
+    Strategy {
+        prepare_create: stamp_requester,
+        prepare_update: keep_request,
+        prepare_status: keep_approval,
+        ..DEFAULT
+    },
+)];
+
+/// The request says who asked, as the server saw it.
+fn stamp_requester(cx: &Context, request: &mut Value) {
+    let spec = member(request, "spec");
+    for key in ["username", "uid", "groups", "extra"] {
+        spec.remove(key);
+    }
+    let user = &cx.user;
+    spec.insert("username".into(), user.name.as_str().into());
+    if !user.uid.is_empty() {
+        spec.insert("uid".into(), user.uid.as_str().into());
+    }
+    if !user.groups.is_empty() {
+        spec.insert("groups".into(), json!(user.groups));
+    }
+    if !user.extra.is_empty() {
+        spec.insert("extra".into(), json!(user.extra));
+    }
+}
+
+/// Neither the request nor its status change on the main endpoint.
+fn keep_request(new: &mut Value, old: &Value) {
+    copy_member(new, old, "spec");
+}
+
+/// `/status` writes the certificate and conditions of its own, not the approver's verdict.
+fn keep_approval(new: &mut Value, old: &Value) {
+    let verdict = |condition: &Value| matches!(super::text(condition, "/type"), "Approved" | "Denied");
+    let conditions = |object: &Value| -> Vec<Value> {
+        object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let kept = conditions(old).into_iter().filter(verdict);
+    let merged: Vec<Value> = kept.chain(conditions(new).into_iter().filter(|c| !verdict(c))).collect();
+    let status = member(new, "status");
+    match merged.is_empty() {
+        true => status.remove("conditions"),
+        false => status.insert("conditions".into(), Value::Array(merged)),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_name_the_user_that_the_server_saw() {
+        let cx = crate::context::testing::context("certificates.k8s.io", "certificatesigningrequests");
+        let mut request = json!({"spec": {"username": "forged", "extra": {"a": ["b"]}, "signerName": "s"}});
+        stamp_requester(&cx, &mut request);
+        assert_eq!(request, json!({"spec": {"username": "tester", "groups": ["system:masters"], "signerName": "s"}}));
+    }
+
+    #[test]
+    fn status_writers_do_not_approve() {
+        let old = json!({"status": {"conditions": [{"type": "Denied"}]}});
+        let mut new = json!({"status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}]}});
+        keep_approval(&mut new, &old);
+        assert_eq!(new["status"]["conditions"], json!([{"type": "Denied"}, {"type": "Failed"}]));
+    }
+}

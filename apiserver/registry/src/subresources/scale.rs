@@ -1,0 +1,157 @@
+//! `scale`: the replicas of a workload as `autoscaling/v1.Scale`.
+//!
+//! Upstream: `pkg/registry/apps/deployment/storage/storage.go` (`ScaleREST`) and its siblings.
+
+use super::{body_type, decode_body};
+use crate::strategies::{member, text};
+use crate::verbs::tree;
+use crate::verbs::update::{Part, change_tree};
+use crate::{Body, Context, Registry, Reply};
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::status::Status;
+use apimachinery::{Map, Value};
+use apiserver_storage::Object;
+use serde_json::json;
+
+/// The scale of a stored object.
+pub(crate) fn of(cx: &Context, object: &Object) -> Result<Reply, Status> {
+    reply(cx, &tree(cx, object))
+}
+
+fn reply(cx: &Context, object: &Value) -> Result<Reply, Status> {
+    let subresource = cx.subresource.as_ref().ok_or_else(Status::method_not_allowed)?;
+    let (_, ty) = body_type(subresource)?;
+    Ok(Reply::Value { value: view(object), ty })
+}
+
+pub(crate) async fn put(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
+    let (scale, _) = decode_body(cx, &body)?;
+    write(registry, cx, "UpdateOptions", &mut |_| Ok(scale.clone())).await
+}
+
+/// Writes the scale that `source` makes of the present one.
+pub(crate) async fn write(
+    registry: &Registry,
+    cx: &Context,
+    options: &str,
+    source: &mut crate::verbs::update::Source<'_>,
+) -> Result<Reply, Status> {
+    let on_object = Context { subresource: None, ..super::for_resource(cx, cx.resource.clone(), &cx.name) };
+    let changed = change_tree(registry, &on_object, Part::Main, options, &mut |old| {
+        let scale = source(&view(old))?;
+        check(cx, &scale)?;
+        Ok(scaled(old, &scale))
+    })
+    .await;
+    cx.warnings.lock().append(&mut on_object.warnings.lock());
+    reply(cx, &changed?)
+}
+
+/// The scale of an object.
+pub(crate) fn view(object: &Value) -> Value {
+    let mut metadata = Map::new();
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.metadata().and_then(|m| m.get(key)) {
+            metadata.insert(key.into(), value.clone());
+        }
+    }
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    let mut status = json!({"replicas": number("/status/replicas")});
+    let selector = selector(object.pointer("/spec/selector"));
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    let mut spec = Map::new();
+    // Zero replicas are left out, as upstream does.
+    match number("/spec/replicas") {
+        0 => {}
+        replicas => drop(spec.insert("replicas".into(), replicas.into())),
+    }
+    json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// A selector as text: `a=b,c in (d,e),!f`, sorted by key.
+fn selector(selector: Option<&Value>) -> String {
+    let Some(map) = selector.and_then(Value::as_object) else { return String::new() };
+    // Replication controllers have a plain map.
+    let plain = !map.contains_key("matchLabels") && !map.contains_key("matchExpressions");
+    let labels = if plain { Some(map) } else { map.get("matchLabels").and_then(Value::as_object) };
+    let equal =
+        labels.into_iter().flatten().map(|(k, v)| (k.clone(), format!("{k}={}", v.as_str().unwrap_or_default())));
+    let expressions = map.get("matchExpressions").and_then(Value::as_array).into_iter().flatten().map(|e| {
+        let key = text(e, "/key");
+        let mut values: Vec<&str> =
+            e.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        values.sort_unstable();
+        let values = values.join(",");
+        let printed = match text(e, "/operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "DoesNotExist" => format!("!{key}"),
+            _ => key.to_owned(),
+        };
+        (key.to_owned(), printed)
+    });
+    let mut terms: Vec<(String, String)> = equal.chain(expressions).collect();
+    terms.sort();
+    terms.into_iter().map(|(_, term)| term).collect::<Vec<_>>().join(",")
+}
+
+fn check(cx: &Context, scale: &Value) -> Result<(), Status> {
+    if !scale.name().is_empty() && scale.name() != cx.name {
+        let (given, url) = (scale.name(), &cx.name);
+        return Err(Status::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({url})"
+        )));
+    }
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
+    if replicas < 0 {
+        let kind = FieldErrorKind::Invalid(replicas.to_string(), "must be greater than or equal to 0".into());
+        let error = FieldError { path: Path::new("spec").child("replicas"), kind };
+        return Err(Status::invalid(&GroupVersionKind::new("autoscaling", "v1", "Scale"), &cx.name, &[error]));
+    }
+    Ok(())
+}
+
+/// The object with the scale's replicas; the scale's version and UID are preconditions.
+fn scaled(old: &Value, scale: &Value) -> Value {
+    let mut new = old.clone();
+    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    member(&mut new, "spec").insert("replicas".into(), replicas);
+    for key in ["resourceVersion", "uid"] {
+        match scale.meta_str(key) {
+            "" if key == "resourceVersion" => drop(new.metadata_mut().remove(key)),
+            "" => {}
+            value => new.set_meta(key, value),
+        }
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_replicas_and_selector() {
+        let object = json!({"metadata": {"name": "a", "namespace": "n", "labels": {"x": "y"}}, "status": {"replicas": 2},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"b": "c"},
+                "matchExpressions": [{"key": "a", "operator": "In", "values": ["2", "1"]}, {"key": "z", "operator": "DoesNotExist"}]}}});
+        let want = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "a", "namespace": "n"},
+            "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "a in (1,2),b=c,!z"}});
+        assert_eq!(view(&object), want);
+        let controller = json!({"metadata": {}, "spec": {"selector": {"app": "x"}}});
+        assert_eq!(text(&view(&controller), "/status/selector"), "app=x");
+    }
+
+    #[test]
+    fn writes_replicas_only() {
+        let old = json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"replicas": 1, "x": 1}});
+        let scale = json!({"metadata": {"resourceVersion": "6"}, "spec": {"replicas": 5}});
+        let want = json!({"metadata": {"name": "a", "resourceVersion": "6"}, "spec": {"replicas": 5, "x": 1}});
+        assert_eq!(scaled(&old, &scale), want);
+        assert_eq!(scaled(&old, &json!({}))["spec"]["replicas"], 0);
+    }
+}

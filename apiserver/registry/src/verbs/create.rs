@@ -1,0 +1,113 @@
+//! POST of a new object.
+//!
+//! Upstream: `endpoints/handlers/create.go`, `registry/generic/registry/store.go` (`Create`).
+
+use super::{Target, admit, options, reply, validate, value_reply};
+use crate::admission::Operation;
+use crate::failure::storage;
+use crate::strategy::{self, Allocates, Dependents, Strategy};
+use crate::{Body, Context, Registry, Reply, convert, decode, metadata};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::status::Status;
+
+/// How often a generated name is drawn again because it is taken.
+const NAME_ATTEMPTS: usize = 8;
+
+pub(crate) async fn create(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
+    let object = decode::object(cx, &body, &cx.resource.schema, &cx.resource.gvk())?;
+    // The tree is all that is needed from here on.
+    drop(body);
+    insert(registry, cx, object).await
+}
+
+/// Creates a decoded object, and answers it as created.
+pub(crate) async fn insert(registry: &Registry, cx: &Context, mut object: Value) -> Result<Reply, Status> {
+    let options = options(cx, "CreateOptions");
+    metadata::ensure_namespace(cx, &mut object)?;
+    if !cx.name.is_empty() {
+        metadata::ensure_name(cx, &object)?;
+    }
+    rules::defaults::apply(&cx.resource, &mut object);
+    admit(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
+    let strategy = strategy::of(&cx.resource);
+    prepare(registry, cx, strategy, &mut object)?;
+    let errors = rules::validation::create(&cx.resource, &object);
+    if !errors.is_empty() {
+        return Err(Status::invalid(&cx.resource.gvk(), object.name(), &errors));
+    }
+    validate(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
+    let stored = store(registry, cx, strategy, object).await?;
+    Ok(Reply::Created(Box::new(stored)))
+}
+
+/// System fields, name, the resource's own preparation, and defaults for what came after decoding.
+fn prepare(registry: &Registry, cx: &Context, strategy: &Strategy, object: &mut Value) -> Result<(), Status> {
+    metadata::fill_new(object)?;
+    let base = object.meta_str("generateName");
+    if !base.is_empty() && object.name().is_empty() {
+        let name = free_name(registry, cx, base);
+        object.set_meta("name", name);
+    }
+    strategy.create(cx, object);
+    rules::defaults::apply(&cx.resource, object);
+    Ok(())
+}
+
+/// A generated name that is not taken, as far as the cache knows: that spares keeping the object
+/// for another attempt.
+fn free_name(registry: &Registry, cx: &Context, base: &str) -> String {
+    let mut name = metadata::generate_name(base);
+    for _ in 1..NAME_ATTEMPTS {
+        let target = Target::named(cx, &name);
+        if registry.store.cached(&target.stored, &target.key).is_none() {
+            break;
+        }
+        name = metadata::generate_name(base);
+    }
+    name
+}
+
+async fn store(registry: &Registry, cx: &Context, strategy: &Strategy, object: Value) -> Result<Reply, Status> {
+    match strategy.allocates {
+        Allocates::Nothing => write(registry, cx, strategy, object).await,
+        Allocates::ServiceAddresses => {
+            let mut service = object;
+            let claim = registry.services.claim_new(cx, &mut service).await?;
+            let result = write(registry, cx, strategy, service).await;
+            match &result {
+                Ok(_) if !cx.dry_run => claim.keep().await,
+                _ => claim.release().await,
+            }
+            result
+        }
+    }
+}
+
+async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, object: Value) -> Result<Reply, Status> {
+    let resource = cx.resource.group_resource();
+    let target = Target::named(cx, object.name());
+    if cx.dry_run {
+        let existing = registry.store.get(&target.stored, &target.key, apiserver_storage::Match::MostRecent).await;
+        return match existing.map_err(|error| storage(error, &resource, object.name()))? {
+            Some(_) => Err(Status::already_exists(&resource, object.name())),
+            None => Ok(value_reply(cx, object)),
+        };
+    }
+    let (name, generated) = (object.name().to_owned(), !object.meta_str("generateName").is_empty());
+    let object = convert::to_storage(&cx.resource, object);
+    let created = registry.store.create(&target.stored, &target.key, object, ttl(registry, strategy)).await;
+    let created = created.map_err(|error| match storage(error, &resource, &name) {
+        mut status if status.reason == apimachinery::status::Reason::AlreadyExists && generated => {
+            status.message.push_str(", the server was not able to generate a unique name for the object");
+            status
+        }
+        status => status,
+    })?;
+    Ok(reply(cx, created))
+}
+
+/// The lease of objects that expire: events, the only ones without part in garbage collection.
+pub(crate) fn ttl(registry: &Registry, strategy: &Strategy) -> Option<u64> {
+    (strategy.dependents == Dependents::Unsupported).then(|| registry.options.event_ttl.as_secs())
+}

@@ -1,0 +1,145 @@
+//! DELETE: at once, after a grace period, or when the finalizers are gone.
+//!
+//! Upstream: `registry/generic/registry/store.go` (`Delete`), `registry/rest/delete.go`,
+//! `pkg/registry/core/namespace/storage`.
+
+mod options;
+mod plan;
+
+use super::{Target, reply, success, tree, validate, value_reply};
+use crate::admission::Operation;
+use crate::failure::Failure;
+use crate::strategy::{self, Allocates, Deleted, Strategy};
+use crate::{Context, Registry, Reply, convert};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::status::{Reason, Status};
+use apiserver_storage::{Change, ListPage, ListQuery, Object};
+use options::DeleteOptions;
+use plan::Plan;
+use serde_json::json;
+use std::sync::Arc;
+
+pub(crate) async fn delete(registry: &Registry, cx: &Context, options: &Value) -> Result<Reply, Status> {
+    let parsed = DeleteOptions::parse(options)?;
+    remove(registry, cx, &parsed, options).await
+}
+
+/// What a deletion did.
+struct Removal {
+    /// The object before.
+    before: Value,
+    /// The object after, if it is still there.
+    after: Option<Value>,
+}
+
+async fn remove(registry: &Registry, cx: &Context, options: &DeleteOptions, raw: &Value) -> Result<Reply, Status> {
+    let target = Target::of(cx);
+    let resource = cx.resource.group_resource();
+    let strategy = strategy::of(&cx.resource);
+    let dry_run = cx.dry_run || options.dry_run;
+    let mut removal = None;
+    let mut admitted = false;
+    let change = async |current: &Arc<Object>| -> Result<Change, Failure> {
+        let old = tree(cx, current);
+        options.check_preconditions(cx, &old, current.revision())?;
+        if !admitted {
+            admit_deletion(registry, cx, &old, raw).await?;
+            admitted = true;
+        }
+        let plan = plan::plan(strategy, &old, options, jiff::Timestamp::now());
+        let (change, after) = match plan {
+            Plan::Wait => (Change::Keep, Some(old.clone())),
+            Plan::Mark(new) => (Change::Put(convert::to_storage(&cx.resource, new.clone())), Some(new)),
+            Plan::Remove(last) => (Change::Delete(Some(convert::to_storage(&cx.resource, last))), None),
+        };
+        removal = Some(Removal { before: old, after });
+        Ok(if dry_run { Change::Keep } else { change })
+    };
+    let (object, _) = registry
+        .store
+        .update(&target.stored, &target.key, None, change)
+        .await
+        .map_err(|f| f.status(&resource, &cx.name))?;
+    let Some(Removal { before, after }) = removal else {
+        return Err(Status::internal("the object was not looked at"));
+    };
+    if after.is_none() && !dry_run && strategy.allocates == Allocates::ServiceAddresses {
+        registry.services.release(&before).await;
+    }
+    Ok(answer(cx, strategy, options, Answer { before, after, stored: (!dry_run).then_some(object) }))
+}
+
+async fn admit_deletion(registry: &Registry, cx: &Context, old: &Value, options: &Value) -> Result<(), Status> {
+    super::admit(registry, cx, Operation::Delete, &mut Value::Null, old, options).await?;
+    validate(registry, cx, Operation::Delete, &mut Value::Null, old, options).await
+}
+
+struct Answer {
+    before: Value,
+    after: Option<Value>,
+    stored: Option<Arc<Object>>,
+}
+
+fn answer(cx: &Context, strategy: &Strategy, options: &DeleteOptions, answer: Answer) -> Reply {
+    match (answer.after, answer.stored) {
+        (None, _) if strategy.deleted == Deleted::Status => success(Some(details(cx, &answer.before))),
+        // The last state, with the revision of the deletion.
+        (_, Some(stored)) if options.wants_accepted() && strategy.deleted == Deleted::Status => {
+            Reply::Accepted(Box::new(reply(cx, stored)))
+        }
+        (_, Some(stored)) => reply(cx, stored),
+        (after, None) => value_reply(cx, after.unwrap_or(answer.before)),
+    }
+}
+
+/// Upstream puts the resource where `kind` says kind.
+fn details(cx: &Context, object: &Value) -> Value {
+    let mut details = json!({"name": object.name(), "kind": cx.resource.plural.as_ref(), "uid": object.uid()});
+    if !cx.resource.group.is_empty() {
+        details["group"] = cx.resource.group.as_ref().into();
+    }
+    details
+}
+
+pub(crate) async fn delete_collection(
+    registry: &Registry,
+    cx: &Context,
+    options: &Value,
+    query: &ListQuery,
+) -> Result<ListPage, Status> {
+    let parsed = DeleteOptions::parse(options)?;
+    let page = super::read::list(registry, cx, query).await?;
+    for object in &page.items {
+        let one = single(cx, object);
+        match remove(registry, &one, &parsed, options).await {
+            // Somebody else was faster.
+            Err(status) if status.reason == Reason::NotFound => {}
+            result => drop(result?),
+        }
+        cx.warnings.lock().append(&mut one.warnings.lock());
+    }
+    Ok(page)
+}
+
+/// The request for one object of a collection.
+fn single(cx: &Context, object: &Object) -> Context {
+    Context {
+        user: cx.user.clone(),
+        verb: crate::Verb::DeleteCollection,
+        resource: cx.resource.clone(),
+        subresource: None,
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
+        dry_run: cx.dry_run,
+        field_manager: cx.field_manager.clone(),
+        field_validation: cx.field_validation,
+        deadline: cx.deadline,
+        warnings: parking_lot::Mutex::default(),
+    }
+}
+
+/// Deletes an object on behalf of a subresource: eviction.
+pub(crate) async fn delete_with(registry: &Registry, cx: &Context, options: &Value) -> Result<(), Status> {
+    remove(registry, cx, &DeleteOptions::parse(options)?, options).await.map(drop)
+}

@@ -1,0 +1,121 @@
+//! The generic verbs, one file each.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod patch;
+pub(crate) mod read;
+pub(crate) mod update;
+
+use crate::admission::{Attributes, Operation};
+use crate::{Context, Registry, Reply, convert};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ResourceInfo;
+use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::status::Status;
+use apiserver_storage::Object;
+use serde_json::json;
+use std::sync::Arc;
+
+/// The object that a request is about, as the store knows it.
+pub(crate) struct Target {
+    /// The resource in the version it is stored in.
+    pub(crate) stored: Arc<ResourceInfo>,
+    /// The key below the prefix.
+    pub(crate) key: String,
+}
+
+impl Target {
+    /// The object of this name in the request's namespace.
+    pub(crate) fn named(cx: &Context, name: &str) -> Self {
+        Self { stored: convert::stored_as(&cx.resource), key: cx.resource.key(&cx.namespace, name) }
+    }
+
+    /// The object that the request names.
+    pub(crate) fn of(cx: &Context) -> Self {
+        Self::named(cx, &cx.name)
+    }
+}
+
+/// A stored object in the requested version.
+pub(crate) fn tree(cx: &Context, object: &Object) -> Value {
+    match convert::is_needed(&cx.resource) {
+        true => convert::from_storage(&cx.resource, object.value()),
+        false => object.value(),
+    }
+}
+
+/// A stored object as an answer.
+pub(crate) fn reply(cx: &Context, object: Arc<Object>) -> Reply {
+    match convert::is_needed(&cx.resource) {
+        true => value_reply(cx, convert::from_storage(&cx.resource, object.value())),
+        false => Reply::Object(object),
+    }
+}
+
+/// A tree of the request's kind as an answer.
+pub(crate) fn value_reply(cx: &Context, value: Value) -> Reply {
+    Reply::Value { value, ty: cx.resource.schema.clone() }
+}
+
+/// The type of a `meta/v1.Status`.
+fn status_type() -> TypeRef {
+    let name = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+    Schema::builtin().type_named(name).expect("meta/v1.Status is in the built-in table")
+}
+
+/// A `Status` of success with these details, if any.
+pub(crate) fn success(details: Option<Value>) -> Reply {
+    let mut value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+    if let Some(details) = details {
+        value["details"] = details;
+    }
+    Reply::Value { value, ty: status_type() }
+}
+
+/// Mutating admission, for a write of `object` over `old`.
+pub(crate) async fn admit(
+    registry: &Registry,
+    cx: &Context,
+    operation: Operation,
+    object: &mut Value,
+    old: &Value,
+    options: &Value,
+) -> Result<(), Status> {
+    let name = request_name(cx, object);
+    let mut attributes = Attributes { context: cx, operation, name: &name, object, old_object: old, options };
+    registry.admission.admit(&mut attributes).await
+}
+
+/// Validating admission, of the object as it will be stored.
+pub(crate) async fn validate(
+    registry: &Registry,
+    cx: &Context,
+    operation: Operation,
+    object: &mut Value,
+    old: &Value,
+    options: &Value,
+) -> Result<(), Status> {
+    let name = request_name(cx, object);
+    let attributes = Attributes { context: cx, operation, name: &name, object, old_object: old, options };
+    registry.admission.validate(&attributes).await
+}
+
+fn request_name(cx: &Context, object: &Value) -> String {
+    match cx.name.is_empty() {
+        true => object.name().to_owned(),
+        false => cx.name.clone(),
+    }
+}
+
+/// `CreateOptions`, `UpdateOptions` or `PatchOptions` of a request, for webhooks.
+pub(crate) fn options(cx: &Context, kind: &str) -> Value {
+    let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+    if !cx.field_manager.is_empty() {
+        options["fieldManager"] = cx.field_manager.as_str().into();
+    }
+    if cx.dry_run {
+        options["dryRun"] = json!(["All"]);
+    }
+    options
+}

@@ -1,0 +1,62 @@
+//! PATCH: JSON patch, merge patch, strategic merge patch.
+//!
+//! Upstream: `endpoints/handlers/patch.go`.
+
+mod document;
+
+use super::update::{Part, Source, change};
+use crate::{Body, Context, PatchType, Registry, Reply, decode, metadata, subresources};
+use apimachinery::Value;
+use apimachinery::codec::{DecodeError, json};
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::status::Status;
+use document::Document;
+
+pub(crate) async fn patch(
+    registry: &Registry,
+    cx: &Context,
+    kind: PatchType,
+    _force: bool,
+    body: Body,
+) -> Result<Reply, Status> {
+    let document = Document::parse(cx, kind, &body)?;
+    if cx.subresource_name() == "scale" {
+        return patch_scale(registry, cx, &document).await;
+    }
+    let part = Part::of(cx)?;
+    let ty = &cx.resource.schema;
+    let source: &mut Source<'_> = &mut |old| {
+        let mut new = patched(cx, &document, ty, old)?;
+        metadata::ensure_namespace(cx, &mut new)?;
+        metadata::ensure_name(cx, &new)?;
+        rules::defaults::apply(&cx.resource, &mut new);
+        Ok(new)
+    };
+    change(registry, cx, part, "PatchOptions", source).await
+}
+
+async fn patch_scale(registry: &Registry, cx: &Context, document: &Document) -> Result<Reply, Status> {
+    let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
+    let ty = Schema::builtin().kind(&kind).ok_or_else(|| Status::internal("no type for scales"))?;
+    let source: &mut Source<'_> = &mut |old| patched(cx, document, &ty, old);
+    subresources::scale::write(registry, cx, "PatchOptions", source).await
+}
+
+/// The patched object, checked against its schema like any body.
+fn patched(cx: &Context, document: &Document, ty: &TypeRef, old: &Value) -> Result<Value, Status> {
+    let new = document.apply(ty, old)?;
+    let decoded = json::conform(ty, &new).map_err(|error| mistyped(cx, &error))?;
+    decode::judge(cx, decoded.findings, |text| {
+        let kind = FieldErrorKind::Invalid(document.text(), text);
+        Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
+    })?;
+    Ok(decoded.value)
+}
+
+fn mistyped(cx: &Context, error: &DecodeError) -> Status {
+    let kind = &cx.resource.kind;
+    let version = &cx.resource.version;
+    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
+}

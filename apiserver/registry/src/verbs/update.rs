@@ -1,0 +1,320 @@
+//! PUT, and what every other change of a stored object shares with it.
+//!
+//! Upstream: `endpoints/handlers/update.go`, `registry/generic/registry/store.go` (`Update`),
+//! `registry/rest/update.go`.
+
+use super::{Target, admit, options, reply, tree, validate, value_reply};
+use crate::admission::Operation;
+use crate::failure::{Failure, STALE};
+use crate::strategies::pods;
+use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
+use crate::{Body, Context, Registry, Reply, convert, decode, metadata, subresources};
+use apimachinery::Value;
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::status::Status;
+use apiserver_storage::{Change, Object};
+use std::sync::Arc;
+
+/// Makes the new object of an old one; called again with a newer one if the first was stale.
+pub(crate) type Source<'a> = dyn FnMut(&Value) -> Result<Value, Status> + Send + 'a;
+
+/// Which part of an object a request writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Everything but the status.
+    Main,
+    /// `/status`.
+    Status,
+    /// `/ephemeralcontainers` of a pod.
+    EphemeralContainers,
+    /// `/resize` of a pod.
+    Resize,
+    /// `/approval` of a certificate signing request.
+    Approval,
+    /// `/finalize` of a namespace.
+    Finalize,
+}
+
+impl Part {
+    /// The part that the request's subresource names.
+    pub(crate) fn of(cx: &Context) -> Result<Self, Status> {
+        Ok(match cx.subresource_name() {
+            "" => Part::Main,
+            "status" => Part::Status,
+            "ephemeralcontainers" => Part::EphemeralContainers,
+            "resize" => Part::Resize,
+            "approval" => Part::Approval,
+            "finalize" => Part::Finalize,
+            _ => return Err(Status::method_not_allowed()),
+        })
+    }
+}
+
+pub(crate) async fn update(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
+    if cx.subresource_name() == "scale" {
+        return subresources::scale::put(registry, cx, body).await;
+    }
+    let part = Part::of(cx)?;
+    let mut object = decode::object(cx, &body, &cx.resource.schema, &cx.resource.gvk())?;
+    drop(body);
+    metadata::ensure_namespace(cx, &mut object)?;
+    metadata::ensure_name(cx, &object)?;
+    rules::defaults::apply(&cx.resource, &mut object);
+    let strategy = strategy::of(&cx.resource);
+    let changed = change(registry, cx, part, "UpdateOptions", &mut |_| Ok(object.clone())).await;
+    match changed {
+        Err(status) if status.code == 404 && part == Part::Main && strategy.missing == Missing::Create => {
+            object.metadata_mut().remove("resourceVersion");
+            super::create::insert(registry, cx, object).await
+        }
+        result => result,
+    }
+}
+
+/// What became of a change.
+enum Outcome {
+    /// Written, or nothing to write.
+    Stored(Arc<Object>),
+    /// A dry run: what would have been written.
+    Dry(Value),
+}
+
+/// Changes the object that the request names to what `source` makes of it.
+pub(crate) async fn change(
+    registry: &Registry,
+    cx: &Context,
+    part: Part,
+    options_kind: &str,
+    source: &mut Source<'_>,
+) -> Result<Reply, Status> {
+    match apply(registry, cx, part, options_kind, source).await? {
+        Outcome::Stored(object) => Ok(reply(cx, object)),
+        Outcome::Dry(value) => Ok(value_reply(cx, value)),
+    }
+}
+
+/// As [`change`], answering the tree.
+pub(crate) async fn change_tree(
+    registry: &Registry,
+    cx: &Context,
+    part: Part,
+    options_kind: &str,
+    source: &mut Source<'_>,
+) -> Result<Value, Status> {
+    match apply(registry, cx, part, options_kind, source).await? {
+        Outcome::Stored(object) => Ok(tree(cx, &object)),
+        Outcome::Dry(value) => Ok(value),
+    }
+}
+
+async fn apply(
+    registry: &Registry,
+    cx: &Context,
+    part: Part,
+    options_kind: &str,
+    source: &mut Source<'_>,
+) -> Result<Outcome, Status> {
+    let target = Target::of(cx);
+    let options = options(cx, options_kind);
+    let strategy = strategy::of(&cx.resource);
+    let mut writer = Writer { registry, cx, strategy, part, options: &options, dry: None };
+    let mut claim = crate::services::Claim::default();
+    let written = registry
+        .store
+        .update(&target.stored, &target.key, None, async |current: &Arc<Object>| {
+            // A second attempt starts anew.
+            std::mem::take(&mut claim).release().await;
+            let old = tree(cx, current);
+            let new = source(&old)?;
+            let mut new = writer.check(new, &old, current.revision()).await?;
+            if strategy.allocates == Allocates::ServiceAddresses && part == Part::Main {
+                claim = registry.services.claim_changed(cx, &mut new, &old).await?;
+            }
+            Ok::<Change, Failure>(writer.settle(new, &old))
+        })
+        .await;
+    let resource = cx.resource.group_resource();
+    match written {
+        Ok((object, _)) => {
+            let dry = writer.dry;
+            match cx.dry_run {
+                true => claim.release().await,
+                false => claim.keep().await,
+            }
+            Ok(dry.map_or(Outcome::Stored(object), Outcome::Dry))
+        }
+        Err(failure) => {
+            claim.release().await;
+            Err(failure.status(&resource, &cx.name))
+        }
+    }
+}
+
+/// One attempt at a write.
+struct Writer<'a> {
+    registry: &'a Registry,
+    cx: &'a Context,
+    strategy: &'static Strategy,
+    part: Part,
+    options: &'a Value,
+    dry: Option<Value>,
+}
+
+impl Writer<'_> {
+    /// Version, admission, preparation and validation of a new object.
+    async fn check(&mut self, mut new: Value, old: &Value, revision: u64) -> Result<Value, Failure> {
+        let cx = self.cx;
+        check_uid(cx, &new, old)?;
+        check_version(cx, self.strategy, &new, revision)?;
+        admit(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
+        self.prepare(&mut new, old);
+        if self.part != Part::Status {
+            rules::defaults::apply(&cx.resource, &mut new);
+        }
+        let errors = match self.part {
+            Part::Status | Part::Approval => rules::validation::update_status(&cx.resource, &new, old),
+            // What these may change, `prepare` has already made sure of.
+            Part::EphemeralContainers | Part::Resize => rules::validation::create(&cx.resource, &new),
+            Part::Main | Part::Finalize => rules::validation::update(&cx.resource, &new, old),
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid(&cx.resource.gvk(), &cx.name, &errors).into());
+        }
+        validate(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
+        Ok(new)
+    }
+
+    fn prepare(&self, new: &mut Value, old: &Value) {
+        match self.part {
+            Part::Main => self.strategy.update(self.cx, new, old),
+            Part::Status => self.strategy.update_status(new, old),
+            part => {
+                metadata::carry_over(new, old);
+                match part {
+                    Part::EphemeralContainers => pods::keep_ephemeral_containers_only(new, old),
+                    Part::Resize => pods::keep_resources_only(new, old),
+                    Part::Approval => subresources::approval::keep_verdict_only(new, old),
+                    _ => strategy::keep_all_but(new, old, &["metadata", "spec"]),
+                }
+            }
+        }
+    }
+
+    /// What the store has to do: with its last finalizer gone, a deleted object goes.
+    fn settle(&mut self, new: Value, old: &Value) -> Change {
+        let deletes = ends_with(self.strategy, &new, old);
+        if self.cx.dry_run {
+            self.dry = Some(new);
+            return Change::Keep;
+        }
+        let new = convert::to_storage(&self.cx.resource, new);
+        match (deletes, super::create::ttl(self.registry, self.strategy)) {
+            (true, _) => Change::Delete(Some(new)),
+            (false, Some(ttl)) => Change::PutWithTtl(new, ttl),
+            (false, None) => Change::Put(new),
+        }
+    }
+}
+
+/// Whether an update that makes `new` of `old` completes a deletion.
+fn ends_with(strategy: &Strategy, new: &Value, old: &Value) -> bool {
+    let held = new.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
+    old.is_deleting()
+        && new.finalizers().is_empty()
+        && metadata::grace_period(old).unwrap_or(0) == 0
+        && (strategy.ending != Ending::Namespace || !held)
+}
+
+fn check_uid(cx: &Context, new: &Value, old: &Value) -> Result<(), Status> {
+    if new.uid().is_empty() || new.uid() == old.uid() {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", new.uid(), old.uid());
+    Err(Status::conflict(&cx.resource.group_resource(), &cx.name, &why))
+}
+
+/// The resource version in the object must be the stored one, or absent where that is allowed.
+fn check_version(cx: &Context, strategy: &Strategy, new: &Value, revision: u64) -> Result<(), Status> {
+    let given = match new.resource_version() {
+        "" => 0,
+        text => text.parse::<u64>().map_err(|_| bad_version(cx, text))?,
+    };
+    match (given, strategy.unversioned) {
+        (0, Unversioned::Overwrites) => Ok(()),
+        (0, Unversioned::Refused) => Err(version_required(cx)),
+        _ if given == revision => Ok(()),
+        _ => Err(Status::conflict(&cx.resource.group_resource(), &cx.name, STALE)),
+    }
+}
+
+fn version_path() -> Path {
+    Path::new("metadata").child("resourceVersion")
+}
+
+fn bad_version(cx: &Context, text: &str) -> Status {
+    let kind =
+        FieldErrorKind::Invalid(format!("{text:?}"), format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+    Status::invalid(&cx.resource.gvk(), &cx.name, &[FieldError { path: version_path(), kind }])
+}
+
+/// Upstream names the resource here, where all other such errors name the kind.
+fn version_required(cx: &Context) -> Status {
+    let named = GroupVersionKind { kind: cx.resource.plural.clone(), ..cx.resource.gvk() };
+    let kind = FieldErrorKind::Invalid("0".into(), "must be specified for an update".into());
+    Status::invalid(&named, &cx.name, &[FieldError { path: version_path(), kind }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_deletion_ends_with_the_last_finalizer() {
+        let deleting =
+            json!({"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 0, "finalizers": ["a"]}});
+        let free = json!({"metadata": {"deletionTimestamp": "t"}});
+        let namespace = Strategy { ending: Ending::Namespace, ..strategy::DEFAULT };
+        for (strategy, new, old, want) in [
+            (strategy::DEFAULT, &free, &deleting, true),
+            (strategy::DEFAULT, &deleting, &deleting, false),
+            (strategy::DEFAULT, &free, &json!({"metadata": {}}), false),
+            (
+                strategy::DEFAULT,
+                &free,
+                &json!({"metadata": {"deletionTimestamp": "t", "deletionGracePeriodSeconds": 30}}),
+                false,
+            ),
+            (namespace, &json!({"spec": {"finalizers": ["kubernetes"]}}), &free, false),
+            (namespace, &json!({"spec": {"finalizers": []}}), &free, true),
+        ] {
+            assert_eq!(ends_with(&strategy, new, old), want, "{new} over {old}");
+        }
+    }
+
+    #[test]
+    fn versions_must_match() {
+        let cx = crate::context::testing::context("coordination.k8s.io", "leases");
+        let refused = Strategy { unversioned: Unversioned::Refused, ..strategy::DEFAULT };
+        let with = |version: &str| json!({"metadata": {"resourceVersion": version}});
+        for (strategy, object, want) in [
+            (strategy::DEFAULT, json!({}), None),
+            (strategy::DEFAULT, with("7"), None),
+            (strategy::DEFAULT, with("6"), Some((409, STALE))),
+            (strategy::DEFAULT, with("x"), Some((422, "invalid syntax"))),
+            (
+                refused,
+                json!({}),
+                Some((422, "metadata.resourceVersion: Invalid value: 0: must be specified for an update")),
+            ),
+        ] {
+            let got = check_version(&cx, &strategy, &object, 7).err();
+            assert_eq!(got.as_ref().map(|s| s.code), want.map(|w| w.0), "{object}");
+            if let (Some(status), Some((_, text))) = (got, want) {
+                assert!(status.message.contains(text), "{}", status.message);
+            }
+        }
+    }
+}
