@@ -25,11 +25,6 @@ pub fn format_micro(time: Timestamp) -> String {
 
 /// An RFC 3339 time in any zone as `Time` prints it, or Go's words for what is wrong.
 pub fn canonical(text: &str) -> Result<String, String> {
-    // The common case is canonical already.
-    let bytes = text.as_bytes();
-    if bytes.len() == 20 && bytes[19] == b'Z' && text.parse::<Timestamp>().is_ok() {
-        return Ok(text.to_owned());
-    }
     parse(text).map(format)
 }
 

@@ -6,10 +6,8 @@ mod scalars;
 use super::{DecodeError, Decoded};
 use crate::schema::{Field, Schema, Shape, TypeRef};
 use crate::{Map, Value};
-use reader::{Reader, Token};
+use reader::{MAX_DEPTH, Reader, Token};
 
-/// Deepest nesting taken.
-const MAX_DEPTH: usize = 500;
 /// Findings reported at most; upstream stops there, too.
 const MAX_FINDINGS: usize = 100;
 
@@ -118,7 +116,7 @@ impl<'a> Decoder<'a> {
                     }
                 }
                 (None, true) => {
-                    self.path.push(Segment::Key(key.clone().into_owned()));
+                    self.path.push(Segment::Field(if key == "kind" { "kind" } else { "apiVersion" }));
                     let value = self.value(&Shape::String)?;
                     self.path.pop();
                     map.extend(value.map(|v| (key.into_owned(), v)));
@@ -175,7 +173,7 @@ impl<'a> Decoder<'a> {
 
     fn find(&mut self, what: &str, key: &str) {
         if self.findings.len() < MAX_FINDINGS {
-            let path = self.path_text(Some(key), true);
+            let path = self.finding_path(key);
             let finding = format!("{what} field {path:?}");
             if !self.findings.contains(&finding) {
                 self.findings.push(finding);
@@ -183,24 +181,27 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn path_text(&self, last: Option<&str>, indices: bool) -> String {
+    /// `spec.containers[0].KEY`.
+    fn finding_path(&self, last: &str) -> String {
         let mut text = String::new();
-        let member = |text: &mut String, name: &str| {
-            if !text.is_empty() {
-                text.push('.');
-            }
-            text.push_str(name);
-        };
         for segment in &self.path {
             match segment {
-                Segment::Field(name) => member(&mut text, name),
-                Segment::Key(name) => member(&mut text, name),
-                Segment::Index(index) if indices => text.push_str(&format!("[{index}]")),
-                Segment::Index(_) => {}
+                Segment::Field(name) => push_member(&mut text, name),
+                Segment::Key(name) => push_member(&mut text, name),
+                Segment::Index(index) => text.push_str(&format!("[{index}]")),
             }
         }
-        if let Some(last) = last {
-            member(&mut text, last);
+        push_member(&mut text, last);
+        text
+    }
+
+    /// `spec.containers`: Go's messages leave list indices and map keys out.
+    fn field_path(&self) -> String {
+        let mut text = String::new();
+        for segment in &self.path {
+            if let Segment::Field(name) = segment {
+                push_member(&mut text, name);
+            }
         }
         text
     }
@@ -213,7 +214,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn wrong_type(&self, found: &str, wanted: &str) -> DecodeError {
-        let path = self.path_text(None, false);
+        let path = self.field_path();
         match path.is_empty() {
             true => DecodeError::Type(format!("json: cannot unmarshal {found} into Go value of type {wanted}")),
             false => DecodeError::Type(format!(
@@ -264,6 +265,13 @@ impl<'a> Decoder<'a> {
             _ => name.to_string(),
         }
     }
+}
+
+fn push_member(text: &mut String, name: &str) {
+    if !text.is_empty() {
+        text.push('.');
+    }
+    text.push_str(name);
 }
 
 fn zero(shape: &Shape) -> Value {
@@ -346,7 +354,7 @@ mod tests {
             ),
             (
                 r#"{"metadata":{"labels":{"a":1}}}"#,
-                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels.a of type string",
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
             ),
             ("[]", "json: cannot unmarshal array into Go value of type Deployment"),
         ] {

@@ -4,8 +4,9 @@ use crate::codec::DecodeError;
 use crate::{Map, Value};
 use std::borrow::Cow;
 
-/// Deepest nesting of values that have no schema.
-const MAX_DEPTH: usize = 500;
+/// Deepest nesting taken: what serde_json reads, so that whatever is stored can be read again
+/// by everybody.
+pub(super) const MAX_DEPTH: usize = 120;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,12 +209,8 @@ impl<'a> Reader<'a> {
         }
         let quoted = self.text.get(start - 1..=at).ok_or_else(truncated)?;
         self.at = at + 1;
-        match serde_json::from_str::<String>(quoted) {
-            Ok(text) => Ok(Cow::Owned(text)),
-            // Lone surrogates become the replacement character, as in Go.
-            Err(error) if error.to_string().contains("surrogate") => Ok(Cow::Owned(lossy(quoted))),
-            Err(_) => Err(DecodeError::Syntax("invalid character in string escape code".into())),
-        }
+        let text = serde_json::from_str(quoted).ok().or_else(|| lossy(quoted));
+        text.map(Cow::Owned).ok_or_else(|| DecodeError::Syntax("invalid character in string escape code".into()))
     }
 
     fn next_byte(&mut self) -> Result<u8, DecodeError> {
@@ -257,27 +254,33 @@ fn plain_integer(number: &str) -> Option<i64> {
     if plain && number != "-0" { number.parse().ok() } else { None }
 }
 
-/// Replaces escapes of lone surrogates.
-fn lossy(quoted: &str) -> String {
+/// The string with escapes of lone surrogates replaced, as Go does; `None` if another escape is
+/// malformed.
+fn lossy(quoted: &str) -> Option<String> {
     let mut units: Vec<u16> = Vec::new();
     let mut chars = quoted[1..quoted.len() - 1].chars();
     while let Some(c) = chars.next() {
-        let mut plain = |c: char| units.extend(c.encode_utf16(&mut [0; 2]).iter());
-        match (c, if c == '\\' { chars.next() } else { None }) {
-            ('\\', Some('u')) => {
-                let hex: String = chars.by_ref().take(4).collect();
-                units.push(u16::from_str_radix(&hex, 16).unwrap_or(0xfffd));
-            }
-            ('\\', Some('n')) => plain('\n'),
-            ('\\', Some('t')) => plain('\t'),
-            ('\\', Some('r')) => plain('\r'),
-            ('\\', Some('b')) => plain('\u{8}'),
-            ('\\', Some('f')) => plain('\u{c}'),
-            ('\\', Some(other)) => plain(other),
-            (c, _) => plain(c),
+        if c < ' ' {
+            return None;
         }
+        let plain = match (c, if c == '\\' { chars.next() } else { None }) {
+            ('\\', Some('u')) => {
+                let hex: String = chars.by_ref().take(4).filter(char::is_ascii_hexdigit).collect();
+                units.push(u16::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == 4)?);
+                continue;
+            }
+            ('\\', Some('n')) => '\n',
+            ('\\', Some('t')) => '\t',
+            ('\\', Some('r')) => '\r',
+            ('\\', Some('b')) => '\u{8}',
+            ('\\', Some('f')) => '\u{c}',
+            ('\\', Some(escaped @ ('"' | '\\' | '/'))) => escaped,
+            ('\\', _) => return None,
+            (c, _) => c,
+        };
+        units.extend(plain.encode_utf16(&mut [0; 2]).iter());
     }
-    String::from_utf16_lossy(&units)
+    Some(String::from_utf16_lossy(&units))
 }
 
 #[cfg(test)]
@@ -332,5 +335,8 @@ mod tests {
     #[test]
     fn lone_surrogates_are_replaced() {
         assert_eq!(Reader::new(r#""a\ud800b\n""#).any(0).ok(), Some("a\u{fffd}b\n".into()));
+        for text in [r#""\ud800\x""#, r#""\ud800\u12""#, r#""\ud80""#, r#""\u+123""#, "\"\\ud800\u{1}\""] {
+            assert!(Reader::new(text).any(0).is_err(), "{text}");
+        }
     }
 }

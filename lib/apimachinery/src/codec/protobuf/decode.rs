@@ -7,8 +7,8 @@ use crate::schema::{Field, Presence, Schema, Shape};
 use crate::{Map, Value};
 use base64::Engine;
 
-/// Deepest nesting taken.
-const MAX_DEPTH: usize = 500;
+/// Deepest nesting taken, as in JSON.
+const MAX_DEPTH: usize = 120;
 
 /// Decodes a message of type `id`. Unknown fields are dropped, as upstream drops them.
 pub(super) fn message(schema: &Schema, id: u32, bytes: &[u8], depth: usize) -> Result<Map, DecodeError> {

@@ -1,10 +1,10 @@
 //! Types whose JSON form is not that of their message: quantities, times, int-or-string, raw
 //! objects, and the choices inside JSON schemas.
 
-use super::encode::{self, text};
-use super::wire::{Raw, put_bytes, put_integer, put_nested, wrong_wire_type};
 use super::decode as messages;
+use super::encode::{self, text};
 use super::wire;
+use super::wire::{Raw, put_bytes, put_integer, put_nested, wrong_wire_type};
 use crate::codec::{DecodeError, json};
 use crate::schema::{Schema, Shape};
 use crate::{Map, Value, time};

@@ -7,7 +7,8 @@ use crate::codec::DecodeError;
 pub(super) enum Raw<'a> {
     Varint(u64),
     Fixed64(u64),
-    Fixed32(u32),
+    /// No type has one; its value is skipped.
+    Fixed32,
     Bytes(&'a [u8]),
 }
 
@@ -70,7 +71,10 @@ impl<'a> Fields<'a> {
                 self.bytes = rest;
                 Raw::Bytes(value)
             }
-            5 => Raw::Fixed32(u32::from_le_bytes(self.take()?)),
+            5 => {
+                self.take::<4>()?;
+                Raw::Fixed32
+            }
             // Groups are not used by any type.
             _ => return Err(wrong_wire_type()),
         };
