@@ -100,3 +100,15 @@ fn image(i: cri::Image) -> Image {
         user: i.username,
     }
 }
+
+impl Runtime {
+    /// Ids and names of the images that containers were made from.
+    pub async fn images_in_use(&self) -> Result<std::collections::HashSet<String>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let all = call(self.timeout, "ListContainers", client.list_containers(cri::ListContainersRequest { filter: None }));
+        let names = all.await?.containers.into_iter().flat_map(|c| {
+            [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()]
+        });
+        Ok(names.filter(|n| !n.is_empty()).collect())
+    }
+}

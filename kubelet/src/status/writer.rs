@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 const PARALLEL: usize = 10;
 const RETRY: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct StatusWriter {
     newest: Arc<Mutex<HashMap<String, Entry>>>,
     wake: mpsc::UnboundedSender<String>,
+    done: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -46,8 +47,8 @@ impl StatusWriter {
     /// A writer, and the future that writes.
     pub fn new(cluster: Arc<dyn Cluster>, supervisor: Supervisor) -> (Self, impl Future<Output = ()> + Send) {
         let (wake, requests) = mpsc::unbounded_channel();
-        let writer = Self { newest: Arc::default(), wake };
-        let task = run(writer.newest.clone(), requests, cluster, supervisor);
+        let writer = Self { newest: Arc::default(), wake, done: Arc::default() };
+        let task = run(writer.clone(), requests, cluster, supervisor);
         (writer, task)
     }
 
@@ -79,9 +80,21 @@ impl StatusWriter {
         self.newest.lock().get(uid).is_none_or(|e| e.progress == WriteState::Written)
     }
 
+    /// Waits until the apiserver has the newest status.
+    pub async fn written(&self, uid: &str) {
+        loop {
+            let done = self.done.notified();
+            if self.is_written(uid) {
+                return;
+            }
+            done.await;
+        }
+    }
+
     /// The pod is gone.
     pub fn forget(&self, uid: &str) {
         self.newest.lock().remove(uid);
+        self.done.notify_waiters();
     }
 }
 
@@ -94,16 +107,17 @@ fn is_newer(known: &Pod, seen: &Pod) -> bool {
 type Newest = Arc<Mutex<HashMap<String, Entry>>>;
 
 async fn run(
-    newest: Newest,
+    writer: StatusWriter,
     mut requests: mpsc::UnboundedReceiver<String>,
     cluster: Arc<dyn Cluster>,
     supervisor: Supervisor,
 ) {
     let slots = Arc::new(Semaphore::new(PARALLEL));
     while let Some(uid) = requests.recv().await {
-        let (newest, cluster, slots) = (newest.clone(), cluster.clone(), slots.clone());
+        let (writer, cluster, slots) = (writer.clone(), cluster.clone(), slots.clone());
         supervisor.spawn_until_stop("status-write", async move {
-            while write_newest(&newest, &uid, cluster.as_ref(), &slots).await == Next::Again {}
+            while write_newest(&writer.newest, &uid, cluster.as_ref(), &slots).await == Next::Again {}
+            writer.done.notify_waiters();
         });
     }
 }

@@ -1,0 +1,241 @@
+//! Getting images: policy, credentials, back-off, events.
+//!
+//! Upstream: `pkg/kubelet/images`.
+
+pub mod credentials;
+pub mod gc;
+
+use crate::backoff::Backoff;
+use crate::events::{Events, Severity};
+use crate::pod::PodExt;
+use crate::runtime::images::{Image, RegistryAuth};
+use crate::runtime::{Runtime, RuntimeError};
+use crate::status::Waiting;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use parking_lot::Mutex;
+use proto::cri;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+const INITIAL: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A container has no image; its state says why.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ImageError {
+    /// The pull failed just now.
+    #[error("{0}")]
+    Pull(String),
+    /// It failed before and is not tried yet; the time left.
+    #[error("Back-off pulling image \"{image}\": ErrImagePull: {why}")]
+    BackOff { image: String, why: String, left: Duration },
+    /// It is absent and may not be pulled.
+    #[error("Container image \"{0}\" is not present with pull policy of Never")]
+    Never(String),
+    /// The runtime cannot say whether it is there.
+    #[error("Failed to inspect image \"{image}\": {why}")]
+    Inspect { image: String, why: String },
+    /// The name is none.
+    #[error("Failed to apply default image tag \"{0}\": couldn't parse image name")]
+    Name(String),
+}
+
+impl ImageError {
+    /// As the state of a waiting container.
+    pub fn waiting(&self) -> Waiting {
+        Waiting { reason: self.reason().to_owned(), message: self.to_string() }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Pull(_) => "ErrImagePull",
+            Self::BackOff { .. } => "ImagePullBackOff",
+            Self::Never(_) => "ErrImageNeverPull",
+            Self::Inspect { .. } => "ImageInspectError",
+            Self::Name(_) => "InvalidImageName",
+        }
+    }
+}
+
+/// Pulls images. Cheap to clone.
+#[derive(Clone)]
+pub struct Images {
+    runtime: Runtime,
+    events: Events,
+    slots: Arc<Semaphore>,
+    backoff: Arc<Mutex<Failures>>,
+}
+
+struct Failures {
+    delays: Backoff<String>,
+    /// When and why the last pull of a key failed.
+    last: std::collections::HashMap<String, (Instant, String)>,
+}
+
+impl Images {
+    /// `parallel` pulls at a time; 1 if they are serialized.
+    pub fn new(runtime: Runtime, events: Events, parallel: usize) -> Self {
+        let failures = Failures { delays: Backoff::new(INITIAL, LONGEST), last: Default::default() };
+        Self { runtime, events, slots: Arc::new(Semaphore::new(parallel.max(1))), backoff: Arc::new(Mutex::new(failures)) }
+    }
+
+    /// The container's image, pulled if its policy says so.
+    pub async fn ensure(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        auths: &[RegistryAuth],
+        sandbox: &cri::PodSandboxConfig,
+    ) -> Result<Image, ImageError> {
+        let name = with_tag(container.image.as_deref().unwrap_or_default())?;
+        let inspect = |e: RuntimeError| ImageError::Inspect { image: name.clone(), why: e.to_string() };
+        let present = self.runtime.image(&name).await.map_err(inspect)?;
+        let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
+        let shown = container.image.clone().unwrap_or_default();
+        match (present, policy) {
+            (Some(image), "IfNotPresent" | "Never") => {
+                let text =
+                    format!("Container image \"{shown}\" already present on machine and can be accessed by the pod");
+                self.event(pod, container, Severity::Normal, "Pulled", text);
+                Ok(image)
+            }
+            (None, "Never") => {
+                let error = ImageError::Never(shown);
+                self.event(pod, container, Severity::Warning, "ErrImageNeverPull", error.to_string());
+                Err(error)
+            }
+            _ => self.pull(pod, container, &name, auths, sandbox).await,
+        }
+    }
+
+    async fn pull(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        name: &str,
+        auths: &[RegistryAuth],
+        sandbox: &cri::PodSandboxConfig,
+    ) -> Result<Image, ImageError> {
+        let key = format!("{}_{name}", pod.uid());
+        let shown = container.image.clone().unwrap_or_default();
+        self.check_backoff(pod, container, &key, &shown)?;
+        let begun = Instant::now();
+        let _slot = self.slots.acquire().await;
+        self.event(pod, container, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
+        let pulling = Instant::now();
+        match self.pull_with(name, auths, sandbox).await {
+            Ok(image) => {
+                let mut failures = self.backoff.lock();
+                failures.delays.forget(&key);
+                failures.last.remove(&key);
+                let (net, gross) = (go_duration(pulling.elapsed()), go_duration(begun.elapsed()));
+                let size = image.size;
+                let text = format!(
+                    "Successfully pulled image \"{shown}\" in {net} ({gross} including waiting). Image size: {size} bytes."
+                );
+                self.event(pod, container, Severity::Normal, "Pulled", text);
+                Ok(image)
+            }
+            Err(e) => {
+                let why = format!("failed to pull image \"{name}\": {}", e.message());
+                let mut failures = self.backoff.lock();
+                failures.delays.next(key.clone(), Instant::now());
+                failures.last.insert(key, (Instant::now(), why.clone()));
+                let text = format!("Failed to pull image \"{shown}\": {}", e.message());
+                self.event(pod, container, Severity::Warning, "Failed", text);
+                self.event(pod, container, Severity::Warning, "Failed", "Error: ErrImagePull");
+                Err(ImageError::Pull(why))
+            }
+        }
+    }
+
+    fn check_backoff(&self, pod: &Pod, container: &Container, key: &str, shown: &str) -> Result<(), ImageError> {
+        let failures = self.backoff.lock();
+        let Some((at, why)) = failures.last.get(key) else { return Ok(()) };
+        let Some((_, left)) = failures.delays.waiting(&key.to_owned(), *at, Instant::now()) else { return Ok(()) };
+        let error = ImageError::BackOff { image: shown.to_owned(), why: why.clone(), left };
+        self.event(pod, container, Severity::Normal, "BackOff", format!("Back-off pulling image \"{shown}\""));
+        self.event(pod, container, Severity::Warning, "Failed", "Error: ImagePullBackOff");
+        Err(error)
+    }
+
+    /// Tries each credential that fits, then none at all.
+    async fn pull_with(
+        &self,
+        name: &str,
+        auths: &[RegistryAuth],
+        sandbox: &cri::PodSandboxConfig,
+    ) -> Result<Image, RuntimeError> {
+        let fitting: Vec<Option<&RegistryAuth>> = auths.iter().filter(|a| credentials::fits(&a.server, name)).map(Some).collect();
+        let tries = if fitting.is_empty() { vec![None] } else { fitting };
+        let mut last = None;
+        for auth in tries {
+            match self.runtime.pull(name, auth, sandbox).await {
+                Ok(reference) => {
+                    let known = self.runtime.image(&reference).await.ok().flatten();
+                    return Ok(known.unwrap_or(Image { id: reference, ..Image::default() }));
+                }
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or(RuntimeError::Timeout { call: "PullImage", patience: Duration::ZERO }))
+    }
+
+    fn event(&self, pod: &Pod, container: &Container, severity: Severity, reason: &str, text: impl Into<String>) {
+        self.events.container(pod, &container.name, severity, reason, text);
+    }
+}
+
+/// The name with `:latest` if it has neither tag nor digest.
+fn with_tag(name: &str) -> Result<String, ImageError> {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let bad = name.is_empty() || last.is_empty() || name.len() > 1024 || name.contains(char::is_whitespace);
+    if bad || name.split(['@', ':']).next().is_some_and(|n| n.rsplit('/').next().is_some_and(|l| l.chars().any(char::is_uppercase))) {
+        return Err(ImageError::Name(name.to_owned()));
+    }
+    Ok(if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") })
+}
+
+/// As Go prints a duration rounded to milliseconds: `850ms`, `1.234s`, `2m3.4s`.
+fn go_duration(d: Duration) -> String {
+    let millis = d.as_millis();
+    match millis {
+        0..1000 => format!("{millis}ms"),
+        1000..60_000 => format!("{}s", trim_zeros(millis as f64 / 1000.0)),
+        _ => format!("{}m{}s", millis / 60_000, trim_zeros((millis % 60_000) as f64 / 1000.0)),
+    }
+}
+
+fn trim_zeros(seconds: f64) -> String {
+    let text = format!("{seconds:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        for (name, want) in [
+            ("nginx", Some("nginx:latest")),
+            ("localhost:5000/a/b", Some("localhost:5000/a/b:latest")),
+            ("a/b:1", Some("a/b:1")),
+            ("a@sha256:0", Some("a@sha256:0")),
+            ("", None),
+            ("a/", None),
+            ("a b", None),
+            ("a/Upper", None),
+        ] {
+            assert_eq!(with_tag(name).ok().as_deref(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (ms, want) in [(5, "5ms"), (1500, "1.5s"), (123_400, "2m3.4s"), (60_000, "1m0s")] {
+            assert_eq!(go_duration(Duration::from_millis(ms)), want);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What pods and the node's status have to know about the machine.
+
+use crate::resources::Amount;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The node as it is now.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub name: String,
+    pub host_ips: Vec<String>,
+    pub capacity: BTreeMap<String, Amount>,
+    pub allocatable: BTreeMap<String, Amount>,
+    pub labels: BTreeMap<String, String>,
+    /// Why pods cannot get a network; `None` if they can.
+    pub network_down: Option<String>,
+}
+
+/// Shares the facts. Cheap to clone; one writer (the node's status loop), many readers.
+#[derive(Clone, Debug, Default)]
+pub struct NodeFacts(Arc<RwLock<Facts>>);
+
+impl NodeFacts {
+    pub fn new(facts: Facts) -> Self {
+        Self(Arc::new(RwLock::new(facts)))
+    }
+
+    /// A copy of all.
+    pub fn get(&self) -> Facts {
+        self.0.read().clone()
+    }
+
+    pub fn name(&self) -> String {
+        self.0.read().name.clone()
+    }
+
+    pub fn host_ips(&self) -> Vec<String> {
+        self.0.read().host_ips.clone()
+    }
+
+    pub fn memory(&self) -> Amount {
+        self.0.read().capacity.get("memory").copied().unwrap_or_default()
+    }
+
+    pub fn network_down(&self) -> Option<String> {
+        self.0.read().network_down.clone()
+    }
+
+    /// Changes them.
+    pub fn update(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.0.write());
+    }
+}

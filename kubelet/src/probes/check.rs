@@ -1,0 +1,147 @@
+//! One question to a container.
+
+use super::{Target, grpc, http};
+use crate::runtime::Runtime;
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// The longest answer that an event repeats.
+const MAX_OUTPUT: usize = 10 * 1024;
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should be.
+    Success,
+    /// Not so; what the event says.
+    Failure(String),
+    /// The question could not be asked; counts for nothing.
+    Unknown(String),
+}
+
+/// Asks once.
+pub async fn run(runtime: &Runtime, target: &Target, probe: &Probe) -> Outcome {
+    let limit = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1).max(1)).unwrap_or(1));
+    if let Some(exec) = &probe.exec {
+        return run_exec(runtime, &target.record.id, exec.command.as_deref().unwrap_or_default(), limit).await;
+    }
+    if let Some(get) = &probe.http_get {
+        return run_http(target, get, limit).await;
+    }
+    if let Some(tcp) = &probe.tcp_socket {
+        let host = tcp.host.as_deref().filter(|h| !h.is_empty()).unwrap_or(&target.pod_ip);
+        return match port(&tcp.port, &target.container) {
+            Some(port) => run_tcp(host, port, limit).await,
+            None => Outcome::Unknown(format!("couldn't resolve port {:?}", tcp.port)),
+        };
+    }
+    if let Some(grpc) = &probe.grpc {
+        let port = u16::try_from(grpc.port).unwrap_or(0);
+        let service = grpc.service.as_deref().unwrap_or_default();
+        return grpc::check(&target.pod_ip, port, service, limit).await;
+    }
+    Outcome::Unknown(format!("missing probe handler for {}", target.container.name))
+}
+
+async fn run_exec(runtime: &Runtime, id: &str, command: &[String], limit: Duration) -> Outcome {
+    match runtime.exec_sync(id, command, limit).await {
+        Ok(done) if done.exit_code == 0 => Outcome::Success,
+        Ok(done) => Outcome::Failure(text(&done.output)),
+        Err(e) if e.is_timeout() => {
+            Outcome::Failure(format!("command timed out: {:?} timed out after {}s", command.join(" "), limit.as_secs()))
+        }
+        Err(e) => Outcome::Unknown(e.to_string()),
+    }
+}
+
+async fn run_http(target: &Target, get: &HTTPGetAction, limit: Duration) -> Outcome {
+    let Some(request) = http_request(get, &target.container, &target.pod_ip) else {
+        return Outcome::Unknown(format!("couldn't resolve port {:?}", get.port));
+    };
+    match tokio::time::timeout(limit, http::get(&request)).await {
+        Err(_) => Outcome::Failure(format!(
+            "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+            request.url()
+        )),
+        Ok(Err(e)) => Outcome::Failure(format!("Get {:?}: {e}", request.url())),
+        Ok(Ok(status)) if (200..400).contains(&status) => Outcome::Success,
+        Ok(Ok(status)) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
+    }
+}
+
+async fn run_tcp(host: &str, port: u16, limit: Duration) -> Outcome {
+    match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Outcome::Success,
+        Ok(Err(e)) => Outcome::Failure(http::dial_error(host, port, &e)),
+        Err(_) => Outcome::Failure(format!("dial tcp {host}:{port}: i/o timeout")),
+    }
+}
+
+/// The request that an HTTP probe or hook asks for; `None` if its port has no number.
+pub fn http_request(get: &HTTPGetAction, container: &Container, pod_ip: &str) -> Option<http::Get> {
+    let header = |h: &k8s_openapi::api::core::v1::HTTPHeader| (h.name.clone(), h.value.clone());
+    let path = get.path.as_deref().unwrap_or_default();
+    Some(http::Get {
+        tls: get.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https")),
+        host: get.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| pod_ip.to_owned()),
+        port: port(&get.port, container)?,
+        path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
+        headers: get.http_headers.iter().flatten().map(header).collect(),
+    })
+}
+
+fn port(port: &IntOrString, container: &Container) -> Option<u16> {
+    let number = match port {
+        IntOrString::Int(n) => *n,
+        IntOrString::String(name) => match container.ports.iter().flatten().find(|p| p.name.as_ref() == Some(name)) {
+            Some(port) => port.container_port,
+            None => name.parse().ok()?,
+        },
+    };
+    u16::try_from(number).ok().filter(|n| *n > 0)
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(&output[..output.len().min(MAX_OUTPUT)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ContainerPort;
+
+    #[test]
+    fn ports_by_number_and_name() {
+        let web = ContainerPort { name: Some("web".into()), container_port: 8080, ..ContainerPort::default() };
+        let c = Container { ports: Some(vec![web]), ..Container::default() };
+        for (p, want) in [
+            (IntOrString::Int(80), Some(80)),
+            (IntOrString::Int(0), None),
+            (IntOrString::Int(70000), None),
+            (IntOrString::String("web".into()), Some(8080)),
+            (IntOrString::String("81".into()), Some(81)),
+            (IntOrString::String("nope".into()), None),
+        ] {
+            assert_eq!(port(&p, &c), want, "{p:?}");
+        }
+    }
+
+    #[test]
+    fn requests() {
+        let get = HTTPGetAction { path: Some("x".into()), port: IntOrString::Int(1), ..HTTPGetAction::default() };
+        let got = http_request(&get, &Container::default(), "10.0.0.1").unwrap();
+        assert_eq!(got.url(), "http://10.0.0.1:1/x");
+    }
+
+    #[tokio::test]
+    async fn tcp_answers() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(run_tcp("127.0.0.1", port, Duration::from_secs(5)).await, Outcome::Success);
+        drop(listener);
+        let got = run_tcp("127.0.0.1", port, Duration::from_secs(5)).await;
+        assert_eq!(got, Outcome::Failure(format!("dial tcp 127.0.0.1:{port}: connect: connection refused")));
+    }
+}

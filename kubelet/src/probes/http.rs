@@ -1,0 +1,162 @@
+//! The small HTTP client of probes and hooks: one GET on a fresh connection, no certificate check.
+
+use http_body_util::Empty;
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use std::io;
+use std::sync::{Arc, LazyLock};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Get {
+    pub tls: bool,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// No answer.
+#[derive(Debug, thiserror::Error)]
+pub enum GetError {
+    #[error("{0}")]
+    Dial(String),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("{0}")]
+    Request(#[from] ::http::Error),
+    #[error("{0} is not a server name")]
+    Name(String),
+}
+
+impl Get {
+    /// As messages print it.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
+    }
+
+    fn authority(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+/// Sends the request; the status code of the answer.
+pub async fn get(request: &Get) -> Result<u16, GetError> {
+    let dial = |e: io::Error| GetError::Dial(dial_error(&request.host, request.port, &e));
+    let stream = TcpStream::connect((request.host.as_str(), request.port)).await.map_err(dial)?;
+    if !request.tls {
+        return exchange(stream, request).await;
+    }
+    let name = ServerName::try_from(request.host.clone()).map_err(|_| GetError::Name(request.host.clone()))?;
+    let stream = tokio_rustls::TlsConnector::from(TLS.clone()).connect(name, stream).await.map_err(dial)?;
+    exchange(stream, request).await
+}
+
+/// The words of Go's dialer, which people search their logs for.
+pub fn dial_error(host: &str, port: u16, e: &io::Error) -> String {
+    let why = match e.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        _ => e.to_string(),
+    };
+    format!("dial tcp {host}:{port}: {why}")
+}
+
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, request: &Get) -> Result<u16, GetError> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let mut builder = ::http::Request::get(&request.path);
+    let given = |name: &str| request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+    for (name, default) in [("Host", request.authority()), ("User-Agent", "kube-probe/1.36".into()), ("Accept", "*/*".into())] {
+        if !given(name) {
+            builder = builder.header(name, default);
+        }
+    }
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    let request = builder.header("Connection", "close").body(Empty::<bytes::Bytes>::new())?;
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    tokio::select! {
+        answer = &mut answer => Ok(answer?.status().as_u16()),
+        // The server closed at once; its answer has been read all the same.
+        ended = connection => { ended?; Ok(answer.await?.status().as_u16()) }
+    }
+}
+
+static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let algorithms = provider.signature_verification_algorithms.supported_schemes();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map(|b| b.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(algorithms))).with_no_client_auth());
+    // The provider supports the versions it is shipped with.
+    Arc::new(config.expect("default protocol versions"))
+});
+
+/// A probe asks whether the container answers, not who it is.
+#[derive(Debug)]
+struct Anyone(Vec<rustls::SignatureScheme>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn the_status_of_an_answer() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 1024];
+            let n = stream.read(&mut buffer).await.unwrap();
+            stream.write_all(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8_lossy(&buffer[..n]).into_owned()
+        };
+        let headers = vec![("Host".to_owned(), "own".to_owned())];
+        let request = Get { tls: false, host: "127.0.0.1".into(), port, path: "/x".into(), headers };
+        let (status, seen) = tokio::join!(get(&request), server);
+        assert_eq!(status.unwrap(), 503);
+        assert!(seen.starts_with("GET /x HTTP/1.1\r\n") && seen.contains("kube-probe/1.36"), "{seen}");
+        assert_eq!(seen.to_lowercase().matches("host:").count(), 1);
+    }
+}

@@ -1,0 +1,55 @@
+//! Everything that a worker uses.
+
+use crate::cgroups::Cgroups;
+use crate::cluster::Cluster;
+use crate::events::Events;
+use crate::images::Images;
+use crate::network::dns::{ClusterDns, Resolver};
+use crate::node::NodeFacts;
+use crate::probes::Probes;
+use crate::runtime::Runtime;
+use crate::status::StatusWriter;
+use crate::volumes::Volumes;
+use k8s_openapi::jiff::Timestamp;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Handles of the other subsystems.
+pub struct Deps {
+    pub runtime: Runtime,
+    pub volumes: Volumes,
+    pub cgroups: Cgroups,
+    pub cluster: Arc<dyn Cluster>,
+    pub events: Events,
+    pub statuses: StatusWriter,
+    pub probes: Probes,
+    pub images: Images,
+    pub node: NodeFacts,
+    pub settings: Settings,
+}
+
+/// The configuration as far as it concerns pods.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `podLogsDir`.
+    pub logs: PathBuf,
+    /// Where every container's log has a link by name.
+    pub log_links: PathBuf,
+    pub cluster_dns: ClusterDns,
+    /// The node's resolv.conf as its pods see it; empty for none.
+    pub resolv_conf: PathBuf,
+    /// The longest delay of a crashing container.
+    pub longest_backoff: Duration,
+    /// How often a pod is looked at when nothing happens.
+    pub sync_frequency: Duration,
+    /// When this kubelet started.
+    pub started: Timestamp,
+}
+
+impl Settings {
+    /// The node's resolver as it is now.
+    pub fn resolver(&self) -> Resolver {
+        std::fs::read_to_string(&self.resolv_conf).map(|text| Resolver::parse(&text)).unwrap_or_default()
+    }
+}

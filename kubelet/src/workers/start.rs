@@ -1,0 +1,248 @@
+//! Starting one container: image, environment, mounts, create, start, hook.
+
+use super::files;
+use super::mounts;
+use super::sync::Look;
+use super::worker::Worker;
+use crate::clock;
+use crate::env::{self, EnvError, Referenced};
+use crate::events::Severity;
+use crate::images::{ImageError, credentials};
+use crate::lifecycle;
+use crate::pod::PodExt;
+use crate::runtime::config::{ContainerInput, Mount, container_config};
+use crate::runtime::images::{Image, RegistryAuth};
+use crate::runtime::{ContainerState, security};
+use crate::status::Waiting;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use std::time::{Duration, Instant};
+
+const RETRY: Duration = Duration::from_secs(5);
+const HOOK_LIMIT: Duration = Duration::from_secs(3600);
+
+/// What came of it.
+pub(super) enum Started {
+    /// It runs.
+    Yes,
+    /// It does not, and may be tried again.
+    Later { why: Waiting, retry: Duration },
+}
+
+/// Why a container could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
+    Create(String),
+    #[error("{0}")]
+    Run(String),
+    #[error("PostStartHook failed")]
+    PostStart,
+}
+
+impl StartError {
+    fn waiting(&self) -> Waiting {
+        let reason = match self {
+            Self::Image(e) => return e.waiting(),
+            Self::Config(_) => "CreateContainerConfigError",
+            Self::Create(_) => "CreateContainerError",
+            Self::Run(_) => "RunContainerError",
+            Self::PostStart => "PostStartHookError",
+        };
+        Waiting { reason: reason.to_owned(), message: self.to_string() }
+    }
+
+    fn retry(&self) -> Duration {
+        match self {
+            Self::Image(ImageError::BackOff { left, .. }) => *left + Duration::from_millis(50),
+            _ => RETRY,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) async fn start(&mut self, look: &Look, container: &Container) -> Started {
+        if let Some(later) = self.held_back(look, container) {
+            return later;
+        }
+        match self.try_start(look, container).await {
+            Ok(()) => Started::Yes,
+            Err(e) => {
+                tracing::info!(pod = look.pod.formatted(), container = container.name, error = %e, "container not started");
+                if matches!(e, StartError::Config(_) | StartError::Create(_) | StartError::Run(_)) {
+                    let text = format!("Error: {e}");
+                    self.deps.events.container(&look.pod, &container.name, Severity::Warning, "Failed", text);
+                }
+                Started::Later { retry: e.retry(), why: e.waiting() }
+            }
+        }
+    }
+
+    /// A container that ended lately waits, longer every time.
+    fn held_back(&mut self, look: &Look, container: &Container) -> Option<Started> {
+        let last = look.record.container(&container.name).filter(|r| r.state == ContainerState::Exited)?;
+        let ended = clock::from_nanos(last.finished_at)?;
+        let ago = Duration::from_secs(u64::try_from(clock::seconds_since(ended.0)).unwrap_or(0));
+        let now = Instant::now();
+        let failed_at = now.checked_sub(ago).unwrap_or(now);
+        let Some((delay, left)) = self.crashes.waiting(&container.name, failed_at, now) else {
+            self.crashes.next(container.name.clone(), now);
+            return None;
+        };
+        let (name, pod) = (&container.name, look.pod.formatted());
+        let text = format!("Back-off restarting failed container {name} in pod {pod}");
+        self.deps.events.container(&look.pod, name, Severity::Warning, "BackOff", text);
+        let message = format!("back-off {} restarting failed container={name} pod={pod}", go_seconds(delay));
+        let why = Waiting { reason: "CrashLoopBackOff".into(), message };
+        Some(Started::Later { why, retry: left + Duration::from_millis(50) })
+    }
+
+    async fn try_start(&self, look: &Look, container: &Container) -> Result<(), StartError> {
+        let auths = self.credentials(&look.pod).await;
+        let image = self.deps.images.ensure(&look.pod, container, &auths, &look.sandbox_config).await?;
+        let input = self.input(look, container, &image).await?;
+        let restarts = input.restart_count;
+        let config = container_config(&look.pod, container, &input);
+        let created = self.deps.runtime.create_container(&look.sandbox, config, look.sandbox_config.clone()).await;
+        let id = created.map_err(|e| StartError::Create(e.message()))?;
+        self.event(&look.pod, container, "Created", "Container created");
+        self.deps.runtime.start_container(&id).await.map_err(|e| StartError::Run(e.message()))?;
+        self.event(&look.pod, container, "Started", "Container started");
+        files::link_log(&self.deps.settings, &look.pod, container, &id, restarts);
+        self.post_start(look, container, &id).await
+    }
+
+    async fn input(&self, look: &Look, container: &Container, image: &Image) -> Result<ContainerInput, StartError> {
+        let pod = &look.pod;
+        let user = (image.uid, image.user.as_str());
+        security::verify_non_root(pod, container, user).map_err(|e| StartError::Config(e.to_string()))?;
+        let env = self.environment(look, container).await.map_err(|e| StartError::Config(e.to_string()))?;
+        let (command, args) = env::command_and_args(container, &env);
+        let pod_dir = self.deps.volumes.pod_dir(pod.uid());
+        let of_volumes = mounts::of_volumes(container, &look.mounted, &pod_dir, &env).await;
+        let mut all = of_volumes.map_err(|e| StartError::Config(e.to_string()))?;
+        all.extend(self.kubelets_mounts(look, container).map_err(|e| StartError::Config(e.to_string()))?);
+        let target = ephemeral_target(pod, container).and_then(|t| look.record.container(&t).map(|r| r.id.clone()));
+        Ok(ContainerInput {
+            image_ref: image.id.clone(),
+            image_user: (image.uid, image.user.clone()),
+            command,
+            args,
+            env,
+            mounts: all,
+            devices: Vec::new(),
+            restart_count: self.restarts(look, container),
+            node_memory: self.deps.node.memory(),
+            enforce_quota: self.deps.cgroups.enforces_quota(),
+            target,
+        })
+    }
+
+    fn restarts(&self, look: &Look, container: &Container) -> u32 {
+        match look.record.container(&container.name) {
+            Some(last) => last.restart_count.saturating_add(1),
+            None => files::restarts_by_logs(&self.deps.settings, &look.pod, &container.name),
+        }
+    }
+
+    async fn environment(&self, look: &Look, container: &Container) -> Result<Vec<(String, String)>, EnvError> {
+        let namespace = look.pod.namespace();
+        let cluster = &self.deps.cluster;
+        let mut refs = Referenced { services: cluster.services(namespace), ..Referenced::default() };
+        let (maps, secrets) = env::references(container);
+        for name in maps {
+            if let Ok(map) = cluster.config_map(namespace, &name).await {
+                refs.config_maps.insert(name, map);
+            }
+        }
+        for name in secrets {
+            if let Ok(secret) = cluster.secret(namespace, &name).await {
+                refs.secrets.insert(name, secret);
+            }
+        }
+        let mut facts = self.facts(&look.pod, &look.record);
+        facts.pod_ips = look.ips.clone();
+        env::environment(&facts, container, &refs)
+    }
+
+    /// /etc/hosts and the termination message.
+    fn kubelets_mounts(&self, look: &Look, container: &Container) -> std::io::Result<Vec<Mount>> {
+        let pod_dir = self.deps.volumes.pod_dir(look.pod.uid());
+        let mut out = Vec::new();
+        let mut add = |container_path: &str, host: std::path::PathBuf| {
+            let host_path = host.to_string_lossy().into_owned();
+            out.push(Mount { container_path: container_path.to_owned(), host_path, ..Mount::default() });
+        };
+        if !mounts::is_mounted(container, "/etc/hosts") && (!look.ips.is_empty() || look.pod.is_host_network()) {
+            let domain = &self.deps.settings.cluster_dns.domain;
+            add("/etc/hosts", files::write_hosts(&pod_dir, &look.pod, &look.ips, domain)?);
+        }
+        if let Some(path) = container.termination_message_path.as_deref().filter(|p| !p.is_empty()) {
+            add(path, files::message_file(&pod_dir, &container.name)?);
+        }
+        Ok(out)
+    }
+
+    async fn credentials(&self, pod: &Pod) -> Vec<RegistryAuth> {
+        let mut out = Vec::new();
+        for reference in PodExt::spec(pod).image_pull_secrets.iter().flatten() {
+            match self.deps.cluster.secret(pod.namespace(), &reference.name).await {
+                Ok(secret) => out.extend(credentials::of_secret(&secret)),
+                Err(e) => {
+                    tracing::debug!(secret = reference.name, error = %e, "no pull secret");
+                    let text = format!(
+                        "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                        reference.name
+                    );
+                    self.deps.events.pod(pod, Severity::Warning, "FailedToRetrieveImagePullSecret", text);
+                }
+            }
+        }
+        out
+    }
+
+    async fn post_start(&self, look: &Look, container: &Container, id: &str) -> Result<(), StartError> {
+        let Some(hook) = container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return Ok(()) };
+        let ip = look.ips.first().cloned().unwrap_or_default();
+        let done = lifecycle::run(&self.deps.runtime, container, id, &ip, hook, HOOK_LIMIT).await;
+        let Err(e) = done else { return Ok(()) };
+        tracing::warn!(pod = look.pod.formatted(), container = container.name, error = %e, "postStart hook failed");
+        let events = &self.deps.events;
+        events.container(&look.pod, &container.name, Severity::Warning, "FailedPostStartHook", "PostStartHook failed");
+        events.container(&look.pod, &container.name, Severity::Normal, "Killing", "FailedPostStartHook");
+        if let Err(e) = self.deps.runtime.stop_container(id, look.pod.grace()).await {
+            tracing::warn!(container = container.name, error = %e, "cannot stop the container");
+        }
+        Err(StartError::PostStart)
+    }
+
+    fn event(&self, pod: &Pod, container: &Container, reason: &str, text: &str) {
+        self.deps.events.container(pod, &container.name, Severity::Normal, reason, text);
+    }
+}
+
+fn ephemeral_target(pod: &Pod, container: &Container) -> Option<String> {
+    let all = PodExt::spec(pod).ephemeral_containers.iter().flatten();
+    all.into_iter().find(|e| e.name == container.name)?.target_container_name.clone().filter(|t| !t.is_empty())
+}
+
+/// `10s`, `1m20s`, `5m0s`, as Go prints whole seconds.
+fn go_seconds(d: Duration) -> String {
+    let s = d.as_secs();
+    if s < 60 { format!("{s}s") } else { format!("{}m{}s", s / 60, s % 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_in_words() {
+        for (s, want) in [(10, "10s"), (80, "1m20s"), (300, "5m0s")] {
+            assert_eq!(go_seconds(Duration::from_secs(s)), want);
+        }
+    }
+}

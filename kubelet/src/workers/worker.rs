@@ -1,0 +1,294 @@
+//! A pod's task and its stages.
+
+use super::deps::Deps;
+use super::stop;
+use super::{Desired, Fate};
+use crate::backoff::Backoff;
+use crate::pod::PodExt;
+use crate::runtime::PodRecord;
+use crate::status::{self, Observed, Probed, Progress, Verdict, Waiting};
+use crate::{clock, workers::messages};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Where a pod stands. Each stage is entered once and in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Its containers are started and kept; ends when the pod is deleted, done or given up.
+    Syncing,
+    /// Its containers are stopped; ends when none runs.
+    Terminating,
+    /// What it had on the node is taken away; ends when its source has it no more.
+    Terminated,
+    /// Nothing is left.
+    Gone,
+}
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The state of one pod's task.
+pub struct Worker {
+    pub(super) deps: Arc<Deps>,
+    pub(super) desired: watch::Receiver<Desired>,
+    nudge: Arc<Notify>,
+    stage: watch::Sender<Stage>,
+    /// The last status computed.
+    pub(super) status: PodStatus,
+    pub(super) waiting: HashMap<String, Waiting>,
+    pub(super) crashes: Backoff<String>,
+    /// Termination messages by container id.
+    messages: HashMap<String, String>,
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Worker {
+    pub fn new(
+        deps: Arc<Deps>,
+        desired: watch::Receiver<Desired>,
+        nudge: Arc<Notify>,
+        stage: watch::Sender<Stage>,
+    ) -> Self {
+        let status = desired.borrow().pod.status.clone().unwrap_or_default();
+        let crashes = Backoff::new(Duration::from_secs(10), deps.settings.longest_backoff);
+        let messages = messages::known(&status);
+        let waiting = HashMap::new();
+        Self { deps, desired, nudge, stage, status, waiting, crashes, messages, verdict: None }
+    }
+
+    /// Runs the pod from its first sync to its last trace.
+    pub async fn run(mut self) {
+        let mut stage = Stage::Syncing;
+        while stage != Stage::Gone {
+            self.stage.send_replace(stage);
+            stage = match stage {
+                Stage::Syncing => self.syncing().await,
+                Stage::Terminating => self.terminating().await,
+                Stage::Terminated => self.terminated().await,
+                Stage::Gone => Stage::Gone,
+            };
+        }
+        self.stage.send_replace(Stage::Gone);
+    }
+
+    pub(super) fn pod(&self) -> Arc<Pod> {
+        self.desired.borrow().pod.clone()
+    }
+
+    async fn syncing(&mut self) -> Stage {
+        if matches!(self.pod().phase(), "Succeeded" | "Failed") {
+            return Stage::Terminating;
+        }
+        let mut watched = self.desired.clone();
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = must_stop(&mut watched) => return Stage::Terminating,
+                next = self.sync() => next,
+            };
+            let Some(wait) = next else { return Stage::Terminating };
+            let _ = self.desired.borrow_and_update();
+            tokio::select! {
+                () = must_stop(&mut watched) => return Stage::Terminating,
+                () = self.nudge.notified() => {}
+                _ = self.desired.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn terminating(&mut self) -> Stage {
+        let uid = self.pod().uid().to_owned();
+        if let Fate::Ended(verdict) = &self.desired.borrow().fate {
+            self.verdict = Some(verdict.clone());
+        }
+        self.deps.probes.stop_restarting(&uid);
+        loop {
+            match self.stop_all(&uid).await {
+                Ok(Stopping::Done) => break,
+                Ok(Stopping::Hurry) => {}
+                Err(e) => {
+                    let pod = self.pod();
+                    tracing::warn!(pod = pod.formatted(), error = %e, "cannot stop the pod yet");
+                    let text = format!("error killing pod: {e}");
+                    self.deps.events.pod(&pod, crate::events::Severity::Warning, "FailedKillPod", text);
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+        self.deps.probes.forget(&uid);
+        self.observe_last(&uid).await;
+        Stage::Terminated
+    }
+
+    async fn stop_all(&mut self, uid: &str) -> Result<Stopping, crate::runtime::RuntimeError> {
+        let record = self.deps.runtime.pod(uid).await?;
+        let pod = self.pod();
+        self.observe(&pod, &record, Progress::Stopping).await;
+        let grace = pod.grace();
+        let mut watched = self.desired.clone();
+        tokio::select! {
+            done = stop::pod(&self.deps, &pod, &record, grace) => done.map(|()| Stopping::Done),
+            () = shorter(&mut watched, grace) => Ok(Stopping::Hurry),
+        }
+    }
+
+    async fn observe_last(&mut self, uid: &str) {
+        let record = loop {
+            match self.deps.runtime.pod(uid).await {
+                Ok(record) => break record,
+                Err(e) => {
+                    tracing::warn!(uid, error = %e, "cannot read the pod's last state yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        let pod = self.pod();
+        self.observe(&pod, &record, Progress::Stopped).await;
+    }
+
+    async fn terminated(&mut self) -> Stage {
+        let uid = self.pod().uid().to_owned();
+        self.release(&uid).await;
+        loop {
+            let desired = self.desired.borrow_and_update().clone();
+            if desired.fate == Fate::Gone {
+                break;
+            }
+            if desired.pod.is_being_deleted() && !self.delete_object(&desired.pod).await {
+                tokio::select! {
+                    () = tokio::time::sleep(RETRY) => {}
+                    _ = self.desired.changed() => {}
+                }
+                continue;
+            }
+            if self.desired.changed().await.is_err() {
+                return Stage::Gone;
+            }
+            let pod = self.pod();
+            self.observe_generation(&pod);
+        }
+        self.forget(&uid).await;
+        Stage::Gone
+    }
+
+    /// Takes volumes and control groups away, however often that has to be tried.
+    async fn release(&self, uid: &str) {
+        while let Err(e) = self.deps.volumes.tear_down(uid).await {
+            tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
+            tokio::time::sleep(RETRY).await;
+        }
+        while let Err(e) = self.deps.cgroups.remove(uid) {
+            tracing::debug!(uid, error = %e, "cannot remove the pod's cgroup yet");
+            tokio::time::sleep(RETRY / 5).await;
+        }
+    }
+
+    /// The object goes when its last status has been written; whether it is gone.
+    async fn delete_object(&self, pod: &Pod) -> bool {
+        self.deps.statuses.written(pod.uid()).await;
+        match self.deps.cluster.delete_pod(pod.namespace(), pod.name(), pod.uid()).await {
+            Ok(()) => true,
+            Err(e) if e.is_not_found() => true,
+            Err(e) => {
+                tracing::warn!(pod = pod.formatted(), error = %e, "cannot delete the pod's object yet");
+                false
+            }
+        }
+    }
+
+    async fn forget(&self, uid: &str) {
+        while let Err(e) = stop::remove_all(&self.deps.runtime, uid).await {
+            tracing::warn!(uid, error = %e, "cannot remove the pod's containers yet");
+            tokio::time::sleep(RETRY).await;
+        }
+        super::files::remove_logs(&self.deps.settings, &self.pod());
+        self.deps.statuses.forget(uid);
+    }
+
+    /// Computes the status from what the runtime holds and hands it to the writer.
+    pub(super) async fn observe(&mut self, pod: &Arc<Pod>, record: &PodRecord, progress: Progress) -> HashMap<String, Probed> {
+        messages::collect(&mut self.messages, record, &self.deps.settings.logs).await;
+        let old = merge_foreign(&self.status, pod);
+        let before = |id: &str| probed_before(&old, record, id, self.deps.settings.started);
+        let probed = self.deps.probes.probed(pod, record, before);
+        let host_ips = self.deps.node.host_ips();
+        let status = status::generate(&Observed {
+            pod,
+            record,
+            old: &old,
+            waiting: &self.waiting,
+            probed: &probed,
+            messages: &self.messages,
+            verdict: self.verdict.as_ref(),
+            progress,
+            host_ips: &host_ips,
+        });
+        self.set_status(pod, status);
+        probed
+    }
+
+    /// A finished pod may still get a new generation.
+    fn observe_generation(&mut self, pod: &Arc<Pod>) {
+        let status = PodStatus { observed_generation: pod.generation(), ..merge_foreign(&self.status, pod) };
+        self.set_status(pod, status);
+    }
+
+    fn set_status(&mut self, pod: &Arc<Pod>, status: PodStatus) {
+        if pod.spec.as_ref().is_some_and(|s| s.containers.is_empty()) {
+            // An orphan: nobody has its object.
+            return;
+        }
+        self.status = status.clone();
+        self.deps.statuses.set(pod, status);
+    }
+}
+
+enum Stopping {
+    /// Nothing runs any more.
+    Done,
+    /// The pod's grace was cut short meanwhile.
+    Hurry,
+}
+
+async fn must_stop(desired: &mut watch::Receiver<Desired>) {
+    // The sender goes with the kubelet: then nothing is to be decided any more.
+    if desired.wait_for(Desired::must_stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn shorter(desired: &mut watch::Receiver<Desired>, grace: i64) {
+    if desired.wait_for(|d| d.pod.grace() < grace).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Our status with the conditions that others have set since.
+fn merge_foreign(status: &PodStatus, pod: &Pod) -> PodStatus {
+    let own = |kind: &str| status::conditions::is_own(kind);
+    let seen = pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
+    let ours = status.conditions.iter().flatten().filter(|c| own(&c.type_)).cloned();
+    let mut conditions: Vec<_> = ours.collect();
+    conditions.extend(seen.into_iter().filter(|c| !own(&c.type_) || !conditions.iter().any(|k| k.type_ == c.type_)).collect::<Vec<_>>());
+    PodStatus { conditions: Some(conditions), ..status.clone() }
+}
+
+/// What the status said of a container that ran before this kubelet did.
+fn probed_before(
+    old: &PodStatus,
+    record: &PodRecord,
+    id: &str,
+    started: k8s_openapi::jiff::Timestamp,
+) -> Option<Probed> {
+    let container = record.containers.iter().find(|c| c.id == id)?;
+    let since = clock::from_nanos(container.started_at)?;
+    if since.0 >= started {
+        return None;
+    }
+    let all = old.container_statuses.iter().chain(&old.init_container_statuses).flatten();
+    let is = |s: &&ContainerStatus| s.container_id.as_deref().is_some_and(|c| c.ends_with(id));
+    all.into_iter().find(is).map(|s| Probed { started: s.started == Some(true), ready: s.ready })
+}
