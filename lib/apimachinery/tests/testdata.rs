@@ -25,12 +25,14 @@ fn objects() -> Vec<(String, TypeRef, PathBuf)> {
     for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
         let path = entry.path();
         if path.extension().is_some_and(|e| e == "json") {
-            let text = std::fs::read(&path).expect("a file");
-            let value: Value = serde_json::from_slice(&text).expect("JSON");
-            let word = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-            let kind = GroupVersionKind::parse(&word("apiVersion"), &word("kind")).expect("a kind");
+            let bytes = std::fs::read(path.with_extension("pb")).expect("a file");
+            let envelope = protobuf::open(&bytes).expect("an envelope");
+            let kind = GroupVersionKind::parse(&envelope.api_version, &envelope.kind).expect("a kind");
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-            match Schema::builtin().kind(&kind) {
+            // Events of a watch are no objects: they have no kind.
+            let by_name = || Schema::builtin().type_named("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent");
+            let ty = if kind.kind.is_empty() { by_name() } else { Schema::builtin().kind(&kind) };
+            match ty {
                 Some(ty) => objects.push((name, ty, path)),
                 None => panic!("{name}: no schema for {kind}"),
             }
