@@ -10,6 +10,9 @@ use apiserver_storage::StorageError;
 pub(crate) const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// The cause that carries the token of an expired list.
+pub const CONTINUE: &str = "Continue";
+
 /// Why a change inside a transaction did not come about.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -40,6 +43,7 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
         StorageError::Expired { requested, oldest } => {
             Status::expired(format!("too old resource version: {requested} ({oldest})"))
         }
+        StorageError::ExpiredContinue { continue_token } => expired_continue(continue_token),
         error @ StorageError::TooLarge { .. } => too_large(error.to_string()),
         StorageError::BadContinue(why) => Status::bad_request(format!("continue key is not valid: {why}")),
         error @ StorageError::Corrupt { .. } => Status::internal(error),
@@ -47,11 +51,26 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
         error @ (StorageError::RequestTooLarge | StorageError::NoSpace) => {
             Status::plain(500, Reason::Unknown, error.to_string())
         }
+        StorageError::Unknown { .. } => {
+            Status::plain(404, Reason::NotFound, "the server could not find the requested resource")
+        }
         StorageError::Timeout => {
             Status::timeout("Timeout: request did not complete within the allotted timeout".to_owned())
         }
         error @ StorageError::Unavailable(_) => Status::unavailable(error.to_string()),
     }
+}
+
+/// A token that was given out too long ago: the answer carries another one, for clients that
+/// prefer an inconsistent list to starting anew. The server puts it into `metadata.continue`.
+fn expired_continue(continue_token: String) -> Status {
+    let why = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+               without the continue parameter, or use the continue token in this response to retrieve the remainder of \
+               the results. Continuing with the provided token results in an inconsistent list - objects that were \
+               created, modified, or deleted between the time the first chunk was returned and now may show up in the \
+               list.";
+    let cause = Cause { reason: CONTINUE.into(), message: continue_token, ..Cause::default() };
+    Status { details: Some(Box::new(Details { causes: vec![cause], ..Details::default() })), ..Status::expired(why) }
 }
 
 fn too_large(message: String) -> Status {

@@ -22,8 +22,10 @@ mod services;
 mod strategies;
 mod strategy;
 mod subresources;
+mod transaction;
 mod verbs;
 
 pub use context::{Context, UserInfo, Verb};
+pub use failure::CONTINUE;
 pub use hooks::{Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};

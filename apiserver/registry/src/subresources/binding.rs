@@ -6,6 +6,7 @@ use super::for_resource;
 use crate::admission::Operation;
 use crate::failure::Failure;
 use crate::strategies::{member, text};
+use crate::transaction::{self, Now};
 use crate::verbs::{Target, options, success};
 use crate::{Body, Context, Registry, Reply, decode, metadata};
 use apimachinery::Value;
@@ -68,13 +69,13 @@ fn check_target(binding: &Value, name: &str) -> Result<(), Status> {
 async fn assign(registry: &Registry, cx: &Context, binding: &Value) -> Result<(), Status> {
     let target = Target::of(cx);
     let resource = cx.resource.group_resource();
-    let change = async |current: &Arc<Object>| -> Result<Change, Failure> {
+    let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let pod = bound(current.value(), binding).map_err(|why| {
             Status::conflict(&apimachinery::gvk::GroupResource::new("", "pods/binding"), &cx.name, &why)
         })?;
         Ok(if cx.dry_run { Change::Keep } else { Change::Put(pod) })
-    };
-    let written = registry.store.update(&target.stored, &target.key, None, change).await;
+    });
+    let written = transaction::run(&registry.store, &target, &mut change).await;
     written.map(drop).map_err(|failure| failure.status(&resource, &cx.name))
 }
 

@@ -5,6 +5,7 @@
 use super::{decode_body, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
+use crate::transaction::{self, Now};
 use crate::verbs::{Target, delete, read, success};
 use crate::{Body, Context, Registry, Reply};
 use apimachinery::gvk::GroupResource;
@@ -96,11 +97,11 @@ async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Stat
         resources::find("policy", "v1", "poddisruptionbudgets").ok_or_else(|| Status::internal("no budgets"))?;
     let on_budget = for_resource(cx, resource.clone(), name);
     let target = Target::of(&on_budget);
-    let change = async |current: &Arc<Object>| -> Result<Change, Failure> {
+    let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let budget = spent(current.value(), &cx.name)?;
         Ok(if cx.dry_run { Change::Keep } else { Change::Put(budget) })
-    };
-    let written = registry.store.update(&target.stored, &target.key, None, change).await;
+    });
+    let written = transaction::run(&registry.store, &target, &mut change).await;
     written.map(drop).map_err(|failure| failure.status(&resource.group_resource(), name))
 }
 
@@ -153,12 +154,12 @@ async fn mark_disrupted(registry: &Registry, cx: &Context) -> Result<(), Status>
         return Ok(());
     }
     let target = Target::of(cx);
-    let change = async |current: &Arc<Object>| -> Result<Change, Failure> {
+    let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let mut pod = current.value();
         add_condition(&mut pod);
         Ok(Change::Put(pod))
-    };
-    let written = registry.store.update(&target.stored, &target.key, None, change).await;
+    });
+    let written = transaction::run(&registry.store, &target, &mut change).await;
     written.map(drop).map_err(|failure| failure.status(&cx.resource.group_resource(), &cx.name))
 }
 

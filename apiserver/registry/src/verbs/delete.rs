@@ -10,11 +10,13 @@ use super::{Target, reply, success, tree, validate, value_reply};
 use crate::admission::Operation;
 use crate::failure::Failure;
 use crate::strategy::{self, Allocates, Deleted, Strategy};
+use crate::transaction::{self, Decide};
 use crate::{Context, Registry, Reply, convert};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::{Reason, Status};
 use apiserver_storage::{Change, ListPage, ListQuery, Object};
+use async_trait::async_trait;
 use options::DeleteOptions;
 use plan::Plan;
 use serde_json::json;
@@ -38,29 +40,10 @@ async fn remove(registry: &Registry, cx: &Context, options: &DeleteOptions, raw:
     let resource = cx.resource.group_resource();
     let strategy = strategy::of(&cx.resource);
     let dry_run = cx.dry_run || options.dry_run;
-    let mut removal = None;
-    let mut admitted = false;
-    let change = async |current: &Arc<Object>| -> Result<Change, Failure> {
-        let old = tree(cx, current);
-        options.check_preconditions(cx, &old, current.revision())?;
-        if !admitted {
-            admit_deletion(registry, cx, &old, raw).await?;
-            admitted = true;
-        }
-        let plan = plan::plan(strategy, &old, options, jiff::Timestamp::now());
-        let (change, after) = match plan {
-            Plan::Wait => (Change::Keep, Some(old.clone())),
-            Plan::Mark(new) => (Change::Put(convert::to_storage(&cx.resource, new.clone())), Some(new)),
-            Plan::Remove(last) => (Change::Delete(Some(convert::to_storage(&cx.resource, last))), None),
-        };
-        removal = Some(Removal { before: old, after });
-        Ok(if dry_run { Change::Keep } else { change })
-    };
-    let (object, _) = registry
-        .store
-        .update(&target.stored, &target.key, None, change)
-        .await
-        .map_err(|f| f.status(&resource, &cx.name))?;
+    let mut deletion = Deletion { registry, cx, strategy, options, raw, dry_run, admitted: false, removal: None };
+    let object = transaction::run(&registry.store, &target, &mut deletion).await;
+    let object = object.map_err(|failure| failure.status(&resource, &cx.name))?;
+    let removal = deletion.removal;
     let Some(Removal { before, after }) = removal else {
         return Err(Status::internal("the object was not looked at"));
     };
@@ -68,6 +51,38 @@ async fn remove(registry: &Registry, cx: &Context, options: &DeleteOptions, raw:
         registry.services.release(&before).await;
     }
     Ok(answer(cx, strategy, options, Answer { before, after, stored: (!dry_run).then_some(object) }))
+}
+
+/// One deletion, decided on the object's current state.
+struct Deletion<'a> {
+    registry: &'a Registry,
+    cx: &'a Context,
+    strategy: &'static Strategy,
+    options: &'a DeleteOptions,
+    raw: &'a Value,
+    dry_run: bool,
+    admitted: bool,
+    removal: Option<Removal>,
+}
+
+#[async_trait]
+impl Decide for Deletion<'_> {
+    async fn decide(&mut self, current: &Arc<Object>) -> Result<Change, Failure> {
+        let cx = self.cx;
+        let old = tree(cx, current);
+        self.options.check_preconditions(cx, &old, current.revision())?;
+        if !self.admitted {
+            admit_deletion(self.registry, cx, &old, self.raw).await?;
+            self.admitted = true;
+        }
+        let (change, after) = match plan::plan(self.strategy, &old, self.options, jiff::Timestamp::now()) {
+            Plan::Wait => (Change::Keep, Some(old.clone())),
+            Plan::Mark(new) => (Change::Put(convert::to_storage(&cx.resource, new.clone())), Some(new)),
+            Plan::Remove(last) => (Change::Delete(Some(convert::to_storage(&cx.resource, last))), None),
+        };
+        self.removal = Some(Removal { before: old, after });
+        Ok(if self.dry_run { Change::Keep } else { change })
+    }
 }
 
 async fn admit_deletion(registry: &Registry, cx: &Context, old: &Value, options: &Value) -> Result<(), Status> {

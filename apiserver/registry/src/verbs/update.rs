@@ -6,8 +6,10 @@
 use super::{Target, admit, options, reply, tree, validate, value_reply};
 use crate::admission::Operation;
 use crate::failure::{Failure, STALE};
+use crate::services::Claim;
 use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
+use crate::transaction::{self, Decide};
 use crate::{Body, Context, Registry, Reply, convert, decode, metadata, subresources};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
@@ -15,6 +17,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apiserver_storage::{Change, Object};
+use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Makes the new object of an old one; called again with a newer one if the first was stale.
@@ -119,40 +122,49 @@ async fn apply(
     let target = Target::of(cx);
     let options = options(cx, options_kind);
     let strategy = strategy::of(&cx.resource);
-    let mut writer = Writer { registry, cx, strategy, part, options: &options, dry: None };
-    let mut claim = crate::services::Claim::default();
-    let written = registry
-        .store
-        .update(&target.stored, &target.key, None, async |current: &Arc<Object>| {
-            // A second attempt starts anew.
-            std::mem::take(&mut claim).release().await;
-            let old = tree(cx, current);
-            let new = source(&old)?;
-            let mut new = writer.check(new, &old, current.revision()).await?;
-            if strategy.allocates == Allocates::ServiceAddresses && part == Part::Main {
-                claim = registry.services.claim_changed(cx, &mut new, &old).await?;
-            }
-            Ok::<Change, Failure>(writer.settle(new, &old))
-        })
-        .await;
-    let resource = cx.resource.group_resource();
-    match written {
-        Ok((object, _)) => {
-            let dry = writer.dry;
-            match cx.dry_run {
-                true => claim.release().await,
-                false => claim.keep().await,
-            }
-            Ok(dry.map_or(Outcome::Stored(object), Outcome::Dry))
+    let writer = Writer { registry, cx, strategy, part, options: &options, dry: None };
+    let mut attempt = Attempt { writer, source, claim: Claim::default() };
+    let written = transaction::run(&registry.store, &target, &mut attempt).await;
+    match (written, cx.dry_run) {
+        (Ok(object), false) => {
+            attempt.claim.keep().await;
+            Ok(Outcome::Stored(object))
         }
-        Err(failure) => {
-            claim.release().await;
-            Err(failure.status(&resource, &cx.name))
+        (Ok(object), true) => {
+            attempt.claim.release().await;
+            Ok(attempt.writer.dry.map_or(Outcome::Stored(object), Outcome::Dry))
+        }
+        (Err(failure), _) => {
+            attempt.claim.release().await;
+            Err(failure.status(&cx.resource.group_resource(), &cx.name))
         }
     }
 }
 
-/// One attempt at a write.
+/// The attempts at one change, and what the last of them has taken.
+struct Attempt<'a, 'b> {
+    writer: Writer<'a>,
+    source: &'a mut Source<'b>,
+    claim: Claim,
+}
+
+#[async_trait]
+impl Decide for Attempt<'_, '_> {
+    async fn decide(&mut self, current: &Arc<Object>) -> Result<Change, Failure> {
+        // A second attempt starts anew.
+        std::mem::take(&mut self.claim).release().await;
+        let cx = self.writer.cx;
+        let old = tree(cx, current);
+        let new = (self.source)(&old)?;
+        let mut new = self.writer.check(new, &old, current.revision()).await?;
+        if self.writer.strategy.allocates == Allocates::ServiceAddresses && self.writer.part == Part::Main {
+            self.claim = self.writer.registry.services.claim_changed(cx, &mut new, &old).await?;
+        }
+        Ok(self.writer.settle(new, &old))
+    }
+}
+
+/// Makes writes of what a request wants.
 struct Writer<'a> {
     registry: &'a Registry,
     cx: &'a Context,
