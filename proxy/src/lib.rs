@@ -8,4 +8,6 @@ pub mod config;
 pub mod conntrack;
 pub mod iptables;
 pub mod model;
+pub mod options;
+pub mod run;
 pub mod sync;

@@ -1,3 +1,10 @@
-//! Entry point.
+//! Entry point of `kube-proxy`.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    component::daemon::main("kube-proxy", kube_proxy::run::run)
+}

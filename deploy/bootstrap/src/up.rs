@@ -30,11 +30,7 @@ pub fn run(layout: &Layout, binaries: &Path, deploy: &Path) -> anyhow::Result<()
     step("processes", || start(layout, &binaries))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = Api::new(layout)?;
-    step("apiserver", || {
-        runtime.block_on(until("the apiserver", async || {
-            api.get("/readyz?verbose=false").await.is_ok() || ready(&api).await
-        }))
-    })?;
+    step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
     step("first objects", || runtime.block_on(objects(&api)))?;
     step("container runtime", || pause_image(layout, deploy))?;
     step("node", || runtime.block_on(until("the node", async || node_ready(&api).await)))?;
