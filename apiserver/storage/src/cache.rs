@@ -14,7 +14,7 @@ mod watchers;
 
 pub(crate) use history::{Position, Recent, Recorded};
 pub(crate) use select::{Span, count_after, scan};
-pub(crate) use state::{Entry, Objects};
+pub(crate) use state::Objects;
 pub(crate) use watchers::Slot;
 
 use crate::backend::RawEvent;

@@ -1,8 +1,8 @@
 //! Objects to and from bytes: JSON as clients get it, and what lies in etcd.
 
+use crate::StorageError;
 use crate::form::{Encoding, Form};
 use crate::object::{Object, Parts, StoredAs};
-use crate::StorageError;
 use apimachinery::codec::protobuf;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;

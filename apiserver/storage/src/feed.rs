@@ -67,7 +67,7 @@ async fn follow(core: &Core, revision: &mut u64) -> Result<(), StorageError> {
 
 /// Reads everything anew after the watch fell behind a compaction; the differences become
 /// events.
-async fn relist(core: &Core, revision: &mut u64) -> Result<(), StorageError> {
+pub(crate) async fn relist(core: &Core, revision: &mut u64) -> Result<(), StorageError> {
     let (mut objects, listed) = read(core).await?;
     core.own.forget_until(listed);
     for cache in core.caches().iter().filter(|cache| cache.is_ready()) {

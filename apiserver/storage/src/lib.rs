@@ -22,6 +22,8 @@ pub mod query;
 pub mod store;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod token;
 pub mod watch;
 mod write;

@@ -55,7 +55,7 @@ pub enum Change {
 /// All objects of one etcd cluster. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     revisions: Revisions,
     leases: Arc<tokio::sync::Mutex<Reuse>>,
     adding: Arc<tokio::sync::Mutex<()>>,
@@ -93,8 +93,7 @@ impl Store {
         }
         let (revisions, answer) = revisions(core.clone());
         supervisor.spawn_until_stop("etcd revisions", answer);
-        let store =
-            Self { core, revisions, leases: Arc::default(), adding: Arc::default(), is_warm: Arc::default() };
+        let store = Self { core, revisions, leases: Arc::default(), adding: Arc::default(), is_warm: Arc::default() };
         let revision = store.load().await?;
         store.is_warm.store(true, Ordering::Release);
         supervisor.spawn_until_stop("etcd watch", feed::run(store.core.clone(), revision));

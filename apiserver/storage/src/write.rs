@@ -142,9 +142,7 @@ impl Writer<'_> {
         let sent = self.core.own.announce(self.key, write);
         let key = self.core.full_key(self.key);
         match self.core.backend.commit(Write { key: &key, expected, op }).await? {
-            Outcome::Done(revision) => {
-                Ok(Attempt::Done(sent.done(revision, self.core.observed() >= revision), true))
-            }
+            Outcome::Done(revision) => Ok(Attempt::Done(sent.done(revision, self.core.observed() >= revision), true)),
             Outcome::Refused(kv) => Ok(Attempt::Stale(kv)),
         }
     }

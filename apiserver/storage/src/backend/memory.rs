@@ -37,8 +37,7 @@ struct Version {
 impl Memory {
     /// An empty store; leases end on the supervisor's tasks.
     pub(crate) fn new(supervisor: &Supervisor) -> Self {
-        let state =
-            State { revision: 1, compacted: 0, keys: BTreeMap::new(), history: Vec::new(), leases: Vec::new() };
+        let state = State { revision: 1, compacted: 0, keys: BTreeMap::new(), history: Vec::new(), leases: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         Self { state, revision: Arc::new(watch::Sender::new(1)), supervisor: supervisor.clone() }
     }

@@ -134,15 +134,10 @@ mod tests {
     fn finds_positions_by_revision() {
         let mut recent = recent([5, 7, 7, 9].into_iter());
         recent.set_floor(3);
-        assert_eq!([2, 3, 5, 6, 7, 9, 50].map(|r| recent.after(r)), [
-            None,
-            Some(0),
-            Some(1),
-            Some(1),
-            Some(3),
-            Some(4),
-            Some(4)
-        ]);
+        assert_eq!(
+            [2, 3, 5, 6, 7, 9, 50].map(|r| recent.after(r)),
+            [None, Some(0), Some(1), Some(1), Some(3), Some(4), Some(4)]
+        );
         assert_eq!(recent.get(1).map(|e| e.revision), Some(7));
         assert!(recent.get(4).is_none());
     }

@@ -184,11 +184,8 @@ impl State {
     pub(super) fn difference(&self, objects: Vec<Arc<Object>>, revision: u64) -> Vec<Incoming> {
         let listed: HashSet<&str> = objects.iter().map(|object| object.key()).collect();
         let gone = self.objects.iter().filter(|entry| !listed.contains(entry.object.key()));
-        let gone = gone.map(|entry| Incoming {
-            key: entry.object.key().into(),
-            revision,
-            change: Change::Delete(None),
-        });
+        let gone =
+            gone.map(|entry| Incoming { key: entry.object.key().into(), revision, change: Change::Delete(None) });
         let gone: Vec<Incoming> = gone.collect();
         let is_new = |object: &Arc<Object>| {
             self.objects.get(object.key()).is_none_or(|entry| entry.object.revision() < object.revision())

@@ -43,7 +43,10 @@ mod tests {
             ("etcdserver: mvcc: required revision has been compacted", "revision 0 is too old, oldest is 0"),
             ("etcdserver: request is too large", "etcdserver: request is too large"),
             ("etcdserver: mvcc: database space exceeded", "etcdserver: mvcc: database space exceeded"),
-            ("etcdserver: request timed out, possibly due to previous leader failure", "etcd did not answer within its deadline"),
+            (
+                "etcdserver: request timed out, possibly due to previous leader failure",
+                "etcd did not answer within its deadline",
+            ),
         ] {
             assert_eq!(from_text(text).map(|e| e.to_string()).as_deref(), Some(expected));
         }
