@@ -1,3 +1,11 @@
 //! Entry point.
 
-fn main() {}
+use kube_controller_manager::manager;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    component::daemon::main::<manager::flags::Flags, _, _>("kube-controller-manager", manager::run::run)
+}

@@ -1,0 +1,15 @@
+//! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
+//! applies.
+
+pub mod deployment;
+pub mod endpoints;
+pub mod endpointslice;
+pub mod garbage_collector;
+pub mod namespace;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod pod_gc;
+pub mod replicaset;
+pub mod root_ca;
+pub mod serviceaccount;
+pub mod taint_eviction;

@@ -1,0 +1,60 @@
+//! Keeps as many pods of a replica set's template as it asks for.
+//!
+//! Upstream: `pkg/controller/replicaset`.
+
+mod plan;
+mod reconcile;
+
+use crate::objects::owner;
+use crate::objects::selector::Selector;
+use crate::scaffold::pod_control::PodControl;
+use crate::scaffold::{Context, Lane};
+use client::informer::Change;
+use client::{Informer, ObjectKey};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+
+/// The controller's name.
+pub const NAME: &str = "replicaset-controller";
+
+/// Starts it.
+pub fn start(context: &Context) {
+    let mut lane = Lane::new(context, NAME);
+    let sets = lane.watches::<ReplicaSet>();
+    let for_orphans = sets.clone();
+    let pods = lane.maps(move |change: &Change<Pod>| owners(change, &for_orphans));
+    let control = PodControl {
+        client: context.client.clone(),
+        recorder: context.recorder("replicaset-controller"),
+        pods,
+        writes: lane.writes(),
+    };
+    lane.run(context.options.workers.replicaset, reconcile::ReplicaSets { sets, control });
+}
+
+/// The replica sets that a change of a pod concerns: its owner before and after; for an orphan all
+/// that could adopt it.
+fn owners(change: &Change<Pod>, sets: &Informer<ReplicaSet>) -> Vec<ObjectKey> {
+    let owner = |pod: &Pod| {
+        let name = owner::controller_name::<ReplicaSet>(&pod.metadata)?.to_owned();
+        Some(ObjectKey { namespace: pod.metadata.namespace.clone().unwrap_or_default(), name })
+    };
+    let mut keys: Vec<_> = owner(change.object()).into_iter().collect();
+    if let Change::Updated(before, _) = change {
+        keys.extend(owner(before).filter(|before| !keys.contains(before)));
+    }
+    if !matches!(change, Change::Deleted(_)) && owner::controller_of(&change.object().metadata).is_none() {
+        keys.extend(adopters(change.object(), sets));
+    }
+    keys
+}
+
+fn adopters(orphan: &Pod, sets: &Informer<ReplicaSet>) -> Vec<ObjectKey> {
+    let labels = orphan.metadata.labels.as_ref();
+    let sets = sets.list_namespace(orphan.metadata.namespace.as_deref().unwrap_or_default());
+    let selects = |set: &ReplicaSet| {
+        let selector = set.spec.as_ref().and_then(|spec| Selector::new(&spec.selector).ok());
+        selector.is_some_and(|selector| !selector.is_empty() && selector.matches(labels))
+    };
+    sets.iter().filter(|set| selects(set)).map(|set| ObjectKey::of(&**set)).collect()
+}

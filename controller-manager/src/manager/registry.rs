@@ -1,0 +1,137 @@
+//! The table of all controllers. To add one: its folder, and a line here.
+//!
+//! Upstream: `cmd/kube-controller-manager/names`, `app/controllermanager.go`.
+
+use super::selection::{Default, Selection};
+use crate::controllers;
+use crate::scaffold::Context;
+
+/// What starts a controller.
+#[derive(Clone, Copy, Debug)]
+pub enum Start {
+    /// Its constructor.
+    With(fn(&Context)),
+    /// Known upstream, not built here yet.
+    NotBuilt,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration {
+    /// Name, as in `--controllers`.
+    pub name: &'static str,
+    /// The name of old, still accepted.
+    pub alias: &'static str,
+    /// Whether it runs without being named.
+    pub default: Default,
+    /// How it starts.
+    pub start: Start,
+}
+
+const fn built(name: &'static str, alias: &'static str, start: fn(&Context)) -> Registration {
+    Registration { name, alias, default: Default::On, start: Start::With(start) }
+}
+
+const fn missing(name: &'static str, alias: &'static str, default: Default) -> Registration {
+    Registration { name, alias, default, start: Start::NotBuilt }
+}
+
+/// All controllers, in upstream's order of starting.
+#[rustfmt::skip]
+pub static CONTROLLERS: &[Registration] = &[
+    missing("serviceaccount-token-controller", "serviceaccount-token", Default::On),
+    built(controllers::endpoints::NAME, "endpoint", controllers::endpoints::start),
+    built(controllers::endpointslice::NAME, "endpointslice", controllers::endpointslice::start),
+    missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
+    missing("replicationcontroller-controller", "replicationcontroller", Default::On),
+    built(controllers::pod_gc::NAME, "podgc", controllers::pod_gc::start),
+    missing("resourcequota-controller", "resourcequota", Default::On),
+    built(controllers::namespace::NAME, "namespace", controllers::namespace::start),
+    built(controllers::serviceaccount::NAME, "serviceaccount", controllers::serviceaccount::start),
+    built(controllers::garbage_collector::NAME, "garbagecollector", controllers::garbage_collector::start),
+    missing("daemonset-controller", "daemonset", Default::On),
+    missing("job-controller", "job", Default::On),
+    built(controllers::deployment::NAME, "deployment", controllers::deployment::start),
+    built(controllers::replicaset::NAME, "replicaset", controllers::replicaset::start),
+    missing("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", Default::On),
+    missing("disruption-controller", "disruption", Default::On),
+    missing("statefulset-controller", "statefulset", Default::On),
+    missing("cronjob-controller", "cronjob", Default::On),
+    missing("certificatesigningrequest-signing-controller", "csrsigning", Default::On),
+    missing("certificatesigningrequest-approving-controller", "csrapproving", Default::On),
+    missing("certificatesigningrequest-cleaner-controller", "csrcleaner", Default::On),
+    missing("podcertificaterequest-cleaner-controller", "", Default::On),
+    missing("ttl-controller", "ttl", Default::On),
+    missing("bootstrap-signer-controller", "bootstrapsigner", Default::Off),
+    missing("token-cleaner-controller", "tokencleaner", Default::Off),
+    built(controllers::node_ipam::NAME, "nodeipam", controllers::node_ipam::start),
+    built(controllers::node_lifecycle::NAME, "nodelifecycle", controllers::node_lifecycle::start),
+    missing("service-lb-controller", "service", Default::On),
+    missing("node-route-controller", "route", Default::On),
+    missing("cloud-node-lifecycle-controller", "cloud-node-lifecycle", Default::On),
+    missing("persistentvolume-binder-controller", "persistentvolume-binder", Default::On),
+    missing("persistentvolume-attach-detach-controller", "attachdetach", Default::On),
+    missing("persistentvolume-expander-controller", "persistentvolume-expander", Default::On),
+    missing("clusterrole-aggregation-controller", "clusterrole-aggregation", Default::On),
+    missing("persistentvolumeclaim-protection-controller", "pvc-protection", Default::On),
+    missing("persistentvolume-protection-controller", "pv-protection", Default::On),
+    missing("volumeattributesclass-protection-controller", "", Default::On),
+    missing("ttl-after-finished-controller", "ttl-after-finished", Default::On),
+    built(controllers::root_ca::NAME, "root-ca-cert-publisher", controllers::root_ca::start),
+    missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", "", Default::On),
+    missing("ephemeral-volume-controller", "ephemeral-volume", Default::On),
+    missing("storageversion-garbage-collector-controller", "storage-version-gc", Default::On),
+    missing("resourceclaim-controller", "", Default::On),
+    missing("device-taint-eviction-controller", "", Default::On),
+    missing("legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", Default::On),
+    missing("validatingadmissionpolicy-status-controller", "", Default::On),
+    built(controllers::taint_eviction::NAME, "", controllers::taint_eviction::start),
+    missing("service-cidr-controller", "", Default::On),
+    missing("storage-version-migrator-controller", "", Default::On),
+    missing("selinux-warning-controller", "", Default::Off),
+];
+
+/// The name behind a name or an alias.
+pub fn canonical(name: &str) -> Option<&'static str> {
+    let known = |line: &&Registration| line.name == name || (!line.alias.is_empty() && line.alias == name);
+    CONTROLLERS.iter().find(known).map(|line| line.name)
+}
+
+/// Starts what is selected; what is not built is said by name.
+pub fn start(context: &Context, selection: &Selection) {
+    let mut not_built = Vec::new();
+    for line in CONTROLLERS {
+        match line.start {
+            Start::With(start) if selection.enables(line.name, line.default) => {
+                tracing::info!(controller = line.name, "starting");
+                start(context);
+            }
+            Start::NotBuilt if selection.names(line.name) => {
+                tracing::warn!(controller = line.name, "asked for by name, but not built yet");
+            }
+            Start::NotBuilt if selection.enables(line.name, line.default) => not_built.push(line.name),
+            _ => {}
+        }
+    }
+    tracing::debug!(controllers = ?not_built, "not built yet");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_and_aliases_are_unique() {
+        let names = CONTROLLERS.iter().flat_map(|line| [line.name, line.alias]).filter(|name| !name.is_empty());
+        let names: Vec<_> = names.collect();
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn an_alias_is_its_controller() {
+        assert_eq!(canonical("nodeipam"), Some("node-ipam-controller"));
+        assert_eq!(canonical("deployment-controller"), Some("deployment-controller"));
+        assert_eq!(canonical(""), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Runs the process: serves health and metrics, waits to lead, starts the controllers.
+
+use super::flags::Flags;
+use super::registry;
+use super::selection::Selection;
+use crate::scaffold::{Context, Informers};
+use component::Supervisor;
+use component::daemon::{Daemon, identity};
+use component::leading::{FIELDS, LeaderElection};
+use component::serve::Endpoints;
+use std::sync::Arc;
+
+/// Port of the secure endpoint.
+const PORT: u16 = 10257;
+const NAME: &str = "kube-controller-manager";
+
+/// What the `leaderElection` part of a configuration becomes.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Configuration {
+    leader_election: LeaderElection,
+}
+
+/// The work of the daemon.
+pub async fn run(daemon: Daemon<Flags>) -> anyhow::Result<()> {
+    let Daemon { options: flags, given, supervisor, .. } = daemon;
+    let options = flags.options()?;
+    let selection = Selection::parse(&flags.controllers, registry::canonical)?;
+    let leading = leader_election(&given)?;
+    if flags.use_service_account_credentials {
+        tracing::warn!("--use-service-account-credentials is known but not built: all controllers use one identity");
+    }
+    let agent = component::version::user_agent(NAME);
+    let client = client::connect(flags.kubeconfig.as_deref(), &agent).await?;
+    serve(&flags, given, &supervisor).await?;
+
+    let lead = {
+        let (client, supervisor) = (client.clone(), supervisor.child());
+        async move { lead(client, options, &selection, &supervisor).await }
+    };
+    if !leading.leader_elect {
+        tokio::select! {
+            () = lead => {}
+            () = supervisor.stopping() => {}
+        }
+        return Ok(());
+    }
+    let stop = supervisor.clone();
+    let ended =
+        client::leader::run(client, leading.config(identity()), lead, async move { stop.stopping().await }).await;
+    match ended {
+        client::leader::Ended::Stopped => Ok(()),
+        // Another one leads now: nothing of this process may go on.
+        client::leader::Ended::Lost => anyhow::bail!("leaderelection lost"),
+        client::leader::Ended::LeadReturned => Ok(()),
+    }
+}
+
+/// Starts the controllers and waits for the stop.
+async fn lead(client: kube::Client, options: super::options::Options, selection: &Selection, supervisor: &Supervisor) {
+    let informers = Arc::new(Informers::new(client.clone(), supervisor.clone()));
+    let context = Context { client, informers, options: Arc::new(options), supervisor: supervisor.clone() };
+    registry::start(&context, selection);
+    supervisor.stopping().await;
+}
+
+/// The flags over the defaults, checked.
+fn leader_election(given: &[(String, String)]) -> anyhow::Result<LeaderElection> {
+    let defaults = Configuration { leader_election: LeaderElection::named(NAME) };
+    let configuration = component::layers::layered(&defaults, None, &FIELDS, given)?;
+    configuration.leader_election.validate().map_err(|why| anyhow::anyhow!("leader election: {why}"))?;
+    Ok(configuration.leader_election)
+}
+
+async fn serve(flags: &Flags, given: Vec<(String, String)>, supervisor: &Supervisor) -> anyhow::Result<()> {
+    let mut endpoints = Endpoints::new(NAME);
+    endpoints.flags = given;
+    flags.serving.start(NAME, PORT, endpoints.router(), supervisor).await?;
+    Ok(())
+}
