@@ -92,6 +92,9 @@ impl Default for Options {
     }
 }
 
+/// Time between a watch that ended and the next.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
 type Custom = HashMap<(String, String, String), Arc<ResourceInfo>>;
 
 /// All resources of one apiserver.
@@ -113,6 +116,21 @@ impl Registry {
     pub fn new(store: Store, admission: Chain, options: Options) -> Self {
         let services = Allocator::new(store.clone(), options.service_ranges.clone(), options.node_ports.clone());
         Self { store, admission, options, services, custom: ArcSwap::default() }
+    }
+
+    /// Reserves the addresses of the services that exist, then follows what other apiservers do
+    /// with services. Ends with the supervisor.
+    pub fn keep_service_addresses(&self, supervisor: &component::Supervisor) {
+        let services = self.services.clone();
+        supervisor.spawn_until_stop("service addresses", async move {
+            services.repair().await;
+            loop {
+                if let Err(error) = services.follow().await {
+                    tracing::debug!(%error, "watch of services ended, starting it again");
+                }
+                tokio::time::sleep(RESTART_PAUSE).await;
+            }
+        });
     }
 
     /// GET of an object or of a subresource that is one (`status`, `scale`).

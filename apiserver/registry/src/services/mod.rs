@@ -19,7 +19,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apimachinery::{Map, Value};
-use apiserver_storage::Store;
+use apiserver_storage::{Event, EventKind, Store, WatchQuery};
 use ipnet::IpNet;
 use ports::{Port, Ports};
 use std::net::IpAddr;
@@ -174,6 +174,21 @@ impl Allocator {
         self.0.ports.free(&owner, &ports::of(service));
         for address in addresses_of(service) {
             self.0.addresses.free(address).await;
+        }
+    }
+
+    /// Follows the services that other apiservers write, until the watch ends.
+    pub(crate) async fn follow(&self) -> Result<(), apiserver_storage::StorageError> {
+        let Some(services) = apimachinery::resources::find("", "v1", "services") else { return Ok(()) };
+        let mut watch = self.0.store.watch(services, &WatchQuery { from: Some(0), ..WatchQuery::default() }).await?;
+        self.0.ports.refresh(&self.0.store);
+        loop {
+            let Event::Change { kind, object } = watch.next().await? else { continue };
+            let owner = format!("{}/{}", object.namespace(), object.name());
+            match kind {
+                EventKind::Deleted => self.0.ports.observe(&owner, None),
+                EventKind::Added | EventKind::Modified => self.0.ports.observe(&owner, Some(&object.value())),
+            }
         }
     }
 
