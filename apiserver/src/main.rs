@@ -1,3 +1,11 @@
-//! Entry point.
+//! The `kube-apiserver` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+/// Small and fast with the many short-lived buffers of requests.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    component::daemon::main("kube-apiserver", kube_apiserver::run)
+}

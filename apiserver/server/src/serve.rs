@@ -5,6 +5,7 @@
 use crate::chain::{self, Peer};
 use crate::server::Server;
 use component::Supervisor;
+use futures::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -93,7 +94,7 @@ where
     let io = TokioIo::new(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(chain::handle(server, peer, request).await) }
+        async move { Ok::<_, Infallible>(chain::handle(server, peer, request).boxed().await) }
     });
     let ended = match http2 {
         false => {

@@ -1,0 +1,367 @@
+//! The flags, with upstream's names, meanings and defaults.
+//!
+//! Upstream: `cmd/kube-apiserver/app/options`, `pkg/kubeapiserver/options`,
+//! `apiserver/pkg/server/options`.
+
+use clap::ArgAction;
+use component::GoDuration;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+/// All flags that are built.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub etcd: Etcd,
+    #[command(flatten)]
+    pub serving: Serving,
+    #[command(flatten)]
+    pub authentication: Authentication,
+    #[command(flatten)]
+    pub authorization: Authorization,
+    #[command(flatten)]
+    pub admission: Admission,
+    #[command(flatten)]
+    pub kubelet: Kubelet,
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+/// Flags about etcd.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Etcd {
+    /// List of etcd servers to connect with (scheme://ip:port), comma separated.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub etcd_servers: Vec<String>,
+    /// SSL Certificate Authority file used to secure etcd communication.
+    #[arg(long)]
+    pub etcd_cafile: Option<PathBuf>,
+    /// SSL certification file used to secure etcd communication.
+    #[arg(long)]
+    pub etcd_certfile: Option<PathBuf>,
+    /// SSL key file used to secure etcd communication.
+    #[arg(long)]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// The prefix to prepend to all resource paths in etcd.
+    #[arg(long, default_value = "/registry")]
+    pub etcd_prefix: String,
+    /// The interval of compaction requests; 0 sends none.
+    #[arg(long, default_value = "5m0s")]
+    pub etcd_compaction_interval: GoDuration,
+    /// The media type to use to store objects in storage.
+    #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
+    pub storage_media_type: String,
+}
+
+/// Flags about serving.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Serving {
+    /// The IP address on which to listen for the --secure-port port.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// The port on which to serve HTTPS with authentication and authorization.
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// The IP address on which to advertise the apiserver to members of the cluster.
+    #[arg(long)]
+    pub advertise_address: Option<IpAddr>,
+    /// File containing the default x509 certificate for HTTPS.
+    #[arg(long)]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File containing the default x509 private key matching --tls-cert-file.
+    #[arg(long)]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// The directory where the TLS certificates are located.
+    #[arg(long, default_value = "/var/run/kubernetes")]
+    pub cert_dir: PathBuf,
+    /// The maximum number of non-mutating requests in flight at a given time; 0 is no limit.
+    #[arg(long, default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// The maximum number of mutating requests in flight at a given time; 0 is no limit.
+    #[arg(long, default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
+    /// The duration a handler must keep a request open before timing it out.
+    #[arg(long, default_value = "1m0s")]
+    pub request_timeout: GoDuration,
+    /// The minimum number of seconds a watch is kept open before timing it out.
+    #[arg(long, default_value_t = 1800)]
+    pub min_request_timeout: u64,
+}
+
+/// Flags about who is asking.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Authentication {
+    /// Allow requests without credentials as system:anonymous.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub anonymous_auth: bool,
+    /// Requests with a client certificate signed by one of these authorities have its identity.
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    /// File that holds tokens: token,user,uid,"groups".
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
+    /// Identifiers of the API; tokens must be meant for one of them. The issuers by default.
+    #[arg(long, value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+    /// Identifier of the service account token issuer; the first issues, all are accepted.
+    #[arg(long)]
+    pub service_account_issuer: Vec<String>,
+    /// File containing PEM-encoded keys that verify service account tokens.
+    #[arg(long)]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// File containing the private key of the service account token issuer.
+    #[arg(long)]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// The maximum validity of a token created by the issuer; 0 is no bound.
+    #[arg(long, default_value = "0s")]
+    pub service_account_max_token_expiration: GoDuration,
+    /// Projected tokens live longer than they say, for clients that do not read them again.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub service_account_extend_token_expiration: bool,
+    /// Overrides the URI of the key set in the discovery document.
+    #[arg(long)]
+    pub service_account_jwks_uri: Option<String>,
+    /// Authorities of the front proxies whose identity headers are trusted.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names of trusted front proxies; empty trusts all of the authority.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers with the user name.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers with the UID.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers with groups.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_group_headers: Vec<String>,
+    /// Prefixes of headers with extra attributes.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+}
+
+/// Flags about whether they may.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Authorization {
+    /// Ordered list of authorization modes: AlwaysAllow, AlwaysDeny, Node, RBAC.
+    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
+    pub authorization_mode: Vec<String>,
+}
+
+/// Flags about admission.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Admission {
+    /// Admission plugins to enable besides the default ones.
+    #[arg(long, value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins to disable although they are in the default list.
+    #[arg(long, value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
+    /// Seconds that pods tolerate notReady:NoExecute by default.
+    #[arg(long, default_value_t = 300)]
+    pub default_not_ready_toleration_seconds: i64,
+    /// Seconds that pods tolerate unreachable:NoExecute by default.
+    #[arg(long, default_value_t = 300)]
+    pub default_unreachable_toleration_seconds: i64,
+}
+
+/// Flags about the way to kubelets.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Kubelet {
+    /// Path to a client certificate for kubelets.
+    #[arg(long)]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Path to its key.
+    #[arg(long)]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// Path to the authorities of kubelets' serving certificates; without it any will do.
+    #[arg(long)]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// List of the preferred kinds of node addresses for kubelet connections.
+    #[arg(long, value_delimiter = ',', default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP")]
+    pub kubelet_preferred_address_types: Vec<String>,
+    /// Timeout for kubelet connections.
+    #[arg(long, default_value = "5s")]
+    pub kubelet_timeout: GoDuration,
+}
+
+/// Flags about the cluster.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Cluster {
+    /// Ranges of service cluster IPs, one or one of each family.
+    #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24")]
+    pub service_cluster_ip_range: Vec<IpNet>,
+    /// A range of ports for services with NodePort visibility: 30000-32767.
+    #[arg(long, default_value = "30000-32767", value_parser = port_range)]
+    pub service_node_port_range: RangeInclusive<u16>,
+    /// Allow privileged containers.
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    pub allow_privileged: bool,
+    /// Amount of time to retain events.
+    #[arg(long, default_value = "1h0m0s")]
+    pub event_ttl: GoDuration,
+    /// Route aggregated requests to endpoints instead of cluster IPs.
+    #[arg(long, action = ArgAction::Set, default_value_t = false)]
+    pub enable_aggregator_routing: bool,
+    /// Client certificate that proves the aggregator's identity to extension servers.
+    #[arg(long)]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long)]
+    pub proxy_client_key_file: Option<PathBuf>,
+}
+
+/// `LOW-HIGH`, `LOW+COUNT` or one port, as upstream.
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let invalid = || format!("unable to parse port range: {text}");
+    let number = |part: &str| part.trim().parse::<u16>().map_err(|_| invalid());
+    let (low, high) = match (text.split_once('-'), text.split_once('+')) {
+        (Some((low, high)), _) => (number(low)?, number(high)?),
+        (None, Some((low, more))) => {
+            let low = number(low)?;
+            (low, low.checked_add(number(more)?).ok_or_else(invalid)?)
+        }
+        (None, None) => (number(text)?, number(text)?),
+    };
+    if high < low { Err(invalid()) } else { Ok(low..=high) }
+}
+
+/// Values that cannot be used together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OptionError {
+    #[error("--{0} and --{1} must be given together")]
+    Pair(&'static str, &'static str),
+    #[error("--storage-media-type: {0:?} is not one of application/json, application/vnd.kubernetes.protobuf")]
+    MediaType(String),
+    #[error("--authorization-mode: {0:?} is not a valid mode")]
+    Mode(String),
+    #[error("--service-account-issuer is required with --service-account-signing-key-file")]
+    NoIssuer,
+    #[error("--service-cluster-ip-range: at most one range of each IP family")]
+    Ranges,
+    #[error("--service-cluster-ip-range: {0} is larger than /{1} allows")]
+    RangeTooLarge(IpNet, u8),
+}
+
+/// Bits of a service range that may vary: upstream's bitmap is no larger.
+const MAX_RANGE_BITS: u8 = 20;
+
+impl Options {
+    /// Checks what single values cannot show.
+    pub fn validate(&self) -> Result<(), OptionError> {
+        let pair = |a: &Option<PathBuf>, b: &Option<PathBuf>, names: (&'static str, &'static str)| {
+            if a.is_some() == b.is_some() { Ok(()) } else { Err(OptionError::Pair(names.0, names.1)) }
+        };
+        let (serving, kubelet, cluster) = (&self.serving, &self.kubelet, &self.cluster);
+        pair(&serving.tls_cert_file, &serving.tls_private_key_file, ("tls-cert-file", "tls-private-key-file"))?;
+        pair(&self.etcd.etcd_certfile, &self.etcd.etcd_keyfile, ("etcd-certfile", "etcd-keyfile"))?;
+        pair(
+            &kubelet.kubelet_client_certificate,
+            &kubelet.kubelet_client_key,
+            ("kubelet-client-certificate", "kubelet-client-key"),
+        )?;
+        pair(
+            &cluster.proxy_client_cert_file,
+            &cluster.proxy_client_key_file,
+            ("proxy-client-cert-file", "proxy-client-key-file"),
+        )?;
+        self.media_type()?;
+        if self.authentication.service_account_signing_key_file.is_some()
+            && self.authentication.service_account_issuer.is_empty()
+        {
+            return Err(OptionError::NoIssuer);
+        }
+        self.validate_ranges()
+    }
+
+    fn validate_ranges(&self) -> Result<(), OptionError> {
+        let ranges = &self.cluster.service_cluster_ip_range;
+        let of_family = |v4: bool| ranges.iter().filter(|r| r.addr().is_ipv4() == v4).count();
+        if ranges.is_empty() || of_family(true) > 1 || of_family(false) > 1 {
+            return Err(OptionError::Ranges);
+        }
+        // IPv4 ranges may be as large as upstream's bitmap; IPv6 ones are cut off there.
+        let too_large = |r: &&IpNet| r.addr().is_ipv4() && r.max_prefix_len() - r.prefix_len() > MAX_RANGE_BITS;
+        match ranges.iter().find(too_large) {
+            Some(range) => Err(OptionError::RangeTooLarge(*range, range.max_prefix_len() - MAX_RANGE_BITS)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether objects are stored as protobuf.
+    pub fn media_type(&self) -> Result<bool, OptionError> {
+        match self.etcd.storage_media_type.as_str() {
+            "application/vnd.kubernetes.protobuf" => Ok(true),
+            "application/json" => Ok(false),
+            other => Err(OptionError::MediaType(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use component::flags::{Parsed, parse};
+
+    fn options(line: &str) -> Result<Options, String> {
+        let arguments = line.split_whitespace().map(str::to_owned);
+        match parse::<Options>("kube-apiserver", arguments, |_| None) {
+            Ok(Parsed::Start(start)) => Ok(start.options),
+            Ok(Parsed::Print(text)) => Err(text),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn defaults_are_upstreams() {
+        let options = options("--etcd-servers=http://a:1,http://b:1").expect("options");
+        assert_eq!(options.etcd.etcd_servers.len(), 2);
+        assert_eq!((options.serving.secure_port, options.serving.max_requests_inflight), (6443, 400));
+        assert_eq!(options.cluster.service_node_port_range, 30000..=32767);
+        assert!(options.authentication.anonymous_auth);
+        assert_eq!(options.validate(), Ok(()));
+    }
+
+    #[test]
+    fn port_ranges() {
+        assert_eq!(port_range("30000-32767"), Ok(30000..=32767));
+        assert_eq!(port_range("30000+10"), Ok(30000..=30010));
+        assert_eq!(port_range("80"), Ok(80..=80));
+        for bad in ["", "9-1", "a-b", "70000-70001", "65000+1000"] {
+            assert!(port_range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_named() {
+        for (line, want) in [
+            ("--tls-cert-file=a", "--tls-cert-file and --tls-private-key-file must be given together"),
+            (
+                "--storage-media-type=text/plain",
+                "--storage-media-type: \"text/plain\" is not one of application/json, application/vnd.kubernetes.protobuf",
+            ),
+            (
+                "--service-account-signing-key-file=a",
+                "--service-account-issuer is required with --service-account-signing-key-file",
+            ),
+            (
+                "--service-cluster-ip-range=10.0.0.0/8",
+                "--service-cluster-ip-range: 10.0.0.0/8 is larger than /12 allows",
+            ),
+            (
+                "--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24",
+                "--service-cluster-ip-range: at most one range of each IP family",
+            ),
+        ] {
+            let options = options(&format!("--etcd-servers=http://a:1 {line}")).expect("options");
+            assert_eq!(options.validate().expect_err(line).to_string(), want);
+        }
+        assert!(options("--etcd-servers=a --secure-port=x").is_err());
+        assert!(options("--etcd-servers=a --no-such-flag").is_err());
+        assert!(options("").is_err());
+    }
+}

@@ -1,0 +1,238 @@
+//! From options to a running server, and down again: storage first up and last down.
+//!
+//! Upstream: `cmd/kube-apiserver/app/server.go`, `pkg/controlplane/instance.go`.
+
+mod access;
+mod files;
+mod identity;
+
+use crate::bootstrap::{self, Endpoint, Trust};
+use crate::options::Options;
+use anyhow::Context as _;
+use apimachinery::resources;
+use apiserver_auth::authentication::ServiceAccountTokens;
+use apiserver_auth::authorization::Mode;
+use apiserver_registry::Registry;
+use apiserver_registry::admission::Chain;
+use apiserver_server::connect::Kubelets;
+use apiserver_server::discovery::Discovery;
+use apiserver_server::document::Document;
+use apiserver_server::health::{Health, Hook};
+use apiserver_server::server::{Parts, Server};
+use apiserver_server::{serve, tls};
+use apiserver_storage::{Store, StoreConfig};
+use component::Supervisor;
+use component::daemon::Daemon;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long requests under way may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long storage may take to end after that.
+const CLOSE: Duration = Duration::from_secs(2);
+/// Wait before a bootstrap step is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Runs the server until the daemon stops.
+pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
+    let options = daemon.options;
+    options.validate()?;
+    // Requests under way still need storage, so each has its own end.
+    let (serving, storage) = (Supervisor::new(), Supervisor::new());
+    let started = tokio::select! {
+        started = start(&options, &serving, &storage) => started?,
+        () = daemon.supervisor.stopping() => return Ok(()),
+    };
+    tracing::info!(address = %started.address, "serving securely");
+    tokio::select! {
+        () = bootstrap(started) => daemon.supervisor.stopping().await,
+        () = daemon.supervisor.stopping() => {}
+    }
+    if !serving.shutdown(DRAIN).await {
+        tracing::warn!("some requests did not end within {DRAIN:?}");
+    }
+    storage.shutdown(CLOSE).await;
+    Ok(())
+}
+
+/// A server that accepts connections, and what is left to do until it is ready.
+pub struct Started {
+    /// Where.
+    pub address: SocketAddr,
+    /// The server.
+    pub server: Arc<Server>,
+    trust: Trust,
+    endpoint: Endpoint,
+    hooks: Hooks,
+}
+
+/// Opens storage, puts everything together, and starts to serve.
+pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor) -> anyhow::Result<Started> {
+    let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+    let address = listener.local_addr()?;
+    let advertised = advertised(options);
+    let tls = tls::config(identity::serving(options, advertised)?, &files::client_authorities(options)?)
+        .context("--tls-cert-file, --tls-private-key-file")?;
+    let kubelets = Kubelets::new(files::kubelet(&options.kubelet)?).context("--kubelet-client-certificate")?;
+    let store = Store::open(store_config(options)?, resources::builtin(), storage.clone()).await.context("etcd")?;
+    let endpoint = Endpoint { address: advertised, port: address.port() };
+    let (server, hooks) = assemble(options, store, endpoint, kubelets, serving, storage)?;
+    serving.spawn("listener", serve::run(server.clone(), listener, Arc::new(tls)));
+    Ok(Started { address, server, trust: files::trust(options)?, endpoint, hooks })
+}
+
+fn store_config(options: &Options) -> anyhow::Result<StoreConfig> {
+    let etcd = &options.etcd;
+    Ok(StoreConfig {
+        servers: etcd.etcd_servers.clone(),
+        prefix: etcd.etcd_prefix.clone(),
+        ca: files::optional(&etcd.etcd_cafile, "etcd-cafile")?,
+        identity: files::optional(&etcd.etcd_certfile, "etcd-certfile")?
+            .zip(files::optional(&etcd.etcd_keyfile, "etcd-keyfile")?),
+        protobuf: options.media_type()?,
+        compaction_interval: etcd.etcd_compaction_interval.0,
+    })
+}
+
+/// `--advertise-address`, the address that is bound to, or the one that leads to other machines.
+fn advertised(options: &Options) -> IpAddr {
+    let bound = Some(options.serving.bind_address).filter(|a| !a.is_unspecified() && !a.is_loopback());
+    options.serving.advertise_address.or(bound).unwrap_or_else(outward_address)
+}
+
+fn outward_address() -> IpAddr {
+    // Nothing is sent: connecting a datagram socket only chooses its source address.
+    let chosen = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    chosen.map(|a| a.ip()).unwrap_or(IpAddr::from([127, 0, 0, 1]))
+}
+
+/// The steps after the start that readiness waits for.
+struct Hooks {
+    namespaces: Hook,
+    policy: Option<Hook>,
+    objects: Hook,
+    authentication: Hook,
+}
+
+fn assemble(
+    options: &Options,
+    store: Store,
+    endpoint: Endpoint,
+    kubelets: Kubelets,
+    serving: &Supervisor,
+    storage: &Supervisor,
+) -> anyhow::Result<(Arc<Server>, Hooks)> {
+    let tokens = access::service_account_tokens(&options.authentication, &store)?.map(Arc::new);
+    let authorizer = Arc::new(access::authorizer(&options.authorization, &store, storage)?);
+    let mut health = Health::new(store.clone(), serving.clone());
+    let rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
+    let hooks = Hooks {
+        namespaces: health.hook("start-system-namespaces-controller"),
+        policy: rbac.then(|| health.hook("rbac/bootstrap-roles")),
+        objects: health.hook("scheduling/bootstrap-system-priority-classes"),
+        authentication: health.hook("start-cluster-authentication-info-controller"),
+    };
+    let registry = Arc::new(Registry::new(store, Chain::default(), registry_options(options)));
+    let server = Server::new(Parts {
+        registry,
+        authenticator: access::authenticator(&options.authentication, tokens.clone())?,
+        authorizer,
+        options: server_options(options),
+        discovery: Discovery::new(resources::builtin(), &authority(endpoint)),
+        documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
+        health,
+        metrics: component::metrics::registry(),
+        kubelets,
+        supervisor: serving.clone(),
+    });
+    Ok((server, hooks))
+}
+
+fn registry_options(options: &Options) -> apiserver_registry::Options {
+    apiserver_registry::Options {
+        service_ranges: options.cluster.service_cluster_ip_range.clone(),
+        node_ports: options.cluster.service_node_port_range.clone(),
+        event_ttl: options.cluster.event_ttl.0,
+        ..apiserver_registry::Options::default()
+    }
+}
+
+fn server_options(options: &Options) -> apiserver_server::Options {
+    apiserver_server::Options {
+        max_requests_inflight: options.serving.max_requests_inflight,
+        max_mutating_requests_inflight: options.serving.max_mutating_requests_inflight,
+        request_timeout: options.serving.request_timeout.0,
+        min_request_timeout: Duration::from_secs(options.serving.min_request_timeout),
+    }
+}
+
+fn authority(endpoint: Endpoint) -> String {
+    SocketAddr::new(endpoint.address, endpoint.port).to_string()
+}
+
+/// What relying parties need to verify service account tokens.
+fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoint) -> BTreeMap<String, Document> {
+    // OpenID knows no issuers but URLs; with others there is nothing to discover.
+    if !tokens.issuer().starts_with("https://") {
+        return BTreeMap::new();
+    }
+    let keys = options.authentication.service_account_jwks_uri.clone();
+    let keys = keys.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", authority(endpoint)));
+    let configuration = json!({
+        "issuer": tokens.issuer(), "jwks_uri": keys, "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+    });
+    BTreeMap::from([
+        ("/.well-known/openid-configuration".into(), Document::json(&configuration)),
+        ("/openid/v1/jwks".into(), Document::new(&tokens.key_set(), "application/jwk-set+json")),
+    ])
+}
+
+/// Writes what every cluster contains; each step until it succeeds.
+pub async fn bootstrap(started: Started) {
+    let Started { server, trust, endpoint, hooks, .. } = started;
+    let (registry, supervisor) = (server.registry.clone(), server.supervisor.clone());
+    step(&supervisor, || bootstrap::namespaces(registry.clone())).await;
+    hooks.namespaces.done();
+    let policy = async {
+        if let Some(hook) = hooks.policy {
+            let store = &registry.store;
+            step(&supervisor, || apiserver_auth::bootstrap::ensure_policy(store)).await;
+            hook.done();
+        }
+    };
+    let objects = async {
+        step(&supervisor, || bootstrap::objects(registry.clone())).await;
+        hooks.objects.done();
+    };
+    let authentication = async {
+        step(&supervisor, || bootstrap::authentication(registry.clone(), trust.clone())).await;
+        hooks.authentication.done();
+    };
+    tokio::join!(policy, objects, authentication);
+    let service = bootstrap::keep_service(registry.clone(), endpoint, supervisor.clone());
+    supervisor.spawn_until_stop("kubernetes service", service);
+}
+
+async fn step<E, F>(supervisor: &Supervisor, mut work: impl FnMut() -> F)
+where
+    E: std::error::Error,
+    F: Future<Output = Result<(), E>>,
+{
+    while let Err(error) = work().await {
+        if supervisor.is_stopping() {
+            return;
+        }
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(%error, cause, "bootstrap step failed, trying again");
+        tokio::time::sleep(RETRY).await;
+    }
+}
