@@ -31,6 +31,9 @@ pub struct TypeDef {
     /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
     /// and the position in its `fields`.
     pub members: Vec<(Box<str>, u32, u32)>,
+    /// What upstream writes for members that are not set and no pointers: zero scalars that it
+    /// never leaves out, and empty objects.
+    pub zeros: Vec<(Box<str>, Value)>,
 }
 
 /// One field of a type.
@@ -195,6 +198,24 @@ impl Schema {
         let at = members.binary_search_by(|(name, ..)| (**name).cmp(json)).ok()?;
         let (_, owner, position) = members[at];
         self.get(owner).fields.get(position as usize)
+    }
+}
+
+impl Field {
+    /// Whether upstream's JSON leaves this value of the field out: it is empty and no pointer.
+    /// Structs are never empty to Go.
+    pub fn leaves_out(&self, value: &Value) -> bool {
+        if self.presence != Presence::OmitEmpty {
+            return false;
+        }
+        match (&self.shape, value) {
+            (Shape::List(_) | Shape::Strings, Value::Array(list)) => list.is_empty() && !self.required,
+            (Shape::Map(_), Value::Object(map)) => map.is_empty() && !self.required,
+            (Shape::String | Shape::Bytes, Value::String(text)) => text.is_empty(),
+            (Shape::Bool, Value::Bool(set)) => !set,
+            (Shape::Int32 | Shape::Int64 | Shape::Double, Value::Number(number)) => number.as_f64() == Some(0.0),
+            _ => false,
+        }
     }
 }
 

@@ -41,33 +41,72 @@ pub fn parse(text: &str) -> Result<Timestamp, String> {
     if shaped { text.parse().map_err(|_| fail()) } else { Err(fail()) }
 }
 
-/// A duration in Go's form, such as `1h30m` or `1.5s`; `None` if it is none.
+/// A duration in Go's form, such as `1h30m` or `1.5s`; `None` if it is none or below zero.
 pub fn parse_go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    if rest == "0" {
-        return Some(Duration::ZERO);
+    parse_go_nanos(text).and_then(|nanos| u64::try_from(nanos).ok()).map(Duration::from_nanos)
+}
+
+/// A duration in Go's form in nanoseconds, which may be below zero.
+pub fn parse_go_nanos(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if unsigned == "0" {
+        return Some(0);
     }
-    if rest.is_empty() || rest.len() > 64 {
+    if unsigned.is_empty() || unsigned.len() > 64 {
         return None;
     }
-    let mut total = Duration::ZERO;
+    let (mut rest, mut total) = (unsigned, 0_i64);
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(digits);
         let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let seconds = match &tail[..unit] {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return None,
-        };
-        total = total.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        total = total.checked_add(unit_nanos(number, &tail[..unit])?)?;
         rest = &tail[unit..];
     }
-    Some(total)
+    Some(if text.starts_with('-') { -total } else { total })
+}
+
+fn unit_nanos(number: &str, unit: &str) -> Option<i64> {
+    let unit: i64 = match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let part = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse::<f64>().ok()? * unit as f64 };
+    whole.checked_mul(unit)?.checked_add(part.round() as i64)
+}
+
+/// Nanoseconds in Go's form: `1h30m0s`, `1.5s`, `250ms`, `0s`.
+pub fn format_go_duration(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let nanos = nanos.unsigned_abs();
+    let (whole, unit, name): (u64, u64, &str) = match nanos {
+        0 => return "0s".into(),
+        1..1_000 => return format!("{sign}{nanos}ns"),
+        1_000..1_000_000 => (nanos, 1_000, "µs"),
+        1_000_000..1_000_000_000 => (nanos, 1_000_000, "ms"),
+        _ => (nanos % 60_000_000_000, 1_000_000_000, "s"),
+    };
+    let width = unit.ilog10() as usize;
+    let fraction = format!("{:0width$}", whole % unit);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    let minutes = if unit == 1_000_000_000 { nanos / 60_000_000_000 } else { 0 };
+    let head = match (minutes / 60, minutes % 60) {
+        (0, 0) => String::new(),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, minutes) => format!("{hours}h{minutes}m"),
+    };
+    format!("{sign}{head}{}{point}{fraction}{name}", whole / unit)
 }
 
 #[cfg(test)]
@@ -95,8 +134,23 @@ mod tests {
         for (text, millis) in [("0", 0), ("5s", 5000), ("1m30s", 90_000), ("1.5h", 5_400_000), ("250ms", 250)] {
             assert_eq!(parse_go_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "5", "s", "5x", "-5s", "1h 5m", "1e400s"] {
+        for text in ["", "5", "s", "5x", "-5s", "1h 5m", "1e400s", ".s", "1.2.3s", "9999999999h"] {
             assert_eq!(parse_go_duration(text), None, "{text}");
+        }
+        for (text, canonical) in [
+            ("0", "0s"),
+            ("90m", "1h30m0s"),
+            ("1h0.5s", "1h0m0.5s"),
+            ("60s", "1m0s"),
+            ("1500ms", "1.5s"),
+            ("250ms", "250ms"),
+            ("1.5ms", "1.5ms"),
+            ("10us", "10µs"),
+            ("7ns", "7ns"),
+            ("-5s", "-5s"),
+            ("2540400h10m10.000000005s", "2540400h10m10.000000005s"),
+        ] {
+            assert_eq!(parse_go_nanos(text).map(format_go_duration).as_deref(), Some(canonical), "{text}");
         }
     }
 }

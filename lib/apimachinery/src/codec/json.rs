@@ -14,6 +14,8 @@ const MAX_FINDINGS: usize = 100;
 /// Decodes a JSON object of type `ty`: duplicate and unknown fields are found, unknown ones
 /// dropped, `null` members dropped, quantities made canonical, types checked.
 ///
+/// What upstream's types cannot tell apart comes out the same: an empty value that is no pointer
+/// is dropped, one that is always written is added, as if the object had been stored and read.
 /// `apiVersion` and `kind` are kept, though the table does not list them.
 pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
@@ -93,12 +95,12 @@ impl<'a> Decoder<'a> {
     fn object(&mut self, id: u32) -> Result<Value, DecodeError> {
         let schema = self.schema;
         let mut map = Map::new();
-        let mut seen_nulls: Vec<String> = Vec::new();
+        let mut absent: Vec<&str> = Vec::new();
         self.reader.open(b'{')?;
         while let Some(key) = self.reader.key()? {
             let implicit = schema.get(id).is_object && matches!(&*key, "apiVersion" | "kind");
             let field = schema.field(id, &key);
-            if map.contains_key(&*key) || seen_nulls.iter().any(|k| *k == *key) {
+            if map.contains_key(&*key) || absent.contains(&&*key) {
                 self.find("duplicate", &key);
             }
             match (field, implicit) {
@@ -106,13 +108,16 @@ impl<'a> Decoder<'a> {
                     self.find("unknown", &key);
                     self.reader.any(self.path.len())?;
                 }
-                (Some(Field { shape, json, .. }), _) => {
+                (Some(field @ Field { shape, json, .. }), _) => {
                     self.path.push(Segment::Field(json));
                     let value = self.value(shape)?;
                     self.path.pop();
-                    match value {
+                    match value.filter(|value| !field.leaves_out(value)) {
                         Some(value) => drop(map.insert(key.into_owned(), value)),
-                        None => seen_nulls.push(key.into_owned()),
+                        None => {
+                            map.remove(&*key);
+                            absent.push(json);
+                        }
                     }
                 }
                 (None, true) => {
@@ -121,6 +126,11 @@ impl<'a> Decoder<'a> {
                     self.path.pop();
                     map.extend(value.map(|v| (key.into_owned(), v)));
                 }
+            }
+        }
+        for (name, zero) in &schema.get(id).zeros {
+            if !map.contains_key(&**name) {
+                map.insert(name.to_string(), zero.clone());
             }
         }
         Ok(Value::Object(map))
@@ -331,6 +341,25 @@ mod tests {
         assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "1073741824"}));
         assert_eq!(decoded.value["metadata"], json!({}));
         assert!(decoded.findings.is_empty());
+    }
+
+    #[test]
+    fn decodes_to_what_protobuf_gives_back() {
+        let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
+        let text = r#"{"metadata":{"name":"","labels":{}},"spec":{"hostNetwork":false,"priority":0,"volumes":[],
+            "containers":[{"image":"i","args":[],"env":[{"name":"E","value":""}],"ports":[{"containerPort":80}]}]}}"#;
+        let decoded = decode(&ty, text.as_bytes()).expect("well-formed").value;
+        let want = json!({
+            "metadata": {},
+            "spec": {"priority": 0, "containers": [
+                {"name": "", "image": "i", "env": [{"name": "E"}], "ports": [{"containerPort": 80}], "resources": {}},
+            ]},
+            "status": {},
+        });
+        assert_eq!(decoded, want);
+        let stored = crate::codec::protobuf::encode(&ty, &decoded);
+        assert_eq!(crate::codec::protobuf::decode(&ty, &stored).expect("a message"), want);
+        assert_eq!(conform(&ty, &want).expect("the same").value, want);
     }
 
     #[test]

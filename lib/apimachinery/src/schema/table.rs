@@ -1,6 +1,7 @@
 //! Reads the table's text.
 
 use super::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef};
+use crate::Value;
 use crate::gvk::GroupVersionKind;
 use std::collections::HashMap;
 
@@ -48,7 +49,33 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         members.sort();
         schema.types[id as usize].members = members;
     }
+    for id in 0..schema.types.len() as u32 {
+        schema.types[id as usize].zeros = zeros(&schema, id);
+    }
     Ok(schema)
+}
+
+/// The members that are never absent, with their zero values. Types do not contain themselves
+/// but by a pointer, so this ends.
+fn zeros(schema: &Schema, id: u32) -> Vec<(Box<str>, Value)> {
+    let members = schema.get(id).members.iter();
+    let zero = |name: &str, field: &Field| {
+        let value = match (&field.shape, field.presence) {
+            (_, Presence::Pointer) => return None,
+            (Shape::Message(inner), _) => {
+                Value::Object(zeros(schema, *inner).into_iter().map(|(name, value)| (name.into(), value)).collect())
+            }
+            (Shape::String, Presence::Always) => "".into(),
+            (Shape::Int32 | Shape::Int64, Presence::Always) => 0.into(),
+            (Shape::Bool, Presence::Always) => false.into(),
+            (Shape::Quantity, _) => "0".into(),
+            _ => return None,
+        };
+        Some((name.into(), value))
+    };
+    members
+        .filter_map(|(name, owner, position)| zero(name, schema.get(*owner).fields.get(*position as usize)?))
+        .collect()
 }
 
 fn declare(schema: &mut Schema, head: &str) -> Result<(), String> {

@@ -33,8 +33,8 @@ pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
         (Shape::Quantity, Value::Number(number)) => quantity(&number.to_string()),
         (Shape::Time, Value::String(text)) => time::canonical(text).map(Value::String).map_err(Wrong::Text),
         (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(Value::String).map_err(Wrong::Text),
-        (Shape::Duration, Value::String(text)) => match time::parse_go_duration(text) {
-            Some(_) => Ok(raw),
+        (Shape::Duration, Value::String(text)) => match time::parse_go_nanos(text) {
+            Some(nanos) => Ok(time::format_go_duration(nanos).into()),
             None => Err(Wrong::Text(format!("time: invalid duration {text:?}"))),
         },
         (Shape::Bytes, Value::String(text)) => bytes(text),

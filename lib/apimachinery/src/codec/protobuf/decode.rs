@@ -3,7 +3,7 @@
 use super::special;
 use super::wire::{Fields, Raw, take_varint, wrong_wire_type};
 use crate::codec::DecodeError;
-use crate::schema::{Field, Presence, Schema, Shape};
+use crate::schema::{Field, Schema, Shape};
 use crate::{Map, Value};
 use base64::Engine;
 
@@ -14,6 +14,11 @@ const MAX_DEPTH: usize = 120;
 pub(super) fn message(schema: &Schema, id: u32, bytes: &[u8], depth: usize) -> Result<Map, DecodeError> {
     let mut map = Map::new();
     message_into(schema, id, bytes, depth, &mut map)?;
+    for (name, zero) in &schema.get(id).zeros {
+        if !map.contains_key(&**name) {
+            map.insert(name.to_string(), zero.clone());
+        }
+    }
     Ok(map)
 }
 
@@ -53,26 +58,11 @@ fn add(schema: &Schema, field: &Field, raw: Raw<'_>, depth: usize, map: &mut Map
         }
         shape => {
             let decoded = value(schema, shape, raw, depth)?;
-            if let Some(decoded) = decoded.filter(|v| !is_omitted(field, v)) {
+            if let Some(decoded) = decoded.filter(|v| !field.leaves_out(v)) {
                 map.insert(field.json.to_string(), decoded);
             }
             Ok(())
         }
-    }
-}
-
-/// Whether upstream leaves this value out of JSON.
-fn is_omitted(field: &Field, value: &Value) -> bool {
-    if field.presence != Presence::OmitEmpty {
-        return false;
-    }
-    match (&field.shape, value) {
-        // Structs are never empty to Go.
-        (Shape::Message(_) | Shape::IntOrString | Shape::Quantity, _) => false,
-        (_, Value::String(text)) => text.is_empty() && field.shape != Shape::Bytes,
-        (_, Value::Bool(set)) => !set,
-        (_, Value::Number(number)) => number.as_f64() == Some(0.0),
-        _ => false,
     }
 }
 

@@ -34,8 +34,9 @@ fn absent(schema: &Schema, field: &Field, out: &mut Vec<u8>) {
         return;
     }
     match &field.shape {
-        Shape::String | Shape::Quantity => put_bytes(out, field.number, b""),
-        Shape::Int32 | Shape::Int64 | Shape::Bool | Shape::Duration => put_integer(out, field.number, 0),
+        Shape::String => put_bytes(out, field.number, b""),
+        Shape::Quantity | Shape::Duration => special::encode(schema, field.number, &field.shape, &"0".into(), out),
+        Shape::Int32 | Shape::Int64 | Shape::Bool => put_integer(out, field.number, 0),
         Shape::Double => {
             put_tag(out, field.number, 1);
             out.extend_from_slice(&[0; 8]);

@@ -17,8 +17,8 @@ pub(super) fn encode(schema: &Schema, number: u32, shape: &Shape, value: &Value,
         Shape::Quantity => put_nested(out, number, |out| put_bytes(out, 1, text(value).as_bytes())),
         Shape::Time | Shape::MicroTime => put_nested(out, number, |out| timestamp(out, text(value))),
         Shape::Duration => {
-            let nanos = time::parse_go_duration(text(value)).map_or(0, |d| d.as_nanos());
-            put_nested(out, number, |out| put_integer(out, 1, i64::try_from(nanos).unwrap_or(i64::MAX)));
+            let nanos = time::parse_go_nanos(text(value)).unwrap_or_default();
+            put_nested(out, number, |out| put_integer(out, 1, nanos));
         }
         Shape::IntOrString => int_or_string(out, number, value),
         Shape::RawExtension | Shape::FieldsV1 | Shape::Json => {
@@ -79,10 +79,13 @@ pub(super) fn decode(schema: &Schema, shape: &Shape, raw: Raw<'_>, depth: usize)
     let bytes = raw.bytes().ok_or_else(wrong_wire_type)?;
     let members = Members::read(bytes)?;
     Ok(match shape {
-        Shape::Quantity => Some(members.text(1)?.into()),
+        Shape::Quantity => Some(match members.text(1)? {
+            text if text.is_empty() => "0".into(),
+            text => text.into(),
+        }),
         Shape::Time => members.timestamp().map(time::format).map(Value::from),
         Shape::MicroTime => members.timestamp().map(time::format_micro).map(Value::from),
-        Shape::Duration => Some(format!("{}ns", members.integer(1)).into()),
+        Shape::Duration => Some(time::format_go_duration(members.integer(1)).into()),
         Shape::IntOrString => Some(match members.integer(1) {
             0 => (members.integer(2) as i32).into(),
             _ => members.text(3)?.into(),
