@@ -101,13 +101,13 @@ impl Cache {
 
     /// Applies changes in order and wakes the watchers that they may concern.
     pub(crate) fn apply(&self, changes: Vec<Incoming>) {
-        let woken = {
+        let news = {
             let mut state = self.state.write();
             let first = state.recent().end();
             changes.into_iter().for_each(|change| state.apply(change));
             state.recent().since(first)
         };
-        self.watchers.lock().wake(&woken);
+        self.watchers.lock().wake(&news);
     }
 
     /// Replaces the state after a gap in the watch; the differences become events.

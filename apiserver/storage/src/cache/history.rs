@@ -52,6 +52,19 @@ impl Recorded {
     }
 }
 
+/// What was added to the queue.
+#[derive(Debug)]
+pub(super) enum News {
+    Events {
+        first: Position,
+        events: Vec<Arc<Recorded>>,
+    },
+    /// So much that some of it was dropped at once.
+    Overflow {
+        first: Position,
+    },
+}
+
 /// A bounded queue of events.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
@@ -108,10 +121,11 @@ impl Recent {
         self.events.get(usize::try_from(position.checked_sub(self.start)?).ok()?)
     }
 
-    /// Events from a position on, with the position of the first.
-    pub(super) fn since(&self, position: Position) -> (Position, Vec<Arc<Recorded>>) {
-        let skipped = usize::try_from(position.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        (position.max(self.start), self.events.iter().skip(skipped).cloned().collect())
+    /// Events from a position on.
+    pub(super) fn since(&self, first: Position) -> News {
+        let Some(skipped) = first.checked_sub(self.start) else { return News::Overflow { first } };
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        News::Events { first, events: self.events.iter().skip(skipped).cloned().collect() }
     }
 
     /// Events after a revision, latest first.
@@ -154,6 +168,6 @@ mod tests {
     fn undoes_from_the_latest() {
         let recent = recent([5, 7, 9].into_iter());
         assert_eq!(recent.back_to(6).iter().map(|e| e.revision).collect::<Vec<_>>(), [9, 7]);
-        assert_eq!(recent.since(1).1.len(), 2);
+        assert!(matches!(recent.since(1), News::Events { first: 1, events } if events.len() == 2));
     }
 }

@@ -1,7 +1,7 @@
 //! Who is woken by which event: a watcher waits on the most selective term it has, so that a
 //! change of one pod does not wake the kubelets of all other nodes.
 
-use super::history::{Position, Recorded};
+use super::history::{News, Position, Recorded};
 use super::terms::{self, ByTerm, Term};
 use crate::query::Selection;
 use std::sync::Arc;
@@ -96,16 +96,23 @@ impl Watchers {
         }
     }
 
-    /// Wakes everyone whom one of these events may concern.
-    pub(super) fn wake(&self, (first, events): &(Position, Vec<Arc<Recorded>>)) {
+    /// Wakes everyone whom the news may concern.
+    pub(super) fn wake(&self, news: &News) {
+        match news {
+            News::Overflow { first } => self.all().for_each(|slot| slot.notify(*first)),
+            News::Events { first, events } => self.wake_for(*first, events),
+        }
+    }
+
+    fn wake_for(&self, first: Position, events: &[Arc<Recorded>]) {
         if !events.is_empty() {
-            self.of_all.iter().for_each(|slot| slot.notify(*first));
+            self.of_all.iter().for_each(|slot| slot.notify(first));
         }
         if self.by_term.is_empty() {
             return;
         }
         let mut terms = Vec::new();
-        for (position, event) in (*first..).zip(events) {
+        for (position, event) in (first..).zip(events) {
             terms.clear();
             event.before.iter().chain(&event.after).for_each(|object| terms::watched(object, &mut terms));
             terms.sort_unstable();
@@ -115,10 +122,13 @@ impl Watchers {
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.of_all.iter().chain(self.by_term.values().flatten())
+    }
+
     pub(super) fn bookmark(&self, tick: u64) {
         let due = Some(tick % BOOKMARK_TICKS);
-        let all = self.of_all.iter().chain(self.by_term.values().flatten());
-        all.filter(|slot| slot.bookmark_tick == due).for_each(|slot| slot.ask_bookmark());
+        self.all().filter(|slot| slot.bookmark_tick == due).for_each(|slot| slot.ask_bookmark());
     }
 }
 

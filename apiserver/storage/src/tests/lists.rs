@@ -71,7 +71,7 @@ async fn pages_show_one_revision<B: TestBackend>() {
         assert_eq!(seen, 12);
         assert_eq!(remaining, if counts { [Some(7), Some(2), None] } else { [None; 3] });
         // As before, for the next round.
-        for object in test.store.cached_list(&test.things, None) {
+        for object in test.list(&ListQuery::default()).await.expect("lists").items {
             test.delete(object.key()).await;
         }
         fill(&test).await;
@@ -102,8 +102,7 @@ async fn tokens_expire_with_compaction<B: TestBackend>() {
     let Some(test) = Fixture::<B>::start().await else { return };
     fill(&test).await;
     let page = test.list(&ListQuery { limit: 5, ..ListQuery::default() }).await.expect("lists");
-    test.create("odd", "u", "x", "").await;
-    let now = test.store.revision();
+    let now = test.create("odd", "u", "x", "").await.revision();
     test.backend.backend().await.compact(now).await.expect("compacts");
     test.store.core.set_compacted(now);
     let next = ListQuery { limit: 5, continue_token: page.continue_token, ..ListQuery::default() };
