@@ -1,6 +1,7 @@
 //! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
 //! applies.
 
+pub mod clusterrole_aggregation;
 pub mod deployment;
 pub mod endpoints;
 pub mod endpointslice;

@@ -72,7 +72,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("persistentvolume-binder-controller", "persistentvolume-binder", Default::On),
     missing("persistentvolume-attach-detach-controller", "attachdetach", Default::On),
     missing("persistentvolume-expander-controller", "persistentvolume-expander", Default::On),
-    missing("clusterrole-aggregation-controller", "clusterrole-aggregation", Default::On),
+    built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", controllers::clusterrole_aggregation::start),
     missing("persistentvolumeclaim-protection-controller", "pvc-protection", Default::On),
     missing("persistentvolume-protection-controller", "pv-protection", Default::On),
     missing("volumeattributesclass-protection-controller", "", Default::On),

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
     ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
@@ -85,6 +86,12 @@ impl SharedKind for ConfigMap {
     /// Only the root CA's ConfigMaps are read.
     fn scope() -> Scope {
         Scope { field_selector: Some("metadata.name=kube-root-ca.crt".to_owned()), ..Scope::default() }
+    }
+}
+
+impl SharedKind for ClusterRole {
+    fn shape(builder: Builder<Self>) -> Builder<Self> {
+        builder.trim(|role| trim_meta(&mut role.metadata))
     }
 }
 
