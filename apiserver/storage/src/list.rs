@@ -27,6 +27,8 @@ enum State {
     Now,
     /// The state of one revision.
     At(u64),
+    /// The state of one revision that the cache has not reached.
+    Ahead(u64),
 }
 
 impl Listing<'_> {
@@ -36,17 +38,15 @@ impl Listing<'_> {
             span.limit = self.query.limit;
         }
         if self.query.continue_token.is_empty() {
-            return match self.state(self.query.revision).await? {
-                State::Now => Ok(self.now(&span)),
-                State::At(revision) => self.at(&span, revision).await,
-            };
+            let state = self.state(self.query.revision).await?;
+            return self.show(&span, state).await;
         }
         let token = Continue::decode(&self.query.continue_token, &span.prefix)?;
         span.start = token.start.clone();
         match token.revision {
             None => {
-                self.state(Match::MostRecent).await?;
-                Ok(self.now(&span))
+                let state = self.state(Match::MostRecent).await?;
+                self.show(&span, state).await
             }
             Some(revision) => self.at(&span, revision).await.map_err(|error| match error {
                 StorageError::Expired { .. } => {
@@ -62,8 +62,10 @@ impl Listing<'_> {
         match at {
             Match::Any => Ok(State::Now),
             Match::MostRecent => {
-                wait_for(self.core, self.revisions.current().await?).await?;
-                Ok(State::Now)
+                let revision = self.revisions.current().await?;
+                // The watch may be cut off from an etcd that answers reads.
+                let is_reached = wait_for(self.core, revision).await.is_ok();
+                Ok(if is_reached { State::Now } else { State::Ahead(revision) })
             }
             Match::NotOlderThan(revision) => {
                 wait_for(self.core, revision).await?;
@@ -73,6 +75,14 @@ impl Listing<'_> {
                 wait_for(self.core, revision).await?;
                 Ok(State::At(revision))
             }
+        }
+    }
+
+    async fn show(&self, span: &Span, state: State) -> Result<ListPage, StorageError> {
+        match state {
+            State::Now => Ok(self.now(span)),
+            State::At(revision) => self.at(span, revision).await,
+            State::Ahead(revision) => self.from_etcd(span, revision).await,
         }
     }
 

@@ -16,25 +16,53 @@ pub(crate) struct OwnWrites {
 /// One write.
 #[derive(Debug)]
 pub(crate) struct OwnWrite {
-    draft: Draft,
-    /// The bytes for etcd; `None` for a deletion, whose draft is the last state.
+    shown: Shown,
+    /// The bytes for etcd; `None` for a deletion.
     pub(crate) stored: Option<Vec<u8>>,
     object: OnceLock<Arc<Object>>,
 }
 
+/// What clients see of a write, but for its revision.
+#[derive(Debug)]
+enum Shown {
+    Draft(Draft),
+    /// A deletion shows what was there.
+    Last(Arc<Object>),
+}
+
 impl OwnWrite {
-    pub(crate) fn new(draft: Draft, stored: Option<Vec<u8>>) -> Arc<Self> {
-        Arc::new(Self { draft, stored, object: OnceLock::new() })
+    pub(crate) fn put(draft: Draft, stored: Vec<u8>) -> Arc<Self> {
+        Self::new(Shown::Draft(draft), Some(stored))
+    }
+
+    /// A deletion, whose last state is a new one.
+    pub(crate) fn delete_as(draft: Draft) -> Arc<Self> {
+        Self::new(Shown::Draft(draft), None)
+    }
+
+    pub(crate) fn delete(last: Arc<Object>) -> Arc<Self> {
+        Self::new(Shown::Last(last), None)
+    }
+
+    fn new(shown: Shown, stored: Option<Vec<u8>>) -> Arc<Self> {
+        Arc::new(Self { shown, stored, object: OnceLock::new() })
     }
 
     /// The object at the revision of this write, the same one for writer and watch.
     fn at(&self, revision: u64) -> Arc<Object> {
-        let object = self.object.get_or_init(|| Arc::new(self.draft.at(revision)));
+        let object = self.object.get_or_init(|| self.make(revision));
         match object.revision() == revision {
             true => object.clone(),
             // Somebody else wrote the same bytes at another revision.
-            false => Arc::new(self.draft.at(revision)),
+            false => self.make(revision),
         }
+    }
+
+    fn make(&self, revision: u64) -> Arc<Object> {
+        Arc::new(match &self.shown {
+            Shown::Draft(draft) => draft.at(revision),
+            Shown::Last(last) => last.at_revision(revision),
+        })
     }
 }
 
@@ -120,7 +148,7 @@ mod tests {
         let mut value = testing::thing("ns", "a", app, "");
         let draft = Draft::new(&testing::form(), KEY, &mut value);
         let stored = draft.stored(&value);
-        OwnWrite::new(draft, Some(stored))
+        OwnWrite::put(draft, stored)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The contract of [`crate::Store`], over every backend.
 
+mod builtin;
 mod faults;
 mod lists;
 mod resources;

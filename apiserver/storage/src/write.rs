@@ -63,38 +63,43 @@ impl Writer<'_> {
         E: From<StorageError>,
         F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
     {
-        let mut current = self.known().await?;
+        let mut current = self.expected(self.known().await?, expected).await?;
         for _ in 0..ATTEMPTS {
-            if expected.is_some_and(|expected| expected != current.object.revision()) {
-                current = match current.source {
-                    Source::Cache => self.read().await?,
-                    Source::Etcd => return Err(self.conflict(expected, current.object.revision()).into()),
-                };
-                // Read anew, or refused for good in the next round.
-                if expected.is_some_and(|expected| expected != current.object.revision()) {
-                    return Err(self.conflict(expected, current.object.revision()).into());
-                }
-            }
             let change = match change(&current.object).await {
                 Ok(change) => change,
-                Err(error) if current.source == Source::Etcd => return Err(error),
                 Err(error) => {
-                    // The refusal may be about an old object.
-                    let fresh = self.read().await?;
-                    if fresh.object.revision() == current.object.revision() {
-                        return Err(error);
-                    }
-                    current = fresh;
+                    current = self.newer(&current).await?.ok_or(error)?;
                     continue;
                 }
             };
             match self.attempt(&current, change).await? {
                 Attempt::Done(object, is_written) => return Ok((object, is_written)),
                 Attempt::Stale(None) => return Err(self.gone(expected).into()),
-                Attempt::Stale(Some(kv)) => current = self.current_of(&kv)?,
+                Attempt::Stale(Some(kv)) => current = self.expected(self.current_of(&kv)?, expected).await?,
             }
         }
-        Err(self.conflict(Some(current.object.revision()), 0).into())
+        Err(self.conflict(current.object.revision(), 0).into())
+    }
+
+    /// Makes sure that the object is at the expected revision, if there is one.
+    async fn expected(&self, mut current: Current, expected: Option<u64>) -> Result<Current, StorageError> {
+        let Some(expected) = expected else { return Ok(current) };
+        if expected != current.object.revision() && current.source == Source::Cache {
+            current = self.read().await?;
+        }
+        match current.object.revision() {
+            actual if actual == expected => Ok(current),
+            actual => Err(self.conflict(expected, actual)),
+        }
+    }
+
+    /// A newer object than one from the cache, if there is one.
+    async fn newer(&self, current: &Current) -> Result<Option<Current>, StorageError> {
+        if current.source == Source::Etcd {
+            return Ok(None);
+        }
+        let fresh = self.read().await?;
+        Ok(Some(fresh).filter(|fresh| fresh.object.revision() != current.object.revision()))
     }
 
     /// Carries a change out.
@@ -126,16 +131,17 @@ impl Writer<'_> {
     }
 
     async fn put(&self, draft: Draft, stored: Vec<u8>, lease: i64, expected: u64) -> Result<Attempt, StorageError> {
-        let write = OwnWrite::new(draft, Some(stored));
+        let write = OwnWrite::put(draft, stored);
         let value = write.stored.as_deref().unwrap_or_default();
         self.commit(write.clone(), Op::Put { value, lease }, expected).await
     }
 
     async fn delete(&self, current: &Current, last_state: Option<Value>) -> Result<Attempt, StorageError> {
-        let revision = current.object.revision();
-        let mut last_state = last_state.unwrap_or_else(|| current.object.value());
-        let draft = Draft::new(current.object.form(), self.key, &mut last_state);
-        self.commit(OwnWrite::new(draft, None), Op::Delete, revision).await
+        let write = match last_state {
+            None => OwnWrite::delete(current.object.clone()),
+            Some(mut value) => OwnWrite::delete_as(Draft::new(current.object.form(), self.key, &mut value)),
+        };
+        self.commit(write, Op::Delete, current.object.revision()).await
     }
 
     async fn commit(&self, write: Arc<OwnWrite>, op: Op<'_>, expected: u64) -> Result<Attempt, StorageError> {
@@ -181,13 +187,13 @@ impl Writer<'_> {
         Ok(id)
     }
 
-    fn conflict(&self, expected: Option<u64>, actual: u64) -> StorageError {
-        StorageError::Conflict { key: self.key.to_owned(), expected: expected.unwrap_or_default(), actual }
+    fn conflict(&self, expected: u64, actual: u64) -> StorageError {
+        StorageError::Conflict { key: self.key.to_owned(), expected, actual }
     }
 
     fn gone(&self, expected: Option<u64>) -> StorageError {
         match expected {
-            Some(_) => self.conflict(expected, 0),
+            Some(expected) => self.conflict(expected, 0),
             None => StorageError::NotFound { key: self.key.to_owned() },
         }
     }

@@ -6,9 +6,9 @@ use super::{Backend, COMPACTION_KEY, Claim, Events, Kv, Op, Outcome, Page, Range
 use crate::{StorageError, StoreConfig};
 use async_trait::async_trait;
 use etcd_client::{
-    Certificate, Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, Identity,
-    KeyValue, KvClient, LeaseClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchClient,
-    WatchOptions, WatchStream,
+    Certificate, Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, GetResponse,
+    Identity, KeyValue, KvClient, LeaseClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse,
+    WatchClient, WatchOptions, WatchStream,
 };
 use failure::storage_error;
 use std::future::Future;
@@ -18,6 +18,8 @@ use std::time::Duration;
 const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// A page of a bulk read may be large.
 const BULK_DEADLINE: Duration = Duration::from_secs(60);
+/// Pauses between attempts of a read: the balancer needs a moment to leave a dead member.
+const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(200)];
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How soon a peer that is gone without a word is noticed (upstream: 30 s and 10 s).
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
@@ -82,6 +84,25 @@ fn tls(config: &StoreConfig) -> TlsOptions {
     tls
 }
 
+/// Repeats a read while a member of the cluster is gone, within its deadline.
+async fn read(
+    client: &KvClient,
+    deadline: Duration,
+    key: &[u8],
+    options: Option<GetOptions>,
+) -> Result<GetResponse, StorageError> {
+    let attempts = async {
+        for pause in RETRY_PAUSES {
+            match client.clone().get(key, options.clone()).await.map_err(storage_error) {
+                Err(StorageError::Unavailable(_)) => tokio::time::sleep(pause).await,
+                answer => return answer,
+            }
+        }
+        client.clone().get(key, options).await.map_err(storage_error)
+    };
+    tokio::time::timeout(deadline, attempts).await.unwrap_or(Err(StorageError::Timeout))
+}
+
 /// Bounds a call.
 async fn within<T>(
     deadline: Duration,
@@ -96,7 +117,7 @@ async fn within<T>(
 #[async_trait]
 impl Backend for Etcd {
     async fn get(&self, key: &[u8]) -> Result<Option<Kv>, StorageError> {
-        let mut answer = within(CALL_DEADLINE, self.kv.clone().get(key, None)).await?;
+        let mut answer = read(&self.kv, CALL_DEADLINE, key, None).await?;
         Ok(answer.take_kvs().into_iter().next().map(kv))
     }
 
@@ -105,8 +126,8 @@ impl Backend for Etcd {
             .with_range(range.end)
             .with_limit(signed(range.limit))
             .with_revision(signed(range.revision));
-        let call = within(BULK_DEADLINE, self.bulk.clone().get(range.start, Some(options))).await;
-        let mut answer = call.map_err(|error| with_revision(error, range.revision))?;
+        let answer = read(&self.bulk, BULK_DEADLINE, &range.start, Some(options)).await;
+        let mut answer = answer.map_err(|error| with_revision(error, range.revision))?;
         let (count, revision) = (unsigned(answer.count()), revision(answer.header()));
         Ok(Page { kvs: answer.take_kvs().into_iter().map(kv).collect(), count, revision })
     }
@@ -138,7 +159,7 @@ impl Backend for Etcd {
 
     async fn revision(&self) -> Result<u64, StorageError> {
         let options = GetOptions::new().with_count_only();
-        let answer = within(CALL_DEADLINE, self.kv.clone().get(COMPACTION_KEY, Some(options))).await?;
+        let answer = read(&self.kv, CALL_DEADLINE, COMPACTION_KEY.as_bytes(), Some(options)).await?;
         Ok(revision(answer.header()))
     }
 
