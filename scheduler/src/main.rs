@@ -1,3 +1,8 @@
-//! Entry point.
+//! The kube-scheduler binary.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    component::daemon::main("kube-scheduler", kube_scheduler::app::run)
+}

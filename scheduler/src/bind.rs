@@ -1,0 +1,129 @@
+//! Telling the apiserver and people: bindings, events, conditions.
+
+use crate::diagnosis::Diagnosis;
+use crate::model::Pod;
+use crate::preempt::{Preemption, evict};
+use crate::queue::Attempt;
+use crate::scheduler::Scheduler;
+use client::Recorder;
+use component::Supervisor;
+use k8s_openapi::api::core::v1 as core;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Requests under way at the same time; more would only wait in the apiserver.
+const AT_ONCE: usize = 64;
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Writes decisions. Cheap to clone.
+#[derive(Clone)]
+pub struct Binder {
+    client: kube::Client,
+    recorder: Recorder,
+    supervisor: Supervisor,
+    places: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Binder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Binder").finish_non_exhaustive()
+    }
+}
+
+impl Binder {
+    /// Its tasks hang on `supervisor`.
+    pub fn new(client: kube::Client, recorder: Recorder, supervisor: Supervisor) -> Self {
+        Self { client, recorder, supervisor, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Binds in the background; waits only if too many are under way.
+    pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, attempt: Attempt, node: Arc<str>, started: Instant) {
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let this = self.clone();
+        self.supervisor.spawn("bind", async move {
+            match this.post_binding(&attempt.pod, &node).await {
+                Ok(()) => {
+                    scheduler.bound(&attempt, started);
+                    let pod = &attempt.pod;
+                    let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
+                    this.recorder.normal(&pod.reference(), "Scheduled", message);
+                }
+                Err(error) => {
+                    tracing::warn!(pod = %attempt.pod.key(), %node, %error, "cannot bind");
+                    scheduler.unbound(&attempt, started);
+                }
+            }
+            drop(place);
+        });
+    }
+
+    async fn post_binding(&self, pod: &Pod, node: &str) -> Result<(), BindError> {
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding",
+            "metadata": {"namespace": &*pod.namespace, "name": &*pod.name, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        let path = format!("/api/v1/namespaces/{}/pods/{}/binding", pod.namespace, pod.name);
+        let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
+        let request = request.body(binding.to_string().into_bytes())?;
+        match tokio::time::timeout(TIMEOUT, self.client.request_text(request)).await {
+            Ok(answer) => Ok(drop(answer?)),
+            Err(_) => Err(BindError::Timeout),
+        }
+    }
+
+    /// Says why the pod fits nowhere, and makes room for it if that was decided.
+    pub(crate) fn explain(&self, pod: &Arc<Pod>, diagnosis: &Diagnosis, preemption: Preemption) {
+        let message = match preemption.message() {
+            Some(preemption) => format!("{} {preemption}", diagnosis.message()),
+            None => diagnosis.message(),
+        };
+        self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
+        let (this, pod) = (self.clone(), Arc::clone(pod));
+        self.supervisor.spawn("explain", async move {
+            let Ok(_place) = this.places.acquire().await else { return };
+            let nominated = preemption.node().map(|node| node.to_string());
+            if let Err(error) = this.patch_condition(&pod, &message, nominated).await {
+                tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
+            }
+            if let Preemption::Found { victims, .. } = preemption {
+                for victim in victims {
+                    evict(&this.client, &this.recorder, &pod, &victim).await;
+                }
+            }
+        });
+    }
+
+    async fn patch_condition(&self, pod: &Pod, message: &str, nominated: Option<String>) -> Result<(), kube::Error> {
+        let pods: Api<core::Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let mut status = json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now(),
+        }]});
+        if let Some(node) = nominated {
+            status["nominatedNodeName"] = node.into();
+        }
+        let patch = json!({"metadata": {"uid": pod.uid}, "status": status});
+        pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
+        Ok(())
+    }
+}
+
+/// Why a pod could not be bound.
+#[derive(Debug, thiserror::Error)]
+enum BindError {
+    /// The apiserver refused or could not be reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// The request cannot be made.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// The apiserver took too long.
+    #[error("timed out")]
+    Timeout,
+}

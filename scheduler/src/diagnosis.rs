@@ -1,0 +1,85 @@
+//! Why a pod fits nowhere, and how that is said.
+//!
+//! Upstream: `FitError` in `pkg/scheduler/framework/types.go`.
+
+use crate::framework::{Rejected, Remedy};
+use crate::model::NodeId;
+use std::collections::BTreeMap;
+
+/// Why a pod fits nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    nodes: usize,
+    rejected: Vec<Rejected>,
+}
+
+impl Diagnosis {
+    /// Of all `nodes`, each was rejected.
+    pub fn new(nodes: usize, rejected: Vec<Rejected>) -> Self {
+        Self { nodes, rejected }
+    }
+
+    /// `0/3 nodes are available: 1 Insufficient cpu, 2 …`.
+    pub fn message(&self) -> String {
+        if self.nodes == 0 {
+            return "no nodes available to schedule pods".to_owned();
+        }
+        let reasons = self.rejected.iter().flat_map(|rejected| rejected.rejection.reasons.iter());
+        available(self.nodes, reasons.map(|reason| &**reason))
+    }
+
+    /// The plugins that rejected nodes, each once.
+    pub fn plugins(&self) -> Vec<&'static str> {
+        let mut plugins: Vec<_> = self.rejected.iter().map(|rejected| rejected.plugin).collect();
+        plugins.sort_unstable();
+        plugins.dedup();
+        plugins
+    }
+
+    /// The nodes on which driving pods away could help.
+    pub fn resolvable(&self) -> impl Iterator<Item = NodeId> {
+        self.rejected.iter().filter(|r| r.rejection.remedy == Remedy::Preemption).map(|r| r.node)
+    }
+
+    /// How many nodes there were.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+}
+
+/// The sentence that counts reasons, sorted as upstream sorts them: by the text with its count.
+pub fn available<'r>(nodes: usize, reasons: impl Iterator<Item = &'r str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counts.entry(reason).or_default() += 1;
+    }
+    let mut parts: Vec<_> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    parts.sort();
+    match parts.as_slice() {
+        [] => format!("0/{nodes} nodes are available"),
+        parts => format!("0/{nodes} nodes are available: {}.", parts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::Rejection;
+
+    #[test]
+    fn reasons_are_counted_and_sorted() {
+        let rejected = |node, plugin, rejection| Rejected { node, plugin, rejection };
+        let diagnosis = Diagnosis::new(
+            3,
+            vec![
+                rejected(0, "B", Rejection::unresolvable("node(s) were unschedulable")),
+                rejected(1, "A", Rejection::resolvable("Insufficient cpu")),
+                rejected(2, "A", Rejection::resolvable("Insufficient cpu")),
+            ],
+        );
+        let message = "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu.";
+        assert_eq!(diagnosis.message(), message);
+        assert_eq!(diagnosis.plugins(), ["A", "B"]);
+        assert_eq!(diagnosis.resolvable().collect::<Vec<_>>(), [1, 2]);
+    }
+}

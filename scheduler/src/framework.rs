@@ -1,0 +1,180 @@
+//! What a plugin is. Extension points have upstream's names; those that only volumes and dynamic
+//! resources use (Permit, PreBind, PostBind) come with them. Queue sort and PreEnqueue are the
+//! queue's own; Reserve is [`crate::cache::Cache::assume`]; Bind is [`crate::bind`].
+//!
+//! A plugin sees all candidates at once, so that its PreFilter and PreScore are the part of
+//! `filter` and `score` before the pass over the nodes.
+//!
+//! Upstream: `staging/src/k8s.io/kube-scheduler/framework`.
+
+use crate::cluster::Cluster;
+use crate::model::{NodeId, Pod};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// The best that a node can score.
+pub const MAX_SCORE: i64 = 100;
+
+/// Why a node does not take a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// In upstream's words; each is counted in the message.
+    pub reasons: SmallVec<[Cow<'static, str>; 1]>,
+    /// Whether driving pods away could help.
+    pub remedy: Remedy,
+}
+
+/// Whether driving pods away from a node could help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// It could: upstream's `Unschedulable`.
+    Preemption,
+    /// It could not: upstream's `UnschedulableAndUnresolvable`.
+    None,
+}
+
+impl Rejection {
+    /// That driving pods away could mend.
+    pub fn resolvable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reasons: SmallVec::from_iter([reason.into()]), remedy: Remedy::Preemption }
+    }
+
+    /// That it could not.
+    pub fn unresolvable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reasons: SmallVec::from_iter([reason.into()]), remedy: Remedy::None }
+    }
+}
+
+/// A node that a plugin excluded.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The node.
+    pub node: NodeId,
+    /// By whom.
+    pub plugin: &'static str,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+/// The nodes still in question, and those that are not any more.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// Still in question.
+    pub nodes: Vec<NodeId>,
+    /// Excluded.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Candidates {
+    /// These nodes.
+    pub fn new(nodes: &[NodeId]) -> Self {
+        Self { nodes: nodes.to_vec(), rejected: Vec::new() }
+    }
+
+    /// Keeps the nodes that `check` does not reject.
+    pub fn retain(&mut self, plugin: &'static str, mut check: impl FnMut(NodeId) -> Result<(), Rejection>) {
+        let rejected = &mut self.rejected;
+        self.nodes.retain(|&node| match check(node) {
+            Ok(()) => true,
+            Err(rejection) => {
+                rejected.push(Rejected { node, plugin, rejection });
+                false
+            }
+        });
+    }
+}
+
+/// What happened in the cluster that may make room for a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A node came.
+    NodeAdded,
+    /// A node has more or other resources.
+    NodeAllocatable,
+    /// A node's labels changed.
+    NodeLabels,
+    /// A node's taints changed.
+    NodeTaints,
+    /// A node was cordoned or uncordoned.
+    NodeUnschedulable,
+    /// A pod went to a node.
+    PodAssigned,
+    /// A pod left a node.
+    PodRemoved,
+    /// A pod on a node has other labels.
+    PodLabels,
+    /// A namespace's labels changed.
+    NamespaceLabels,
+}
+
+/// Filter, with PreFilter: which nodes can take a pod at all.
+pub trait Filter: Send + Sync + std::fmt::Debug {
+    /// Its name in configurations and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Whether it has anything to say about the pod; upstream's `Skip`.
+    fn concerns(&self, _cluster: &Cluster, _pod: &Pod) -> bool {
+        true
+    }
+
+    /// Rejects nodes.
+    fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates);
+
+    /// Whether the event may make a node acceptable that it rejected: upstream's queueing hint.
+    fn is_woken_by(&self, event: Event) -> bool;
+}
+
+/// Score, with PreScore and NormalizeScore: which of the possible nodes is best.
+pub trait Score: Send + Sync + std::fmt::Debug {
+    /// Its name in configurations and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Whether it has anything to say about the pod.
+    fn concerns(&self, _cluster: &Cluster, _pod: &Pod) -> bool {
+        true
+    }
+
+    /// Writes each node's score, 0 to [`MAX_SCORE`].
+    fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]);
+}
+
+/// How raw scores become scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The highest raw score is best.
+    HigherIsBetter,
+    /// The lowest is.
+    LowerIsBetter,
+}
+
+/// Scales raw scores of zero and more to 0 to [`MAX_SCORE`].
+pub fn normalize(scores: &mut [i64], direction: Direction) {
+    let highest = scores.iter().copied().max().unwrap_or(0);
+    for score in scores {
+        let scaled = if highest > 0 { *score * MAX_SCORE / highest } else { 0 };
+        *score = match direction {
+            Direction::HigherIsBetter => scaled,
+            Direction::LowerIsBetter => MAX_SCORE - scaled,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_scaled() {
+        let table: [(&[i64], Direction, &[i64]); 4] = [
+            (&[0, 5, 10], Direction::HigherIsBetter, &[0, 50, 100]),
+            (&[0, 5, 10], Direction::LowerIsBetter, &[100, 50, 0]),
+            (&[0, 0], Direction::HigherIsBetter, &[0, 0]),
+            (&[0, 0], Direction::LowerIsBetter, &[100, 100]),
+        ];
+        for (raw, direction, expected) in table {
+            let mut scores = raw.to_vec();
+            normalize(&mut scores, direction);
+            assert_eq!(scores, expected);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! What decisions are made on: pods and nodes in compact form. No I/O, no locks.
+//!
+//! Upstream: `pkg/scheduler/framework/types.go`.
+
+pub mod affinity;
+pub mod node;
+pub mod pod;
+pub mod resources;
+pub mod selector;
+pub mod taints;
+
+#[cfg(test)]
+pub mod builders;
+
+pub use node::{NodeId, Nodes};
+pub use pod::Pod;
+pub use resources::Resources;

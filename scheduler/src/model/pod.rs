@@ -1,0 +1,314 @@
+//! A pod as decisions need it: read once when it arrives, shared from then on.
+
+use super::affinity::{PodAffinity, Spread};
+use super::resources::Resources;
+use super::selector::{Labels, NodeSelector, NodeTerm};
+use super::taints::Toleration;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1 as core;
+use std::sync::Arc;
+
+/// What a container without a request counts as when nodes are compared.
+const DEFAULT_CPU: i64 = 100;
+const DEFAULT_MEMORY: i64 = 200 << 20;
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PodKey {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl std::fmt::Display for PodKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Whether a pod may drive others away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preemption {
+    /// Those of lower priority.
+    PreemptLowerPriority,
+    /// Nobody.
+    Never,
+}
+
+/// A port of the host that a pod takes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// `TCP`, `UDP`, `SCTP`.
+    pub protocol: String,
+    /// The address; empty and `0.0.0.0` mean all.
+    pub address: String,
+    /// The port.
+    pub port: i32,
+}
+
+/// A preferred term of the node affinity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreferredNode {
+    /// 1 to 100.
+    pub weight: i64,
+    /// The term.
+    pub term: NodeTerm,
+}
+
+/// A pod in compact form.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Namespace.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Unique over time.
+    pub uid: String,
+    /// As last seen.
+    pub resource_version: String,
+    /// Who schedules it.
+    pub scheduler_name: String,
+    /// Where it is; `None` while unscheduled.
+    pub node: Option<Arc<str>>,
+    /// Where room is being made for it.
+    pub nominated: Option<Arc<str>>,
+    /// Whether it is being deleted.
+    pub is_terminating: bool,
+    /// Higher comes first.
+    pub priority: i32,
+    /// Whether it may drive others away.
+    pub preemption: Preemption,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was started; its creation if unknown.
+    pub started: Timestamp,
+    /// Names of the gates that hold it back.
+    pub gates: Vec<String>,
+    /// What it asks for.
+    pub requests: Resources,
+    /// CPU and memory, with defaults for containers that ask for none; for scores only.
+    pub weight_cpu: i64,
+    /// See `weight_cpu`.
+    pub weight_memory: i64,
+    /// Its labels.
+    pub labels: Labels,
+    /// Which nodes it may go to.
+    pub node_selector: NodeSelector,
+    /// Which nodes it likes.
+    pub preferred_nodes: Vec<PreferredNode>,
+    /// Which taints it bears.
+    pub tolerations: Vec<Toleration>,
+    /// Ports of the host.
+    pub host_ports: Vec<HostPort>,
+    /// Affinity to other pods; `None` if it has no terms.
+    pub affinity: Option<Box<PodAffinity>>,
+    /// How it spreads.
+    pub spreads: Vec<Spread>,
+    /// The images of its containers.
+    pub images: Vec<String>,
+}
+
+impl Pod {
+    /// From the API's form.
+    pub fn of(pod: &core::Pod) -> Self {
+        let empty = core::PodSpec::default();
+        let spec = pod.spec.as_ref().unwrap_or(&empty);
+        let status = pod.status.as_ref();
+        let meta = &pod.metadata;
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        let labels = meta.labels.clone().unwrap_or_default();
+        let created = meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+        let given = |text: Option<&String>| text.filter(|text| !text.is_empty()).map(|text| Arc::from(text.as_str()));
+        let (weight_cpu, weight_memory) = weights(spec);
+        Self {
+            node: given(spec.node_name.as_ref()),
+            nominated: given(status.and_then(|status| status.nominated_node_name.as_ref())),
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+            scheduler_name: spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".to_owned()),
+            is_terminating: meta.deletion_timestamp.is_some(),
+            priority: spec.priority.unwrap_or(0),
+            preemption: match spec.preemption_policy.as_deref() {
+                Some("Never") => Preemption::Never,
+                _ => Preemption::PreemptLowerPriority,
+            },
+            created,
+            started: status.and_then(|status| status.start_time.as_ref()).map_or(created, |time| time.0),
+            gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
+            requests: requests(spec),
+            weight_cpu,
+            weight_memory,
+            node_selector: NodeSelector::of(spec),
+            preferred_nodes: preferred_nodes(spec),
+            tolerations: spec.tolerations.iter().flatten().map(Toleration::of).collect(),
+            host_ports: host_ports(spec),
+            affinity: PodAffinity::of(spec, namespace, &labels),
+            spreads: Spread::all_of(spec, &labels),
+            images: containers(spec).filter_map(|container| container.image.clone()).collect(),
+            labels,
+            namespace: Arc::from(namespace),
+            name: Arc::from(meta.name.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> PodKey {
+        PodKey { namespace: Arc::clone(&self.namespace), name: Arc::clone(&self.name) }
+    }
+
+    /// A reference for events.
+    pub fn reference(&self) -> core::ObjectReference {
+        core::ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(self.namespace.to_string()),
+            name: Some(self.name.to_string()),
+            uid: Some(self.uid.clone()),
+            resource_version: Some(self.resource_version.clone()),
+            field_path: None,
+        }
+    }
+}
+
+fn containers(spec: &core::PodSpec) -> impl Iterator<Item = &core::Container> {
+    spec.containers.iter().chain(spec.init_containers.iter().flatten())
+}
+
+fn is_sidecar(container: &core::Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
+/// What the pod asks for: all containers together with the sidecars, or the largest init container
+/// with the sidecars before it; plus overhead. Requests of the pod itself come before its
+/// containers'.
+fn requests(spec: &core::PodSpec) -> Resources {
+    let of =
+        |container: &core::Container| Resources::of(container.resources.as_ref().and_then(|r| r.requests.as_ref()));
+    let mut total = sum(spec, of);
+    if let Some(list) = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()) {
+        let pod = Resources::of(Some(list));
+        if list.contains_key("cpu") {
+            total.cpu = pod.cpu;
+        }
+        if list.contains_key("memory") {
+            total.memory = pod.memory;
+        }
+        total.maximum(&Resources { cpu: 0, memory: 0, ephemeral: 0, scalars: pod.scalars });
+    }
+    total.add(&Resources::of(spec.overhead.as_ref()));
+    total
+}
+
+fn sum(spec: &core::PodSpec, of: impl Fn(&core::Container) -> Resources) -> Resources {
+    let mut total = Resources::default();
+    spec.containers.iter().for_each(|container| total.add(&of(container)));
+    let mut sidecars = Resources::default();
+    let mut init = Resources::default();
+    for container in spec.init_containers.iter().flatten() {
+        let mut own = of(container);
+        if is_sidecar(container) {
+            total.add(&own);
+            sidecars.add(&own);
+            init.maximum(&sidecars);
+        } else {
+            own.add(&sidecars);
+            init.maximum(&own);
+        }
+    }
+    total.maximum(&init);
+    total
+}
+
+/// CPU and memory with the defaults, for scores.
+fn weights(spec: &core::PodSpec) -> (i64, i64) {
+    let of = |container: &core::Container| {
+        let list = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+        let mut own = Resources::of(list);
+        if !list.is_some_and(|list| list.contains_key("cpu")) {
+            own.cpu = DEFAULT_CPU;
+        }
+        if !list.is_some_and(|list| list.contains_key("memory")) {
+            own.memory = DEFAULT_MEMORY;
+        }
+        own
+    };
+    let mut total = sum(spec, of);
+    total.add(&Resources::of(spec.overhead.as_ref()));
+    (total.cpu, total.memory)
+}
+
+fn preferred_nodes(spec: &core::PodSpec) -> Vec<PreferredNode> {
+    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let terms = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+    let terms = terms.into_iter().flatten().filter(|term| term.weight != 0);
+    terms.map(|term| PreferredNode { weight: i64::from(term.weight), term: NodeTerm::of(&term.preference) }).collect()
+}
+
+fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
+    // Init containers end before the others start, but sidecars do not.
+    let long_lived = spec.containers.iter().chain(spec.init_containers.iter().flatten().filter(|c| is_sidecar(c)));
+    let ports = long_lived.flat_map(|container| container.ports.iter().flatten());
+    let ports = ports.filter_map(|port| Some((port, port.host_port.filter(|port| *port > 0)?)));
+    ports
+        .map(|(port, number)| HostPort {
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+            address: port.host_ip.clone().unwrap_or_default(),
+            port: number,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(spec: Value) -> Pod {
+        let pod = json!({"metadata": {"namespace": "n", "name": "p"}, "spec": spec});
+        Pod::of(&serde_json::from_value(pod).unwrap())
+    }
+
+    fn container(cpu: &str) -> Value {
+        json!({"name": "c", "resources": {"requests": {"cpu": cpu}}})
+    }
+
+    fn sidecar(cpu: &str) -> Value {
+        json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": cpu}}})
+    }
+
+    #[test]
+    fn requests_follow_the_order_of_the_containers() {
+        let table = [
+            (json!({"containers": [container("1"), container("500m")]}), 1500),
+            (json!({"containers": [container("1")], "initContainers": [container("3")]}), 3000),
+            (json!({"containers": [container("1")], "initContainers": [sidecar("1"), container("3")]}), 4000),
+            (json!({"containers": [container("1")], "initContainers": [container("1"), sidecar("1")]}), 2000),
+            (json!({"containers": [container("1")], "overhead": {"cpu": "100m"}}), 1100),
+            (json!({"containers": [container("1")], "resources": {"requests": {"cpu": "5"}}}), 5000),
+        ];
+        for (spec, cpu) in table {
+            assert_eq!(pod(spec.clone()).requests.cpu, cpu, "{spec}");
+        }
+    }
+
+    #[test]
+    fn containers_without_requests_still_weigh() {
+        let light = pod(json!({"containers": [{"name": "a"}, container("1")]}));
+        assert_eq!((light.requests.cpu, light.weight_cpu, light.weight_memory), (1000, 1100, 400 << 20));
+    }
+
+    #[test]
+    fn host_ports_of_init_containers_do_not_count() {
+        let ports =
+            |name: &str| json!({"name": name, "ports": [{"containerPort": 1, "hostPort": 80}, {"containerPort": 2}]});
+        let pod = pod(json!({"containers": [ports("a")], "initContainers": [ports("b")]}));
+        assert_eq!(pod.host_ports, [HostPort { protocol: "TCP".into(), address: String::new(), port: 80 }]);
+    }
+
+    #[test]
+    fn an_empty_object_is_an_empty_pod() {
+        let pod = Pod::of(&core::Pod::default());
+        assert_eq!((pod.priority, pod.node, pod.scheduler_name.as_str()), (0, None, "default-scheduler"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Tries one pod after the other: queue → decision → assume → bind, or why not.
+
+use crate::bind::Binder;
+use crate::cache::Cache;
+use crate::config::Configuration;
+use crate::decide::{Decision, decide};
+use crate::diagnosis::Diagnosis;
+use crate::framework::Event;
+use crate::metrics::{Metrics, Outcome};
+use crate::model::Pod;
+use crate::model::node::NodeFacts;
+use crate::model::selector::Labels;
+use crate::preempt::{self, Preemption};
+use crate::profile::{Profile, ProfileError};
+use crate::queue::{Attempt, Queue};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The scheduler's state; the informers write to it, [`Scheduler::run`] decides on it.
+#[derive(Debug)]
+pub struct Scheduler {
+    profiles: Arc<HashMap<String, Profile>>,
+    percentage: i32,
+    cache: Mutex<Cache>,
+    queue: Queue,
+    metrics: Metrics,
+}
+
+impl Scheduler {
+    /// Without nodes and pods.
+    pub fn new(config: &Configuration) -> Result<Self, ProfileError> {
+        let mut profiles = HashMap::new();
+        for config in &config.profiles {
+            let profile = Profile::new(config)?;
+            if profiles.contains_key(&profile.name) {
+                return Err(ProfileError::Duplicate(profile.name));
+            }
+            profiles.insert(profile.name.clone(), profile);
+        }
+        let profiles = Arc::new(profiles);
+        let (first, last) = config.backoff();
+        let queue = Queue::new(first.0, last.0, Arc::clone(&profiles));
+        let metrics = Metrics::new(queue.clone());
+        let percentage = config.percentage_of_nodes_to_score;
+        Ok(Self { profiles, percentage, cache: Mutex::default(), queue, metrics })
+    }
+
+    /// Its metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A node's new state.
+    pub fn set_node(&self, name: &str, facts: NodeFacts) {
+        let events = self.cache.lock().set_node(name, facts);
+        events.into_iter().for_each(|event| self.queue.wake(event));
+    }
+
+    /// A node that is gone.
+    pub fn remove_node(&self, name: &str) {
+        self.cache.lock().remove_node(name);
+    }
+
+    /// A namespace's labels; `None` if it is gone.
+    pub fn set_namespace(&self, name: &str, labels: Option<Labels>) {
+        self.cache.lock().set_namespace(name, labels);
+        self.queue.wake(Event::NamespaceLabels);
+    }
+
+    /// A pod's new state.
+    pub fn set_pod(&self, pod: Arc<Pod>) {
+        if pod.node.is_some() {
+            self.queue.remove(&pod.key());
+            let event = self.cache.lock().set_pod(pod);
+            event.into_iter().for_each(|event| self.queue.wake(event));
+        } else if self.profiles.contains_key(&pod.scheduler_name) {
+            let mut cache = self.cache.lock();
+            if let Some(node) = &pod.nominated {
+                cache.nominate(&pod, Arc::clone(node));
+            }
+            let is_placed = cache.is_placed(&pod.key());
+            drop(cache);
+            // An assumed pod changes only by being bound or by failing to be.
+            if !is_placed && !pod.is_terminating {
+                self.queue.set(pod);
+            }
+        }
+    }
+
+    /// A pod that is gone, or has ended.
+    pub fn remove_pod(&self, pod: &Pod) {
+        self.queue.remove(&pod.key());
+        let event = self.cache.lock().remove_pod(&pod.key());
+        event.into_iter().for_each(|event| self.queue.wake(event));
+    }
+
+    /// Tries pods until dropped.
+    pub async fn run(self: Arc<Self>, binder: Binder) {
+        loop {
+            let attempt = self.queue.pop().await;
+            self.attempt(attempt, &binder).await;
+            // A long queue must not keep the watches from being read.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, attempt: Attempt, binder: &Binder) {
+        let started = Instant::now();
+        let Some(profile) = self.profiles.get(&attempt.pod.scheduler_name) else { return };
+        match self.choose(profile, &attempt.pod) {
+            Choice::Node(node) => {
+                self.metrics.decided(started);
+                binder.bind(Arc::clone(self), attempt, node, started).await;
+            }
+            Choice::Nowhere { diagnosis, preemption } => {
+                self.metrics.attempted(&profile.name, Outcome::Unschedulable, started);
+                if preemption.node().is_some() {
+                    self.metrics.preempted();
+                }
+                self.queue.unschedulable(&attempt, diagnosis.plugins());
+                binder.explain(&attempt.pod, &diagnosis, preemption);
+            }
+        }
+    }
+
+    /// Decides on the cache, and assumes the decision.
+    fn choose(&self, profile: &Profile, pod: &Arc<Pod>) -> Choice {
+        let mut cache = self.cache.lock();
+        let decision = cache.with_nominated(pod, |cluster| decide(profile, self.percentage, cluster, pod));
+        match decision {
+            Decision::Place { node } => {
+                let name = Arc::clone(cache.cluster.nodes.name(node));
+                cache.assume(pod, node);
+                Choice::Node(name)
+            }
+            Decision::Reject(diagnosis) => {
+                let preemption = preempt::find(profile, &mut cache.cluster, pod, &diagnosis);
+                if let Preemption::Found { node, .. } = &preemption {
+                    cache.nominate(pod, Arc::clone(node));
+                }
+                Choice::Nowhere { diagnosis, preemption }
+            }
+        }
+    }
+
+    /// The pod is bound; the informer will show it.
+    pub(crate) fn bound(&self, attempt: &Attempt, started: Instant) {
+        self.queue.remove(&attempt.pod.key());
+        self.metrics.attempted(&attempt.pod.scheduler_name, Outcome::Scheduled, started);
+    }
+
+    /// The pod could not be bound: its place is free again, and it is tried again.
+    pub(crate) fn unbound(&self, attempt: &Attempt, started: Instant) {
+        let event = self.cache.lock().forget(&attempt.pod.key());
+        self.queue.failed(attempt);
+        event.into_iter().for_each(|event| self.queue.wake(event));
+        self.metrics.attempted(&attempt.pod.scheduler_name, Outcome::Error, started);
+    }
+
+    /// How many pods are placed; for tests and tools.
+    pub fn placed(&self) -> usize {
+        self.cache.lock().pods()
+    }
+
+    /// Tries the next pod and assumes it bound; for measuring decisions without an apiserver.
+    pub async fn try_next(&self) -> Option<Arc<str>> {
+        let attempt = self.queue.pop().await;
+        let profile = self.profiles.get(&attempt.pod.scheduler_name)?;
+        match self.choose(profile, &attempt.pod) {
+            Choice::Node(node) => {
+                self.bound(&attempt, Instant::now());
+                Some(node)
+            }
+            Choice::Nowhere { diagnosis, .. } => {
+                self.queue.unschedulable(&attempt, diagnosis.plugins());
+                None
+            }
+        }
+    }
+}
+
+enum Choice {
+    Node(Arc<str>),
+    Nowhere { diagnosis: Diagnosis, preemption: Preemption },
+}
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;
