@@ -1,1 +1,39 @@
-//! Patches: JSON, merge, strategic merge and apply.
+//! Patches: JSON, merge and strategic merge, from a tree and a patch to a tree.
+//!
+//! What comes out may have members that its type does not know: the caller decodes it along the
+//! schema again ([`apimachinery::codec::json::conform`]).
+//!
+//! Upstream: `apiserver/pkg/endpoints/handlers/patch.go`, `apimachinery/pkg/util/strategicpatch`.
+
+pub mod json;
+pub mod merge;
+pub mod strategic;
+
+use apimachinery::status::{Reason, Status};
+
+/// Why a patch was not applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// The patch is not of its form.
+    #[error("{0}")]
+    Malformed(String),
+    /// The patch is well-formed and does not fit this object: a failed test, a missing path.
+    #[error("{0}")]
+    NotApplicable(String),
+    /// More operations, or more copied, than this server takes.
+    #[error("{0}")]
+    TooMuch(String),
+}
+
+impl From<PatchError> for Status {
+    fn from(error: PatchError) -> Self {
+        match error {
+            PatchError::Malformed(why) => Status::bad_request(why),
+            // Upstream does not say which operation failed.
+            PatchError::NotApplicable(_) => {
+                Status::plain(422, Reason::Invalid, "the server rejected our request due to an error in our request")
+            }
+            PatchError::TooMuch(why) => Status::plain(413, Reason::RequestEntityTooLarge, why),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! JSON patches (RFC 6902).
+
+use super::PatchError;
+use apimachinery::Value;
+use json_patch::{PatchErrorKind, PatchOperation};
+
+/// Operations taken at most, as upstream has it.
+pub const MAX_OPERATIONS: usize = 10_000;
+/// What `copy` operations may add at most, in values.
+const MAX_COPIED: usize = 100_000;
+
+/// Applies the operations in order; all of them or none.
+pub fn apply(mut target: Value, patch: &Value) -> Result<Value, PatchError> {
+    let mut copied = 0;
+    for operation in operations(patch)? {
+        if let PatchOperation::Copy(copy) = &operation {
+            copied += target.pointer(copy.from.as_str()).map_or(0, size);
+            if copied > MAX_COPIED {
+                return Err(PatchError::TooMuch("the JSON patch copies more than this server takes".into()));
+            }
+        }
+        json_patch::patch_unsafe(&mut target, std::slice::from_ref(&operation))
+            .map_err(|error| failure(&operation, &error.kind))?;
+    }
+    Ok(target)
+}
+
+fn operations(patch: &Value) -> Result<Vec<PatchOperation>, PatchError> {
+    let count = patch.as_array().map(Vec::len);
+    let count = count.ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".into()))?;
+    if count > MAX_OPERATIONS {
+        return Err(PatchError::TooMuch(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+        )));
+    }
+    serde::Deserialize::deserialize(patch).map_err(|error: serde_json::Error| PatchError::Malformed(error.to_string()))
+}
+
+/// The number of values in a tree.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => list.iter().map(size).sum::<usize>() + 1,
+        Value::Object(map) => map.values().map(size).sum::<usize>() + 1,
+        Value::String(text) => 1 + text.len() / 64,
+        _ => 1,
+    }
+}
+
+fn failure(operation: &PatchOperation, kind: &PatchErrorKind) -> PatchError {
+    let path = operation.path();
+    PatchError::NotApplicable(match (operation, kind) {
+        (PatchOperation::Test(_), PatchErrorKind::TestFailed) => format!("testing value {path} failed: test failed"),
+        (PatchOperation::Test(_), _) => format!("error in test for path: '{path}': missing value"),
+        (PatchOperation::Add(_), _) => {
+            format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
+        }
+        (PatchOperation::Remove(_), _) => {
+            format!("remove operation does not apply: doc is missing path: \"{path}\": missing value")
+        }
+        (PatchOperation::Replace(_), _) => {
+            format!("replace operation does not apply: doc is missing path: {path}: missing value")
+        }
+        (PatchOperation::Move(_), kind) => format!("move operation does not apply: {path}: {kind}"),
+        (PatchOperation::Copy(_), kind) => format!("copy operation does not apply: {path}: {kind}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations_apply_in_order() {
+        let patch = json!([
+            {"op": "test", "path": "/spec/replicas", "value": 1},
+            {"op": "replace", "path": "/spec/replicas", "value": 3},
+            {"op": "add", "path": "/metadata/labels/a~1b", "value": "x"},
+            {"op": "add", "path": "/spec/list/-", "value": 2},
+            {"op": "remove", "path": "/spec/gone"},
+            {"op": "copy", "from": "/spec/list", "path": "/spec/copy"},
+            {"op": "move", "from": "/spec/copy", "path": "/spec/moved"},
+        ]);
+        let target = json!({"metadata": {"labels": {}}, "spec": {"replicas": 1, "list": [1], "gone": true}});
+        let want =
+            json!({"metadata": {"labels": {"a/b": "x"}}, "spec": {"replicas": 3, "list": [1, 2], "moved": [1, 2]}});
+        assert_eq!(apply(target, &patch), Ok(want));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (patch, want) in [
+            (json!([{"op": "test", "path": "/a", "value": 2}]), "testing value /a failed: test failed"),
+            (
+                json!([{"op": "remove", "path": "/b"}]),
+                "remove operation does not apply: doc is missing path: \"/b\": missing value",
+            ),
+            (
+                json!([{"op": "add", "path": "/b/c", "value": 1}]),
+                "add operation does not apply: doc is missing path: \"/b/c\": missing value",
+            ),
+        ] {
+            assert_eq!(apply(json!({"a": 1}), &patch), Err(PatchError::NotApplicable(want.into())));
+        }
+        for patch in [json!({}), json!([{"op": "jump", "path": "/a"}]), json!([{"op": "add", "path": "a", "value": 1}])]
+        {
+            assert!(matches!(apply(json!({"a": 1}), &patch), Err(PatchError::Malformed(_))), "{patch}");
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let many: Vec<Value> = vec![json!({"op": "test", "path": "/a", "value": 1}); MAX_OPERATIONS + 1];
+        assert!(matches!(apply(json!({"a": 1}), &many.into()), Err(PatchError::TooMuch(_))));
+        // Doubles the object forty times.
+        let doubling: Vec<Value> =
+            (0..40).map(|i| json!({"op": "copy", "from": "", "path": format!("/x{i}")})).collect();
+        assert!(matches!(apply(json!({"a": 1}), &doubling.into()), Err(PatchError::TooMuch(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn adding_then_removing_changes_nothing(key in "[a-z/~]{1,8}", value in any::<i64>()) {
+            let path = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+            let target = json!({"KEEP": [1, 2]});
+            let patch = json!([{"op": "add", "path": path, "value": value}, {"op": "test", "path": path, "value": value},
+                               {"op": "remove", "path": path}]);
+            prop_assert_eq!(apply(target.clone(), &patch), Ok(target));
+        }
+    }
+}
