@@ -1,1 +1,19 @@
-//! Placeholder.
+//! `kubectl-rs`: the command line.
+//!
+//! A command line becomes a typed request (`cli`), the kubeconfig a connection (`config`,
+//! `http`), names become resources by discovery (`discovery`, `targets`); `commands` has a file
+//! per verb and `print` one per output form.
+//!
+//! Upstream: `staging/src/k8s.io/kubectl`.
+
+pub mod apply;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod describe;
+pub mod discovery;
+pub mod exec;
+pub mod files;
+pub mod http;
+pub mod print;
+pub mod targets;

@@ -1,3 +1,23 @@
-//! Entry point.
+//! Entry point of `kubectl-rs`.
 
-fn main() {}
+use clap::Parser;
+use kubectl::{cli::Args, commands};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(commands::run(args)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{}", commands::error_text(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

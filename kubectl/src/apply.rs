@@ -1,0 +1,226 @@
+//! Client-side apply: what was applied last, what is to be applied, and what is there make one
+//! patch.
+//!
+//! Upstream: `kubectl/pkg/cmd/apply/patcher.go`, `apimachinery/pkg/util/strategicpatch`.
+
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::schema::{Schema, Semantics, Shape, TypeRef};
+use apimachinery::{Map, Value};
+use serde_json::json;
+
+/// The annotation that keeps what was applied last.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The annotation that `--record` writes.
+pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
+
+/// The object with its own text in the annotation.
+pub fn with_last_applied(object: &Value) -> Value {
+    let mut bare = object.clone();
+    let annotations = bare.metadata_mut().entry("annotations").or_insert_with(|| json!({}));
+    if let Some(map) = annotations.as_object_mut() {
+        map.remove(LAST_APPLIED);
+    }
+    let text = format!("{bare}\n");
+    bare["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    bare
+}
+
+/// What was applied last to an object.
+pub fn last_applied(object: &Value) -> Option<Value> {
+    let text = object.annotations()?.get(LAST_APPLIED)?.as_str()?;
+    serde_json::from_str(text).ok()
+}
+
+/// A patch and its content type; an empty object changes nothing.
+pub fn patch(last: Option<&Value>, wanted: &Value, current: &Value) -> (&'static str, Value) {
+    let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
+    let ty = GroupVersionKind::parse(text("apiVersion"), text("kind")).and_then(|kind| Schema::builtin().kind(&kind));
+    let content_type = match ty {
+        Some(_) => "application/strategic-merge-patch+json",
+        None => "application/merge-patch+json",
+    };
+    let empty = json!({});
+    (content_type, Value::Object(object(ty.as_ref(), last.unwrap_or(&empty), wanted, current)))
+}
+
+/// Changes that turn `current` into `wanted`, and deletions of what only `last` has.
+fn object(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -> Map {
+    let mut patch = Map::new();
+    for (key, value) in wanted.as_object().into_iter().flatten() {
+        let (shape, lists) = member(ty, key);
+        let before = last.get(key).unwrap_or(&Value::Null);
+        if let Some(change) = change(ty, shape, &lists, before, value, current.get(key)) {
+            patch.insert(key.clone(), change);
+        }
+    }
+    for key in last.as_object().into_iter().flatten().map(|(key, _)| key) {
+        if wanted.get(key).is_none() && current.get(key).is_some() {
+            patch.insert(key.clone(), Value::Null);
+        }
+    }
+    patch
+}
+
+/// How a list is patched.
+enum Lists {
+    Replace,
+    Scalars,
+    ByKey(String),
+}
+
+fn member<'a>(ty: Option<&'a TypeRef>, key: &str) -> (Option<&'a Shape>, Lists) {
+    let field = ty.and_then(|ty| ty.field(key));
+    let lists = match field.and_then(|f| f.patch.as_ref()).filter(|p| p.merge) {
+        Some(strategy) if strategy.key.is_empty() => Lists::Scalars,
+        Some(strategy) => Lists::ByKey(strategy.key.to_string()),
+        None => Lists::Replace,
+    };
+    let granular = field.filter(|f| f.semantics != Semantics::AtomicMap);
+    (granular.map(|f| &f.shape), lists)
+}
+
+fn change(
+    ty: Option<&TypeRef>,
+    shape: Option<&Shape>,
+    lists: &Lists,
+    last: &Value,
+    wanted: &Value,
+    current: Option<&Value>,
+) -> Option<Value> {
+    let Some(current) = current else { return Some(wanted.clone()) };
+    let inner = |shape: Option<&Shape>| match (ty, shape) {
+        (Some(ty), Some(Shape::Message(id))) => Some(ty.sibling(*id)),
+        _ => None,
+    };
+    match (wanted, current) {
+        (Value::Object(_), Value::Object(_)) => {
+            let patch = object(inner(shape).as_ref(), last, wanted, current);
+            (!patch.is_empty()).then_some(Value::Object(patch))
+        }
+        (Value::Array(wanted_items), Value::Array(current_items)) if wanted != current => {
+            let element = match shape {
+                Some(Shape::List(element)) => inner(Some(element)),
+                _ => None,
+            };
+            list(element.as_ref(), lists, last, wanted_items, current_items)
+        }
+        _ => (!same(wanted, current)).then(|| wanted.clone()),
+    }
+}
+
+fn list(ty: Option<&TypeRef>, lists: &Lists, last: &Value, wanted: &[Value], current: &[Value]) -> Option<Value> {
+    let last = last.as_array().map(Vec::as_slice).unwrap_or_default();
+    let items: Vec<Value> = match lists {
+        Lists::Replace => return Some(Value::Array(wanted.to_vec())),
+        Lists::Scalars => wanted.iter().filter(|item| !current.contains(item)).cloned().collect(),
+        Lists::ByKey(key) => by_key(ty, key, last, wanted, current),
+    };
+    (!items.is_empty()).then_some(Value::Array(items))
+}
+
+fn by_key(ty: Option<&TypeRef>, key: &str, last: &[Value], wanted: &[Value], current: &[Value]) -> Vec<Value> {
+    let find = |list: &[Value], item: &Value| {
+        list.iter().find(|other| other.get(key).is_some() && other.get(key) == item.get(key)).cloned()
+    };
+    let mut items = Vec::new();
+    for item in wanted {
+        match find(current, item) {
+            None => items.push(item.clone()),
+            Some(there) => {
+                let before = find(last, item).unwrap_or(Value::Null);
+                let mut patch = object(ty, &before, item, &there);
+                if !patch.is_empty() {
+                    patch.insert(key.to_owned(), item.get(key).cloned().unwrap_or_default());
+                    items.push(Value::Object(patch));
+                }
+            }
+        }
+    }
+    for gone in last.iter().filter(|item| find(wanted, item).is_none() && find(current, item).is_some()) {
+        items.push(json!({key: gone.get(key), "$patch": "delete"}));
+    }
+    items
+}
+
+/// Equal, or quantities of equal value: the server prints those in canonical form.
+fn same(wanted: &Value, current: &Value) -> bool {
+    if wanted == current {
+        return true;
+    }
+    let quantity = |value: &Value| -> Option<apimachinery::quantity::Quantity> {
+        match value {
+            Value::String(text) => text.parse().ok(),
+            Value::Number(number) => number.to_string().parse().ok(),
+            _ => None,
+        }
+    };
+    match (wanted, current) {
+        // Only where the server turned a number into text, or the text differs in form.
+        (Value::Number(_) | Value::String(_), Value::String(_)) => {
+            quantity(wanted).zip(quantity(current)).is_some_and(|(a, b)| a == b)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deployment(spec: Value) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {"template": {"spec": spec}}})
+    }
+
+    fn spec(patch: &Value) -> Option<&Value> {
+        patch.pointer("/spec/template/spec")
+    }
+
+    #[test]
+    fn containers_are_merged_by_name() {
+        let last = deployment(json!({"containers": [{"name": "a", "image": "x:1"}, {"name": "gone", "image": "y"}]}));
+        let wanted = deployment(json!({"containers": [{"name": "a", "image": "x:2"}]}));
+        let current = deployment(
+            json!({"containers": [{"name": "a", "image": "x:1", "imagePullPolicy": "Always"}, {"name": "gone", "image": "y"}, {"name": "injected"}]}),
+        );
+        let (kind, patch) = patch(Some(&last), &wanted, &current);
+        assert_eq!(kind, "application/strategic-merge-patch+json");
+        let want = json!({"containers": [{"name": "a", "image": "x:2"}, {"name": "gone", "$patch": "delete"}]});
+        assert_eq!(spec(&patch), Some(&want));
+    }
+
+    #[test]
+    fn nothing_to_change_is_an_empty_patch() {
+        let wanted = deployment(
+            json!({"containers": [{"name": "a", "resources": {"limits": {"cpu": "0.5", "memory": "1024Mi"}}}]}),
+        );
+        let current = deployment(
+            json!({"containers": [{"name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}], "dnsPolicy": "ClusterFirst"}),
+        );
+        assert_eq!(patch(Some(&wanted), &wanted, &current).1, json!({}));
+    }
+
+    #[test]
+    fn fields_taken_out_are_deleted() {
+        let last = deployment(json!({"nodeSelector": {"a": "1", "b": "2"}, "hostNetwork": true}));
+        let wanted = deployment(json!({"nodeSelector": {"a": "1"}}));
+        let current = deployment(json!({"nodeSelector": {"a": "1", "b": "2", "c": "3"}, "hostNetwork": true}));
+        let patch = patch(Some(&last), &wanted, &current).1;
+        assert_eq!(spec(&patch), Some(&json!({"nodeSelector": {"b": null}, "hostNetwork": null})));
+    }
+
+    #[test]
+    fn custom_resources_are_merged_as_json() {
+        let object = |list: Value| json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "a"}, "spec": {"list": list}});
+        let (kind, patch) = patch(None, &object(json!([1, 2])), &object(json!([1])));
+        assert_eq!((kind, patch), ("application/merge-patch+json", json!({"spec": {"list": [1, 2]}})));
+    }
+
+    #[test]
+    fn remembers_what_was_applied() {
+        let object = json!({"kind": "X", "metadata": {"name": "a", "annotations": {"k": "v"}}});
+        let kept = with_last_applied(&object);
+        assert_eq!(last_applied(&kept), Some(object));
+        assert_eq!(last_applied(&with_last_applied(&kept)), last_applied(&kept));
+    }
+}

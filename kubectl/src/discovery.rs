@@ -1,0 +1,194 @@
+//! What the server has: two requests for the aggregated documents tell everything.
+//!
+//! Upstream: `client-go/discovery`, `kubectl/pkg/cmd/apiresources`.
+
+use crate::http::Client;
+use apimachinery::Value;
+
+/// Asks for the aggregated form and takes the plain one.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+
+/// A resource that the server serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// API group, empty for core.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Plural name.
+    pub plural: String,
+    /// Singular name.
+    pub singular: String,
+    /// Kind.
+    pub kind: String,
+    /// In namespaces.
+    pub namespaced: bool,
+    /// Short names.
+    pub short_names: Vec<String>,
+    /// Categories.
+    pub categories: Vec<String>,
+    /// Verbs.
+    pub verbs: Vec<String>,
+}
+
+impl Resource {
+    /// `v1` or `apps/v1`.
+    pub fn api_version(&self) -> String {
+        apimachinery::gvk::api_version(&self.group, &self.version)
+    }
+
+    /// The path of the collection in a namespace, or of all.
+    pub fn path(&self, namespace: Option<&str>) -> String {
+        let root = match self.group.is_empty() {
+            true => format!("/api/{}", self.version),
+            false => format!("/apis/{}/{}", self.group, self.version),
+        };
+        match namespace.filter(|_| self.namespaced) {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.plural),
+            None => format!("{root}/{}", self.plural),
+        }
+    }
+
+    /// `deployment.apps`: how messages name the type.
+    pub fn display(&self) -> String {
+        let singular = if self.singular.is_empty() { self.kind.to_ascii_lowercase() } else { self.singular.clone() };
+        if self.group.is_empty() { singular } else { format!("{singular}.{}", self.group) }
+    }
+
+    /// `deployments.apps`: how errors name it.
+    pub fn group_resource(&self) -> String {
+        if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
+    }
+}
+
+/// All resources of a server, preferred versions first.
+#[derive(Clone, Debug, Default)]
+pub struct Discovery {
+    /// The resources.
+    pub resources: Vec<Resource>,
+}
+
+impl Discovery {
+    /// Asks the server.
+    pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
+        let mut resources = Vec::new();
+        for path in ["/api", "/apis"] {
+            let document = client.get(path, AGGREGATED).await?;
+            resources.extend(read(&document));
+        }
+        Ok(Self { resources })
+    }
+
+    /// The resource of a name as people type it: plural, singular, short name, kind, each with an
+    /// optional version and group behind dots.
+    pub fn find(&self, name: &str) -> Option<&Resource> {
+        let lower = name.to_ascii_lowercase();
+        let (word, rest) = lower.split_once('.').unwrap_or((&lower, ""));
+        let named = |r: &&Resource| {
+            r.plural == word
+                || r.singular == word
+                || r.kind.eq_ignore_ascii_case(word)
+                || r.short_names.iter().any(|s| s == word)
+        };
+        let placed = |r: &&Resource| rest.is_empty() || r.group == rest || format!("{}.{}", r.version, r.group) == rest;
+        // A plural wins over another resource's short name.
+        let exact = self.resources.iter().filter(placed).find(|r| r.plural == word);
+        exact.or_else(|| self.resources.iter().filter(placed).find(named))
+    }
+
+    /// The resource that serves a kind.
+    pub fn for_kind(&self, api_version: &str, kind: &str) -> Option<&Resource> {
+        self.resources.iter().find(|r| r.kind == kind && r.api_version() == api_version)
+    }
+
+    /// The resources of a category, such as `all`.
+    pub fn category(&self, name: &str) -> Vec<&Resource> {
+        let mut seen: Vec<(&str, &str)> = Vec::new();
+        let members = self.resources.iter().filter(|r| r.categories.iter().any(|c| c == name));
+        members
+            .filter(|r| {
+                let new = !seen.contains(&(&*r.group, &*r.plural));
+                seen.push((&r.group, &r.plural));
+                new
+            })
+            .collect()
+    }
+}
+
+fn read(document: &Value) -> Vec<Resource> {
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut resources = Vec::new();
+    for group in list(document, "items") {
+        let name = group.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        for version in list(&group, "versions") {
+            let version_name = text(&version, "version");
+            resources.extend(list(&version, "resources").iter().map(|r| resource(name, &version_name, r)));
+        }
+    }
+    resources
+}
+
+fn resource(group: &str, version: &str, value: &Value) -> Resource {
+    let words = |key: &str| {
+        let list = value.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    Resource {
+        group: group.into(),
+        version: version.into(),
+        plural: text(value, "resource"),
+        singular: text(value, "singularResource"),
+        kind: value.pointer("/responseKind/kind").and_then(Value::as_str).unwrap_or_default().into(),
+        namespaced: value.get("scope").and_then(Value::as_str) == Some("Namespaced"),
+        short_names: words("shortNames"),
+        categories: words("categories"),
+        verbs: words("verbs"),
+    }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(crate) fn sample() -> Discovery {
+        let resource = |plural: &str, singular: &str, kind: &str, short: &[&str], scope: &str| {
+            json!({"resource": plural, "singularResource": singular, "responseKind": {"kind": kind}, "scope": scope,
+                   "shortNames": short, "categories": ["all"], "verbs": ["get", "list"]})
+        };
+        let core = json!({"items": [{"versions": [{"version": "v1", "resources": [
+            resource("pods", "pod", "Pod", &["po"], "Namespaced"), resource("nodes", "node", "Node", &["no"], "Cluster"),
+            resource("events", "event", "Event", &["ev"], "Namespaced")]}]}]});
+        let groups = json!({"items": [
+            {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [resource("deployments", "deployment", "Deployment", &["deploy"], "Namespaced")]}]},
+            {"metadata": {"name": "events.k8s.io"}, "versions": [{"version": "v1", "resources": [resource("events", "event", "Event", &["ev"], "Namespaced")]}]}]});
+        Discovery { resources: [read(&core), read(&groups)].concat() }
+    }
+
+    #[test]
+    fn finds_resources_as_people_name_them() {
+        let discovery = sample();
+        for (name, want) in [
+            ("po", "pods"),
+            ("Pod", "pods"),
+            ("pods", "pods"),
+            ("deploy", "deployments.apps"),
+            ("deployments.apps", "deployments.apps"),
+            ("deployment.v1.apps", "deployments.apps"),
+            ("ev", "events"),
+            ("events.events.k8s.io", "events.events.k8s.io"),
+        ] {
+            assert_eq!(discovery.find(name).map(Resource::group_resource).as_deref(), Some(want), "{name}");
+        }
+        assert!(discovery.find("nonsense").is_none() && discovery.find("pods.apps").is_none());
+        assert_eq!(discovery.find("no").map(|r| r.path(Some("x"))).as_deref(), Some("/api/v1/nodes"));
+        assert_eq!(
+            discovery.find("deploy").map(|r| r.path(Some("x"))).as_deref(),
+            Some("/apis/apps/v1/namespaces/x/deployments")
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! Manifests: files, folders, standard input; YAML with several documents, JSON, lists.
+
+use crate::cli::Files;
+use crate::discovery::{Discovery, Resource};
+use anyhow::{Context, bail};
+use apimachinery::Value;
+use apimachinery::codec::yaml;
+use apimachinery::meta::ObjectMeta;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Longest manifest that is read.
+const MAX_FILE: u64 = 64 << 20;
+
+/// An object of a manifest with the resource that takes it.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Where it came from.
+    pub source: String,
+    /// The object.
+    pub object: Value,
+    /// Its resource.
+    pub resource: Resource,
+    /// Its namespace: its own, or that of the command line.
+    pub namespace: String,
+}
+
+impl Manifest {
+    /// Path of the collection.
+    pub fn collection(&self) -> String {
+        self.resource.path(Some(&self.namespace))
+    }
+
+    /// Path of the object.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.collection(), self.object.name())
+    }
+
+    /// `deployment.apps/web`.
+    pub fn display(&self) -> String {
+        format!("{}/{}", self.resource.display(), self.object.name())
+    }
+}
+
+/// Reads all manifests that the flags name.
+pub fn read(files: &Files, discovery: &Discovery, namespace: &str) -> anyhow::Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for name in &files.filenames {
+        for (source, text) in texts(name, files.recursive)? {
+            for document in documents(&text) {
+                let value = yaml::to_value(document.as_bytes()).with_context(|| format!("error parsing {source}"))?;
+                for object in flatten(value) {
+                    manifests.push(manifest(&source, object, discovery, namespace)?);
+                }
+            }
+        }
+    }
+    match manifests.is_empty() {
+        true if files.filenames.is_empty() => bail!("must specify one of -f and -k"),
+        true => bail!("no objects passed"),
+        false => Ok(manifests),
+    }
+}
+
+fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &str) -> anyhow::Result<Manifest> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if kind.is_empty() {
+        bail!("error validating \"{source}\": error validating data: kind not set");
+    }
+    if api_version.is_empty() {
+        bail!("error validating \"{source}\": error validating data: apiVersion not set");
+    }
+    let Some(resource) = discovery.for_kind(&api_version, &kind) else {
+        bail!(
+            "resource mapping not found for name: \"{}\" namespace: \"{}\" from \"{source}\": no matches for kind \"{kind}\" in version \"{api_version}\"\nensure CRDs are installed first",
+            object.name(),
+            object.namespace()
+        );
+    };
+    let namespace = match object.namespace() {
+        "" => namespace.to_owned(),
+        own => own.to_owned(),
+    };
+    if resource.namespaced {
+        object.set_meta("namespace", namespace.as_str());
+    }
+    Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
+}
+
+/// The texts behind a name: one file, the manifests of a folder, standard input.
+fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
+    if name == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(MAX_FILE).read_to_string(&mut text)?;
+        return Ok(vec![("STDIN".into(), text)]);
+    }
+    let path = Path::new(name);
+    if !path.exists() {
+        bail!("the path \"{name}\" does not exist");
+    }
+    let mut files = Vec::new();
+    collect(path, recursive, true, &mut files)?;
+    files
+        .iter()
+        .map(|f| {
+            Ok((
+                f.display().to_string(),
+                std::fs::read_to_string(f).with_context(|| format!("reading {}", f.display()))?,
+            ))
+        })
+        .collect()
+}
+
+fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    if !top && !recursive {
+        return Ok(());
+    }
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for entry in entries {
+        let is_manifest = entry.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
+        if entry.is_dir() || is_manifest {
+            collect(&entry, recursive, false, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// The documents of a stream, without empty ones.
+fn documents(text: &str) -> Vec<String> {
+    let mut documents = vec![String::new()];
+    for line in text.lines() {
+        match line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
+            true => documents.push(String::new()),
+            false => {
+                if let Some(last) = documents.last_mut() {
+                    last.push_str(line);
+                    last.push('\n');
+                }
+            }
+        }
+    }
+    let has_content = |d: &String| d.lines().any(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#'));
+    documents.into_iter().filter(has_content).collect()
+}
+
+/// The objects of a `List`, or the object itself.
+fn flatten(value: Value) -> Vec<Value> {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List"));
+    match value.get("items") {
+        Some(Value::Array(items)) if is_list => items.iter().cloned().flat_map(flatten).collect(),
+        _ => vec![value],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::tests::sample;
+    use serde_json::json;
+
+    #[test]
+    fn splits_documents() {
+        let text = "# only a comment\n---\na: 1\n--- # second\nb: '---'\n---\n\n";
+        assert_eq!(documents(text), ["a: 1\n", "b: '---'\n"]);
+    }
+
+    #[test]
+    fn flattens_lists() {
+        let list = json!({"kind": "List", "items": [{"kind": "Pod"}, {"kind": "PodList", "items": [{"kind": "Pod"}]}]});
+        assert_eq!(flatten(list).len(), 2);
+    }
+
+    #[test]
+    fn objects_get_the_namespace_of_the_command_line() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
+        let manifest = manifest("f", pod, &sample(), "ns").expect("a manifest");
+        assert_eq!((manifest.path().as_str(), manifest.display().as_str()), ("/api/v1/namespaces/ns/pods/a", "pod/a"));
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}});
+        let node = super::manifest("f", node, &sample(), "ns").expect("a manifest");
+        assert_eq!(node.object.namespace(), "");
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let says = |value| manifest("f", value, &sample(), "ns").map(drop).expect_err("wrong").to_string();
+        assert!(says(json!({})).ends_with("kind not set"));
+        assert!(says(json!({"kind": "Pod"})).ends_with("apiVersion not set"));
+        assert!(
+            says(json!({"kind": "X", "apiVersion": "y/v1"})).contains("no matches for kind \"X\" in version \"y/v1\"")
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
+
+use crate::config::Connection;
+use anyhow::{Context, bail};
+use apimachinery::Value;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+/// A stream to the server, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An answer of the server that says no: its `Status`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// HTTP status.
+    pub code: u16,
+    /// `Status.reason`.
+    pub reason: String,
+    /// `Status.message`, or the body's beginning.
+    pub message: String,
+}
+
+/// A client of one apiserver.
+pub struct Client {
+    connection: Connection,
+    url: Url,
+    tls: Option<TlsConnector>,
+    idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
+}
+
+impl Client {
+    /// Prepares a client; nothing is sent yet.
+    pub fn new(connection: Connection) -> anyhow::Result<Self> {
+        let text = if connection.server.contains("://") {
+            connection.server.clone()
+        } else {
+            format!("http://{}", connection.server)
+        };
+        let url = Url::parse(&text).with_context(|| format!("server {text}"))?;
+        let tls = match url.scheme() {
+            "https" => Some(TlsConnector::from(Arc::new(tls_config(&connection)?))),
+            "http" => None,
+            other => bail!("server {text}: unsupported protocol scheme {other:?}"),
+        };
+        Ok(Self { connection, url, tls, idle: Mutex::new(None) })
+    }
+
+    /// The namespace of the chosen context.
+    pub fn namespace(&self) -> &str {
+        &self.connection.namespace
+    }
+
+    /// The base URL.
+    pub fn server(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// GETs an object.
+    pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
+        let response = self.send(Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
+        read_object(response).await
+    }
+
+    /// Sends an object.
+    pub async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Value> {
+        let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
+        let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
+        read_object(response).await
+    }
+
+    /// GETs a stream: logs, watches. A refusal is an error already here.
+    pub async fn stream(&self, path: &str, accept: &str) -> anyhow::Result<Incoming> {
+        let response = self.send(Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
+        Ok(accepted(response).await?.into_body())
+    }
+
+    /// Opens a stream of its own and the request line's parts for an upgrade.
+    pub async fn dial(&self) -> anyhow::Result<Box<dyn Stream>> {
+        let host = self.url.host_str().context("the server has no host")?;
+        let port = self.url.port_or_known_default().unwrap_or(443);
+        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
+        let stream = stream.map_err(|error| unreachable_server(&self.url, &error))?;
+        stream.set_nodelay(true)?;
+        match &self.tls {
+            None => Ok(Box::new(stream)),
+            Some(tls) => {
+                let name = self.connection.server_name.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
+                let stream = tls.connect(ServerName::try_from(name)?, stream).await;
+                Ok(Box::new(stream.map_err(|e| anyhow::anyhow!("Unable to connect to the server: tls: {e}"))?))
+            }
+        }
+    }
+
+    /// Headers that every request carries.
+    pub fn headers(&self) -> anyhow::Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        let host = self.url.host_str().unwrap_or_default();
+        let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        headers.insert(header::HOST, host.parse()?);
+        headers.insert(header::USER_AGENT, concat!("kubectl-rs/v", env!("CARGO_PKG_VERSION")).parse()?);
+        if let Some(authorization) = &self.connection.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.parse()?);
+        }
+        for (name, value) in &self.connection.impersonation {
+            headers.append(*name, value.parse()?);
+        }
+        Ok(headers)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        extra: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
+            let mut request = http::Request::builder()
+                .method(method.clone())
+                .uri(format!("{}{path}", self.url.path().trim_end_matches('/')));
+            if let Some(headers) = request.headers_mut() {
+                *headers = self.headers()?;
+                for (name, value) in extra {
+                    headers.insert(name.clone(), value.parse()?);
+                }
+            }
+            Ok(request.body(Full::new(body.clone()))?)
+        };
+        let idle = self.idle.lock().await.take();
+        let mut sender = match idle.filter(|s| !s.is_closed()) {
+            Some(sender) => sender,
+            None => self.connect().await?,
+        };
+        sender.ready().await?;
+        let response = sender.send_request(build()?).await?;
+        *self.idle.lock().await = Some(sender);
+        Ok(response)
+    }
+
+    async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        let stream = self.dial().await?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // A command-line tool is its own supervisor: the task ends with the process.
+        #[expect(clippy::disallowed_methods, reason = "one connection, owned by the process")]
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+fn unreachable_server(url: &Url, error: &std::io::Error) -> anyhow::Error {
+    let place = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => {
+            anyhow::anyhow!(
+                "The connection to the server {place} was refused - did you specify the right host or port?"
+            )
+        }
+        _ => anyhow::anyhow!("Unable to connect to the server: {error}"),
+    }
+}
+
+fn tls_config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder = if connection.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(insecure::AnyServer(provider)))
+    } else {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in
+            pki::pem::parse_certificates(connection.authority.as_deref().unwrap_or_default(), "certificate-authority")?
+        {
+            roots.add(certificate)?;
+        }
+        builder.with_root_certificates(roots)
+    };
+    Ok(match &connection.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => builder.with_client_auth_cert(
+            pki::pem::parse_certificates(certificate, "client-certificate")?,
+            pki::pem::parse_private_key(key, "client-key")?,
+        )?,
+    })
+}
+
+/// The answer's object, or the refusal.
+async fn read_object(response: Response<Incoming>) -> anyhow::Result<Value> {
+    let body = accepted(response).await?.into_body().collect().await?.to_bytes();
+    serde_json::from_slice(&body).context("the server's answer is not JSON")
+}
+
+async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
+    for warning in response.headers().get_all(header::WARNING) {
+        if let Some(text) = warning.to_str().ok().and_then(|w| w.split('"').nth(1)) {
+            eprintln!("Warning: {text}");
+        }
+    }
+    let code = response.status().as_u16();
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let body = response.into_body().collect().await?.to_bytes();
+    Err(refused(code, &body).into())
+}
+
+/// Reads a `Status`.
+pub fn refused(code: u16, body: &[u8]) -> Refused {
+    let status: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let message = match text("message") {
+        message if message.is_empty() => String::from_utf8_lossy(body).trim().chars().take(300).collect(),
+        message => message,
+    };
+    Refused { code, reason: text("reason"), message }
+}
+
+/// `--insecure-skip-tls-verify`.
+mod insecure {
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+    use std::sync::Arc;
+
+    /// Takes any certificate, but still makes the server prove that it has the key.
+    #[derive(Debug)]
+    pub(super) struct AnyServer(pub(super) Arc<CryptoProvider>);
+
+    impl ServerCertVerifier for AnyServer {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_refusals() {
+        let status = br#"{"kind":"Status","reason":"NotFound","message":"pods \"x\" not found","code":404}"#;
+        let refused = super::refused(404, status);
+        assert_eq!((refused.reason.as_str(), refused.message.as_str()), ("NotFound", "pods \"x\" not found"));
+        assert_eq!(super::refused(502, b" bad gateway\n").message, "bad gateway");
+    }
+
+    #[test]
+    fn refuses_odd_servers() {
+        let with = |server: &str| Client::new(Connection { server: server.into(), ..Connection::default() }).map(drop);
+        assert!(with("ftp://x").is_err());
+        assert!(with("localhost:8080").is_ok());
+    }
+}
