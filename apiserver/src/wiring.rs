@@ -141,6 +141,7 @@ fn assemble(
         authentication: health.hook("start-cluster-authentication-info-controller"),
     };
     let registry = Arc::new(Registry::new(store, Chain::default(), registry_options(options)));
+    registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
         registry,
         authenticator: access::authenticator(&options.authentication, tokens.clone())?,

@@ -1,0 +1,266 @@
+//! Requests through the whole chain, on a store in memory.
+
+mod support;
+
+use apiserver_server::Options;
+use http::{Method, StatusCode};
+use serde_json::json;
+use support::{NOBODY, TestServer};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+#[tokio::test]
+async fn an_objects_life() {
+    let server = TestServer::start().await;
+    let made = server.config_map("a").await;
+    let got = server.get(&format!("{MAPS}/a")).await;
+    assert_eq!((got.status, got.json()), (StatusCode::OK, made.clone()));
+    assert_eq!(got.headers["cache-control"], "no-cache, private");
+    assert_eq!(got.headers["audit-id"].len(), 36);
+    let mut changed = made;
+    changed["data"]["k"] = "w".into();
+    let json = [("content-type", "application/json")];
+    let put = server.ask(Method::PUT, &format!("{MAPS}/a"), &json, changed.to_string()).await;
+    assert_eq!((put.status, &put.json()["data"]["k"]), (StatusCode::OK, &json!("w")));
+    let stale = server.ask(Method::PUT, &format!("{MAPS}/a"), &json, changed.to_string()).await;
+    assert_eq!(stale.status, StatusCode::CONFLICT, "{}", stale.text());
+    let deleted = server.ask(Method::DELETE, &format!("{MAPS}/a"), &[], "").await;
+    assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text());
+    let gone = server.get(&format!("{MAPS}/a")).await;
+    assert_eq!((gone.status, gone.message()), (StatusCode::NOT_FOUND, "configmaps \"a\" not found".into()));
+}
+
+#[tokio::test]
+async fn lists_in_every_form() {
+    let server = TestServer::start().await;
+    for name in ["a", "b", "c"] {
+        server.config_map(name).await;
+    }
+    let whole = server.get(MAPS).await;
+    let list = whole.json();
+    assert_eq!((&list["kind"], list["items"].as_array().map(Vec::len)), (&json!("ConfigMapList"), Some(3)));
+    assert_eq!(list["items"][0].get("kind"), None);
+    assert_eq!(whole.headers["content-length"], whole.body.len().to_string().as_str());
+    let page = server.get(&format!("{MAPS}?limit=2")).await.json();
+    assert_eq!(page["metadata"]["remainingItemCount"], 1);
+    let next = page["metadata"]["continue"].as_str().expect("a token");
+    let rest = server.get(&format!("{MAPS}?limit=2&continue={next}")).await.json();
+    assert_eq!(rest["items"][0]["metadata"]["name"], "c");
+    let table = server.get_as(MAPS, TABLE).await.json();
+    assert_eq!((&table["kind"], &table["rows"][1]["cells"][0]), (&json!("Table"), &json!("b")));
+    assert_eq!(table["rows"][1]["object"]["metadata"]["name"], "b");
+    let metadata = server.get_as(MAPS, METADATA).await.json();
+    assert_eq!(metadata["items"][2]["metadata"]["name"], "c");
+    assert_eq!(metadata["items"][2].get("data"), None);
+    let yaml = server.get_as(MAPS, "application/yaml").await;
+    assert!(yaml.text().starts_with("apiVersion: v1\nitems:\n- "), "{}", yaml.text());
+    let selected = server.get(&format!("{MAPS}?labelSelector=app%3Db")).await.json();
+    assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
+    let named = server.get(&format!("{MAPS}?fieldSelector=metadata.name%3Da")).await.json();
+    assert_eq!(named["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn protobuf_of_objects_and_lists_reads_back() {
+    use apimachinery::codec::protobuf;
+    let server = TestServer::start().await;
+    let made = server.config_map("a").await;
+    let schema = apimachinery::schema::Schema::builtin();
+    for (path, kind, name) in
+        [(format!("{MAPS}/a"), "ConfigMap", "ConfigMap"), (MAPS.to_owned(), "ConfigMapList", "ConfigMapList")]
+    {
+        let answer = server.get_as(&path, PROTOBUF).await;
+        assert_eq!(answer.headers["content-type"], PROTOBUF);
+        let envelope = protobuf::open(&answer.body).expect("an envelope");
+        assert_eq!((envelope.api_version.as_str(), envelope.kind.as_str()), ("v1", kind));
+        let ty = schema.type_named(&format!("io.k8s.api.core.v1.{name}")).expect("a type");
+        let value = protobuf::decode(&ty, envelope.raw).expect("a message");
+        let object = if kind == "ConfigMapList" { &value["items"][0] } else { &value };
+        assert_eq!(object["metadata"], made["metadata"]);
+    }
+}
+
+#[tokio::test]
+async fn bad_input_gets_upstreams_status() {
+    let server = TestServer::start().await;
+    let json = ("content-type", "application/json");
+    let cm = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"foo":1}"#;
+    for (method, path, headers, body, code, message) in [
+        (
+            Method::POST,
+            MAPS,
+            vec![("content-type", "text/plain")],
+            cm,
+            415,
+            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        ),
+        (
+            Method::PATCH,
+            "/api/v1/namespaces/default/configmaps/x",
+            vec![json],
+            "{}",
+            415,
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+        ),
+        (
+            Method::GET,
+            MAPS,
+            vec![("accept", "text/html")],
+            "",
+            406,
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
+        ),
+        (Method::GET, "/api/v1/nothings", vec![], "", 404, "the server could not find the requested resource"),
+        (Method::GET, "/api/v1/nodes/x/nothing", vec![], "", 404, "the server could not find the requested resource"),
+        (
+            Method::POST,
+            "/api/v1/configmaps",
+            vec![json],
+            cm,
+            405,
+            "the server does not allow this method on the requested resource",
+        ),
+        (Method::PUT, MAPS, vec![json], cm, 405, "the server does not allow this method on the requested resource"),
+        (
+            Method::GET,
+            "/api/v1/pods?resourceVersion=x",
+            vec![],
+            "",
+            400,
+            "invalid resource version: resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?watch=1&sendInitialEvents=true",
+            vec![],
+            "",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?resourceVersionMatch=Exact",
+            vec![],
+            "",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (Method::GET, "/api/v1/pods?fieldSelector=spec.x%3D1", vec![], "", 400, "field label not supported: spec.x"),
+        (
+            Method::GET,
+            "/api/v1/configmaps?fieldSelector=spec.x%3D1",
+            vec![],
+            "",
+            400,
+            "\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+        ),
+        (
+            Method::DELETE,
+            "/api/v1/namespaces/default/configmaps/x?dryRun=Some",
+            vec![],
+            "",
+            422,
+            "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\": supported values: \"All\"",
+        ),
+        (Method::GET, "/api/v1/pods", vec![("authorization", "Bearer wrong")], "", 401, "Unauthorized"),
+        (
+            Method::GET,
+            "/api/v1/pods?timeout=abc",
+            vec![],
+            "",
+            400,
+            "invalid timeout specified in the request URL - time: invalid duration \"abc\"",
+        ),
+    ] {
+        let answer = server.ask(method, path, &headers, body).await;
+        assert_eq!((answer.status.as_u16(), answer.message().as_str()), (code, message), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_is_told_so() {
+    let server = TestServer::start().await;
+    let nobody = format!("Bearer {NOBODY}");
+    let refused = server.ask(Method::GET, "/api/v1/namespaces/default/pods", &[("authorization", &nobody)], "").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        refused.message(),
+        "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\": Everything is forbidden."
+    );
+    let path = server.ask(Method::GET, "/y", &[("authorization", "")], "").await;
+    assert!(
+        path.message().starts_with("forbidden: User \"system:anonymous\" cannot get path \"/y\""),
+        "{}",
+        path.text()
+    );
+    let acting = server.ask(Method::GET, MAPS, &[("impersonate-user", "other")], "").await;
+    assert!(acting.message().contains("User \"other\" cannot list"), "{}", acting.text());
+}
+
+#[tokio::test]
+async fn warnings_and_strictness() {
+    let server = TestServer::start().await;
+    let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"foo":1}"#;
+    let json = [("content-type", "application/json")];
+    let strict = server.ask(Method::POST, &format!("{MAPS}?fieldValidation=Strict"), &json, body).await;
+    assert_eq!(strict.status, StatusCode::BAD_REQUEST);
+    assert!(strict.message().contains("strict decoding error: unknown field \"foo\""));
+    let warned = server.ask(Method::POST, MAPS, &json, body).await;
+    assert_eq!(warned.headers["warning"], "299 - \"unknown field \\\"foo\\\"\"");
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    let server = TestServer::start().await;
+    let body = vec![b' '; 3 * 1024 * 1024 + 1];
+    let answer = server.ask(Method::POST, MAPS, &[("content-type", "application/json")], body).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.message().as_str()),
+        (413, "Request entity too large: limit is 3145728")
+    );
+}
+
+#[tokio::test]
+async fn places_in_flight_are_limited() {
+    let server = TestServer::with_options(Options { max_requests_inflight: 1, ..Options::default() }).await;
+    let taken = server.server.readonly.take();
+    let nobody = format!("Bearer {NOBODY}");
+    let refused = server.ask(Method::GET, "/api/v1/pods", &[("authorization", &nobody)], "").await;
+    assert_eq!(
+        (refused.status, &refused.headers["retry-after"]),
+        (StatusCode::TOO_MANY_REQUESTS, &"1".parse().expect("a value"))
+    );
+    assert_eq!(server.get("/api/v1/pods").await.status, StatusCode::OK, "administrators are exempt");
+    drop(taken);
+    let denied = server.ask(Method::GET, "/api/v1/pods", &[("authorization", &nobody)], "").await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn fixed_paths() {
+    let server = TestServer::start().await;
+    for (path, want) in [
+        ("/", "\"/readyz/etcd\""),
+        ("/api", "\"v1\""),
+        ("/api/", "\"v1\""),
+        ("/apis", "\"APIGroupList\""),
+        ("/api/v1", "\"pods/exec\""),
+        ("/apis/autoscaling/v1", "\"horizontalpodautoscalers\""),
+        ("/version", "\"gitVersion\""),
+        ("/healthz", "ok"),
+        ("/healthz/etcd", "ok"),
+        ("/readyz?verbose", "[+]etcd ok\n"),
+        ("/livez?verbose&exclude=etcd", "[+]etcd excluded: ok\n"),
+        ("/metrics", "apiserver_request_total{"),
+        ("/openapi/v3", "\"apis/apps/v1\""),
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert!(answer.text().contains(want), "{path}: {}", answer.text());
+    }
+    let missing = server.get("/nothing").await;
+    assert_eq!((missing.status, missing.text()), (StatusCode::NOT_FOUND, "404 page not found\n"));
+}

@@ -1,0 +1,139 @@
+//! Logs and exec through a kubelet that is a small TLS server here.
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
+
+mod support;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use std::convert::Infallible;
+use std::sync::Arc;
+use support::TestServer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Answers logs with the request's own path, echoes four bytes of an exec, refuses WebSocket v5.
+async fn kubelet(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    assert!(!request.headers().contains_key("authorization"), "the client's token is none of the kubelet's business");
+    let path = request.uri().to_string();
+    let answer = Response::builder();
+    let answer = match path.as_str() {
+        p if p.starts_with("/containerLogs/default/p/bad") => answer.status(400).body(Full::from("no such container")),
+        p if p.starts_with("/containerLogs/") => answer.body(Full::from(path)),
+        p if p.starts_with("/exec/") && request.headers()["upgrade"] == "websocket" => {
+            answer.status(StatusCode::FORBIDDEN).body(Full::from("unsupported protocol"))
+        }
+        p if p.starts_with("/exec/") => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut io = TokioIo::new(upgrade.await.expect("an upgrade"));
+                let mut buffer = [0; 4];
+                io.read_exact(&mut buffer).await.expect("four bytes");
+                io.write_all(&buffer).await.expect("an echo");
+                io.shutdown().await.expect("the end");
+            });
+            answer.status(101).header("connection", "Upgrade").header("upgrade", "SPDY/3.1").body(Full::default())
+        }
+        _ => answer.status(404).body(Full::default()),
+    };
+    Ok(answer.expect("an answer"))
+}
+
+async fn serve_kubelet() -> u16 {
+    let made = pki::serving::self_signed("127.0.0.1", &["127.0.0.1"]).expect("a certificate");
+    let certificates = pki::pem::parse_certificates(made.certificate_pem.as_bytes(), "test").expect("certificates");
+    let key = pki::pem::parse_private_key(made.key_pem.as_bytes(), "test").expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .expect("a configuration");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream = acceptor.accept(stream).await.expect("a handshake");
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service_fn(kubelet))
+                    .with_upgrades(),
+            );
+        }
+    });
+    port
+}
+
+/// A server with a pod `p` of two containers on a node whose kubelet is the one above.
+async fn cluster() -> TestServer {
+    let server = TestServer::start().await;
+    let port = serve_kubelet().await;
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}});
+    server.create("/api/v1/nodes", node).await;
+    let container = |name: &str| json!({"name": name, "image": "i"});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {
+        "nodeName": "n", "containers": [container("a"), container("bad")]}});
+    server.create("/api/v1/namespaces/default/pods", pod).await;
+    server
+}
+
+const POD: &str = "/api/v1/namespaces/default/pods/p";
+
+#[tokio::test]
+async fn logs() {
+    let server = cluster().await;
+    let log = server.get(&format!("{POD}/log?container=a&tailLines=5&follow=true")).await;
+    assert_eq!((log.status, log.text()), (StatusCode::OK, "/containerLogs/default/p/a?follow=true&tailLines=5"));
+    assert_eq!(log.headers["content-type"], "text/plain");
+    let refused = server.get(&format!("{POD}/log?container=bad")).await;
+    assert_eq!((refused.status.as_u16(), refused.message().as_str()), (400, "no such container"));
+    let which = server.get(&format!("{POD}/log")).await;
+    assert_eq!(which.message(), "a container name must be specified for pod p, choose one of: [a bad]");
+    let negative = server.get(&format!("{POD}/log?container=a&tailLines=-1")).await;
+    assert_eq!(negative.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn exec_is_a_tunnel() {
+    let server = cluster().await;
+    let path = format!("{POD}/exec?container=a&command=ls&stdout=true");
+    let spdy = [("connection", "Upgrade"), ("upgrade", "SPDY/3.1")];
+    let mut response = server.send(Method::POST, &path, &spdy, "").await;
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut io = TokioIo::new(hyper::upgrade::on(&mut response).await.expect("an upgrade"));
+    io.write_all(b"ping").await.expect("a write");
+    let mut echo = Vec::new();
+    io.read_to_end(&mut echo).await.expect("the echo");
+    assert_eq!(echo, b"ping");
+}
+
+#[tokio::test]
+async fn refused_upgrades_are_relayed() {
+    let server = cluster().await;
+    let websocket =
+        [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-protocol", "v5.channel.k8s.io")];
+    let response = server.send(Method::GET, &format!("{POD}/exec?container=a&command=ls"), &websocket, "").await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "unsupported protocol");
+    let plain = server.ask(Method::POST, &format!("{POD}/exec?container=a&command=ls"), &[], "").await;
+    assert_eq!((plain.status.as_u16(), plain.message().as_str()), (400, "Upgrade request required"));
+}
+
+#[tokio::test]
+async fn proxies_redirect_to_their_slash() {
+    let server = cluster().await;
+    let answer = server.get("/api/v1/nodes/n/proxy?x=1").await;
+    assert_eq!(answer.status, StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(answer.headers["location"], "/api/v1/nodes/n/proxy/?x=1");
+    let logs = server.get("/api/v1/nodes/n/proxy/containerLogs/a%2Fb?x=1").await;
+    assert_eq!(logs.text(), "/containerLogs/a%2Fb?x=1");
+}

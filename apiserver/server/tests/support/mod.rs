@@ -1,0 +1,143 @@
+//! A server over a store in memory, and clients on in-memory pipes.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
+
+use apimachinery::{Value, resources};
+use apiserver_auth::authentication::TokenFile;
+use apiserver_auth::authorization::Mode;
+use apiserver_auth::{Authenticator, Authorizer};
+use apiserver_registry::Registry;
+use apiserver_registry::admission::Chain;
+use apiserver_server::chain::Peer;
+use apiserver_server::connect::{AddressType, KubeletOptions, Kubelets};
+use apiserver_server::discovery::Discovery;
+use apiserver_server::health::Health;
+use apiserver_server::server::{Parts, Server};
+use apiserver_server::{Options, serve};
+use apiserver_storage::Store;
+use bytes::Bytes;
+use component::Supervisor;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+
+/// Token of a user of `system:masters`.
+pub const ADMIN: &str = "admin-token";
+/// Token of a user without rights.
+pub const NOBODY: &str = "nobody-token";
+
+/// A running server.
+pub struct TestServer {
+    pub server: Arc<Server>,
+    pub supervisor: Supervisor,
+}
+
+/// One answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().expect("a status").to_owned()
+    }
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with_options(Options::default()).await
+    }
+
+    pub async fn with_options(options: Options) -> Self {
+        let supervisor = Supervisor::new();
+        let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
+        let tokens = format!("{ADMIN},admin,u1,\"system:masters\"\n{NOBODY},nobody,u2\n");
+        let kubelets = KubeletOptions { address_types: vec![AddressType::InternalIp], ..KubeletOptions::default() };
+        let server = Server::new(Parts {
+            registry: Arc::new(Registry::new(store.clone(), Chain::default(), apiserver_registry::Options::default())),
+            authenticator: Authenticator {
+                token_file: Some(TokenFile::parse(&tokens).expect("tokens")),
+                anonymous: true,
+                ..Authenticator::default()
+            },
+            authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),
+            options,
+            discovery: Discovery::new(resources::builtin(), "127.0.0.1:6443"),
+            documents: Default::default(),
+            health: Health::new(store, supervisor.clone()),
+            metrics: component::metrics::registry(),
+            kubelets: Kubelets::new(kubelets).expect("TLS"),
+            supervisor: supervisor.clone(),
+        });
+        Self { server, supervisor }
+    }
+
+    /// A connection to the server.
+    pub async fn connect(&self) -> SendRequest<Full<Bytes>> {
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        tokio::spawn(serve::http(self.server.clone(), Arc::new(Peer::default()), far, false));
+        let (sender, connection) = http1::handshake(TokioIo::new(near)).await.expect("a handshake");
+        tokio::spawn(connection.with_upgrades());
+        sender
+    }
+
+    /// Sends a request as the administrator; headers may replace who asks.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "test");
+        if !headers.iter().any(|(k, _)| *k == "authorization") {
+            request = request.header("authorization", format!("Bearer {ADMIN}"));
+        }
+        for (key, value) in headers.iter().filter(|(_, v)| !v.is_empty()) {
+            request = request.header(*key, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("a request");
+        self.connect().await.send_request(request).await.expect("an answer")
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let (parts, body) = self.send(method, path, headers, body).await.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, &[], "").await
+    }
+
+    pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.ask(Method::GET, path, &[("accept", accept)], "").await
+    }
+
+    pub async fn create(&self, path: &str, object: Value) -> Value {
+        let answer = self.ask(Method::POST, path, &[("content-type", "application/json")], object.to_string()).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()
+    }
+
+    pub async fn config_map(&self, name: &str) -> Value {
+        let object = serde_json::json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"app": name}}, "data": {"k": "v"},
+        });
+        self.create("/api/v1/namespaces/default/configmaps", object).await
+    }
+}
