@@ -3,6 +3,7 @@
 //! Upstream: `cmd/kube-controller-manager/app`.
 
 pub mod flags;
+pub mod identity;
 pub mod options;
 pub mod registry;
 pub mod run;

@@ -2,9 +2,11 @@
 //!
 //! Upstream: `cmd/kube-controller-manager/names`, `app/controllermanager.go`.
 
+use super::identity::Identities;
 use super::selection::{Default, Selection};
 use crate::controllers;
 use crate::scaffold::Context;
+use std::collections::HashMap;
 
 /// What starts a controller.
 #[derive(Clone, Copy, Debug)]
@@ -22,37 +24,39 @@ pub struct Registration {
     pub name: &'static str,
     /// The name of old, still accepted.
     pub alias: &'static str,
+    /// Its service account in `kube-system`.
+    pub account: &'static str,
     /// Whether it runs without being named.
     pub default: Default,
     /// How it starts.
     pub start: Start,
 }
 
-const fn built(name: &'static str, alias: &'static str, start: fn(&Context)) -> Registration {
-    Registration { name, alias, default: Default::On, start: Start::With(start) }
+const fn built(name: &'static str, alias: &'static str, account: &'static str, start: fn(&Context)) -> Registration {
+    Registration { name, alias, account, default: Default::On, start: Start::With(start) }
 }
 
 const fn missing(name: &'static str, alias: &'static str, default: Default) -> Registration {
-    Registration { name, alias, default, start: Start::NotBuilt }
+    Registration { name, alias, account: "", default, start: Start::NotBuilt }
 }
 
 /// All controllers, in upstream's order of starting.
 #[rustfmt::skip]
 pub static CONTROLLERS: &[Registration] = &[
     missing("serviceaccount-token-controller", "serviceaccount-token", Default::On),
-    built(controllers::endpoints::NAME, "endpoint", controllers::endpoints::start),
-    built(controllers::endpointslice::NAME, "endpointslice", controllers::endpointslice::start),
+    built(controllers::endpoints::NAME, "endpoint", "endpoint-controller", controllers::endpoints::start),
+    built(controllers::endpointslice::NAME, "endpointslice", "endpointslice-controller", controllers::endpointslice::start),
     missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
     missing("replicationcontroller-controller", "replicationcontroller", Default::On),
-    built(controllers::pod_gc::NAME, "podgc", controllers::pod_gc::start),
+    built(controllers::pod_gc::NAME, "podgc", "pod-garbage-collector", controllers::pod_gc::start),
     missing("resourcequota-controller", "resourcequota", Default::On),
-    built(controllers::namespace::NAME, "namespace", controllers::namespace::start),
-    built(controllers::serviceaccount::NAME, "serviceaccount", controllers::serviceaccount::start),
-    built(controllers::garbage_collector::NAME, "garbagecollector", controllers::garbage_collector::start),
+    built(controllers::namespace::NAME, "namespace", "namespace-controller", controllers::namespace::start),
+    built(controllers::serviceaccount::NAME, "serviceaccount", "service-account-controller", controllers::serviceaccount::start),
+    built(controllers::garbage_collector::NAME, "garbagecollector", "generic-garbage-collector", controllers::garbage_collector::start),
     missing("daemonset-controller", "daemonset", Default::On),
     missing("job-controller", "job", Default::On),
-    built(controllers::deployment::NAME, "deployment", controllers::deployment::start),
-    built(controllers::replicaset::NAME, "replicaset", controllers::replicaset::start),
+    built(controllers::deployment::NAME, "deployment", "deployment-controller", controllers::deployment::start),
+    built(controllers::replicaset::NAME, "replicaset", "replicaset-controller", controllers::replicaset::start),
     missing("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", Default::On),
     missing("disruption-controller", "disruption", Default::On),
     missing("statefulset-controller", "statefulset", Default::On),
@@ -64,20 +68,20 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("ttl-controller", "ttl", Default::On),
     missing("bootstrap-signer-controller", "bootstrapsigner", Default::Off),
     missing("token-cleaner-controller", "tokencleaner", Default::Off),
-    built(controllers::node_ipam::NAME, "nodeipam", controllers::node_ipam::start),
-    built(controllers::node_lifecycle::NAME, "nodelifecycle", controllers::node_lifecycle::start),
+    built(controllers::node_ipam::NAME, "nodeipam", "node-controller", controllers::node_ipam::start),
+    built(controllers::node_lifecycle::NAME, "nodelifecycle", "node-controller", controllers::node_lifecycle::start),
     missing("service-lb-controller", "service", Default::On),
     missing("node-route-controller", "route", Default::On),
     missing("cloud-node-lifecycle-controller", "cloud-node-lifecycle", Default::On),
     missing("persistentvolume-binder-controller", "persistentvolume-binder", Default::On),
     missing("persistentvolume-attach-detach-controller", "attachdetach", Default::On),
     missing("persistentvolume-expander-controller", "persistentvolume-expander", Default::On),
-    built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", controllers::clusterrole_aggregation::start),
+    built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", "clusterrole-aggregation-controller", controllers::clusterrole_aggregation::start),
     missing("persistentvolumeclaim-protection-controller", "pvc-protection", Default::On),
     missing("persistentvolume-protection-controller", "pv-protection", Default::On),
     missing("volumeattributesclass-protection-controller", "", Default::On),
     missing("ttl-after-finished-controller", "ttl-after-finished", Default::On),
-    built(controllers::root_ca::NAME, "root-ca-cert-publisher", controllers::root_ca::start),
+    built(controllers::root_ca::NAME, "root-ca-cert-publisher", "root-ca-cert-publisher", controllers::root_ca::start),
     missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", "", Default::On),
     missing("ephemeral-volume-controller", "ephemeral-volume", Default::On),
     missing("storageversion-garbage-collector-controller", "storage-version-gc", Default::On),
@@ -85,7 +89,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("device-taint-eviction-controller", "", Default::On),
     missing("legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", Default::On),
     missing("validatingadmissionpolicy-status-controller", "", Default::On),
-    built(controllers::taint_eviction::NAME, "", controllers::taint_eviction::start),
+    built(controllers::taint_eviction::NAME, "", "node-controller", controllers::taint_eviction::start),
     missing("service-cidr-controller", "", Default::On),
     missing("storage-version-migrator-controller", "", Default::On),
     missing("selinux-warning-controller", "", Default::Off),
@@ -98,13 +102,15 @@ pub fn canonical(name: &str) -> Option<&'static str> {
 }
 
 /// Starts what is selected; what is not built is said by name.
-pub fn start(context: &Context, selection: &Selection) {
+pub fn start(context: &Context, identities: &Identities, selection: &Selection) {
     let mut not_built = Vec::new();
+    let mut clients: HashMap<&str, kube::Client> = HashMap::new();
     for line in CONTROLLERS {
         match line.start {
             Start::With(start) if selection.enables(line.name, line.default) => {
                 tracing::info!(controller = line.name, "starting");
-                start(context);
+                let client = clients.entry(line.account).or_insert_with(|| identities.client(line.account));
+                start(&Context { client: client.clone(), ..context.clone() });
             }
             Start::NotBuilt if selection.names(line.name) => {
                 tracing::warn!(controller = line.name, "asked for by name, but not built yet");

@@ -1,6 +1,8 @@
 //! Runs the process: serves health and metrics, waits to lead, starts the controllers.
 
 use super::flags::Flags;
+use super::identity::Identities;
+use super::options::Options;
 use super::registry;
 use super::selection::Selection;
 use crate::scaffold::{Context, Informers};
@@ -27,16 +29,19 @@ pub async fn run(daemon: Daemon<Flags>) -> anyhow::Result<()> {
     let options = flags.options()?;
     let selection = Selection::parse(&flags.controllers, registry::canonical)?;
     let leading = leader_election(&given)?;
-    if flags.use_service_account_credentials {
-        tracing::warn!("--use-service-account-credentials is known but not built: all controllers use one identity");
-    }
     let agent = component::version::user_agent(NAME);
     let client = client::connect(flags.kubeconfig.as_deref(), &agent).await?;
     serve(&flags, given, &supervisor).await?;
+    let owner = supervisor.child();
+    let identities = match (flags.use_service_account_credentials, &flags.kubeconfig) {
+        (true, Some(kubeconfig)) => Identities::each(client.clone(), kubeconfig, &agent, owner.clone()).await?,
+        (true, None) => anyhow::bail!("--use-service-account-credentials needs --kubeconfig"),
+        (false, _) => Identities::One(client.clone()),
+    };
 
     let lead = {
-        let (client, supervisor) = (client.clone(), supervisor.child());
-        async move { lead(client, options, &selection, &supervisor).await }
+        let client = client.clone();
+        async move { lead(client, identities, options, &selection, &owner).await }
     };
     if !leading.leader_elect {
         tokio::select! {
@@ -57,10 +62,16 @@ pub async fn run(daemon: Daemon<Flags>) -> anyhow::Result<()> {
 }
 
 /// Starts the controllers and waits for the stop.
-async fn lead(client: kube::Client, options: super::options::Options, selection: &Selection, supervisor: &Supervisor) {
+async fn lead(
+    client: kube::Client,
+    identities: Identities,
+    options: Options,
+    selection: &Selection,
+    supervisor: &Supervisor,
+) {
     let informers = Arc::new(Informers::new(client.clone(), supervisor.clone()));
     let context = Context { client, informers, options: Arc::new(options), supervisor: supervisor.clone() };
-    registry::start(&context, selection);
+    registry::start(&context, &identities, selection);
     supervisor.stopping().await;
 }
 

@@ -33,6 +33,14 @@ impl ReconcileError {
         matches!(self, Self::Api { source, .. } if is_conflict(source))
     }
 
+    /// What the apiserver said, in its words; empty if it was not asked.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Api { source, .. } => message(source),
+            Self::Unusable { .. } | Self::Unfinished { .. } => String::new(),
+        }
+    }
+
     /// Whether trying again soon cannot help.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Unusable { .. })

@@ -112,12 +112,12 @@ async fn step(name: &'static str, controller: &impl Controller, writes: &Writes,
 }
 
 fn failed(name: &'static str, key: &ObjectKey, error: &ReconcileError) -> Outcome {
-    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let cause = error.cause();
     if error.is_conflict() {
-        tracing::debug!(controller = name, %key, %error, source, "another writer was faster");
+        tracing::debug!(controller = name, %key, %error, cause, "another writer was faster");
         return Outcome::Failed;
     }
-    tracing::warn!(controller = name, %key, %error, source, "reconciling failed");
+    tracing::warn!(controller = name, %key, %error, cause, "reconciling failed");
     if error.is_final() { Outcome::After(FINAL) } else { Outcome::Failed }
 }
 

@@ -81,8 +81,8 @@ impl Monitors {
                     delay = DISCOVERY_PERIOD;
                 }
                 Err(error) => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, source, "discovery failed; trying again");
+                    let cause = error.cause();
+                    tracing::warn!(%error, cause, "discovery failed; trying again");
                     delay = (delay * 2).min(LAST_DELAY);
                 }
             }

@@ -42,10 +42,10 @@ impl Collector {
         match self.look(&uid).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let cause = error.cause();
                 match error.is_conflict() {
-                    true => tracing::debug!(uid, %error, source, "object changed meanwhile"),
-                    false => tracing::warn!(uid, %error, source, "collecting failed"),
+                    true => tracing::debug!(uid, %error, cause, "object changed meanwhile"),
+                    false => tracing::warn!(uid, %error, cause, "collecting failed"),
                 }
                 Outcome::Failed
             }

@@ -55,7 +55,7 @@ impl Namespaces {
         let kinds = match discovery::deletable(&self.client).await {
             Ok(kinds) => kinds,
             Err(error) => {
-                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let why = error.cause();
                 self.write(api, namespace, Err(why), &[]).await?;
                 return Err(error);
             }

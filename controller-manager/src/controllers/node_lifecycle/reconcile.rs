@@ -73,8 +73,8 @@ impl NodeLifecycle {
                 Ok(node) => current.push(node),
                 // One node must not keep us from all others.
                 Err(error) => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(%error, source, "looking at a node failed");
+                    let cause = error.cause();
+                    tracing::warn!(%error, cause, "looking at a node failed");
                 }
             }
         }

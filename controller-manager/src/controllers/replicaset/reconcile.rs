@@ -27,7 +27,7 @@ impl Controller for ReplicaSets {
         let now = Timestamp::now();
         let scale = plan::scale(&set, &owned, &self.related(&set), now);
         let scaled = self.apply(key, &set, &scale).await;
-        let failure = scaled.as_ref().err().map(|error| scale.failure(explain(error)));
+        let failure = scaled.as_ref().err().map(|error| scale.failure(error.cause()));
         let (status, available_in) = plan::status(&set, &owned, failure, now);
         let mut after = (*set).clone();
         after.status = Some(status);
@@ -76,12 +76,5 @@ impl ReplicaSets {
             }
             Scale::Delete(pods) => self.control.delete_all(&owner, pods).await,
         }
-    }
-}
-
-fn explain(error: &ReconcileError) -> String {
-    match error {
-        ReconcileError::Api { source, .. } => crate::scaffold::error::message(source),
-        other => other.to_string(),
     }
 }
