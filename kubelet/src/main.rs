@@ -1,3 +1,10 @@
 //! Entry point.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    component::daemon::main("kubelet", kubelet::wiring::run)
+}

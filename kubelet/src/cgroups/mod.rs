@@ -91,9 +91,8 @@ impl Cgroups {
             return Ok(());
         }
         let burstable = pods.iter().filter(|p| QosClass::of(p) == QosClass::Burstable);
-        let sum: Amount = burstable
-            .map(|p| requests::of_pod(p, Side::Requests).get("cpu").copied().unwrap_or_default())
-            .sum();
+        let sum: Amount =
+            burstable.map(|p| requests::of_pod(p, Side::Requests).get("cpu").copied().unwrap_or_default()).sum();
         let shares = LinuxResources { shares: Some(linux::shares(sum.milli_value())), ..LinuxResources::default() };
         self.driver.apply(&self.class(QosClass::Burstable), &shares)
     }

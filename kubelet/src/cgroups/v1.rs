@@ -4,9 +4,8 @@ use super::{CgroupError, Driver, child_dirs, create_all, remove_tree, write};
 use crate::resources::linux::{CPU_PERIOD, LinuxResources};
 use std::path::{Path, PathBuf};
 
-const CONTROLLERS: [&str; 11] = [
-    "cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "perf_event", "systemd",
-];
+const CONTROLLERS: [&str; 11] =
+    ["cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "perf_event", "systemd"];
 
 /// The hierarchies below the mount point.
 #[derive(Debug)]

@@ -52,7 +52,11 @@ pub fn references(container: &Container) -> (Vec<String>, Vec<String>) {
 }
 
 /// The complete environment, in order of first definition.
-pub fn environment(facts: &PodFacts<'_>, container: &Container, refs: &Referenced) -> Result<Vec<(String, String)>, EnvError> {
+pub fn environment(
+    facts: &PodFacts<'_>,
+    container: &Container,
+    refs: &Referenced,
+) -> Result<Vec<(String, String)>, EnvError> {
     let mut env = Environment::default();
     let links = PodExt::spec(facts.pod).enable_service_links != Some(false);
     let services = services::variables(facts.pod.namespace(), &refs.services, links);
@@ -103,7 +107,12 @@ impl Environment {
     }
 }
 
-fn env_from(env: &mut Environment, facts: &PodFacts<'_>, source: &EnvFromSource, refs: &Referenced) -> Result<(), EnvError> {
+fn env_from(
+    env: &mut Environment,
+    facts: &PodFacts<'_>,
+    source: &EnvFromSource,
+    refs: &Referenced,
+) -> Result<(), EnvError> {
     let _ = facts;
     let prefix = source.prefix.as_deref().unwrap_or_default();
     if let Some(map_ref) = &source.config_map_ref {
@@ -168,7 +177,9 @@ fn from_source(
             Some(map) => match map.data.as_ref().and_then(|d| d.get(&r.key)) {
                 Some(value) => Ok(Some(value.clone())),
                 None if optional => Ok(None),
-                None => Err(EnvError::NoConfigMapKey { namespace: namespace(), name: r.name.clone(), key: r.key.clone() }),
+                None => {
+                    Err(EnvError::NoConfigMapKey { namespace: namespace(), name: r.name.clone(), key: r.key.clone() })
+                }
             },
         };
     }

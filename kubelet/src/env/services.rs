@@ -69,7 +69,11 @@ mod tests {
             .map(|(n, port)| ServicePort { name: n.map(Into::into), port: *port, ..ServicePort::default() })
             .collect();
         Arc::new(Service {
-            metadata: ObjectMeta { name: Some(name.into()), namespace: Some(namespace.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some(namespace.into()),
+                ..ObjectMeta::default()
+            },
             spec: Some(ServiceSpec { cluster_ip: Some(ip.into()), ports: Some(ports), ..ServiceSpec::default() }),
             ..Service::default()
         })

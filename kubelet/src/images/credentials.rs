@@ -28,9 +28,9 @@ struct Entry {
 pub fn of_secret(secret: &Secret) -> Vec<RegistryAuth> {
     let data = |key| secret.data.as_ref().and_then(|d| d.get(key)).map(|b| b.0.as_slice());
     let auths = match secret.type_.as_deref() {
-        Some("kubernetes.io/dockerconfigjson") => data(".dockerconfigjson")
-            .and_then(|b| serde_json::from_slice::<Config>(b).ok())
-            .map(|c| c.auths),
+        Some("kubernetes.io/dockerconfigjson") => {
+            data(".dockerconfigjson").and_then(|b| serde_json::from_slice::<Config>(b).ok()).map(|c| c.auths)
+        }
         Some("kubernetes.io/dockercfg") => data(".dockercfg").and_then(|b| serde_json::from_slice(b).ok()),
         _ => None,
     };
@@ -41,13 +41,7 @@ fn auth(server: String, e: Entry) -> RegistryAuth {
     let decoded = STANDARD.decode(&e.auth).ok().and_then(|b| String::from_utf8(b).ok());
     let pair = decoded.as_deref().and_then(|t| t.split_once(':'));
     let (user, password) = pair.map_or((e.username, e.password), |(u, p)| (u.to_owned(), p.to_owned()));
-    RegistryAuth {
-        username: user,
-        password,
-        identity_token: e.identitytoken,
-        registry_token: e.registrytoken,
-        server,
-    }
+    RegistryAuth { username: user, password, identity_token: e.identitytoken, registry_token: e.registrytoken, server }
 }
 
 /// Whether credentials for `server` are for the registry (and path) of this image. A label of the

@@ -92,12 +92,14 @@ mod tests {
     fn the_longest_unused_goes_first() {
         let now = Instant::now() + Duration::from_secs(1000);
         let image = |id: &str, pinned| Image { id: id.into(), pinned, ..Image::default() };
-        let images = [image("used", false), image("pinned", true), image("new", false), image("b", false), image("a", false)];
+        let images =
+            [image("used", false), image("pinned", true), image("new", false), image("b", false), image("a", false)];
         let ago = |s| now - Duration::from_secs(s);
         let seen = [("used", 900), ("pinned", 900), ("new", 1), ("b", 300), ("a", 600)];
         let seen = seen.map(|(id, s)| (id.to_owned(), ago(s))).into();
         let used = ["used".to_owned()].into();
-        let got: Vec<_> = victims(&images, &used, &seen, now, Duration::from_secs(120)).iter().map(|i| i.id.as_str()).collect();
+        let got: Vec<_> =
+            victims(&images, &used, &seen, now, Duration::from_secs(120)).iter().map(|i| i.id.as_str()).collect();
         assert_eq!(got, ["a", "b"]);
     }
 }

@@ -77,7 +77,12 @@ impl Images {
     /// `parallel` pulls at a time; 1 if they are serialized.
     pub fn new(runtime: Runtime, events: Events, parallel: usize) -> Self {
         let failures = Failures { delays: Backoff::new(INITIAL, LONGEST), last: Default::default() };
-        Self { runtime, events, slots: Arc::new(Semaphore::new(parallel.max(1))), backoff: Arc::new(Mutex::new(failures)) }
+        Self {
+            runtime,
+            events,
+            slots: Arc::new(Semaphore::new(parallel.max(1))),
+            backoff: Arc::new(Mutex::new(failures)),
+        }
     }
 
     /// The container's image, pulled if its policy says so.
@@ -167,7 +172,8 @@ impl Images {
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
     ) -> Result<Image, RuntimeError> {
-        let fitting: Vec<Option<&RegistryAuth>> = auths.iter().filter(|a| credentials::fits(&a.server, name)).map(Some).collect();
+        let fitting: Vec<Option<&RegistryAuth>> =
+            auths.iter().filter(|a| credentials::fits(&a.server, name)).map(Some).collect();
         let tries = if fitting.is_empty() { vec![None] } else { fitting };
         let mut last = None;
         for auth in tries {
@@ -191,7 +197,12 @@ impl Images {
 fn with_tag(name: &str) -> Result<String, ImageError> {
     let last = name.rsplit('/').next().unwrap_or_default();
     let bad = name.is_empty() || last.is_empty() || name.len() > 1024 || name.contains(char::is_whitespace);
-    if bad || name.split(['@', ':']).next().is_some_and(|n| n.rsplit('/').next().is_some_and(|l| l.chars().any(char::is_uppercase))) {
+    if bad
+        || name
+            .split(['@', ':'])
+            .next()
+            .is_some_and(|n| n.rsplit('/').next().is_some_and(|l| l.chars().any(char::is_uppercase)))
+    {
         return Err(ImageError::Name(name.to_owned()));
     }
     Ok(if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") })

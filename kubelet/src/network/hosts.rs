@@ -53,9 +53,9 @@ mod tests {
     fn with_domain_and_aliases() {
         let got = managed(&["10.0.0.1".into()], "h", "s.ns.svc.cluster.local", &[alias()]);
         assert!(got.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"));
-        assert!(got.ends_with(
-            "10.0.0.1\th.s.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"
-        ));
+        assert!(
+            got.ends_with("10.0.0.1\th.s.ns.svc.cluster.local\th\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+        );
     }
 
     #[test]

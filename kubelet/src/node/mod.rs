@@ -2,6 +2,12 @@
 //!
 //! Upstream: `pkg/kubelet/kubelet_node_status.go`, `pkg/kubelet/nodestatus`.
 
+pub mod conditions;
 pub mod facts;
+pub mod lease;
+pub mod machine;
+pub mod reporter;
+pub mod status;
 
 pub use facts::{Facts, NodeFacts};
+pub use reporter::Reporter;

@@ -25,12 +25,15 @@ struct HealthAnswer {
 pub async fn check(host: &str, port: u16, service: &str, limit: Duration) -> Outcome {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     match tokio::time::timeout(limit, ask(format!("http://{host}:{port}"), service)).await {
-        Err(_) => Outcome::Failure(format!("timeout: failed to connect service \"{host}:{port}\" within {}s", limit.as_secs())),
+        Err(_) => Outcome::Failure(format!(
+            "timeout: failed to connect service \"{host}:{port}\" within {}s",
+            limit.as_secs()
+        )),
         Ok(Ok(SERVING)) => Outcome::Success,
         Ok(Ok(status)) => Outcome::Failure(format!("service unhealthy (responded with {:?})", name(status))),
-        Ok(Err(e)) if e.code() == Code::Unimplemented => {
-            Outcome::Failure("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".into())
-        }
+        Ok(Err(e)) if e.code() == Code::Unimplemented => Outcome::Failure(
+            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".into(),
+        ),
         Ok(Err(e)) => Outcome::Failure(format!("error: health rpc probe failed: {e}")),
     }
 }

@@ -39,7 +39,11 @@ impl Get {
     }
 
     fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -66,11 +70,16 @@ pub fn dial_error(host: &str, port: u16, e: &io::Error) -> String {
     format!("dial tcp {host}:{port}: {why}")
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, request: &Get) -> Result<u16, GetError> {
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: &Get,
+) -> Result<u16, GetError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut builder = ::http::Request::get(&request.path);
     let given = |name: &str| request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
-    for (name, default) in [("Host", request.authority()), ("User-Agent", "kube-probe/1.36".into()), ("Accept", "*/*".into())] {
+    for (name, default) in
+        [("Host", request.authority()), ("User-Agent", "kube-probe/1.36".into()), ("Accept", "*/*".into())]
+    {
         if !given(name) {
             builder = builder.header(name, default);
         }

@@ -110,12 +110,15 @@ impl Probes {
             for kind in [Kind::Startup, Kind::Readiness, Kind::Liveness] {
                 let key = ProbeKey { uid: pod.uid().to_owned(), container: container.name.clone(), kind };
                 match current.filter(|_| kind.of(container).is_some()) {
-                    Some(record) => self.aim(key, Target {
-                        pod: pod.clone(),
-                        container: container.clone(),
-                        record: record.clone(),
-                        pod_ip: pod_ips.first().cloned().unwrap_or_default(),
-                    }),
+                    Some(record) => self.aim(
+                        key,
+                        Target {
+                            pod: pod.clone(),
+                            container: container.clone(),
+                            record: record.clone(),
+                            pod_ip: pod_ips.first().cloned().unwrap_or_default(),
+                        },
+                    ),
                     None => self.end(&key),
                 }
             }
@@ -163,7 +166,12 @@ impl Probes {
 
     /// What is known of the pod's containers, by container id. `before` says whether a container
     /// that was running before this kubelet was ready then: a restart flips no readiness.
-    pub fn probed(&self, pod: &Pod, record: &PodRecord, before: impl Fn(&str) -> Option<Probed>) -> HashMap<String, Probed> {
+    pub fn probed(
+        &self,
+        pod: &Pod,
+        record: &PodRecord,
+        before: impl Fn(&str) -> Option<Probed>,
+    ) -> HashMap<String, Probed> {
         let running = record.running();
         let judged = running.filter_map(|r| {
             let container = pod.container(&r.name)?;

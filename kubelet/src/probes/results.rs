@@ -42,7 +42,8 @@ impl Results {
         let startup = self.get(id, Kind::Startup);
         let readiness = self.get(id, Kind::Readiness);
         let open = |probe: bool, verdict: Option<Verdict>| probe && verdict.is_none();
-        let unknown = open(container.startup_probe.is_some(), startup) || open(container.readiness_probe.is_some(), readiness);
+        let unknown =
+            open(container.startup_probe.is_some(), startup) || open(container.readiness_probe.is_some(), readiness);
         let before = unknown.then(before).flatten();
         let was = |f: fn(&Probed) -> bool| before.as_ref().is_some_and(f);
         let good = |has: bool, verdict: Option<Verdict>, was: bool| match verdict {

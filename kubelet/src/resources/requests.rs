@@ -63,7 +63,8 @@ pub fn of_pod(pod: &Pod, side: Side) -> Amounts {
     if let Some(overhead) = &PodExt::spec(pod).overhead {
         for (name, quantity) in overhead {
             if side == Side::Requests || running.contains_key(name) {
-                *running.entry(name.clone()).or_default() = running.get(name).copied().unwrap_or_default() + Amount::of(quantity);
+                *running.entry(name.clone()).or_default() =
+                    running.get(name).copied().unwrap_or_default() + Amount::of(quantity);
             }
         }
     }

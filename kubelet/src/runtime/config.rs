@@ -2,8 +2,8 @@
 
 use super::{images, labels, security};
 use crate::pod::PodExt;
-use crate::resources::linux::{self, CPU_PERIOD, LinuxResources};
 use crate::resources::Amount;
+use crate::resources::linux::{self, CPU_PERIOD, LinuxResources};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use proto::cri;
 

@@ -9,17 +9,10 @@ use tonic::{Code, Response, Status};
 pub enum RuntimeError {
     /// The runtime answered with an error.
     #[error("rpc error: code = {code:?} desc = {message}")]
-    Answer {
-        call: &'static str,
-        code: Code,
-        message: String,
-    },
+    Answer { call: &'static str, code: Code, message: String },
     /// It did not answer in time.
     #[error("{call}: no answer from the runtime within {} s", patience.as_secs())]
-    Timeout {
-        call: &'static str,
-        patience: Duration,
-    },
+    Timeout { call: &'static str, patience: Duration },
 }
 
 impl RuntimeError {

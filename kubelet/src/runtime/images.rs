@@ -43,7 +43,8 @@ impl Runtime {
     /// All images.
     pub async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
         let mut client = self.images.clone();
-        let answer = call(self.timeout, "ListImages", client.list_images(cri::ListImagesRequest { filter: None })).await?;
+        let answer =
+            call(self.timeout, "ListImages", client.list_images(cri::ListImagesRequest { filter: None })).await?;
         Ok(answer.images.into_iter().map(image).collect())
     }
 
@@ -78,9 +79,11 @@ impl Runtime {
     pub async fn image_filesystem(&self) -> Result<Option<(String, u64)>, RuntimeError> {
         let mut client = self.images.clone();
         let answer = call(self.timeout, "ImageFsInfo", client.image_fs_info(cri::ImageFsInfoRequest {})).await?;
-        Ok(answer.image_filesystems.into_iter().next().map(|f| {
-            (f.fs_id.unwrap_or_default().mountpoint, f.used_bytes.unwrap_or_default().value)
-        }))
+        Ok(answer
+            .image_filesystems
+            .into_iter()
+            .next()
+            .map(|f| (f.fs_id.unwrap_or_default().mountpoint, f.used_bytes.unwrap_or_default().value)))
     }
 }
 
@@ -105,10 +108,13 @@ impl Runtime {
     /// Ids and names of the images that containers were made from.
     pub async fn images_in_use(&self) -> Result<std::collections::HashSet<String>, RuntimeError> {
         let mut client = self.runtime.clone();
-        let all = call(self.timeout, "ListContainers", client.list_containers(cri::ListContainersRequest { filter: None }));
-        let names = all.await?.containers.into_iter().flat_map(|c| {
-            [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()]
-        });
+        let all =
+            call(self.timeout, "ListContainers", client.list_containers(cri::ListContainersRequest { filter: None }));
+        let names = all
+            .await?
+            .containers
+            .into_iter()
+            .flat_map(|c| [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()]);
         Ok(names.filter(|n| !n.is_empty()).collect())
     }
 }

@@ -11,6 +11,7 @@ pub mod labels;
 pub mod record;
 pub mod sandbox;
 pub mod security;
+pub mod stats;
 pub mod streams;
 
 pub use connect::Endpoint;
@@ -107,7 +108,11 @@ impl Runtime {
         let containers = cri::ContainerFilter { label_selector: selector, ..Default::default() };
         let (sandboxes, containers) = tokio::try_join!(
             call(self.timeout, "ListPodSandbox", a.list_pod_sandbox(cri::ListPodSandboxRequest { filter: Some(pods) })),
-            call(self.timeout, "ListContainers", b.list_containers(cri::ListContainersRequest { filter: Some(containers) })),
+            call(
+                self.timeout,
+                "ListContainers",
+                b.list_containers(cri::ListContainersRequest { filter: Some(containers) })
+            ),
         )?;
         let mut pod = PodRecord::default();
         for sandbox in &sandboxes.items {
@@ -138,6 +143,12 @@ impl Runtime {
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Whether a container's process runs; not if the runtime cannot say.
+    pub async fn is_running(&self, id: &str) -> bool {
+        let status = self.container_status(id, "").await;
+        status.is_ok_and(|s| s.is_some_and(|c| c.state == ContainerState::Running))
     }
 
     /// Makes a sandbox; its id.

@@ -209,7 +209,9 @@ mod tests {
         let no_network = [condition("RuntimeReady", true), condition("NetworkReady", false)];
         assert_eq!(
             health(&no_network),
-            RuntimeHealth::NotReady("container runtime network not ready: NetworkReady=false reason:R message:m".into())
+            RuntimeHealth::NotReady(
+                "container runtime network not ready: NetworkReady=false reason:R message:m".into()
+            )
         );
         assert!(matches!(health(&[]), RuntimeHealth::NotReady(_)));
     }

@@ -84,11 +84,7 @@ mod tests {
         let port = ContainerPort { container_port: 80, host_port: Some(8080), ..ContainerPort::default() };
         let container = Container { name: "c".into(), ports: Some(vec![port]), ..Container::default() };
         Pod {
-            spec: Some(PodSpec {
-                containers: vec![container],
-                host_network: Some(host_network),
-                ..PodSpec::default()
-            }),
+            spec: Some(PodSpec { containers: vec![container], host_network: Some(host_network), ..PodSpec::default() }),
             ..Pod::default()
         }
     }

@@ -89,7 +89,11 @@ pub fn container_context(
 }
 
 /// Refuses what `runAsNonRoot` forbids.
-pub fn verify_non_root(pod: &Pod, container: &Container, image_user: (Option<i64>, &str)) -> Result<(), RunAsNonRootError> {
+pub fn verify_non_root(
+    pod: &Pod,
+    container: &Container,
+    image_user: (Option<i64>, &str),
+) -> Result<(), RunAsNonRootError> {
     let pod_level = pod_context(pod);
     let own = container.security_context.clone().unwrap_or_default();
     if own.run_as_non_root.or(pod_level.run_as_non_root) != Some(true) {

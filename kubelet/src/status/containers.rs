@@ -23,7 +23,12 @@ pub enum Role {
 }
 
 /// Statuses in the order of the spec.
-pub fn statuses(o: &Observed<'_>, containers: &[Container], old: &[ContainerStatus], role: Role) -> Vec<ContainerStatus> {
+pub fn statuses(
+    o: &Observed<'_>,
+    containers: &[Container],
+    old: &[ContainerStatus],
+    role: Role,
+) -> Vec<ContainerStatus> {
     containers.iter().map(|c| status(o, c, old.iter().find(|s| s.name == c.name), role)).collect()
 }
 
@@ -91,7 +96,12 @@ fn from_record(
     }
 }
 
-fn without_record(o: &Observed<'_>, container: &Container, old: Option<&ContainerStatus>, role: Role) -> ContainerStatus {
+fn without_record(
+    o: &Observed<'_>,
+    container: &Container,
+    old: Option<&ContainerStatus>,
+    role: Role,
+) -> ContainerStatus {
     let fresh = ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
@@ -176,7 +186,10 @@ fn restarts(policy: RestartPolicy, exit_code: i32) -> bool {
 }
 
 fn default_waiting(role: Role) -> ContainerState {
-    waiting_state(if role == Role::AfterInit || role == Role::Init { "PodInitializing" } else { "ContainerCreating" }, "")
+    waiting_state(
+        if role == Role::AfterInit || role == Role::Init { "PodInitializing" } else { "ContainerCreating" },
+        "",
+    )
 }
 
 fn waiting_state(reason: &str, message: &str) -> ContainerState {

@@ -72,11 +72,14 @@ pub fn generate(o: &Observed<'_>) -> PodStatus {
     let spec = PodExt::spec(o.pod);
     let old = |list: &Option<Vec<_>>| list.clone().unwrap_or_default();
     let has_init = !o.pod.init_containers().is_empty();
-    let init = containers::statuses(o, o.pod.init_containers(), &old(&o.old.init_container_statuses), containers::Role::Init);
-    let role = if has_init && !phase::initialized(spec, &init) { containers::Role::AfterInit } else { containers::Role::Main };
+    let init =
+        containers::statuses(o, o.pod.init_containers(), &old(&o.old.init_container_statuses), containers::Role::Init);
+    let role =
+        if has_init && !phase::initialized(spec, &init) { containers::Role::AfterInit } else { containers::Role::Main };
     let main = containers::statuses(o, &spec.containers, &old(&o.old.container_statuses), role);
     let ephemeral = o.pod.ephemeral_containers();
-    let ephemeral = containers::statuses(o, &ephemeral, &old(&o.old.ephemeral_container_statuses), containers::Role::Ephemeral);
+    let ephemeral =
+        containers::statuses(o, &ephemeral, &old(&o.old.ephemeral_container_statuses), containers::Role::Ephemeral);
     let stopped = o.progress == Progress::Stopped;
     let phase = match (o.verdict, o.pod.phase()) {
         (Some(_), _) => "Failed",

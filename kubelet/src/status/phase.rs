@@ -26,7 +26,13 @@ pub fn of(spec: &PodSpec, init: &[ContainerStatus], main: &[ContainerStatus], st
     match t {
         Tally { waiting: 1.., .. } => "Pending",
         Tally { running: 1.., .. } => "Running",
-        Tally { stopped: 1.., .. } if stopped => if t.stopped == t.succeeded { "Succeeded" } else { "Failed" },
+        Tally { stopped: 1.., .. } if stopped => {
+            if t.stopped == t.succeeded {
+                "Succeeded"
+            } else {
+                "Failed"
+            }
+        }
         Tally { stopped: 1.., .. } => ended(policy, &t),
         _ => "Pending",
     }
@@ -104,7 +110,8 @@ mod tests {
             terminated: Some(ContainerStateTerminated { exit_code, ..ContainerStateTerminated::default() }),
             ..ContainerState::default()
         };
-        let running = || ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
+        let running =
+            || ContainerState { running: Some(ContainerStateRunning::default()), ..ContainerState::default() };
         let (state, last) = match state {
             'r' => (running(), None),
             'w' => (ContainerState::default(), None),

@@ -1,10 +1,11 @@
 //! Whole statuses from what a runtime holds.
 use super::*;
 use crate::runtime::{ContainerRecord, ContainerState, SandboxRecord};
-use k8s_openapi::api::core::v1::{Container, PodCondition, PodSpec, PodReadinessGate};
+use k8s_openapi::api::core::v1::{Container, PodCondition, PodReadinessGate, PodSpec};
 
 fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
-    let named = |names: &[&str]| names.iter().map(|n| Container { name: (*n).into(), ..Container::default() }).collect();
+    let named =
+        |names: &[&str]| names.iter().map(|n| Container { name: (*n).into(), ..Container::default() }).collect();
     Pod {
         spec: Some(PodSpec {
             restart_policy: Some(policy.into()),
@@ -26,7 +27,12 @@ fn record(of: &[(&str, ContainerState, i32)]) -> PodRecord {
         ..ContainerRecord::default()
     };
     PodRecord {
-        sandboxes: vec![SandboxRecord { id: "s".into(), ready: true, ips: vec!["10.1.1.1".into()], ..Default::default() }],
+        sandboxes: vec![SandboxRecord {
+            id: "s".into(),
+            ready: true,
+            ips: vec!["10.1.1.1".into()],
+            ..Default::default()
+        }],
         containers: of.iter().map(container).collect(),
     }
 }
@@ -93,10 +99,7 @@ fn main_containers_wait_for_init_containers() {
     let case = Case::new(pod("Always", &["i", "j"], &["c"]), record(&[("i", ContainerState::Running, 0)]));
     let got = case.generate();
     assert_eq!(got.phase.as_deref(), Some("Pending"));
-    assert_eq!(
-        condition(&got, "Initialized").message.as_deref(),
-        Some("containers with incomplete status: [i j]")
-    );
+    assert_eq!(condition(&got, "Initialized").message.as_deref(), Some("containers with incomplete status: [i j]"));
     let c = &got.container_statuses.unwrap()[0];
     let waiting = c.state.as_ref().unwrap().waiting.as_ref().unwrap();
     assert_eq!(waiting.reason.as_deref(), Some("PodInitializing"));
@@ -117,9 +120,11 @@ fn a_crashing_container_keeps_its_last_end() {
 
 #[test]
 fn a_finished_pod_says_how_it_ended() {
-    for (policy, code, phase, reason) in
-        [("Never", 0, "Succeeded", "PodCompleted"), ("Never", 1, "Failed", "PodFailed"), ("OnFailure", 0, "Succeeded", "PodCompleted")]
-    {
+    for (policy, code, phase, reason) in [
+        ("Never", 0, "Succeeded", "PodCompleted"),
+        ("Never", 1, "Failed", "PodFailed"),
+        ("OnFailure", 0, "Succeeded", "PodCompleted"),
+    ] {
         let got = Case::new(pod(policy, &[], &["c"]), record(&[("c", ContainerState::Exited, code)])).generate();
         assert_eq!(got.phase.as_deref(), Some(phase));
         assert_eq!(condition(&got, "Ready").reason.as_deref(), Some(reason));

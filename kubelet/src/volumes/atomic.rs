@@ -92,7 +92,8 @@ fn write_file(dir: &Path, path: &str, file: &File) -> Result<(), VolumeError> {
     let mut handle = opened.map_err(|e| VolumeError::io("create", &full, e))?;
     handle.write_all(&file.data).map_err(|e| VolumeError::io("write", &full, e))?;
     if let Some(owner) = file.owner {
-        std::os::unix::fs::chown(&full, Some(owner), None).map_err(|e| VolumeError::io("change the owner of", &full, e))?;
+        std::os::unix::fs::chown(&full, Some(owner), None)
+            .map_err(|e| VolumeError::io("change the owner of", &full, e))?;
     }
     ownership::set_mode(&full, file.mode)
 }

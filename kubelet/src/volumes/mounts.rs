@@ -38,7 +38,8 @@ pub fn is_mount_point(dir: &Path) -> bool {
 
 /// Unmounts everything at or below a folder, the innermost first.
 pub fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", dir, e))?;
+    let table =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", dir, e))?;
     let mut below: Vec<PathBuf> = mount_points(&table).filter(|p| p.starts_with(dir)).collect();
     below.sort_by_key(|p| std::cmp::Reverse(p.components().count()));
     for path in below {

@@ -89,7 +89,12 @@ impl Collector<'_, '_> {
         }
     }
 
-    async fn projection(&mut self, p: &VolumeProjection, mode: Option<i32>, tokens: &Tokens) -> Result<(), VolumeError> {
+    async fn projection(
+        &mut self,
+        p: &VolumeProjection,
+        mode: Option<i32>,
+        tokens: &Tokens,
+    ) -> Result<(), VolumeError> {
         if let Some(s) = &p.config_map {
             self.config_map(&Wanted::new(&s.name, s.items.as_deref(), mode, s.optional)).await?;
         }
@@ -105,7 +110,12 @@ impl Collector<'_, '_> {
         Ok(())
     }
 
-    async fn token(&mut self, s: &ServiceAccountTokenProjection, mode: i32, tokens: &Tokens) -> Result<(), VolumeError> {
+    async fn token(
+        &mut self,
+        s: &ServiceAccountTokenProjection,
+        mode: i32,
+        tokens: &Tokens,
+    ) -> Result<(), VolumeError> {
         let pod = self.facts.pod;
         let token = tokens.get(&wish(pod, s)).await?;
         let owner = common_user(pod);

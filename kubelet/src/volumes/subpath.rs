@@ -34,7 +34,8 @@ fn find_or_create(root: &OwnedFd, relative: &Path) -> rustix::io::Result<OwnedFd
                     Err(e) if e != rustix::io::Errno::EXIST => return Err(e),
                     _ => {}
                 }
-                let next = open(&at, Path::new(part.as_os_str()), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::BENEATH);
+                let next =
+                    open(&at, Path::new(part.as_os_str()), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::BENEATH);
                 at = next?;
                 share(&at);
             }

@@ -111,7 +111,8 @@ impl<'a> Plan<'a> {
     fn init_containers(&mut self) -> bool {
         let begun = main_containers(self.pod).any(|c| self.current(&c.name).is_some());
         for container in self.pod.init_containers() {
-            let through = if is_sidecar(container) { self.sidecar(container, begun) } else { begun || self.ordinary(container) };
+            let through =
+                if is_sidecar(container) { self.sidecar(container, begun) } else { begun || self.ordinary(container) };
             if !through && !begun {
                 return false;
             }
@@ -136,15 +137,13 @@ impl<'a> Plan<'a> {
 
     fn sidecar(&mut self, container: &Container, begun: bool) -> bool {
         match self.current(&container.name) {
-            Some(r) if r.state == ContainerState::Running => {
-                match self.verdict(container, r) {
-                    Some(reason) => {
-                        self.replace(container, r, reason);
-                        false
-                    }
-                    None => self.probes.started.contains(&r.id),
+            Some(r) if r.state == ContainerState::Running => match self.verdict(container, r) {
+                Some(reason) => {
+                    self.replace(container, r, reason);
+                    false
                 }
-            }
+                None => self.probes.started.contains(&r.id),
+            },
             _ => {
                 self.start.push(container.name.clone());
                 begun

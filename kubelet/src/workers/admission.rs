@@ -47,7 +47,8 @@ fn fits_ports(pod: &Pod, active: &[Arc<Pod>]) -> Result<(), Rejection> {
 fn host_ports(pod: &Pod) -> impl Iterator<Item = (String, String, i32)> {
     let spec = PodExt::spec(pod);
     let all = spec.containers.iter().chain(pod.init_containers().iter().filter(|c| crate::pod::is_sidecar(c)));
-    let text = |t: &Option<String>, default: &str| t.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| default.to_owned());
+    let text =
+        |t: &Option<String>, default: &str| t.clone().filter(|s| !s.is_empty()).unwrap_or_else(|| default.to_owned());
     let triple = move |p: &ContainerPort| {
         let port = p.host_port.filter(|n| *n > 0)?;
         Some((text(&p.host_ip, "0.0.0.0"), text(&p.protocol, "TCP"), port))

@@ -39,7 +39,8 @@ pub async fn collect(messages: &mut HashMap<String, String>, record: &PodRecord,
 
 fn read(c: &ContainerRecord, logs: &Path) -> Option<String> {
     let file = c.message_host_path.as_ref().and_then(|p| head(Path::new(p)));
-    let from_log = || (c.message_policy == "FallbackToLogsOnError" && c.exit_code != 0).then(|| log_tail(c, logs)).flatten();
+    let from_log =
+        || (c.message_policy == "FallbackToLogsOnError" && c.exit_code != 0).then(|| log_tail(c, logs)).flatten();
     file.filter(|t| !t.is_empty()).or_else(from_log)
 }
 
@@ -61,7 +62,8 @@ fn log_tail(c: &ContainerRecord, logs: &Path) -> Option<String> {
     file.read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter_map(|l| l.splitn(4, ' ').nth(3)).collect();
-    let joined = lines[lines.len().saturating_sub(MAX_LOG_LINES)..].iter().map(|l| format!("{l}\n")).collect::<String>();
+    let joined =
+        lines[lines.len().saturating_sub(MAX_LOG_LINES)..].iter().map(|l| format!("{l}\n")).collect::<String>();
     let from = joined.len().saturating_sub(MAX_LOG as usize);
     let from = (from..joined.len()).find(|i| joined.is_char_boundary(*i)).unwrap_or(0);
     Some(joined[from..].to_owned())
@@ -76,8 +78,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("m");
         std::fs::write(&file, "").unwrap();
-        std::fs::write(dir.path().join("0.log"), "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stderr F two\n")
-            .unwrap();
+        std::fs::write(
+            dir.path().join("0.log"),
+            "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stderr F two\n",
+        )
+        .unwrap();
         let mut c = ContainerRecord {
             message_host_path: Some(file.to_str().unwrap().into()),
             message_policy: "FallbackToLogsOnError".into(),

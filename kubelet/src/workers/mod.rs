@@ -198,5 +198,8 @@ impl Workers {
 
 fn active(entries: &HashMap<String, Entry>) -> Vec<Arc<Pod>> {
     let running = entries.values().filter(|e| *e.stage.borrow() != Stage::Terminated);
-    running.filter(|e| !matches!(e.desired.borrow().fate, Fate::Ended(_))).map(|e| e.desired.borrow().pod.clone()).collect()
+    running
+        .filter(|e| !matches!(e.desired.borrow().fate, Fate::Ended(_)))
+        .map(|e| e.desired.borrow().pod.clone())
+        .collect()
 }

@@ -23,7 +23,8 @@ pub async fn of_volumes(
         let host_path = match sub {
             None => volume.clone(),
             Some(sub) => {
-                let target = pod_dir.join("volume-subpaths").join(&mount.name).join(&container.name).join(index.to_string());
+                let target =
+                    pod_dir.join("volume-subpaths").join(&mount.name).join(&container.name).join(index.to_string());
                 bind(volume.clone(), sub, target).await?
             }
         };

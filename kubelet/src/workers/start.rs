@@ -68,7 +68,7 @@ impl Worker {
         if let Some(later) = self.held_back(look, container) {
             return later;
         }
-        match self.try_start(look, container).await {
+        match Box::pin(self.try_start(look, container)).await {
             Ok(()) => Started::Yes,
             Err(e) => {
                 tracing::info!(pod = look.pod.formatted(), container = container.name, error = %e, "container not started");
@@ -103,7 +103,7 @@ impl Worker {
     async fn try_start(&self, look: &Look, container: &Container) -> Result<(), StartError> {
         let auths = self.credentials(&look.pod).await;
         let image = self.deps.images.ensure(&look.pod, container, &auths, &look.sandbox_config).await?;
-        let input = self.input(look, container, &image).await?;
+        let input = Box::pin(self.input(look, container, &image)).await?;
         let restarts = input.restart_count;
         let config = container_config(&look.pod, container, &input);
         let created = self.deps.runtime.create_container(&look.sandbox, config, look.sandbox_config.clone()).await;

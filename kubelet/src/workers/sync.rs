@@ -53,12 +53,12 @@ impl Worker {
             self.deps.events.pod(&pod, Severity::Warning, "NetworkNotReady", text);
             return Some(RETRY_SANDBOX);
         }
-        let mounted = match self.prepare(&pod, &record).await {
+        let mounted = match Box::pin(self.prepare(&pod, &record)).await {
             Ok(mounted) => mounted,
             Err(wait) => return Some(wait),
         };
         let todo = actions::compute(&pod, &record, &self.deps.probes.verdicts(&probed));
-        let wait = self.act(&pod, record, mounted, todo).await;
+        let wait = Box::pin(self.act(&pod, record, mounted, todo)).await;
         if self.is_over(&pod) {
             return None;
         }
@@ -126,7 +126,7 @@ impl Worker {
             return None;
         }
         self.kill(pod, &record, &todo).await;
-        let look = match self.sandbox(pod, record, mounted, &todo.sandbox).await {
+        let look = match Box::pin(self.sandbox(pod, record, mounted, &todo.sandbox)).await {
             Ok(look) => look?,
             Err(e) => {
                 tracing::warn!(pod = pod.formatted(), error = %e, "cannot create the sandbox");
@@ -193,13 +193,16 @@ impl Worker {
         let settings = &self.deps.settings;
         let (hostname, domain) = network::hostname_and_domain(pod, &settings.cluster_dns.domain);
         let fqdn = PodExt::spec(pod).set_hostname_as_fqdn == Some(true) && !domain.is_empty();
-        sandbox_config(pod, &SandboxInput {
-            hostname: if fqdn { format!("{hostname}.{domain}") } else { hostname },
-            resolver: network::dns::for_pod(pod, &settings.resolver(), &settings.cluster_dns),
-            cgroup_parent: self.deps.cgroups.parent(pod),
-            log_directory: files::log_dir(settings, pod).to_string_lossy().into_owned(),
-            attempt,
-        })
+        sandbox_config(
+            pod,
+            &SandboxInput {
+                hostname: if fqdn { format!("{hostname}.{domain}") } else { hostname },
+                resolver: network::dns::for_pod(pod, &settings.resolver(), &settings.cluster_dns),
+                cgroup_parent: self.deps.cgroups.parent(pod),
+                log_directory: files::log_dir(settings, pod).to_string_lossy().into_owned(),
+                attempt,
+            },
+        )
     }
 
     /// Starts containers in order; the earliest time at which one of those held back may be tried.
@@ -207,7 +210,7 @@ impl Worker {
         let mut earliest: Option<Duration> = None;
         for name in names {
             let Some(container) = look.pod.container(name) else { continue };
-            let wait = match self.start(look, &container).await {
+            let wait = match Box::pin(self.start(look, &container)).await {
                 Started::Yes => {
                     self.waiting.remove(name);
                     continue;

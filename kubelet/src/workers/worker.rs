@@ -64,9 +64,10 @@ impl Worker {
         while stage != Stage::Gone {
             self.stage.send_replace(stage);
             stage = match stage {
-                Stage::Syncing => self.syncing().await,
-                Stage::Terminating => self.terminating().await,
-                Stage::Terminated => self.terminated().await,
+                // Boxed, here and below: a pod's types are large, and so is a future that holds some.
+                Stage::Syncing => Box::pin(self.syncing()).await,
+                Stage::Terminating => Box::pin(self.terminating()).await,
+                Stage::Terminated => Box::pin(self.terminated()).await,
                 Stage::Gone => Stage::Gone,
             };
         }
@@ -86,7 +87,7 @@ impl Worker {
             let next = tokio::select! {
                 biased;
                 () = must_stop(&mut watched) => return Stage::Terminating,
-                next = self.sync() => next,
+                next = Box::pin(self.sync()) => next,
             };
             let Some(wait) = next else { return Stage::Terminating };
             let _ = self.desired.borrow_and_update();
@@ -209,7 +210,12 @@ impl Worker {
     }
 
     /// Computes the status from what the runtime holds and hands it to the writer.
-    pub(super) async fn observe(&mut self, pod: &Arc<Pod>, record: &PodRecord, progress: Progress) -> HashMap<String, Probed> {
+    pub(super) async fn observe(
+        &mut self,
+        pod: &Arc<Pod>,
+        record: &PodRecord,
+        progress: Progress,
+    ) -> HashMap<String, Probed> {
         messages::collect(&mut self.messages, record, &self.deps.settings.logs).await;
         let old = merge_foreign(&self.status, pod);
         let before = |id: &str| probed_before(&old, record, id, self.deps.settings.started);
@@ -272,7 +278,11 @@ fn merge_foreign(status: &PodStatus, pod: &Pod) -> PodStatus {
     let seen = pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
     let ours = status.conditions.iter().flatten().filter(|c| own(&c.type_)).cloned();
     let mut conditions: Vec<_> = ours.collect();
-    conditions.extend(seen.into_iter().filter(|c| !own(&c.type_) || !conditions.iter().any(|k| k.type_ == c.type_)).collect::<Vec<_>>());
+    conditions.extend(
+        seen.into_iter()
+            .filter(|c| !own(&c.type_) || !conditions.iter().any(|k| k.type_ == c.type_))
+            .collect::<Vec<_>>(),
+    );
     PodStatus { conditions: Some(conditions), ..status.clone() }
 }
 

@@ -62,7 +62,11 @@ fn main_containers_by_policy() {
         ("Never", "2", ""),
         ("Never", "u", "a"),
     ] {
-        let got = compute(&pod(policy, vec![], &["a"]), &record(&[("a", state.chars().next().unwrap())]), &ProbeVerdicts::default());
+        let got = compute(
+            &pod(policy, vec![], &["a"]),
+            &record(&[("a", state.chars().next().unwrap())]),
+            &ProbeVerdicts::default(),
+        );
         assert_eq!(got.start.concat(), want, "{policy} {state}");
         assert!(got.kill.is_empty());
     }

@@ -1,5 +1,8 @@
 //! What the kubelet asks of the apiserver, apart from watching its pods.
 
+pub mod api;
+pub mod cache;
+
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::jiff::Timestamp;
@@ -59,6 +62,8 @@ pub trait Cluster: Send + Sync + 'static {
     async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError>;
     /// Creates a pod (a mirror of a static one).
     async fn create_pod(&self, pod: &Pod) -> Result<(), ClusterError>;
+    /// Removes the mirror of a static pod that is gone.
+    async fn delete_mirror(&self, namespace: &str, name: &str) -> Result<(), ClusterError>;
 }
 
 /// No apiserver: static pods only.
@@ -92,6 +97,10 @@ impl Cluster for Standalone {
     }
 
     async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn delete_mirror(&self, _: &str, _: &str) -> Result<(), ClusterError> {
         Ok(())
     }
 }

@@ -1,0 +1,375 @@
+//! `KubeletConfiguration` of `kubelet.config.k8s.io/v1beta1`: what of it is built, its defaults,
+//! its checks.
+//!
+//! Upstream: `pkg/kubelet/apis/config`.
+
+pub mod unbuilt;
+
+use crate::flags::{self, Options};
+use crate::resources::Amount;
+use crate::runtime::Endpoint;
+use component::GoDuration;
+use component::kinds::Kind;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+/// The file's kind.
+pub const KIND: Kind =
+    Kind { api_version: "kubelet.config.k8s.io/v1beta1", kind: "KubeletConfiguration", unbuilt: unbuilt::FIELDS };
+
+/// The configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct KubeletConfiguration {
+    pub address: IpAddr,
+    pub port: u16,
+    pub healthz_bind_address: IpAddr,
+    pub healthz_port: u16,
+    pub authentication: Authentication,
+    pub authorization: Authorization,
+    pub tls_cert_file: String,
+    pub tls_private_key_file: String,
+    pub cgroup_driver: CgroupDriver,
+    pub cgroup_root: String,
+    #[serde(rename = "cgroupsPerQOS")]
+    pub cgroups_per_qos: bool,
+    #[serde(rename = "cpuCFSQuota")]
+    pub cpu_cfs_quota: bool,
+    #[serde(rename = "clusterDNS")]
+    pub cluster_dns: Vec<String>,
+    pub cluster_domain: String,
+    pub container_runtime_endpoint: String,
+    pub image_service_endpoint: String,
+    pub container_log_max_size: String,
+    pub container_log_max_files: u32,
+    pub crash_loop_back_off: CrashLoopBackOff,
+    pub enforce_node_allocatable: Vec<String>,
+    pub eviction_hard: BTreeMap<String, String>,
+    #[serde(rename = "failCgroupV1")]
+    pub fail_cgroup_v1: bool,
+    pub fail_swap_on: bool,
+    pub feature_gates: BTreeMap<String, bool>,
+    pub file_check_frequency: GoDuration,
+    #[serde(rename = "imageGCHighThresholdPercent")]
+    pub image_gc_high_threshold_percent: u64,
+    #[serde(rename = "imageGCLowThresholdPercent")]
+    pub image_gc_low_threshold_percent: u64,
+    #[serde(rename = "imageMinimumGCAge")]
+    pub image_minimum_gc_age: GoDuration,
+    pub kube_reserved: BTreeMap<String, String>,
+    pub system_reserved: BTreeMap<String, String>,
+    pub max_pods: u32,
+    pub max_parallel_image_pulls: Option<usize>,
+    pub node_lease_duration_seconds: u32,
+    pub node_status_max_images: i64,
+    pub node_status_report_frequency: GoDuration,
+    pub node_status_update_frequency: GoDuration,
+    pub oom_score_adj: i32,
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: String,
+    pub pod_logs_dir: String,
+    pub register_node: bool,
+    pub register_with_taints: Vec<k8s_openapi::api::core::v1::Taint>,
+    #[serde(rename = "resolvConf")]
+    pub resolv_conf: String,
+    pub runtime_request_timeout: GoDuration,
+    pub serialize_image_pulls: bool,
+    pub static_pod_path: String,
+    pub sync_frequency: GoDuration,
+}
+
+/// Who is believed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Authentication {
+    pub anonymous: Enabled,
+    pub webhook: WebhookAuthentication,
+    pub x509: X509,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Enabled {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct WebhookAuthentication {
+    pub enabled: bool,
+    #[serde(rename = "cacheTTL")]
+    pub cache_ttl: GoDuration,
+}
+
+impl Default for WebhookAuthentication {
+    fn default() -> Self {
+        Self { enabled: true, cache_ttl: GoDuration::from_secs(120) }
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct X509 {
+    #[serde(rename = "clientCAFile")]
+    pub client_ca_file: String,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Authorization {
+    pub mode: AuthorizationMode,
+    pub webhook: WebhookAuthorization,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthorizationMode {
+    /// The apiserver decides.
+    #[default]
+    Webhook,
+    /// Every authenticated user may do anything.
+    AlwaysAllow,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct WebhookAuthorization {
+    #[serde(rename = "cacheAuthorizedTTL")]
+    pub cache_authorized_ttl: GoDuration,
+    #[serde(rename = "cacheUnauthorizedTTL")]
+    pub cache_unauthorized_ttl: GoDuration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupDriver {
+    /// Folders in the kernel's file system.
+    #[default]
+    Cgroupfs,
+    /// Slices of systemd; not built yet.
+    Systemd,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct CrashLoopBackOff {
+    pub max_container_restart_period: GoDuration,
+}
+
+impl Default for CrashLoopBackOff {
+    fn default() -> Self {
+        Self { max_container_restart_period: GoDuration::from_secs(300) }
+    }
+}
+
+impl Default for KubeletConfiguration {
+    fn default() -> Self {
+        let seconds = GoDuration::from_secs;
+        Self {
+            address: [0, 0, 0, 0].into(),
+            port: 10250,
+            healthz_bind_address: [127, 0, 0, 1].into(),
+            healthz_port: 10248,
+            authentication: Authentication::default(),
+            authorization: Authorization::default(),
+            tls_cert_file: String::new(),
+            tls_private_key_file: String::new(),
+            cgroup_driver: CgroupDriver::Cgroupfs,
+            cgroup_root: "/".to_owned(),
+            cgroups_per_qos: true,
+            cpu_cfs_quota: true,
+            cluster_dns: Vec::new(),
+            cluster_domain: String::new(),
+            container_runtime_endpoint: "unix:///run/containerd/containerd.sock".to_owned(),
+            image_service_endpoint: String::new(),
+            container_log_max_size: "10Mi".to_owned(),
+            container_log_max_files: 5,
+            crash_loop_back_off: CrashLoopBackOff::default(),
+            enforce_node_allocatable: vec!["pods".to_owned()],
+            eviction_hard: default_eviction(),
+            fail_cgroup_v1: false,
+            fail_swap_on: false,
+            feature_gates: BTreeMap::new(),
+            file_check_frequency: seconds(20),
+            image_gc_high_threshold_percent: 85,
+            image_gc_low_threshold_percent: 80,
+            image_minimum_gc_age: seconds(120),
+            kube_reserved: BTreeMap::new(),
+            system_reserved: BTreeMap::new(),
+            max_pods: 110,
+            max_parallel_image_pulls: None,
+            node_lease_duration_seconds: 40,
+            node_status_max_images: 50,
+            node_status_report_frequency: seconds(300),
+            node_status_update_frequency: seconds(10),
+            oom_score_adj: -999,
+            pod_cidr: String::new(),
+            pod_logs_dir: "/var/log/pods".to_owned(),
+            register_node: true,
+            register_with_taints: Vec::new(),
+            resolv_conf: "/etc/resolv.conf".to_owned(),
+            runtime_request_timeout: seconds(120),
+            serialize_image_pulls: true,
+            static_pod_path: String::new(),
+            sync_frequency: seconds(60),
+        }
+    }
+}
+
+fn default_eviction() -> BTreeMap<String, String> {
+    let all = [
+        ("memory.available", "100Mi"),
+        ("nodefs.available", "10%"),
+        ("nodefs.inodesFree", "5%"),
+        ("imagefs.available", "15%"),
+    ];
+    all.map(|(signal, limit)| (signal.to_owned(), limit.to_owned())).into()
+}
+
+/// A configuration that the kubelet cannot start with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error(transparent)]
+    File(#[from] component::kinds::KindError),
+    #[error(transparent)]
+    Layers(#[from] component::layers::LayerError),
+    #[error("invalid configuration: {field}: {why}")]
+    Value { field: &'static str, why: String },
+}
+
+/// Defaults, the file and the flags as one configuration.
+pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConfiguration, ConfigError> {
+    let file = options.config.as_deref().map(read).transpose()?;
+    let mut config: KubeletConfiguration =
+        component::layers::layered(&KubeletConfiguration::default(), file.as_ref(), flags::FIELDS, given)?;
+    // A map in the file replaces the default as a whole; the layers would merge the two.
+    if let Some(hard) =
+        file.as_ref().and_then(|f| f.get("evictionHard")).and_then(|v| serde_json::from_value(v.clone()).ok())
+    {
+        config.eviction_hard = hard;
+    }
+    if !options.cluster_dns.is_empty() {
+        config.cluster_dns.clone_from(&options.cluster_dns);
+    }
+    validate(&config)?;
+    Ok(config)
+}
+
+fn read(file: &Path) -> Result<serde_json::Value, ConfigError> {
+    let loaded = component::kinds::load::<KubeletConfiguration>(file, &KIND)?;
+    for field in &loaded.unbuilt {
+        tracing::warn!(field, "configuration field {field} is known but not built; it has no effect");
+    }
+    Ok(loaded.value)
+}
+
+fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
+    let fail = |field, why: String| Err(ConfigError::Value { field, why });
+    if let Err(e) = Endpoint::parse(&config.container_runtime_endpoint) {
+        return fail("containerRuntimeEndpoint", e.to_string());
+    }
+    if config.cgroup_driver == CgroupDriver::Systemd {
+        return fail("cgroupDriver", "systemd is not built yet; use cgroupfs".to_owned());
+    }
+    if config.tls_cert_file.is_empty() != config.tls_private_key_file.is_empty() {
+        return fail("tlsCertFile", "tlsCertFile and tlsPrivateKeyFile must be given together".to_owned());
+    }
+    if config.image_gc_low_threshold_percent >= config.image_gc_high_threshold_percent {
+        return fail("imageGCLowThresholdPercent", "must be below imageGCHighThresholdPercent".to_owned());
+    }
+    if config.node_lease_duration_seconds == 0 {
+        return fail("nodeLeaseDurationSeconds", "must be greater than 0".to_owned());
+    }
+    if let Some(bad) = config.cluster_dns.iter().find(|ip| ip.parse::<IpAddr>().is_err()) {
+        return fail("clusterDNS", format!("{bad:?} is no IP address"));
+    }
+    for (signal, limit) in &config.eviction_hard {
+        if Threshold::parse(limit).is_none() {
+            return fail("evictionHard", format!("{signal}: {limit:?} is neither a quantity nor a percentage"));
+        }
+    }
+    for reserved in [&config.kube_reserved, &config.system_reserved] {
+        if let Some((name, amount)) = reserved.iter().find(|(_, a)| Amount::parse(a).is_none()) {
+            return fail("kubeReserved", format!("{name}: {amount:?} is no quantity"));
+        }
+    }
+    Ok(())
+}
+
+/// An eviction threshold: an amount, or a share of the capacity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Threshold {
+    Amount(Amount),
+    /// Of 100.
+    Percent(f64),
+}
+
+impl Threshold {
+    /// Reads `100Mi` or `10%`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|p| (0.0..=100.0).contains(p)).map(Self::Percent),
+            None => Amount::parse(text).map(Self::Amount),
+        }
+    }
+
+    /// In units of a resource of which there are `capacity`.
+    pub fn of(self, capacity: i64) -> i64 {
+        match self {
+            Self::Amount(amount) => amount.value(),
+            Self::Percent(percent) => (capacity as f64 * percent / 100.0) as i64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use component::kinds;
+
+    #[test]
+    fn a_file_of_every_built_field_is_read() {
+        let value = kinds::show(&KubeletConfiguration::default(), &KIND);
+        let text = serde_json::to_string(&value).unwrap();
+        let loaded = kinds::parse::<KubeletConfiguration>(&text, "f", &KIND).unwrap();
+        assert_eq!(loaded.config.port, 10250);
+        assert!(loaded.unbuilt.is_empty());
+    }
+
+    #[test]
+    fn upstreams_defaults_are_known_fields() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/kubernetes-1.36/config-defaults/kubelet.json");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            println!("skipped: {} is absent", path.display());
+            return;
+        };
+        let loaded = kinds::parse::<KubeletConfiguration>(&text, "kubelet.json", &KIND).unwrap();
+        assert_eq!((loaded.config.port, loaded.config.max_pods), (10250, 110));
+    }
+
+    #[test]
+    fn unknown_fields_and_impossible_values_are_refused() {
+        let text = r#"{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration","nope":1}"#;
+        assert!(kinds::parse::<KubeletConfiguration>(text, "f", &KIND).is_err());
+        let bad = |change: fn(&mut KubeletConfiguration)| {
+            let mut config = KubeletConfiguration::default();
+            change(&mut config);
+            validate(&config).is_err()
+        };
+        assert!(bad(|c| c.cluster_dns = vec!["x".into()]));
+        assert!(bad(|c| c.container_runtime_endpoint = "tcp://x".into()));
+        assert!(bad(|c| c.tls_cert_file = "x".into()));
+        assert!(bad(|c| c.eviction_hard = [("memory.available".to_owned(), "x".to_owned())].into()));
+        assert!(!bad(|_| {}));
+    }
+
+    #[test]
+    fn thresholds() {
+        assert_eq!(Threshold::parse("10%").unwrap().of(1000), 100);
+        assert_eq!(Threshold::parse("1Ki").unwrap().of(5), 1024);
+        assert!(Threshold::parse("101%").is_none());
+    }
+}

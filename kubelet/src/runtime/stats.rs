@@ -1,0 +1,42 @@
+//! What containers use.
+
+use super::{Runtime, RuntimeError, error::call, labels};
+use proto::cri;
+
+/// One container's use of processor and memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub uid: String,
+    pub pod: String,
+    pub namespace: String,
+    pub container: String,
+    pub cpu_nanos: u64,
+    pub memory: u64,
+    /// When it was measured, in milliseconds since the epoch.
+    pub at_millis: i64,
+}
+
+impl Runtime {
+    /// Usage of all running containers of pods.
+    pub async fn usage(&self) -> Result<Vec<Usage>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = cri::ListContainerStatsRequest { filter: None };
+        let answer = call(self.timeout, "ListContainerStats", client.list_container_stats(request)).await?;
+        Ok(answer.stats.into_iter().filter_map(usage).collect())
+    }
+}
+
+fn usage(s: cri::ContainerStats) -> Option<Usage> {
+    let of = s.attributes?.labels;
+    let text = |key: &str| of.get(key).cloned().unwrap_or_default();
+    let cpu = s.cpu.unwrap_or_default();
+    Some(Usage {
+        uid: of.get(labels::POD_UID)?.clone(),
+        pod: text(labels::POD_NAME),
+        namespace: text(labels::POD_NAMESPACE),
+        container: text(labels::CONTAINER_NAME),
+        cpu_nanos: cpu.usage_core_nano_seconds.unwrap_or_default().value,
+        memory: s.memory.unwrap_or_default().working_set_bytes.unwrap_or_default().value,
+        at_millis: cpu.timestamp / 1_000_000,
+    })
+}

@@ -1,0 +1,299 @@
+//! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
+
+use crate::cgroups::Cgroups;
+use crate::cluster::api::ApiCluster;
+use crate::cluster::{Cluster, Standalone};
+use crate::config::{self, AuthorizationMode, KubeletConfiguration};
+use crate::events::{Events, LogOnly, Severity, Sink};
+use crate::flags::Options;
+use crate::images::{Images, gc as image_gc};
+use crate::network::dns::ClusterDns;
+use crate::node::{NodeFacts, Reporter, lease, machine, reporter};
+use crate::pleg::Pleg;
+use crate::probes::Probes;
+use crate::runtime::{Endpoint, Runtime};
+use crate::server::{self, Api};
+use crate::sources::{self, files::Files};
+use crate::status::StatusWriter;
+use crate::volumes::Volumes;
+use crate::workers::{Deps, Nudges, Settings, Workers};
+use crate::{gc, server::attributes};
+use anyhow::Context;
+use client::Recorder;
+use client::informer::{Builder, Informer, Scope};
+use component::Supervisor;
+use component::daemon::Daemon;
+use component::serve::{
+    Access, ClientAuthority, Delegated, Endpoints, Health, Policy, Protocol, Router, Server, ServerIdentity, Tls,
+};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const IMAGE_GC_PERIOD: Duration = Duration::from_secs(300);
+
+/// Runs the kubelet until its supervisor stops.
+pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
+    let config = config::load(&daemon.options, &daemon.given)?;
+    let kubelet = Kubelet::build(&daemon, config).await?;
+    kubelet.start(&daemon.supervisor, daemon.given.clone()).await?;
+    daemon.supervisor.stopping().await;
+    Ok(())
+}
+
+/// All handles, before their tasks run.
+struct Kubelet {
+    config: KubeletConfiguration,
+    options: Options,
+    client: Option<kube::Client>,
+    deps: Arc<Deps>,
+    workers: Workers,
+    pleg: Pleg,
+}
+
+impl Kubelet {
+    async fn build(daemon: &Daemon<Options>, config: KubeletConfiguration) -> anyhow::Result<Self> {
+        let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
+        lower_oom_score(config.oom_score_adj);
+        std::fs::create_dir_all(&options.root_dir).with_context(|| format!("create {}", options.root_dir.display()))?;
+        let client = connect(&options).await?;
+        let node = node_facts(&options, &config)?;
+        let events = events(client.as_ref(), &node.name(), supervisor);
+        let cluster = cluster(client.as_ref(), supervisor);
+        let runtime = runtime(&config)?;
+        let (statuses, writer) = StatusWriter::new(cluster.clone(), supervisor.clone());
+        supervisor.spawn_until_stop("status", writer);
+        let nudges = Nudges::default();
+        let bell = nudges.clone();
+        let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
+        let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
+        let deps = Arc::new(Deps {
+            volumes: Volumes::new(options.root_dir.clone(), cluster.clone()),
+            cgroups: cgroups(&config, &node)?,
+            images: Images::new(runtime.clone(), events.clone(), parallel),
+            settings: settings(&config),
+            runtime,
+            cluster,
+            events,
+            statuses,
+            probes,
+            node,
+        });
+        let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
+        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default() })
+    }
+
+    async fn start(self, supervisor: &Supervisor, given: Vec<(String, String)>) -> anyhow::Result<()> {
+        let name = self.deps.node.name();
+        self.deps.events.node(&name, Severity::Normal, "Starting", "Starting kubelet.");
+        self.start_servers(supervisor, given).await?;
+        self.start_node(supervisor);
+        let api_pods = self.client.clone().map(|client| {
+            let (pods, feed) = sources::api::watch(client, &name, self.workers.clone());
+            supervisor.spawn_until_stop("pods", feed);
+            pods
+        });
+        self.start_static_pods(supervisor);
+        let (deps, workers, pleg) = (self.deps.clone(), self.workers.clone(), self.pleg.clone());
+        supervisor.spawn_until_stop("housekeeping", housekeeping(deps, workers, pleg, api_pods, supervisor.clone()));
+        let thresholds = image_gc::Thresholds {
+            high: self.config.image_gc_high_threshold_percent,
+            low: self.config.image_gc_low_threshold_percent,
+            min_age: self.config.image_minimum_gc_age.0,
+        };
+        supervisor.spawn_until_stop("image-gc", image_gc::run(self.deps.runtime.clone(), thresholds, IMAGE_GC_PERIOD));
+        Ok(())
+    }
+
+    fn start_node(&self, supervisor: &Supervisor) {
+        let reporter = Reporter {
+            client: self.client.clone(),
+            runtime: self.deps.runtime.clone(),
+            pleg: self.pleg.clone(),
+            facts: self.deps.node.clone(),
+            events: self.deps.events.clone(),
+            config: self.config.clone(),
+            root_dir: self.options.root_dir.clone(),
+            labels: self.options.node_labels.clone(),
+            provider: self.options.provider_id.clone(),
+        };
+        supervisor.spawn_until_stop("node", reporter.run());
+        if let Some(client) = self.client.clone() {
+            let seconds = self.config.node_lease_duration_seconds;
+            supervisor.spawn_until_stop("lease", lease::run(client, self.deps.node.name(), seconds));
+        }
+    }
+
+    fn start_static_pods(&self, supervisor: &Supervisor) {
+        if self.config.static_pod_path.is_empty() {
+            return;
+        }
+        let files = Files {
+            folder: PathBuf::from(&self.config.static_pod_path),
+            node: self.deps.node.name(),
+            workers: self.workers.clone(),
+            cluster: self.deps.cluster.clone(),
+        };
+        let known = files.begin();
+        supervisor.spawn_until_stop("static-pods", files.run(known, self.config.file_check_frequency.0));
+    }
+
+    async fn start_servers(&self, supervisor: &Supervisor, given: Vec<(String, String)>) -> anyhow::Result<()> {
+        let health = Health::new();
+        let pleg = self.pleg.clone();
+        health.add("syncloop", move || pleg.problem().map_or(Ok(()), Err));
+        if self.config.healthz_port != 0 {
+            let server = Server::bind((self.config.healthz_bind_address, self.config.healthz_port).into()).await?;
+            let checks = health.clone();
+            let router =
+                Router::new().get("/healthz", move |r| checks.answer("healthz", None, r.query("verbose").is_some()));
+            supervisor.spawn("healthz", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
+        }
+        let mut endpoints = Endpoints::new("kubelet");
+        endpoints.healthz = health;
+        endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
+        endpoints.flags = given;
+        let router = server::routes(Arc::new(self.api(supervisor)), endpoints);
+        let tls = Tls::new(self.identity(), self.client_authority()).await?;
+        let server = Server::bind((self.config.address, self.config.port).into()).await?;
+        supervisor.spawn_until_stop("certificate reload", tls.clone().keep_current());
+        let access = Access::Delegated(Arc::new(self.delegated()));
+        supervisor.spawn("server", server.run(Protocol::Tls(tls), router, access, supervisor.clone()));
+        Ok(())
+    }
+
+    fn api(&self, supervisor: &Supervisor) -> Api {
+        Api {
+            workers: self.workers.clone(),
+            statuses: self.deps.statuses.clone(),
+            runtime: self.deps.runtime.clone(),
+            node: self.deps.node.clone(),
+            logs: self.deps.settings.logs.clone(),
+            supervisor: supervisor.clone(),
+        }
+    }
+
+    fn identity(&self) -> ServerIdentity {
+        if self.config.tls_cert_file.is_empty() {
+            return ServerIdentity::SelfSigned { host: self.deps.node.name() };
+        }
+        let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
+        ServerIdentity::Files { certificate: certificate.into(), key: key.into() }
+    }
+
+    fn client_authority(&self) -> ClientAuthority {
+        match self.config.authentication.x509.client_ca_file.as_str() {
+            "" => ClientAuthority::None,
+            file => ClientAuthority::File(file.into()),
+        }
+    }
+
+    fn delegated(&self) -> Delegated {
+        let node = self.deps.node.name();
+        let policy = Policy {
+            always_allow: Vec::new(),
+            anonymous: self.config.authentication.anonymous.enabled,
+            authorize: self.config.authorization.mode == AuthorizationMode::Webhook,
+            attributes: Arc::new(move |parts| attributes::of(parts, &node)),
+        };
+        let tokens = self.client.clone().filter(|_| self.config.authentication.webhook.enabled);
+        Delegated::new(tokens, self.client.clone(), policy)
+    }
+}
+
+/// Watches the runtime from the moment on when it is known which pods are wanted: before, every
+/// pod would look like one that nobody asks for.
+async fn housekeeping(
+    deps: Arc<Deps>,
+    workers: Workers,
+    pleg: Pleg,
+    api_pods: Option<Informer<Pod>>,
+    supervisor: Supervisor,
+) {
+    if let Some(pods) = &api_pods {
+        pods.synced().await;
+    }
+    supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
+    let changed = move |uid: &str, outline: &crate::runtime::record::Outline| {
+        if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {
+            workers.remove_orphan(uid, outline);
+        } else {
+            workers.nudge(uid);
+        }
+    };
+    pleg.run(deps.runtime.clone(), changed).await;
+}
+
+async fn connect(options: &Options) -> anyhow::Result<Option<kube::Client>> {
+    let Some(path) = &options.kubeconfig else {
+        tracing::warn!("no kubeconfig: only static pods are run");
+        return Ok(None);
+    };
+    Ok(Some(client::connect(Some(path), &component::version::user_agent("kubelet")).await?))
+}
+
+fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {
+    let name = machine::node_name(options.hostname_override.as_deref());
+    let given: Vec<IpAddr> = options.node_ip.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
+    let ips = if given.is_empty() { machine::default_address().into_iter().collect() } else { given };
+    anyhow::ensure!(!ips.is_empty(), "no address found for the node; give --node-ip");
+    let limit = Cgroups::detect().memory_limit(std::path::Path::new(""));
+    let capacity = machine::capacity(&options.root_dir, config.max_pods, limit);
+    let ips = ips.iter().map(ToString::to_string).collect();
+    Ok(NodeFacts::new(reporter::first_facts(&name, ips, capacity, config)))
+}
+
+fn events(client: Option<&kube::Client>, node: &str, supervisor: &Supervisor) -> Events {
+    let Some(client) = client else { return Events::new(Arc::new(LogOnly)) };
+    let (recorder, send) = Recorder::new(client.clone(), "kubelet", node);
+    supervisor.spawn_until_stop("events", send);
+    let sink: Arc<dyn Sink> = Arc::new(recorder);
+    Events::new(sink)
+}
+
+fn cluster(client: Option<&kube::Client>, supervisor: &Supervisor) -> Arc<dyn Cluster> {
+    let Some(client) = client else { return Arc::new(Standalone) };
+    let (services, feed) = Builder::<Service>::new(client.clone(), Scope::default()).build();
+    supervisor.spawn_until_stop("services", feed);
+    Arc::new(ApiCluster::new(client.clone(), services))
+}
+
+fn runtime(config: &KubeletConfiguration) -> anyhow::Result<Runtime> {
+    let endpoint = Endpoint::parse(&config.container_runtime_endpoint)?;
+    let images = match config.image_service_endpoint.as_str() {
+        "" => endpoint.clone(),
+        other => Endpoint::parse(other)?,
+    };
+    Ok(Runtime::new(&endpoint, &images, config.runtime_request_timeout.0))
+}
+
+fn cgroups(config: &KubeletConfiguration, node: &NodeFacts) -> anyhow::Result<Cgroups> {
+    let groups = Cgroups::new(Cgroups::detect(), &config.cgroup_root, config.cgroups_per_qos, config.cpu_cfs_quota);
+    let facts = node.get();
+    let enforced = config.enforce_node_allocatable.iter().any(|e| e == "pods");
+    let cores = facts.capacity.get("cpu").copied().unwrap_or_default();
+    let memory = facts.allocatable.get("memory").copied().filter(|_| enforced);
+    groups.prepare(cores, memory).context("prepare the pods' control groups")?;
+    Ok(groups)
+}
+
+fn settings(config: &KubeletConfiguration) -> Settings {
+    Settings {
+        logs: PathBuf::from(&config.pod_logs_dir),
+        log_links: PathBuf::from("/var/log/containers"),
+        cluster_dns: ClusterDns { servers: config.cluster_dns.clone(), domain: config.cluster_domain.clone() },
+        resolv_conf: PathBuf::from(&config.resolv_conf),
+        longest_backoff: config.crash_loop_back_off.max_container_restart_period.0,
+        sync_frequency: config.sync_frequency.0,
+        started: k8s_openapi::jiff::Timestamp::now(),
+    }
+}
+
+/// The kernel is to spare the kubelet. Without the capability for it, it runs all the same.
+fn lower_oom_score(score: i32) {
+    if let Err(e) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        tracing::info!(error = %e, "cannot set the kubelet's own OOM score");
+    }
+}
