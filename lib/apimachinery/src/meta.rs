@@ -49,9 +49,67 @@ pub trait ObjectMeta {
         let list = self.metadata().and_then(|m| m.get("finalizers")).and_then(Value::as_array);
         list.map(|l| l.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
     }
+    /// `metadata.ownerReferences`; empty if absent.
+    fn owner_references(&self) -> Vec<OwnerReference<'_>> {
+        let list = self.metadata().and_then(|m| m.get("ownerReferences")).and_then(Value::as_array);
+        list.map(|l| l.iter().map(OwnerReference::of).collect()).unwrap_or_default()
+    }
+    /// The owner that manages this object, if one does.
+    fn controller(&self) -> Option<OwnerReference<'_>> {
+        self.owner_references().into_iter().find(|owner| owner.controller)
+    }
+    /// `metadata.generation`; 0 if absent.
+    fn generation(&self) -> i64 {
+        self.metadata().and_then(|m| m.get("generation")).and_then(Value::as_i64).unwrap_or_default()
+    }
     /// Whether `metadata.deletionTimestamp` is set.
     fn is_deleting(&self) -> bool {
         !self.meta_str("deletionTimestamp").is_empty()
+    }
+}
+
+/// One of `metadata.ownerReferences`; absent strings read as empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerReference<'a> {
+    /// `apiVersion` of the owner.
+    pub api_version: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its name, in the object's own namespace or in none.
+    pub name: &'a str,
+    /// Its UID.
+    pub uid: &'a str,
+    /// Whether the owner manages the object; at most one does.
+    pub controller: bool,
+    /// Whether foreground deletion of the owner waits for the object.
+    pub block_owner_deletion: bool,
+}
+
+impl<'a> OwnerReference<'a> {
+    fn of(reference: &'a Value) -> Self {
+        let text = |key: &str| reference.get(key).and_then(Value::as_str).unwrap_or_default();
+        let is_set = |key: &str| reference.get(key).and_then(Value::as_bool).unwrap_or_default();
+        Self {
+            api_version: text("apiVersion"),
+            kind: text("kind"),
+            name: text("name"),
+            uid: text("uid"),
+            controller: is_set("controller"),
+            block_owner_deletion: is_set("blockOwnerDeletion"),
+        }
+    }
+
+    /// The reference as it stands in an object.
+    pub fn to_value(&self) -> Value {
+        let mut value = serde_json::json!({
+            "apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid,
+        });
+        for (key, set) in [("controller", self.controller), ("blockOwnerDeletion", self.block_owner_deletion)] {
+            if set {
+                value[key] = true.into();
+            }
+        }
+        value
     }
 }
 
@@ -70,5 +128,39 @@ impl ObjectMeta for Value {
             *metadata = Value::Object(Map::new());
         }
         metadata.as_object_mut().expect("made an object above")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn absent_members_read_as_empty() {
+        for value in [Value::Null, json!({}), json!({"metadata": 1}), json!({"metadata": {"name": 1, "labels": "x"}})] {
+            assert_eq!((value.name(), value.uid(), value.generation()), ("", "", 0), "{value}");
+            assert!(value.labels().is_none() && value.finalizers().is_empty() && !value.is_deleting());
+            assert!(value.owner_references().is_empty() && value.controller().is_none());
+        }
+    }
+
+    #[test]
+    fn members_are_set_whatever_was_there() {
+        for mut value in [Value::Null, json!({"metadata": null}), json!({"metadata": {"uid": "u"}})] {
+            value.set_meta("name", "a");
+            assert_eq!(value.name(), "a", "{value}");
+        }
+    }
+
+    #[test]
+    fn owners() {
+        let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "1", "controller": true});
+        let other = json!({"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "2", "blockOwnerDeletion": true});
+        let object = json!({"metadata": {"ownerReferences": [other, owner], "generation": 3}});
+        let controller = object.controller().expect("a controller");
+        assert_eq!((controller.kind, controller.name, object.generation()), ("ReplicaSet", "r", 3));
+        let again: Vec<Value> = object.owner_references().iter().map(OwnerReference::to_value).collect();
+        assert_eq!(object["metadata"]["ownerReferences"], Value::from(again));
     }
 }

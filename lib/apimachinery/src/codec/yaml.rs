@@ -29,8 +29,8 @@ fn options() -> Options {
     let budget = serde_saphyr::budget! {
         max_depth: 200,
         max_documents: 1,
-        max_nodes: 1_000_000,
-        max_events: 4_000_000,
+        max_nodes: 500_000,
+        max_events: 1_500_000,
         max_aliases: 1_000,
         max_anchors: 1_000,
     };
@@ -38,6 +38,7 @@ fn options() -> Options {
         budget: budget,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
     }
 }
 
