@@ -72,7 +72,7 @@ impl Binder {
         let request = http::Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
         let request = request.body(binding.to_string().into_bytes())?;
         match tokio::time::timeout(TIMEOUT, self.client.request_text(request)).await {
-            Ok(answer) => Ok(drop(answer?)),
+            Ok(answer) => answer.map(drop).map_err(BindError::Api),
             Err(_) => Err(BindError::Timeout),
         }
     }

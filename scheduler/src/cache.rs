@@ -76,7 +76,7 @@ impl Cache {
 
     /// A pod that the apiserver shows on a node.
     pub fn set_pod(&mut self, pod: Arc<Pod>) -> Option<Event> {
-        let Some(node) = pod.node.clone() else { return None };
+        let node = pod.node.clone()?;
         let key = pod.key();
         self.drop_nomination(&key);
         let event = match self.pods.get(&key) {

@@ -8,6 +8,7 @@ pub mod pod;
 pub mod resources;
 pub mod selector;
 pub mod taints;
+pub mod tallies;
 
 #[cfg(test)]
 pub mod builders;

@@ -4,13 +4,13 @@
 
 mod balanced_allocation;
 mod image_locality;
-// mod inter_pod_affinity;
+mod inter_pod_affinity;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
-// mod pod_topology_spread;
+mod pod_topology_spread;
 mod taint_toleration;
 
 #[cfg(test)]
@@ -27,8 +27,8 @@ pub fn filters() -> Vec<Box<dyn Filter>> {
         Box::new(node_affinity::NodeAffinity),
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
-        // Box::new(pod_topology_spread::PodTopologySpread),
-        // Box::new(inter_pod_affinity::InterPodAffinity),
+        Box::new(pod_topology_spread::PodTopologySpread),
+        Box::new(inter_pod_affinity::InterPodAffinity),
     ]
 }
 
@@ -38,8 +38,8 @@ pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
         (Box::new(taint_toleration::TaintToleration), 3),
         (Box::new(node_affinity::NodeAffinity), 2),
         (Box::new(node_resources_fit::NodeResourcesFit), 1),
-        // (Box::new(pod_topology_spread::PodTopologySpread), 2),
-        // (Box::new(inter_pod_affinity::InterPodAffinity), 2),
+        (Box::new(pod_topology_spread::PodTopologySpread), 2),
+        (Box::new(inter_pod_affinity::InterPodAffinity), 2),
         (Box::new(balanced_allocation::NodeResourcesBalancedAllocation), 1),
         (Box::new(image_locality::ImageLocality), 1),
     ]

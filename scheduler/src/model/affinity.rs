@@ -2,10 +2,12 @@
 
 use super::Pod;
 use super::selector::{Labels, PodSelector};
+use super::tallies::{Part, Question};
 use k8s_openapi::api::core::v1 as core;
+use std::collections::HashMap;
 
 /// A term of pod affinity or anti-affinity.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Term {
     /// The node label whose value makes a domain.
     pub topology_key: String,
@@ -55,6 +57,17 @@ impl Term {
             namespaces.push(namespace.to_owned());
         }
         Self { topology_key: term.topology_key.clone(), selector, namespaces, namespace_selector }
+    }
+
+    /// The pods it is about, as a part of a question; `namespaces` are all there are.
+    pub fn part(&self, namespaces: &HashMap<String, Labels>) -> Part {
+        let selected = namespaces
+            .iter()
+            .filter(|(_, labels)| self.namespace_selector.as_ref().is_some_and(|selector| selector.matches(labels)));
+        let mut names: Vec<_> = selected.map(|(name, _)| name.clone()).chain(self.namespaces.iter().cloned()).collect();
+        names.sort();
+        names.dedup();
+        Part { namespaces: names, selector: self.selector.clone() }
     }
 
     /// Whether the term is about this pod; `namespace_labels` gives the labels of its namespace.
@@ -160,6 +173,11 @@ impl Spread {
             node_taints: inclusion(constraint.node_taints_policy.as_deref(), Inclusion::Ignore),
             selector,
         }
+    }
+
+    /// The pods that count, in the pod's namespace.
+    pub fn question(&self, namespace: &str) -> Question {
+        Question { parts: vec![Part { namespaces: vec![namespace.to_owned()], selector: self.selector.clone() }] }
     }
 
     /// Whether a pod with these labels counts; namespaces are the caller's business.

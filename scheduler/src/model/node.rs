@@ -7,7 +7,9 @@ use super::pod::{HostPort, Pod};
 use super::resources::Resources;
 use super::selector::Labels;
 use super::taints::Taint;
+use super::tallies::{Domains, Held, Question, Tallies};
 use k8s_openapi::api::core::v1 as core;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -90,6 +92,9 @@ pub struct Nodes {
     pub images: Vec<HashMap<String, i64>>,
     /// The pods.
     pub pods: Vec<Vec<Arc<Pod>>>,
+    /// Counts for affinity and spread. Filters ask with the nodes borrowed, hence the lock; nobody
+    /// else ever holds it.
+    tallies: Mutex<Tallies>,
 }
 
 /// The resources that few pods ask for.
@@ -128,12 +133,16 @@ impl Nodes {
         self.pod_slots[at] = facts.pod_limit - pods;
         self.unschedulable[at] = facts.is_unschedulable;
         self.taints[at] = facts.taints;
-        self.labels[at] = facts.labels;
+        if self.labels[at] != facts.labels {
+            self.labels[at] = facts.labels;
+            self.tallies.get_mut().forget_domains();
+        }
         self.images[at] = facts.images;
         node
     }
 
     fn insert(&mut self, name: &str) -> NodeId {
+        self.tallies.get_mut().forget_domains();
         let name: Arc<str> = Arc::from(name);
         let node = self.free.pop().unwrap_or_else(|| self.grow());
         self.names[node as usize] = Arc::clone(&name);
@@ -175,6 +184,7 @@ impl Nodes {
             self.take_pod(node, pod);
         }
         self.labels[node as usize] = Labels::new();
+        self.tallies.get_mut().forget_domains();
         self.free.push(node);
         pods
     }
@@ -200,8 +210,29 @@ impl Nodes {
         Some(pod)
     }
 
+    /// How many pods of each node answer the question.
+    pub fn answer(&self, question: &Question) -> Arc<Vec<i64>> {
+        self.tallies.lock().answer(question, &self.pods)
+    }
+
+    /// Which domain of a topology each node is in.
+    pub fn domains(&self, key: &str) -> Arc<Domains> {
+        self.tallies.lock().domains(key, &self.labels)
+    }
+
+    /// Calls `take` with each term that pods have and that `is_meant`, and the nodes with such
+    /// pods and their number.
+    pub fn held(&self, is_meant: impl Fn(&Held) -> bool, mut take: impl FnMut(&Held, &HashMap<NodeId, i64>)) {
+        for (held, nodes) in self.tallies.lock().held() {
+            if is_meant(held) {
+                take(held, nodes);
+            }
+        }
+    }
+
     fn count(&mut self, node: NodeId, pod: &Pod, sign: i64) {
         let at = node as usize;
+        self.tallies.get_mut().count(node, pod, sign);
         self.cpu_used[at] += sign * pod.requests.cpu;
         self.memory_used[at] += sign * pod.requests.memory;
         self.cpu_weight[at] += sign * pod.weight_cpu;
