@@ -11,6 +11,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write the tables of types and resources anew from facts about a Kubernetes release.
+    Codegen(xtask::codegen::Args),
     /// Check the rules that ARCHITECTURE.md and CONTRIBUTING.md state: dependency edges, who may
     /// know etcd, CRI and netfilter, paths that documents name, text that does not belong.
     Tidy,
@@ -18,6 +20,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
+        Command::Codegen(args) => xtask::codegen::run(&args),
         Command::Tidy => xtask::tidy::run(),
     }
 }
