@@ -1,22 +1,198 @@
 //! Says what is wrong with an object.
 //!
+//! A check walks one kind's members in upstream's order and reports to a list; it is written
+//! against objects that have been decoded along the schema table and defaulted.
+//!
 //! Upstream: `pkg/apis/*/validation/validation.go`.
+
+mod batch;
+mod check;
+mod config;
+mod meta;
+mod names;
+mod pod;
+mod policy;
+mod service;
+mod storage;
+mod values;
+mod workloads;
 
 use apimachinery::Value;
 use apimachinery::field::FieldError;
 use apimachinery::resources::ResourceInfo;
+use check::Report;
+use names::NameRule;
+
+/// What is checked of a resource's objects, their metadata aside.
+#[derive(Clone, Copy)]
+struct Checks {
+    name: NameRule,
+    /// A new object.
+    create: fn(&Value, &mut Report),
+    /// An object that has changed, for itself.
+    changed: fn(&Value, &mut Report),
+    /// The change from the second to the first.
+    update: fn(&Value, &Value, &mut Report),
+    /// The change of the status.
+    status: fn(&Value, &Value, &mut Report),
+}
 
 /// What is wrong with a new object, metadata first. Defaults have been applied.
-pub fn create(_resource: &ResourceInfo, _object: &Value) -> Vec<FieldError> {
-    Vec::new()
+pub fn create(resource: &ResourceInfo, object: &Value) -> Vec<FieldError> {
+    let (checks, mut out) = (checks(resource), Report::default());
+    if resource.is_stored() {
+        meta::create(object, resource.namespaced, checks.name, &mut out);
+    }
+    (checks.create)(object, &mut out);
+    out.finish()
 }
 
 /// What is wrong with a change of an object.
-pub fn update(_resource: &ResourceInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
+pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let (checks, mut out) = (checks(resource), Report::default());
+    meta::update(new, old, &mut out);
+    (checks.changed)(new, &mut out);
+    (checks.update)(new, old, &mut out);
+    out.finish()
 }
 
 /// What is wrong with a change of an object's status.
-pub fn update_status(_resource: &ResourceInfo, _new: &Value, _old: &Value) -> Vec<FieldError> {
-    Vec::new()
+pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let (checks, mut out) = (checks(resource), Report::default());
+    meta::update(new, old, &mut out);
+    (checks.status)(new, old, &mut out);
+    out.finish()
 }
+
+const PLAIN: Checks = Checks {
+    name: NameRule::Subdomain,
+    create: |_, _| {},
+    changed: |_, _| {},
+    update: |_, _, _| {},
+    status: |_, _, _| {},
+};
+
+impl Checks {
+    /// Checks that are the same for new and for changed objects.
+    const fn of(check: fn(&Value, &mut Report)) -> Self {
+        Self { create: check, changed: check, ..PLAIN }
+    }
+
+    const fn named(self, name: NameRule) -> Self {
+        Self { name, ..self }
+    }
+
+    const fn update(self, update: fn(&Value, &Value, &mut Report)) -> Self {
+        Self { update, ..self }
+    }
+
+    const fn status(self, status: fn(&Value, &Value, &mut Report)) -> Self {
+        Self { status, ..self }
+    }
+}
+
+fn checks(resource: &ResourceInfo) -> Checks {
+    let plural = &*resource.plural;
+    match &*resource.group {
+        "" => core(plural),
+        "apps" | "batch" => workload(plural),
+        "rbac.authorization.k8s.io" => rbac(plural),
+        "storage.k8s.io" => storage_group(plural),
+        "networking.k8s.io" => networking(plural),
+        group => other(group, plural),
+    }
+}
+
+fn core(plural: &str) -> Checks {
+    match plural {
+        "pods" => Checks { create: pod::create, ..Checks::of(pod::pod) }
+            .update(pod::update::update)
+            .status(pod::update::status),
+        "podtemplates" => Checks::of(config::pod_template),
+        "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
+        "endpoints" => Checks::of(service::endpoints),
+        "nodes" => Checks::of(config::node).update(config::node_update),
+        "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
+        "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
+        "secrets" => Checks::of(config::secret).update(config::secret_update),
+        "resourcequotas" => Checks::of(config::resource_quota).update(config::resource_quota_update),
+        "limitranges" => Checks::of(config::limit_range),
+        "persistentvolumes" => Checks::of(storage::volume).update(storage::volume_update),
+        "persistentvolumeclaims" => Checks::of(storage::claim).update(storage::claim_update),
+        "events" => Checks::of(config::event),
+        "replicationcontrollers" => Checks::of(workloads::replication_controller).status(workloads::counts),
+        _ => PLAIN,
+    }
+}
+
+fn workload(plural: &str) -> Checks {
+    match plural {
+        "deployments" => Checks::of(workloads::deployment).update(workloads::selector_update),
+        "replicasets" => Checks::of(workloads::replica_set).update(workloads::selector_update),
+        "statefulsets" => Checks::of(workloads::stateful_set).update(workloads::stateful_set_update),
+        "daemonsets" => Checks::of(workloads::daemon_set).update(workloads::selector_update),
+        "controllerrevisions" => {
+            Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
+        }
+        "jobs" => Checks::of(batch::job).update(batch::job_update),
+        // Jobs get the cron job's name and eleven letters more.
+        "cronjobs" => Checks::of(batch::cron_job).named(NameRule::Short(52)),
+        _ => PLAIN,
+    }
+    .status(workloads::counts)
+}
+
+fn rbac(plural: &str) -> Checks {
+    match plural {
+        "roles" => Checks::of(policy::role),
+        "clusterroles" => Checks::of(policy::cluster_role),
+        "rolebindings" => Checks::of(policy::role_binding).update(policy::binding_update),
+        "clusterrolebindings" => Checks::of(policy::cluster_role_binding).update(policy::binding_update),
+        _ => PLAIN,
+    }
+    .named(NameRule::PathSegment)
+}
+
+fn storage_group(plural: &str) -> Checks {
+    match plural {
+        "storageclasses" => Checks::of(storage::class).update(storage::class_update),
+        "volumeattachments" => Checks::of(storage::attachment).update(storage::spec_update),
+        _ => PLAIN,
+    }
+}
+
+fn networking(plural: &str) -> Checks {
+    match plural {
+        "ingresses" => Checks::of(policy::ingress),
+        "ingressclasses" => PLAIN.update(policy::ingress_class_update),
+        "networkpolicies" => Checks::of(policy::network_policy),
+        "ipaddresses" => PLAIN.named(NameRule::Address),
+        _ => PLAIN,
+    }
+}
+
+fn other(group: &str, plural: &str) -> Checks {
+    match (group, plural) {
+        ("autoscaling", _) => Checks::of(policy::autoscaler),
+        ("policy", "poddisruptionbudgets") => Checks::of(policy::disruption_budget),
+        ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
+        ("coordination.k8s.io", "leases") => Checks::of(config::lease),
+        ("scheduling.k8s.io", "priorityclasses") => {
+            Checks::of(config::priority_class).update(config::priority_class_update)
+        }
+        ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
+        ("events.k8s.io", _) => Checks::of(config::event),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+            Checks::of(policy::webhooks)
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            Checks::of(policy::custom_resource_definition).update(policy::custom_resource_definition_update)
+        }
+        ("apiregistration.k8s.io", "apiservices") => Checks::of(policy::api_service).named(NameRule::PathSegment),
+        ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),
+        _ => PLAIN,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! Where a check stands in an object, and what it has found.
+
+use apimachinery::Value;
+use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+
+/// A place in an object. It is only spelled out when something is wrong there.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    parent: Option<&'a At<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Child(&'a str),
+    Index(usize),
+    Key(&'a str),
+}
+
+impl<'a> At<'a> {
+    /// A member of the object itself.
+    pub(super) const fn root(name: &'a str) -> Self {
+        Self { parent: None, step: Step::Child(name) }
+    }
+
+    /// A member below this place.
+    pub(super) fn child<'b>(&'b self, name: &'b str) -> At<'b> {
+        At { parent: Some(self), step: Step::Child(name) }
+    }
+
+    /// An element of the list at this place.
+    pub(super) fn index(&self, index: usize) -> At<'_> {
+        At { parent: Some(self), step: Step::Index(index) }
+    }
+
+    /// An entry of the map at this place.
+    pub(super) fn key<'b>(&'b self, key: &'b str) -> At<'b> {
+        At { parent: Some(self), step: Step::Key(key) }
+    }
+
+    fn path(&self) -> Path {
+        let parent = self.parent.map(At::path).unwrap_or_default();
+        match self.step {
+            Step::Child(name) => parent.child(name),
+            Step::Index(index) => parent.index(index),
+            Step::Key(key) => parent.key(key),
+        }
+    }
+}
+
+/// What has been found so far.
+#[derive(Default)]
+pub(super) struct Report(Vec<FieldError>);
+
+impl Report {
+    pub(super) fn required(&mut self, at: &At<'_>, detail: &str) {
+        self.add(at, Kind::Required(detail.to_owned()));
+    }
+
+    pub(super) fn invalid(&mut self, at: &At<'_>, value: impl Show, detail: impl Into<String>) {
+        self.add(at, Kind::Invalid(value.show(), detail.into()));
+    }
+
+    /// One error for each of the findings.
+    pub(super) fn invalid_each(&mut self, at: &At<'_>, value: &str, findings: Vec<String>) {
+        for finding in findings {
+            self.invalid(at, value, finding);
+        }
+    }
+
+    pub(super) fn duplicate(&mut self, at: &At<'_>, value: impl Show) {
+        self.add(at, Kind::Duplicate(value.show()));
+    }
+
+    pub(super) fn not_found(&mut self, at: &At<'_>, value: impl Show) {
+        self.add(at, Kind::NotFound(value.show()));
+    }
+
+    pub(super) fn not_supported(&mut self, at: &At<'_>, value: impl Show, supported: &[&str]) {
+        self.add(at, Kind::NotSupported(value.show(), supported.iter().map(|s| (*s).to_owned()).collect()));
+    }
+
+    pub(super) fn forbidden(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.add(at, Kind::Forbidden(detail.into()));
+    }
+
+    pub(super) fn too_long(&mut self, at: &At<'_>, max: usize) {
+        self.add(at, Kind::TooLong(max));
+    }
+
+    pub(super) fn too_many(&mut self, at: &At<'_>, actual: usize, max: usize) {
+        self.add(at, Kind::TooMany(actual, max));
+    }
+
+    /// A text that must be there and be one of these.
+    pub(super) fn one_of(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
+        match text {
+            "" => self.required(at, ""),
+            text => self.one_of_or_empty(at, text, supported),
+        }
+    }
+
+    /// A text that must be one of these, if there is one.
+    pub(super) fn one_of_or_empty(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
+        if !text.is_empty() && !supported.contains(&text) {
+            self.not_supported(at, text, supported);
+        }
+    }
+
+    /// A value that must not change.
+    pub(super) fn immutable(&mut self, at: &At<'_>, new: Option<&Value>, old: Option<&Value>) {
+        if !same(new, old) {
+            self.invalid(at, new.unwrap_or(&Value::Null), IMMUTABLE);
+        }
+    }
+
+    /// The findings, each once.
+    pub(super) fn finish(self) -> Vec<FieldError> {
+        let mut unique: Vec<FieldError> = Vec::with_capacity(self.0.len());
+        for error in self.0 {
+            if !unique.contains(&error) {
+                unique.push(error);
+            }
+        }
+        unique
+    }
+
+    fn add(&mut self, at: &At<'_>, kind: Kind) {
+        self.0.push(FieldError { path: at.path(), kind });
+    }
+}
+
+pub(super) const IMMUTABLE: &str = "field is immutable";
+
+/// Whether two values are the same to upstream, where absent and empty are.
+pub(super) fn same(new: Option<&Value>, old: Option<&Value>) -> bool {
+    let content = |value: Option<&Value>| value.is_some_and(|v| !crate::tree::is_empty(v));
+    match (new, old) {
+        (Some(Value::Object(new)), Some(Value::Object(old))) => {
+            let both = new.iter().all(|(key, value)| same(Some(value), old.get(key)));
+            both && old.iter().all(|(key, value)| new.contains_key(key) || !content(Some(value)))
+        }
+        (Some(Value::Array(new)), Some(Value::Array(old))) => {
+            new.len() == old.len() && new.iter().zip(old).all(|(new, old)| same(Some(new), Some(old)))
+        }
+        (Some(new), Some(old)) if new == old => true,
+        // An empty object can be a choice, such as `emptyDir: {}`.
+        (Some(Value::Object(_)), None | Some(Value::Null)) | (None | Some(Value::Null), Some(Value::Object(_))) => {
+            false
+        }
+        _ => !content(new) && !content(old),
+    }
+}
+
+/// How upstream prints a value in a message.
+pub(super) trait Show {
+    fn show(&self) -> String;
+}
+
+impl Show for &str {
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Show for i64 {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Show for usize {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Show for bool {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Show for &Value {
+    fn show(&self) -> String {
+        match self {
+            Value::String(text) => text.as_str().show(),
+            other => other.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn spells_places_out() {
+        let mut report = Report::default();
+        let spec = At::root("spec");
+        report.required(&spec.child("containers").index(1).child("name"), "");
+        report.invalid(&spec.child("labels").key("a/b"), "x\"y", "bad");
+        report.invalid(&spec.child("n"), &json!({"a": 1}), "bad");
+        report.one_of(&spec.child("policy"), "X", &["A", "B"]);
+        report.one_of(&spec.child("policy"), "X", &["A", "B"]);
+        let texts: Vec<String> = report.finish().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "spec.containers[1].name: Required value",
+                r#"spec.labels[a/b]: Invalid value: "x\"y": bad"#,
+                r#"spec.n: Invalid value: {"a":1}: bad"#,
+                r#"spec.policy: Unsupported value: "X": supported values: "A", "B""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn sameness() {
+        let eq = |a: Value, b: Value| same(Some(&a), Some(&b));
+        assert!(eq(json!({"a": 1}), json!({"a": 1, "b": null, "c": []})) && eq(json!(""), json!(null)));
+        assert!(!eq(json!({"a": 1}), json!({"a": 2})) && !eq(json!({"a": 1}), json!({"a": 1, "b": 0})));
+        assert!(!eq(json!({"emptyDir": {}}), json!({"hostPath": {}})) && !eq(json!([1]), json!([1, 2])));
+    }
+}
