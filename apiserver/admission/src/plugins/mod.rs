@@ -1,0 +1,54 @@
+//! The plugins, one file each.
+
+mod always;
+mod certificates;
+mod default_classes;
+mod default_toleration_seconds;
+mod extended_resource_toleration;
+mod limit_ranger;
+mod namespace_lifecycle;
+mod node_restriction;
+mod pod_security;
+mod pod_topology_labels;
+mod priority;
+mod resource_quota;
+mod runtime_class;
+mod service_account;
+mod storage;
+mod taint_nodes;
+
+use crate::Means;
+use crate::builder::Boxed;
+
+/// The plugin of this name, if it is built.
+pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
+    let store = || means.store.clone();
+    Some(match name {
+        "AlwaysAdmit" => Box::new(always::Admit),
+        "AlwaysDeny" => Box::new(always::Deny),
+        "AlwaysPullImages" => Box::new(always::PullImages),
+        "DenyServiceExternalIPs" => Box::new(always::DenyExternalIps),
+        "NamespaceLifecycle" => Box::new(namespace_lifecycle::NamespaceLifecycle::new(store())),
+        "NamespaceExists" => Box::new(namespace_lifecycle::NamespaceExists::new(store())),
+        "LimitRanger" => Box::new(limit_ranger::LimitRanger::new(store())),
+        "ServiceAccount" => Box::new(service_account::ServiceAccount::new(store())),
+        "NodeRestriction" => Box::new(node_restriction::NodeRestriction::new(store())),
+        "TaintNodesByCondition" => Box::new(taint_nodes::TaintNodesByCondition),
+        "PodSecurity" => Box::new(pod_security::PodSecurity::new(store())),
+        "Priority" => Box::new(priority::Priority::new(store())),
+        "DefaultTolerationSeconds" => Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+        "ExtendedResourceToleration" => Box::new(extended_resource_toleration::ExtendedResourceToleration),
+        "DefaultStorageClass" => Box::new(default_classes::DefaultStorageClass::new(store())),
+        "DefaultIngressClass" => Box::new(default_classes::DefaultIngressClass::new(store())),
+        "StorageObjectInUseProtection" => Box::new(storage::InUseProtection),
+        "PersistentVolumeClaimResize" => Box::new(storage::ClaimResize::new(store())),
+        "RuntimeClass" => Box::new(runtime_class::RuntimeClass::new(store())),
+        "CertificateApproval" => Box::new(certificates::Approval::new(means)),
+        "CertificateSigning" => Box::new(certificates::Signing::new(means)),
+        "CertificateSubjectRestriction" => Box::new(certificates::SubjectRestriction),
+        "ClusterTrustBundleAttest" => Box::new(certificates::TrustBundleAttest::new(means)),
+        "PodTopologyLabels" => Box::new(pod_topology_labels::PodTopologyLabels::new(store())),
+        "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store())),
+        _ => return None,
+    })
+}

@@ -1,0 +1,211 @@
+//! `ResourceQuota`: what a namespace may use, counted when it is asked for.
+//!
+//! [`usage`] says what an object uses, [`scope`] whether a quota is about it; here they are
+//! compared and the count is written. The quota controller corrects counts of what did not come about.
+//!
+//! Upstream: `apiserver/pkg/admission/plugin/resourcequota`, `pkg/quota/v1/evaluator/core`.
+
+mod scope;
+mod usage;
+
+use crate::denial::forbidden;
+use crate::lookup::list;
+use crate::pod::map;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::quantity::Quantity;
+use apimachinery::resources;
+use apimachinery::status::Status;
+use apiserver_registry::Context;
+use apiserver_registry::admission::{Attributes, Operation, Plugin};
+use apiserver_storage::{Change, Match, Object, StorageError, Store};
+use async_trait::async_trait;
+use rules::placement::requests::{Amounts, amounts};
+use std::sync::Arc;
+
+/// Lost races over one quota until the client has to try again.
+const ATTEMPTS: usize = 10;
+
+pub(crate) struct ResourceQuota {
+    store: Store,
+}
+
+impl ResourceQuota {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    async fn charge(&self, attributes: &Attributes<'_>, quota: Arc<Object>, delta: &Amounts) -> Result<(), Status> {
+        let Some(resource) = resources::find("", "v1", "resourcequotas") else { return Ok(()) };
+        let mut quota = quota;
+        for _ in 0..ATTEMPTS {
+            let charged = charged(&quota.value(), delta).map_err(|why| forbidden(attributes, &why))?;
+            let Some(charged) = charged.filter(|_| !attributes.context.dry_run) else { return Ok(()) };
+            let mut change = Some(Change::Put(charged));
+            let once = async move |_: &Arc<Object>| Ok::<_, StorageError>(change.take().unwrap_or(Change::Keep));
+            match self.store.update(resource, quota.key(), Some(quota.revision()), once).await {
+                Ok(_) | Err(StorageError::NotFound { .. }) => return Ok(()),
+                Err(StorageError::Conflict { .. }) => {}
+                Err(error) => return Err(Status::internal(error)),
+            }
+            let fresh = self.store.get(resource, quota.key(), Match::MostRecent).await.map_err(Status::internal)?;
+            let Some(fresh) = fresh else { return Ok(()) };
+            quota = fresh;
+        }
+        Err(Status::conflict(
+            &resource.group_resource(),
+            quota.name(),
+            "the object has been modified; please apply your changes to the latest version and try again",
+        ))
+    }
+}
+
+#[async_trait]
+impl Plugin for ResourceQuota {
+    fn name(&self) -> &'static str {
+        "ResourceQuota"
+    }
+
+    fn handles(&self, operation: Operation, context: &Context) -> bool {
+        let main = context.subresource.is_none() || context.subresource_name() == "resize";
+        let counted = !context.namespace.is_empty() && !context.resource.storage_prefix.is_empty();
+        main && counted && matches!(operation, Operation::Create | Operation::Update)
+    }
+
+    async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let context = attributes.context;
+        let quotas = list(&self.store, ("", "v1", "resourcequotas"), Some(&context.namespace));
+        if quotas.is_empty() {
+            return Ok(());
+        }
+        let mut delta = usage::of(&context.resource, attributes.object);
+        if attributes.operation == Operation::Update {
+            for (name, before) in usage::of(&context.resource, attributes.old_object) {
+                let now = delta.get(&name).copied().unwrap_or(Quantity::ZERO);
+                delta.insert(name, now - before);
+            }
+        }
+        delta.retain(|_, amount| !amount.is_zero());
+        for quota in quotas {
+            let tree = quota.value();
+            if !scope::covers(&tree, &context.resource, attributes.object) {
+                continue;
+            }
+            if attributes.operation == Operation::Create {
+                check_specified(&tree, attributes)?;
+            }
+            self.charge(attributes, quota, &delta).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A quota on cpu or memory makes every container say what it needs.
+fn check_specified(quota: &Value, attributes: &Attributes<'_>) -> Result<(), Status> {
+    let hard = hard(quota);
+    let missing = usage::unspecified(&attributes.context.resource, attributes.object, &hard);
+    match missing.is_empty() {
+        true => Ok(()),
+        false => {
+            let why = format!("failed quota: {}: must specify {}", quota.name(), missing.join("; "));
+            Err(forbidden(attributes, &why))
+        }
+    }
+}
+
+fn hard(quota: &Value) -> Amounts {
+    quota.get("status").map(|status| amounts(status, "hard")).unwrap_or_default()
+}
+
+/// The quota with the change counted; `None` if it is not about it; or what it would exceed.
+fn charged(quota: &Value, delta: &Amounts) -> Result<Option<Value>, String> {
+    let hard = hard(quota);
+    let used = quota.get("status").map(|status| amounts(status, "used")).unwrap_or_default();
+    let concerned: Vec<(&String, &Quantity)> = delta.iter().filter(|(name, _)| hard.contains_key(*name)).collect();
+    if concerned.is_empty() {
+        return Ok(None);
+    }
+    let unknown: Vec<&str> =
+        concerned.iter().filter(|(n, _)| !used.contains_key(*n)).map(|(n, _)| n.as_str()).collect();
+    if !unknown.is_empty() {
+        return Err(format!("status unknown for quota: {}, resources: {}", quota.name(), unknown.join(",")));
+    }
+    let after = |name: &String, amount: &Quantity| used[name] + *amount;
+    let over = |(name, amount): &&(&String, &Quantity)| !amount.is_negative() && after(name, amount) > hard[*name];
+    let exceeded: Vec<&(&String, &Quantity)> = concerned.iter().filter(over).collect();
+    if !exceeded.is_empty() {
+        let print = |value: &dyn Fn(&String) -> Quantity| -> String {
+            exceeded.iter().map(|(name, _)| format!("{name}={}", value(name))).collect::<Vec<_>>().join(",")
+        };
+        return Err(format!(
+            "exceeded quota: {}, requested: {}, used: {}, limited: {}",
+            quota.name(),
+            print(&|name| delta[name]),
+            print(&|name| used[name]),
+            print(&|name| hard[name])
+        ));
+    }
+    let mut charged = quota.clone();
+    let counts = map(charged.get_mut("status").unwrap_or(&mut Value::Null), "used").clone();
+    let mut counts = counts;
+    for (name, amount) in concerned {
+        let total = after(name, amount);
+        let total = if total.is_negative() { Quantity::ZERO } else { total };
+        counts.insert(name.clone(), total.to_string().into());
+    }
+    charged["status"]["used"] = Value::Object(counts);
+    Ok(Some(charged))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, create};
+    use serde_json::json;
+
+    fn quota(hard: Value, used: Value) -> Value {
+        json!({"kind": "ResourceQuota", "apiVersion": "v1", "metadata": {"name": "q", "namespace": "ns"}, "spec": {"hard": hard},
+            "status": {"hard": hard, "used": used}})
+    }
+
+    async fn plugin(quota: Value) -> (Cluster, ResourceQuota) {
+        let cluster = Cluster::start().await;
+        cluster.add("/resourcequotas", quota).await;
+        let plugin = ResourceQuota::new(cluster.store.clone());
+        (cluster, plugin)
+    }
+
+    fn pod(cpu: &str) -> Value {
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
+    }
+
+    #[tokio::test]
+    async fn pods_are_counted_until_the_quota_is_full() {
+        let hard = json!({"pods": "2", "requests.cpu": "1"});
+        let (cluster, plugin) = plugin(quota(hard, json!({"pods": "0", "requests.cpu": "0"}))).await;
+        create(&plugin, "/pods", pod("600m")).await.expect("admitted");
+        let stored = crate::lookup::get(&cluster.store, ("", "v1", "resourcequotas"), "ns", "q").await.expect("read");
+        assert_eq!(stored.expect("there").value()["status"]["used"], json!({"pods": "1", "requests.cpu": "600m"}));
+        let refused = create(&plugin, "/pods", pod("600m")).await.expect_err("over the quota");
+        let text = "pods \"p\" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: \
+                    requests.cpu=1";
+        assert_eq!((refused.code, refused.message.as_str()), (403, text));
+    }
+
+    #[tokio::test]
+    async fn containers_must_say_what_they_need() {
+        let hard = json!({"limits.cpu": "1"});
+        let (_cluster, plugin) = plugin(quota(hard, json!({"limits.cpu": "0"}))).await;
+        let refused = create(&plugin, "/pods", pod("1")).await.expect_err("no limit");
+        assert!(refused.message.ends_with("failed quota: q: must specify limits.cpu for: c"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn any_resource_can_be_counted() {
+        let hard = json!({"count/deployments.apps": "0", "configmaps": "0"});
+        let (_cluster, plugin) = plugin(quota(hard.clone(), hard)).await;
+        assert!(create(&plugin, "apps/deployments", json!({"metadata": {"name": "d"}})).await.is_err());
+        assert!(create(&plugin, "/configmaps", json!({"metadata": {"name": "d"}})).await.is_err());
+        create(&plugin, "/secrets", json!({"metadata": {"name": "s"}})).await.expect("not limited");
+    }
+}

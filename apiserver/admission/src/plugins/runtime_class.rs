@@ -1,0 +1,132 @@
+//! `RuntimeClass`: a pod pays for its runtime, and runs where that runtime is.
+//!
+//! Upstream: `plugin/pkg/admission/runtimeclass/admission.go`.
+
+use crate::denial::forbidden;
+use crate::lookup::{get, text};
+use crate::pod::{is_pod, list, spec};
+use apimachinery::status::Status;
+use apimachinery::{Map, Value};
+use apiserver_registry::Context;
+use apiserver_registry::admission::{Attributes, Operation, Plugin};
+use apiserver_storage::Store;
+use async_trait::async_trait;
+
+pub(crate) struct RuntimeClass {
+    store: Store,
+}
+
+impl RuntimeClass {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+#[async_trait]
+impl Plugin for RuntimeClass {
+    fn name(&self) -> &'static str {
+        "RuntimeClass"
+    }
+
+    fn handles(&self, operation: Operation, context: &Context) -> bool {
+        operation == Operation::Create && is_pod(context)
+    }
+
+    async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        let name = text(attributes.object, "/spec/runtimeClassName").to_owned();
+        if name.is_empty() {
+            return match has_overhead(attributes.object) {
+                true => {
+                    let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+                    Err(forbidden(attributes, why))
+                }
+                false => Ok(()),
+            };
+        }
+        let Some(class) = get(&self.store, ("node.k8s.io", "v1", "runtimeclasses"), "", &name).await? else {
+            return Err(forbidden(attributes, &format!("pod rejected: RuntimeClass {name:?} not found")));
+        };
+        let class = class.value();
+        let applied = set_overhead(attributes.object, &class).and_then(|()| place(attributes.object, &class));
+        applied.map_err(|why| forbidden(attributes, &why))
+    }
+}
+
+fn has_overhead(pod: &Value) -> bool {
+    pod.pointer("/spec/overhead").and_then(Value::as_object).is_some_and(|o| !o.is_empty())
+}
+
+fn set_overhead(pod: &mut Value, class: &Value) -> Result<(), String> {
+    let fixed = class.pointer("/overhead/podFixed").and_then(Value::as_object).filter(|o| !o.is_empty());
+    match fixed {
+        Some(fixed) if has_overhead(pod) && pod["spec"]["overhead"].as_object() != Some(fixed) => {
+            Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".into())
+        }
+        Some(fixed) => {
+            spec(pod).insert("overhead".into(), fixed.clone().into());
+            Ok(())
+        }
+        None if has_overhead(pod) => {
+            Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The class's node selector and tolerations on top of the pod's.
+fn place(pod: &mut Value, class: &Value) -> Result<(), String> {
+    let selector = class.pointer("/scheduling/nodeSelector").and_then(Value::as_object);
+    if let Some(selector) = selector.filter(|s| !s.is_empty()) {
+        let own = spec(pod).entry("nodeSelector").or_insert_with(|| Value::Object(Map::new()));
+        for (key, value) in selector {
+            match own.get(key) {
+                Some(other) if other != value => {
+                    return Err(format!(
+                        "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] = {}",
+                        value.as_str().unwrap_or_default(),
+                        other.as_str().unwrap_or_default()
+                    ));
+                }
+                _ => own[key] = value.clone(),
+            }
+        }
+    }
+    let tolerations = class.pointer("/scheduling/tolerations").and_then(Value::as_array);
+    for toleration in tolerations.into_iter().flatten() {
+        let own = list(spec(pod), "tolerations");
+        if !own.contains(toleration) {
+            own.push(toleration.clone());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, create};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn pods_take_on_what_their_class_says() {
+        let cluster = Cluster::start().await;
+        let class = json!({"metadata": {"name": "vm"}, "handler": "h", "overhead": {"podFixed": {"cpu": "100m"}},
+            "scheduling": {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm"}]}});
+        cluster.add("node.k8s.io/runtimeclasses", class).await;
+        let plugin = RuntimeClass::new(cluster.store.clone());
+        let pod = |spec: Value| json!({"metadata": {"name": "p"}, "spec": spec});
+        let made = create(&plugin, "/pods", pod(json!({"runtimeClassName": "vm", "nodeSelector": {"a": "b"}}))).await;
+        let want = json!({"runtimeClassName": "vm", "overhead": {"cpu": "100m"}, "nodeSelector": {"a": "b", "vm": "yes"},
+            "tolerations": [{"key": "vm"}]});
+        assert_eq!(made.expect("admitted")["spec"], want);
+        for (spec, why) in [
+            (json!({"runtimeClassName": "x"}), "RuntimeClass \"x\" not found"),
+            (json!({"overhead": {"cpu": "1"}}), "without corresponding RuntimeClass"),
+            (json!({"runtimeClassName": "vm", "overhead": {"cpu": "1"}}), "doesn't match RuntimeClass's"),
+            (json!({"runtimeClassName": "vm", "nodeSelector": {"vm": "no"}}), "conflict: "),
+        ] {
+            let refused = create(&plugin, "/pods", pod(spec)).await.expect_err("refused");
+            assert!(refused.message.contains(why), "{refused}");
+        }
+    }
+}
