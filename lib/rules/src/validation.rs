@@ -8,10 +8,13 @@
 mod batch;
 mod check;
 mod config;
+mod extensions;
 mod meta;
 mod names;
+mod networking;
 mod pod;
-mod policy;
+mod rbac;
+mod scaling;
 mod service;
 mod storage;
 mod values;
@@ -61,6 +64,25 @@ pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<F
     let (checks, mut out) = (checks(resource), Report::default());
     meta::update(new, old, &mut out);
     (checks.status)(new, old, &mut out);
+    out.finish()
+}
+
+/// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
+pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::update(new, old, &mut out);
+    (checks(resource).changed)(new, &mut out);
+    pod::update::ephemeral_containers(new, old, &mut out);
+    out.finish()
+}
+
+/// What is wrong with a change of the resources of a pod's containers, the only thing that
+/// changed.
+pub fn update_resize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::update(new, old, &mut out);
+    (checks(resource).changed)(new, &mut out);
+    pod::update::resize(new, old, &mut out);
     out.finish()
 }
 
@@ -144,10 +166,10 @@ fn workload(plural: &str) -> Checks {
 
 fn rbac(plural: &str) -> Checks {
     match plural {
-        "roles" => Checks::of(policy::role),
-        "clusterroles" => Checks::of(policy::cluster_role),
-        "rolebindings" => Checks::of(policy::role_binding).update(policy::binding_update),
-        "clusterrolebindings" => Checks::of(policy::cluster_role_binding).update(policy::binding_update),
+        "roles" => Checks::of(rbac::role),
+        "clusterroles" => Checks::of(rbac::cluster_role),
+        "rolebindings" => Checks::of(rbac::role_binding).update(rbac::binding_update),
+        "clusterrolebindings" => Checks::of(rbac::cluster_role_binding).update(rbac::binding_update),
         _ => PLAIN,
     }
     .named(NameRule::PathSegment)
@@ -163,9 +185,9 @@ fn storage_group(plural: &str) -> Checks {
 
 fn networking(plural: &str) -> Checks {
     match plural {
-        "ingresses" => Checks::of(policy::ingress),
-        "ingressclasses" => PLAIN.update(policy::ingress_class_update),
-        "networkpolicies" => Checks::of(policy::network_policy),
+        "ingresses" => Checks::of(networking::ingress),
+        "ingressclasses" => PLAIN.update(networking::ingress_class_update),
+        "networkpolicies" => Checks::of(networking::network_policy),
         "ipaddresses" => PLAIN.named(NameRule::Address),
         _ => PLAIN,
     }
@@ -173,8 +195,8 @@ fn networking(plural: &str) -> Checks {
 
 fn other(group: &str, plural: &str) -> Checks {
     match (group, plural) {
-        ("autoscaling", _) => Checks::of(policy::autoscaler),
-        ("policy", "poddisruptionbudgets") => Checks::of(policy::disruption_budget),
+        ("autoscaling", _) => Checks::of(scaling::autoscaler),
+        ("policy", "poddisruptionbudgets") => Checks::of(scaling::disruption_budget),
         ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {
@@ -183,12 +205,12 @@ fn other(group: &str, plural: &str) -> Checks {
         ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
         ("events.k8s.io", _) => Checks::of(config::event),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            Checks::of(policy::webhooks)
+            Checks::of(extensions::webhooks)
         }
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            Checks::of(policy::custom_resource_definition).update(policy::custom_resource_definition_update)
+            Checks::of(extensions::custom_resource_definition).update(extensions::custom_resource_definition_update)
         }
-        ("apiregistration.k8s.io", "apiservices") => Checks::of(policy::api_service).named(NameRule::PathSegment),
+        ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
         ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),
         _ => PLAIN,
     }

@@ -263,9 +263,6 @@ pub(super) fn lease(lease: &Value, out: &mut Report) {
     if let Some(count) = spec.at("leaseTransitions").and_then(Value::as_i64).filter(|c| *c < 0) {
         out.invalid(&SPEC.child("leaseTransitions"), count, "must be greater than or equal to 0");
     }
-    if spec.has("holderIdentity") && spec.text("holderIdentity").is_empty() {
-        out.invalid(&SPEC.child("holderIdentity"), "", "must not be empty");
-    }
 }
 
 pub(super) fn event(event: &Value, out: &mut Report) {

@@ -55,7 +55,8 @@ pub(super) fn pod(pod: &Value, out: &mut Report) {
 pub(super) fn create(new: &Value, out: &mut Report) {
     pod(new, out);
     let (at, spec) = (At::root("spec"), new.at("spec").unwrap_or(&Value::Null));
-    if !spec.items("ephemeralContainers").is_empty() {
+    // What has a version has been created: this is a subresource's change.
+    if !spec.items("ephemeralContainers").is_empty() && new.resource_version().is_empty() {
         out.forbidden(&at.child("ephemeralContainers"), "cannot be set on create");
     }
     if !spec.text("nodeName").is_empty() && !spec.items("schedulingGates").is_empty() {

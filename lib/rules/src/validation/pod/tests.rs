@@ -1,4 +1,4 @@
-use crate::validation::{create, update, update_status};
+use crate::validation::{create, update, update_ephemeral_containers, update_resize, update_status};
 use apimachinery::Value;
 use apimachinery::resources::find;
 use serde_json::json;
@@ -10,7 +10,9 @@ fn made(spec: Value) -> Value {
 }
 
 fn created(spec: Value) -> Vec<String> {
-    let errors = create(find("", "v1", "pods").expect("served"), &made(spec));
+    let mut pod = made(spec);
+    pod["metadata"]["resourceVersion"] = "".into();
+    let errors = create(find("", "v1", "pods").expect("served"), &pod);
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -320,5 +322,49 @@ fn statuses() {
             "status.podIPs: Invalid value: [{\"ip\":\"10.0.0.1\"},{\"ip\":\"10.0.0.2\"}]: may specify no more than one IP \
              for each IP family",
         ]
+    );
+}
+
+#[test]
+fn ephemeral_containers() {
+    let pod = |list: Value| made(json!({"containers": [with(json!({}))], "ephemeralContainers": list}));
+    let debug = |image: &str| json!({"name": "e", "image": image, "targetContainerName": "c"});
+    let check = |new: Value, old: Value| {
+        let errors = update_ephemeral_containers(find("", "v1", "pods").expect("served"), &pod(new), &pod(old));
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!([debug("x:1")]), json!([])), [""; 0]);
+    assert_eq!(
+        check(json!([debug("x:2")]), json!([debug("x:1")])),
+        ["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be changed\n- image: \
+          \"x:1\"\n+ image: \"x:2\"\n"]
+    );
+    let wrong = json!([{"name": "e", "image": "x", "targetContainerName": "gone", "ports": [{"containerPort": 1}]}]);
+    assert_eq!(
+        check(wrong, json!([])),
+        [
+            "spec.ephemeralContainers[0].targetContainerName: Not found: \"gone\"",
+            "spec.ephemeralContainers[0].ports: Forbidden: cannot be set for an Ephemeral Container",
+        ]
+    );
+    let new = json!({"containers": [with(json!({}))], "ephemeralContainers": [debug("x:1")]});
+    assert_eq!(created(new), ["spec.ephemeralContainers: Forbidden: cannot be set on create"]);
+}
+
+#[test]
+fn resizes() {
+    let pod = |requests: Value| made(json!({"containers": [with(json!({"resources": {"requests": requests}}))]}));
+    let check = |new: Value, old: Value| {
+        let errors = update_resize(find("", "v1", "pods").expect("served"), &pod(new), &pod(old));
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(check(json!({"cpu": "2"}), json!({"cpu": "1"})), [""; 0]);
+    assert_eq!(
+        check(json!({"cpu": "2"}), json!({})),
+        ["spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing"]
+    );
+    assert_eq!(
+        check(json!({"cpu": "1", "ephemeral-storage": "2"}), json!({"cpu": "1", "ephemeral-storage": "1"})),
+        ["spec.containers[0].resources.requests: Forbidden: only cpu and memory resources are mutable"]
     );
 }

@@ -3,6 +3,7 @@
 use super::super::check::{At, Report, same};
 use super::super::names::{in_range, label_key_errors, subdomain};
 use super::super::values::ip;
+use crate::placement::requests::{Amounts, amounts};
 use crate::tree::{Fill, Tree};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -12,6 +13,8 @@ const CHANGEABLE: &str = "pod updates may not change fields other than \
     `spec.tolerations` (only additions to existing tolerations),\
     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const SPEC: At<'static> = At::root("spec");
+/// Marks the copy of a pod that a kubelet has from elsewhere.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// A change of the specification.
 pub(in super::super) fn update(new: &Value, old: &Value, out: &mut Report) {
@@ -41,7 +44,6 @@ pub(in super::super) fn update(new: &Value, old: &Value, out: &mut Report) {
 }
 
 fn mirror(new: &Value, old: &Value, out: &mut Report) {
-    const MIRROR: &str = "kubernetes.io/config.mirror";
     let metadata = At::root("metadata");
     let at = metadata.child("annotations");
     let get = |pod: &Value| pod.annotations().and_then(|a| a.get(MIRROR)).cloned();
@@ -182,6 +184,77 @@ fn difference(new: &Value, old: &Value) -> String {
     let show = |sign: char, key: &str, value: Option<&Value>| value.map(|v| format!("{sign} {key}: {v}\n"));
     let changed = keys.into_iter().filter(|key| !same(new.get(*key), old.get(*key)));
     changed.flat_map(|key| [show('-', key, old.get(key)), show('+', key, new.get(key))]).flatten().collect()
+}
+
+/// A change of the ephemeral containers: they can only become more.
+pub(in super::super) fn ephemeral_containers(new: &Value, old: &Value, out: &mut Report) {
+    mirror(new, old, out);
+    if old.annotations().is_some_and(|a| a.contains_key(MIRROR)) {
+        return out.forbidden(&At::root(""), "static pods do not support ephemeral containers");
+    }
+    let at = SPEC.child("ephemeralContainers");
+    let list = |pod: &Value| pod.at("spec").map(|s| s.items("ephemeralContainers").to_vec()).unwrap_or_default();
+    let new = list(new);
+    for container in list(old) {
+        let name = container.text("name");
+        match new.iter().find(|c| c.text("name") == name) {
+            None => {
+                let detail = format!("existing ephemeral containers {name:?} may not be removed\n");
+                out.forbidden(&at, detail);
+            }
+            Some(other) if !same(Some(other), Some(&container)) => {
+                let changes = difference(other, &container);
+                let detail = format!("existing ephemeral containers {name:?} may not be changed\n{changes}");
+                out.forbidden(&at, detail);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A change of the containers' resources: the quality of service stays.
+pub(in super::super) fn resize(new: &Value, old: &Value, out: &mut Report) {
+    if old.annotations().is_some_and(|a| a.contains_key(MIRROR)) {
+        return out.forbidden(&At::root(""), "static pods cannot be resized");
+    }
+    let (new, old) = (new.at("spec").unwrap_or(&Value::Null), old.at("spec").unwrap_or(&Value::Null));
+    if qos(new) != qos(old) {
+        out.invalid(&SPEC, qos(new), "Pod QOS Class may not change as a result of resizing");
+    }
+    let at = SPEC.child("containers");
+    for (index, container) in new.items("containers").iter().enumerate() {
+        let Some(before) = old.items("containers").get(index) else { continue };
+        for list in ["limits", "requests"] {
+            let amounts = |container: &Value| container.at("resources").map(|r| amounts(r, list)).unwrap_or_default();
+            let (now, then) = (amounts(container), amounts(before));
+            let changed = now.iter().filter(|(k, v)| then.get(*k) != Some(v)).map(|(k, _)| k);
+            let gone = then.keys().filter(|k| !now.contains_key(*k));
+            let at = at.index(index);
+            let at = at.child("resources");
+            if changed.chain(gone.clone()).any(|name| name != "cpu" && name != "memory") {
+                out.forbidden(&at.child(list), "only cpu and memory resources are mutable");
+            } else if gone.count() > 0 {
+                out.forbidden(&at.child(list), format!("resource {list} cannot be removed"));
+            }
+        }
+    }
+}
+
+/// The quality of service that a pod's requests and limits come to.
+fn qos(spec: &Value) -> &'static str {
+    let all = ["containers", "initContainers"].into_iter().flat_map(|list| spec.items(list));
+    let lists: Vec<_> = all
+        .map(|c| c.at("resources").map(|r| (amounts(r, "requests"), amounts(r, "limits"))).unwrap_or_default())
+        .collect();
+    let counted = |list: &Amounts| ["cpu", "memory"].iter().any(|name| list.get(*name).is_some_and(|a| !a.is_zero()));
+    let exact = |(requests, limits): &(Amounts, Amounts)| {
+        ["cpu", "memory"].iter().all(|name| limits.contains_key(*name) && requests.get(*name) == limits.get(*name))
+    };
+    match () {
+        () if !lists.iter().any(|(requests, limits)| counted(requests) || counted(limits)) => "BestEffort",
+        () if lists.iter().all(exact) => "Guaranteed",
+        () => "Burstable",
+    }
 }
 
 /// A change of the status.

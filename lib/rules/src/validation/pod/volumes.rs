@@ -77,11 +77,7 @@ fn source(at: &At<'_>, kind: &str, source: &Value, out: &mut Report) {
         "gcePersistentDisk" => needs(&["pdName"], out),
         "awsElasticBlockStore" => needs(&["volumeID"], out),
         "flexVolume" => needs(&["driver"], out),
-        "ephemeral" => {
-            if !source.has("volumeClaimTemplate") {
-                out.required(&at.child("volumeClaimTemplate"), "");
-            }
-        }
+        "ephemeral" if !source.has("volumeClaimTemplate") => out.required(&at.child("volumeClaimTemplate"), ""),
         _ => {}
     }
 }
@@ -183,11 +179,7 @@ fn projection(at: &At<'_>, kind: &str, source: &Value, out: &mut Report) {
         }
         "downwardAPI" => downward(at, source, out),
         "serviceAccountToken" => service_account_token(at, source, out),
-        "clusterTrustBundle" => {
-            if source.text("path").is_empty() {
-                out.required(&at.child("path"), "");
-            }
-        }
+        "clusterTrustBundle" if source.text("path").is_empty() => out.required(&at.child("path"), ""),
         _ => {}
     }
 }

@@ -1,0 +1,181 @@
+//! Webhooks, custom resource definitions and aggregated APIs.
+//!
+//! Upstream: `pkg/apis/admissionregistration/validation`, `apiextensions-apiserver`,
+//! `kube-aggregator`.
+
+use super::check::{At, Report};
+use super::config::named;
+use super::names::{label_1035, subdomain};
+use super::values::selector;
+use super::workloads::spec_of;
+use crate::tree::Tree;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+
+const SPEC: At<'static> = At::root("spec");
+
+pub(super) fn webhooks(configuration: &Value, out: &mut Report) {
+    let at = At::root("webhooks");
+    let hooks = configuration.items("webhooks");
+    for (index, hook) in hooks.iter().enumerate() {
+        let at = at.index(index);
+        webhook(&at, hook, out);
+        if hooks[..index].iter().any(|h| h.text("name") == hook.text("name")) {
+            out.duplicate(&at.child("name"), hook.text("name"));
+        }
+    }
+}
+
+fn webhook(at: &At<'_>, hook: &Value, out: &mut Report) {
+    let name = hook.text("name");
+    let name_at = at.child("name");
+    match name {
+        "" => out.required(&name_at, ""),
+        name if !subdomain(name).is_empty() => out.invalid(&name_at, name, subdomain(name).join(",")),
+        name if name.split('.').count() < 3 => {
+            out.invalid(&name_at, name, "should be a domain with at least three segments separated by dots");
+        }
+        _ => {}
+    }
+    if hook.items("admissionReviewVersions").is_empty() {
+        out.required(&at.child("admissionReviewVersions"), "must specify one of v1, v1beta1");
+    } else if !hook.texts("admissionReviewVersions").any(|v| v == "v1" || v == "v1beta1") {
+        let value = hook.at("admissionReviewVersions").unwrap_or(&Value::Null);
+        out.invalid(&at.child("admissionReviewVersions"), value, "must include at least one of v1, v1beta1");
+    }
+    match hook.text("sideEffects") {
+        "" => out.required(&at.child("sideEffects"), "must specify one of None, NoneOnDryRun"),
+        effects => out.one_of(&at.child("sideEffects"), effects, &["None", "NoneOnDryRun"]),
+    }
+    out.one_of_or_empty(&at.child("failurePolicy"), hook.text("failurePolicy"), &["Fail", "Ignore"]);
+    out.one_of_or_empty(&at.child("matchPolicy"), hook.text("matchPolicy"), &["Equivalent", "Exact"]);
+    let seconds = hook.at("timeoutSeconds").and_then(Value::as_i64).unwrap_or(10);
+    if !(1..=30).contains(&seconds) {
+        let detail = "the timeout value must be between 1 and 30 seconds";
+        out.invalid(&at.child("timeoutSeconds"), seconds, detail);
+    }
+    for key in ["namespaceSelector", "objectSelector"] {
+        selector(&at.child(key), hook.at(key), out);
+    }
+    let client = hook.at("clientConfig").unwrap_or(&Value::Null);
+    if client.has("url") == client.has("service") {
+        out.required(&at.child("clientConfig"), "exactly one of url or service is required");
+    }
+    let rules = at.child("rules");
+    for (index, rule) in hook.items("rules").iter().enumerate() {
+        let at = rules.index(index);
+        for key in ["operations", "apiGroups", "apiVersions", "resources"] {
+            if rule.items(key).is_empty() {
+                out.required(&at.child(key), "");
+            }
+        }
+    }
+}
+
+/// A custom resource definition in outline; schemas are checked where they are compiled.
+pub(super) fn custom_resource_definition(definition: &Value, out: &mut Report) {
+    let spec = spec_of(definition);
+    let names = spec.at("names").unwrap_or(&Value::Null);
+    let expected = format!("{}.{}", names.text("plural"), spec.text("group"));
+    if definition.name() != expected {
+        let metadata = At::root("metadata");
+        out.invalid(&metadata.child("name"), definition.name(), "must be spec.names.plural+\".\"+spec.group");
+    }
+    match spec.text("group") {
+        "" => out.required(&SPEC.child("group"), ""),
+        group => {
+            out.invalid_each(&SPEC.child("group"), group, subdomain(group));
+            if group.split('.').count() < 2 {
+                out.invalid(&SPEC.child("group"), group, "should be a domain with at least one dot");
+            }
+        }
+    }
+    out.one_of(&SPEC.child("scope"), spec.text("scope"), &["Cluster", "Namespaced"]);
+    let at = SPEC.child("names");
+    for key in ["plural", "singular", "kind", "listKind"] {
+        let text = names.text(key).to_lowercase();
+        match text.as_str() {
+            "" => out.required(&at.child(key), ""),
+            text => out.invalid_each(&at.child(key), text, label_1035(text)),
+        }
+    }
+    versions(spec, out);
+}
+
+fn versions(spec: &Value, out: &mut Report) {
+    let at = SPEC.child("versions");
+    let versions = spec.items("versions");
+    let stored = versions.iter().filter(|v| v.flag("storage")).count();
+    let value = spec.at("versions").unwrap_or(&Value::Null);
+    if stored != 1 {
+        out.invalid(&at, value, "must have exactly one version marked as storage version");
+    }
+    for (index, version) in versions.iter().enumerate() {
+        let at = at.index(index);
+        let name = version.text("name");
+        out.invalid_each(&at.child("name"), name, label_1035(name));
+        if versions[..index].iter().any(|v| v.text("name") == name) {
+            out.invalid(&at.child("name"), name, "must contain unique version names");
+        }
+        if version.at("schema").is_none_or(|s| !s.has("openAPIV3Schema")) {
+            let at = at.child("schema");
+            out.required(&at.child("openAPIV3Schema"), "schemas are required");
+        }
+    }
+}
+
+pub(super) fn custom_resource_definition_update(new: &Value, old: &Value, out: &mut Report) {
+    let (new, old) = (spec_of(new), spec_of(old));
+    for key in ["group", "scope"] {
+        out.immutable(&SPEC.child(key), new.at(key), old.at(key));
+    }
+    let names = |spec: &Value, key: &str| spec.at("names").and_then(|n| n.at(key)).cloned();
+    let at = SPEC.child("names");
+    for key in ["plural", "kind"] {
+        out.immutable(&at.child(key), names(new, key).as_ref(), names(old, key).as_ref());
+    }
+}
+
+pub(super) fn api_service(service: &Value, out: &mut Report) {
+    let spec = spec_of(service);
+    let expected = format!("{}.{}", spec.text("version"), spec.text("group"));
+    if service.name() != expected {
+        let metadata = At::root("metadata");
+        let detail = format!("must be `spec.version+\".\"+spec.group`: {expected:?}");
+        out.invalid(&metadata.child("name"), service.name(), detail);
+    }
+    let group = spec.text("group");
+    if !group.is_empty() {
+        out.invalid_each(&SPEC.child("group"), group, subdomain(group));
+    }
+    named_version(spec, out);
+    for (key, max) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1000)] {
+        let value = spec.int(key);
+        if !(1..=max).contains(&value) {
+            out.invalid(&SPEC.child(key), value, format!("must be positive and less than {max}"));
+        }
+    }
+    match spec.at("service") {
+        Some(reference) => {
+            let at = SPEC.child("service");
+            for key in ["namespace", "name"] {
+                named(&at.child(key), reference.text(key), out);
+            }
+            if spec.flag("insecureSkipTLSVerify") && !spec.lacks("caBundle") {
+                out.invalid(&SPEC.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present");
+            }
+        }
+        None if !spec.lacks("caBundle") => {
+            out.invalid(&SPEC.child("caBundle"), "<omitted>", "local APIServices may not have a caBundle");
+        }
+        None => {}
+    }
+}
+
+fn named_version(spec: &Value, out: &mut Report) {
+    let version = spec.text("version");
+    match version {
+        "" => out.required(&SPEC.child("version"), ""),
+        version => out.invalid_each(&SPEC.child("version"), version, label_1035(version)),
+    }
+}
