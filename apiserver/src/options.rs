@@ -247,6 +247,8 @@ pub enum OptionError {
     RangeTooLarge(IpNet, u8),
 }
 
+/// Values of `--authorization-mode` that are built.
+const MODES: &[&str] = &["AlwaysAllow", "AlwaysDeny", "Node", "RBAC"];
 /// Bits of a service range that may vary: upstream's bitmap is no larger.
 const MAX_RANGE_BITS: u8 = 20;
 
@@ -270,6 +272,10 @@ impl Options {
             ("proxy-client-cert-file", "proxy-client-key-file"),
         )?;
         self.media_type()?;
+        let known = |mode: &&String| MODES.contains(&mode.as_str());
+        if let Some(mode) = self.authorization.authorization_mode.iter().find(|m| !known(m)) {
+            return Err(OptionError::Mode(mode.clone()));
+        }
         if self.authentication.service_account_signing_key_file.is_some()
             && self.authentication.service_account_issuer.is_empty()
         {

@@ -47,7 +47,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
         started = start(&options, &serving, &storage) => started?,
         () = daemon.supervisor.stopping() => return Ok(()),
     };
-    tracing::info!(address = %started.address, "serving securely");
+    tracing::info!(target: "apiserver", address = %started.address, "serving securely");
     tokio::select! {
         () = bootstrap(started) => daemon.supervisor.stopping().await,
         () = daemon.supervisor.stopping() => {}
@@ -140,7 +140,8 @@ fn assemble(
         objects: health.hook("scheduling/bootstrap-system-priority-classes"),
         authentication: health.hook("start-cluster-authentication-info-controller"),
     };
-    let registry = Arc::new(Registry::new(store, Chain::default(), registry_options(options)));
+    let chain = Chain::default();
+    let registry = Arc::new(Registry::new(store, chain, registry_options(options)));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
         registry,
