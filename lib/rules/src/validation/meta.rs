@@ -41,16 +41,14 @@ pub(super) fn template(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) {
     }
 }
 
-/// What an update does to the metadata.
+/// What an update does to the metadata. The resource version is checked where it is compared with
+/// the stored one: some resources may be overwritten without any.
 pub(super) fn update(new: &Value, old: &Value, out: &mut Report) {
     if old.is_deleting() {
         no_new_finalizers(new, old, out);
     }
     let (new, old) = (new.metadata(), old.metadata());
     let at = |key: &str| (new.and_then(|m| m.at(key)), old.and_then(|m| m.at(key)));
-    if at("resourceVersion").0.is_none_or(crate::tree::is_empty) {
-        out.invalid(&METADATA.child("resourceVersion"), "", "must be specified for an update");
-    }
     let generation = |m: Option<&Map>| m.map_or(0, |m| m.int("generation"));
     if generation(new) < generation(old) {
         out.invalid(&METADATA.child("generation"), generation(new), "must not be decremented");

@@ -100,7 +100,7 @@ pub(super) fn replication_controller(object: &Value, out: &mut Report) {
     if !super::meta::labels_match(template.labels(), selector) {
         mismatch(&at, template, out);
     }
-    running_template(&at, template, out);
+    running_template(&at, template, "ReplicationController", out);
 }
 
 fn mismatch(at: &At<'_>, template: &Value, out: &mut Report) {
@@ -125,7 +125,12 @@ fn selected_template(spec: &Value, kind: &str, out: &mut Report) {
     if !matches(spec.at("selector"), template) {
         mismatch(&template_at, template, out);
     }
-    running_template(&template_at, template, out);
+    let owner = match kind {
+        "statefulset" => "StatefulSet",
+        "daemonset" => "DaemonSet",
+        _ => "ReplicaSet",
+    };
+    running_template(&template_at, template, owner, out);
 }
 
 /// Whether the selector selects pods of the template; a selector that is wrong is no mismatch.
@@ -136,7 +141,7 @@ pub(super) fn matches(selector: Option<&Value>, template: &Value) -> bool {
 }
 
 /// A template of pods that run until they are deleted.
-fn running_template(at: &At<'_>, template: &Value, out: &mut Report) {
+fn running_template(at: &At<'_>, template: &Value, owner: &str, out: &mut Report) {
     pod::template(at, template, out);
     let at = at.child("spec");
     let Some(spec) = template.at("spec") else { return };
@@ -145,7 +150,7 @@ fn running_template(at: &At<'_>, template: &Value, out: &mut Report) {
         out.not_supported(&at.child("restartPolicy"), policy, &["Always"]);
     }
     if spec.has("activeDeadlineSeconds") {
-        out.forbidden(&at.child("activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported");
+        out.forbidden(&at.child("activeDeadlineSeconds"), format!("activeDeadlineSeconds in {owner} is not Supported"));
     }
 }
 
