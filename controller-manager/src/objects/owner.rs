@@ -25,7 +25,7 @@ pub fn controller_ref<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerReferenc
 }
 
 /// Whether the controller of `meta` is of this kind and group, in whatever version.
-pub fn controller_name<'a, K: Resource<DynamicType = ()>>(meta: &'a ObjectMeta) -> Option<&'a str> {
+pub fn controller_name<K: Resource<DynamicType = ()>>(meta: &ObjectMeta) -> Option<&str> {
     let owner = controller_of(meta)?;
     let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
     (owner.kind == K::kind(&()) && group == K::group(&())).then_some(owner.name.as_str())

@@ -143,17 +143,23 @@ impl NodeLifecycle {
         let states = zones::states(nodes, &self.options);
         if self.is_blind(zones::all_broken(&states)) {
             for node in nodes {
-                self.try_taints(node, taints::without_execution(node)).await;
+                let _written = self.try_taints(node, taints::without_execution(node)).await;
             }
             return;
         }
         for node in nodes {
-            match taints::execution(node, Timestamp::now()) {
+            // Both kinds of taints in one write: two would conflict with each other.
+            let scheduled = taints::by_conditions(node).map_or_else(|| Arc::clone(node), Arc::new);
+            match taints::execution(&scheduled, Timestamp::now()) {
                 Execution::Keep => {}
-                Execution::Swap(after) => self.try_taints(node, Some(*after)).await,
+                Execution::Swap(after) => {
+                    let _written = self.try_taints(node, Some(*after)).await;
+                }
                 Execution::GiveUp(after) if self.may_give_up(node, &states) => {
                     tracing::info!(node = %ObjectKey::of(&**node), "giving the node up");
-                    self.try_taints(node, Some(*after)).await;
+                    if !self.try_taints(node, Some(*after)).await {
+                        self.refund(node);
+                    }
                 }
                 Execution::GiveUp(_) => {}
             }
@@ -179,11 +185,20 @@ impl NodeLifecycle {
         self.watch.lock().allowances.entry(zone).or_insert_with(|| Allowance::new(now)).take(rate, now)
     }
 
-    async fn try_taints(&self, node: &Node, after: Option<Node>) {
-        if let Err(error) = self.write_taints(node, after).await {
-            // The next look tries again.
-            tracing::debug!(%error, "tainting failed");
+    /// What could not be written does not count against the zone's rate.
+    fn refund(&self, node: &Node) {
+        if let Some(allowance) = self.watch.lock().allowances.get_mut(&zones::zone(node)) {
+            allowance.refund();
         }
+    }
+
+    /// Whether the taints are written; if not, the next look tries again.
+    async fn try_taints(&self, node: &Node, after: Option<Node>) -> bool {
+        let written = self.write_taints(node, after).await;
+        if let Err(error) = &written {
+            tracing::debug!(%error, cause = error.cause(), "tainting failed");
+        }
+        written.is_ok()
     }
 
     async fn write_taints(&self, node: &Node, after: Option<Node>) -> Result<(), ReconcileError> {

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn pods_nobody_else_deletes() {
         let unbound = ("unbound".to_owned(), Why::NeverScheduled);
-        assert_eq!(doomed(0, 39), [unbound.clone()]);
+        assert_eq!(doomed(0, 39), std::slice::from_ref(&unbound));
         assert_eq!(doomed(0, 40), [("orphan".to_owned(), Why::Orphaned), unbound.clone()]);
         assert_eq!(doomed(1, 0), [unbound, ("done-1".to_owned(), Why::TooManyFinished)]);
     }

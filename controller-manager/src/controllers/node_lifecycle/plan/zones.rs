@@ -85,6 +85,11 @@ impl Allowance {
         }
         may
     }
+
+    /// The node was not given up after all.
+    pub(in super::super) fn refund(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(1.0);
+    }
 }
 
 #[cfg(test)]
