@@ -21,6 +21,7 @@ use crate::backend::RawEvent;
 use crate::form::Form;
 use crate::object::Object;
 use crate::query::Selection;
+use apimachinery::gvk::GroupResource;
 use apimachinery::resources::ResourceInfo;
 use parking_lot::{Mutex, RwLock};
 use state::State;
@@ -32,6 +33,8 @@ use watchers::Watchers;
 pub(crate) struct Cache {
     /// Storage prefix with a slash: `pods/`.
     prefix: Box<str>,
+    /// Group and plural, for metrics.
+    resource: GroupResource,
     form: RwLock<Arc<Form>>,
     state: RwLock<State>,
     watchers: Mutex<Watchers>,
@@ -57,6 +60,7 @@ impl Cache {
     pub(crate) fn new(resource: &ResourceInfo, protobuf: bool) -> Self {
         Self {
             prefix: format!("{}/", resource.storage_prefix).into(),
+            resource: resource.group_resource(),
             form: RwLock::new(Arc::new(Form::new(resource, protobuf))),
             state: RwLock::new(State::default()),
             watchers: Mutex::default(),
@@ -66,6 +70,11 @@ impl Cache {
     /// Storage prefix with a slash.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Group and plural name.
+    pub(crate) fn resource(&self) -> &GroupResource {
+        &self.resource
     }
 
     pub(crate) fn form(&self) -> Arc<Form> {

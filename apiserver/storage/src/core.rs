@@ -1,9 +1,10 @@
 //! What all parts of a store share.
 
 use crate::StorageError;
-use crate::backend::{Backend, Range, prefix_end};
+use crate::backend::{Backend, Kv, Range, prefix_end};
 use crate::cache::Cache;
 use crate::encode;
+use crate::metrics::Metrics;
 use crate::object::Object;
 use crate::own::OwnWrites;
 use apimachinery::resources::ResourceInfo;
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     /// Everything up to this revision is applied to all caches.
     pub(crate) observed: watch::Sender<u64>,
     compacted: AtomicU64,
+    pub(crate) metrics: Metrics,
 }
 
 impl Core {
@@ -43,6 +45,7 @@ impl Core {
             own: OwnWrites::default(),
             observed: watch::Sender::new(0),
             compacted: AtomicU64::new(0),
+            metrics: Metrics::default(),
         }
     }
 
@@ -105,6 +108,12 @@ impl Core {
         }
     }
 
+    /// The newest state of an object that this server knows, its own writes included.
+    pub(crate) fn newest(&self, cache: &Cache, key: &str) -> Option<Arc<Object>> {
+        let cached = cache.get(key);
+        cached.into_iter().chain(self.own.newest(key)).max_by_key(|object| object.revision())
+    }
+
     /// The object that these bytes are: the cached one if it is at this revision.
     pub(crate) fn object(
         &self,
@@ -113,19 +122,21 @@ impl Core {
         value: &[u8],
         revision: u64,
     ) -> Result<Arc<Object>, StorageError> {
-        match cache.get(key).or_else(|| self.own.newest(key)) {
+        match self.newest(cache, key) {
             Some(cached) if cached.revision() == revision => Ok(cached),
             _ => Ok(Arc::new(encode::decode(&cache.form(), key, value, revision)?)),
         }
     }
 
+    /// Reads one key from etcd, linearizably.
+    pub(crate) async fn read(&self, cache: &Cache, key: &str) -> Result<Option<Kv>, StorageError> {
+        let full_key = self.full_key(key);
+        self.metrics.time("get", cache.resource(), self.backend.get(&full_key)).await
+    }
+
     /// Reads all keys below `below` (empty: all of the prefix) at one revision and hands them
     /// out in pages. Returns the revision.
-    pub(crate) async fn read_all(
-        &self,
-        below: &str,
-        mut take: impl FnMut(Vec<crate::backend::Kv>),
-    ) -> Result<u64, StorageError> {
+    pub(crate) async fn read_all(&self, below: &str, mut take: impl FnMut(Vec<Kv>)) -> Result<u64, StorageError> {
         let mut start = self.full_key(below);
         let end = prefix_end(&start);
         let (mut revision, mut limit) = (0, FIRST_PAGE);

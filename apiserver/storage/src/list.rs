@@ -82,7 +82,7 @@ impl Listing<'_> {
         match state {
             State::Now => Ok(self.now(span)),
             State::At(revision) => self.at(span, revision).await,
-            State::Ahead(revision) => self.from_etcd(span, revision).await,
+            State::Ahead(revision) => self.read_etcd(span, revision).await,
         }
     }
 
@@ -108,19 +108,20 @@ impl Listing<'_> {
         wait_for(self.core, revision).await?;
         match self.cache.at(revision) {
             Some(objects) => Ok(page(&objects, &self.query.selection, span, revision)),
-            None => self.from_etcd(span, revision).await,
+            None => self.read_etcd(span, revision).await,
         }
     }
 
     /// Reads an old state page by page until enough objects are selected.
-    async fn from_etcd(&self, span: &Span, revision: u64) -> Result<ListPage, StorageError> {
+    async fn read_etcd(&self, span: &Span, revision: u64) -> Result<ListPage, StorageError> {
         let selection = &self.query.selection;
         let mut start = self.core.full_key(&span.start);
         let end = prefix_end(&self.core.full_key(&span.prefix));
         let (mut items, mut after) = (Vec::new(), 0);
         loop {
             let range = Range { start: start.clone(), end: end.clone(), revision, limit: OLD_PAGE };
-            let found = self.core.backend.range(range).await?;
+            let read = self.core.backend.range(range);
+            let found = self.core.metrics.time("list", self.cache.resource(), read).await?;
             let (read, count) = (found.kvs.len() as u64, found.count);
             for (at, kv) in (1..).zip(&found.kvs) {
                 let Some((key, _)) = self.core.place(&kv.key) else { continue };

@@ -9,11 +9,12 @@ use crate::core::Core;
 use crate::freshness::{Revisions, revisions, wait_for};
 use crate::list::Listing;
 use crate::query::{ListPage, ListQuery, Match, Selection, WatchQuery};
-use crate::write::Writer;
-use crate::{Object, StorageError, Watch, cache, compactor, feed};
+use crate::write::{Closure, Decide, Decision, Writer};
+use crate::{Object, StorageError, Watch, cache, compactor, feed, metrics};
 use apimachinery::Value;
 use apimachinery::resources::ResourceInfo;
 use component::Supervisor;
+use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -139,13 +140,15 @@ impl Store {
     }
 
     async fn get_from_etcd(&self, cache: &Cache, key: &str) -> Result<Option<Arc<Object>>, StorageError> {
-        let kv = self.core.backend.get(&self.core.full_key(key)).await?;
+        let kv = self.core.read(cache, key).await?;
         kv.map(|kv| self.core.object(cache, key, &kv.value, kv.mod_revision)).transpose()
     }
 
-    /// One object from the cache, without waiting. For admission, authorization and the like.
+    /// One object as far as this server knows, without waiting; what it wrote itself it knows at
+    /// once. For admission, authorization and the like.
     pub fn cached(&self, resource: &Arc<ResourceInfo>, key: &str) -> Option<Arc<Object>> {
-        self.core.cache(resource).ok()?.get(key)
+        let cache = self.core.cache(resource).ok()?;
+        self.core.newest(&cache, key)
     }
 
     /// All objects of a resource (in a namespace) from the cache, without waiting.
@@ -203,7 +206,19 @@ impl Store {
         F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
     {
         let cache = self.core.cache(resource)?;
-        self.writer(&cache, key).update(expected, change).await
+        self.writer(&cache, key).update(expected, &mut Closure(change)).await
+    }
+
+    /// [`Self::update`] with a decision that is not a closure; its future is `Send`.
+    pub async fn decide<E: From<StorageError> + Send>(
+        &self,
+        resource: &Arc<ResourceInfo>,
+        key: &str,
+        expected: Option<u64>,
+        decision: &mut (impl Decide<E> + ?Sized),
+    ) -> Result<(Arc<Object>, bool), E> {
+        let cache = self.core.cache(resource)?;
+        self.writer(&cache, key).update(expected, &mut Decision(decision)).await
     }
 
     fn writer<'a>(&'a self, cache: &'a Cache, key: &'a str) -> Writer<'a> {
@@ -225,10 +240,9 @@ impl Store {
         self.core.observed()
     }
 
-    /// Objects of each resource by storage prefix: `apiserver_storage_objects`.
-    pub fn object_counts(&self) -> Vec<(String, usize)> {
-        let count = |cache: Arc<Cache>| (cache.prefix().trim_end_matches('/').to_owned(), cache.len());
-        self.core.caches().into_iter().map(count).collect()
+    /// Registers `etcd_request_duration_seconds`, `apiserver_storage_objects` and their like.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        metrics::register(&self.core, registry);
     }
 
     /// Adds a resource at run time (a custom resource); its cache fills before this returns.

@@ -11,11 +11,43 @@ use crate::own::OwnWrite;
 use crate::store::Change;
 use crate::{StorageError, backend::lease::Reuse};
 use apimachinery::Value;
+use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Attempts of an update that meets a newer object each time.
 const ATTEMPTS: usize = 64;
+
+/// Decides on a change of an object: what [`crate::Store::update`] takes as a closure, for callers
+/// whose futures must be `Send`, which cannot be shown of an async closure that borrows.
+#[async_trait]
+pub trait Decide<E>: Send {
+    /// The change of this state. Called again with a newer one if this was not current.
+    async fn decide(&mut self, current: &Arc<Object>) -> Result<Change, E>;
+}
+
+/// Either form of a decision.
+pub(crate) trait Changer<E> {
+    async fn change(&mut self, current: &Arc<Object>) -> Result<Change, E>;
+}
+
+/// A closure as a [`Changer`].
+pub(crate) struct Closure<F>(pub(crate) F);
+
+impl<E, F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>> Changer<E> for Closure<F> {
+    async fn change(&mut self, current: &Arc<Object>) -> Result<Change, E> {
+        (self.0)(current).await
+    }
+}
+
+/// A [`Decide`] as a [`Changer`].
+pub(crate) struct Decision<'a, D: ?Sized>(pub(crate) &'a mut D);
+
+impl<E, D: Decide<E> + ?Sized> Changer<E> for Decision<'_, D> {
+    async fn change(&mut self, current: &Arc<Object>) -> Result<Change, E> {
+        self.0.decide(current).await
+    }
+}
 
 /// Writes one object's key.
 pub(crate) struct Writer<'a> {
@@ -58,14 +90,14 @@ impl Writer<'_> {
         }
     }
 
-    pub(crate) async fn update<E, F>(&self, expected: Option<u64>, mut change: F) -> Result<(Arc<Object>, bool), E>
-    where
-        E: From<StorageError>,
-        F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
-    {
+    pub(crate) async fn update<E: From<StorageError>>(
+        &self,
+        expected: Option<u64>,
+        change: &mut impl Changer<E>,
+    ) -> Result<(Arc<Object>, bool), E> {
         let mut current = self.expected(self.known().await?, expected).await?;
         for _ in 0..ATTEMPTS {
-            let change = match change(&current.object).await {
+            let change = match change.change(&current.object).await {
                 Ok(change) => change,
                 Err(error) => {
                     current = self.newer(&current).await?.ok_or(error)?;
@@ -122,7 +154,7 @@ impl Writer<'_> {
     /// Nothing to write, unless the decision was made on an old object.
     async fn keep(&self, current: &Current) -> Result<Attempt, StorageError> {
         if current.source == Source::Cache {
-            let kv = self.core.backend.get(&self.core.full_key(self.key)).await?;
+            let kv = self.core.read(self.cache, self.key).await?;
             if kv.as_ref().is_none_or(|kv| kv.mod_revision != current.object.revision()) {
                 return Ok(Attempt::Stale(kv));
             }
@@ -147,7 +179,13 @@ impl Writer<'_> {
     async fn commit(&self, write: Arc<OwnWrite>, op: Op<'_>, expected: u64) -> Result<Attempt, StorageError> {
         let sent = self.core.own.announce(self.key, write);
         let key = self.core.full_key(self.key);
-        match self.core.backend.commit(Write { key: &key, expected, op }).await? {
+        let operation = match op {
+            Op::Put { .. } if expected == 0 => "create",
+            Op::Put { .. } => "update",
+            Op::Delete => "delete",
+        };
+        let commit = self.core.backend.commit(Write { key: &key, expected, op });
+        match self.core.metrics.time(operation, self.cache.resource(), commit).await? {
             Outcome::Done(revision) => Ok(Attempt::Done(sent.done(revision, self.core.observed() >= revision), true)),
             Outcome::Refused(kv) => Ok(Attempt::Stale(kv)),
         }
@@ -155,16 +193,14 @@ impl Writer<'_> {
 
     /// The object as far as this server knows, or else from etcd.
     async fn known(&self) -> Result<Current, StorageError> {
-        let cached = self.cache.get(self.key);
-        let newest = cached.into_iter().chain(self.core.own.newest(self.key)).max_by_key(|object| object.revision());
-        match newest {
+        match self.core.newest(self.cache, self.key) {
             Some(object) => Ok(Current { object, source: Source::Cache }),
             None => self.read().await,
         }
     }
 
     async fn read(&self) -> Result<Current, StorageError> {
-        match self.core.backend.get(&self.core.full_key(self.key)).await? {
+        match self.core.read(self.cache, self.key).await? {
             Some(kv) => self.current_of(&kv),
             None => Err(StorageError::NotFound { key: self.key.to_owned() }),
         }

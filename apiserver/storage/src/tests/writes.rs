@@ -9,6 +9,7 @@ on_each_backend!(
     concurrent_updates_all_happen,
     errors_of_the_change_are_passed_on,
     objects_with_a_ttl_go,
+    decisions_need_no_closure,
 );
 
 const KEY: &str = "things/ns/a";
@@ -112,4 +113,26 @@ async fn objects_with_a_ttl_go<B: TestBackend>() {
     assert_eq!(next(&mut watch).await, change(EventKind::Added, &created));
     assert!(next(&mut watch).await.starts_with("Deleted a "));
     assert!(test.store.cached(&test.things, KEY).is_none());
+}
+
+struct SetNode(&'static str);
+
+#[async_trait::async_trait]
+impl crate::Decide<StorageError> for SetNode {
+    async fn decide(&mut self, current: &Arc<crate::Object>) -> Result<Change, StorageError> {
+        Ok(Change::Put(with_node(current, self.0)))
+    }
+}
+
+async fn decisions_need_no_closure<B: TestBackend>() {
+    fn is_send<T: Send>(future: T) -> T {
+        future
+    }
+    let Some(test) = Fixture::<B>::start().await else { return };
+    test.create("ns", "a", "x", "n1").await;
+    let mut decision = SetNode("n2");
+    let (object, _) = is_send(test.store.decide(&test.things, KEY, None, &mut decision)).await.expect("updates");
+    assert_eq!(object.field("spec.node"), Some("n2"));
+    let known = test.store.cached(&test.things, KEY).expect("is known");
+    assert_eq!(known.revision(), object.revision(), "own writes are known at once");
 }
