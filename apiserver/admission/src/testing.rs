@@ -8,7 +8,7 @@ use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_registry::{Context, UserInfo, Verb};
-use apiserver_storage::Store;
+use apiserver_storage::{Match, Store};
 use component::Supervisor;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ impl Cluster {
         let resource = resources::builtin().iter().find(|r| r.group == group && r.plural == plural).expect("served");
         let key = resource.key(value.namespace(), value.name());
         self.store.create(resource, &key, value, None).await.expect("created");
+        // A consistent read returns when the cache has caught up.
+        self.store.get(resource, &key, Match::MostRecent).await.expect("read");
     }
 }
 

@@ -337,3 +337,31 @@ async fn collections_are_deleted_by_selection() {
     assert_eq!(refusal(server.get("/configmaps", "a").await).0, 404);
     server.get("/configmaps", "c").await.expect("still there");
 }
+
+#[tokio::test]
+async fn patches_of_every_kind() {
+    let server = Server::start().await;
+    server.create("/pods", pod("p")).await.expect("created");
+    let patch = async |kind: PatchType, value: Value| {
+        let cx = server.context(On("/pods", "p", ""), Verb::Patch);
+        server.registry.patch(&cx, kind, false, body(&value)).await.map(tree)
+    };
+    let merged = patch(PatchType::Strategic, json!({"spec": {"containers": [{"name": "c", "image": "j"}]}})).await;
+    let merged = merged.expect("merged by name");
+    assert_eq!(
+        (&merged["spec"]["containers"][0]["image"], &merged["metadata"]["generation"]),
+        (&json!("j"), &json!(2))
+    );
+    let operations = json!([{"op": "test", "path": "/metadata/name", "value": "p"},
+        {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]);
+    assert_eq!(patch(PatchType::Json, operations).await.expect("patched")["metadata"]["labels"], json!({"a": "b"}));
+    let failing = json!([{"op": "test", "path": "/metadata/name", "value": "other"}]);
+    assert_eq!(refusal(patch(PatchType::Json, failing).await).0, 422);
+    let stale = json!({"metadata": {"resourceVersion": "1", "labels": {"a": "c"}}});
+    assert_eq!(refusal(patch(PatchType::Merge, stale).await).0, 409);
+    let unknown = refusal(patch(PatchType::Merge, json!({"spec": {"nonsense": 1}})).await);
+    assert!(unknown.0 == 422 && unknown.1.contains("unknown field"), "{unknown:?}");
+    let renamed = refusal(patch(PatchType::Merge, json!({"metadata": {"name": "q"}})).await);
+    assert!(renamed.0 == 400 && renamed.1.contains("does not match the name on the URL"), "{renamed:?}");
+    assert_eq!(refusal(patch(PatchType::Apply, json!({})).await).0, 415);
+}

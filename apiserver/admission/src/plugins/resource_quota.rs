@@ -146,14 +146,12 @@ fn charged(quota: &Value, delta: &Amounts) -> Result<Option<Value>, String> {
         ));
     }
     let mut charged = quota.clone();
-    let counts = map(charged.get_mut("status").unwrap_or(&mut Value::Null), "used").clone();
-    let mut counts = counts;
+    let counts = map(&mut charged["status"], "used");
     for (name, amount) in concerned {
         let total = after(name, amount);
         let total = if total.is_negative() { Quantity::ZERO } else { total };
         counts.insert(name.clone(), total.to_string().into());
     }
-    charged["status"]["used"] = Value::Object(counts);
     Ok(Some(charged))
 }
 
@@ -184,7 +182,8 @@ mod tests {
         let hard = json!({"pods": "2", "requests.cpu": "1"});
         let (cluster, plugin) = plugin(quota(hard, json!({"pods": "0", "requests.cpu": "0"}))).await;
         create(&plugin, "/pods", pod("600m")).await.expect("admitted");
-        let stored = crate::lookup::get(&cluster.store, ("", "v1", "resourcequotas"), "ns", "q").await.expect("read");
+        let quotas = resources::find("", "v1", "resourcequotas").expect("served");
+        let stored = cluster.store.get(quotas, &quotas.key("ns", "q"), Match::MostRecent).await.expect("read");
         assert_eq!(stored.expect("there").value()["status"]["used"], json!({"pods": "1", "requests.cpu": "600m"}));
         let refused = create(&plugin, "/pods", pod("600m")).await.expect_err("over the quota");
         let text = "pods \"p\" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: \

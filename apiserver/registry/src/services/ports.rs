@@ -81,25 +81,25 @@ impl Ports {
         taken: &mut Vec<Port>,
     ) -> Result<(), FieldError> {
         let wants = wants_ports(service);
-        let path = Path::new("spec");
-        let mut seen: Vec<(Port, String)> = Vec::new();
+        let path = Path::new("spec").child("ports");
         let ports = member(service, "spec").get_mut("ports").and_then(Value::as_array_mut);
-        for (index, entry) in ports.into_iter().flatten().enumerate() {
-            let at = path.child("ports").index(index).child("nodePort");
+        let entries: Vec<(usize, &mut Value)> = ports.into_iter().flatten().enumerate().collect();
+        // Chosen ports first, so that no other entry draws one of them.
+        let (chosen, open): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, entry)| node_port(entry).is_some());
+        let mut seen: Vec<(Port, String)> = Vec::new();
+        for (index, entry) in chosen {
+            let Some(port) = node_port(entry) else { continue };
             let protocol = text(entry, "/protocol").to_owned();
-            let port = match node_port(entry) {
-                // Two protocols of one service may share a port.
-                Some(port) if seen.iter().any(|(p, other)| *p == port && *other != protocol) => port,
-                Some(port) if before.contains(&port) => port,
-                Some(port) => self.take(owners, owner, port, &at).inspect(|port| taken.push(*port))?,
-                None if wants => {
-                    let port = self.take_any(owners, owner).ok_or_else(|| full(&at))?;
-                    taken.push(port);
-                    port
-                }
-                None => continue,
-            };
+            // Two protocols of one service may share a port.
+            let shared = seen.iter().any(|(other, of)| *other == port && *of != protocol);
+            if !shared && !before.contains(&port) {
+                taken.push(self.take(owners, owner, port, &path.index(index).child("nodePort"))?);
+            }
             seen.push((port, protocol));
+        }
+        for (index, entry) in open.into_iter().filter(|_| wants) {
+            let port = self.take_any(owners, owner).ok_or_else(|| full(&path.index(index).child("nodePort")))?;
+            taken.push(port);
             entry["nodePort"] = port.into();
         }
         self.fill_health_check(owners, owner, service, before, taken)

@@ -109,5 +109,5 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, object: V
 
 /// The lease of objects that expire: events, the only ones without part in garbage collection.
 pub(crate) fn ttl(registry: &Registry, strategy: &Strategy) -> Option<u64> {
-    (strategy.dependents == Dependents::Unsupported).then(|| registry.options.event_ttl.as_secs())
+    (strategy.dependents == Dependents::Unsupported).then_some(registry.options.event_ttl.as_secs())
 }

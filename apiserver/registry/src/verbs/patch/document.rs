@@ -17,9 +17,6 @@ pub(super) enum Document {
     Strategic(Value),
 }
 
-/// More operations than this are refused, as upstream does.
-const MAX_OPERATIONS: usize = 10_000;
-
 impl Document {
     pub(super) fn parse(cx: &Context, kind: PatchType, body: &Body) -> Result<Self, Status> {
         let value = match body.format {
@@ -28,11 +25,6 @@ impl Document {
         };
         let value = value.map_err(|error| Status::bad_request(error.to_string()))?;
         match (kind, &value) {
-            (PatchType::Json, Value::Array(operations)) if operations.len() > MAX_OPERATIONS => Err(Status::plain(
-                413,
-                Reason::RequestEntityTooLarge,
-                format!("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}", operations.len()),
-            )),
             (PatchType::Json, Value::Array(_)) => Ok(Document::Json(value)),
             (PatchType::Merge, Value::Object(_)) => Ok(Document::Merge(value)),
             (PatchType::Strategic, Value::Object(_)) if is_custom(cx) => Err(unsupported(
@@ -49,11 +41,14 @@ impl Document {
     }
 
     /// The object with the patch applied.
-    pub(super) fn apply(&self, _ty: &TypeRef, old: &Value) -> Result<Value, Status> {
-        match self {
-            Document::Merge(patch) => Ok(merged(old.clone(), patch)),
-            Document::Json(_) | Document::Strategic(_) => Err(unsupported("patches of this type are not served yet")),
-        }
+    pub(super) fn apply(&self, ty: &TypeRef, old: &Value) -> Result<Value, Status> {
+        let old = old.clone();
+        let new = match self {
+            Document::Json(patch) => rules::patch::json::apply(old, patch),
+            Document::Merge(patch) => rules::patch::merge::apply(old, patch),
+            Document::Strategic(patch) => rules::patch::strategic::apply(ty, old, patch),
+        };
+        new.map_err(Status::from)
     }
 
     /// The patch as it stands in messages.
@@ -61,25 +56,6 @@ impl Document {
         let (Document::Json(patch) | Document::Merge(patch) | Document::Strategic(patch)) = self;
         format!("{:?}", patch.to_string())
     }
-}
-
-fn merged(mut target: Value, patch: &Value) -> Value {
-    let Value::Object(patch) = patch else { return patch.clone() };
-    if !target.is_object() {
-        target = Value::Object(apimachinery::Map::new());
-    }
-    if let Some(map) = target.as_object_mut() {
-        for (key, value) in patch {
-            match value.is_null() {
-                true => drop(map.remove(key)),
-                false => {
-                    let present = map.remove(key).unwrap_or_default();
-                    map.insert(key.clone(), merged(present, value));
-                }
-            }
-        }
-    }
-    target
 }
 
 fn is_custom(cx: &Context) -> bool {
