@@ -3,6 +3,7 @@
 //! Upstream: `cmd/kube-apiserver/app/server.go`, `pkg/controlplane/instance.go`.
 
 mod access;
+mod admission;
 mod files;
 mod identity;
 
@@ -13,7 +14,6 @@ use apimachinery::resources;
 use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authorization::Mode;
 use apiserver_registry::Registry;
-use apiserver_registry::admission::Chain;
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Discovery;
 use apiserver_server::document::Document;
@@ -140,7 +140,7 @@ fn assemble(
         objects: health.hook("scheduling/bootstrap-system-priority-classes"),
         authentication: health.hook("start-cluster-authentication-info-controller"),
     };
-    let chain = Chain::default();
+    let chain = admission::chain(&options.admission, store.clone(), authorizer.clone())?;
     let registry = Arc::new(Registry::new(store, chain, registry_options(options)));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
