@@ -25,7 +25,7 @@ pub async fn run(client: kube::Client, node: String, seconds: u32) {
                 tokio::time::sleep(period).await;
             }
             Err(e) => {
-                tracing::warn!(error = %e, "cannot renew the node's lease yet");
+                tracing::warn!(error = super::reporter::message(&e), "cannot renew the node's lease yet");
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(200);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What the reporter looks at.
 pub struct Reporter {
@@ -45,16 +46,24 @@ impl Reporter {
         loop {
             let (observed, fresh) = self.observe(images).await;
             images = fresh;
-            let ready = observed.health.problems.is_empty();
-            if let Some(client) = &self.client {
-                match self.report(client, &observed, written.take()).await {
-                    Ok(done) => written = Some(done),
-                    Err(e) => tracing::warn!(error = %e, "cannot report the node's status yet"),
+            let pause =
+                if observed.health.problems.is_empty() { self.config.node_status_update_frequency.0 } else { SOON };
+            tokio::time::sleep(match self.report_if_connected(&observed, &mut written).await {
+                Ok(()) => pause,
+                Err(e) => {
+                    tracing::warn!(error = message(&e), "cannot report the node's status yet");
+                    RETRY
                 }
-            }
-            let settled = ready && (written.is_some() || self.client.is_none());
-            tokio::time::sleep(if settled { self.config.node_status_update_frequency.0 } else { SOON }).await;
+            })
+            .await;
         }
+    }
+
+    async fn report_if_connected(&self, observed: &Observed, written: &mut Option<Written>) -> kube::Result<()> {
+        if let Some(client) = &self.client {
+            *written = Some(self.report(client, observed, written.take()).await?);
+        }
+        Ok(())
     }
 
     async fn observe(
@@ -183,6 +192,14 @@ impl Reporter {
                 self.events.node(&name, Severity::Normal, reason, format!("Node {name} status is now: {reason}"));
             }
         }
+    }
+}
+
+/// The apiserver's own words, without the object around them.
+pub(super) fn message(e: &kube::Error) -> String {
+    match e {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

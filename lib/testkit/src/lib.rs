@@ -1,3 +1,4 @@
 //! Test helpers.
 
+pub mod cri;
 pub mod etcd;

@@ -1,0 +1,284 @@
+//! The life of pods on a runtime in memory: start, restart, take-over, end.
+
+use async_trait::async_trait;
+use component::Supervisor;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, PodStatus, Secret, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use kubelet::cgroups::{Cgroups, v2::Unified};
+use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
+use kubelet::events::{Events, LogOnly};
+use kubelet::images::Images;
+use kubelet::node::{Facts, NodeFacts};
+use kubelet::pleg::Pleg;
+use kubelet::probes::Probes;
+use kubelet::runtime::{Endpoint, Runtime};
+use kubelet::status::StatusWriter;
+use kubelet::volumes::Volumes;
+use kubelet::workers::{Deps, Nudges, Settings, Workers};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use testkit::cri::FakeCri;
+
+/// Remembers what was deleted; knows no other objects.
+#[derive(Default)]
+struct Deletions(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Cluster for Deletions {
+    async fn config_map(&self, _: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
+        Err(ClusterError::NotFound { kind: "configmap", name: name.to_owned() })
+    }
+
+    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
+        Err(ClusterError::NotFound { kind: "secret", name: name.to_owned() })
+    }
+
+    async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
+        Err(ClusterError::NotFound { kind: "serviceaccount", name: wish.service_account.clone() })
+    }
+
+    fn services(&self, _: &str) -> Vec<Arc<Service>> {
+        Vec::new()
+    }
+
+    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
+        Ok(pod.clone())
+    }
+
+    async fn delete_pod(&self, _: &str, name: &str, _: &str) -> Result<(), ClusterError> {
+        self.0.lock().push(name.to_owned());
+        Ok(())
+    }
+
+    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
+    async fn delete_mirror(&self, _: &str, _: &str) -> Result<(), ClusterError> {
+        Ok(())
+    }
+}
+
+struct Node {
+    cri: Arc<FakeCri>,
+    workers: Workers,
+    statuses: StatusWriter,
+    deletions: Arc<Deletions>,
+    supervisor: Supervisor,
+}
+
+impl Node {
+    async fn start() -> Self {
+        let cri = FakeCri::start().await.unwrap();
+        cri.state().images.insert("x:1".into());
+        Self::on(Arc::new(cri))
+    }
+
+    /// A kubelet on a runtime that may hold pods already.
+    fn on(cri: Arc<FakeCri>) -> Self {
+        let supervisor = Supervisor::new();
+        let deletions = Arc::new(Deletions::default());
+        let cluster: Arc<dyn Cluster> = deletions.clone();
+        let endpoint = Endpoint::parse(&cri.endpoint()).unwrap();
+        let runtime = Runtime::new(&endpoint, &endpoint, Duration::from_secs(10));
+        let events = Events::new(Arc::new(LogOnly));
+        let (statuses, writer) = StatusWriter::new(cluster.clone(), supervisor.clone());
+        supervisor.spawn_until_stop("status", writer);
+        let nudges = Nudges::default();
+        let bell = nudges.clone();
+        let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
+        let root = cri.folder();
+        let deps = Arc::new(Deps {
+            volumes: Volumes::new(root.join("kubelet"), cluster.clone()),
+            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), "/", false, true),
+            images: Images::new(runtime.clone(), events.clone(), 1),
+            node: NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() }),
+            settings: Settings {
+                logs: root.join("pods"),
+                log_links: root.join("containers"),
+                cluster_dns: Default::default(),
+                resolv_conf: root.join("resolv.conf"),
+                longest_backoff: Duration::from_secs(300),
+                sync_frequency: Duration::from_secs(60),
+                started: Timestamp::now(),
+            },
+            statuses: statuses.clone(),
+            runtime: runtime.clone(),
+            cluster,
+            events,
+            probes,
+        });
+        let workers = Workers::new(deps, nudges, supervisor.clone());
+        let told = workers.clone();
+        let watch = Pleg::default().run(runtime, move |uid, outline| {
+            if told.knows(uid) {
+                told.nudge(uid);
+            } else if !outline.sandboxes.is_empty() {
+                told.remove_orphan(uid, outline);
+            }
+        });
+        supervisor.spawn_until_stop("pleg", watch);
+        Self { cri, workers, statuses, deletions, supervisor }
+    }
+
+    fn phase(&self) -> String {
+        self.statuses.get("u").and_then(|s| s.phase).unwrap_or_default()
+    }
+
+    fn condition(&self, kind: &str) -> String {
+        let all = self.statuses.get("u").and_then(|s| s.conditions).unwrap_or_default();
+        all.into_iter().find(|c| c.type_ == kind).map(|c| c.status).unwrap_or_default()
+    }
+
+    /// Why a container waits.
+    fn waiting(&self, name: &str) -> String {
+        let status = self.statuses.get("u").unwrap_or_default();
+        let all = status.container_statuses.into_iter().flatten().find(|c| c.name == name);
+        all.and_then(|c| c.state?.waiting?.reason).unwrap_or_default()
+    }
+}
+
+/// Looks again and again until it is so.
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let waiting = async {
+        while !is() {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn container(name: &str) -> Container {
+    Container { name: name.into(), image: Some("x:1".into()), ..Container::default() }
+}
+
+fn pod(policy: &str, init: Vec<Container>, main: Vec<Container>) -> Pod {
+    Pod {
+        metadata: ObjectMeta {
+            name: Some("p".into()),
+            namespace: Some("ns".into()),
+            uid: Some("u".into()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodSpec {
+            restart_policy: Some(policy.into()),
+            init_containers: Some(init),
+            containers: main,
+            ..PodSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn deleted(pod: &Pod, status: Option<PodStatus>) -> Pod {
+    let mut pod = Pod { status, ..pod.clone() };
+    pod.metadata.deletion_timestamp = Some(Time(Timestamp::now()));
+    pod.metadata.deletion_grace_period_seconds = Some(1);
+    pod
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_start_to_last_trace() {
+    let node = Node::start().await;
+    let pod = pod("Always", vec![container("i")], vec![container("a")]);
+    node.workers.update(Arc::new(pod.clone()));
+    until("the init container runs", || node.cri.state().count("StartContainer", "i") == 1).await;
+    assert_eq!(node.cri.state().count("StartContainer", "a"), 0, "the main one waits");
+    node.cri.state().exit("i", 0);
+    until("the pod is ready", || node.condition("Ready") == "True").await;
+    assert_eq!(node.phase(), "Running");
+
+    node.workers.update(Arc::new(deleted(&pod, node.statuses.get("u"))));
+    until("its object is deleted", || !node.deletions.0.lock().is_empty()).await;
+    assert_eq!(node.cri.state().count("StopContainer", "a"), 1);
+    node.workers.remove("u");
+    until("nothing is left", || !node.workers.knows("u") && node.cri.state().sandboxes.is_empty()).await;
+    assert!(node.cri.state().containers.is_empty());
+    assert!(node.supervisor.shutdown(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_kubelet_takes_over_what_runs() {
+    let first = Node::start().await;
+    let pod = pod("Always", vec![], vec![container("a")]);
+    first.workers.update(Arc::new(pod.clone()));
+    until("the pod is ready", || first.condition("Ready") == "True").await;
+    let calls = first.cri.state().calls.clone();
+    let status = first.statuses.get("u");
+    first.supervisor.shutdown(Duration::from_secs(5)).await;
+
+    let second = Node::on(first.cri.clone());
+    second.workers.update(Arc::new(Pod { status, ..pod }));
+    until("the pod is seen", || second.condition("Ready") == "True").await;
+    assert_eq!(second.cri.state().calls, calls, "and nothing was touched");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashing_container_is_started_again_and_then_held_back() {
+    let node = Node::start().await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![container("a")])));
+    until("it runs", || node.condition("Ready") == "True").await;
+    node.cri.state().exit("a", 1);
+    until("it runs again", || node.cri.state().count("StartContainer", "a") == 2).await;
+    node.cri.state().exit("a", 1);
+    until("it is held back", || node.waiting("a") == "CrashLoopBackOff").await;
+    assert_eq!(node.phase(), "Running");
+    let status = node.statuses.get("u").unwrap();
+    assert_eq!(status.container_statuses.unwrap()[0].restart_count, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_is_done_stays_done() {
+    let node = Node::start().await;
+    node.workers.update(Arc::new(pod("Never", vec![], vec![container("a")])));
+    until("it runs", || node.phase() == "Running").await;
+    node.cri.state().exit("a", 0);
+    until("it succeeded", || node.phase() == "Succeeded").await;
+    until("its sandbox is stopped", || node.cri.state().sandboxes.values().all(|s| !s.ready)).await;
+    assert_eq!(node.cri.state().count("StartContainer", "a"), 1);
+    assert!(!node.cri.state().containers.is_empty(), "its logs can still be read");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_image_is_pulled_or_backed_off() {
+    let node = Node::start().await;
+    node.cri.state().registry.insert("there:1".into());
+    let with = |name: &str, image: &str| Container { image: Some(image.into()), ..container(name) };
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with("a", "there:1"), with("b", "gone:1")])));
+    until("one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    until("the other waits", || node.waiting("b").contains("ImagePull")).await;
+    assert_eq!(node.phase(), "Pending");
+    until("and backs off", || node.waiting("b") == "ImagePullBackOff").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_nobody_asks_for_is_ended() {
+    let first = Node::start().await;
+    first.workers.update(Arc::new(pod("Always", vec![], vec![container("a")])));
+    until("the pod is ready", || first.condition("Ready") == "True").await;
+    first.supervisor.shutdown(Duration::from_secs(5)).await;
+    let second = Node::on(first.cri.clone());
+    until("it is gone", || second.cri.state().sandboxes.is_empty()).await;
+    assert_eq!(second.cri.state().count("StopContainer", "a"), 1);
+    assert!(second.deletions.0.lock().is_empty(), "no object is deleted for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_pod_fails_and_runs_nothing() {
+    let node = Node::start().await;
+    let mut with_port = container("a");
+    let port =
+        k8s_openapi::api::core::v1::ContainerPort { host_port: Some(80), container_port: 80, ..Default::default() };
+    with_port.ports = Some(vec![port]);
+    let mut other = pod("Always", vec![], vec![with_port.clone()]);
+    other.metadata.uid = Some("other".into());
+    node.workers.update(Arc::new(other));
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_port])));
+    until("it failed", || node.phase() == "Failed").await;
+    assert_eq!(node.statuses.get("u").unwrap().reason.as_deref(), Some("NodePorts"));
+    until("the first one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+}
