@@ -299,7 +299,7 @@ mod tests {
                 &["--node-monitor-grace-period=1s"],
                 "invalid --node-monitor-grace-period: must be greater than --node-monitor-period",
             ),
-            (&["--root-ca-file=/nonexistent"], "--root-ca-file /nonexistent: No such file or directory (os error 2)"),
+            (&["--root-ca-file=/dev/null/ca.crt"], "--root-ca-file /dev/null/ca.crt: Not a directory (os error 20)"),
             (&["--no-such-flag"], "unknown flag: --no-such-flag"),
         ];
         for (arguments, expected) in table {
