@@ -2,12 +2,11 @@
 //!
 //! Upstream: `pkg/registry/core/pod/storage/storage.go` (`BindingREST`).
 
-use super::for_resource;
-use crate::admission::Operation;
+use super::{admit_posted, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
 use crate::transaction::{self, Now};
-use crate::verbs::{Target, options, success};
+use crate::verbs::{Target, success};
 use crate::{Body, Context, Registry, Reply, decode, metadata};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
@@ -27,9 +26,7 @@ pub(super) async fn bind(registry: &Registry, cx: &Context, body: Body) -> Resul
     metadata::ensure_namespace(cx, &mut binding)?;
     let name = pod_name(cx, &binding)?;
     check_target(&binding, &name)?;
-    let create = options(cx, "CreateOptions");
-    crate::verbs::admit(registry, cx, Operation::Create, &mut binding, &Value::Null, &create).await?;
-    crate::verbs::validate(registry, cx, Operation::Create, &mut binding, &Value::Null, &create).await?;
+    admit_posted(registry, cx, &mut binding).await?;
     let pods = resources::find("", "v1", "pods").ok_or_else(|| Status::internal("no pods"))?;
     let pod = for_resource(cx, pods.clone(), &name);
     assign(registry, &pod, &binding).await?;

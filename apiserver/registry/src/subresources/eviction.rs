@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/pod/storage/eviction.go`.
 
-use super::{decode_body, for_resource};
+use super::{admit_posted, decode_body, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
 use crate::transaction::{self, Now};
@@ -21,10 +21,11 @@ use std::sync::Arc;
 const MAX_DISRUPTED: usize = 2000;
 
 pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
-    let (eviction, _) = decode_body(cx, &body)?;
+    let (mut eviction, _) = decode_body(cx, &body)?;
     if eviction.name() != cx.name && !eviction.name().is_empty() {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    admit_posted(registry, cx, &mut eviction).await?;
     let mut options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let on_pod = for_resource(cx, cx.resource.clone(), &cx.name);
     let pod = read::fetch(registry, &on_pod, Match::MostRecent).await?.value();

@@ -7,7 +7,8 @@ mod review;
 pub(crate) mod scale;
 mod token;
 
-use crate::{Body, Context, Registry, Reply, decode};
+use crate::admission::Operation;
+use crate::{Body, Context, Registry, Reply, decode, verbs};
 use apimachinery::Value;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::Subresource;
@@ -66,6 +67,13 @@ fn decode_body(cx: &Context, body: &Body) -> Result<(Value, TypeRef), Status> {
     let subresource = cx.subresource.as_ref().ok_or_else(Status::method_not_allowed)?;
     let (kind, ty) = body_type(subresource)?;
     Ok((decode::object(cx, body, &ty, &kind)?, ty))
+}
+
+/// Admission of what is posted to a subresource.
+async fn admit_posted(registry: &Registry, cx: &Context, body: &mut Value) -> Result<(), Status> {
+    let options = verbs::options(cx, "CreateOptions");
+    verbs::admit(registry, cx, Operation::Create, body, &Value::Null, &options).await?;
+    verbs::validate(registry, cx, Operation::Create, body, &Value::Null, &options).await
 }
 
 /// The request for a pod itself, of which this is a subresource's.

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/serviceaccount/storage/token.go`.
 
-use super::decode_body;
+use super::{admit_posted, decode_body};
 use crate::verbs::read;
 use crate::{Body, Context, Registry, Reply};
 use apimachinery::meta::ObjectMeta;
@@ -21,6 +21,7 @@ pub(super) async fn issue(registry: &Registry, cx: &Context, body: Body) -> Resu
     }
     request.set_meta("name", cx.name.as_str());
     request.set_meta("namespace", cx.namespace.as_str());
+    admit_posted(registry, cx, &mut request).await?;
     let issuer = registry.options.token_issuer.as_ref().ok_or_else(Status::method_not_allowed)?;
     let account = read::fetch(registry, cx, Match::MostRecent).await?;
     let value = issuer.issue(cx, &account.value(), request).await?;
