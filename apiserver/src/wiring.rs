@@ -11,9 +11,10 @@ use crate::bootstrap::{self, Endpoint, Trust};
 use crate::options::Options;
 use anyhow::Context as _;
 use apimachinery::resources;
+use apiserver_auth::Reviews;
 use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authorization::Mode;
-use apiserver_registry::Registry;
+use apiserver_registry::{Registry, TokenIssuer};
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Discovery;
 use apiserver_server::document::Document;
@@ -141,11 +142,13 @@ fn assemble(
         authentication: health.hook("start-cluster-authentication-info-controller"),
     };
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone())?;
-    let registry = Arc::new(Registry::new(store, chain, registry_options(options)));
+    let authenticator = Arc::new(access::authenticator(&options.authentication, tokens.clone())?);
+    let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
+    let registry = Arc::new(Registry::new(store, chain, registry_options(options, reviews, tokens.clone())));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
         registry,
-        authenticator: access::authenticator(&options.authentication, tokens.clone())?,
+        authenticator,
         authorizer,
         options: server_options(options),
         discovery: Discovery::new(resources::builtin(), &authority(endpoint)),
@@ -158,12 +161,17 @@ fn assemble(
     Ok((server, hooks))
 }
 
-fn registry_options(options: &Options) -> apiserver_registry::Options {
+fn registry_options(
+    options: &Options,
+    reviews: Reviews,
+    tokens: Option<Arc<ServiceAccountTokens>>,
+) -> apiserver_registry::Options {
     apiserver_registry::Options {
         service_ranges: options.cluster.service_cluster_ip_range.clone(),
         node_ports: options.cluster.service_node_port_range.clone(),
         event_ttl: options.cluster.event_ttl.0,
-        ..apiserver_registry::Options::default()
+        reviewer: Some(Arc::new(reviews)),
+        token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
     }
 }
 

@@ -6,7 +6,10 @@
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;
+pub mod issuer;
 pub mod keys;
+pub mod reviews;
 
 pub use authentication::{Authenticated, Authenticator};
 pub use authorization::{Attributes, Authorizer, Decision};
+pub use reviews::Reviews;

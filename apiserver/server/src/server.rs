@@ -44,7 +44,7 @@ pub struct Server {
     /// The resources.
     pub registry: Arc<Registry>,
     /// Who is asking.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Whether they may.
     pub authorizer: Arc<Authorizer>,
     /// Limits.
@@ -73,7 +73,7 @@ pub struct Parts {
     /// The resources.
     pub registry: Arc<Registry>,
     /// Who is asking.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Whether they may.
     pub authorizer: Arc<Authorizer>,
     /// Limits.

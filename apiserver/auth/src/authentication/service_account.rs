@@ -111,7 +111,7 @@ pub struct TokenConfig {
 /// Issues and verifies service account tokens.
 pub struct ServiceAccountTokens {
     pub(crate) config: TokenConfig,
-    store: Store,
+    pub(crate) store: Store,
     remembered: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
 }
 

@@ -162,7 +162,7 @@ impl Index {
     fn bindings_of<'a>(&'a self, user: &UserInfo, scope: &Attributes<'_>) -> impl Iterator<Item = &'a Arc<Binding>> {
         let mut keys = vec![subject_key("User", "", &user.name)];
         keys.extend(user.groups.iter().map(|g| subject_key("Group", "", g)));
-        let namespace = scope.is_resource.then(|| scope.namespace.to_owned()).unwrap_or_default();
+        let namespace = if scope.is_resource { scope.namespace.to_owned() } else { String::new() };
         let in_scope = move |b: &&Arc<Binding>| b.namespace.is_empty() || b.namespace == namespace;
         keys.into_iter().filter_map(|key| self.by_subject.get(&key)).flatten().filter(in_scope)
     }

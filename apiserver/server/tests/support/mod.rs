@@ -69,11 +69,11 @@ impl TestServer {
         let kubelets = KubeletOptions { address_types: vec![AddressType::InternalIp], ..KubeletOptions::default() };
         let server = Server::new(Parts {
             registry: Arc::new(Registry::new(store.clone(), Chain::default(), apiserver_registry::Options::default())),
-            authenticator: Authenticator {
+            authenticator: Arc::new(Authenticator {
                 token_file: Some(TokenFile::parse(&tokens).expect("tokens")),
                 anonymous: true,
                 ..Authenticator::default()
-            },
+            }),
             authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),
             options,
             discovery: Discovery::new(resources::builtin(), "127.0.0.1:6443"),
