@@ -31,7 +31,7 @@ fn directives(common: &Common) -> String {
     let own = level(common.verbosity);
     let mut directives = match common.verbosity {
         ..=5 => format!(
-            "{own},hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,kube=warn,kube_client=off,kube_runtime=warn"
+            "{own},hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,kube_core=warn,kube_client=off,kube_runtime=warn"
         ),
         6..=8 => format!("{own},hyper=info,hyper_util=info,h2=info,rustls=info"),
         _ => own.to_owned(),
