@@ -1,3 +1,5 @@
+//! Cases of strategic merge patches, and what holds for all of them.
+
 use super::*;
 use apimachinery::gvk::GroupVersionKind;
 use proptest::prelude::*;
