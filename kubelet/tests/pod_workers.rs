@@ -72,7 +72,7 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
-        let cri = FakeCri::start().await.unwrap();
+        let cri = FakeCri::start().await.expect("a runtime");
         cri.state().images.insert("x:1".into());
         Self::on(Arc::new(cri))
     }
@@ -82,7 +82,7 @@ impl Node {
         let supervisor = Supervisor::new();
         let deletions = Arc::new(Deletions::default());
         let cluster: Arc<dyn Cluster> = deletions.clone();
-        let endpoint = Endpoint::parse(&cri.endpoint()).unwrap();
+        let endpoint = Endpoint::parse(&cri.endpoint()).expect("its socket");
         let runtime = Runtime::new(&endpoint, &endpoint, Duration::from_secs(10));
         let events = Events::new(Arc::new(LogOnly));
         let (statuses, writer) = StatusWriter::new(cluster.clone(), supervisor.clone());

@@ -133,14 +133,14 @@ impl Reporter {
         if !due && !status::differs(&written.status, &new) {
             return Ok(written);
         }
-        let after = self.patch(&nodes, &new).await?;
+        let after = self.patch(&nodes, &written.status, &new).await?;
         self.tell(&written.status, &after);
         Ok(Written { status: after, at: Instant::now() })
     }
 
-    async fn patch(&self, nodes: &Api<Node>, new: &NodeStatus) -> kube::Result<NodeStatus> {
+    async fn patch(&self, nodes: &Api<Node>, old: &NodeStatus, new: &NodeStatus) -> kube::Result<NodeStatus> {
         let name = self.facts.name();
-        let patch = Patch::Strategic(status::patch(new));
+        let patch = Patch::Strategic(status::patch(old, new));
         let node = nodes.patch_status(&name, &PatchParams::default(), &patch).await?;
         self.facts.update(|f| f.labels = node.metadata.labels.clone().unwrap_or_default());
         Ok(node.status.unwrap_or_default())
@@ -159,7 +159,7 @@ impl Reporter {
         };
         let old_status = old.status.unwrap_or_default();
         let new = status::status(observed, &old_status, &now);
-        let after = self.patch(nodes, &new).await?;
+        let after = self.patch(nodes, &old_status, &new).await?;
         self.tell(&old_status, &after);
         Ok(Written { status: after, at: Instant::now() })
     }

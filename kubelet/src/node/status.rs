@@ -130,22 +130,25 @@ pub fn differs(a: &NodeStatus, b: &NodeStatus) -> bool {
 }
 
 /// A strategic merge patch of the kubelet's part of the status.
-pub fn patch(new: &NodeStatus) -> Value {
+pub fn patch(old: &NodeStatus, new: &NodeStatus) -> Value {
     let own = |c: &&k8s_openapi::api::core::v1::NodeCondition| {
         matches!(c.type_.as_str(), "Ready" | "MemoryPressure" | "DiskPressure" | "PIDPressure")
     };
     let conditions: Vec<_> = new.conditions.iter().flatten().filter(own).collect();
-    let replace = std::iter::once(json!({ "$patch": "replace" }));
-    let addresses: Vec<Value> = replace.chain(new.addresses.iter().flatten().map(|a| json!(a))).collect();
-    json!({ "status": {
-        "addresses": addresses,
+    let mut patch = json!({ "status": {
         "capacity": new.capacity,
         "allocatable": new.allocatable,
         "conditions": conditions,
         "daemonEndpoints": new.daemon_endpoints,
         "nodeInfo": new.node_info,
         "images": new.images,
-    } })
+    } });
+    if old.addresses != new.addresses {
+        // Addresses are merged by their type: where there are some, say that these replace them.
+        let replace = old.addresses.iter().flatten().take(1).map(|_| json!({ "$patch": "replace" }));
+        patch["status"]["addresses"] = replace.chain(new.addresses.iter().flatten().map(|a| json!(a))).collect();
+    }
+    patch
 }
 
 #[cfg(test)]
@@ -187,7 +190,10 @@ mod tests {
         let later = Time(crate::clock::plus_seconds(crate::clock::now().0, 60));
         let second = status(&observed(), &first, &later);
         assert!(!differs(&first, &second) && differs(&old, &first));
-        let conditions = patch(&second)["status"]["conditions"].as_array().unwrap().len();
+        let conditions = patch(&first, &second)["status"]["conditions"].as_array().unwrap().len();
         assert_eq!(conditions, 4, "only our own are written");
+        assert!(patch(&first, &second)["status"].get("addresses").is_none());
+        let plain = patch(&NodeStatus::default(), &second)["status"]["addresses"].clone();
+        assert_eq!(plain[0]["address"], "192.0.2.1");
     }
 }

@@ -6,7 +6,7 @@ use crate::pod::{PodExt, RestartPolicy, is_sidecar};
 use crate::runtime::{ContainerRecord, ContainerState as State};
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, LinuxContainerUser, ResourceRequirements, VolumeMountStatus,
+    ContainerUser, LinuxContainerUser, VolumeMountStatus,
 };
 
 /// What a container is to its pod.
@@ -78,7 +78,7 @@ fn from_record(
         Role::Ephemeral => false,
         _ => running && probed.started && probed.ready,
     };
-    let resources = running.then(|| container.resources.clone().unwrap_or_else(ResourceRequirements::default));
+    let resources = running.then(|| container.resources.clone().unwrap_or_default());
     ContainerStatus {
         name: container.name.clone(),
         image: r.image.clone(),

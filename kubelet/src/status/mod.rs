@@ -15,7 +15,7 @@ use crate::pod::PodExt;
 use crate::resources::QosClass;
 use crate::runtime::PodRecord;
 use conditions::Readiness;
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus, ResourceRequirements};
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
 use std::collections::HashMap;
 
 /// Why a container waits: the reason and message of its state.
@@ -103,7 +103,7 @@ pub fn generate(o: &Observed<'_>) -> PodStatus {
         ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
         qos_class: Some(QosClass::of(o.pod).name().to_owned()),
         observed_generation: o.pod.generation(),
-        resources: Some(spec.resources.clone().unwrap_or_else(ResourceRequirements::default)),
+        resources: Some(spec.resources.clone().unwrap_or_default()),
         ..PodStatus::default()
     }
 }

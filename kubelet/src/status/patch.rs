@@ -35,7 +35,9 @@ pub fn status_patch(pod: &Pod, new: &PodStatus) -> Option<Value> {
         let (was, is) = (before.get(field), after.get(field));
         if was != is {
             let value = is.cloned().unwrap_or(Value::Null);
-            status.insert(field.to_owned(), if is_keyed(field) { replacing(value) } else { value });
+            // A directive is for a list that is there; servers differ in what it means to none.
+            let value = if was.is_some() && is_keyed(field) { replacing(value) } else { value };
+            status.insert(field.to_owned(), value);
         }
     }
     let changed = changed_conditions(&old, new);
