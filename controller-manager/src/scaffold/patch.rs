@@ -3,7 +3,7 @@
 
 use client::informer::Cached;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -58,12 +58,75 @@ pub async fn write<K: Cached + Serialize>(
 ) -> Result<Option<K>, kube::Error> {
     let (old, new) = (tree(before)?, tree(after)?);
     let Some(patch) = merge_diff(&old, &new) else { return Ok(None) };
-    let patch = Patch::Merge(guarded(patch, guard, before));
     let name = before.meta().name.as_deref().unwrap_or_default();
+    if !may_patch::<K>() {
+        return update(api, part, guard, before, after, &patch).await.map(Some);
+    }
+    let patch = Patch::Merge(guarded(patch, guard, before));
     let params = PatchParams::default();
     match part {
         Part::Object => api.patch(name, &params, &patch).await.map(Some),
         Part::Status => api.patch_status(name, &params, &patch).await.map(Some),
+    }
+}
+
+/// Upstream's controllers patch pods and nodes and update everything else; the bootstrap roles
+/// allow them no more than that.
+fn may_patch<K: Cached>() -> bool {
+    matches!(&*K::kind(&()), "Pod" | "Node")
+}
+
+/// The root CA publisher may update config maps but not read them; its cache keeps them whole.
+fn may_get<K: Cached>() -> bool {
+    &*K::kind(&()) != "ConfigMap"
+}
+
+/// Puts the live object with the difference applied: what the cache trimmed must not be lost.
+async fn update<K: Cached + Serialize>(
+    api: &Api<K>,
+    part: Part,
+    guard: Guard,
+    before: &K,
+    after: &K,
+    patch: &Value,
+) -> Result<K, kube::Error> {
+    let name = before.meta().name.as_deref().unwrap_or_default();
+    let live = if may_get::<K>() { api.get(name).await? } else { after.clone() };
+    let is_same = match guard {
+        Guard::Version => live.meta().resource_version == before.meta().resource_version,
+        Guard::Uid => live.meta().uid == before.meta().uid,
+    };
+    if !is_same {
+        return Err(conflict(name));
+    }
+    let mut wanted = tree(&live)?;
+    apply(&mut wanted, patch);
+    let wanted: K = serde_json::from_value(wanted).map_err(kube::Error::SerdeError)?;
+    let params = PostParams::default();
+    match part {
+        Part::Object => api.replace(name, &params, &wanted).await,
+        Part::Status => api.replace_status(name, &params, &wanted).await,
+    }
+}
+
+/// What the apiserver would have answered.
+fn conflict(name: &str) -> kube::Error {
+    let message = format!("{name} has been modified; please apply your changes to the latest version and try again");
+    kube::Error::Api(Box::new(kube::core::Status::failure(&message, "Conflict").with_code(409)))
+}
+
+/// Applies a merge patch.
+fn apply(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else { return *target = patch.clone() };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (key, value) in patch {
+        match value {
+            Value::Null => drop(target.remove(key)),
+            value => apply(target.entry(key.clone()).or_insert(Value::Null), value),
+        }
     }
 }
 
@@ -126,20 +189,6 @@ mod tests {
             prop::collection::btree_map("[a-d]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
         });
         prop::collection::btree_map("[a-d]", nested, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
-    }
-
-    fn apply(target: &mut Value, patch: &Value) {
-        let Value::Object(patch) = patch else { return *target = patch.clone() };
-        if !target.is_object() {
-            *target = json!({});
-        }
-        let target = target.as_object_mut().unwrap();
-        for (key, value) in patch {
-            match value {
-                Value::Null => drop(target.remove(key)),
-                value => apply(target.entry(key.clone()).or_insert(Value::Null), value),
-            }
-        }
     }
 
     proptest! {
