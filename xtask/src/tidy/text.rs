@@ -25,7 +25,9 @@ fn judge(source: &Source) -> Vec<Finding> {
     if lines > MAX_LINES {
         report(format!("has {lines} lines: past {MAX_LINES} a file wants to become a folder"));
     }
-    if !source.text.starts_with("//!") && !source.text.starts_with("#!") {
+    // A module of tests is named after what it tests.
+    let is_tests = source.path.ends_with("tests.rs") || source.path.contains("/tests/");
+    if !is_tests && !source.text.starts_with("//!") && !source.text.starts_with("#!") {
         report("does not open with //! and its purpose".to_owned());
     }
     findings
