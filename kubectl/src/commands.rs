@@ -57,6 +57,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
+/// Whether the reader of standard output is gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 /// An error as kubectl words it.
 pub fn error_text(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Refused>() {

@@ -6,6 +6,24 @@
 //!
 //! Upstream: `staging/src/k8s.io/kubectl`.
 
+/// Prints to standard output; a reader that went away is an error like any other.
+#[macro_export]
+macro_rules! out {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        write!(std::io::stdout(), $($part)*)?
+    }};
+}
+
+/// The same with a line break.
+#[macro_export]
+macro_rules! outln {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($part)*)?
+    }};
+}
+
 pub mod apply;
 pub mod cli;
 pub mod commands;

@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(commands::run(args)) {
         Ok(code) => code,
+        // Whoever read our output has had enough, as in `get pods | head -1`.
+        Err(error) if commands::is_broken_pipe(&error) => ExitCode::from(141),
         Err(error) => {
             eprintln!("{}", commands::error_text(&error));
             ExitCode::FAILURE

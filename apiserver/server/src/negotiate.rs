@@ -31,6 +31,30 @@ pub enum View {
     Metadata,
 }
 
+/// `includeObject`: what a Table's rows carry of their objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum RowObject {
+    /// Their metadata.
+    #[default]
+    Metadata,
+    /// All of them.
+    Object,
+    /// Nothing.
+    None,
+}
+
+impl RowObject {
+    /// Reads the parameter.
+    pub fn of(query: &Query<'_>) -> Result<Self, Status> {
+        match query.get("includeObject").unwrap_or_default() {
+            "" | "Metadata" => Ok(RowObject::Metadata),
+            "Object" => Ok(RowObject::Object),
+            "None" => Ok(RowObject::None),
+            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+        }
+    }
+}
+
 /// The negotiated form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Output {
@@ -42,6 +66,8 @@ pub struct Output {
     pub beta: bool,
     /// Indented JSON.
     pub pretty: bool,
+    /// What the rows of a Table carry.
+    pub rows: RowObject,
 }
 
 /// Which transformations an endpoint offers.
@@ -92,13 +118,18 @@ impl Media {
 pub fn output(headers: &HeaderMap, query: &Query<'_>, offers: Offers) -> Result<Output, Status> {
     let mut output = accept(headers, offers).ok_or_else(|| not_acceptable(SUPPORTED))?;
     output.pretty = output.media == Media::Json && (output.pretty || wants_pretty(headers, query));
+    if output.view == View::Table {
+        output.rows = RowObject::of(query)?;
+    }
     Ok(output)
 }
 
 /// The form of a watch.
-pub fn stream_output(headers: &HeaderMap) -> Result<Output, Status> {
+pub fn stream_output(headers: &HeaderMap, query: &Query<'_>) -> Result<Output, Status> {
     match accept(headers, Offers::Object) {
-        Some(output) if output.media != Media::Yaml => Ok(Output { pretty: false, ..output }),
+        Some(output) if output.media != Media::Yaml => {
+            Ok(Output { pretty: false, rows: RowObject::of(query)?, ..output })
+        }
         _ => Err(not_acceptable(STREAMED)),
     }
 }
@@ -270,7 +301,7 @@ mod tests {
                 "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
             )
         );
-        let refusal = stream_output(&headers("application/yaml")).expect_err("not acceptable");
+        let refusal = stream_output(&headers("application/yaml"), &Query::default()).expect_err("not acceptable");
         assert!(refusal.message.ends_with(STREAMED));
     }
 

@@ -182,7 +182,7 @@ fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Ou
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let output = negotiate::stream_output(&exchange.parts.headers)?;
+    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?;
     let resource = route.resource.clone();
     let mut options = ListOptions::parse(exchange.query, &resource, true)?;
     let cx = context(exchange, route)?;

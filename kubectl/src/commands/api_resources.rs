@@ -18,8 +18,12 @@ pub(super) async fn run(session: &Session, flags: &ApiResources) -> anyhow::Resu
     // The preferred version comes first in discovery, and the sort is stable.
     resources.dedup_by(|a, b| a.group == b.group && a.plural == b.plural);
     match flags.output.as_str() {
-        "name" => resources.iter().for_each(|r| println!("{}", r.group_resource())),
-        "" | "wide" => print!("{}", grid(&resources, flags.output == "wide").render(flags.no_headers)),
+        "name" => {
+            for resource in &resources {
+                crate::outln!("{}", resource.group_resource());
+            }
+        }
+        "" | "wide" => crate::out!("{}", grid(&resources, flags.output == "wide").render(flags.no_headers)),
         other => bail!("--output {other} is not available"),
     }
     Ok(())

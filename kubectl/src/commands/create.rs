@@ -89,11 +89,11 @@ pub(super) fn report(
     dry_run: DryRun,
 ) -> anyhow::Result<()> {
     match Output::parse(output)? {
-        Output::Json => print!("{}", print::json(object)),
-        Output::Yaml => print!("{}", print::yaml(object)?),
-        Output::Name => println!("{}", print::name(&manifest.resource, object)),
+        Output::Json => crate::out!("{}", print::json(object)),
+        Output::Yaml => crate::out!("{}", print::yaml(object)?),
+        Output::Name => crate::outln!("{}", print::name(&manifest.resource, object)),
         Output::Table | Output::Wide => {
-            println!("{} {done}{}", print::name(&manifest.resource, object), dry_run.suffix())
+            crate::outln!("{} {done}{}", print::name(&manifest.resource, object), dry_run.suffix())
         }
     }
     Ok(())

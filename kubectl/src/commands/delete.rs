@@ -45,14 +45,14 @@ pub(super) async fn run(session: &Session, delete: &Delete) -> anyhow::Result<()
             let what = if grace == 0 && delete.force { "force deleted" } else { "deleted" };
             let name = print::name(&victim.resource, &json!({"metadata": {"name": victim.name}}));
             match (delete.output.as_str(), victim.resource.namespaced) {
-                ("name", _) => println!("{name}"),
-                (_, true) => println!(
+                ("name", _) => crate::outln!("{name}"),
+                (_, true) => crate::outln!(
                     "{} \"{}\" {what} from {} namespace",
                     victim.resource.display(),
                     victim.name,
                     victim.namespace
                 ),
-                _ => println!("{} \"{}\" {what}", victim.resource.display(), victim.name),
+                _ => crate::outln!("{} \"{}\" {what}", victim.resource.display(), victim.name),
             }
             deleted.push(victim);
         }

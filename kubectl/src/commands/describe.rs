@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
     if texts.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }
-    print!("{}", texts.join("\n\n"));
+    crate::out!("{}", texts.join("\n\n"));
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, scale: &Scale) -> anyhow::Result<()> 
         }
         let patch = json!({"spec": {"replicas": scale.replicas}});
         session.client.write(Method::PATCH, &path, "application/merge-patch+json", &patch).await?;
-        println!("{}/{name} scaled", target.resource.display());
+        crate::outln!("{}/{name} scaled", target.resource.display());
     }
     Ok(())
 }

@@ -30,13 +30,13 @@ fn show(version: &Version, server: Option<&Value>) -> anyhow::Result<()> {
     }
     match version.output.as_str() {
         "" => {
-            println!("Client Version: {VERSION}");
+            crate::outln!("Client Version: {VERSION}");
             if let Some(server) = server.and_then(|s| s.get("gitVersion")).and_then(Value::as_str) {
-                println!("Server Version: {server}");
+                crate::outln!("Server Version: {server}");
             }
         }
-        "json" => print!("{}", print::json(&all)),
-        "yaml" => print!("{}", print::yaml(&all)?),
+        "json" => crate::out!("{}", print::json(&all)),
+        "yaml" => crate::out!("{}", print::yaml(&all)?),
         _ => bail!("--output must be 'yaml' or 'json'"),
     }
     Ok(())

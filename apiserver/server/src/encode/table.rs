@@ -7,7 +7,7 @@
 
 use super::events::meta_version;
 use super::{json, object, shallow};
-use crate::negotiate::Output;
+use crate::negotiate::{Output, RowObject};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
@@ -40,14 +40,25 @@ impl<'a> Rows<'a> {
         let template = object.row(|value| template(self.resource, value, json));
         let (head, cells) = template.split_at(HEAD.min(template.len()));
         let number = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
-        self.push_row(cells, json.get(number(0) as usize..number(4) as usize).unwrap_or(b"{}"), out);
+        let metadata = || json.get(number(0) as usize..number(4) as usize).unwrap_or(b"{}");
+        self.push_row(cells, metadata, || json, out);
     }
 
-    fn push_row(&self, cells: &[u8], metadata: &[u8], out: &mut Vec<u8>) {
+    fn push_row<'b>(
+        &self,
+        cells: &[u8],
+        metadata: impl FnOnce() -> &'b [u8],
+        whole: impl FnOnce() -> &'b [u8],
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(b"{\"cells\":");
         fill(cells, self.now, out);
         out.extend_from_slice(b",\"object\":");
-        object::push_partial(metadata, self.output.beta, out);
+        match self.output.rows {
+            RowObject::Metadata => object::push_partial(metadata(), self.output.beta, out),
+            RowObject::Object => out.extend_from_slice(whole()),
+            RowObject::None => out.extend_from_slice(b"null"),
+        }
         out.push(b'}');
     }
 }
@@ -140,7 +151,8 @@ pub fn of_value(value: &Value, resource: &ResourceInfo, output: Output) -> Bytes
     let (mut cells, mut row) = (Vec::new(), Vec::new());
     push_cells(resource, value, &mut cells);
     let metadata = value.get("metadata").map(json).unwrap_or_default();
-    Rows::new(resource, output).push_row(&cells, &metadata, &mut row);
+    let whole = json(value);
+    Rows::new(resource, output).push_row(&cells, || &metadata, || &whole, &mut row);
     of_row(value.resource_version().parse().unwrap_or(0), Some(resource), &row, output)
 }
 
@@ -183,6 +195,11 @@ mod tests {
         let row = &table["rows"][0];
         assert_eq!(row["cells"][0], "a");
         assert_eq!(row["object"]["metadata"], pod["metadata"]);
+        for (rows, want) in [(RowObject::Object, pod.clone()), (RowObject::None, Value::Null)] {
+            let output = Output { rows, ..Output::default() };
+            let table: Value = serde_json::from_slice(&of_value(&pod, pods, output)).expect("json");
+            assert_eq!(table["rows"][0]["object"], want);
+        }
         let columns = table["columnDefinitions"].as_array().expect("columns").len();
         assert_eq!(row["cells"].as_array().map(Vec::len), Some(columns));
     }
