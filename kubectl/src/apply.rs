@@ -14,15 +14,29 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 /// The annotation that `--record` writes.
 pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
+/// Sets an annotation. What is no map of annotations stays as it is, for the server to refuse.
+pub fn annotate(object: &mut Value, key: &str, text: String) {
+    if let Some(map) = annotations_mut(object) {
+        map.insert(key.to_owned(), text.into());
+    }
+}
+
+fn annotations_mut(object: &mut Value) -> Option<&mut Map> {
+    let annotations = object.metadata_mut().entry("annotations").or_insert(Value::Null);
+    if annotations.is_null() {
+        *annotations = json!({});
+    }
+    annotations.as_object_mut()
+}
+
 /// The object with its own text in the annotation.
 pub fn with_last_applied(object: &Value) -> Value {
     let mut bare = object.clone();
-    let annotations = bare.metadata_mut().entry("annotations").or_insert_with(|| json!({}));
-    if let Some(map) = annotations.as_object_mut() {
+    if let Some(map) = annotations_mut(&mut bare) {
         map.remove(LAST_APPLIED);
     }
     let text = format!("{bare}\n");
-    bare["metadata"]["annotations"][LAST_APPLIED] = text.into();
+    annotate(&mut bare, LAST_APPLIED, text);
     bare
 }
 
@@ -214,6 +228,17 @@ mod tests {
         let object = |list: Value| json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "a"}, "spec": {"list": list}});
         let (kind, patch) = patch(None, &object(json!([1, 2])), &object(json!([1])));
         assert_eq!((kind, patch), ("application/merge-patch+json", json!({"spec": {"list": [1, 2]}})));
+    }
+
+    #[test]
+    fn odd_annotations_are_left_to_the_server() {
+        for odd in [json!("text"), json!([1])] {
+            let object = json!({"kind": "X", "metadata": {"annotations": odd}});
+            assert_eq!(with_last_applied(&object), object);
+        }
+        let mut bare = json!({"metadata": {"annotations": null}});
+        annotate(&mut bare, "k", "v".into());
+        assert_eq!(bare["metadata"]["annotations"], json!({"k": "v"}));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let namespace = connection.namespace.clone();
     let session = Session { client: Client::new(connection)?, namespace };
     let done = match args.command {
-        Command::Get(get) => get::run(&session, &get, args.global.namespace.is_some()).await,
+        Command::Get(get) => get::run(&session, &get).await,
         Command::Describe(describe) => describe::run(&session, &describe).await,
         Command::Create(create) => create::run(&session, &create).await,
         Command::Apply(apply) => apply::run(&session, &apply).await,

@@ -2,7 +2,7 @@
 
 use super::create::{DryRun, report};
 use super::{Session, command_line, with_query};
-use crate::apply::{CHANGE_CAUSE, last_applied, patch, with_last_applied};
+use crate::apply::{CHANGE_CAUSE, annotate, last_applied, patch, with_last_applied};
 use crate::cli::Apply;
 use crate::files::{self, Manifest};
 use crate::http::Refused;
@@ -14,7 +14,7 @@ pub(super) async fn run(session: &Session, apply: &Apply) -> anyhow::Result<()> 
     let discovery = session.discovery().await?;
     for mut manifest in files::read(&apply.files, &discovery, &session.namespace)? {
         if apply.record == "true" {
-            manifest.object["metadata"]["annotations"][CHANGE_CAUSE] = command_line().into();
+            annotate(&mut manifest.object, CHANGE_CAUSE, command_line());
         }
         match apply.server_side {
             true => server_side(session, apply, &manifest, dry_run).await?,

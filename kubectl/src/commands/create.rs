@@ -1,7 +1,7 @@
 //! `create`.
 
 use super::{Session, command_line, with_query};
-use crate::apply::{CHANGE_CAUSE, with_last_applied};
+use crate::apply::{CHANGE_CAUSE, annotate, with_last_applied};
 use crate::cli::Create;
 use crate::files;
 use crate::print::{self, Output};
@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, create: &Create) -> anyhow::Result<()
     };
     for mut manifest in manifests {
         if create.record == "true" {
-            manifest.object["metadata"]["annotations"][CHANGE_CAUSE] = command_line().into();
+            annotate(&mut manifest.object, CHANGE_CAUSE, command_line());
         }
         if create.save_config == "true" {
             manifest.object = with_last_applied(&manifest.object);

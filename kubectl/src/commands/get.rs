@@ -12,7 +12,7 @@ use std::io::Write;
 
 const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
-pub(super) async fn run(session: &Session, get: &Get, namespace_given: bool) -> anyhow::Result<()> {
+pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
     let output = Output::parse(&get.output)?;
     let discovery = session.discovery().await?;
     let targets = match get.files.filenames.is_empty() {
@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, get: &Get, namespace_given: bool) -> 
         return watch(session, get, &targets, output).await;
     }
     match output {
-        Output::Table | Output::Wide => tables(session, get, &targets, output, namespace_given).await,
+        Output::Table | Output::Wide => tables(session, get, &targets, output).await,
         _ => objects(session, get, &targets, output).await,
     }
 }
@@ -55,13 +55,7 @@ fn not_found_is_fine(get: &Get, error: &anyhow::Error) -> bool {
     get.ignore_not_found && error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404)
 }
 
-async fn tables(
-    session: &Session,
-    get: &Get,
-    targets: &[Target],
-    output: Output,
-    namespace_given: bool,
-) -> anyhow::Result<()> {
+async fn tables(session: &Session, get: &Get, targets: &[Target], output: Output) -> anyhow::Result<()> {
     let several = targets.iter().any(|t| t.resource != targets[0].resource);
     let mut printed = 0;
     let mut grids: Vec<(String, table::Grid)> = Vec::new();
@@ -89,7 +83,6 @@ async fn tables(
     std::io::stdout().write_all(shown.join("\n").as_bytes())?;
     if printed == 0 && !get.ignore_not_found {
         let namespaced = targets.iter().any(|t| t.resource.namespaced) && !get.selection.all_namespaces;
-        let _ = namespace_given;
         match namespaced {
             true => eprintln!("No resources found in {} namespace.", session.namespace),
             false => eprintln!("No resources found"),
