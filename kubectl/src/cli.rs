@@ -1,4 +1,26 @@
-//! The command line, as typed.
+//! The command line, as typed: a file per command.
+
+mod api_resources;
+mod apply;
+mod create;
+mod delete;
+mod describe;
+mod exec;
+mod get;
+mod logs;
+mod scale;
+mod version;
+
+pub use api_resources::ApiResources;
+pub use apply::Apply;
+pub use create::Create;
+pub use delete::Delete;
+pub use describe::Describe;
+pub use exec::Exec;
+pub use get::Get;
+pub use logs::Logs;
+pub use scale::Scale;
+pub use version::Version;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
@@ -101,228 +123,6 @@ pub struct Files {
     /// Process the directory used in -f, --filename recursively.
     #[arg(long, short = 'R')]
     pub recursive: bool,
-}
-
-/// `get`.
-#[derive(Debug, ClapArgs)]
-pub struct Get {
-    /// Resources, and names.
-    pub resources: Vec<String>,
-    #[command(flatten)]
-    /// Which objects.
-    pub selection: Selection,
-    #[command(flatten)]
-    /// Which objects, by manifest.
-    pub files: Files,
-    /// Output format: json, yaml, name, wide.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-    /// Selector (field query) to filter on.
-    #[arg(long, default_value = "")]
-    pub field_selector: String,
-    /// If the requested object does not exist the command will return exit code 0.
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    /// When using the default or custom-column output format, don't print headers.
-    #[arg(long)]
-    pub no_headers: bool,
-    /// When printing, show all labels as the last column.
-    #[arg(long)]
-    pub show_labels: bool,
-    /// Accepts a comma separated list of labels that are going to be presented as columns.
-    #[arg(long, short = 'L', value_delimiter = ',')]
-    pub label_columns: Vec<String>,
-    /// Keep the managedFields when printing objects in JSON or YAML format.
-    #[arg(long)]
-    pub show_managed_fields: bool,
-    /// After listing/getting the requested object, watch for changes.
-    #[arg(long, short = 'w')]
-    pub watch: bool,
-}
-
-/// `describe`.
-#[derive(Debug, ClapArgs)]
-pub struct Describe {
-    /// Resources, and names.
-    pub resources: Vec<String>,
-    #[command(flatten)]
-    /// Which objects.
-    pub selection: Selection,
-}
-
-/// `create`.
-#[derive(Debug, ClapArgs)]
-pub struct Create {
-    /// `namespace NAME`, when no file is given.
-    pub words: Vec<String>,
-    #[command(flatten)]
-    /// The manifests.
-    pub files: Files,
-    /// If true, the configuration of current object will be saved in its annotation.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    pub save_config: String,
-    /// Record current kubectl command in the resource annotation.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    pub record: String,
-    /// Output format.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-    /// Must be "none", "server", or "client".
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unchanged", default_value = "none")]
-    pub dry_run: String,
-}
-
-/// `apply`.
-#[derive(Debug, ClapArgs)]
-pub struct Apply {
-    #[command(flatten)]
-    /// The manifests.
-    pub files: Files,
-    /// Record current kubectl command in the resource annotation.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false")]
-    pub record: String,
-    /// Output format.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-    /// Must be "none", "server", or "client".
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unchanged", default_value = "none")]
-    pub dry_run: String,
-    /// If true, apply runs in the server instead of the client.
-    #[arg(long)]
-    pub server_side: bool,
-    /// If true, server-side apply will force the changes against conflicts.
-    #[arg(long)]
-    pub force_conflicts: bool,
-}
-
-/// `delete`.
-#[derive(Debug, ClapArgs)]
-pub struct Delete {
-    /// Resources, and names.
-    pub resources: Vec<String>,
-    #[command(flatten)]
-    /// Which objects.
-    pub selection: Selection,
-    #[command(flatten)]
-    /// Which objects, by manifest.
-    pub files: Files,
-    /// Delete all resources, in the namespace of the specified resource types.
-    #[arg(long)]
-    pub all: bool,
-    /// Period of time in seconds given to the resource to terminate gracefully.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-    pub grace_period: i64,
-    /// If true, immediately remove resources from API and bypass graceful deletion.
-    #[arg(long)]
-    pub force: bool,
-    /// Treat "resource not found" as a successful delete.
-    #[arg(long)]
-    pub ignore_not_found: bool,
-    /// If true, wait for resources to be gone before returning.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true")]
-    pub wait: String,
-    /// Must be "background", "orphan", or "foreground".
-    #[arg(long, default_value = "background")]
-    pub cascade: String,
-    /// Output format: name.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-}
-
-/// `logs`.
-#[derive(Debug, ClapArgs)]
-pub struct Logs {
-    /// Pod, or TYPE/NAME.
-    pub target: String,
-    /// Container, if not by flag.
-    pub container_word: Option<String>,
-    /// Print the logs of this container.
-    #[arg(long, short = 'c')]
-    pub container: Option<String>,
-    /// Specify if the logs should be streamed.
-    #[arg(long, short = 'f')]
-    pub follow: bool,
-    /// If true, print the logs for the previous instance of the container in a pod if it exists.
-    #[arg(long, short = 'p')]
-    pub previous: bool,
-    /// Lines of recent log file to display.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-    pub tail: i64,
-    /// Include timestamps on each line in the log output.
-    #[arg(long)]
-    pub timestamps: bool,
-    /// Maximum bytes of logs to return.
-    #[arg(long, default_value_t = 0)]
-    pub limit_bytes: u64,
-    /// Only return logs newer than a relative duration like 5s, 2m, or 3h.
-    #[arg(long)]
-    pub since: Option<String>,
-    /// Only return logs after a specific date (RFC3339).
-    #[arg(long)]
-    pub since_time: Option<String>,
-}
-
-/// `exec`.
-#[derive(Debug, ClapArgs)]
-pub struct Exec {
-    /// Pod, or TYPE/NAME.
-    pub target: String,
-    /// Container name.
-    #[arg(long, short = 'c')]
-    pub container: Option<String>,
-    /// Pass stdin to the container.
-    #[arg(long, short = 'i')]
-    pub stdin: bool,
-    /// Stdin is a TTY.
-    #[arg(long, short = 't')]
-    pub tty: bool,
-    /// Only print output from the remote session.
-    #[arg(long, short = 'q')]
-    pub quiet: bool,
-    /// The command and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-    pub command: Vec<String>,
-}
-
-/// `scale`.
-#[derive(Debug, ClapArgs)]
-pub struct Scale {
-    /// Resources, and names.
-    pub resources: Vec<String>,
-    /// The new desired number of replicas.
-    #[arg(long)]
-    pub replicas: i32,
-    /// Precondition for current size.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-    pub current_replicas: i32,
-}
-
-/// `version`.
-#[derive(Debug, ClapArgs)]
-pub struct Version {
-    /// If true, shows client version only (no server required).
-    #[arg(long)]
-    pub client: bool,
-    /// One of 'yaml' or 'json'.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-}
-
-/// `api-resources`.
-#[derive(Debug, ClapArgs)]
-pub struct ApiResources {
-    /// Output format: wide, name.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
-    /// Limit to resources in the specified API group.
-    #[arg(long)]
-    pub api_group: Option<String>,
-    /// If false, non-namespaced resources will be returned.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub namespaced: Option<bool>,
-    /// When using the default output format, don't print headers.
-    #[arg(long)]
-    pub no_headers: bool,
 }
 
 #[cfg(test)]

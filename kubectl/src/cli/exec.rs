@@ -1,0 +1,25 @@
+//! Flags of `exec`.
+
+use clap::Args;
+
+/// `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Pod, or TYPE/NAME.
+    pub target: String,
+    /// Container name.
+    #[arg(long, short = 'c')]
+    pub container: Option<String>,
+    /// Pass stdin to the container.
+    #[arg(long, short = 'i')]
+    pub stdin: bool,
+    /// Stdin is a TTY.
+    #[arg(long, short = 't')]
+    pub tty: bool,
+    /// Only print output from the remote session.
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+    /// The command and its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
+}

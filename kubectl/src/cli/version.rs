@@ -1,0 +1,14 @@
+//! Flags of `version`.
+
+use clap::Args;
+
+/// `version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// If true, shows client version only (no server required).
+    #[arg(long)]
+    pub client: bool,
+    /// One of 'yaml' or 'json'.
+    #[arg(long, short = 'o', default_value = "")]
+    pub output: String,
+}
