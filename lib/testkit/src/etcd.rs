@@ -1,10 +1,10 @@
-//! A real etcd of its own for one test: free ports, data in memory where there is a `/dev/shm`,
-//! killed on drop.
+//! A real etcd of its own for one test, of one member or several: free ports, data in memory where
+//! there is a `/dev/shm`, killed on drop.
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -20,8 +20,25 @@ pub struct Etcd {
     data: tempfile::TempDir,
     client_port: u16,
     peer_port: u16,
+    /// Names and peer URLs of all members, as `--initial-cluster` has them.
+    members: String,
+    timing: Timing,
     child: Option<Child>,
 }
+
+/// How soon a leader is missed.
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    /// Milliseconds.
+    heartbeat: u32,
+    /// Milliseconds.
+    election: u32,
+}
+
+/// One member: an election is a formality that a restart waits for.
+const ALONE: Timing = Timing { heartbeat: 20, election: 200 };
+/// Several members on a busy machine must not miss a leader that is only slow.
+const TOGETHER: Timing = Timing { heartbeat: 50, election: 500 };
 
 impl Etcd {
     /// Whether an etcd is installed; tests that need one skip without.
@@ -35,13 +52,31 @@ impl Etcd {
         // Another process can take a port between its choice and its use.
         let mut last = None;
         for _ in 0..5 {
-            let mut etcd = Self { data: data_dir()?, client_port: free_port()?, peer_port: free_port()?, child: None };
+            let mut etcd = Self::prepared(ALONE)?;
+            etcd.members = etcd.member();
             match etcd.launch() {
                 Ok(()) => return Ok(etcd),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.expect("the loop ran")).context("etcd does not start")
+    }
+
+    fn prepared(timing: Timing) -> anyhow::Result<Self> {
+        let (client_port, peer_port) = (free_port()?, free_port()?);
+        Ok(Self { data: data_dir()?, client_port, peer_port, members: String::new(), timing, child: None })
+    }
+
+    fn name(&self) -> String {
+        format!("member-{}", self.peer_port)
+    }
+
+    fn peer(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
+    }
+
+    fn member(&self) -> String {
+        format!("{}={}", self.name(), self.peer())
     }
 
     /// The URL that clients use.
@@ -59,18 +94,22 @@ impl Etcd {
 
     /// Starts it again on the same data and ports.
     pub fn launch(&mut self) -> anyhow::Result<()> {
+        wait_until_ready(self.spawn()?)
+    }
+
+    /// Starts the process; its log tells when it serves.
+    fn spawn(&mut self) -> anyhow::Result<std::process::ChildStderr> {
         self.kill();
-        let client = self.endpoint();
-        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let (client, peer) = (self.endpoint(), self.peer());
         let mut child = Command::new("etcd")
-            .args(["--name", "test", "--log-level", "info", "--logger", "zap", "--log-outputs", "stderr"])
+            .args(["--name", &self.name(), "--log-level", "info", "--logger", "zap", "--log-outputs", "stderr"])
             .arg("--data-dir")
             .arg(self.data.path().join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("test={peer}")])
-            // One member: an election is a formality that a restart waits for.
-            .args(["--heartbeat-interval", "20", "--election-timeout", "200"])
+            .args(["--initial-cluster", &self.members])
+            .args(["--heartbeat-interval", &self.timing.heartbeat.to_string()])
+            .args(["--election-timeout", &self.timing.election.to_string()])
             .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -79,7 +118,20 @@ impl Etcd {
             .context("etcd cannot be run")?;
         let log = child.stderr.take().context("etcd has no stderr")?;
         self.child = Some(child);
-        wait_until_ready(log)
+        Ok(log)
+    }
+
+    /// Whether this member leads its cluster, as its metrics say.
+    pub fn is_leader(&self) -> bool {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.client_port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        ask().is_ok_and(|text| text.lines().any(|line| line == "etcd_server_is_leader 1"))
     }
 
     /// Stops its execution with SIGSTOP: connections stay and nothing answers.
@@ -97,6 +149,39 @@ impl Etcd {
         if let Some(pid) = pid {
             let _ = kill_process(pid, signal);
         }
+    }
+}
+
+/// Several members of one etcd.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The members.
+    pub members: Vec<Etcd>,
+}
+
+impl Cluster {
+    /// Starts an empty cluster of so many members and waits until it serves.
+    pub fn start(size: usize) -> anyhow::Result<Self> {
+        let mut members: Vec<Etcd> = (0..size).map(|_| Etcd::prepared(TOGETHER)).collect::<Result<_, _>>()?;
+        let all = members.iter().map(Etcd::member).collect::<Vec<_>>().join(",");
+        let mut logs = Vec::new();
+        for member in &mut members {
+            member.members.clone_from(&all);
+            logs.push(member.spawn()?);
+        }
+        // None of them serves before most of them run.
+        logs.into_iter().try_for_each(wait_until_ready)?;
+        Ok(Self { members })
+    }
+
+    /// The URLs that clients use, as `--etcd-servers` has them.
+    pub fn endpoints(&self) -> String {
+        self.members.iter().map(Etcd::endpoint).collect::<Vec<_>>().join(",")
+    }
+
+    /// The member that leads, if one does right now.
+    pub fn leader(&mut self) -> Option<&mut Etcd> {
+        self.members.iter_mut().find(|member| member.child.is_some() && member.is_leader())
     }
 }
 
@@ -137,7 +222,20 @@ fn wait_until_ready(log: impl std::io::Read + Send + 'static) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpStream;
+
+    #[test]
+    fn one_member_leads() {
+        if !Etcd::is_installed() {
+            println!("skipped: no etcd");
+            return;
+        }
+        let mut cluster = Cluster::start(3).expect("starts");
+        let leaders = cluster.members.iter().filter(|member| member.is_leader()).count();
+        assert_eq!((leaders, cluster.endpoints().matches("http://").count()), (1, 3));
+        let leader = cluster.leader().expect("one of them");
+        leader.kill();
+        leader.launch().expect("joins again");
+    }
 
     #[test]
     fn serves_and_dies() {
