@@ -3,12 +3,13 @@
 use super::{Finding, Source};
 
 /// Crates below `lib/` and `proto`: anybody may use them, within [`LIB_EDGES`].
-const LIBS: &[&str] = &["apimachinery", "rules", "client", "component", "pki", "streaming", "testkit", "proto"];
+const LIBS: &[&str] = &["apimachinery", "cel", "rules", "client", "component", "pki", "streaming", "testkit", "proto"];
 
 /// What a library may depend on, of this project's crates.
 const LIB_EDGES: &[(&str, &[&str])] = &[
     ("apimachinery", &[]),
-    ("rules", &["apimachinery"]),
+    ("cel", &["apimachinery"]),
+    ("rules", &["apimachinery", "cel"]),
     ("client", &["apimachinery"]),
     ("component", &["apimachinery", "client", "pki"]),
     ("pki", &[]),

@@ -1,0 +1,87 @@
+use crate::{Environment, Type, compile};
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::schema::Schema;
+
+fn environment() -> Environment {
+    let pod = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
+    Environment::new()
+        .with("object", Type::Dyn)
+        .with("self", Type::Object(pod))
+        .with("request", Type::record("kubernetes.AdmissionRequest", [("name", Type::String), ("dryRun", Type::Bool)]))
+        .with("authorizer", Type::Opaque(crate::Opaque::Authorizer))
+}
+
+/// The first finding with its column, or the type.
+fn check(source: &str) -> String {
+    match compile(source, &environment()) {
+        Ok(program) => program.result_type().to_string(),
+        Err(error) => error.to_string().lines().next().unwrap_or_default().replace("ERROR: <input>:", ""),
+    }
+}
+
+#[test]
+fn types() {
+    for (source, want) in [
+        ("1 + 2", "int"),
+        ("object.a.b == 'x'", "bool"),
+        ("object.a + 1", "int"),
+        ("self.spec.containers.map(c, c.name)", "list(string)"),
+        ("self.spec.containers.filter(c, has(c.image))", "list(io.k8s.api.core.v1.Container)"),
+        ("self.metadata.labels", "map(string, string)"),
+        ("self.metadata.creationTimestamp.getFullYear()", "int"),
+        ("self.apiVersion", "string"),
+        ("self.spec.?nodeName.orValue('')", "string"),
+        ("self.metadata.?labels['a']", "optional_type(string)"),
+        ("request.name.matches('^a')", "bool"),
+        ("quantity('1Ki').isLessThan(quantity('2Ki'))", "bool"),
+        ("authorizer.group('').resource('pods').check('get').allowed()", "bool"),
+        ("authorizer.requestResource.check('get').allowed()", "bool"),
+        ("type(1) == int", "bool"),
+        ("{'a': 1}.all(k, k == 'a')", "bool"),
+        ("[1, 2].exists(i, v, i < v)", "bool"),
+        ("{1: 'a'}.transformMap(k, v, k + 1)", "map(int, int)"),
+        ("true ? 1 : 2", "int"),
+        ("dyn(1) == 'a'", "bool"),
+        ("[dyn(1), 'a']", "list(dyn)"),
+    ] {
+        assert_eq!(check(source), want, "{source}");
+    }
+}
+
+#[test]
+fn findings() {
+    for (source, want) in [
+        ("self.spec.foo", "1:10: undefined field 'foo'"),
+        ("request.nme == 'a'", "1:8: undefined field 'nme'"),
+        ("unknown.x", "1:1: undeclared reference to 'unknown' (in container '')"),
+        ("foo(1)", "1:4: undeclared reference to 'foo' (in container '')"),
+        ("'a' + 1", "1:5: found no matching overload for '_+_' applied to '(string, int)'"),
+        ("'a'.contains(1)", "1:13: found no matching overload for 'contains' applied to 'string.(int)'"),
+        ("1 && true", "1:3: found no matching overload for '_&&_' applied to '(int, bool)'"),
+        ("[1, 'a']", "1:5: expected type 'int' but found 'string'"),
+        (
+            "1.all(x, true)",
+            "1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
+        ),
+        ("[1].all(x, x)", "1:12: expected type 'bool' but found 'int'"),
+        ("'a'.matches('[')", "1:13: invalid matches argument: regex parse error:"),
+        ("Object{}", "1:7: undeclared reference to 'Object' (in container '')"),
+        ("has(object)", "1:4: invalid argument to has() macro"),
+        ("[1].all(x.y, true)", "1:10: argument must be a simple name"),
+    ] {
+        assert_eq!(check(source), want, "{source}");
+    }
+}
+
+#[test]
+fn mutations_are_declared_apart() {
+    let environment = environment().with_mutations();
+    for (source, want) in [
+        ("Object{spec: Object.spec{replicas: 1}}", "Object"),
+        ("[JSONPatch{op: 'add', path: '/a', value: 1}]", "list(JSONPatch)"),
+    ] {
+        assert_eq!(compile(source, &environment).map(|p| p.result_type().to_string()).as_deref(), Ok(want));
+    }
+    let error = compile("JSONPatch{operation: 'add'}", &environment).expect_err("no such field");
+    assert!(error.to_string().contains("undefined field 'operation'"), "{error}");
+}

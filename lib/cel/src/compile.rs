@@ -1,0 +1,108 @@
+//! From text to a program.
+
+use crate::ast::{Expr, Kind, Literal};
+use crate::{CompileError, Environment, Issue, Type, check, parser};
+use regex::Regex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A checked expression, ready to run any number of times.
+#[derive(Debug)]
+pub struct Program {
+    source: Box<str>,
+    result: Type,
+    pub(crate) root: Expr,
+    pub(crate) patterns: Patterns,
+}
+
+/// Patterns that are constants of an expression, compiled once.
+pub(crate) type Patterns = HashMap<Arc<str>, Regex>;
+
+/// How much memory a compiled pattern may take.
+const PATTERN_SIZE: usize = 1 << 20;
+
+/// Parses and checks an expression. [`CompileError`] prints like upstream's; callers put
+/// `compilation failed: ` before it.
+pub fn compile(source: &str, environment: &Environment) -> Result<Program, CompileError> {
+    let root = parser::parse(source).map_err(|issue| CompileError::new(source, vec![issue]))?;
+    let mut issues = Vec::new();
+    let result = check::check(&root, environment, &mut issues);
+    let mut patterns = Patterns::new();
+    collect_patterns(&root, &mut patterns, &mut issues);
+    match issues.is_empty() {
+        true => Ok(Program { source: source.into(), result, root, patterns }),
+        false => Err(CompileError::new(source, issues)),
+    }
+}
+
+impl Program {
+    /// The text.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The type of what it evaluates to.
+    pub fn result_type(&self) -> &Type {
+        &self.result
+    }
+
+    /// Whether the variable is used.
+    pub fn uses(&self, variable: &str) -> bool {
+        let mut found = false;
+        self.root.visit(&mut |expr| found |= matches!(&expr.kind, Kind::Ident(name) if &**name == variable));
+        found
+    }
+}
+
+/// A pattern, bounded in size; matching is linear in the text.
+pub(crate) fn pattern(text: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(text).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build()
+}
+
+fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Vec<Issue>) {
+    root.visit(&mut |expr| {
+        let Kind::Call(call) = &expr.kind else { return };
+        if !matches!(&*call.name, "matches" | "find" | "findAll") {
+            return;
+        }
+        let Some(Kind::Literal(Literal::String(text))) = call.arguments.get(1).map(|a| &a.kind) else { return };
+        match pattern(text) {
+            Ok(regex) => {
+                patterns.insert(text.clone(), regex);
+            }
+            Err(error) => {
+                let message = format!("invalid {} argument: {error}", call.name);
+                issues.push(Issue { at: call.arguments[1].at, message });
+            }
+        }
+    });
+}
+
+impl Expr {
+    /// Shows an expression and all in it to `see`.
+    pub(crate) fn visit(&self, see: &mut dyn FnMut(&Expr)) {
+        see(self);
+        match &self.kind {
+            Kind::Literal(_) | Kind::Ident(_) => {}
+            Kind::Select(select) | Kind::Has(select) => select.operand.visit(see),
+            Kind::Call(call) => call.arguments.iter().for_each(|a| a.visit(see)),
+            Kind::And(all) | Kind::Or(all) => all.iter().for_each(|a| a.visit(see)),
+            Kind::Conditional(parts) => parts.iter().for_each(|a| a.visit(see)),
+            Kind::List(elements) => elements.iter().for_each(|e| e.value.visit(see)),
+            Kind::Map(members) => members.iter().for_each(|m| {
+                m.key.visit(see);
+                m.value.visit(see);
+            }),
+            Kind::Struct(object) => object.fields.iter().for_each(|f| f.value.visit(see)),
+            Kind::Comprehension(walk) => {
+                walk.range.visit(see);
+                walk.filter.iter().for_each(|f| f.visit(see));
+                walk.body.visit(see);
+            }
+            Kind::OptionalMap(map) => {
+                map.target.visit(see);
+                map.body.visit(see);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What can be wrong with an expression, before and while it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// One thing that is wrong with the text of an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// Byte offset into the source.
+    pub at: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// An expression that does not compile. Prints as upstream's compiler does:
+/// `ERROR: <input>:1:7: undefined field 'x'`, then the line and a mark below the place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileError {
+    source: Arc<str>,
+    /// What is wrong, in order of appearance.
+    pub issues: Vec<Issue>,
+}
+
+impl CompileError {
+    pub(crate) fn new(source: &str, mut issues: Vec<Issue>) -> Self {
+        issues.sort_by_key(|issue| issue.at);
+        issues.dedup();
+        Self { source: source.into(), issues }
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, issue) in self.issues.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            let place = Place::of(&self.source, issue.at);
+            let (line, column) = (place.line, place.column);
+            write!(f, "ERROR: <input>:{line}:{}: {}\n | {}\n | ", column + 1, issue.message, place.text)?;
+            for _ in 0..column {
+                f.write_str(".")?;
+            }
+            f.write_str("^")?;
+        }
+        Ok(())
+    }
+}
+
+/// A place in a text: its line from 1, its column in characters from 0.
+struct Place<'a> {
+    line: usize,
+    column: usize,
+    text: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn of(source: &'a str, at: usize) -> Self {
+        let at = source.floor_char_boundary(at.min(source.len()));
+        let start = source[..at].rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            line: source[..at].matches('\n').count() + 1,
+            column: source[start..at].chars().count(),
+            text: source[start..].lines().next().unwrap_or_default(),
+        }
+    }
+}
+
+/// Why an evaluation has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvalError {
+    /// The budget is used up.
+    #[error("operation cancelled: actual cost limit exceeded")]
+    OverBudget,
+    /// Evaluation nests too deeply.
+    #[error("evaluation nests too deeply")]
+    TooDeep,
+    /// A map has no such key, or an object no such field.
+    #[error("no such key: {0}")]
+    NoSuchKey(String),
+    /// Nothing is bound to the name.
+    #[error("no such attribute(s): {0}")]
+    Unbound(String),
+    /// The operands do not fit the function.
+    #[error("no such overload")]
+    NoOverload,
+    /// An index outside of a list.
+    #[error("index out of bounds: {0}")]
+    OutOfBounds(i64),
+    /// A number left its range.
+    #[error("integer overflow")]
+    Overflow,
+    /// A division by zero.
+    #[error("division by zero")]
+    DivisionByZero,
+    /// A remainder by zero.
+    #[error("modulus by zero")]
+    ModulusByZero,
+    /// The value of an empty optional was asked for.
+    #[error("optional.none() dereference")]
+    EmptyOptional,
+    /// A map would have a key twice.
+    #[error("insert failed: key {0} already exists")]
+    DuplicateKey(String),
+    /// A value that a function cannot use.
+    #[error("{0}")]
+    Argument(String),
+    /// A value that JSON cannot hold.
+    #[error("unsupported type: {0}")]
+    Unconvertible(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_like_upstream() {
+        let issue = |at, message: &str| Issue { at, message: message.into() };
+        let error = CompileError::new("a &&\nöbject.foo", vec![issue(12, "undefined field 'foo'"), issue(0, "x")]);
+        assert_eq!(
+            error.to_string(),
+            "ERROR: <input>:1:1: x\n | a &&\n | ^\nERROR: <input>:2:7: undefined field 'foo'\n | öbject.foo\n | ......^"
+        );
+    }
+}

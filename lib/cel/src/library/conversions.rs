@@ -1,0 +1,205 @@
+//! Conversions between types.
+//!
+//! Upstream: `cel-go/common/types` (`ConvertToType`).
+
+use super::{Function, global, wrong};
+use crate::value::Value;
+use crate::{Budget, EvalError};
+use apimachinery::time::{parse, parse_go_nanos};
+use jiff::Timestamp;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    global(
+        "int",
+        &["int -> int", "uint -> int", "double -> int", "string -> int", "timestamp -> int", "duration -> int"],
+        |a, _| to_int(&a[0]),
+    ),
+    global("uint", &["uint -> uint", "int -> uint", "double -> uint", "string -> uint"], |a, _| to_uint(&a[0])),
+    global("double", &["double -> double", "int -> double", "uint -> double", "string -> double"], |a, _| {
+        to_double(&a[0])
+    }),
+    global("bool", &["bool -> bool", "string -> bool"], |a, _| to_bool(&a[0])),
+    global(
+        "string",
+        &[
+            "string -> string",
+            "bool -> string",
+            "int -> string",
+            "uint -> string",
+            "double -> string",
+            "bytes -> string",
+            "timestamp -> string",
+            "duration -> string",
+            "ip -> string",
+            "cidr -> string",
+        ],
+        to_string,
+    ),
+    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes),
+    global("timestamp", &["string -> timestamp", "timestamp -> timestamp", "int -> timestamp"], |a, _| to_time(&a[0])),
+    global("duration", &["string -> duration", "duration -> duration", "int -> duration"], |a, _| to_duration(&a[0])),
+];
+
+/// Doubles outside of this are no integers.
+const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;
+
+fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Int(_) => Ok(value.clone()),
+        Value::Uint(number) => i64::try_from(*number).map(Value::Int).map_err(|_| EvalError::Overflow),
+        Value::Double(number) if number.abs() < INT_BOUND => Ok(Value::Int(*number as i64)),
+        Value::Double(_) => Err(EvalError::Overflow),
+        Value::String(text) => match text.parse() {
+            Ok(number) => Ok(Value::Int(number)),
+            Err(_) => wrong(format!("strconv.ParseInt: parsing {:?}: invalid syntax", &**text)),
+        },
+        Value::Timestamp(time) => Ok(Value::Int(time.as_second())),
+        Value::Duration(nanos) => Ok(Value::Int(*nanos)),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_uint<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Uint(_) => Ok(value.clone()),
+        Value::Int(number) => u64::try_from(*number).map(Value::Uint).map_err(|_| EvalError::Overflow),
+        Value::Double(number) if *number >= 0.0 && *number < 2.0 * INT_BOUND => Ok(Value::Uint(*number as u64)),
+        Value::Double(_) => Err(EvalError::Overflow),
+        Value::String(text) => match text.parse() {
+            Ok(number) => Ok(Value::Uint(number)),
+            Err(_) => wrong(format!("strconv.ParseUint: parsing {:?}: invalid syntax", &**text)),
+        },
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Double(_) => Ok(value.clone()),
+        Value::Int(number) => Ok(Value::Double(*number as f64)),
+        Value::Uint(number) => Ok(Value::Double(*number as f64)),
+        Value::String(text) => match text.parse() {
+            Ok(number) => Ok(Value::Double(number)),
+            Err(_) => wrong(format!("strconv.ParseFloat: parsing {:?}: invalid syntax", &**text)),
+        },
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_bool<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Bool(_) => Ok(value.clone()),
+        Value::String(text) => match &**text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
+            other => wrong(format!("strconv.ParseBool: parsing {other:?}: invalid syntax")),
+        },
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_string<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    Ok(match &a[0] {
+        Value::String(_) => a[0].clone(),
+        Value::Bool(set) => Value::text(set.to_string()),
+        Value::Int(number) => Value::text(number.to_string()),
+        Value::Uint(number) => Value::text(number.to_string()),
+        Value::Double(number) => Value::text(double_text(*number)),
+        Value::Bytes(bytes) => {
+            budget.charge_walk(bytes.len())?;
+            match std::str::from_utf8(bytes) {
+                Ok(text) => Value::text(text),
+                Err(_) => return wrong("invalid UTF-8 in bytes, cannot convert to string".into()),
+            }
+        }
+        Value::Timestamp(time) => Value::text(time.to_string()),
+        Value::Duration(nanos) => Value::text(seconds_text(*nanos)),
+        Value::Ip(ip) => Value::text(ip.to_string()),
+        Value::Cidr(cidr) => Value::text(cidr.to_string()),
+        _ => return Err(EvalError::NoOverload),
+    })
+}
+
+/// A double as Go's `%g` prints it.
+pub(super) fn double_text(number: f64) -> String {
+    if number.is_nan() || number.is_infinite() {
+        return if number.is_nan() {
+            "NaN"
+        } else if number > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        }
+        .into();
+    }
+    if number != 0.0 && !(1e-4..1e21).contains(&number.abs()) {
+        let text = format!("{number:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        return format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
+    }
+    number.to_string()
+}
+
+/// A duration in seconds, as protobuf's JSON has it.
+pub(super) fn seconds_text(nanos: i64) -> String {
+    match nanos % 1_000_000_000 {
+        0 => format!("{}s", nanos / 1_000_000_000),
+        _ => {
+            let text = format!("{}{}.{:09}", sign(nanos), (nanos / 1_000_000_000).abs(), (nanos % 1_000_000_000).abs());
+            format!("{}s", text.trim_end_matches('0'))
+        }
+    }
+}
+
+fn sign(number: i64) -> &'static str {
+    if number < 0 { "-" } else { "" }
+}
+
+fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    match &a[0] {
+        Value::Bytes(_) => Ok(a[0].clone()),
+        Value::String(text) => {
+            budget.charge_walk(text.len())?;
+            Ok(Value::Bytes(text.as_bytes().into()))
+        }
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Timestamp(_) => Ok(value.clone()),
+        Value::Int(seconds) => Timestamp::from_second(*seconds).map(Value::Timestamp).map_err(|_| EvalError::Overflow),
+        Value::String(text) => match parse(text) {
+            Ok(time) => Ok(Value::Timestamp(time)),
+            Err(_) => wrong(format!("invalid timestamp {:?}", &**text)),
+        },
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn to_duration<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match value {
+        Value::Duration(_) => Ok(value.clone()),
+        Value::Int(nanos) => Ok(Value::Duration(*nanos)),
+        Value::String(text) => match parse_go_nanos(text) {
+            Some(nanos) => Ok(Value::Duration(nanos)),
+            None => wrong(format!("time: invalid duration {:?}", &**text)),
+        },
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_like_go() {
+        for (number, want) in [(1.5, "1.5"), (2.0, "2"), (1e21, "1e+21"), (1e-7, "1e-07"), (0.0, "0")] {
+            assert_eq!(double_text(number), want);
+        }
+        assert_eq!((seconds_text(90_000_000_000), seconds_text(-1_500_000_000)), ("90s".into(), "-1.5s".into()));
+    }
+}

@@ -1,0 +1,97 @@
+//! IP addresses and ranges.
+//!
+//! Upstream: `apiserver/pkg/cel/library/{ip,cidr}.go`.
+
+use super::{Function, global, member, text, wrong};
+use crate::EvalError;
+use crate::value::Value;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+const TEST: &[&str] = &["ip -> bool"];
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    global("ip", &["string -> ip"], |a, _| parse_ip(text(a, 0)?).map(Value::Ip)),
+    global("isIP", &["string -> bool"], |a, _| Ok(Value::Bool(parse_ip(text(a, 0)?).is_ok()))),
+    global("ip.isCanonical", &["string -> bool"], |a, _| {
+        Ok(Value::Bool(parse_ip(text(a, 0)?)?.to_string() == text(a, 0)?))
+    }),
+    member("family", &["ip -> int"], |a, _| Ok(Value::Int(if ip(a)?.is_ipv4() { 4 } else { 6 }))),
+    member("isUnspecified", TEST, |a, _| Ok(Value::Bool(ip(a)?.is_unspecified()))),
+    member("isLoopback", TEST, |a, _| Ok(Value::Bool(ip(a)?.is_loopback()))),
+    member("isLinkLocalMulticast", TEST, |a, _| Ok(Value::Bool(is_link_local_multicast(ip(a)?)))),
+    member("isLinkLocalUnicast", TEST, |a, _| Ok(Value::Bool(is_link_local(ip(a)?)))),
+    member("isGlobalUnicast", TEST, |a, _| Ok(Value::Bool(is_global(ip(a)?)))),
+    global("cidr", &["string -> cidr"], |a, _| parse_cidr(text(a, 0)?).map(Value::Cidr)),
+    global("isCIDR", &["string -> bool"], |a, _| Ok(Value::Bool(parse_cidr(text(a, 0)?).is_ok()))),
+    member("containsIP", &["cidr, string -> bool", "cidr, ip -> bool"], |a, _| {
+        let address = match &a[1] {
+            Value::Ip(address) => *address,
+            _ => parse_ip(text(a, 1)?)?,
+        };
+        Ok(Value::Bool(cidr(a)?.contains(&address)))
+    }),
+    member("containsCIDR", &["cidr, string -> bool", "cidr, cidr -> bool"], |a, _| {
+        let inner = match &a[1] {
+            Value::Cidr(inner) => *inner,
+            _ => parse_cidr(text(a, 1)?)?,
+        };
+        Ok(Value::Bool(cidr(a)?.contains(&inner)))
+    }),
+    member("ip", &["cidr -> ip"], |a, _| Ok(Value::Ip(cidr(a)?.addr()))),
+    member("masked", &["cidr -> cidr"], |a, _| Ok(Value::Cidr(cidr(a)?.trunc()))),
+    member("prefixLength", &["cidr -> int"], |a, _| Ok(Value::Int(cidr(a)?.prefix_len().into()))),
+];
+
+fn ip(a: &[Value<'_>]) -> Result<IpAddr, EvalError> {
+    if let Value::Ip(address) = &a[0] { Ok(*address) } else { Err(EvalError::NoOverload) }
+}
+
+fn cidr(a: &[Value<'_>]) -> Result<IpNet, EvalError> {
+    if let Value::Cidr(range) = &a[0] { Ok(*range) } else { Err(EvalError::NoOverload) }
+}
+
+/// IPv4 written as IPv6 is refused, as zones are.
+fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
+    match text.parse() {
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            wrong(format!("IPv4-mapped IPv6 address {text:?} is not allowed"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => wrong(format!("IP Address {text:?} parse error during conversion from string")),
+    }
+}
+
+fn parse_cidr(text: &str) -> Result<IpNet, EvalError> {
+    match text.parse::<IpNet>() {
+        Ok(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
+            wrong(format!("IPv4-mapped IPv6 address {text:?} is not allowed"))
+        }
+        Ok(range) => Ok(range),
+        Err(_) => wrong(format!("network address parse error during conversion from string: {text:?}")),
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+fn is_link_local_multicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(v6) => v6.segments()[0] & 0xff0f == 0xff02,
+    }
+}
+
+/// Private addresses are global to Go, too.
+fn is_global(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(broadcast
+        || address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || is_link_local(address))
+}

@@ -1,0 +1,137 @@
+//! Arithmetic, and `+` of everything that has one.
+//!
+//! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
+
+use super::{Function, global};
+use crate::value::Value;
+use crate::{Budget, EvalError};
+use jiff::{SignedDuration, Timestamp};
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    global(
+        "_+_",
+        &[
+            "int, int -> int",
+            "uint, uint -> uint",
+            "double, double -> double",
+            "string, string -> string",
+            "bytes, bytes -> bytes",
+            "list(A), list(A) -> list(A)",
+            "duration, duration -> duration",
+            "timestamp, duration -> timestamp",
+            "duration, timestamp -> timestamp",
+        ],
+        add,
+    ),
+    global(
+        "_-_",
+        &[
+            "int, int -> int",
+            "uint, uint -> uint",
+            "double, double -> double",
+            "duration, duration -> duration",
+            "timestamp, duration -> timestamp",
+            "timestamp, timestamp -> duration",
+        ],
+        |a, _| subtract(&a[0], &a[1]),
+    ),
+    global("_*_", ARITHMETIC, |a, _| multiply(&a[0], &a[1])),
+    global("_/_", ARITHMETIC, |a, _| divide(&a[0], &a[1])),
+    global("_%_", &["int, int -> int", "uint, uint -> uint"], |a, _| remainder(&a[0], &a[1])),
+    global("-_", &["int -> int", "double -> double", "duration -> duration"], |a, _| negate(&a[0])),
+];
+
+const ARITHMETIC: &[&str] = &["int, int -> int", "uint, uint -> uint", "double, double -> double"];
+
+fn int<'a>(number: Option<i64>) -> Result<Value<'a>, EvalError> {
+    number.map(Value::Int).ok_or(EvalError::Overflow)
+}
+
+fn uint<'a>(number: Option<u64>) -> Result<Value<'a>, EvalError> {
+    number.map(Value::Uint).ok_or(EvalError::Overflow)
+}
+
+fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
+    nanos.map(Value::Duration).ok_or(EvalError::Overflow)
+}
+
+fn shift<'a>(time: &Timestamp, nanos: i64) -> Result<Value<'a>, EvalError> {
+    time.checked_add(SignedDuration::from_nanos(nanos)).map(Value::Timestamp).map_err(|_| EvalError::Overflow)
+}
+
+/// Also what sums up lists.
+pub(super) fn add<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    match (&a[0], &a[1]) {
+        (Value::Int(a), Value::Int(b)) => int(a.checked_add(*b)),
+        (Value::Uint(a), Value::Uint(b)) => uint(a.checked_add(*b)),
+        (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a + b)),
+        (Value::String(a), Value::String(b)) => {
+            budget.charge_walk(a.len() + b.len())?;
+            Ok(Value::text([&**a, &**b].concat()))
+        }
+        (Value::Bytes(a), Value::Bytes(b)) => {
+            budget.charge_walk(a.len() + b.len())?;
+            Ok(Value::Bytes([&**a, &**b].concat().into()))
+        }
+        (Value::List(a), Value::List(b)) => {
+            budget.charge((a.len() + b.len()) as u64)?;
+            Ok(Value::list(a.iter().chain(b.iter()).collect()))
+        }
+        (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(*b)),
+        (Value::Timestamp(time), Value::Duration(nanos)) | (Value::Duration(nanos), Value::Timestamp(time)) => {
+            shift(time, *nanos)
+        }
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn subtract<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => int(a.checked_sub(*b)),
+        (Value::Uint(a), Value::Uint(b)) => uint(a.checked_sub(*b)),
+        (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a - b)),
+        (Value::Duration(a), Value::Duration(b)) => duration(a.checked_sub(*b)),
+        (Value::Timestamp(time), Value::Duration(nanos)) => {
+            shift(time, nanos.checked_neg().ok_or(EvalError::Overflow)?)
+        }
+        (Value::Timestamp(a), Value::Timestamp(b)) => duration(i64::try_from(a.duration_since(*b).as_nanos()).ok()),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn multiply<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match (a, b) {
+        (Value::Int(a), Value::Int(b)) => int(a.checked_mul(*b)),
+        (Value::Uint(a), Value::Uint(b)) => uint(a.checked_mul(*b)),
+        (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a * b)),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn divide<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match (a, b) {
+        (Value::Int(_), Value::Int(0)) | (Value::Uint(_), Value::Uint(0)) => Err(EvalError::DivisionByZero),
+        (Value::Int(a), Value::Int(b)) => int(a.checked_div(*b)),
+        (Value::Uint(a), Value::Uint(b)) => uint(a.checked_div(*b)),
+        (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a / b)),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn remainder<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match (a, b) {
+        (Value::Int(_), Value::Int(0)) | (Value::Uint(_), Value::Uint(0)) => Err(EvalError::ModulusByZero),
+        (Value::Int(a), Value::Int(b)) => int(a.checked_rem(*b)),
+        (Value::Uint(a), Value::Uint(b)) => uint(a.checked_rem(*b)),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn negate<'a>(a: &Value<'a>) -> Result<Value<'a>, EvalError> {
+    match a {
+        Value::Int(number) => int(number.checked_neg()),
+        Value::Double(number) => Ok(Value::Double(-number)),
+        Value::Duration(nanos) => duration(nanos.checked_neg()),
+        _ => Err(EvalError::NoOverload),
+    }
+}

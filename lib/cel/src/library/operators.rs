@@ -1,0 +1,140 @@
+//! Operators, indices and sizes.
+//!
+//! Upstream: `cel-go/common/stdlib/standard.go`.
+
+use super::{Function, global, member, wrong};
+use crate::compare::{contains, equal, order};
+use crate::value::Value;
+use crate::{Budget, EvalError};
+use std::cmp::Ordering;
+
+const ORDERED: &[&str] = &[
+    "bool, bool -> bool",
+    "int, int -> bool",
+    "int, uint -> bool",
+    "int, double -> bool",
+    "uint, uint -> bool",
+    "uint, int -> bool",
+    "uint, double -> bool",
+    "double, double -> bool",
+    "double, int -> bool",
+    "double, uint -> bool",
+    "string, string -> bool",
+    "bytes, bytes -> bool",
+    "timestamp, timestamp -> bool",
+    "duration, duration -> bool",
+];
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    global("_==_", &["A, A -> bool"], |a, b| Ok(Value::Bool(equal(&a[0], &a[1], b)?))),
+    global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?))),
+    global("_<_", ORDERED, |a, b| compare(a, b, Ordering::is_lt)),
+    global("_<=_", ORDERED, |a, b| compare(a, b, Ordering::is_le)),
+    global("_>_", ORDERED, |a, b| compare(a, b, Ordering::is_gt)),
+    global("_>=_", ORDERED, |a, b| compare(a, b, Ordering::is_ge)),
+    global("@in", &["A, list(A) -> bool", "A, map(A, B) -> bool"], is_in),
+    global("!_", &["bool -> bool"], |a, _| a[0].as_bool().map(|b| Value::Bool(!b)).ok_or(EvalError::NoOverload)),
+    global(
+        "_[_]",
+        &[
+            "list(A), int -> A",
+            "map(A, B), A -> B",
+            "optional(list(A)), int -> optional(A)",
+            "optional(map(A, B)), A -> optional(B)",
+        ],
+        index,
+    ),
+    global(
+        "_[?_]",
+        &[
+            "list(A), int -> optional(A)",
+            "map(A, B), A -> optional(B)",
+            "optional(list(A)), int -> optional(A)",
+            "optional(map(A, B)), A -> optional(B)",
+        ],
+        optional_index,
+    ),
+    global("size", SIZES, size),
+    member("size", SIZES, size),
+    global("type", &["A -> type"], |a, _| Ok(Value::Type(a[0].type_name()))),
+    global("dyn", &["A -> dyn"], |a, _| Ok(a[0].clone())),
+];
+
+const SIZES: &[&str] = &["string -> int", "bytes -> int", "list(A) -> int", "map(A, B) -> int"];
+
+fn compare<'a>(a: &[Value<'a>], budget: &mut Budget, holds: fn(Ordering) -> bool) -> Result<Value<'a>, EvalError> {
+    if let (Value::String(a), Value::String(b)) = (&a[0], &a[1]) {
+        budget.charge_walk(a.len().min(b.len()))?;
+    }
+    match order(&a[0], &a[1]) {
+        Some(order) => Ok(Value::Bool(holds(order))),
+        None if matches!((&a[0], &a[1]), (Value::Double(_), _) | (_, Value::Double(_))) => Ok(Value::Bool(false)),
+        None => Err(EvalError::NoOverload),
+    }
+}
+
+fn is_in<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    match &a[1] {
+        Value::List(list) => Ok(Value::Bool(contains(list, &a[0], budget)?)),
+        Value::Map(map) => Ok(Value::Bool(map.entry(&a[0]).is_some())),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+/// Looks an element up; `None` if there is none.
+fn find<'a>(container: &Value<'a>, key: &Value<'a>) -> Result<Option<Value<'a>>, EvalError> {
+    match (container, key) {
+        (Value::List(list), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
+            Ok(position(key).and_then(|index| list.get(index)))
+        }
+        (Value::Map(map), _) => Ok(map.entry(key)),
+        _ => Err(EvalError::NoOverload),
+    }
+}
+
+fn position(key: &Value<'_>) -> Option<usize> {
+    match key {
+        Value::Int(number) => usize::try_from(*number).ok(),
+        Value::Uint(number) => usize::try_from(*number).ok(),
+        Value::Double(number) if number.fract() == 0.0 && *number >= 0.0 && *number < 1e15 => Some(*number as usize),
+        _ => None,
+    }
+}
+
+fn index<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    if matches!(a[0], Value::Optional(_)) {
+        return optional_index(a, budget);
+    }
+    if let Some(found) = find(&a[0], &a[1])? {
+        return Ok(found);
+    }
+    match (&a[0], &a[1]) {
+        (Value::List(_), Value::Int(number)) => Err(EvalError::OutOfBounds(*number)),
+        (Value::List(_), _) => wrong("invalid list index".into()),
+        (_, Value::String(key)) => Err(EvalError::NoSuchKey(key.to_string())),
+        (_, key) => Err(EvalError::NoSuchKey(key.to_json().map(|j| j.to_string()).unwrap_or_default())),
+    }
+}
+
+fn optional_index<'a>(a: &[Value<'a>], _: &mut Budget) -> Result<Value<'a>, EvalError> {
+    let found = match &a[0] {
+        Value::Optional(None) => None,
+        Value::Optional(Some(inner)) => find(inner, &a[1])?,
+        container => find(container, &a[1])?,
+    };
+    Ok(Value::Optional(found.map(std::sync::Arc::new)))
+}
+
+fn size<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    let count = match &a[0] {
+        Value::String(text) => {
+            budget.charge_walk(text.len())?;
+            text.chars().count()
+        }
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(list) => list.len(),
+        Value::Map(map) => map.len(),
+        _ => return Err(EvalError::NoOverload),
+    };
+    Ok(Value::Int(count as i64))
+}

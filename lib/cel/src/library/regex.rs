@@ -1,0 +1,62 @@
+//! Regular expressions: RE2's syntax, matched in linear time.
+//!
+//! Upstream: `apiserver/pkg/cel/library/regex.go`, `cel-go/common/stdlib` (`matches`).
+
+use super::{Call, Function, int, text, wrong};
+use crate::ast::Style;
+use crate::compile::pattern;
+use crate::value::Value;
+use crate::{Budget, EvalError};
+use ::regex::Regex;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    Function { name: "matches", style: Style::Member, overloads: MATCHES, call: Call::Pattern(matches) },
+    Function { name: "matches", style: Style::Global, overloads: MATCHES, call: Call::Pattern(matches) },
+    Function {
+        name: "find",
+        style: Style::Member,
+        overloads: &["string, string -> string"],
+        call: Call::Pattern(find),
+    },
+    Function {
+        name: "findAll",
+        style: Style::Member,
+        overloads: &["string, string -> list(string)", "string, string, int -> list(string)"],
+        call: Call::Pattern(find_all),
+    },
+];
+
+const MATCHES: &[&str] = &["string, string -> bool"];
+
+/// A pattern that only the evaluation knows; compiling it is paid for by its length.
+pub(crate) fn dynamic(text: &str, budget: &mut Budget) -> Result<Regex, EvalError> {
+    budget.charge(text.len() as u64 * 4)?;
+    pattern(text).or_else(|error| wrong(format!("error parsing regexp: {error}")))
+}
+
+/// A tenth of the text times a quarter of the pattern.
+fn charge(subject: &str, pattern: &Regex, budget: &mut Budget) -> Result<(), EvalError> {
+    let walk = (subject.len() as u64 + 1).div_ceil(10);
+    budget.charge(walk.saturating_mul((pattern.as_str().len() as u64).div_ceil(4).max(1)))
+}
+
+fn matches<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    let subject = text(a, 0)?;
+    charge(subject, pattern, budget)?;
+    Ok(Value::Bool(pattern.is_match(subject)))
+}
+
+fn find<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    let subject = text(a, 0)?;
+    charge(subject, pattern, budget)?;
+    Ok(Value::text(pattern.find(subject).map_or("", |found| found.as_str())))
+}
+
+fn find_all<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    let subject = text(a, 0)?;
+    charge(subject, pattern, budget)?;
+    let limit = if a.len() > 2 { usize::try_from(int(a, 2)?).unwrap_or(usize::MAX) } else { usize::MAX };
+    let found: Vec<Value<'a>> = pattern.find_iter(subject).take(limit).map(|m| Value::text(m.as_str())).collect();
+    budget.charge(found.len() as u64)?;
+    Ok(Value::list(found))
+}

@@ -1,0 +1,313 @@
+//! What the compiler knows about values.
+//!
+//! Upstream: `cel-go/common/types/types.go`, `cel-go/checker/types.go`.
+
+use apimachinery::schema::{Field, Schema, Semantics, Shape, TypeRef};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A type of values.
+#[derive(Clone, Debug, Default)]
+pub enum Type {
+    /// Anything; checked while it runs.
+    #[default]
+    Dyn,
+    /// `null`.
+    Null,
+    /// `bool`.
+    Bool,
+    /// `int`.
+    Int,
+    /// `uint`.
+    Uint,
+    /// `double`.
+    Double,
+    /// `string`.
+    String,
+    /// `bytes`.
+    Bytes,
+    /// `google.protobuf.Timestamp`.
+    Timestamp,
+    /// `google.protobuf.Duration`.
+    Duration,
+    /// `type`.
+    Type,
+    /// `list(T)`.
+    List(Arc<Type>),
+    /// `map(K, V)`.
+    Map(Arc<Type>, Arc<Type>),
+    /// `optional_type(T)`.
+    Optional(Arc<Type>),
+    /// An API type: its fields are known.
+    Object(TypeRef),
+    /// An object whose fields the environment declares.
+    Record(Arc<Record>),
+    /// `Object` or a type below it, as mutations build it.
+    Partial(Arc<str>),
+    /// One operation of a JSON patch.
+    JsonPatch,
+    /// A type of a function library.
+    Opaque(Opaque),
+    /// A parameter of a signature.
+    #[doc(hidden)]
+    Param(u8),
+}
+
+/// Named fields with their types.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// What error messages call the type.
+    pub name: String,
+    /// The fields.
+    pub fields: BTreeMap<String, Type>,
+}
+
+/// Types of the function libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// `quantity()`
+    Quantity,
+    /// `url()`
+    Url,
+    /// `ip()`
+    Ip,
+    /// `cidr()`
+    Cidr,
+    /// `semver()`
+    Semver,
+    /// `format.named()`
+    Format,
+    /// `authorizer`
+    Authorizer,
+    /// `authorizer.path()`
+    PathCheck,
+    /// `authorizer.group()`
+    GroupCheck,
+    /// `authorizer.group().resource()`
+    ResourceCheck,
+    /// `.check()`
+    Decision,
+}
+
+/// Names in signatures, names in messages.
+const OPAQUE: &[(Opaque, &str, &str)] = &[
+    (Opaque::Quantity, "quantity", "kubernetes.Quantity"),
+    (Opaque::Url, "url", "kubernetes.URL"),
+    (Opaque::Ip, "ip", "net.IP"),
+    (Opaque::Cidr, "cidr", "net.CIDR"),
+    (Opaque::Semver, "semver", "kubernetes.Semver"),
+    (Opaque::Format, "format", "kubernetes.NamedFormat"),
+    (Opaque::Authorizer, "authorizer", "kubernetes.authorization.Authorizer"),
+    (Opaque::PathCheck, "pathcheck", "kubernetes.authorization.PathCheck"),
+    (Opaque::GroupCheck, "groupcheck", "kubernetes.authorization.GroupCheck"),
+    (Opaque::ResourceCheck, "resourcecheck", "kubernetes.authorization.ResourceCheck"),
+    (Opaque::Decision, "decision", "kubernetes.authorization.Decision"),
+];
+
+impl Type {
+    /// `list(of)`.
+    pub fn list(of: Type) -> Self {
+        Type::List(Arc::new(of))
+    }
+
+    /// `map(string, of)`.
+    pub fn map(of: Type) -> Self {
+        Type::Map(Arc::new(Type::String), Arc::new(of))
+    }
+
+    /// `optional_type(of)`.
+    pub fn optional(of: Type) -> Self {
+        Type::Optional(Arc::new(of))
+    }
+
+    /// An object with these fields.
+    pub fn record<'a>(name: &str, fields: impl IntoIterator<Item = (&'a str, Type)>) -> Self {
+        let fields = fields.into_iter().map(|(field, of)| (field.to_owned(), of)).collect();
+        Type::Record(Arc::new(Record { name: name.to_owned(), fields }))
+    }
+
+    /// The type of values of a shape.
+    pub fn of_shape(schema: &Arc<Schema>, shape: &Shape) -> Self {
+        match shape {
+            Shape::String | Shape::Quantity => Type::String,
+            Shape::Int32 | Shape::Int64 => Type::Int,
+            Shape::Bool => Type::Bool,
+            Shape::Double => Type::Double,
+            Shape::Bytes => Type::Bytes,
+            Shape::Time | Shape::MicroTime => Type::Timestamp,
+            Shape::Duration => Type::Duration,
+            Shape::Strings => Type::list(Type::String),
+            Shape::Message(id) => Type::Object(TypeRef { schema: schema.clone(), id: *id }),
+            Shape::List(of) => Type::list(Type::of_shape(schema, of)),
+            Shape::Map(of) => Type::map(Type::of_shape(schema, of)),
+            _ => Type::Dyn,
+        }
+    }
+
+    pub(crate) fn is_dyn(&self) -> bool {
+        matches!(self, Type::Dyn)
+    }
+}
+
+/// The type of a member of an API object; `None` if there is none.
+pub(crate) fn member(of: &TypeRef, name: &str) -> Option<Type> {
+    match of.field(name) {
+        Some(Field { shape, .. }) => Some(Type::of_shape(&of.schema, shape)),
+        None if of.def().is_object && matches!(name, "apiVersion" | "kind") => Some(Type::String),
+        None => None,
+    }
+}
+
+/// Whether the order of a list means nothing.
+pub(crate) fn is_unordered(semantics: &Semantics) -> bool {
+    matches!(semantics, Semantics::Set | Semantics::MapList(_))
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Type::Dyn => f.write_str("dyn"),
+            Type::Null => f.write_str("null"),
+            Type::Bool => f.write_str("bool"),
+            Type::Int => f.write_str("int"),
+            Type::Uint => f.write_str("uint"),
+            Type::Double => f.write_str("double"),
+            Type::String => f.write_str("string"),
+            Type::Bytes => f.write_str("bytes"),
+            Type::Timestamp => f.write_str("timestamp"),
+            Type::Duration => f.write_str("duration"),
+            Type::Type => f.write_str("type"),
+            Type::List(of) => write!(f, "list({of})"),
+            Type::Map(key, value) => write!(f, "map({key}, {value})"),
+            Type::Optional(of) => write!(f, "optional_type({of})"),
+            Type::Object(of) => f.write_str(&of.def().name),
+            Type::Record(record) => f.write_str(&record.name),
+            Type::Partial(name) => f.write_str(name),
+            Type::JsonPatch => f.write_str("JSONPatch"),
+            Type::Opaque(opaque) => {
+                let known = OPAQUE.iter().find(|(known, ..)| known == opaque);
+                f.write_str(known.map(|(_, _, name)| *name).unwrap_or_default())
+            }
+            Type::Param(letter) => write!(f, "{}", char::from(*letter)),
+        }
+    }
+}
+
+/// Reads a type of a signature: `map(string, list(A))`.
+pub(crate) fn parse(text: &str) -> Option<Type> {
+    let text = text.trim();
+    if let Some((head, rest)) = text.split_once('(') {
+        let inner = rest.strip_suffix(')')?;
+        return match head {
+            "list" => Some(Type::list(parse(inner)?)),
+            "optional" => Some(Type::optional(parse(inner)?)),
+            "map" => {
+                let (key, value) = inner.split_once(',')?;
+                Some(Type::Map(Arc::new(parse(key)?), Arc::new(parse(value)?)))
+            }
+            _ => None,
+        };
+    }
+    Some(match text {
+        "dyn" => Type::Dyn,
+        "null" => Type::Null,
+        "bool" => Type::Bool,
+        "int" => Type::Int,
+        "uint" => Type::Uint,
+        "double" => Type::Double,
+        "string" => Type::String,
+        "bytes" => Type::Bytes,
+        "timestamp" => Type::Timestamp,
+        "duration" => Type::Duration,
+        "type" => Type::Type,
+        "A" | "B" => Type::Param(text.as_bytes()[0]),
+        _ => Type::Opaque(OPAQUE.iter().find(|(_, name, _)| *name == text)?.0),
+    })
+}
+
+/// What parameters of a signature stand for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Binding(Vec<(u8, Type)>);
+
+impl Binding {
+    /// Whether an argument fits a parameter; binds what is open.
+    pub(crate) fn accepts(&mut self, parameter: &Type, argument: &Type) -> bool {
+        match (parameter, argument) {
+            (Type::Param(letter), _) => self.bind(*letter, argument),
+            (Type::Dyn, _) | (_, Type::Dyn) => true,
+            (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.accepts(a, b),
+            (Type::Map(k, v), Type::Map(l, w)) => self.accepts(k, l) && self.accepts(v, w),
+            (Type::Object(a), Type::Object(b)) => Arc::ptr_eq(&a.schema, &b.schema) && a.id == b.id,
+            (Type::Record(a), Type::Record(b)) => a.name == b.name,
+            (Type::Partial(a), Type::Partial(b)) => a == b,
+            (Type::Opaque(a), Type::Opaque(b)) => a == b,
+            (Type::Object(_) | Type::Record(_) | Type::Partial(_) | Type::Timestamp | Type::Duration, Type::Null)
+            | (Type::Null, Type::Object(_) | Type::Record(_) | Type::Partial(_) | Type::Timestamp | Type::Duration) => {
+                true
+            }
+            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Type::Opaque(_)),
+        }
+    }
+
+    fn bind(&mut self, letter: u8, argument: &Type) -> bool {
+        let Some(index) = self.0.iter().position(|(known, _)| *known == letter) else {
+            self.0.push((letter, argument.clone()));
+            return true;
+        };
+        let bound = self.0[index].1.clone();
+        let fits = self.accepts(&bound, argument);
+        if fits && (bound.is_dyn() || matches!(bound, Type::Null)) {
+            // The more is known, the better, yet dyn stays dyn: it may hold anything.
+            self.0[index].1 = if bound.is_dyn() { Type::Dyn } else { argument.clone() };
+        }
+        fits
+    }
+
+    /// A result's type with parameters replaced.
+    pub(crate) fn resolve(&self, result: &Type) -> Type {
+        match result {
+            Type::Param(letter) => {
+                self.0.iter().find(|(known, _)| known == letter).map(|(_, of)| of.clone()).unwrap_or_default()
+            }
+            Type::List(of) => Type::list(self.resolve(of)),
+            Type::Optional(of) => Type::optional(self.resolve(of)),
+            Type::Map(key, value) => Type::Map(Arc::new(self.resolve(key)), Arc::new(self.resolve(value))),
+            other => other.clone(),
+        }
+    }
+}
+
+/// A type that holds both.
+pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
+    if a.is_dyn() || b.is_dyn() {
+        return Some(Type::Dyn);
+    }
+    match (a, b) {
+        (Type::List(x), Type::List(y)) => Some(Type::list(join(x, y)?)),
+        (Type::Optional(x), Type::Optional(y)) => Some(Type::optional(join(x, y)?)),
+        (Type::Map(k, v), Type::Map(l, w)) => Some(Type::Map(Arc::new(join(k, l)?), Arc::new(join(v, w)?))),
+        (Type::Null, other) | (other, Type::Null) if Binding::default().accepts(other, &Type::Null) => {
+            Some(other.clone())
+        }
+        _ => Binding::default().accepts(a, b).then(|| a.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_and_bindings() {
+        for text in ["list(int)", "map(string, list(dyn))", "bytes"] {
+            assert_eq!(parse(text).map(|t| t.to_string()).as_deref(), Some(text));
+        }
+        assert!(parse("nonsense").is_none());
+        let mut binding = Binding::default();
+        assert!(binding.accepts(&Type::list(Type::Param(b'A')), &Type::list(Type::Int)));
+        assert!(!binding.accepts(&Type::Param(b'A'), &Type::String));
+        assert_eq!(binding.resolve(&Type::Param(b'A')).to_string(), "int");
+        assert!(join(&Type::Int, &Type::String).is_none());
+    }
+}
