@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 pub mod admission;
+pub mod backends;
 pub mod context;
 pub mod hooks;
 pub mod registry;

@@ -144,9 +144,10 @@ pub(super) fn api_service(service: &Value, out: &mut Report) {
         let detail = format!("must be `spec.version+\".\"+spec.group`: {expected:?}");
         out.invalid(&metadata.child("name"), service.name(), detail);
     }
-    let group = spec.text("group");
-    if !group.is_empty() {
-        out.invalid_each(&SPEC.child("group"), group, subdomain(group));
+    match (spec.text("group"), spec.text("version")) {
+        ("", "v1") => {}
+        ("", _) => out.required(&SPEC.child("group"), "only v1 may have an empty group and it better be legacy kube"),
+        (group, _) => out.invalid_each(&SPEC.child("group"), group, subdomain(group)),
     }
     named_version(spec, out);
     for (key, max) in [("groupPriorityMinimum", 20_000), ("versionPriority", 1000)] {
@@ -161,14 +162,27 @@ pub(super) fn api_service(service: &Value, out: &mut Report) {
             for key in ["namespace", "name"] {
                 named(&at.child(key), reference.text(key), out);
             }
+            let port = reference.int("port");
+            if !(1..=65535).contains(&port) {
+                let why = "port is not valid: must be between 1 and 65535, inclusive";
+                out.invalid(&at.child("port"), port, why);
+            }
             if spec.flag("insecureSkipTLSVerify") && !spec.lacks("caBundle") {
                 out.invalid(&SPEC.child("insecureSkipTLSVerify"), true, "may not be true if caBundle is present");
             }
         }
-        None if !spec.lacks("caBundle") => {
-            out.invalid(&SPEC.child("caBundle"), "<omitted>", "local APIServices may not have a caBundle");
-        }
-        None => {}
+        None => local_only(spec, out),
+    }
+}
+
+/// What makes no sense without a connection.
+fn local_only(spec: &Value, out: &mut Report) {
+    if !spec.lacks("caBundle") {
+        out.invalid(&SPEC.child("caBundle"), "<omitted>", "local APIServices may not have a caBundle");
+    }
+    if spec.flag("insecureSkipTLSVerify") {
+        let why = "local APIServices may not have insecureSkipTLSVerify";
+        out.invalid(&SPEC.child("insecureSkipTLSVerify"), true, why);
     }
 }
 
