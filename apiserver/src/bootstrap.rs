@@ -1,10 +1,8 @@
 //! What an empty cluster contains after the start: written once, and kept where clients rely on it.
 //!
 //! Upstream: `pkg/controlplane/controller/{systemnamespaces,kubernetesservice,defaultservicecidr,
-//! clusterauthenticationtrust}`, `pkg/registry/{scheduling,flowcontrol}/rest`,
-//! `kube-aggregator/pkg/controllers/autoregister`.
+//! clusterauthenticationtrust}`, `pkg/registry/{scheduling,flowcontrol}/rest`.
 
-mod api_services;
 mod authentication;
 mod flow_control;
 mod objects;
@@ -53,7 +51,6 @@ pub async fn namespaces(registry: Arc<Registry>) -> Result<(), BootstrapError> {
 /// Everything that needs no more than its namespace.
 pub async fn objects(registry: Arc<Registry>) -> Result<(), BootstrapError> {
     let mut all = objects::priority_classes();
-    all.extend(api_services::objects());
     all.extend(flow_control::objects());
     all.push(objects::service_cidr(&registry.options.service_ranges));
     create_all(registry, all).await
@@ -140,7 +137,6 @@ mod tests {
         let ranges = ["10.96.0.0/16".parse().expect("a range")];
         let mut all = objects::namespaces();
         all.extend(objects::priority_classes());
-        all.extend(api_services::objects());
         all.extend(flow_control::objects());
         all.push(objects::service_cidr(&ranges));
         for object in all {

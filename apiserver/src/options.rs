@@ -203,6 +203,9 @@ pub struct Cluster {
     /// Amount of time to retain events.
     #[arg(long, default_value = "1h0m0s")]
     pub event_ttl: GoDuration,
+    /// Aggregator rejects redirects of aggregated API servers.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub aggregator_reject_forwarding_redirect: bool,
     /// Route aggregated requests to endpoints instead of cluster IPs.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     pub enable_aggregator_routing: bool,

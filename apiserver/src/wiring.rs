@@ -4,6 +4,7 @@
 
 mod access;
 mod admission;
+mod aggregation;
 mod files;
 mod identity;
 
@@ -11,12 +12,13 @@ use crate::bootstrap::{self, Endpoint, Trust};
 use crate::options::Options;
 use anyhow::Context as _;
 use apimachinery::resources;
+use apiserver_aggregator::Aggregator;
 use apiserver_auth::Reviews;
 use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authorization::Mode;
 use apiserver_registry::{Registry, TokenIssuer};
 use apiserver_server::connect::Kubelets;
-use apiserver_server::discovery::Discovery;
+use apiserver_server::discovery::Catalog;
 use apiserver_server::document::Document;
 use apiserver_server::health::{Health, Hook};
 use apiserver_server::server::{Parts, Server};
@@ -83,6 +85,7 @@ pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor
     let store = Store::open(store_config(options)?, resources::builtin(), storage.clone()).await.context("etcd")?;
     let endpoint = Endpoint { address: advertised, port: address.port() };
     let (server, hooks) = assemble(options, store, endpoint, kubelets, serving, storage)?;
+    aggregation::follow(&server, storage);
     serving.spawn("listener", serve::run(server.clone(), listener, Arc::new(tls)));
     Ok(Started { address, server, trust: files::trust(options)?, endpoint, hooks })
 }
@@ -121,6 +124,7 @@ struct Hooks {
     policy: Option<Hook>,
     objects: Hook,
     authentication: Hook,
+    api_services: Hook,
 }
 
 fn assemble(
@@ -140,10 +144,12 @@ fn assemble(
         policy: rbac.then(|| health.hook("rbac/bootstrap-roles")),
         objects: health.hook("scheduling/bootstrap-system-priority-classes"),
         authentication: health.hook("start-cluster-authentication-info-controller"),
+        api_services: health.hook("apiservice-registration-controller"),
     };
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone())?;
     let authenticator = Arc::new(access::authenticator(&options.authentication, tokens.clone())?);
     let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
+    let aggregator = Arc::new(Aggregator::new(store.clone(), aggregation::config(&options.cluster)?));
     let registry = Arc::new(Registry::new(store, chain, registry_options(options, reviews, tokens.clone())));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
@@ -151,7 +157,8 @@ fn assemble(
         authenticator,
         authorizer,
         options: server_options(options),
-        discovery: Discovery::new(resources::builtin(), &authority(endpoint)),
+        discovery: Catalog::new(resources::builtin(), &authority(endpoint)),
+        aggregator,
         documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
         health,
         metrics: component::metrics::registry(),
@@ -228,6 +235,7 @@ pub async fn bootstrap(started: Started) {
         hooks.authentication.done();
     };
     tokio::join!(policy, objects, authentication);
+    aggregation::register(&server, hooks.api_services);
     let service = bootstrap::keep_service(registry.clone(), endpoint, supervisor.clone());
     supervisor.spawn_until_stop("kubernetes service", service);
 }

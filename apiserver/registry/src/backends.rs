@@ -174,6 +174,9 @@ mod tests {
         let service = json!({"metadata": {"name": "s", "namespace": "ns"}, "spec": spec});
         create("", "services", "s", service).await;
         create("discovery.k8s.io", "endpointslices", "s-1", slice()).await;
+        let slices = resources::find("discovery.k8s.io", "v1", "endpointslices").expect("built in");
+        // A list waits until the cache has what was written.
+        store.list(slices, &apiserver_storage::ListQuery::default()).await.expect("a list");
         (store, supervisor)
     }
 

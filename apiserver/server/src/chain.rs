@@ -9,7 +9,7 @@ use crate::negotiate;
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use crate::server::Server;
-use crate::{authorization, connect, endpoints, impersonation, resource, response};
+use crate::{aggregated, authorization, connect, endpoints, impersonation, resource, response};
 use apimachinery::status::Status;
 use apiserver_auth::Authenticated;
 use apiserver_auth::authentication::Credentials;
@@ -57,6 +57,8 @@ pub struct Exchange<'a> {
     pub server: &'a Arc<Server>,
     /// The connection.
     pub peer: &'a Peer,
+    /// The request's ID in audit events and in the answer.
+    pub audit_id: &'a HeaderValue,
     /// Method, URI, headers; extensions hold the connection's upgrade.
     pub parts: &'a Parts,
     /// What it is about.
@@ -74,7 +76,7 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
-    let answer = AssertUnwindSafe(filter(&server, &peer, parts, body)).catch_unwind().await;
+    let answer = AssertUnwindSafe(filter(&server, &peer, &audit_id, parts, body)).catch_unwind().await;
     let (mut response, mut labels) = answer.unwrap_or_else(|_| {
         let status = Status::internal("the handler of this request panicked; the details are in the server's log");
         (response::failure(&status, negotiate::Output::default()), RequestLabels::default())
@@ -91,6 +93,7 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
 async fn filter<B: Incoming>(
     server: &Arc<Server>,
     peer: &Peer,
+    audit_id: &HeaderValue,
     mut parts: Parts,
     body: B,
 ) -> (Response<Body>, RequestLabels) {
@@ -100,7 +103,7 @@ async fn filter<B: Incoming>(
     let (answer, labels) = match RequestInfo::parse(&parts.method, &path, &query) {
         Err(error) => (Err(Status::internal(error)), RequestLabels::default()),
         Ok(info) => {
-            let answer = admit(server, peer, &mut parts, &info, &query, body).await;
+            let answer = admit(server, peer, audit_id, &mut parts, &info, &query, body).await;
             let found = answer.as_ref().is_ok_and(|r| r.status() != http::StatusCode::NOT_FOUND);
             (answer, labels(&info, &query, found))
         }
@@ -114,6 +117,7 @@ async fn filter<B: Incoming>(
 async fn admit<B: Incoming>(
     server: &Arc<Server>,
     peer: &Peer,
+    audit_id: &HeaderValue,
     parts: &mut Parts,
     info: &RequestInfo<'_>,
     query: &Query<'_>,
@@ -138,7 +142,7 @@ async fn admit<B: Incoming>(
     };
     authorization::check(&server.authorizer, &user, info, query)?;
     let deadline = Instant::now() + timeout;
-    let exchange = Exchange { server, peer, parts, info, query, user, deadline };
+    let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
     let answer = dispatch(exchange, body);
     let mut response = match long_running {
         true => answer.await?,
@@ -154,6 +158,9 @@ async fn admit<B: Incoming>(
 }
 
 async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    if let Some(route) = exchange.server.aggregator.route(exchange.info.path) {
+        return aggregated::serve(&exchange, &route, body).await;
+    }
     match (exchange.info.is_resource, connect::Kind::of(exchange.info)) {
         (false, _) => endpoints::serve(&exchange).await,
         (true, Some(kind)) => connect::serve(&exchange, kind, body).await,

@@ -93,7 +93,7 @@ fn cached(exchange: &Exchange<'_>, plural: &str, namespace: &str, name: &str) ->
 }
 
 /// The client's request, aimed at `path` (with its query) on another server.
-fn aim<B>(exchange: &Exchange<'_>, path: &str, host: &str, body: B) -> Result<Request<B>, Status> {
+pub(crate) fn aim<B>(exchange: &Exchange<'_>, path: &str, host: &str, body: B) -> Result<Request<B>, Status> {
     let mut parts = exchange.parts.clone();
     parts.uri = path.parse::<Uri>().map_err(|error| Status::bad_request(error.to_string()))?;
     let host = HeaderValue::from_str(host).map_err(Status::internal)?;
@@ -107,7 +107,7 @@ fn aim<B>(exchange: &Exchange<'_>, path: &str, host: &str, body: B) -> Result<Re
 }
 
 /// Sends a request over a fresh stream; its tunnel or body lives on the server's supervisor.
-async fn forward<B, I>(
+pub(crate) async fn forward<B, I>(
     exchange: &Exchange<'_>,
     request: Request<B>,
     io: I,

@@ -1,15 +1,19 @@
-//! Discovery documents, made from the resource table when it changes and served as bytes.
+//! Discovery documents, made from the resource table and from what aggregated servers say when one
+//! of them changes, and served as bytes.
 //!
 //! Upstream: `apiserver/pkg/endpoints/discovery`, `kube-aggregator/pkg/apiserver/handler_apis.go`.
 
+mod aggregated;
+mod groups;
+mod legacy;
+
 use crate::document::Document;
-use apimachinery::gvk::Str;
-use apimachinery::resources::{ResourceInfo, Subresource};
-use apimachinery::{Map, Value};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use apimachinery::Value;
+use apimachinery::resources::ResourceInfo;
+use apiserver_aggregator::RemoteVersion;
+use arc_swap::{ArcSwap, Guard};
+use groups::{Content, groups};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -22,17 +26,6 @@ pub struct Discovery {
     aggregated: Document,
 }
 
-/// Resources of one group version, in the order of the table.
-struct Version<'a> {
-    version: &'a str,
-    resources: Vec<&'a ResourceInfo>,
-}
-
-struct Group<'a> {
-    name: &'a str,
-    versions: Vec<Version<'a>>,
-}
-
 /// `Accept` parameters that ask for the aggregated form.
 const AGGREGATED: &str = "as=APIGroupDiscoveryList";
 /// Its content type.
@@ -40,26 +33,30 @@ const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=AP
 
 impl Discovery {
     /// Makes the documents. `address` is where clients in the cluster reach the server.
-    pub fn new(resources: &[Arc<ResourceInfo>], address: &str) -> Self {
-        let groups = groups(resources);
+    pub fn new(resources: &[Arc<ResourceInfo>], remote: &[Arc<RemoteVersion>], address: &str) -> Self {
+        let groups = groups(resources, remote);
         let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|g| g.name.is_empty());
         let mut documents = HashMap::new();
         let mut add = |path: String, value: Value| documents.insert(path, Document::json(&value));
-        add("/api".into(), api_versions(&core, address));
-        add("/apis".into(), group_list(&named));
+        add("/api".into(), legacy::api_versions(&core, address));
+        add("/apis".into(), legacy::group_list(&named));
         for group in &groups {
             let prefix = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
             if !group.name.is_empty() {
-                add(prefix.clone(), api_group(group, true));
+                add(prefix.clone(), legacy::api_group(group, true));
             }
             for version in &group.versions {
-                add(format!("{prefix}/{}", version.version), resource_list(group.name, version));
+                // The others answer for themselves.
+                if let Content::Local(resources) = &version.content {
+                    let list = legacy::resource_list(group.name, version.version, resources);
+                    add(format!("{prefix}/{}", version.version), list);
+                }
             }
         }
         Self {
             documents,
-            aggregated_core: Document::new(&aggregated(&core), AGGREGATED_TYPE),
-            aggregated: Document::new(&aggregated(&named), AGGREGATED_TYPE),
+            aggregated_core: Document::new(&aggregated::group_list(&core), AGGREGATED_TYPE),
+            aggregated: Document::new(&aggregated::group_list(&named), AGGREGATED_TYPE),
         }
     }
 
@@ -81,6 +78,57 @@ impl Discovery {
     }
 }
 
+/// The documents of the moment, and what they are made of.
+#[derive(Debug)]
+pub struct Catalog {
+    current: ArcSwap<Discovery>,
+    sources: Mutex<Sources>,
+    address: String,
+}
+
+#[derive(Debug)]
+struct Sources {
+    resources: Vec<Arc<ResourceInfo>>,
+    remote: Vec<Arc<RemoteVersion>>,
+}
+
+impl Catalog {
+    /// Of these resources alone.
+    pub fn new(resources: &[Arc<ResourceInfo>], address: &str) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(Discovery::new(resources, &[], address)),
+            sources: Mutex::new(Sources { resources: resources.to_vec(), remote: Vec::new() }),
+            address: address.to_owned(),
+        }
+    }
+
+    /// The documents.
+    pub fn load(&self) -> Guard<Arc<Discovery>> {
+        self.current.load()
+    }
+
+    /// Replaces the resources that this server serves: the built-in ones and custom ones.
+    pub fn set_resources(&self, resources: Vec<Arc<ResourceInfo>>) {
+        self.change(|sources| sources.resources = resources);
+    }
+
+    /// Replaces what aggregated servers serve.
+    pub fn set_remote(&self, remote: &[Arc<RemoteVersion>]) {
+        self.change(|sources| sources.remote = remote.to_vec());
+    }
+
+    /// What aggregated servers serve.
+    pub fn remote(&self) -> Vec<Arc<RemoteVersion>> {
+        self.sources.lock().remote.clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Sources)) {
+        let mut sources = self.sources.lock();
+        change(&mut sources);
+        self.current.store(Arc::new(Discovery::new(&sources.resources, &sources.remote, &self.address)));
+    }
+}
+
 fn wants_aggregated(accept: &str) -> bool {
     accept.split(',').any(|clause| {
         clause.trim_start().starts_with("application/json")
@@ -90,169 +138,14 @@ fn wants_aggregated(accept: &str) -> bool {
     })
 }
 
-fn groups(resources: &[Arc<ResourceInfo>]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for resource in resources {
-        let index = groups.iter().position(|g| g.name == resource.group).unwrap_or_else(|| {
-            groups.push(Group { name: &resource.group, versions: Vec::new() });
-            groups.len() - 1
-        });
-        let versions = &mut groups[index].versions;
-        let index = versions.iter().position(|v| v.version == resource.version).unwrap_or_else(|| {
-            versions.push(Version { version: &resource.version, resources: Vec::new() });
-            versions.len() - 1
-        });
-        versions[index].resources.push(resource);
-    }
-    for version in groups.iter_mut().flat_map(|g| &mut g.versions) {
-        version.resources.sort_by(|a, b| a.plural.cmp(&b.plural));
-    }
-    groups
-}
-
-fn api_versions(core: &[&Group<'_>], address: &str) -> Value {
-    let versions: Vec<&str> = core.iter().flat_map(|g| &g.versions).map(|v| v.version).collect();
-    json!({
-        "kind": "APIVersions", "versions": versions,
-        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
-    })
-}
-
-fn group_list(groups: &[&Group<'_>]) -> Value {
-    let groups: Vec<Value> = groups.iter().map(|g| api_group(g, false)).collect();
-    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
-}
-
-fn api_group(group: &Group<'_>, alone: bool) -> Value {
-    let of = |v: &Version<'_>| json!({"groupVersion": format!("{}/{}", group.name, v.version), "version": v.version});
-    let mut value = json!({
-        "name": group.name,
-        "versions": group.versions.iter().map(of).collect::<Vec<_>>(),
-        "preferredVersion": group.versions.first().map(of),
-    });
-    if alone {
-        value["kind"] = "APIGroup".into();
-        value["apiVersion"] = "v1".into();
-    }
-    value
-}
-
-fn resource_list(group: &str, version: &Version<'_>) -> Value {
-    let group_version = apimachinery::gvk::api_version(group, version.version);
-    let resources: Vec<Value> = version.resources.iter().flat_map(|r| entries(r)).collect();
-    let mut value = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": resources});
-    // Upstream leaves the version out for the core group only.
-    if !group.is_empty() {
-        value["apiVersion"] = "v1".into();
-    }
-    value
-}
-
-/// The resource and its subresources, as the list names them.
-fn entries(resource: &ResourceInfo) -> Vec<Value> {
-    let mut own = json!({
-        "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
-        "kind": resource.kind, "verbs": sorted(&resource.verbs),
-    });
-    add_names(&mut own, resource);
-    if resource.is_stored() {
-        own["storageVersionHash"] = storage_hash(resource).into();
-    }
-    let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
-    subresources.sort_by(|a, b| a.name.cmp(&b.name));
-    std::iter::once(own).chain(subresources.into_iter().map(|s| subresource_entry(resource, s))).collect()
-}
-
-fn subresource_entry(resource: &ResourceInfo, subresource: &Subresource) -> Value {
-    let mut value = json!({
-        "name": format!("{}/{}", resource.plural, subresource.name), "singularName": "",
-        "namespaced": resource.namespaced, "kind": subresource.kind.kind, "verbs": sorted(&subresource.verbs),
-    });
-    if subresource.names_version {
-        value["group"] = subresource.kind.group.as_ref().into();
-        value["version"] = subresource.kind.version.as_ref().into();
-    }
-    value
-}
-
-fn add_names(value: &mut Value, resource: &ResourceInfo) {
-    if !resource.short_names.is_empty() {
-        value["shortNames"] = json!(resource.short_names);
-    }
-    if !resource.categories.is_empty() {
-        value["categories"] = json!(resource.categories);
-    }
-}
-
-/// Verbs in the order that upstream lists them.
-fn sorted(verbs: &[Str]) -> Vec<&str> {
-    let mut verbs: Vec<&str> = verbs.iter().map(|v| &**v).collect();
-    verbs.sort_unstable();
-    verbs
-}
-
-/// Changes when the stored version changes.
-fn storage_hash(resource: &ResourceInfo) -> String {
-    let kind = &resource.storage_kind;
-    // Upstream still names the version that these were stored in first.
-    let version = if kind.kind == "CustomResourceDefinition" { "v1beta1" } else { &kind.version };
-    let digest = Sha256::digest(format!("{}/{version}/{}", kind.group, kind.kind));
-    STANDARD.encode(&digest[..8])
-}
-
-fn aggregated(groups: &[&Group<'_>]) -> Value {
-    let items: Vec<Value> = groups.iter().map(|g| aggregated_group(g)).collect();
-    json!({
-        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
-    })
-}
-
-fn aggregated_group(group: &Group<'_>) -> Value {
-    let versions = group.versions.iter().map(|v| {
-        let resources: Vec<Value> = v.resources.iter().map(|r| aggregated_resource(r)).collect();
-        json!({"version": v.version, "freshness": "Current", "resources": resources})
-    });
-    let mut metadata = Map::new();
-    if !group.name.is_empty() {
-        metadata.insert("name".into(), group.name.into());
-    }
-    json!({"metadata": metadata, "versions": versions.collect::<Vec<_>>()})
-}
-
-fn aggregated_resource(resource: &ResourceInfo) -> Value {
-    let mut value = json!({
-        "resource": resource.plural, "singularResource": resource.singular,
-        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-        "responseKind": {"group": "", "version": "", "kind": resource.kind}, "verbs": sorted(&resource.verbs),
-    });
-    add_names(&mut value, resource);
-    let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
-    subresources.sort_by(|a, b| a.name.cmp(&b.name));
-    if !subresources.is_empty() {
-        value["subresources"] = subresources.into_iter().map(aggregated_subresource).collect();
-    }
-    value
-}
-
-fn aggregated_subresource(subresource: &Subresource) -> Value {
-    let kind = &subresource.kind;
-    let (group, version) = match subresource.names_version {
-        true => (kind.group.as_ref(), kind.version.as_ref()),
-        false => ("", ""),
-    };
-    json!({
-        "subresource": subresource.name, "verbs": sorted(&subresource.verbs),
-        "responseKind": {"group": group, "version": version, "kind": kind.kind},
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use apimachinery::resources;
+    use serde_json::json;
 
     fn discovery() -> Discovery {
-        Discovery::new(resources::builtin(), "10.0.0.1:6443")
+        Discovery::new(resources::builtin(), &[], "10.0.0.1:6443")
     }
 
     fn value(discovery: &Discovery, path: &str) -> Value {
@@ -282,6 +175,38 @@ mod tests {
         assert_eq!(items["items"][0]["metadata"]["name"], "apiregistration.k8s.io");
         let other = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
         assert_eq!(discovery.find("/apis", other).expect("a document").content_type, "application/json");
+    }
+
+    #[test]
+    fn aggregated_servers_are_listed_by_priority() {
+        let version = |group: &str, priority, freshness| {
+            Arc::new(RemoteVersion {
+                group: group.into(),
+                version: "v1alpha1".into(),
+                priority: apiserver_aggregator::Priority { group: priority, version: 15 },
+                freshness,
+                resources: vec![json!({"resource": "flunders"})],
+                openapi: String::new(),
+            })
+        };
+        use apiserver_aggregator::Freshness::{Current, Stale};
+        let catalog = Catalog::new(resources::builtin(), "10.0.0.1:6443");
+        catalog.set_remote(&[version("last.io", 2000, Stale), version("first.io", 19000, Current)]);
+        let discovery = catalog.load();
+        let names: Vec<Value> = value(&discovery, "/apis")["groups"]
+            .as_array()
+            .expect("groups")
+            .iter()
+            .map(|g| g["name"].clone())
+            .collect();
+        assert_eq!(names[..3], ["apiregistration.k8s.io", "first.io", "apps"]);
+        assert_eq!(names.last().expect("a group"), "last.io");
+        assert_eq!(value(&discovery, "/apis/first.io")["preferredVersion"]["groupVersion"], "first.io/v1alpha1");
+        assert!(discovery.find("/apis/first.io/v1alpha1", "").is_none(), "the server answers itself");
+        let document: Value = serde_json::from_slice(&discovery.aggregated.bytes).expect("json");
+        let last = document["items"].as_array().and_then(|i| i.last()).expect("a group");
+        assert_eq!(last["versions"][0]["freshness"], "Stale");
+        assert_eq!(last["versions"][0]["resources"][0]["resource"], "flunders");
     }
 
     /// What a fresh upstream cluster publishes, where the stable versions are concerned.

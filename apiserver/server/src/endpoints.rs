@@ -34,7 +34,8 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
         path if path.starts_with("/openapi/") && !server.documents.contains_key(path) => {
-            crate::openapi::respond(path, headers, exchange.query).unwrap_or_else(response::not_found)
+            crate::openapi::respond(path, headers, exchange.query, &server.discovery.remote())
+                .unwrap_or_else(response::not_found)
         }
         _ => {
             let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -1,13 +1,15 @@
 //! The HTTPS server: filters, content negotiation, encoders, and the endpoints that are no resources.
 //!
 //! A request comes in at [`serve`], passes the filters in [`chain`], and is answered by
-//! [`resource`] (the API), [`connect`] (tunnels to kubelets) or [`endpoints`] (everything else).
+//! [`resource`] (the API), [`connect`] (tunnels to kubelets), [`aggregated`] (other API servers) or
+//! [`endpoints`] (everything else).
 //!
 //! Invariant: objects leave as the bytes they were stored with; memory per request does not grow
 //! with the list.
 //!
 //! Upstream: `apiserver/pkg/server`, `apiserver/pkg/endpoints`.
 
+pub mod aggregated;
 pub mod authorization;
 pub mod body;
 pub mod chain;

@@ -8,23 +8,44 @@ use crate::document::Document;
 use crate::query::Query;
 use crate::response;
 use apimachinery::openapi;
+use apiserver_aggregator::RemoteVersion;
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// How long a document at a URL with its hash may be kept.
 const KEEP: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// Where the documents of group versions lie.
 const V3: &str = "/openapi/v3/";
 
-/// The response for a path below `/openapi`; `None` if there is nothing there.
-pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>) -> Option<Response<Body>> {
+/// The response for a path below `/openapi`; `None` if there is nothing there. Documents of
+/// `remote` versions lie with the servers that serve them, and are listed here.
+pub fn respond(
+    path: &str,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    remote: &[Arc<RemoteVersion>],
+) -> Option<Response<Body>> {
     match path {
         "/openapi/v2" => Some(json(openapi::v2()).respond(headers)),
-        "/openapi/v3" | V3 => Some(Document::json(openapi::v3_index()).respond(headers)),
+        "/openapi/v3" | V3 => Some(index(remote).respond(headers)),
         _ => versioned(path.strip_prefix(V3)?, headers, query),
     }
+}
+
+fn index(remote: &[Arc<RemoteVersion>]) -> Document {
+    let with_document = || remote.iter().filter(|r| !r.openapi.is_empty());
+    if with_document().next().is_none() {
+        return Document::json(openapi::v3_index());
+    }
+    let mut index = openapi::v3_index().clone();
+    for version in with_document() {
+        let path = format!("apis/{}/{}", version.group, version.version);
+        index["paths"][path] = serde_json::json!({"serverRelativeURL": version.openapi});
+    }
+    Document::json(&index)
 }
 
 fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>) -> Option<Response<Body>> {
@@ -56,7 +77,7 @@ mod tests {
     use super::*;
 
     fn ask(path: &str, query: &str) -> Response<Body> {
-        respond(path, &HeaderMap::new(), &Query::parse(query)).expect("a document")
+        respond(path, &HeaderMap::new(), &Query::parse(query), &[]).expect("a document")
     }
 
     #[test]
@@ -74,7 +95,7 @@ mod tests {
     #[test]
     fn unknown_documents() {
         for path in ["/openapi/v3/apis/none/v1", "/openapi/v4", "/openapi"] {
-            assert!(respond(path, &HeaderMap::new(), &Query::default()).is_none(), "{path}");
+            assert!(respond(path, &HeaderMap::new(), &Query::default(), &[]).is_none(), "{path}");
         }
     }
 }

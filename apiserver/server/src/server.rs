@@ -1,14 +1,14 @@
 //! Everything that requests need, in one place.
 
 use crate::connect::Kubelets;
-use crate::discovery::Discovery;
+use crate::discovery::Catalog;
 use crate::document::Document;
 use crate::health::Health;
 use crate::inflight::Places;
 use crate::metrics::Metrics;
+use apiserver_aggregator::Aggregator;
 use apiserver_auth::{Authenticator, Authorizer};
 use apiserver_registry::Registry;
-use arc_swap::ArcSwap;
 use component::Supervisor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,8 +49,10 @@ pub struct Server {
     pub authorizer: Arc<Authorizer>,
     /// Limits.
     pub options: Options,
-    /// Discovery; replaced as a whole when custom resources change.
-    pub discovery: ArcSwap<Discovery>,
+    /// Discovery.
+    pub discovery: Catalog,
+    /// What other API servers serve behind this one.
+    pub aggregator: Arc<Aggregator>,
     /// Documents by path that others make: OpenID configuration and keys.
     pub documents: BTreeMap<String, Document>,
     /// The checks.
@@ -79,7 +81,9 @@ pub struct Parts {
     /// Limits.
     pub options: Options,
     /// Discovery.
-    pub discovery: Discovery,
+    pub discovery: Catalog,
+    /// What other API servers serve behind this one.
+    pub aggregator: Arc<Aggregator>,
     /// Documents by path.
     pub documents: BTreeMap<String, Document>,
     /// The checks.
@@ -102,7 +106,8 @@ impl Server {
             authenticator: parts.authenticator,
             authorizer: parts.authorizer,
             options: parts.options,
-            discovery: ArcSwap::from_pointee(parts.discovery),
+            discovery: parts.discovery,
+            aggregator: parts.aggregator,
             documents: parts.documents,
             health: parts.health,
             metrics: Metrics::new(parts.metrics),

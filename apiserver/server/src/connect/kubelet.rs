@@ -5,10 +5,10 @@
 use crate::tls::Identity;
 use apimachinery::Value;
 use apimachinery::status::Status;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use apiserver_aggregator::unchecked::Unchecked;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, Error, RootCertStore};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +110,7 @@ impl Kubelets {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = || ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let unchecked = || {
-            let verifier = Unchecked(provider.signature_verification_algorithms);
+            let verifier = Unchecked::new(provider.signature_verification_algorithms);
             Ok::<_, Error>(builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
         };
         let kubelet = match options.authorities {
@@ -186,45 +186,6 @@ impl std::fmt::Display for Address {
 
 fn dialing(address: &Address, why: &str) -> Status {
     Status::internal(format!("error dialing backend: dial tcp {address}: {why}"))
-}
-
-/// Takes any serving certificate: kubelets sign their own unless they are told otherwise.
-#[derive(Debug)]
-struct Unchecked(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
 
 use apimachinery::{Value, resources};
+use apiserver_aggregator::Aggregator;
 use apiserver_auth::authentication::TokenFile;
 use apiserver_auth::authorization::Mode;
 use apiserver_auth::{Authenticator, Authorizer};
@@ -10,7 +11,7 @@ use apiserver_registry::Registry;
 use apiserver_registry::admission::Chain;
 use apiserver_server::chain::Peer;
 use apiserver_server::connect::{AddressType, KubeletOptions, Kubelets};
-use apiserver_server::discovery::Discovery;
+use apiserver_server::discovery::Catalog;
 use apiserver_server::health::Health;
 use apiserver_server::server::{Parts, Server};
 use apiserver_server::{Options, serve};
@@ -76,7 +77,11 @@ impl TestServer {
             }),
             authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),
             options,
-            discovery: Discovery::new(resources::builtin(), "127.0.0.1:6443"),
+            discovery: Catalog::new(resources::builtin(), "127.0.0.1:6443"),
+            aggregator: Arc::new(Aggregator::new(
+                store.clone(),
+                apiserver_aggregator::Config { reject_redirects: true, ..Default::default() },
+            )),
             documents: Default::default(),
             health: Health::new(store, supervisor.clone()),
             metrics: component::metrics::registry(),
