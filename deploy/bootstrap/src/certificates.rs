@@ -1,16 +1,17 @@
 //! The cluster's keys and certificates. What is there and good is kept.
 
-use crate::layout::{API_IP, API_PORT, HOST_IP, Layout, node_name};
+use crate::layout::{API_IP, API_PORT, HOST_IP, Layout, Node, machine_name};
 use anyhow::Context;
 use pki::kubeconfig::{Credentials, Kubeconfig};
 use pki::{Algorithm, Authority, Key, Profile, Usage, Validity, files};
+use std::path::Path;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 3650);
 const LEAF_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 365);
 
-/// Whom a kubeconfig is for: file name, user, group.
+/// The control plane's own users: file name, user, group.
 const USERS: &[(&str, &str, Option<&str>)] = &[
     ("controller-manager", "system:kube-controller-manager", None),
     ("scheduler", "system:kube-scheduler", None),
@@ -19,7 +20,7 @@ const USERS: &[(&str, &str, Option<&str>)] = &[
 ];
 
 /// Makes what is missing or about to expire.
-pub fn ensure(layout: &Layout) -> anyhow::Result<()> {
+pub fn ensure(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
     let authority = |name: &str, common_name: &str| {
         let (certificate, key) = (layout.pki(&format!("{name}.crt")), layout.pki(&format!("{name}.key")));
         Authority::load_or_create(&certificate, &key, common_name, AUTHORITY_LIFETIME)
@@ -28,36 +29,44 @@ pub fn ensure(layout: &Layout) -> anyhow::Result<()> {
     let cluster = authority("ca", "kubernetes")?;
     let etcd = authority("etcd-ca", "etcd-ca")?;
     let front_proxy = authority("front-proxy-ca", "front-proxy-ca")?;
-    let node = node_name();
+    let machine = machine_name();
     let names = [
         "kubernetes",
         "kubernetes.default",
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
         "localhost",
-        &node,
+        &machine,
         "127.0.0.1",
         HOST_IP,
         API_IP,
     ];
     leaf(layout, &cluster, "apiserver", &Profile::server("kube-apiserver", &names, LEAF_LIFETIME))?;
-    let kubelet = Profile::server(&format!("system:node:{node}"), &[&node, "127.0.0.1", HOST_IP], LEAF_LIFETIME);
-    leaf(layout, &cluster, "kubelet", &kubelet)?;
     // A member is a client of its peers, too.
     let mut member = Profile::server("etcd", &["localhost", "127.0.0.1"], LEAF_LIFETIME);
     member.usages.push(Usage::Client);
     leaf(layout, &etcd, "etcd", &member)?;
-    let client = |user: &str, group: Option<&str>| Profile::client(user, group, LEAF_LIFETIME);
-    leaf(layout, &etcd, "apiserver-etcd-client", &client("kube-apiserver-etcd-client", None))?;
-    leaf(layout, &cluster, "apiserver-kubelet-client", &client("kube-apiserver-kubelet-client", None))?;
-    leaf(layout, &front_proxy, "front-proxy-client", &client("front-proxy-client", None))?;
+    let client = |user: &str| Profile::client(user, None, LEAF_LIFETIME);
+    leaf(layout, &etcd, "apiserver-etcd-client", &client("kube-apiserver-etcd-client"))?;
+    leaf(layout, &cluster, "apiserver-kubelet-client", &client("kube-apiserver-kubelet-client"))?;
+    leaf(layout, &front_proxy, "front-proxy-client", &client("front-proxy-client"))?;
     service_account_key(layout)?;
+    let machine = Identity { layout, authority: &cluster, server: &format!("https://127.0.0.1:{API_PORT}") };
     for (name, user, group) in USERS {
-        kubeconfig(layout, &cluster, name, user, *group, &layout.config(&format!("{name}.conf")))?;
+        machine.kubeconfig(name, user, *group, &layout.config(&format!("{name}.conf")))?;
     }
-    let user = format!("system:node:{node}");
-    kubeconfig(layout, &cluster, "kubelet-client", &user, Some("system:nodes"), &layout.config("kubelet.conf"))?;
-    kubeconfig(layout, &cluster, "admin", "kubernetes-admin", Some("system:masters"), &layout.admin_kubeconfig())
+    machine.kubeconfig("admin", "kubernetes-admin", Some("system:masters"), &layout.admin_kubeconfig())?;
+    nodes.iter().try_for_each(|node| of_node(node, &cluster))
+}
+
+/// What a node's daemons show, and who they are.
+fn of_node(node: &Node, cluster: &Authority) -> anyhow::Result<()> {
+    let (layout, user) = (&node.layout, format!("system:node:{}", node.name));
+    let serving = Profile::server(&user, &[&node.name, "127.0.0.1", &node.ip], LEAF_LIFETIME);
+    leaf(layout, cluster, "kubelet", &serving)?;
+    let identity = Identity { layout, authority: cluster, server: &node.server() };
+    identity.kubeconfig("kubelet-client", &user, Some("system:nodes"), &layout.config("kubelet.conf"))?;
+    identity.kubeconfig("proxy", "system:kube-proxy", None, &layout.config("proxy.conf"))
 }
 
 fn leaf(layout: &Layout, authority: &Authority, name: &str, profile: &Profile) -> anyhow::Result<()> {
@@ -73,7 +82,7 @@ fn leaf(layout: &Layout, authority: &Authority, name: &str, profile: &Profile) -
 }
 
 /// A certificate that is there and not about to expire.
-fn is_good(certificate: &std::path::Path) -> bool {
+fn is_good(certificate: &Path) -> bool {
     Validity::of_file(certificate).is_ok_and(|validity| !validity.needs_renewal(jiff::Timestamp::now()))
 }
 
@@ -88,24 +97,26 @@ fn service_account_key(layout: &Layout) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn kubeconfig(
-    layout: &Layout,
-    authority: &Authority,
-    name: &str,
-    user: &str,
-    group: Option<&str>,
-    file: &std::path::Path,
-) -> anyhow::Result<()> {
-    leaf(layout, authority, name, &Profile::client(user, group, LEAF_LIFETIME))?;
-    let read = |ending: &str| -> anyhow::Result<String> {
-        Ok(String::from_utf8(pki::pem::read(&layout.pki(&format!("{name}.{ending}")))?)?)
-    };
-    let config = Kubeconfig {
-        server: format!("https://127.0.0.1:{API_PORT}"),
-        authority: authority.certificate_pem().to_owned(),
-        user: user.to_owned(),
-        credentials: Credentials::Certificate { certificate: read("crt")?, key: read("key")? },
-    };
-    config.write(file)?;
-    Ok(())
+/// Makes kubeconfigs in one folder, for one address of the apiserver.
+struct Identity<'a> {
+    layout: &'a Layout,
+    authority: &'a Authority,
+    server: &'a str,
+}
+
+impl Identity<'_> {
+    fn kubeconfig(&self, name: &str, user: &str, group: Option<&str>, file: &Path) -> anyhow::Result<()> {
+        leaf(self.layout, self.authority, name, &Profile::client(user, group, LEAF_LIFETIME))?;
+        let read = |ending: &str| -> anyhow::Result<String> {
+            Ok(String::from_utf8(pki::pem::read(&self.layout.pki(&format!("{name}.{ending}")))?)?)
+        };
+        let config = Kubeconfig {
+            server: self.server.to_owned(),
+            authority: self.authority.certificate_pem().to_owned(),
+            user: user.to_owned(),
+            credentials: Credentials::Certificate { certificate: read("crt")?, key: read("key")? },
+        };
+        config.write(file)?;
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! The configuration files of the components, as functions of the layout.
 
-use crate::layout::{DNS_IP, HOST_IP, Layout, NODE_POD_CIDR, PAUSE_IMAGE, POD_CIDR, node_name};
+use crate::layout::{DNS_IP, HOST_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -8,14 +8,26 @@ use std::path::Path;
 /// Bit of CAP_SYS_RESOURCE in a capability mask.
 const SYS_RESOURCE: u32 = 24;
 
-/// Writes every file.
-pub fn write(layout: &Layout) -> anyhow::Result<()> {
-    let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    put(&layout.config("kubelet.yaml"), &pretty(&kubelet(layout)))?;
-    put(&layout.config("proxy.yaml"), &pretty(&proxy(layout)))?;
-    put(&layout.config("containerd.toml"), &containerd(layout, has_sys_resource()))?;
-    put(&layout.config("cni/10-pods.conflist"), &pretty(&cni(layout)))?;
-    put(&layout.config("resolv.conf"), &resolv_conf())
+/// Writes every file that can be written before the nodes have registered.
+pub fn write(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
+    put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name())))?;
+    put(&layout.config("resolv.conf"), &resolv_conf())?;
+    for node in nodes {
+        let own = &node.layout;
+        put(&own.config("kubelet.yaml"), &pretty(&kubelet(layout, own)))?;
+        put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name)))?;
+        put(&own.config("containerd.toml"), &containerd(layout, own, has_sys_resource()))?;
+    }
+    Ok(())
+}
+
+/// Writes a node's pod network, once its part of the pods' addresses is known.
+pub fn write_pod_network(node: &Node, cidr: &str) -> anyhow::Result<()> {
+    put(&node.layout.config("cni/10-pods.conflist"), &pretty(&cni(&node.layout, cidr)))
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 fn put(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -28,13 +40,13 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-fn kubelet(layout: &Layout) -> Value {
+fn kubelet(cluster: &Layout, layout: &Layout) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
         "address": "0.0.0.0",
         "authentication": {
             "anonymous": {"enabled": false}, "webhook": {"enabled": true},
-            "x509": {"clientCAFile": layout.pki("ca.crt")},
+            "x509": {"clientCAFile": cluster.pki("ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
@@ -43,37 +55,38 @@ fn kubelet(layout: &Layout) -> Value {
         "failSwapOn": false, "failCgroupV1": false,
         "staticPodPath": layout.config("manifests"),
         "tlsCertFile": layout.pki("kubelet.crt"), "tlsPrivateKeyFile": layout.pki("kubelet.key"),
-        "resolvConf": layout.config("resolv.conf"),
+        "resolvConf": cluster.config("resolv.conf"),
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
         "enforceNodeAllocatable": ["pods"],
     })
 }
 
-fn proxy(layout: &Layout) -> Value {
+fn proxy(layout: &Layout, node: &str) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
         "bindAddress": "0.0.0.0", "clusterCIDR": POD_CIDR, "mode": "iptables",
         "clientConnection": {"kubeconfig": layout.config("proxy.conf")},
-        "hostnameOverride": node_name(),
+        "hostnameOverride": node,
         "conntrack": {"maxPerCore": 0, "min": 0},
         "healthzBindAddress": "127.0.0.1:10256", "metricsBindAddress": "127.0.0.1:10249",
     })
 }
 
 /// A bridge that all pods of the node are on, and port mappings for host ports.
-fn cni(layout: &Layout) -> Value {
+fn cni(layout: &Layout, cidr: &str) -> Value {
     json!({
         "cniVersion": "1.0.0", "name": "pods",
         "plugins": [
             {"type": "bridge", "bridge": "cni0", "isGateway": true, "isDefaultGateway": true, "ipMasq": false, "hairpinMode": true,
-             "ipam": {"type": "host-local", "dataDir": layout.data("cni"), "ranges": [[{"subnet": NODE_POD_CIDR}]]}},
+             "ipam": {"type": "host-local", "dataDir": layout.data("cni"), "ranges": [[{"subnet": cidr}]]}},
             {"type": "portmap", "capabilities": {"portMappings": true}},
         ],
     })
 }
 
+/// The registries of all nodes are described in one folder, `config/certs.d`.
 /// Without CAP_SYS_RESOURCE runc cannot lower a score, and every sandbox would fail.
-fn containerd(layout: &Layout, may_lower_scores: bool) -> String {
+fn containerd(cluster: &Layout, layout: &Layout, may_lower_scores: bool) -> String {
     let (root, state) = (layout.data("containerd"), layout.run("containerd"));
     format!(
         r#"version = 2
@@ -112,7 +125,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
         socket = layout.containerd_socket().display(),
         restrict = !may_lower_scores,
         cni = layout.config("cni").display(),
-        certs = layout.config("certs.d").display(),
+        certs = cluster.config("certs.d").display(),
         opt = root.join("opt").display(),
     )
 }
@@ -146,8 +159,8 @@ mod tests {
     #[test]
     fn scores_are_restricted_only_where_they_must_be() {
         let layout = Layout::new("/state".into());
-        assert!(containerd(&layout, false).contains("restrict_oom_score_adj = true"));
-        assert!(containerd(&layout, true).contains("restrict_oom_score_adj = false"));
+        assert!(containerd(&layout, &layout, false).contains("restrict_oom_score_adj = true"));
+        assert!(containerd(&layout, &layout, true).contains("restrict_oom_score_adj = false"));
     }
 
     #[test]

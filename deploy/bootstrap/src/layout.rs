@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 /// Address of this machine on the cluster's own bridge, so that endpoints are never loopback.
 pub const HOST_IP: &str = "10.198.0.1";
-/// The bridge that carries [`HOST_IP`].
+/// The device that carries [`HOST_IP`]: a bridge without ports, or the cable to the node hosts.
 pub const BRIDGE: &str = "kube0";
+/// What the addresses of the node hosts begin with; see [`Node::all`].
+const NODE_NETWORK: &str = "10.198.0.";
+/// Most node hosts.
+pub const MAX_NODES: u8 = 200;
 /// `--service-cluster-ip-range`.
 pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// First address of the range: the Service `kubernetes`.
@@ -14,8 +18,6 @@ pub const API_IP: &str = "10.96.0.1";
 pub const DNS_IP: &str = "10.96.0.10";
 /// `--cluster-cidr`.
 pub const POD_CIDR: &str = "10.244.0.0/16";
-/// The part of it that the one node of this machine has: the node IPAM gives it to the first node.
-pub const NODE_POD_CIDR: &str = "10.244.0.0/24";
 /// `--secure-port`.
 pub const API_PORT: u16 = 6443;
 /// etcd's client port.
@@ -73,17 +75,97 @@ impl Layout {
         self.run("containerd").join("containerd.sock")
     }
 
+    /// The state of a node host.
+    pub fn node(&self, name: &str) -> Self {
+        Self { root: self.root.join("nodes").join(name) }
+    }
+
     /// The administrator's kubeconfig.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.root.join("admin.conf")
     }
 }
 
-/// This node's name: the host's, in lower case.
-pub fn node_name() -> String {
+/// Where a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// This machine is the node.
+    Machine,
+    /// A host of its own, made of namespaces.
+    Host,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its address on the cluster's own network.
+    pub ip: String,
+    /// Where it runs.
+    pub place: Place,
+    /// Its state: the cluster's folder, or one below it.
+    pub layout: Layout,
+}
+
+impl Node {
+    /// The nodes of a cluster: this machine, or `hosts` node hosts.
+    pub fn all(layout: &Layout, hosts: Option<u8>) -> Vec<Self> {
+        match hosts {
+            None => {
+                vec![Self { name: machine_name(), ip: HOST_IP.into(), place: Place::Machine, layout: layout.clone() }]
+            }
+            Some(hosts) => (1..=hosts.min(MAX_NODES)).map(|number| Self::host(layout, number)).collect(),
+        }
+    }
+
+    fn host(layout: &Layout, number: u8) -> Self {
+        let name = format!("node-{number}");
+        let ip = format!("{NODE_NETWORK}{}", 10 + u16::from(number));
+        Self { layout: layout.node(&name), name, ip, place: Place::Host }
+    }
+
+    /// The apiserver's address as the node sees it.
+    pub fn server(&self) -> String {
+        match self.place {
+            Place::Machine => format!("https://127.0.0.1:{API_PORT}"),
+            Place::Host => format!("https://{HOST_IP}:{API_PORT}"),
+        }
+    }
+}
+
+/// This machine's name, in lower case.
+pub fn machine_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match name.trim() {
         "" | "(none)" => "node-0".into(),
         name => name.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_hosts_have_names_addresses_and_folders_of_their_own() {
+        let layout = Layout::new("/state".into());
+        let nodes = Node::all(&layout, Some(2));
+        let shown: Vec<_> = nodes.iter().map(|n| (n.name.as_str(), n.ip.as_str(), n.layout.root())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("node-1", "10.198.0.11", Path::new("/state/nodes/node-1")),
+                ("node-2", "10.198.0.12", Path::new("/state/nodes/node-2"))
+            ]
+        );
+        assert_eq!(nodes[0].server(), "https://10.198.0.1:6443");
+    }
+
+    #[test]
+    fn without_node_hosts_the_machine_is_the_node() {
+        let nodes = Node::all(&Layout::new("/state".into()), None);
+        assert_eq!(nodes.len(), 1);
+        assert_eq!((nodes[0].place, nodes[0].layout.root()), (Place::Machine, Path::new("/state")));
     }
 }

@@ -6,10 +6,14 @@
 
 pub mod api;
 pub mod certificates;
+pub mod command;
 pub mod configs;
 pub mod down;
+pub mod host;
 pub mod layout;
+pub mod network;
 pub mod plan;
+pub mod processes;
 pub mod progress;
 pub mod supervise;
 pub mod up;

@@ -1,6 +1,7 @@
 //! Entry point of the bootstrap tool, which `deploy/up` and `deploy/down` call.
 
-use bootstrap::{down, layout::Layout, supervise, up};
+use bootstrap::layout::{Layout, MAX_NODES};
+use bootstrap::{down, host, supervise, up};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,9 @@ enum Command {
         /// Folder of this repository's `deploy`.
         #[arg(long)]
         deploy: PathBuf,
+        /// So many node hosts in namespaces, instead of this machine as the node.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
+        nodes: Option<u8>,
     },
     /// Stop all that `up` started.
     Down {
@@ -41,13 +45,33 @@ enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Become a node host (what the supervisor starts).
+    #[command(hide = true)]
+    Host(HostArgs),
+    /// Be process 1 of a node host.
+    #[command(hide = true)]
+    Init(HostArgs),
+}
+
+#[derive(clap::Args)]
+struct HostArgs {
+    /// Folder of the node's state.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Name of the node.
+    #[arg(long)]
+    node: String,
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy } => up::run(&Layout::new(dir), &binaries, &deploy),
+        Command::Up { dir, binaries, deploy, nodes } => {
+            up::run(&Layout::new(dir), &up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes })
+        }
         Command::Down { dir, purge } => down::run(&Layout::new(dir), purge),
         Command::Supervise { dir } => supervise::run(&Layout::new(dir)),
+        Command::Host(host) => host::enter(&Layout::new(host.dir), &host.node),
+        Command::Init(host) => host::init(&Layout::new(host.dir), &host.node),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

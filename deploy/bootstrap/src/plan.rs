@@ -1,7 +1,8 @@
 //! Which processes run, with which arguments, in which order.
 
-use crate::layout::{API_PORT, ETCD_PEER_PORT, ETCD_PORT, HOST_IP, Layout, POD_CIDR, SERVICE_CIDR, node_name};
+use crate::layout::{API_PORT, ETCD_PEER_PORT, ETCD_PORT, HOST_IP, Layout, Node, POD_CIDR, Place, SERVICE_CIDR};
 use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 /// One process.
@@ -13,30 +14,68 @@ pub struct Process {
     pub program: PathBuf,
     /// Arguments.
     pub arguments: Vec<String>,
+    /// What the program and the files named by the arguments held when the plan was made: a process
+    /// whose inputs changed is started again.
+    pub inputs: u64,
 }
 
-/// All processes in the order in which they start; they stop in reverse.
-pub fn processes(layout: &Layout, binaries: &Path) -> Vec<Process> {
-    let ours =
-        |name: &str, arguments: Vec<String>| Process { name: name.into(), program: binaries.join(name), arguments };
-    vec![
-        Process { name: "etcd".into(), program: "etcd".into(), arguments: etcd(layout) },
-        Process {
-            name: "containerd".into(),
-            program: "containerd".into(),
-            arguments: vec!["--config".into(), show(&layout.config("containerd.toml"))],
-        },
+impl Process {
+    fn new(name: &str, program: PathBuf, arguments: Vec<String>) -> Self {
+        let inputs = inputs(&program, &arguments);
+        Self { name: name.into(), program, arguments, inputs }
+    }
+}
+
+/// A digest of the program's identity and of the files that `--flag=/path` names.
+fn inputs(program: &Path, arguments: &[String]) -> u64 {
+    let mut digest = DefaultHasher::new();
+    if let Ok(metadata) = std::fs::metadata(program) {
+        (metadata.len(), metadata.modified().ok()).hash(&mut digest);
+    }
+    for path in arguments.iter().filter_map(|a| a.split_once('=')).map(|(_, value)| Path::new(value)) {
+        if path.is_absolute() && path.is_file() {
+            std::fs::read(path).unwrap_or_default().hash(&mut digest);
+        }
+    }
+    digest.finish()
+}
+
+/// The processes of this machine in the order in which they start; they stop in reverse.
+pub fn of_cluster(layout: &Layout, binaries: &Path, nodes: &[Node]) -> Vec<Process> {
+    let ours = |name: &str, arguments| Process::new(name, binaries.join(name), arguments);
+    let mut processes = vec![
+        Process::new("etcd", "etcd".into(), etcd(layout)),
         ours("kube-apiserver", apiserver(layout)),
         ours("kube-controller-manager", controller_manager(layout)),
         ours("kube-scheduler", scheduler(layout)),
-        ours("kubelet", kubelet(layout)),
+    ];
+    for node in nodes {
+        match node.place {
+            Place::Machine => processes.extend(of_node(binaries, node)),
+            Place::Host => processes.push(Process::new(&node.name, binaries.join("bootstrap"), host(node))),
+        }
+    }
+    // The machine reaches Services also when it is no node.
+    if nodes.iter().all(|node| node.place == Place::Host) {
+        processes.push(ours("kube-proxy", vec![flag("config", layout.config("proxy.yaml"))]));
+    }
+    processes.push(ours("cluster-dns", dns(layout)));
+    processes
+}
+
+/// The processes of a node in the order in which they start.
+pub fn of_node(binaries: &Path, node: &Node) -> Vec<Process> {
+    let layout = &node.layout;
+    let ours = |name: &str, arguments| Process::new(name, binaries.join(name), arguments);
+    vec![
+        Process::new("containerd", "containerd".into(), vec![flag("config", layout.config("containerd.toml"))]),
+        ours("kubelet", kubelet(node)),
         ours("kube-proxy", vec![flag("config", layout.config("proxy.yaml"))]),
-        ours("cluster-dns", dns(layout)),
     ]
 }
 
-fn show(path: &Path) -> String {
-    path.display().to_string()
+fn host(node: &Node) -> Vec<String> {
+    vec!["host".into(), flag("dir", node.layout.root()), format!("--node={}", node.name)]
 }
 
 fn flag(name: &str, value: impl AsRef<Path>) -> String {
@@ -133,12 +172,13 @@ fn scheduler(layout: &Layout) -> Vec<String> {
     arguments
 }
 
-fn kubelet(layout: &Layout) -> Vec<String> {
+fn kubelet(node: &Node) -> Vec<String> {
+    let layout = &node.layout;
     vec![
         flag("config", layout.config("kubelet.yaml")),
         flag("kubeconfig", layout.config("kubelet.conf")),
-        format!("--hostname-override={}", node_name()),
-        format!("--node-ip={HOST_IP}"),
+        format!("--hostname-override={}", node.name),
+        format!("--node-ip={}", node.ip),
         flag("root-dir", layout.data("kubelet")),
     ]
 }
@@ -155,23 +195,58 @@ fn dns(layout: &Layout) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn names(hosts: Option<u8>) -> Vec<String> {
+        let layout = Layout::new("/state".into());
+        let processes = of_cluster(&layout, Path::new("/bin"), &Node::all(&layout, hosts));
+        processes.into_iter().map(|p| p.name).collect()
+    }
+
     #[test]
-    fn every_component_has_its_process() {
-        let processes = processes(&Layout::new("/state".into()), Path::new("/bin"));
-        let names: Vec<&str> = processes.iter().map(|p| p.name.as_str()).collect();
+    fn a_machine_that_is_the_node_runs_everything() {
         assert_eq!(
-            names,
+            names(None),
             [
                 "etcd",
-                "containerd",
                 "kube-apiserver",
                 "kube-controller-manager",
                 "kube-scheduler",
+                "containerd",
                 "kubelet",
                 "kube-proxy",
                 "cluster-dns"
             ]
         );
-        assert!(processes.iter().all(|p| p.arguments.iter().all(|a| a.starts_with('-') || a.starts_with('/'))));
+    }
+
+    #[test]
+    fn node_hosts_run_the_node_s_daemons() {
+        assert_eq!(
+            names(Some(2)),
+            [
+                "etcd",
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "node-1",
+                "node-2",
+                "kube-proxy",
+                "cluster-dns"
+            ]
+        );
+        let node = &Node::all(&Layout::new("/state".into()), Some(1))[0];
+        let inside: Vec<String> = of_node(Path::new("/bin"), node).into_iter().map(|p| p.name).collect();
+        assert_eq!(inside, ["containerd", "kubelet", "kube-proxy"]);
+    }
+
+    #[test]
+    fn a_changed_file_changes_the_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("config");
+        std::fs::write(&file, "a").expect("written");
+        let process = || Process::new("x", "/bin/x".into(), vec![flag("config", &file)]);
+        let first = process();
+        assert_eq!(first, process());
+        std::fs::write(&file, "b").expect("written");
+        assert_ne!(first, process());
     }
 }

@@ -1,10 +1,12 @@
 //! Brings the cluster up.
 
 use crate::api::Api;
-use crate::layout::{BRIDGE, DNS_IP, HOST_IP, Layout, PAUSE_IMAGE, node_name};
+use crate::command;
+use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, Place};
 use crate::progress::step;
-use crate::{certificates, configs, plan, supervise};
+use crate::{certificates, configs, host, network, plan, supervise};
 use anyhow::{Context, bail};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,57 +18,79 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Makes the files, starts the supervisor, and waits until the node is ready and DNS answers.
-pub fn run(layout: &Layout, binaries: &Path, deploy: &Path) -> anyhow::Result<()> {
-    let binaries = std::path::absolute(binaries)?;
-    for folder in ["pki", "config/manifests", "config/cni", "logs", "run", "etcd"] {
-        std::fs::create_dir_all(layout.root().join(folder)).with_context(|| format!("making {folder}"))?;
-    }
-    // etcd insists on a folder that nobody else reads.
-    std::fs::set_permissions(layout.data("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    step("certificates", || certificates::ensure(layout))?;
-    step("configuration", || configs::write(layout))?;
-    step("network", network)?;
-    step("processes", || start(layout, &binaries))?;
+/// What `up` is asked for.
+pub struct Request<'a> {
+    /// Folder of the binaries.
+    pub binaries: &'a Path,
+    /// Folder of this repository's `deploy`.
+    pub deploy: &'a Path,
+    /// So many node hosts, instead of this machine as the node.
+    pub hosts: Option<u8>,
+}
+
+/// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
+pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
+    let binaries = std::path::absolute(request.binaries)?;
+    let nodes = Node::all(layout, request.hosts);
+    folders(layout, &nodes)?;
+    step("certificates", || certificates::ensure(layout, &nodes))?;
+    step("configuration", || configs::write(layout, &nodes))?;
+    step("network", || network::ensure(&nodes))?;
+    step("processes", || start(layout, &binaries, &nodes))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = Api::new(layout)?;
     step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
     step("first objects", || runtime.block_on(objects(&api)))?;
-    step("container runtime", || pause_image(layout, deploy))?;
-    step("node", || runtime.block_on(until("the node", async || node_ready(&api).await)))?;
+    step("container runtime", || nodes.iter().try_for_each(|node| pause_image(node, request.deploy)))?;
+    step("pod network", || runtime.block_on(pod_network(&api, nodes.clone())))?;
+    for node in &nodes {
+        step(&node.name, || runtime.block_on(until(&node.name, async || node_ready(&api, &node.name).await)))?;
+    }
     step("DNS", || runtime.block_on(until("DNS", async || dns_answers().await)))?;
     let config = layout.admin_kubeconfig();
     println!("The cluster is up. Use it with:\n\n  export KUBECONFIG={}\n  kubectl get nodes\n", config.display());
     Ok(())
 }
 
-/// The bridge that carries the machine's cluster address, and forwarding between pods and it.
-fn network() -> anyhow::Result<()> {
-    let exists = Path::new("/sys/class/net").join(BRIDGE).exists();
-    if !exists {
-        command("ip", &["link", "add", BRIDGE, "type", "bridge"])?;
+fn folders(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
+    for root in nodes.iter().map(|node| &node.layout).chain([layout]) {
+        for folder in ["pki", "config/manifests", "config/cni", "logs", "run"] {
+            std::fs::create_dir_all(root.root().join(folder)).with_context(|| format!("making {folder}"))?;
+        }
     }
-    command("ip", &["addr", "replace", &format!("{HOST_IP}/24"), "dev", BRIDGE])?;
-    command("ip", &["link", "set", BRIDGE, "up"])?;
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("enabling forwarding")?;
-    // Without the module bridged traffic is not filtered, and there is nothing to enable.
-    Command::new("modprobe").arg("br_netfilter").stderr(Stdio::null()).status().ok();
-    std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1").ok();
+    std::fs::create_dir_all(layout.data("etcd")).context("making etcd")?;
+    // etcd insists on a folder that nobody else reads.
+    std::fs::set_permissions(layout.data("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     Ok(())
 }
 
-/// Starts the supervisor, unless one runs this very plan.
-fn start(layout: &Layout, binaries: &Path) -> anyhow::Result<()> {
-    let wanted = serde_json::to_string_pretty(&plan::processes(layout, binaries))?;
-    let file = layout.run("plan.json");
-    if let Some(pid) = supervise::running(layout) {
-        if std::fs::read_to_string(&file).is_ok_and(|current| current == wanted) {
-            return Ok(());
+/// Lets the supervisors follow their plans: the node hosts' first, which start with this machine's.
+fn start(layout: &Layout, binaries: &Path, nodes: &[Node]) -> anyhow::Result<()> {
+    for node in nodes.iter().filter(|node| node.place == Place::Host) {
+        let changed = write_plan(&node.layout, &plan::of_node(binaries, node))?;
+        if let Some(outside) = supervise::processes(layout).get(&node.name).filter(|_| changed) {
+            host::reload(*outside);
         }
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        wait_for("the old supervisor to end", || supervise::running(layout).is_none())?;
     }
-    std::fs::write(&file, wanted)?;
+    let changed = write_plan(layout, &plan::of_cluster(layout, binaries, nodes))?;
+    match supervise::running(layout) {
+        Some(_) if !changed => Ok(()),
+        Some(pid) => kill_process(pid, Signal::HUP).context("telling the supervisor"),
+        None => start_supervisor(layout),
+    }
+}
+
+/// Whether the plan is another one than before.
+fn write_plan(layout: &Layout, plan: &[plan::Process]) -> anyhow::Result<bool> {
+    let (file, wanted) = (layout.run("plan.json"), serde_json::to_string_pretty(plan)?);
+    let changed = !std::fs::read_to_string(&file).is_ok_and(|current| current == wanted);
+    if changed {
+        std::fs::write(&file, wanted).context("writing the plan")?;
+    }
+    Ok(changed)
+}
+
+fn start_supervisor(layout: &Layout) -> anyhow::Result<()> {
     let log = std::fs::File::options().create(true).append(true).open(layout.log("supervisor"))?;
     let mut supervisor = Command::new(std::env::current_exe()?);
     supervisor.arg("supervise").arg("--dir").arg(layout.root());
@@ -81,14 +105,21 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) -> anyhow::Result<()> {
 }
 
 async fn until(what: &str, condition: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    some(what, async || condition().await.then_some(())).await
+}
+
+/// Looks until there is a value.
+async fn some<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> anyhow::Result<T> {
     let started = Instant::now();
-    while !condition().await {
+    loop {
+        if let Some(value) = look().await {
+            return Ok(value);
+        }
         if started.elapsed() > PATIENCE {
             bail!("{what} did not come within {PATIENCE:?}; the logs are in the state folder");
         }
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
 }
 
 async fn ready(api: &Api) -> bool {
@@ -112,16 +143,16 @@ async fn objects(api: &Api) -> anyhow::Result<()> {
     api.ensure(&places[1], "system:kube-apiserver-to-kubelet", &access).await
 }
 
-/// Puts the pause image into containerd, if it is not there.
-fn pause_image(layout: &Layout, deploy: &Path) -> anyhow::Result<()> {
-    let socket = layout.containerd_socket();
+/// Puts the pause image into a node's containerd, if it is not there.
+fn pause_image(node: &Node, deploy: &Path) -> anyhow::Result<()> {
+    let socket = node.layout.containerd_socket();
     wait_for("containerd", || ctr(&socket, &["version"]).is_ok())?;
     if ctr(&socket, &["images", "list", "--quiet"])?.lines().any(|line| line == PAUSE_IMAGE) {
         return Ok(());
     }
-    let archive = layout.run("pause.tar");
+    let archive = node.layout.run("pause.tar");
     let archive_text = archive.display().to_string();
-    command(&deploy.join("images/pause").display().to_string(), &[PAUSE_IMAGE, &archive_text])?;
+    command::run(deploy.join("images/pause"), &[PAUSE_IMAGE, &archive_text])?;
     ctr(&socket, &["images", "import", &archive_text])?;
     std::fs::remove_file(archive).ok();
     Ok(())
@@ -131,19 +162,28 @@ fn ctr(socket: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let socket = socket.display().to_string();
     let mut all = vec!["--address", socket.as_str(), "--namespace", "k8s.io"];
     all.extend(arguments);
-    command("ctr", &all)
+    command::run("ctr", &all)
 }
 
-fn command(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("running {program}"))?;
-    if !output.status.success() {
-        bail!("{program} {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+/// Gives every node the part of the pods' addresses that it was assigned when it registered.
+async fn pod_network(api: &Api, nodes: Vec<Node>) -> anyhow::Result<()> {
+    let mut assigned = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let what = format!("the pod CIDR of {}", node.name);
+        let cidr = some(&what, async || cidr(api, &node.name).await).await?;
+        configs::write_pod_network(&node, &cidr)?;
+        assigned.push((node, cidr));
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    network::route(&assigned)
 }
 
-async fn node_ready(api: &Api) -> bool {
-    let node = api.get(&format!("/api/v1/nodes/{}", node_name())).await.unwrap_or_default();
+async fn cidr(api: &Api, node: &str) -> Option<String> {
+    let node = api.get(&format!("/api/v1/nodes/{node}")).await.ok()?;
+    Some(node.pointer("/spec/podCIDR")?.as_str()?.to_owned())
+}
+
+async fn node_ready(api: &Api, node: &str) -> bool {
+    let node = api.get(&format!("/api/v1/nodes/{node}")).await.unwrap_or_default();
     let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
     let is_ready = |c: &Value| c["type"] == "Ready" && c["status"] == "True";
     conditions.is_some_and(|list| list.iter().any(is_ready))

@@ -1,0 +1,123 @@
+//! The cluster's own network below the pods: the machine's address on it, the cables to the node
+//! hosts, and the routes to the pods of each node.
+//!
+//! Node hosts hang on a bridge in a network namespace of its own, where bridged frames do not pass
+//! the machine's packet filter. Everything is made only where it is missing.
+
+use crate::command::{ip, quietly, run};
+use crate::layout::{BRIDGE, HOST_IP, Node, Place};
+use anyhow::Context;
+use std::path::Path;
+
+/// The namespace of the bridge that connects the node hosts.
+const FABRIC: &str = "kube-fabric";
+/// The bridge's name in there.
+const FABRIC_BRIDGE: &str = "br0";
+/// The machine's port on that bridge.
+const MACHINE_PORT: &str = "machine";
+
+/// The network namespace of a node host.
+pub fn namespace(node: &str) -> String {
+    format!("kube-{node}")
+}
+
+/// Makes what the processes need before they start.
+pub fn ensure(nodes: &[Node]) -> anyhow::Result<()> {
+    match nodes.iter().any(|node| node.place == Place::Host) {
+        false => machine_alone()?,
+        true => {
+            fabric()?;
+            for node in nodes {
+                host(node).with_context(|| format!("the network of {}", node.name))?;
+            }
+        }
+    }
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("enabling forwarding")?;
+    // Without the module bridged traffic is not filtered, and there is nothing to enable.
+    quietly("modprobe", &["br_netfilter"]);
+    std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", "1").ok();
+    Ok(())
+}
+
+/// A bridge without ports carries the machine's address.
+fn machine_alone() -> anyhow::Result<()> {
+    let device = Path::new("/sys/class/net").join(BRIDGE);
+    if device.exists() && !device.join("bridge").exists() {
+        ip(&format!("link delete {BRIDGE}"))?;
+    }
+    if !device.exists() {
+        ip(&format!("link add {BRIDGE} type bridge"))?;
+    }
+    address_machine()
+}
+
+fn address_machine() -> anyhow::Result<()> {
+    ip(&format!("addr replace {HOST_IP}/24 dev {BRIDGE}"))?;
+    ip(&format!("link set {BRIDGE} up"))
+}
+
+/// The bridge of the node hosts, and the machine's cable to it.
+fn fabric() -> anyhow::Result<()> {
+    ensure_namespace(FABRIC)?;
+    if ip(&format!("-n {FABRIC} link show {FABRIC_BRIDGE}")).is_err() {
+        ip(&format!("-n {FABRIC} link add {FABRIC_BRIDGE} type bridge"))?;
+    }
+    ip(&format!("-n {FABRIC} link set {FABRIC_BRIDGE} up"))?;
+    quietly("ip", &["netns", "exec", FABRIC, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0"]);
+    if ip(&format!("-n {FABRIC} link show {MACHINE_PORT}")).is_err() {
+        // It may be the bridge of a machine that was a node itself.
+        quietly("ip", &["link", "delete", BRIDGE]);
+        ip(&format!("link add {BRIDGE} type veth peer name {MACHINE_PORT} netns {FABRIC}"))?;
+    }
+    plug(MACHINE_PORT)?;
+    address_machine()
+}
+
+/// A node host's namespace with its address, and its cable to the bridge.
+fn host(node: &Node) -> anyhow::Result<()> {
+    let (name, port) = (namespace(&node.name), &node.name);
+    ensure_namespace(&name)?;
+    if ip(&format!("-n {FABRIC} link show {port}")).is_err() {
+        ip(&format!("link add {port} netns {FABRIC} type veth peer name eth0 netns {name}"))?;
+    }
+    plug(port)?;
+    ip(&format!("-n {name} addr replace {}/24 dev eth0", node.ip))?;
+    ip(&format!("-n {name} link set lo up"))?;
+    ip(&format!("-n {name} link set eth0 up"))?;
+    ip(&format!("-n {name} route replace default via {HOST_IP}"))
+}
+
+fn ensure_namespace(name: &str) -> anyhow::Result<()> {
+    if Path::new("/run/netns").join(name).exists() {
+        return Ok(());
+    }
+    ip(&format!("netns add {name}"))
+}
+
+fn plug(port: &str) -> anyhow::Result<()> {
+    ip(&format!("-n {FABRIC} link set {port} master {FABRIC_BRIDGE} up"))
+}
+
+/// Tells the machine and every node host where the pods of the others are.
+pub fn route(nodes: &[(Node, String)]) -> anyhow::Result<()> {
+    for (node, cidr) in nodes.iter().filter(|(node, _)| node.place == Place::Host) {
+        ip(&format!("route replace {cidr} via {}", node.ip))?;
+        for (other, _) in nodes.iter().filter(|(other, _)| other.name != node.name) {
+            ip(&format!("-n {} route replace {cidr} via {}", namespace(&other.name), node.ip))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all of it, and what the pod network made on this machine.
+pub fn remove(hosts: &[String]) {
+    for bridge in ["cni0", BRIDGE] {
+        quietly("ip", &["link", "delete", bridge]);
+    }
+    for name in hosts.iter().map(|host| namespace(host)).chain([FABRIC.to_owned()]) {
+        quietly("ip", &["netns", "delete", &name]);
+    }
+    for name in run("ls", &["/run/netns"]).unwrap_or_default().lines().filter(|name| name.starts_with("cni-")) {
+        quietly("ip", &["netns", "delete", name]);
+    }
+}
