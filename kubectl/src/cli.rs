@@ -8,6 +8,7 @@ mod describe;
 mod exec;
 mod get;
 mod logs;
+mod print_flags;
 mod scale;
 mod version;
 
@@ -19,6 +20,7 @@ pub use describe::Describe;
 pub use exec::Exec;
 pub use get::Get;
 pub use logs::Logs;
+pub use print_flags::PrintFlags;
 pub use scale::Scale;
 pub use version::Version;
 

@@ -90,7 +90,7 @@ pub(super) fn report(
 ) -> anyhow::Result<()> {
     match Output::parse(output)? {
         Output::Json => crate::out!("{}", print::json(object)),
-        Output::Yaml => crate::out!("{}", print::yaml(object)?),
+        Output::Yaml => crate::out!("{}", print::yaml(object)),
         Output::Name => crate::outln!("{}", print::name(&manifest.resource, object)),
         Output::Table | Output::Wide => {
             crate::outln!("{} {done}{}", print::name(&manifest.resource, object), dry_run.suffix())

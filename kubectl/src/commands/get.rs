@@ -135,7 +135,7 @@ async fn objects(session: &Session, get: &Get, targets: &[Target], output: Outpu
             print::list(objects)
         }
     };
-    let text = if output == Output::Json { print::json(&value) } else { print::yaml(&value)? };
+    let text = if output == Output::Json { print::json(&value) } else { print::yaml(&value) };
     Ok(out.write_all(text.as_bytes())?)
 }
 
@@ -204,7 +204,7 @@ fn show_event(
         Output::Table | Output::Wide => table::grid(&object, options).render(!std::mem::take(header)),
         Output::Name => format!("{}\n", print::name(&target.resource, &object)),
         Output::Json => print::json(&print::without_managed_fields(object)),
-        Output::Yaml => format!("---\n{}", print::yaml(&print::without_managed_fields(object))?),
+        Output::Yaml => format!("---\n{}", print::yaml(&print::without_managed_fields(object))),
     };
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
