@@ -3,6 +3,10 @@
 //! Upstream: `cmd/kube-apiserver/app/options`, `pkg/kubeapiserver/options`,
 //! `apiserver/pkg/server/options`.
 
+mod authentication;
+
+pub use authentication::Authentication;
+
 use clap::ArgAction;
 use component::GoDuration;
 use ipnet::IpNet;
@@ -88,59 +92,6 @@ pub struct Serving {
     /// The minimum number of seconds a watch is kept open before timing it out.
     #[arg(long, default_value_t = 1800)]
     pub min_request_timeout: u64,
-}
-
-/// Flags about who is asking.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Authentication {
-    /// Allow requests without credentials as system:anonymous.
-    #[arg(long, action = ArgAction::Set, default_value_t = true)]
-    pub anonymous_auth: bool,
-    /// Requests with a client certificate signed by one of these authorities have its identity.
-    #[arg(long)]
-    pub client_ca_file: Option<PathBuf>,
-    /// File that holds tokens: token,user,uid,"groups".
-    #[arg(long)]
-    pub token_auth_file: Option<PathBuf>,
-    /// Identifiers of the API; tokens must be meant for one of them. The issuers by default.
-    #[arg(long, value_delimiter = ',')]
-    pub api_audiences: Vec<String>,
-    /// Identifier of the service account token issuer; the first issues, all are accepted.
-    #[arg(long)]
-    pub service_account_issuer: Vec<String>,
-    /// File containing PEM-encoded keys that verify service account tokens.
-    #[arg(long)]
-    pub service_account_key_file: Vec<PathBuf>,
-    /// File containing the private key of the service account token issuer.
-    #[arg(long)]
-    pub service_account_signing_key_file: Option<PathBuf>,
-    /// The maximum validity of a token created by the issuer; 0 is no bound.
-    #[arg(long, default_value = "0s")]
-    pub service_account_max_token_expiration: GoDuration,
-    /// Projected tokens live longer than they say, for clients that do not read them again.
-    #[arg(long, action = ArgAction::Set, default_value_t = true)]
-    pub service_account_extend_token_expiration: bool,
-    /// Overrides the URI of the key set in the discovery document.
-    #[arg(long)]
-    pub service_account_jwks_uri: Option<String>,
-    /// Authorities of the front proxies whose identity headers are trusted.
-    #[arg(long)]
-    pub requestheader_client_ca_file: Option<PathBuf>,
-    /// Common names of trusted front proxies; empty trusts all of the authority.
-    #[arg(long, value_delimiter = ',')]
-    pub requestheader_allowed_names: Vec<String>,
-    /// Headers with the user name.
-    #[arg(long, value_delimiter = ',')]
-    pub requestheader_username_headers: Vec<String>,
-    /// Headers with the UID.
-    #[arg(long, value_delimiter = ',')]
-    pub requestheader_uid_headers: Vec<String>,
-    /// Headers with groups.
-    #[arg(long, value_delimiter = ',')]
-    pub requestheader_group_headers: Vec<String>,
-    /// Prefixes of headers with extra attributes.
-    #[arg(long, value_delimiter = ',')]
-    pub requestheader_extra_headers_prefix: Vec<String>,
 }
 
 /// Flags about whether they may.

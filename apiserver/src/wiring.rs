@@ -5,6 +5,7 @@
 mod access;
 mod admission;
 mod aggregation;
+mod authenticator;
 mod files;
 mod identity;
 
@@ -15,7 +16,8 @@ use apimachinery::resources;
 use apiserver_aggregator::Aggregator;
 use apiserver_auth::Reviews;
 use apiserver_auth::authentication::ServiceAccountTokens;
-use apiserver_auth::authorization::Mode;
+use apiserver_auth::authorization::escalation::Escalation;
+use apiserver_auth::authorization::{Mode, Rbac};
 use apiserver_registry::{Registry, TokenIssuer};
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Catalog;
@@ -121,7 +123,7 @@ fn outward_address() -> IpAddr {
 /// The steps after the start that readiness waits for.
 struct Hooks {
     namespaces: Hook,
-    policy: Option<Hook>,
+    policy: Option<(Hook, Rbac)>,
     objects: Hook,
     authentication: Hook,
     api_services: Hook,
@@ -136,21 +138,26 @@ fn assemble(
     storage: &Supervisor,
 ) -> anyhow::Result<(Arc<Server>, Hooks)> {
     let tokens = access::service_account_tokens(&options.authentication, &store)?.map(Arc::new);
-    let authorizer = Arc::new(access::authorizer(&options.authorization, &store, storage)?);
+    let rbac = Rbac::start(&store, storage);
+    let authorizer = Arc::new(access::authorizer(&options.authorization, &store, &rbac)?);
     let mut health = Health::new(store.clone(), serving.clone());
-    let rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
+    let has_rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
     let hooks = Hooks {
         namespaces: health.hook("start-system-namespaces-controller"),
-        policy: rbac.then(|| health.hook("rbac/bootstrap-roles")),
+        policy: has_rbac.then(|| (health.hook("rbac/bootstrap-roles"), rbac.clone())),
         objects: health.hook("scheduling/bootstrap-system-priority-classes"),
         authentication: health.hook("start-cluster-authentication-info-controller"),
         api_services: health.hook("apiservice-registration-controller"),
     };
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone())?;
-    let authenticator = Arc::new(access::authenticator(&options.authentication, tokens.clone())?);
+    let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &store)?;
+    let authenticator = Arc::new(authenticator);
+    authenticator::keep_current(&authenticator, &options.authentication, serving);
     let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
     let aggregator = Arc::new(Aggregator::new(store.clone(), aggregation::config(&options.cluster)?));
-    let registry = Arc::new(Registry::new(store, chain, registry_options(options, reviews, tokens.clone())));
+    let escalation = Escalation { authorizer: authorizer.clone(), rbac };
+    let answers = registry_options(options, reviews, escalation, tokens.clone());
+    let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
         registry,
@@ -171,6 +178,7 @@ fn assemble(
 fn registry_options(
     options: &Options,
     reviews: Reviews,
+    escalation: Escalation,
     tokens: Option<Arc<ServiceAccountTokens>>,
 ) -> apiserver_registry::Options {
     apiserver_registry::Options {
@@ -179,6 +187,7 @@ fn registry_options(
         event_ttl: options.cluster.event_ttl.0,
         reviewer: Some(Arc::new(reviews)),
         token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
+        escalation: Some(Arc::new(escalation)),
     }
 }
 
@@ -205,7 +214,7 @@ fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoin
     let keys = keys.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", authority(endpoint)));
     let configuration = json!({
         "issuer": tokens.issuer(), "jwks_uri": keys, "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+        "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": tokens.algorithms(),
     });
     BTreeMap::from([
         ("/.well-known/openid-configuration".into(), Document::json(&configuration)),
@@ -220,9 +229,10 @@ pub async fn bootstrap(started: Started) {
     step(&supervisor, || bootstrap::namespaces(registry.clone())).await;
     hooks.namespaces.done();
     let policy = async {
-        if let Some(hook) = hooks.policy {
+        if let Some((hook, rbac)) = hooks.policy {
             let store = &registry.store;
             step(&supervisor, || apiserver_auth::bootstrap::ensure_policy(store)).await;
+            rbac.settle().await;
             hook.done();
         }
     };

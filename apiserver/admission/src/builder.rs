@@ -8,12 +8,14 @@ use apimachinery::gvk::GroupResource;
 use apiserver_registry::UserInfo;
 use apiserver_registry::admission::{Chain, Plugin};
 use apiserver_storage::Store;
+use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Asks whether a user may; the server's authorizer stands behind it.
+#[async_trait]
 pub trait Authorize: Send + Sync {
     /// Whether `user` may `verb` the cluster-scoped object `name` of `resource`.
-    fn is_allowed(&self, user: &UserInfo, verb: &str, resource: &GroupResource, name: &str) -> bool;
+    async fn is_allowed(&self, user: &UserInfo, verb: &str, resource: &GroupResource, name: &str) -> bool;
 }
 
 /// What plugins work with.

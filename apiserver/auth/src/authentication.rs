@@ -1,19 +1,31 @@
-//! Authentication: request-header proxies, client certificates, the token file, service account
-//! tokens, anonymous — tried in upstream's order, answered from memory.
+//! Authentication: request-header proxies, client certificates, passwords, bearer tokens of all
+//! kinds, anonymous — tried in upstream's order, answered from memory.
 //!
 //! Upstream: `pkg/kubeapiserver/authenticator/config.go`.
 
+pub mod anonymous;
+pub mod basic_file;
+mod bearer;
+pub mod bootstrap_token;
 pub mod client_cert;
 pub mod request_header;
 pub mod service_account;
 pub mod token_file;
+pub mod tokens;
+pub mod user_file;
 
+pub use anonymous::Anonymous;
+pub use basic_file::BasicFile;
+pub use bootstrap_token::BootstrapTokens;
 pub use client_cert::ClientCertificates;
 pub use request_header::RequestHeader;
 pub use service_account::ServiceAccountTokens;
 pub use token_file::TokenFile;
+pub use tokens::{Audiences, TokenVerdict, Tokens};
 
+use crate::authorization::rbac::aggregate;
 use apiserver_registry::UserInfo;
+use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 
@@ -30,6 +42,8 @@ pub struct Credentials<'a> {
     pub certificates: &'a [CertificateDer<'a>],
     /// All request headers.
     pub headers: &'a http::HeaderMap,
+    /// The path that is asked for.
+    pub path: &'a str,
 }
 
 /// The result of authentication.
@@ -37,8 +51,8 @@ pub struct Credentials<'a> {
 pub enum Authenticated {
     /// A user.
     User(Arc<UserInfo>),
-    /// Credentials were given and are not valid: 401.
-    Rejected,
+    /// Credentials were given and are not valid, for this reason, which is not for the client: 401.
+    Rejected(String),
     /// No credentials and no anonymous access: 401.
     Missing,
 }
@@ -50,12 +64,12 @@ pub struct Authenticator {
     pub request_header: Option<RequestHeader>,
     /// `--client-ca-file`.
     pub client_certificates: Option<ClientCertificates>,
-    /// `--token-auth-file`.
-    pub token_file: Option<TokenFile>,
-    /// `--service-account-*`.
-    pub service_accounts: Option<Arc<ServiceAccountTokens>>,
-    /// `--anonymous-auth`.
-    pub anonymous: bool,
+    /// `--basic-auth-file`.
+    pub basic_file: Option<BasicFile>,
+    /// Everything that takes bearer tokens.
+    pub tokens: Tokens,
+    /// `--anonymous-auth`, replaced when its file changes.
+    pub anonymous: ArcSwap<Anonymous>,
 }
 
 /// What one authenticator says of a request.
@@ -64,7 +78,7 @@ pub enum Verdict {
     /// This is the user.
     User(Arc<UserInfo>),
     /// Credentials of this kind were given and are wrong.
-    Invalid,
+    Invalid(String),
     /// No credentials of this kind.
     NotMine,
 }
@@ -72,34 +86,24 @@ pub enum Verdict {
 impl Authenticator {
     /// Authenticates a request. Answers from memory on the hot path.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Authenticated {
-        let mut rejected = false;
-        for verdict in
-            [self.by_request_header(credentials), self.by_certificate(credentials), self.by_token(credentials)]
-        {
+        let mut wrong = Vec::new();
+        for verdict in [self.by_request_header(credentials), self.by_certificate(credentials)] {
             match verdict {
                 Verdict::User(user) => return Authenticated::User(user),
-                Verdict::Invalid => rejected = true,
+                Verdict::Invalid(why) => wrong.push(why),
                 Verdict::NotMine => {}
             }
         }
-        match (rejected, self.anonymous) {
-            (true, _) => Authenticated::Rejected,
-            (false, true) => Authenticated::User(anonymous()),
-            (false, false) => Authenticated::Missing,
+        match self.by_secret(credentials).await {
+            Verdict::User(user) => return Authenticated::User(user),
+            Verdict::Invalid(why) => wrong.push(why),
+            Verdict::NotMine => {}
         }
-    }
-
-    /// Authenticates a bearer token, as a `TokenReview` asks for it.
-    pub fn authenticate_token(&self, token: &str) -> Verdict {
-        if let Some(file) = &self.token_file
-            && let Some(user) = file.lookup(token)
-        {
-            return Verdict::User(user);
+        // Who fails to prove an identity is not let in without one.
+        if !wrong.is_empty() {
+            return Authenticated::Rejected(aggregate(wrong));
         }
-        match &self.service_accounts {
-            Some(tokens) => tokens.authenticate(token, &[]).map_or(Verdict::Invalid, Verdict::User),
-            None => Verdict::Invalid,
-        }
+        self.anonymous.load().user(credentials.path).map_or(Authenticated::Missing, Authenticated::User)
     }
 
     fn by_request_header(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -113,62 +117,60 @@ impl Authenticator {
         }
     }
 
-    fn by_token(&self, credentials: &Credentials<'_>) -> Verdict {
-        match bearer_token(credentials.headers) {
-            Some(token) => self.authenticate_token(token),
-            None => Verdict::NotMine,
+    /// By password or token.
+    async fn by_secret(&self, credentials: &Credentials<'_>) -> Verdict {
+        if let Some(file) = &self.basic_file {
+            match file.authenticate(credentials.headers) {
+                Verdict::NotMine => {}
+                verdict => return verdict,
+            }
+        }
+        let Some(token) = bearer::token(credentials.headers).filter(|_| !self.tokens.is_empty()) else {
+            return Verdict::NotMine;
+        };
+        match self.tokens.authenticate(&token, &[]).await {
+            TokenVerdict::User(user, _) => Verdict::User(user),
+            TokenVerdict::Invalid(why) => Verdict::Invalid(why),
+            TokenVerdict::NotMine => Verdict::Invalid("invalid bearer token".into()),
         }
     }
-}
-
-/// The user of requests without credentials.
-fn anonymous() -> Arc<UserInfo> {
-    Arc::new(UserInfo { name: "system:anonymous".into(), groups: vec![UNAUTHENTICATED.into()], ..UserInfo::default() })
-}
-
-/// The token of an `Authorization: Bearer` header; the scheme's case does not matter.
-fn bearer_token(headers: &http::HeaderMap) -> Option<&str> {
-    let header = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?.trim();
-    let (scheme, token) = header.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn reads_bearer_tokens() {
-        for (header, want) in [
-            ("Bearer abc", Some("abc")),
-            ("bearer  abc ", Some("abc")),
-            ("Bearer ", None),
-            ("Basic abc", None),
-            ("abc", None),
-        ] {
-            let mut headers = http::HeaderMap::new();
-            headers.insert("authorization", header.parse().expect("a header value"));
-            assert_eq!(bearer_token(&headers), want, "{header:?}");
+    fn authenticator() -> Authenticator {
+        let file = TokenFile::parse("good,alice,u0\n").expect("a token file");
+        Authenticator {
+            tokens: Tokens { file: Some(file), ..Tokens::default() },
+            anonymous: ArcSwap::from_pointee(Anonymous::Allowed),
+            ..Authenticator::default()
         }
     }
 
     #[tokio::test]
-    async fn wrong_credentials_never_become_anonymous() {
-        let authenticator = Authenticator {
-            token_file: Some(TokenFile::parse("t0,alice,u1\n").expect("a token file")),
-            anonymous: true,
-            ..Authenticator::default()
-        };
-        let ask = async |token: Option<&str>| {
+    async fn wrong_credentials_are_not_anonymous() {
+        let authenticator = authenticator();
+        for (header, want) in [(Some("Bearer good"), "alice"), (Some("Bearer bad"), "-"), (None, "system:anonymous")] {
             let mut headers = http::HeaderMap::new();
-            if let Some(token) = token {
-                headers.insert("authorization", format!("Bearer {token}").parse().expect("a header value"));
+            if let Some(header) = header {
+                headers.insert("authorization", http::HeaderValue::from_static(header));
             }
-            authenticator.authenticate(&Credentials { certificates: &[], headers: &headers }).await
-        };
-        assert!(matches!(ask(Some("t0")).await, Authenticated::User(u) if u.name == "alice"));
-        assert!(matches!(ask(Some("t1")).await, Authenticated::Rejected));
-        assert!(matches!(ask(None).await, Authenticated::User(u) if u.name == "system:anonymous"));
+            let credentials = Credentials { certificates: &[], headers: &headers, path: "/api" };
+            match authenticator.authenticate(&credentials).await {
+                Authenticated::User(user) => assert_eq!(user.name, want),
+                Authenticated::Rejected(why) => assert_eq!((why.as_str(), want), ("invalid bearer token", "-")),
+                Authenticated::Missing => panic!("{header:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn without_anonymous_access_credentials_are_needed() {
+        let authenticator = Authenticator { anonymous: ArcSwap::default(), ..authenticator() };
+        let headers = http::HeaderMap::new();
+        let credentials = Credentials { certificates: &[], headers: &headers, path: "/api" };
+        assert!(matches!(authenticator.authenticate(&credentials).await, Authenticated::Missing));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/authorization`, `plugin/pkg/auth/authorizer`.
 
+pub mod escalation;
 pub mod node;
 pub mod rbac;
 pub mod rules;
@@ -9,8 +10,9 @@ pub mod rules;
 pub use node::NodeAuthorizer;
 pub use rbac::Rbac;
 
-use apimachinery::selector::FieldSelector;
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use apiserver_registry::UserInfo;
+use std::fmt;
 
 /// What is to be authorized: a resource request, or a path.
 #[derive(Clone, Debug, Default)]
@@ -34,19 +36,57 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// Field selector of a list, watch or deletecollection.
     pub fields: Option<&'a FieldSelector>,
+    /// Label selector of the same.
+    pub labels: Option<&'a LabelSelector>,
     /// Request path, for non-resource requests.
     pub path: &'a str,
 }
 
-/// An authorizer's verdict, with the reason that a 403 message or a review shows.
+/// An authorizer's verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Allowed, because.
-    Allow(String),
+    Allow(Reason),
     /// Denied for good.
     Deny(String),
     /// Nobody allowed it.
     NoOpinion(String),
+}
+
+impl Decision {
+    /// Whether the request may pass.
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Decision::Allow(_))
+    }
+
+    /// The reason that a 403 message, a review or the audit log shows; may be empty.
+    pub fn reason(&self) -> String {
+        match self {
+            Decision::Allow(reason) => reason.to_string(),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => reason.clone(),
+        }
+    }
+}
+
+/// Why a request is allowed. Nobody reads it of most requests, so its text is made when asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing to say.
+    None,
+    /// An authorizer's own words.
+    Text(String),
+    /// A binding of RBAC.
+    Binding(rbac::Grant),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::None => Ok(()),
+            Reason::Text(text) => f.write_str(text),
+            Reason::Binding(grant) => grant.fmt(f),
+        }
+    }
 }
 
 /// One mode of `--authorization-mode`.
@@ -75,17 +115,17 @@ pub struct Authorizer {
 const PRIVILEGED: &str = "system:masters";
 
 impl Authorizer {
-    /// Whether `user` may. Answers from the watch cache, without I/O.
-    pub fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
+    /// Whether `user` may. Without a webhook, answers from memory, without I/O.
+    pub async fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
         if user.groups.iter().any(|g| g == PRIVILEGED) {
-            return Decision::Allow(String::new());
+            return Decision::Allow(Reason::None);
         }
         if !attributes.is_resource && self.always_allow_paths.iter().any(|p| rules::path_matches(p, attributes.path)) {
-            return Decision::Allow(String::new());
+            return Decision::Allow(Reason::None);
         }
         let mut reasons = Vec::new();
         for mode in &self.modes {
-            match mode.authorize(user, attributes) {
+            match mode.authorize(user, attributes).await {
                 Decision::NoOpinion(reason) if reason.is_empty() => {}
                 Decision::NoOpinion(reason) => reasons.push(reason),
                 opinion => return opinion,
@@ -94,21 +134,35 @@ impl Authorizer {
         Decision::NoOpinion(reasons.join("\n"))
     }
 
-    /// The RBAC mode, if it is on: escalation checks and rules reviews ask it.
-    pub fn rbac(&self) -> Option<&Rbac> {
-        self.modes.iter().find_map(|mode| match mode {
-            Mode::Rbac(rbac) => Some(rbac),
-            _ => None,
-        })
+    /// The rules that are known to hold for `user`, and what is missing from them.
+    pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> (Vec<rules::Rule>, Vec<String>) {
+        let (mut rules, mut errors) = (Vec::new(), Vec::new());
+        for mode in &self.modes {
+            match mode {
+                Mode::Rbac(rbac) => {
+                    let (found, missing) = rbac.rules_for(user, namespace);
+                    rules.extend(found);
+                    errors.extend(missing);
+                }
+                Mode::AlwaysAllow => rules.extend(rules::everything()),
+                Mode::AlwaysDeny | Mode::Node(_) => {}
+            }
+        }
+        (rules, errors)
+    }
+
+    /// Whether nodes have rules that cannot be listed.
+    pub fn has_node_mode(&self) -> bool {
+        self.modes.iter().any(|mode| matches!(mode, Mode::Node(_)))
     }
 }
 
 impl Mode {
-    fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
+    async fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
         match self {
-            Mode::AlwaysAllow => Decision::Allow(String::new()),
+            Mode::AlwaysAllow => Decision::Allow(Reason::None),
             Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".into()),
-            Mode::Rbac(rbac) => rbac.authorize(user, attributes),
+            Mode::Rbac(rbac) => rbac.authorize(user, attributes).await,
             Mode::Node(node) => node.authorize(user, attributes),
         }
     }
@@ -118,17 +172,18 @@ impl Mode {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_opinion_counts() {
+    #[tokio::test]
+    async fn the_first_opinion_counts() {
         let user = UserInfo { name: "u".into(), ..UserInfo::default() };
         let read = Attributes { verb: "get", is_resource: true, resource: "pods", ..Attributes::default() };
         let with = |modes| Authorizer { modes, always_allow_paths: vec!["/healthz".into()] };
-        assert_eq!(with(vec![Mode::AlwaysAllow]).authorize(&user, &read), Decision::Allow(String::new()));
+        assert!(with(vec![Mode::AlwaysAllow]).authorize(&user, &read).await.is_allowed());
         let deny = with(vec![Mode::AlwaysDeny]);
-        assert_eq!(deny.authorize(&user, &read), Decision::NoOpinion("Everything is forbidden.".into()));
+        let decision = deny.authorize(&user, &read).await;
+        assert_eq!(decision, Decision::NoOpinion("Everything is forbidden.".into()));
         let master = UserInfo { groups: vec![PRIVILEGED.into()], ..user.clone() };
-        assert!(matches!(deny.authorize(&master, &read), Decision::Allow(_)));
+        assert!(deny.authorize(&master, &read).await.is_allowed());
         let path = Attributes { verb: "get", path: "/healthz", ..Attributes::default() };
-        assert!(matches!(deny.authorize(&user, &path), Decision::Allow(_)));
+        assert!(deny.authorize(&user, &path).await.is_allowed());
     }
 }

@@ -6,5 +6,6 @@
 mod policy;
 mod reconcile;
 
+pub(crate) use policy::keys;
 pub use policy::node_rules;
 pub use reconcile::{PolicyError, ensure_policy};

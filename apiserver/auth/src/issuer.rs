@@ -53,6 +53,7 @@ impl TokenIssuer for ServiceAccountTokens {
         // The client shall renew in time, whatever the token's real end.
         let told = jiff::Timestamp::from_second(now.as_second() + expiration).unwrap_or(now);
         request["spec"]["audiences"] = audiences.into();
+        request["spec"]["expirationSeconds"] = expiration.into();
         request["status"] = serde_json::json!({"token": token, "expirationTimestamp": time::format(told)});
         Ok(request)
     }
@@ -70,12 +71,22 @@ impl ServiceAccountTokens {
         let detail = match asked {
             ..MIN_EXPIRATION => "may not specify a duration less than 10 minutes",
             n if n > MAX_EXPIRATION => "may not specify a duration larger than 2^32 seconds",
-            _ => return Ok(self.config.max_expiration.map_or(asked, |most| asked.min(most))),
+            _ => return Ok(self.shortened(cx, asked)),
         };
         let path = Path::new("spec").child("expirationSeconds");
         let error = FieldError { path, kind: FieldErrorKind::Invalid(asked.to_string(), detail.into()) };
         let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
         Err(Status::invalid(&kind, &cx.name, &[error]))
+    }
+
+    fn shortened(&self, cx: &Context, asked: i64) -> i64 {
+        match self.config.max_expiration {
+            Some(most) if asked > most => {
+                cx.warn(format!("requested expiration of {asked} seconds shortened to {most} seconds"));
+                most
+            }
+            _ => asked,
+        }
     }
 
     /// What the token is bound to; the objects must exist with the UIDs that were given.

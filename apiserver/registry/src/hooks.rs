@@ -1,4 +1,5 @@
-//! What other crates answer for the registry: authorization reviews and service account tokens.
+//! What other crates answer for the registry: reviews, service account tokens, and whether a write
+//! gives away more than its writer has.
 
 use crate::Context;
 use apimachinery::Value;
@@ -24,4 +25,13 @@ pub trait TokenIssuer: Send + Sync {
     /// account that `cx.namespace` and `cx.name` point to. The answer is the request with `status`.
     /// The issuer checks `spec.boundObjectRef` and bounds `spec.expirationSeconds`.
     async fn issue(&self, cx: &Context, account: &Value, request: Value) -> Result<Value, Status>;
+}
+
+/// Judges writes of RBAC roles and bindings by what the writer holds.
+///
+/// Upstream: `pkg/registry/rbac/*/policybased`.
+#[async_trait]
+pub trait EscalationCheck: Send + Sync {
+    /// `object` is what shall be written; `old` what is there, or null.
+    async fn check(&self, cx: &Context, object: &Value, old: &Value) -> Result<(), Status>;
 }

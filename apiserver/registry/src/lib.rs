@@ -28,5 +28,5 @@ mod verbs;
 
 pub use context::{Context, UserInfo, Verb};
 pub use failure::CONTINUE;
-pub use hooks::{Reviewer, TokenIssuer};
+pub use hooks::{EscalationCheck, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};

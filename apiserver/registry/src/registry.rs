@@ -1,7 +1,7 @@
 //! The verbs. The server parses and authorizes a request, calls one of these, and encodes the reply.
 
 use crate::admission::Chain;
-use crate::hooks::{Reviewer, TokenIssuer};
+use crate::hooks::{EscalationCheck, Reviewer, TokenIssuer};
 use crate::services::Allocator;
 use crate::{Context, convert, subresources, verbs};
 use apimachinery::Value;
@@ -78,6 +78,8 @@ pub struct Options {
     pub reviewer: Option<Arc<dyn Reviewer>>,
     /// Issues service account tokens.
     pub token_issuer: Option<Arc<dyn TokenIssuer>>,
+    /// Judges writes of roles and bindings.
+    pub escalation: Option<Arc<dyn EscalationCheck>>,
 }
 
 impl Default for Options {
@@ -88,6 +90,7 @@ impl Default for Options {
             event_ttl: Duration::from_secs(3600),
             reviewer: None,
             token_issuer: None,
+            escalation: None,
         }
     }
 }

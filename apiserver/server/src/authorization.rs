@@ -6,25 +6,24 @@
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use apimachinery::gvk::GroupResource;
-use apimachinery::selector::FieldSelector;
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
 use std::fmt::Write;
 
 /// Authorizes a request.
-pub fn check(
+pub async fn check(
     authorizer: &Authorizer,
     user: &UserInfo,
     info: &RequestInfo<'_>,
     query: &Query<'_>,
 ) -> Result<(), Status> {
     let selects = matches!(info.verb, "list" | "watch" | "deletecollection");
-    let fields = match query.get("fieldSelector").filter(|_| selects && info.is_resource) {
-        // A selector that cannot be parsed fails later, with the message it deserves.
-        Some(text) => FieldSelector::parse(text).ok(),
-        None => None,
-    };
+    // A selector that cannot be parsed fails later, with the message it deserves.
+    let selector = |key: &str| query.get(key).filter(|_| selects && info.is_resource);
+    let fields = selector("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
+    let labels = selector("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
     let attributes = Attributes {
         verb: info.verb,
         is_resource: info.is_resource,
@@ -35,9 +34,10 @@ pub fn check(
         namespace: info.namespace,
         name: &info.name,
         fields: fields.as_ref(),
+        labels: labels.as_ref(),
         path: info.path,
     };
-    match authorizer.authorize(user, &attributes) {
+    match authorizer.authorize(user, &attributes).await {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
             let why = refusal(user, &attributes, &reason);

@@ -108,8 +108,12 @@ async fn filter<B: Incoming>(
             (answer, labels(&info, &query, found))
         }
     };
-    let response =
+    let mut response =
         answer.unwrap_or_else(|status| response::failure(&status, negotiate::error_output(&parts.headers, &query)));
+    if response.status() == http::StatusCode::UNAUTHORIZED && server.authenticator.basic_file.is_some() {
+        let challenge = HeaderValue::from_static("Basic realm=\"kubernetes-master\"");
+        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+    }
     (response, labels)
 }
 
@@ -124,12 +128,16 @@ async fn admit<B: Incoming>(
     body: B,
 ) -> Result<Response<Body>, Status> {
     let timeout = timeout(server, query)?;
-    let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers };
+    let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
     let user = match server.authenticator.authenticate(&credentials).await {
         Authenticated::User(user) => user,
-        Authenticated::Rejected | Authenticated::Missing => return Err(Status::unauthorized()),
+        Authenticated::Rejected(why) => {
+            tracing::error!(err = why, "Unable to authenticate the request");
+            return Err(Status::unauthorized());
+        }
+        Authenticated::Missing => return Err(Status::unauthorized()),
     };
-    let user = impersonation::effective(&server.authorizer, user, &parts.headers)?;
+    let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
     parts.headers.remove(http::header::AUTHORIZATION);
     impersonation::strip(&mut parts.headers);
     let long_running = is_long_running(info);
@@ -140,7 +148,7 @@ async fn admit<B: Incoming>(
             None => return Ok(too_many(server)),
         },
     };
-    authorization::check(&server.authorizer, &user, info, query)?;
+    authorization::check(&server.authorizer, &user, info, query).await?;
     let deadline = Instant::now() + timeout;
     let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
     let answer = dispatch(exchange, body);

@@ -28,7 +28,11 @@ pub fn strip(headers: &mut HeaderMap) {
 }
 
 /// The user that counts: the one who asks, or the one who is impersonated.
-pub fn effective(authorizer: &Authorizer, user: Arc<UserInfo>, headers: &HeaderMap) -> Result<Arc<UserInfo>, Status> {
+pub async fn effective(
+    authorizer: &Authorizer,
+    user: Arc<UserInfo>,
+    headers: &HeaderMap,
+) -> Result<Arc<UserInfo>, Status> {
     if !headers.keys().any(|k| k.as_str().starts_with("impersonate-")) {
         return Ok(user);
     }
@@ -39,7 +43,7 @@ pub fn effective(authorizer: &Authorizer, user: Arc<UserInfo>, headers: &HeaderM
             false => Err(Status::internal("requested impersonation without impersonating a user")),
         };
     };
-    asked.check(authorizer, &user)?;
+    asked.check(authorizer, &user).await?;
     Ok(Arc::new(asked.into_user(name)))
 }
 
@@ -73,21 +77,21 @@ impl<'a> Asked<'a> {
         self.groups.is_empty() && self.uid.is_none() && self.extra.is_empty()
     }
 
-    fn check(&self, authorizer: &Authorizer, user: &UserInfo) -> Result<(), Status> {
+    async fn check(&self, authorizer: &Authorizer, user: &UserInfo) -> Result<(), Status> {
         let name = self.user.unwrap_or_default();
         match service_account(name) {
-            Some((namespace, name)) => may(authorizer, user, "", "serviceaccounts", "", namespace, name)?,
-            None => may(authorizer, user, "", "users", "", "", name)?,
+            Some((namespace, name)) => may(authorizer, user, "", "serviceaccounts", "", namespace, name).await?,
+            None => may(authorizer, user, "", "users", "", "", name).await?,
         }
         for group in &self.groups {
-            may(authorizer, user, "", "groups", "", "", group)?;
+            may(authorizer, user, "", "groups", "", "", group).await?;
         }
         if let Some(uid) = self.uid {
-            may(authorizer, user, "authentication.k8s.io", "uids", "", "", uid)?;
+            may(authorizer, user, "authentication.k8s.io", "uids", "", "", uid).await?;
         }
         for (key, values) in &self.extra {
             for value in values {
-                may(authorizer, user, "authentication.k8s.io", "userextras", key, "", value)?;
+                may(authorizer, user, "authentication.k8s.io", "userextras", key, "", value).await?;
             }
         }
         Ok(())
@@ -111,7 +115,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     user.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
-fn may(
+async fn may(
     authorizer: &Authorizer,
     user: &UserInfo,
     group: &'static str,
@@ -131,7 +135,7 @@ fn may(
         name,
         ..Attributes::default()
     };
-    match authorizer.authorize(user, &attributes) {
+    match authorizer.authorize(user, &attributes).await {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
             let why = crate::authorization::refusal(user, &attributes, &reason);
@@ -149,14 +153,14 @@ mod tests {
         pairs.iter().map(|(k, v)| (http::HeaderName::from_static(k), http::HeaderValue::from_static(v))).collect()
     }
 
-    fn act(mode: Mode, pairs: &[(&'static str, &'static str)]) -> Result<UserInfo, Status> {
+    async fn act(mode: Mode, pairs: &[(&'static str, &'static str)]) -> Result<UserInfo, Status> {
         let authorizer = Authorizer { modes: vec![mode], ..Authorizer::default() };
         let user = Arc::new(UserInfo { name: "me".into(), ..UserInfo::default() });
-        effective(&authorizer, user, &headers(pairs)).map(|u| (*u).clone())
+        effective(&authorizer, user, &headers(pairs)).await.map(|u| (*u).clone())
     }
 
-    #[test]
-    fn takes_on_users_and_groups() {
+    #[tokio::test]
+    async fn takes_on_users_and_groups() {
         for (pairs, name, groups) in [
             (&[][..], "me", &[][..]),
             (&[(USER, "you")], "you", &[AUTHENTICATED]),
@@ -168,20 +172,20 @@ mod tests {
                 &["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED],
             ),
         ] {
-            let user = act(Mode::AlwaysAllow, pairs).expect("allowed");
+            let user = act(Mode::AlwaysAllow, pairs).await.expect("allowed");
             assert_eq!((user.name.as_str(), user.groups), (name, groups.iter().map(|g| (*g).to_owned()).collect()));
         }
-        let user = act(Mode::AlwaysAllow, &[(USER, "you"), ("impersonate-extra-a%2fb", "c")]).expect("allowed");
+        let user = act(Mode::AlwaysAllow, &[(USER, "you"), ("impersonate-extra-a%2fb", "c")]).await.expect("allowed");
         assert_eq!(user.extra, BTreeMap::from([("a/b".to_owned(), vec!["c".to_owned()])]));
     }
 
-    #[test]
-    fn refuses_in_upstreams_words() {
-        let refusal = act(Mode::AlwaysDeny, &[(USER, "you")]).expect_err("denied");
+    #[tokio::test]
+    async fn refuses_in_upstreams_words() {
+        let refusal = act(Mode::AlwaysDeny, &[(USER, "you")]).await.expect_err("denied");
         assert_eq!(
             refusal.message,
             "users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope: Everything is forbidden."
         );
-        assert_eq!(act(Mode::AlwaysAllow, &[(GROUP, "g")]).expect_err("no user").code, 500);
+        assert_eq!(act(Mode::AlwaysAllow, &[(GROUP, "g")]).await.expect_err("no user").code, 500);
     }
 }

@@ -1,16 +1,14 @@
-//! Authenticators and authorizers from their flags.
+//! Service account tokens and authorizers from their flags.
 
 use super::files;
 use crate::options::{Authentication, Authorization, OptionError};
 use anyhow::Context as _;
+use apiserver_auth::Authorizer;
+use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authentication::service_account::TokenConfig;
-use apiserver_auth::authentication::{ClientCertificates, RequestHeader, ServiceAccountTokens, TokenFile};
 use apiserver_auth::authorization::{Mode, NodeAuthorizer, Rbac};
 use apiserver_auth::keys::{SigningKey, VerifyingKey};
-use apiserver_auth::{Authenticator, Authorizer};
 use apiserver_storage::Store;
-use component::Supervisor;
-use std::sync::Arc;
 
 /// Service account tokens, if there are keys for them.
 pub(super) fn service_account_tokens(
@@ -36,54 +34,17 @@ pub(super) fn service_account_tokens(
         signing,
         max_expiration: i64::try_from(longest).ok().filter(|s| *s > 0),
         extend_expiration: options.service_account_extend_token_expiration,
+        lookup: options.service_account_lookup,
     };
     Ok(Some(ServiceAccountTokens::new(config, store.clone())))
 }
 
-/// The authenticators.
-pub(super) fn authenticator(
-    options: &Authentication,
-    tokens: Option<Arc<ServiceAccountTokens>>,
-) -> anyhow::Result<Authenticator> {
-    let certificates = |path: &std::path::Path, flag: &'static str| {
-        ClientCertificates::new(files::authorities(path, flag)?).with_context(|| format!("--{flag}"))
-    };
-    let client_certificates =
-        options.client_ca_file.as_ref().map(|path| certificates(path, "client-ca-file")).transpose()?;
-    let proxies = options.requestheader_client_ca_file.as_ref();
-    let request_header = proxies
-        .map(|path| {
-            anyhow::Ok(RequestHeader {
-                proxies: certificates(path, "requestheader-client-ca-file")?,
-                allowed_names: options.requestheader_allowed_names.clone(),
-                username_headers: options.requestheader_username_headers.clone(),
-                uid_headers: options.requestheader_uid_headers.clone(),
-                group_headers: options.requestheader_group_headers.clone(),
-                extra_prefixes: options.requestheader_extra_headers_prefix.clone(),
-            })
-        })
-        .transpose()?;
-    let token_file = files::optional_text(&options.token_auth_file, "token-auth-file")?;
-    let token_file = token_file.map(|text| TokenFile::parse(&text)).transpose().context("--token-auth-file")?;
-    Ok(Authenticator {
-        request_header,
-        client_certificates,
-        token_file,
-        service_accounts: tokens,
-        anonymous: options.anonymous_auth,
-    })
-}
-
 /// The authorizers, in order.
-pub(super) fn authorizer(
-    options: &Authorization,
-    store: &Store,
-    supervisor: &Supervisor,
-) -> anyhow::Result<Authorizer> {
+pub(super) fn authorizer(options: &Authorization, store: &Store, rbac: &Rbac) -> anyhow::Result<Authorizer> {
     let mode = |name: &String| match name.as_str() {
         "AlwaysAllow" => Ok(Mode::AlwaysAllow),
         "AlwaysDeny" => Ok(Mode::AlwaysDeny),
-        "RBAC" => Ok(Mode::Rbac(Rbac::start(store, supervisor))),
+        "RBAC" => Ok(Mode::Rbac(rbac.clone())),
         "Node" => Ok(Mode::Node(NodeAuthorizer::new(store.clone()))),
         _ => Err(OptionError::Mode(name.clone())),
     };

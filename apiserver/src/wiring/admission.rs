@@ -4,10 +4,11 @@ use crate::options;
 use anyhow::Context as _;
 use apimachinery::gvk::GroupResource;
 use apiserver_admission::{Authorize, Means};
-use apiserver_auth::{Attributes, Authorizer, Decision};
+use apiserver_auth::{Attributes, Authorizer};
 use apiserver_registry::UserInfo;
 use apiserver_registry::admission::Chain;
 use apiserver_storage::Store;
+use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Builds the chain; default plugins that are not built are warned about by name.
@@ -25,8 +26,9 @@ pub(super) fn chain(options: &options::Admission, store: Store, authorizer: Arc<
 /// The server's authorizer, as plugins ask it.
 struct Asking(Arc<Authorizer>);
 
+#[async_trait]
 impl Authorize for Asking {
-    fn is_allowed(&self, user: &UserInfo, verb: &str, resource: &GroupResource, name: &str) -> bool {
+    async fn is_allowed(&self, user: &UserInfo, verb: &str, resource: &GroupResource, name: &str) -> bool {
         let attributes = Attributes {
             verb,
             is_resource: true,
@@ -36,6 +38,6 @@ impl Authorize for Asking {
             name,
             ..Attributes::default()
         };
-        matches!(self.0.authorize(user, &attributes), Decision::Allow(_))
+        self.0.authorize(user, &attributes).await.is_allowed()
     }
 }

@@ -1,4 +1,4 @@
-//! Files that flags name, read once at the start; errors name the flag.
+//! Files that flags name; errors name the flag.
 
 use crate::bootstrap::Trust;
 use crate::options::{Kubelet, Options};
@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 /// The bytes of a file, if the flag is set.
 pub(super) fn optional(path: &Option<PathBuf>, flag: &str) -> anyhow::Result<Option<Vec<u8>>> {
     path.as_ref().map(|path| pki::pem::read(path).with_context(|| format!("--{flag}"))).transpose()
+}
+
+/// The bytes of a file for comparison; of one that cannot be read none.
+pub(super) fn bytes(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_default()
 }
 
 /// The text of a file, if the flag is set.

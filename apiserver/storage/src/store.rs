@@ -153,10 +153,14 @@ impl Store {
 
     /// All objects of a resource (in a namespace) from the cache, without waiting.
     pub fn cached_list(&self, resource: &Arc<ResourceInfo>, namespace: Option<&str>) -> Vec<Arc<Object>> {
+        self.cached_matching(resource, &Selection { namespace: namespace.map(str::to_owned), ..Selection::default() })
+    }
+
+    /// The selected objects of a resource from the cache, without waiting; its indexes are used.
+    pub fn cached_matching(&self, resource: &Arc<ResourceInfo>, selection: &Selection) -> Vec<Arc<Object>> {
         let Ok(cache) = self.core.cache(resource) else { return Vec::new() };
-        let selection = Selection { namespace: namespace.map(str::to_owned), ..Selection::default() };
-        let span = cache::Span::all(cache.prefix(), &selection);
-        cache.select(&selection, &span, 0).0
+        let span = cache::Span::all(cache.prefix(), selection);
+        cache.select(selection, &span, 0).0
     }
 
     /// A list.

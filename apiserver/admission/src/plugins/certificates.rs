@@ -24,15 +24,17 @@ const MASTERS: &str = "system:masters";
 struct Signers(Option<Arc<dyn Authorize>>);
 
 impl Signers {
-    fn check(&self, attributes: &Attributes<'_>, verb: &str, signer: &str, to_do: &str) -> Result<(), Status> {
+    async fn check(&self, attributes: &Attributes<'_>, verb: &str, signer: &str, to_do: &str) -> Result<(), Status> {
         let resource = GroupResource::new("certificates.k8s.io", "signers");
         let domain = format!("{}/*", signer.split('/').next().unwrap_or_default());
         let user = &attributes.context.user;
-        let may = |name: &str| self.0.as_ref().is_some_and(|a| a.is_allowed(user, verb, &resource, name));
-        match may(signer) || may(&domain) {
-            true => Ok(()),
-            false => Err(forbidden(attributes, &format!("user not permitted to {to_do} {signer:?}"))),
+        if let Some(authorizer) = &self.0
+            && (authorizer.is_allowed(user, verb, &resource, signer).await
+                || authorizer.is_allowed(user, verb, &resource, &domain).await)
+        {
+            return Ok(());
         }
+        Err(forbidden(attributes, &format!("user not permitted to {to_do} {signer:?}")))
     }
 }
 
@@ -64,7 +66,7 @@ impl Plugin for Approval {
 
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let signer = text(attributes.old_object, "/spec/signerName");
-        self.0.check(attributes, "approve", signer, "approve requests with signerName")
+        self.0.check(attributes, "approve", signer, "approve requests with signerName").await
     }
 }
 
@@ -94,7 +96,7 @@ impl Plugin for Signing {
             return Ok(());
         }
         let signer = text(attributes.old_object, "/spec/signerName");
-        self.0.check(attributes, "sign", signer, "sign requests with signerName")
+        self.0.check(attributes, "sign", signer, "sign requests with signerName").await
     }
 }
 
@@ -121,7 +123,7 @@ impl Plugin for TrustBundleAttest {
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         match text(attributes.object, "/spec/signerName") {
             "" => Ok(()),
-            signer => self.0.check(attributes, "attest", signer, "attest for signerName"),
+            signer => self.0.check(attributes, "attest", signer, "attest for signerName").await,
         }
     }
 }
@@ -172,8 +174,9 @@ mod tests {
 
     struct OnlyDomain;
 
+    #[async_trait]
     impl Authorize for OnlyDomain {
-        fn is_allowed(&self, _: &UserInfo, verb: &str, _: &GroupResource, name: &str) -> bool {
+        async fn is_allowed(&self, _: &UserInfo, verb: &str, _: &GroupResource, name: &str) -> bool {
             verb == "approve" && name == "example.com/*"
         }
     }

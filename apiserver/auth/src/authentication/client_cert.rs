@@ -4,6 +4,7 @@
 
 use super::{AUTHENTICATED, Verdict};
 use apiserver_registry::UserInfo;
+use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -18,7 +19,7 @@ const REMEMBERED: usize = 4096;
 
 /// Verifies certificates against one CA bundle and remembers the outcome.
 pub struct ClientCertificates {
-    verifier: Arc<dyn ClientCertVerifier>,
+    verifier: ArcSwap<Arc<dyn ClientCertVerifier>>,
     remembered: RwLock<HashMap<[u8; 32], Known>>,
 }
 
@@ -38,16 +39,23 @@ impl std::fmt::Debug for ClientCertificates {
 impl ClientCertificates {
     /// Trusts these CA certificates.
     pub fn new(roots: RootCertStore) -> Result<Self, rustls::server::VerifierBuilderError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-        Ok(Self { verifier, remembered: RwLock::default() })
+        Ok(Self { verifier: ArcSwap::from_pointee(verifier(roots)?), remembered: RwLock::default() })
+    }
+
+    /// Trusts these instead from now on.
+    pub fn replace(&self, roots: RootCertStore) -> Result<(), rustls::server::VerifierBuilderError> {
+        self.verifier.store(Arc::new(verifier(roots)?));
+        self.remembered.write().clear();
+        Ok(())
     }
 
     /// The user of a certificate chain, its own certificate first.
     pub fn authenticate(&self, chain: &[CertificateDer<'_>]) -> Verdict {
         match self.verify(chain) {
             Some(user) => Verdict::User(user),
-            None => Verdict::Invalid,
+            None => Verdict::Invalid(
+                "x509: the client certificate is not signed by a known authority, or not valid now".into(),
+            ),
         }
     }
 
@@ -61,7 +69,7 @@ impl ClientCertificates {
         {
             return Some(known.user.clone());
         }
-        self.verifier.verify_client_cert(own, intermediates, now).ok()?;
+        self.verifier.load().verify_client_cert(own, intermediates, now).ok()?;
         let known = identity(own)?;
         let user = known.user.clone();
         let mut remembered = self.remembered.write();
@@ -71,6 +79,11 @@ impl ClientCertificates {
         remembered.insert(key, known);
         Some(user)
     }
+}
+
+fn verifier(roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, rustls::server::VerifierBuilderError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()
 }
 
 /// User, groups and expiry of a certificate; `None` without a common name.

@@ -1,95 +1,29 @@
 //! Service account tokens: issued here, verified here, and checked against the objects they are
 //! bound to on every use.
 //!
-//! Upstream: `pkg/serviceaccount/{claims,jwt}.go`.
+//! Upstream: `pkg/serviceaccount/{claims,jwt,legacy}.go`.
 
-use super::AUTHENTICATED;
+pub mod claims;
+mod legacy;
+mod lookup;
+mod verify;
+
+pub use claims::{AnyClaims, Bound, Claims, LEGACY_ISSUER, LegacyClaims, Reference};
+pub(crate) use lookup::core;
+
+use super::{AUTHENTICATED, TokenVerdict};
 use crate::keys::{SigningKey, VerifyingKey};
 use apimachinery::Value;
-use apimachinery::meta::ObjectMeta;
-use apimachinery::resources::{self, ResourceInfo};
 use apiserver_registry::UserInfo;
 use apiserver_storage::Store;
-use jsonwebtoken::{Header, Validation};
-use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use arc_swap::ArcSwap;
+use jsonwebtoken::Header;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use verify::Verified;
 
-/// Tokens whose signature is remembered; past it the memory starts anew.
-const REMEMBERED: usize = 16_384;
-/// Seconds a token may outlive the deletion of what it is bound to.
-const DELETION_GRACE_SECONDS: i64 = 60;
-
-/// The claims of a token, as upstream names them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Claims {
-    /// Audiences.
-    #[serde(deserialize_with = "one_or_many")]
-    pub aud: Vec<String>,
-    /// Expiry, seconds since the epoch.
-    pub exp: i64,
-    /// Issued at.
-    pub iat: i64,
-    /// Issuer.
-    pub iss: String,
-    /// Token ID.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub jti: String,
-    /// What the token is bound to.
-    #[serde(rename = "kubernetes.io")]
-    pub kubernetes: Bound,
-    /// Not before.
-    #[serde(default)]
-    pub nbf: i64,
-    /// `system:serviceaccount:NAMESPACE:NAME`.
-    pub sub: String,
-}
-
-/// The `kubernetes.io` claim.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Bound {
-    /// Namespace of the service account.
-    pub namespace: String,
-    /// Node of the pod, or the node the token is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<Reference>,
-    /// Pod that the token is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod: Option<Reference>,
-    /// Secret that the token is bound to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Reference>,
-    /// The service account.
-    pub serviceaccount: Reference,
-    /// When clients should have replaced the token, for tokens with an extended life.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warnafter: Option<i64>,
-}
-
-/// Name and UID of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reference {
-    /// Name.
-    pub name: String,
-    /// UID.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub uid: String,
-}
-
-fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Audience {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match Audience::deserialize(deserializer)? {
-        Audience::One(one) => vec![one],
-        Audience::Many(many) => many,
-    })
-}
+/// Seconds that clocks may differ, and that a token may outlive the deletion of what it is bound to.
+const LEEWAY: i64 = 60;
 
 /// `--service-account-*` and `--api-audiences`.
 #[derive(Debug, Default)]
@@ -106,13 +40,16 @@ pub struct TokenConfig {
     pub max_expiration: Option<i64>,
     /// `--service-account-extend-token-expiration`.
     pub extend_expiration: bool,
+    /// `--service-account-lookup`.
+    pub lookup: bool,
 }
 
 /// Issues and verifies service account tokens.
 pub struct ServiceAccountTokens {
     pub(crate) config: TokenConfig,
     pub(crate) store: Store,
-    remembered: RwLock<HashMap<[u8; 32], Arc<Claims>>>,
+    keys: ArcSwap<Vec<VerifyingKey>>,
+    verified: Verified,
 }
 
 impl std::fmt::Debug for ServiceAccountTokens {
@@ -127,12 +64,22 @@ impl ServiceAccountTokens {
         if config.audiences.is_empty() {
             config.audiences = config.issuers.clone();
         }
-        if let Some(signing) = &config.signing
-            && !config.keys.iter().any(|k| k.id == signing.public.id)
+        let keys = std::mem::take(&mut config.keys);
+        let tokens = Self { config, store, keys: ArcSwap::default(), verified: Verified::default() };
+        tokens.replace_keys(keys);
+        tokens
+    }
+
+    /// Replaces the verifying keys, such as when their files have changed. The signing key's own
+    /// always stays.
+    pub fn replace_keys(&self, mut keys: Vec<VerifyingKey>) {
+        if let Some(signing) = &self.config.signing
+            && !keys.iter().any(|k| k.id == signing.public.id)
         {
-            config.keys.push(signing.public.clone());
+            keys.push(signing.public.clone());
         }
-        Self { config, store, remembered: RwLock::default() }
+        self.keys.store(Arc::new(keys));
+        self.verified.forget();
     }
 
     /// The audiences of tokens for this apiserver.
@@ -142,7 +89,14 @@ impl ServiceAccountTokens {
 
     /// The JSON Web Key Set of all verifying keys.
     pub fn key_set(&self) -> Value {
-        crate::keys::key_set(&self.config.keys)
+        crate::keys::key_set(&self.keys.load())
+    }
+
+    /// The algorithms of the verifying keys, as discovery names them.
+    pub fn algorithms(&self) -> Vec<String> {
+        let keys = self.keys.load();
+        let names: std::collections::BTreeSet<String> = keys.iter().map(|k| format!("{:?}", k.algorithm)).collect();
+        names.into_iter().collect()
     }
 
     /// The issuer that new tokens name.
@@ -151,20 +105,20 @@ impl ServiceAccountTokens {
     }
 
     /// The user of a valid token for one of `audiences` (the apiserver's own if empty).
-    pub fn authenticate(&self, token: &str, audiences: &[String]) -> Option<Arc<UserInfo>> {
-        let claims = self.claims(token, audiences)?;
-        self.still_bound(&claims).then(|| Arc::new(user(&claims)))
-    }
-
-    /// The claims of a token that is well signed, in time and meant for one of `audiences`.
-    pub fn claims(&self, token: &str, audiences: &[String]) -> Option<Arc<Claims>> {
-        let claims = self.verified(token)?;
-        let audiences = if audiences.is_empty() { &self.config.audiences } else { audiences };
-        let now = jiff::Timestamp::now().as_second();
-        let in_time = claims.nbf <= now && now < claims.exp;
-        let for_us = claims.aud.iter().any(|a| audiences.contains(a));
-        let from_us = self.config.issuers.contains(&claims.iss);
-        (in_time && for_us && from_us).then_some(claims)
+    pub async fn authenticate(&self, token: &str, audiences: &[String]) -> TokenVerdict {
+        let known = match self.verified.claims(token, &self.keys.load(), &self.config.issuers) {
+            Ok(Some(known)) => known,
+            Ok(None) => return TokenVerdict::NotMine,
+            Err(why) => return TokenVerdict::Invalid(why),
+        };
+        let judged = match &known.claims {
+            AnyClaims::Bound(claims) => self.judge(claims, audiences).await,
+            AnyClaims::Legacy(claims) => self.judge_legacy(token, claims, audiences).await,
+        };
+        match judged {
+            Ok(()) => TokenVerdict::User(known.user.clone(), known.audiences.clone()),
+            Err(why) => TokenVerdict::Invalid(why),
+        }
     }
 
     /// Signs these claims.
@@ -175,74 +129,73 @@ impl ServiceAccountTokens {
         Some(jsonwebtoken::encode(&header, claims, &signing.key))
     }
 
-    /// Checks the signature, or remembers that it was good.
-    fn verified(&self, token: &str) -> Option<Arc<Claims>> {
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(claims) = self.remembered.read().get(&digest) {
-            return Some(claims.clone());
-        }
-        let claims = Arc::new(self.decode(token)?);
-        let mut remembered = self.remembered.write();
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(digest, claims.clone());
-        Some(claims)
-    }
-
-    fn decode(&self, token: &str) -> Option<Claims> {
-        let header = jsonwebtoken::decode_header(token).ok()?;
-        let named = |key: &&VerifyingKey| header.kid.as_ref().is_none_or(|kid| *kid == key.id);
-        self.config.keys.iter().filter(named).filter(|k| k.algorithm == header.alg).find_map(|key| {
-            let mut validation = Validation::new(key.algorithm);
-            // Time and audience are checked on each use, because claims are remembered.
-            validation.validate_exp = false;
-            validation.validate_aud = false;
-            validation.required_spec_claims.clear();
-            jsonwebtoken::decode::<Claims>(token, &key.key, &validation).ok().map(|data| data.claims)
-        })
+    async fn judge(&self, claims: &Claims, audiences: &[String]) -> Result<(), String> {
+        let wanted = if audiences.is_empty() { &self.config.audiences } else { audiences };
+        check_audiences(&claims.aud, wanted, &self.config.audiences)?;
+        in_time(claims, jiff::Timestamp::now().as_second())?;
+        self.still_bound(&claims.kubernetes).await
     }
 
     /// Whether the service account and all that the token is bound to still exist.
-    fn still_bound(&self, claims: &Claims) -> bool {
-        let bound = &claims.kubernetes;
+    async fn still_bound(&self, bound: &Bound) -> Result<(), String> {
         let namespace = bound.namespace.as_str();
-        let alive = |resource: &str, namespace: &str, reference: &Reference| match core(resource) {
-            Some(info) => self.is_alive(info, namespace, reference),
-            None => false,
-        };
-        claims.sub == format!("system:serviceaccount:{namespace}:{}", bound.serviceaccount.name)
-            && alive("serviceaccounts", namespace, &bound.serviceaccount)
-            && bound.pod.as_ref().is_none_or(|pod| alive("pods", namespace, pod))
-            && bound.secret.as_ref().is_none_or(|secret| alive("secrets", namespace, secret))
-            && (bound.pod.is_some() || bound.node.as_ref().is_none_or(|node| alive("nodes", "", node)))
-    }
-
-    fn is_alive(&self, resource: &Arc<ResourceInfo>, namespace: &str, reference: &Reference) -> bool {
-        let Some(object) = self.store.cached(resource, &resource.key(namespace, &reference.name)) else {
-            return false;
-        };
-        if object.uid() != reference.uid {
-            return false;
+        self.account(namespace, &bound.serviceaccount).await?;
+        if let Some(secret) = &bound.secret {
+            self.bound_object("secrets", "secret", namespace, secret).await?;
         }
-        // Only deletions in progress need a look inside.
-        if memchr::memmem::find(object.json(), b"\"deletionTimestamp\"").is_none() {
-            return true;
+        match (&bound.pod, &bound.node) {
+            (Some(pod), _) => self.bound_object("pods", "pod", namespace, pod).await,
+            (None, Some(node)) => self.bound_object("nodes", "node", "", node).await,
+            (None, None) => Ok(()),
         }
-        let value = object.value();
-        let deleted = value.meta_str("deletionTimestamp").parse::<jiff::Timestamp>();
-        deleted.map_or(true, |at| jiff::Timestamp::now().as_second() < at.as_second() + DELETION_GRACE_SECONDS)
     }
 }
 
-/// A core/v1 resource.
-pub(crate) fn core(plural: &str) -> Option<&'static Arc<ResourceInfo>> {
-    resources::find("", "v1", plural)
+fn check_audiences(claimed: &[String], wanted: &[String], ours: &[String]) -> Result<(), String> {
+    if ours.is_empty() || claimed.iter().any(|a| wanted.contains(a)) {
+        return Ok(());
+    }
+    let list = |names: &[String]| format!("{names:?}").replace("\", \"", "\" \"");
+    Err(format!("token audiences {} is invalid for the target audiences {}", list(claimed), list(wanted)))
+}
+
+fn in_time(claims: &Claims, now: i64) -> Result<(), String> {
+    if claims.nbf > now + LEEWAY {
+        return Err("service account token is not valid yet".into());
+    }
+    if now - LEEWAY > claims.exp {
+        return Err("service account token has expired".into());
+    }
+    if claims.iat > now + LEEWAY {
+        return Err("service account token is issued in the future".into());
+    }
+    Ok(())
 }
 
 /// The user that claims stand for.
-pub fn user(claims: &Claims) -> UserInfo {
-    let bound = &claims.kubernetes;
+pub fn user(claims: &AnyClaims) -> UserInfo {
+    match claims {
+        AnyClaims::Bound(claims) => {
+            let bound = &claims.kubernetes;
+            let account = &bound.serviceaccount;
+            UserInfo { extra: extra(claims), ..account_user(&bound.namespace, &account.name, &account.uid) }
+        }
+        AnyClaims::Legacy(claims) => account_user(&claims.namespace, &claims.account, &claims.uid),
+    }
+}
+
+fn account_user(namespace: &str, name: &str, uid: &str) -> UserInfo {
+    let groups =
+        vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}"), AUTHENTICATED.into()];
+    UserInfo {
+        name: format!("system:serviceaccount:{namespace}:{name}"),
+        uid: uid.to_owned(),
+        groups,
+        extra: BTreeMap::new(),
+    }
+}
+
+fn extra(claims: &Claims) -> BTreeMap<String, Vec<String>> {
     let mut extra = BTreeMap::new();
     let mut add = |key: &str, value: String| {
         extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value]);
@@ -250,18 +203,81 @@ pub fn user(claims: &Claims) -> UserInfo {
     if !claims.jti.is_empty() {
         add("credential-id", format!("JTI={}", claims.jti));
     }
-    for (what, reference) in [("pod", &bound.pod), ("node", &bound.node)] {
+    for (what, reference) in [("pod", &claims.kubernetes.pod), ("node", &claims.kubernetes.node)] {
         if let Some(reference) = reference {
             add(&format!("{what}-name"), reference.name.clone());
+            // A pod's node may have been unknown when the token was issued.
             if !reference.uid.is_empty() {
                 add(&format!("{what}-uid"), reference.uid.clone());
             }
         }
     }
-    let groups = vec![
-        "system:serviceaccounts".into(),
-        format!("system:serviceaccounts:{}", bound.namespace),
-        AUTHENTICATED.into(),
-    ];
-    UserInfo { name: claims.sub.clone(), uid: bound.serviceaccount.uid.clone(), groups, extra }
+    extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(nbf: i64, exp: i64, iat: i64) -> Claims {
+        let reference = |name: &str| Reference { name: name.into(), uid: format!("{name}-uid") };
+        Claims {
+            aud: vec!["api".into()],
+            exp,
+            iat,
+            iss: "https://issuer".into(),
+            jti: "j".into(),
+            kubernetes: Bound {
+                namespace: "ns".into(),
+                node: Some(reference("n1")),
+                pod: Some(reference("p")),
+                secret: None,
+                serviceaccount: reference("robot"),
+                warnafter: None,
+            },
+            nbf,
+            sub: "system:serviceaccount:ns:robot".into(),
+        }
+    }
+
+    #[test]
+    fn tokens_have_their_time() {
+        for (nbf, exp, iat, want) in [
+            (0, 1000, 0, Ok(())),
+            (0, 950, 0, Ok(())),
+            (0, 900, 0, Err("service account token has expired")),
+            (1100, 2000, 0, Err("service account token is not valid yet")),
+            (0, 2000, 1100, Err("service account token is issued in the future")),
+        ] {
+            assert_eq!(in_time(&claims(nbf, exp, iat), 1000), want.map_err(String::from), "{nbf} {exp} {iat}");
+        }
+    }
+
+    #[test]
+    fn tokens_have_their_audience() {
+        let list = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(check_audiences(&list(&["a", "b"]), &list(&["b"]), &list(&["api"])), Ok(()));
+        assert_eq!(
+            check_audiences(&list(&["a", "c"]), &list(&["b"]), &list(&["api"])),
+            Err(r#"token audiences ["a" "c"] is invalid for the target audiences ["b"]"#.into())
+        );
+    }
+
+    #[test]
+    fn users_say_what_their_token_is_bound_to() {
+        let user = user(&AnyClaims::Bound(Box::new(claims(0, 0, 0))));
+        assert_eq!((user.name.as_str(), user.uid.as_str()), ("system:serviceaccount:ns:robot", "robot-uid"));
+        assert_eq!(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
+        let extra: Vec<String> = user.extra.iter().map(|(k, v)| format!("{k}={}", v.join(","))).collect();
+        assert_eq!(
+            extra,
+            [
+                "authentication.kubernetes.io/credential-id=JTI=j",
+                "authentication.kubernetes.io/node-name=n1",
+                "authentication.kubernetes.io/node-uid=n1-uid",
+                "authentication.kubernetes.io/pod-name=p",
+                "authentication.kubernetes.io/pod-uid=p-uid",
+            ]
+        );
+    }
 }

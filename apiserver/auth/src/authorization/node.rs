@@ -2,16 +2,21 @@
 //! config maps, claims and tokens only for pods bound to its node, and writes only its own objects.
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/node/node_authorizer.go`. Instead of a graph that is kept
-//! current with every pod, the pods of the namespace are looked through when a kubelet asks, which
-//! it does once per pod and object.
+//! current with every pod, the pods of the node (the store has them indexed) are looked through
+//! when a kubelet asks, which it does once per pod and object.
+
+mod references;
 
 use super::rules::Rule;
-use super::{Attributes, Decision};
+use super::{Attributes, Decision, Reason};
 use crate::authentication::service_account::core;
 use apimachinery::Value;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::{self, ResourceInfo};
+use apimachinery::selector::{FieldSelector, FieldTerm};
 use apiserver_registry::UserInfo;
-use apiserver_storage::Store;
+use apiserver_storage::{Selection, Store};
+use references::{Referenced, refers, volume_secret};
+use std::sync::Arc;
 
 /// The node authorizer.
 #[derive(Debug)]
@@ -20,13 +25,8 @@ pub struct NodeAuthorizer {
     rules: Vec<Rule>,
 }
 
-/// How a pod can refer to an object that its kubelet may then read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Referenced {
-    Secret,
-    ConfigMap,
-    Claim,
-}
+/// Upstream's words for what is refused; empty if it has none.
+type Refusal = String;
 
 impl NodeAuthorizer {
     /// An authorizer over the pods of `store`.
@@ -36,90 +36,164 @@ impl NodeAuthorizer {
 
     /// No opinion on anybody but nodes.
     pub fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
-        let Some(node) = node_name(user) else {
-            return Decision::NoOpinion(String::new());
+        let judged = match node_name(user) {
+            None => return Decision::NoOpinion(String::new()),
+            Some("") => Err(format!("unknown node for user {:?}", user.name)),
+            Some(node) => self.judge(node, attributes),
         };
-        match self.judge(node, attributes) {
-            Ok(()) => Decision::Allow(String::new()),
+        match judged {
+            Ok(()) => Decision::Allow(Reason::None),
             Err(reason) => Decision::NoOpinion(reason),
         }
     }
 
-    fn judge(&self, node: &str, request: &Attributes<'_>) -> Result<(), String> {
+    fn judge(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
         if request.is_resource {
             match (request.group, request.resource) {
                 ("", "secrets") => return self.read_referenced(node, request, Referenced::Secret),
                 ("", "configmaps") => return self.read_referenced(node, request, Referenced::ConfigMap),
-                ("", "persistentvolumeclaims") if request.subresource.is_empty() => {
-                    return self.read_referenced(node, request, Referenced::Claim);
-                }
+                ("", "persistentvolumeclaims") => return self.claim(node, request),
                 ("", "persistentvolumes") => return self.read_volume(node, request),
-                ("", "serviceaccounts") => return self.token(node, request),
-                ("", "nodes") => own_node(node, request)?,
-                ("", "pods") => own_pods(node, request)?,
+                ("resource.k8s.io", "resourceclaims") => return self.read_resource_claim(node, request),
+                ("storage.k8s.io", "volumeattachments") => {
+                    get_only(request)?;
+                    return self.bound(node, request);
+                }
+                ("", "serviceaccounts") => return self.service_account(node, request),
+                ("", "nodes") => return own_node(node, request),
+                ("", "pods") => return self.pods(node, request),
                 ("coordination.k8s.io", "leases") => return own_lease(node, request),
                 ("storage.k8s.io", "csinodes") => return own_csi_node(node, request),
+                ("resource.k8s.io", "resourceslices") => return self.resource_slices(node, request),
+                ("certificates.k8s.io", "podcertificaterequests") => return self.certificate_requests(node, request),
                 _ => {}
             }
         }
-        match self.rules.iter().any(|rule| rule.allows(request)) {
-            true => Ok(()),
-            false => Err(String::new()),
-        }
+        allowed_if(self.rules.iter().any(|rule| rule.allows(request)), String::new)
     }
 
-    fn read_referenced(&self, node: &str, request: &Attributes<'_>, what: Referenced) -> Result<(), String> {
-        if !matches!(request.verb, "get" | "list" | "watch") || !request.subresource.is_empty() {
-            return Err("can only read resources of this type".into());
-        }
-        let name = object_name(request);
-        if name.is_empty() {
-            return Err("No Object name found".into());
-        }
-        match self.any_pod(node, request.namespace, |pod| refers(pod, what, name)) {
-            true => Ok(()),
-            false => Err(format!("no relationship found between node '{node}' and this object")),
-        }
+    fn read_referenced(&self, node: &str, request: &Attributes<'_>, what: Referenced) -> Result<(), Refusal> {
+        read_only(request)?;
+        named(request)?;
+        let related = self.any_pod(node, request.namespace, what, request.name)
+            || what == Referenced::Secret && self.secret_of_volume(node, request.namespace, request.name);
+        allowed_if(related, || unrelated(node))
     }
 
-    fn read_volume(&self, node: &str, request: &Attributes<'_>) -> Result<(), String> {
-        let unrelated = || format!("no relationship found between node '{node}' and this object");
-        if !matches!(request.verb, "get" | "list" | "watch") || object_name(request).is_empty() {
-            return Err("can only read resources of this type".into());
+    fn claim(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        if request.subresource == "status" {
+            allowed_if(matches!(request.verb, "update" | "patch"), || "can only get/update/patch this type".into())?;
+        } else {
+            get_only(request)?;
         }
-        let volume = core("persistentvolumes").and_then(|r| self.store.cached(r, &r.key("", object_name(request))));
-        let claim =
-            volume.map(|v| v.value()).and_then(|v| v.pointer("/spec/claimRef").cloned()).ok_or_else(unrelated)?;
+        named(request)?;
+        allowed_if(self.any_pod(node, request.namespace, Referenced::Claim, request.name), || unrelated(node))
+    }
+
+    fn read_resource_claim(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        get_only(request)?;
+        named(request)?;
+        let related = self.any_pod(node, request.namespace, Referenced::ResourceClaim, request.name);
+        allowed_if(related, || unrelated(node))
+    }
+
+    fn read_volume(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        get_only(request)?;
+        named(request)?;
+        let volume = core("persistentvolumes").and_then(|r| self.store.cached(r, &r.key("", request.name)));
+        allowed_if(volume.is_some_and(|v| self.uses_volume(node, &v.value())), || unrelated(node))
+    }
+
+    /// Whether a pod of the node uses the claim that a volume is bound to.
+    fn uses_volume(&self, node: &str, volume: &Value) -> bool {
+        let Some(claim) = volume.pointer("/spec/claimRef") else { return false };
         let text = |key: &str| claim.get(key).and_then(Value::as_str).unwrap_or_default();
-        match self.any_pod(node, text("namespace"), |pod| refers(pod, Referenced::Claim, text("name"))) {
-            true => Ok(()),
-            false => Err(unrelated()),
-        }
+        self.any_pod(node, text("namespace"), Referenced::Claim, text("name"))
     }
 
-    fn token(&self, node: &str, request: &Attributes<'_>) -> Result<(), String> {
+    fn secret_of_volume(&self, node: &str, namespace: &str, name: &str) -> bool {
+        let Some(resource) = core("persistentvolumes") else { return false };
+        let volumes = self.store.cached_list(resource, None);
+        volumes.iter().filter(|v| contains(v.json(), name)).any(|volume| {
+            let volume = volume.value();
+            volume_secret(&volume, namespace, name) && self.uses_volume(node, &volume)
+        })
+    }
+
+    fn service_account(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
         if request.verb == "get" && request.subresource.is_empty() {
-            return self.service_account(node, request);
+            return self.read_referenced(node, request, Referenced::ServiceAccount);
         }
-        match (request.verb, request.subresource) {
-            ("create", "token") => self.service_account(node, request),
-            _ => Err("can only create tokens for individual service accounts".into()),
+        let one = request.verb == "create" && !request.name.is_empty();
+        allowed_if(one, || "can only create tokens for individual service accounts".into())?;
+        let token = request.subresource == "token";
+        allowed_if(token, || "can only create token subresource of serviceaccount".into())?;
+        let related = self.any_pod(node, request.namespace, Referenced::ServiceAccount, request.name);
+        allowed_if(related, || unrelated(node))
+    }
+
+    fn pods(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        match (request.subresource, request.verb) {
+            // Admission sees to it that these are about pods of the node.
+            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
+            ("", "get") => self.bound(node, request),
+            ("", "list" | "watch") if selects(request, "spec.nodeName", node) => Ok(()),
+            ("", "list" | "watch") if !request.name.is_empty() => self.bound(node, request),
+            ("", "list" | "watch") => Err("can only list/watch pods with spec.nodeName field selector".into()),
+            _ => Err(String::new()),
         }
     }
 
-    fn service_account(&self, node: &str, request: &Attributes<'_>) -> Result<(), String> {
-        let uses = |pod: &Value| pod.pointer("/spec/serviceAccountName").and_then(Value::as_str) == Some(request.name);
-        match self.any_pod(node, request.namespace, uses) {
-            true => Ok(()),
-            false => Err(format!("no relationship found between node '{node}' and this object")),
+    fn resource_slices(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        allowed_if(request.subresource.is_empty(), || "cannot authorize ResourceSlice subresources".into())?;
+        match request.verb {
+            "create" => Ok(()),
+            "get" | "update" | "patch" | "delete" => self.bound(node, request),
+            "watch" | "list" | "deletecollection" => allowed_if(selects(request, "spec.nodeName", node), || {
+                "can only list/watch/deletecollection resourceslices with nodeName field selector".into()
+            }),
+            _ => Err("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection".into()),
         }
     }
 
-    /// Whether a pod of this namespace that is bound to the node fulfils the test.
-    fn any_pod(&self, node: &str, namespace: &str, test: impl Fn(&Value) -> bool) -> bool {
+    fn certificate_requests(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        allowed_if(request.subresource.is_empty(), || {
+            "nodes may not access the status subresource of PodCertificateRequests".into()
+        })?;
+        match request.verb {
+            "create" => Ok(()),
+            "get" => self.bound(node, request),
+            "list" | "watch" => allowed_if(selects(request, "spec.nodeName", node), || {
+                "can only list/watch podcertificaterequests with nodeName field selector".into()
+            }),
+            verb => Err(format!("nodes may not {verb} podcertificaterequests")),
+        }
+    }
+
+    /// Whether the object's own `spec.nodeName` is the node.
+    fn bound(&self, node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+        named(request)?;
+        let object = served(request).and_then(|r| self.store.cached(r, &r.key(request.namespace, request.name)));
+        let is_bound = object.is_some_and(|object| match object.field("spec.nodeName") {
+            Some(name) => name == node,
+            None => object.value().pointer("/spec/nodeName").and_then(Value::as_str) == Some(node),
+        });
+        allowed_if(is_bound, || unrelated(node))
+    }
+
+    /// Whether a pod of this namespace that is bound to the node refers to the object.
+    fn any_pod(&self, node: &str, namespace: &str, what: Referenced, name: &str) -> bool {
         let Some(pods) = core("pods") else { return false };
-        let pods = self.store.cached_list(pods, Some(namespace));
-        pods.iter().filter(|pod| pod.field("spec.nodeName") == Some(node)).any(|pod| test(&pod.value()))
+        let term = FieldTerm { field: "spec.nodeName".into(), value: node.into(), negated: false };
+        let selection = Selection {
+            namespace: Some(namespace.to_owned()),
+            fields: FieldSelector { terms: vec![term] },
+            ..Selection::default()
+        };
+        // The claims of ephemeral volumes are named after pod and volume.
+        let may_refer = |pod: &[u8]| what == Referenced::Claim || contains(pod, name);
+        let pods = self.store.cached_matching(pods, &selection);
+        pods.iter().filter(|pod| may_refer(pod.json())).any(|pod| refers(&pod.value(), what, name))
     }
 }
 
@@ -129,127 +203,76 @@ pub fn node_name(user: &UserInfo) -> Option<&str> {
     user.groups.iter().any(|g| g == "system:nodes").then_some(name)
 }
 
-/// The name a request is about: its own, or the one that its field selector singles out.
-fn object_name<'a>(request: &Attributes<'a>) -> &'a str {
-    let selected = || request.fields.and_then(|f| f.terms.iter().find(|t| t.field == "metadata.name" && !t.negated));
-    match request.name {
-        "" => selected().map_or("", |term| term.value.as_str()),
-        name => name,
+fn contains(json: &[u8], name: &str) -> bool {
+    memchr::memmem::find(json, name.as_bytes()).is_some()
+}
+
+fn served(request: &Attributes<'_>) -> Option<&'static Arc<ResourceInfo>> {
+    resources::find(request.group, request.version, request.resource)
+}
+
+fn allowed_if(allowed: bool, refusal: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
+    if allowed { Ok(()) } else { Err(refusal()) }
+}
+
+fn unrelated(node: &str) -> Refusal {
+    format!("no relationship found between node '{node}' and this object")
+}
+
+fn named(request: &Attributes<'_>) -> Result<(), Refusal> {
+    allowed_if(!request.name.is_empty(), || "No Object name found".into())
+}
+
+fn read_only(request: &Attributes<'_>) -> Result<(), Refusal> {
+    let reads = matches!(request.verb, "get" | "list" | "watch");
+    allowed_if(reads, || "can only read resources of this type".into())?;
+    allowed_if(request.subresource.is_empty(), || "cannot read subresource".into())?;
+    allowed_if(!request.namespace.is_empty(), || "can only read namespaced object of this type".into())
+}
+
+fn get_only(request: &Attributes<'_>) -> Result<(), Refusal> {
+    allowed_if(request.verb == "get", || "can only get individual resources of this type".into())?;
+    allowed_if(request.subresource.is_empty(), || "cannot get subresource".into())
+}
+
+fn selects(request: &Attributes<'_>, field: &str, value: &str) -> bool {
+    let pins = |t: &FieldTerm| t.field == field && t.value == value && !t.negated;
+    request.fields.is_some_and(|f| f.terms.iter().any(pins))
+}
+
+fn own_node(node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+    match (request.subresource, request.verb) {
+        // Admission sees to it that these are about the node itself.
+        ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
+        ("", "get" | "list" | "watch") => match request.name {
+            name if name == node => Ok(()),
+            "" => Err(format!("node '{node}' cannot read all nodes, only its own Node object")),
+            name => Err(format!("node '{node}' cannot read '{name}', only its own Node object")),
+        },
+        _ => Err(String::new()),
     }
 }
 
-fn own_node(node: &str, request: &Attributes<'_>) -> Result<(), String> {
-    if matches!(request.verb, "get" | "list" | "watch")
-        && request.subresource.is_empty()
-        && object_name(request) != node
-    {
-        return Err(format!("node '{node}' cannot read '{}', only its own Node object", object_name(request)));
-    }
-    Ok(())
+fn own_lease(node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+    let known = matches!(request.verb, "get" | "create" | "update" | "patch" | "delete");
+    allowed_if(known, || "can only get, create, update, patch, or delete a node lease".into())?;
+    let system = request.namespace == "kube-node-lease";
+    allowed_if(system, || "can only access leases in the \"kube-node-lease\" system namespace".into())?;
+    let own = request.verb == "create" || request.name == node;
+    allowed_if(own, || "can only access node lease with the same name as the requesting node".into())
 }
 
-fn own_pods(node: &str, request: &Attributes<'_>) -> Result<(), String> {
-    if !matches!(request.verb, "list" | "watch") {
-        return Ok(());
-    }
-    let own = |t: &apimachinery::selector::FieldTerm| t.field == "spec.nodeName" && t.value == node && !t.negated;
-    match request.fields.is_some_and(|f| f.terms.iter().any(own)) || !request.name.is_empty() {
-        true => Ok(()),
-        false => Err(format!("can only list/watch pods with spec.nodeName field selector of node '{node}'")),
-    }
-}
-
-fn own_lease(node: &str, request: &Attributes<'_>) -> Result<(), String> {
-    if !matches!(request.verb, "get" | "create" | "update" | "patch" | "delete") {
-        return Err("can only get, create, update, patch, or delete a node lease".into());
-    }
-    if request.namespace != "kube-node-lease" {
-        return Err("can only access leases in the \"kube-node-lease\" system namespace".into());
-    }
-    match request.verb == "create" || request.name == node {
-        true => Ok(()),
-        false => Err("can only access node lease with the same name as the requesting node".into()),
-    }
-}
-
-fn own_csi_node(node: &str, request: &Attributes<'_>) -> Result<(), String> {
-    if !matches!(request.verb, "get" | "create" | "update" | "patch" | "delete") {
-        return Err("can only get, create, update, patch, or delete a CSINode".into());
-    }
-    match request.verb == "create" || request.name == node {
-        true => Ok(()),
-        false => Err("can only access CSINode with the same name as the requesting node".into()),
-    }
-}
-
-/// Whether a pod refers to the object by volume, environment or image pull secret.
-fn refers(pod: &Value, what: Referenced, name: &str) -> bool {
-    let Some(spec) = pod.get("spec") else { return false };
-    let volumes = || list(spec, "volumes").any(|v| volume_refers(pod, v, what, name));
-    let containers = || {
-        let all = ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(|k| list(spec, k));
-        all.into_iter().any(|c| environment_refers(c, what, name))
-    };
-    let pull = || what == Referenced::Secret && list(spec, "imagePullSecrets").any(|s| is(s, "/name", name));
-    volumes() || containers() || pull()
-}
-
-fn volume_refers(pod: &Value, volume: &Value, what: Referenced, name: &str) -> bool {
-    let source = |projected: &Value| match what {
-        Referenced::Secret => is(projected, "/secret/name", name),
-        Referenced::ConfigMap => is(projected, "/configMap/name", name),
-        Referenced::Claim => false,
-    };
-    let direct = match what {
-        Referenced::Secret => is(volume, "/secret/secretName", name) || plugin_secret(volume, name),
-        Referenced::ConfigMap => is(volume, "/configMap/name", name),
-        Referenced::Claim => is(volume, "/persistentVolumeClaim/claimName", name) || ephemeral_claim(pod, volume, name),
-    };
-    direct || volume.get("projected").is_some_and(|p| list(p, "sources").any(source))
-}
-
-/// Secrets that in-line volume plugins name.
-fn plugin_secret(volume: &Value, name: &str) -> bool {
-    let plugins = [
-        "csi/nodePublishSecretRef",
-        "azureFile/secretName",
-        "cephfs/secretRef",
-        "flexVolume/secretRef",
-        "iscsi/secretRef",
-        "rbd/secretRef",
-        "scaleIO/secretRef",
-        "storageos/secretRef",
-    ];
-    plugins.iter().any(|p| is(volume, &format!("/{p}/name"), name) || is(volume, &format!("/{p}"), name))
-}
-
-/// The claim of a generic ephemeral volume is named after pod and volume.
-fn ephemeral_claim(pod: &Value, volume: &Value, name: &str) -> bool {
-    let own = || format!("{}-{}", pod.name(), volume.get("name").and_then(Value::as_str).unwrap_or_default());
-    volume.get("ephemeral").is_some() && own() == name
-}
-
-fn environment_refers(container: &Value, what: Referenced, name: &str) -> bool {
-    let (one, all) = match what {
-        Referenced::Secret => ("/valueFrom/secretKeyRef/name", "/secretRef/name"),
-        Referenced::ConfigMap => ("/valueFrom/configMapKeyRef/name", "/configMapRef/name"),
-        Referenced::Claim => return false,
-    };
-    list(container, "env").any(|e| is(e, one, name)) || list(container, "envFrom").any(|e| is(e, all, name))
-}
-
-fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
-}
-
-fn is(value: &Value, pointer: &str, want: &str) -> bool {
-    value.pointer(pointer).and_then(Value::as_str) == Some(want)
+fn own_csi_node(node: &str, request: &Attributes<'_>) -> Result<(), Refusal> {
+    let known = matches!(request.verb, "get" | "create" | "update" | "patch" | "delete");
+    allowed_if(known, || "can only get, create, update, patch, or delete a CSINode".into())?;
+    allowed_if(request.subresource.is_empty(), || "cannot authorize CSINode subresources".into())?;
+    let own = request.verb == "create" || request.name == node;
+    allowed_if(own, || "can only access CSINode with the same name as the requesting node".into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn only_nodes_are_nodes() {
@@ -258,27 +281,6 @@ mod tests {
         assert_eq!(node_name(&user("system:node:n1", "system:nodes")), Some("n1"));
         assert_eq!(node_name(&user("system:node:n1", "dev")), None);
         assert_eq!(node_name(&user("n1", "system:nodes")), None);
-    }
-
-    #[test]
-    fn finds_what_a_pod_refers_to() {
-        let pod = json!({"metadata": {"name": "p"}, "spec": {
-            "imagePullSecrets": [{"name": "pull"}],
-            "volumes": [
-                {"name": "a", "secret": {"secretName": "s1"}},
-                {"name": "b", "projected": {"sources": [{"configMap": {"name": "root"}}, {"secret": {"name": "s2"}}]}},
-                {"name": "c", "persistentVolumeClaim": {"claimName": "data"}},
-                {"name": "scratch", "ephemeral": {}}],
-            "containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "s3"}}}], "envFrom": [{"configMapRef": {"name": "cm"}}]}]}});
-        let cases = [
-            (Referenced::Secret, &["pull", "s1", "s2", "s3"][..], &["root", "data"][..]),
-            (Referenced::ConfigMap, &["root", "cm"], &["s1", "data"]),
-            (Referenced::Claim, &["data", "p-scratch"], &["scratch", "s1"]),
-        ];
-        for (what, yes, no) in cases {
-            assert!(yes.iter().all(|name| refers(&pod, what, name)), "{what:?}");
-            assert!(!no.iter().any(|name| refers(&pod, what, name)), "{what:?}");
-        }
     }
 
     #[test]
@@ -291,6 +293,10 @@ mod tests {
         let node = |verb, name| Attributes { verb, name, ..Attributes::default() };
         assert!(own_node("n1", &node("get", "n1")).is_ok());
         assert!(own_node("n1", &node("get", "n2")).is_err());
-        assert!(own_node("n1", &node("list", "")).is_err());
+        assert_eq!(
+            own_node("n1", &node("list", "")),
+            Err("node 'n1' cannot read all nodes, only its own Node object".into())
+        );
+        assert_eq!(own_node("n1", &node("delete", "n1")), Err(String::new()));
     }
 }

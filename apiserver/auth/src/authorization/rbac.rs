@@ -2,262 +2,216 @@
 //!
 //! Upstream: `plugin/pkg/auth/authorizer/rbac`, `pkg/registry/rbac/validation/rule.go`.
 
+mod follow;
+mod index;
+mod subject;
+
+pub use index::{RoleRef, rules_of};
+
+use self::index::{Binding, Index};
 use super::rules::Rule;
-use super::{Attributes, Decision};
-use apimachinery::Value;
-use apimachinery::meta::ObjectMeta;
-use apimachinery::resources::{self, ResourceInfo};
+use super::{Attributes, Decision, Reason};
 use apiserver_registry::UserInfo;
-use apiserver_storage::{Event, EventKind, Object, Store, Watch, WatchQuery};
+use apiserver_storage::Store;
 use component::Supervisor;
 use parking_lot::RwLock;
-use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
-const GROUP: &str = "rbac.authorization.k8s.io";
-/// Pause before a watch that could not be opened is tried again.
-const RETRY: Duration = Duration::from_millis(100);
+/// The API group of roles and bindings.
+pub const GROUP: &str = "rbac.authorization.k8s.io";
+/// How long a request that nobody allows waits for the bootstrap policy after the start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The RBAC authorizer. Clones share one index.
 #[derive(Clone, Debug, Default)]
 pub struct Rbac {
-    index: Arc<RwLock<Index>>,
+    shared: Arc<Shared>,
 }
-
-/// A role's scope and name; the namespace is empty for cluster roles.
-type RoleKey = (String, String);
 
 #[derive(Debug, Default)]
-struct Index {
-    roles: HashMap<RoleKey, Arc<[Rule]>>,
-    bindings: HashMap<RoleKey, Arc<Binding>>,
-    /// Bindings by subject, as [`subject_key`] names it.
-    by_subject: HashMap<String, Vec<Arc<Binding>>>,
+struct Shared {
+    index: RwLock<Index>,
+    /// Whether the bootstrap policy is in the index: until then a refusal may be premature.
+    settled: AtomicBool,
+    /// Told of every change of the index while it is not settled.
+    changed: Notify,
 }
 
-#[derive(Debug)]
-struct Binding {
-    /// Empty for cluster role bindings.
-    namespace: String,
-    name: String,
-    role: RoleKey,
-    role_kind: &'static str,
-    subjects: Vec<String>,
+/// The binding that allows a request, and which of its subjects the user is.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    binding: Arc<Binding>,
+    subject: usize,
 }
 
 impl Rbac {
-    /// Follows the RBAC objects of `store` until the supervisor stops.
+    /// Follows the RBAC objects of `store` until the supervisor stops. Until [`Self::settle`] has
+    /// seen the bootstrap policy, refusals wait for it.
     pub fn start(store: &Store, supervisor: &Supervisor) -> Self {
         let rbac = Self::default();
-        for plural in ["roles", "clusterroles", "rolebindings", "clusterrolebindings"] {
-            if let Some(resource) = resources::find(GROUP, "v1", plural) {
-                let follower = rbac.clone().follow(store.clone(), resource.clone());
-                supervisor.spawn_until_stop("rbac index", follower);
-            }
-        }
+        follow::start(&rbac, store, supervisor);
         rbac
     }
 
     /// Whether a rule that holds for `user` allows the request.
-    pub fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
-        let index = self.index.read();
-        for binding in index.bindings_of(user, attributes) {
-            let Some(rules) = index.roles.get(&binding.role) else { continue };
-            if rules.iter().any(|rule| rule.allows(attributes)) {
-                return Decision::Allow(binding.reason(user));
+    pub async fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
+        let decision = self.decide(user, attributes);
+        if decision.is_allowed() || self.shared.settled.load(Ordering::Acquire) {
+            return decision;
+        }
+        // Components start together with the apiserver: what they may do is only being written.
+        let _ = tokio::time::timeout(PATIENCE, self.settled()).await;
+        self.decide(user, attributes)
+    }
+
+    /// What the index says now.
+    pub fn decide(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
+        let index = self.shared.index.read();
+        let namespace = if attributes.is_resource { attributes.namespace } else { "" };
+        let mut missing = Vec::new();
+        for binding in index.bindings_of(user, namespace) {
+            match index.rules(&binding.role) {
+                Some(rules) if rules.iter().any(|rule| rule.allows(attributes)) => {
+                    return Decision::Allow(Reason::Binding(Grant::new(binding, user)));
+                }
+                Some(_) => {}
+                None => missing.push(binding.role.missing()),
             }
         }
-        Decision::NoOpinion(String::new())
+        Decision::NoOpinion(if missing.is_empty() { String::new() } else { format!("RBAC: {}", aggregate(missing)) })
     }
 
-    /// All rules that hold for `user` in `namespace`, cluster-wide ones included.
-    pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> Vec<Rule> {
-        let index = self.index.read();
-        let scope = Attributes { is_resource: true, namespace, ..Attributes::default() };
-        index
-            .bindings_of(user, &scope)
-            .filter_map(|b| index.roles.get(&b.role))
-            .flat_map(|r| r.iter().cloned())
-            .collect()
+    /// All rules that hold for `user` in `namespace`, cluster-wide ones included, and what could
+    /// not be found of them.
+    pub fn rules_for(&self, user: &UserInfo, namespace: &str) -> (Vec<Rule>, Option<String>) {
+        let index = self.shared.index.read();
+        let (mut rules, mut missing) = (Vec::new(), Vec::new());
+        for binding in index.bindings_of(user, namespace) {
+            match index.rules(&binding.role) {
+                Some(found) => rules.extend_from_slice(found),
+                None => missing.push(binding.role.missing()),
+            }
+        }
+        (rules, (!missing.is_empty()).then(|| aggregate(missing)))
     }
 
-    async fn follow(self, store: Store, resource: Arc<ResourceInfo>) {
-        let query = WatchQuery { send_initial_events: true, bookmarks: true, ..WatchQuery::default() };
+    /// The rules of a role.
+    pub fn rules_of_role(&self, role: &RoleRef) -> Option<Arc<[Rule]>> {
+        self.shared.index.read().rules(role).cloned()
+    }
+
+    /// Waits until the index has all of the bootstrap policy; from then on refusals are final.
+    pub async fn settle(&self) {
+        let policy = crate::bootstrap::keys();
         loop {
-            match store.watch(&resource, &query).await {
-                Ok(watch) => self.follow_once(&resource, watch).await,
-                Err(_) => tokio::time::sleep(RETRY).await,
+            let changed = self.shared.changed.notified();
+            if self.shared.index.read().has_all(&policy) {
+                break;
             }
+            changed.await;
+        }
+        self.shared.settled.store(true, Ordering::Release);
+        self.shared.changed.notify_waiters();
+    }
+
+    async fn settled(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            if self.shared.settled.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
         }
     }
 
-    /// Applies a watch until it ends. What the initial events do not name is gone.
-    async fn follow_once(&self, resource: &ResourceInfo, mut watch: Watch) {
-        let mut initial = HashSet::new();
-        while let Ok(event) = watch.next().await {
-            match event {
-                Event::Change { kind, object } => {
-                    initial.insert((object.namespace().to_owned(), object.name().to_owned()));
-                    self.index.write().apply(resource, kind, &object);
-                }
-                Event::Bookmark { initial_events_end: true, .. } => {
-                    self.index.write().retain(resource, &std::mem::take(&mut initial));
-                }
-                Event::Bookmark { .. } => initial.clear(),
-            }
+    fn change(&self, change: impl FnOnce(&mut Index)) {
+        change(&mut self.shared.index.write());
+        if !self.shared.settled.load(Ordering::Acquire) {
+            self.shared.changed.notify_waiters();
         }
     }
 }
 
-impl Index {
-    fn apply(&mut self, resource: &ResourceInfo, kind: EventKind, object: &Object) {
-        let key = (object.namespace().to_owned(), object.name().to_owned());
-        let value = (kind != EventKind::Deleted).then(|| object.value());
-        match &*resource.plural {
-            "roles" | "clusterroles" => self.set_role(key, value.as_ref()),
-            _ => self.set_binding(key, value.as_ref()),
-        }
-    }
-
-    /// Drops the objects of this resource that are not among `keys`.
-    fn retain(&mut self, resource: &ResourceInfo, keys: &HashSet<RoleKey>) {
-        let gone = |key: &&RoleKey| key.0.is_empty() != resource.namespaced && !keys.contains(*key);
-        match &*resource.plural {
-            "roles" | "clusterroles" => {
-                let gone: Vec<RoleKey> = self.roles.keys().filter(gone).cloned().collect();
-                gone.into_iter().for_each(|key| self.set_role(key, None));
-            }
-            _ => {
-                let gone: Vec<RoleKey> = self.bindings.keys().filter(gone).cloned().collect();
-                gone.into_iter().for_each(|key| self.set_binding(key, None));
-            }
-        }
-    }
-
-    fn set_role(&mut self, key: RoleKey, role: Option<&Value>) {
-        match role {
-            Some(role) => self.roles.insert(key, rules_of(role).into()),
-            None => self.roles.remove(&key),
-        };
-    }
-
-    fn set_binding(&mut self, key: RoleKey, binding: Option<&Value>) {
-        if let Some(old) = self.bindings.remove(&key) {
-            for subject in &old.subjects {
-                if let Some(list) = self.by_subject.get_mut(subject) {
-                    list.retain(|b| !Arc::ptr_eq(b, &old));
-                }
-            }
-        }
-        if let Some(binding) = binding.and_then(Binding::from_value).map(Arc::new) {
-            for subject in &binding.subjects {
-                self.by_subject.entry(subject.clone()).or_default().push(binding.clone());
-            }
-            self.bindings.insert(key, binding);
-        }
-    }
-
-    /// Bindings of the user and its groups that hold for the request's scope.
-    fn bindings_of<'a>(&'a self, user: &UserInfo, scope: &Attributes<'_>) -> impl Iterator<Item = &'a Arc<Binding>> {
-        let mut keys = vec![subject_key("User", "", &user.name)];
-        keys.extend(user.groups.iter().map(|g| subject_key("Group", "", g)));
-        let namespace = if scope.is_resource { scope.namespace.to_owned() } else { String::new() };
-        let in_scope = move |b: &&Arc<Binding>| b.namespace.is_empty() || b.namespace == namespace;
-        keys.into_iter().filter_map(|key| self.by_subject.get(&key)).flatten().filter(in_scope)
+impl Grant {
+    fn new(binding: &Arc<Binding>, user: &UserInfo) -> Self {
+        let subject = binding.subjects.iter().position(|s| s.is(user)).unwrap_or_default();
+        Self { binding: binding.clone(), subject }
     }
 }
 
-impl Binding {
-    fn from_value(value: &Value) -> Option<Self> {
-        let role = value.get("roleRef")?;
-        let namespace = value.namespace().to_owned();
-        let role_name = role.get("name")?.as_str()?.to_owned();
-        let (role_kind, role) = match role.get("kind")?.as_str()? {
-            "ClusterRole" => ("ClusterRole", (String::new(), role_name)),
-            "Role" => ("Role", (namespace.clone(), role_name)),
-            _ => return None,
-        };
-        let subjects = value.get("subjects").and_then(Value::as_array);
-        let subjects = subjects.into_iter().flatten().filter_map(|s| subject(s, &namespace)).collect();
-        Some(Self { namespace, name: value.name().to_owned(), role, role_kind, subjects })
-    }
-
-    /// Upstream's words for why a request was allowed.
-    fn reason(&self, user: &UserInfo) -> String {
-        let subject =
-            match self.subjects.iter().find_map(|s| user.groups.iter().find(|g| *s == subject_key("Group", "", g))) {
-                Some(group) if !self.subjects.contains(&subject_key("User", "", &user.name)) => {
-                    format!("Group \"{group}\"")
-                }
-                _ => format!("User \"{}\"", user.name),
-            };
-        let (kind, name) = match self.namespace.is_empty() {
-            true => ("ClusterRoleBinding", self.name.clone()),
-            false => ("RoleBinding", format!("{}/{}", self.name, self.namespace)),
-        };
-        format!("RBAC: allowed by {kind} \"{name}\" of {} \"{}\" to {subject}", self.role_kind, self.role.1)
+impl PartialEq for Grant {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.binding, &other.binding) && self.subject == other.subject
     }
 }
 
-/// The rules of a role.
-pub fn rules_of(role: &Value) -> Vec<Rule> {
-    let rules = role.get("rules").and_then(Value::as_array);
-    rules.into_iter().flatten().map(Rule::from_value).collect()
-}
+impl Eq for Grant {}
 
-fn subject(subject: &Value, binding_namespace: &str) -> Option<String> {
-    let text = |key: &str| subject.get(key).and_then(Value::as_str).unwrap_or_default();
-    let namespace = match text("namespace") {
-        "" => binding_namespace,
-        namespace => namespace,
-    };
-    match text("kind") {
-        kind @ ("User" | "Group" | "ServiceAccount") => Some(subject_key(kind, namespace, text("name"))),
-        _ => None,
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Binding { namespace, name, role, subjects } = &*self.binding;
+        write!(f, "RBAC: allowed by ")?;
+        match namespace.is_empty() {
+            true => write!(f, "ClusterRoleBinding {name:?}")?,
+            false => write!(f, "RoleBinding \"{name}/{namespace}\"")?,
+        }
+        write!(f, " of {} {:?} to ", role.kind(), role.name)?;
+        match subjects.get(self.subject) {
+            Some(subject) => subject.fmt(f),
+            None => Ok(()),
+        }
     }
 }
 
-/// The key of a subject. A service account is the user that its tokens name.
-fn subject_key(kind: &str, namespace: &str, name: &str) -> String {
-    match kind {
-        "Group" => format!("g:{name}"),
-        "ServiceAccount" => format!("u:system:serviceaccount:{namespace}:{name}"),
-        _ => format!("u:{name}"),
+/// Several messages as one, as upstream joins them.
+pub(crate) fn aggregate(mut messages: Vec<String>) -> String {
+    let mut seen = std::collections::HashSet::new();
+    messages.retain(|m| seen.insert(m.clone()));
+    match messages.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use apimachinery::Value;
     use serde_json::json;
 
-    fn index() -> Rbac {
+    fn rbac() -> Rbac {
         let rbac = Rbac::default();
-        let mut index = rbac.index.write();
-        let reader = json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
-        index.set_role((String::new(), "reader".into()), Some(&reader));
-        let bind = |ns: &str, subject: Value| {
+        rbac.shared.settled.store(true, Ordering::Release);
+        let bind = |ns: &str, role: &str, subject: Value| {
             json!({"metadata": {"name": "b", "namespace": ns}, "subjects": [subject],
-                   "roleRef": {"kind": "ClusterRole", "name": "reader"}})
+                   "roleRef": {"kind": "ClusterRole", "name": role}})
         };
-        let alice = bind("dev", json!({"kind": "User", "name": "alice"}));
-        index.set_binding(("dev".into(), "b".into()), Some(&alice));
-        let robot = bind("", json!({"kind": "ServiceAccount", "name": "robot", "namespace": "ops"}));
-        index.set_binding((String::new(), "b".into()), Some(&robot));
-        drop(index);
+        rbac.change(|index| {
+            let reader = json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]});
+            index.set_role(RoleRef::cluster("reader"), Some(&reader));
+            let alice = bind("dev", "reader", json!({"kind": "User", "name": "alice"}));
+            index.set_binding("dev", "b", Some(&alice));
+            let robot = bind("", "reader", json!({"kind": "ServiceAccount", "name": "robot", "namespace": "ops"}));
+            index.set_binding("", "b", Some(&robot));
+            let lost = bind("lost", "nothing", json!({"kind": "Group", "name": "staff"}));
+            index.set_binding("lost", "b", Some(&lost));
+        });
         rbac
     }
 
-    fn may(rbac: &Rbac, user: &str, namespace: &str) -> bool {
-        let user = UserInfo { name: user.into(), ..UserInfo::default() };
+    fn ask(rbac: &Rbac, user: &str, namespace: &str) -> Decision {
+        let user = UserInfo { name: user.into(), groups: vec!["staff".into()], ..UserInfo::default() };
         let get = Attributes { verb: "get", is_resource: true, resource: "pods", namespace, ..Attributes::default() };
-        matches!(rbac.authorize(&user, &get), Decision::Allow(_))
+        rbac.decide(&user, &get)
     }
 
     #[test]
     fn bindings_hold_in_their_scope() {
-        let rbac = index();
+        let rbac = rbac();
         let robot = "system:serviceaccount:ops:robot";
         for (user, namespace, want) in [
             ("alice", "dev", true),
@@ -267,26 +221,53 @@ mod tests {
             (robot, "", true),
             ("bob", "dev", false),
         ] {
-            assert_eq!(may(&rbac, user, namespace), want, "{user} in {namespace:?}");
+            assert_eq!(ask(&rbac, user, namespace).is_allowed(), want, "{user} in {namespace:?}");
         }
     }
 
     #[test]
     fn a_removed_binding_or_role_no_longer_holds() {
-        let rbac = index();
-        rbac.index.write().set_binding(("dev".into(), "b".into()), None);
-        assert!(!may(&rbac, "alice", "dev"));
-        rbac.index.write().set_role((String::new(), "reader".into()), None);
-        assert!(!may(&rbac, "system:serviceaccount:ops:robot", "dev"));
+        let rbac = rbac();
+        rbac.change(|index| index.set_binding("dev", "b", None));
+        assert!(!ask(&rbac, "alice", "dev").is_allowed());
+        rbac.change(|index| index.set_role(RoleRef::cluster("reader"), None));
+        assert!(!ask(&rbac, "system:serviceaccount:ops:robot", "dev").is_allowed());
     }
 
     #[test]
     fn reasons_name_the_binding() {
-        let rbac = index();
-        let alice = UserInfo { name: "alice".into(), ..UserInfo::default() };
+        let rbac = rbac();
+        for (user, namespace, want) in [
+            ("alice", "dev", r#"RBAC: allowed by RoleBinding "b/dev" of ClusterRole "reader" to User "alice""#),
+            (
+                "system:serviceaccount:ops:robot",
+                "dev",
+                r#"RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "reader" to ServiceAccount "robot/ops""#,
+            ),
+            ("bob", "lost", r#"RBAC: clusterrole.rbac.authorization.k8s.io "nothing" not found"#),
+            ("bob", "dev", ""),
+        ] {
+            assert_eq!(ask(&rbac, user, namespace).reason(), want);
+        }
+    }
+
+    #[tokio::test]
+    async fn refusals_wait_for_the_policy() {
+        let rbac = Rbac::default();
+        let user = UserInfo { name: "alice".into(), ..UserInfo::default() };
         let get =
             Attributes { verb: "get", is_resource: true, resource: "pods", namespace: "dev", ..Attributes::default() };
-        let want = r#"RBAC: allowed by RoleBinding "b/dev" of ClusterRole "reader" to User "alice""#;
-        assert_eq!(rbac.authorize(&alice, &get), Decision::Allow(want.into()));
+        let (decision, ()) = tokio::join!(rbac.authorize(&user, &get), async {
+            rbac.change(|index| {
+                let role = json!({"rules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]});
+                index.set_role(RoleRef::cluster("all"), Some(&role));
+                let binding = json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "all"},
+                    "subjects": [{"kind": "User", "name": "alice"}]});
+                index.set_binding("", "b", Some(&binding));
+            });
+            rbac.shared.settled.store(true, Ordering::Release);
+            rbac.shared.changed.notify_waiters();
+        });
+        assert!(decision.is_allowed());
     }
 }

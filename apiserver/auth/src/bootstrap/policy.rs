@@ -24,6 +24,12 @@ pub fn node_rules() -> Vec<Rule> {
     role.map(|role| crate::authorization::rbac::rules_of(&role.value)).unwrap_or_default()
 }
 
+/// The objects of the policy: whether it is a role, namespace, name.
+pub(crate) fn keys() -> Vec<(bool, String, String)> {
+    let is_role = |plural: &str| matches!(plural, "roles" | "clusterroles");
+    objects().into_iter().map(|o| (is_role(o.plural), o.namespace, o.name)).collect()
+}
+
 /// All objects of the policy, roles first.
 pub(super) fn objects() -> Vec<PolicyObject> {
     let mut objects: Vec<PolicyObject> = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `endpoints/handlers/create.go`, `registry/generic/registry/store.go` (`Create`).
 
-use super::{Target, admit, options, reply, validate, value_reply};
+use super::{Target, admit, check_escalation, options, reply, validate, value_reply};
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
@@ -30,6 +30,7 @@ pub(crate) async fn insert(registry: &Registry, cx: &Context, mut object: Value)
     }
     rules::defaults::apply(&cx.resource, &mut object);
     admit(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
+    check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
     prepare(registry, cx, strategy, &mut object)?;
     let errors = rules::validation::create(&cx.resource, &object);

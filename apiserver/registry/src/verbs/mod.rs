@@ -87,6 +87,19 @@ pub(crate) async fn admit(
     registry.admission.admit(&mut attributes).await
 }
 
+/// Refuses roles and bindings that give away what the user does not hold.
+pub(crate) async fn check_escalation(
+    registry: &Registry,
+    cx: &Context,
+    object: &Value,
+    old: &Value,
+) -> Result<(), Status> {
+    match &registry.options.escalation {
+        Some(check) if cx.resource.group == "rbac.authorization.k8s.io" => check.check(cx, object, old).await,
+        _ => Ok(()),
+    }
+}
+
 /// Validating admission, of the object as it will be stored.
 pub(crate) async fn validate(
     registry: &Registry,

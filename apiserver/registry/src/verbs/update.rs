@@ -3,7 +3,7 @@
 //! Upstream: `endpoints/handlers/update.go`, `registry/generic/registry/store.go` (`Update`),
 //! `registry/rest/update.go`.
 
-use super::{Target, admit, options, reply, tree, validate, value_reply};
+use super::{Target, admit, check_escalation, options, reply, tree, validate, value_reply};
 use crate::admission::Operation;
 use crate::failure::{Failure, STALE};
 use crate::services::Claim;
@@ -181,6 +181,7 @@ impl Writer<'_> {
         check_uid(cx, &new, old)?;
         check_version(cx, self.strategy, &new, revision)?;
         admit(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
+        check_escalation(self.registry, cx, &new, old).await?;
         self.prepare(&mut new, old);
         if self.part != Part::Status {
             rules::defaults::apply(&cx.resource, &mut new);

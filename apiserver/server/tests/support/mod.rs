@@ -4,7 +4,7 @@
 
 use apimachinery::{Value, resources};
 use apiserver_aggregator::Aggregator;
-use apiserver_auth::authentication::TokenFile;
+use apiserver_auth::authentication::{Anonymous, TokenFile, Tokens};
 use apiserver_auth::authorization::Mode;
 use apiserver_auth::{Authenticator, Authorizer};
 use apiserver_registry::Registry;
@@ -71,8 +71,8 @@ impl TestServer {
         let server = Server::new(Parts {
             registry: Arc::new(Registry::new(store.clone(), Chain::default(), apiserver_registry::Options::default())),
             authenticator: Arc::new(Authenticator {
-                token_file: Some(TokenFile::parse(&tokens).expect("tokens")),
-                anonymous: true,
+                tokens: Tokens { file: Some(TokenFile::parse(&tokens).expect("tokens")), ..Tokens::default() },
+                anonymous: Arc::new(Anonymous::Allowed).into(),
                 ..Authenticator::default()
             }),
             authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),

@@ -1,0 +1,69 @@
+//! Flags about who is asking.
+//!
+//! Upstream: `pkg/kubeapiserver/options/authentication.go`.
+
+use clap::ArgAction;
+use component::GoDuration;
+use std::path::PathBuf;
+
+/// Flags about who is asking.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Authentication {
+    /// Allow requests without credentials as system:anonymous.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub anonymous_auth: bool,
+    /// Requests with a client certificate signed by one of these authorities have its identity.
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    /// File that holds tokens: token,user,uid,"groups".
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
+    /// File that holds passwords: password,user,uid,"groups". Not part of upstream since v1.19.
+    #[arg(long)]
+    pub basic_auth_file: Option<PathBuf>,
+    /// Secrets of type bootstrap.kubernetes.io/token in kube-system are bearer tokens.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub enable_bootstrap_token_auth: bool,
+    /// Identifiers of the API; tokens must be meant for one of them. The issuers by default.
+    #[arg(long, value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+    /// Identifier of the service account token issuer; the first issues, all are accepted.
+    #[arg(long)]
+    pub service_account_issuer: Vec<String>,
+    /// File containing PEM-encoded keys that verify service account tokens.
+    #[arg(long)]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// File containing the private key of the service account token issuer.
+    #[arg(long)]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Tokens from secrets are looked up, so that deleting the secret revokes them.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub service_account_lookup: bool,
+    /// The maximum validity of a token created by the issuer; 0 is no bound.
+    #[arg(long, default_value = "0s")]
+    pub service_account_max_token_expiration: GoDuration,
+    /// Projected tokens live longer than they say, for clients that do not read them again.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub service_account_extend_token_expiration: bool,
+    /// Overrides the URI of the key set in the discovery document.
+    #[arg(long)]
+    pub service_account_jwks_uri: Option<String>,
+    /// Authorities of the front proxies whose identity headers are trusted.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names of trusted front proxies; empty trusts all of the authority.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers with the user name.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers with the UID.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers with groups.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_group_headers: Vec<String>,
+    /// Prefixes of headers with extra attributes.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+}

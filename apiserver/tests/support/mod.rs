@@ -1,0 +1,134 @@
+//! The binary on a real etcd, and requests to it.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
+
+use apimachinery::Value;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use testkit::etcd::Etcd;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio_rustls::TlsConnector;
+
+/// Who asks: the value of the `Authorization` header.
+pub const ADMIN: &str = "Bearer admin-token";
+
+/// A running apiserver, killed when dropped.
+pub struct Server {
+    child: Child,
+    port: u16,
+    pub folder: tempfile::TempDir,
+}
+
+/// One answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: hyper::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {:?}", self.body))
+    }
+
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Server {
+    /// Starts the binary; `prepare` writes files into its folder and names more arguments.
+    pub async fn start(etcd: &Etcd, prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let more = prepare(folder.path());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kube-apiserver"))
+            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
+            .args(["--service-cluster-ip-range", "10.96.0.0/16"])
+            .arg("--cert-dir")
+            .arg(folder.path().join("certs"))
+            .args(more)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let port = loop {
+            let line = lines.next_line().await.expect("a line").expect("an address before the end");
+            if let Some(port) = port_of(&line) {
+                break port;
+            }
+        };
+        // Its output must be read, or it would block.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, port, folder }
+    }
+
+    /// Sends a request; an empty `who` sends no credentials.
+    pub async fn ask(&self, who: &str, method: Method, path: &str, body: Value) -> Answer {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
+        let connector = TlsConnector::from(Arc::new(trusting(&self.folder.path().join("certs/apiserver.crt"))));
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = connector.connect(name, stream).await.expect("a handshake");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(connection);
+        let content_type = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if !who.is_empty() {
+            request = request.header("authorization", who);
+        }
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        let request = request.header("content-type", content_type).body(Full::new(body)).expect("a request");
+        let (parts, body) = sender.send_request(request).await.expect("an answer").into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub async fn get(&self, who: &str, path: &str) -> Answer {
+        self.ask(who, Method::GET, path, Value::Null).await
+    }
+
+    /// Creates an object as the administrator.
+    pub async fn create(&self, path: &str, object: Value) -> Value {
+        let answer = self.ask(ADMIN, Method::POST, path, object).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        answer.json()
+    }
+
+    pub async fn ready(&self) {
+        while self.get(ADMIN, "/readyz").await.status != 200 {}
+    }
+}
+
+/// A file in the server's folder.
+pub fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path
+}
+
+fn port_of(line: &str) -> Option<u16> {
+    let rest = line.split("address=127.0.0.1:").nth(1)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn trusting(certificate: &Path) -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    // The chain's last certificate is the authority.
+    let authority = pki::pem::certificates(certificate).expect("a certificate").pop().expect("an authority");
+    roots.add(authority).expect("an authority");
+    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
