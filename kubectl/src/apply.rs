@@ -7,6 +7,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema::{Schema, Semantics, Shape, TypeRef};
 use apimachinery::{Map, Value};
+use crate::writing::PatchKind;
 use serde_json::json;
 
 /// The annotation that keeps what was applied last.
@@ -35,7 +36,7 @@ pub fn with_last_applied(object: &Value) -> Value {
     if let Some(map) = annotations_mut(&mut bare) {
         map.remove(LAST_APPLIED);
     }
-    let text = format!("{bare}\n");
+    let text = format!("{}\n", go_json(&bare));
     annotate(&mut bare, LAST_APPLIED, text);
     bare
 }
@@ -46,16 +47,59 @@ pub fn last_applied(object: &Value) -> Option<Value> {
     serde_json::from_str(text).ok()
 }
 
-/// A patch and its content type; an empty object changes nothing.
-pub fn patch(last: Option<&Value>, wanted: &Value, current: &Value) -> (&'static str, Value) {
-    let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
-    let ty = GroupVersionKind::parse(text("apiVersion"), text("kind")).and_then(|kind| Schema::builtin().kind(&kind));
-    let content_type = match ty {
-        Some(_) => "application/strategic-merge-patch+json",
-        None => "application/merge-patch+json",
+/// JSON as Go writes it: compact, sorted, with what HTML minds escaped.
+pub fn go_json(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    let escaped = |c: char| match c {
+        '<' => "\\u003c".to_owned(),
+        '>' => "\\u003e".to_owned(),
+        '&' => "\\u0026".to_owned(),
+        '\u{2028}' => "\\u2028".to_owned(),
+        '\u{2029}' => "\\u2029".to_owned(),
+        other => other.to_string(),
     };
+    text.chars().map(escaped).collect()
+}
+
+/// A merge patch that makes `new` of `old`.
+pub fn merge_patch(old: &Value, new: &Value) -> Value {
+    let (Value::Object(before), Value::Object(after)) = (old, new) else { return new.clone() };
+    let mut patch = Map::new();
+    for (key, value) in after {
+        match before.get(key) {
+            Some(same) if same == value => {}
+            Some(other) if other.is_object() && value.is_object() => {
+                patch.insert(key.clone(), merge_patch(other, value));
+            }
+            _ => drop(patch.insert(key.clone(), value.clone())),
+        }
+    }
+    for key in before.keys().filter(|key| !after.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Value::Object(patch)
+}
+
+/// The built-in type of an object.
+pub fn schema_of(object: &Value) -> Option<TypeRef> {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    GroupVersionKind::parse(text("apiVersion"), text("kind")).and_then(|kind| Schema::builtin().kind(&kind))
+}
+
+/// The patch that brings what is wanted to an object; an empty one changes nothing.
+pub fn three_way(last: Option<&Value>, wanted: &Value, current: &Value) -> (PatchKind, Value) {
+    let ty = schema_of(wanted);
+    let kind = if ty.is_some() { PatchKind::Strategic } else { PatchKind::Merge };
     let empty = json!({});
-    (content_type, Value::Object(object(ty.as_ref(), last.unwrap_or(&empty), wanted, current)))
+    (kind, Value::Object(object(ty.as_ref(), last.unwrap_or(&empty), wanted, current)))
+}
+
+/// The patch between two states of an object.
+pub fn patch_between(old: &Value, new: &Value) -> (PatchKind, Value) {
+    three_way(Some(old), new, old)
 }
 
 /// Changes that turn `current` into `wanted`, and deletions of what only `last` has.
@@ -197,8 +241,8 @@ mod tests {
         let current = deployment(
             json!({"containers": [{"name": "a", "image": "x:1", "imagePullPolicy": "Always"}, {"name": "gone", "image": "y"}, {"name": "injected"}]}),
         );
-        let (kind, patch) = patch(Some(&last), &wanted, &current);
-        assert_eq!(kind, "application/strategic-merge-patch+json");
+        let (kind, patch) = three_way(Some(&last), &wanted, &current);
+        assert_eq!(kind, PatchKind::Strategic);
         let want = json!({"containers": [{"name": "a", "image": "x:2"}, {"name": "gone", "$patch": "delete"}]});
         assert_eq!(spec(&patch), Some(&want));
     }
@@ -211,7 +255,7 @@ mod tests {
         let current = deployment(
             json!({"containers": [{"name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}], "dnsPolicy": "ClusterFirst"}),
         );
-        assert_eq!(patch(Some(&wanted), &wanted, &current).1, json!({}));
+        assert_eq!(three_way(Some(&wanted), &wanted, &current).1, json!({}));
     }
 
     #[test]
@@ -219,15 +263,15 @@ mod tests {
         let last = deployment(json!({"nodeSelector": {"a": "1", "b": "2"}, "hostNetwork": true}));
         let wanted = deployment(json!({"nodeSelector": {"a": "1"}}));
         let current = deployment(json!({"nodeSelector": {"a": "1", "b": "2", "c": "3"}, "hostNetwork": true}));
-        let patch = patch(Some(&last), &wanted, &current).1;
+        let patch = three_way(Some(&last), &wanted, &current).1;
         assert_eq!(spec(&patch), Some(&json!({"nodeSelector": {"b": null}, "hostNetwork": null})));
     }
 
     #[test]
     fn custom_resources_are_merged_as_json() {
         let object = |list: Value| json!({"apiVersion": "x.io/v1", "kind": "X", "metadata": {"name": "a"}, "spec": {"list": list}});
-        let (kind, patch) = patch(None, &object(json!([1, 2])), &object(json!([1])));
-        assert_eq!((kind, patch), ("application/merge-patch+json", json!({"spec": {"list": [1, 2]}})));
+        let (kind, patch) = three_way(None, &object(json!([1, 2])), &object(json!([1])));
+        assert_eq!((kind, patch), (PatchKind::Merge, json!({"spec": {"list": [1, 2]}})));
     }
 
     #[test]

@@ -1,16 +1,28 @@
 //! The command line, as typed: a file per command.
 
 mod api_resources;
-mod apply;
+pub mod apply;
+pub mod certificate;
 mod create;
-mod delete;
+pub mod delete;
 mod describe;
+pub mod edit;
 mod exec;
+pub mod expose;
+pub mod generators;
 mod get;
+pub mod label;
 mod logs;
+pub mod node;
+pub mod patch;
 mod print_flags;
+pub mod replace;
+pub mod rollout;
 mod scale;
+pub mod set;
+pub mod switches;
 mod version;
+pub mod writing;
 
 pub use api_resources::ApiResources;
 pub use apply::Apply;
@@ -21,7 +33,7 @@ pub use exec::Exec;
 pub use get::Get;
 pub use logs::Logs;
 pub use print_flags::PrintFlags;
-pub use scale::Scale;
+pub use scale::{Autoscale, Scale};
 pub use version::Version;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -99,6 +111,37 @@ pub enum Command {
     Exec(Exec),
     /// Set a new size for a deployment, replica set, or replication controller.
     Scale(Scale),
+    /// Auto-scale a deployment, replica set, stateful set, or replication controller.
+    Autoscale(Autoscale),
+    /// Take a replication controller, service, deployment or pod and expose it as a new service.
+    Expose(expose::Expose),
+    /// Edit a resource on the server.
+    Edit(edit::Edit),
+    /// Replace a resource by file name or stdin.
+    Replace(replace::Replace),
+    /// Update fields of a resource.
+    Patch(patch::Patch),
+    /// Update the labels on a resource.
+    Label(label::Label),
+    /// Update the annotations on a resource.
+    Annotate(label::Annotate),
+    /// Set specific features on objects.
+    #[command(subcommand)]
+    Set(set::Set),
+    /// Manage the rollout of a resource.
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
+    /// Modify certificate resources.
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
+    /// Mark node as unschedulable.
+    Cordon(node::Cordon),
+    /// Mark node as schedulable.
+    Uncordon(node::Cordon),
+    /// Drain node in preparation for maintenance.
+    Drain(node::Drain),
+    /// Update the taints on one or more nodes.
+    Taint(node::Taint),
     /// Print the client and server version information.
     Version(Version),
     /// Print the supported API resources on the server.
@@ -125,6 +168,16 @@ pub struct Files {
     /// Process the directory used in -f, --filename recursively.
     #[arg(long, short = 'R')]
     pub recursive: bool,
+    /// Process a kustomization directory.
+    #[arg(long, short = 'k', default_value = "")]
+    pub kustomize: String,
+}
+
+impl Files {
+    /// Whether a manifest is named at all.
+    pub fn any(&self) -> bool {
+        !self.filenames.is_empty() || !self.kustomize.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -2,19 +2,32 @@
 
 mod api_resources;
 mod apply;
+mod autoscale;
+mod certificate;
 mod create;
 mod delete;
 mod describe;
+mod drain;
+mod edit;
 mod exec;
+mod expose;
 mod get;
+mod label;
 mod logs;
+pub(crate) mod patch;
+mod replace;
+mod rollout;
 mod scale;
+mod set;
+mod taint;
 mod version;
 
 use crate::cli::{Args, Command};
 use crate::config;
 use crate::discovery::Discovery;
 use crate::http::{Client, Refused};
+use crate::writing::Failures;
+use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 /// A connection with what the server told about itself.
@@ -23,6 +36,8 @@ pub struct Session {
     pub client: Client,
     /// The namespace of the command line or the context.
     pub namespace: String,
+    /// Whether the command line names the namespace.
+    pub namespace_given: bool,
 }
 
 impl Session {
@@ -33,15 +48,19 @@ impl Session {
 }
 
 /// Runs a command line; the exit code is the command's.
-pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     if let Command::Version(version) = &args.command
         && version.client
     {
         return version::client_only(version);
     }
+    if names_subjects(&args.command) {
+        args.global.user = None;
+    }
     let connection = config::load(&args.global)?;
+    let namespace_given = args.global.namespace.as_ref().is_some_and(|n| !n.is_empty());
     let namespace = connection.namespace.clone();
-    let session = Session { client: Client::new(connection)?, namespace };
+    let session = Session { client: Client::new(connection)?, namespace, namespace_given };
     let done = match args.command {
         Command::Get(get) => get::run(&session, &get).await,
         Command::Describe(describe) => describe::run(&session, &describe).await,
@@ -51,10 +70,75 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Logs(logs) => logs::run(&session, &logs).await,
         Command::Exec(exec) => return exec::run(&session, &exec).await,
         Command::Scale(scale) => scale::run(&session, &scale).await,
+        Command::Autoscale(flags) => autoscale::run(&session, &flags).await,
+        Command::Expose(flags) => expose::run(&session, &flags).await,
+        Command::Edit(flags) => edit::run(&session, &flags).await,
+        Command::Replace(flags) => replace::run(&session, &flags).await,
+        Command::Patch(flags) => patch::run(&session, &flags).await,
+        Command::Label(flags) => {
+            label::run(&session, label::Kind::Label, &flags.marking, &flags.field_manager).await
+        }
+        Command::Annotate(flags) => {
+            label::run(&session, label::Kind::Annotation, &flags.marking, &flags.field_manager).await
+        }
+        Command::Set(command) => set::run(&session, &command).await,
+        Command::Rollout(command) => rollout::run(&session, &command).await,
+        Command::Certificate(command) => certificate::run(&session, &command).await,
+        Command::Cordon(flags) => drain::cordon(&session, &flags, drain::Mark::Cordoned).await,
+        Command::Uncordon(flags) => drain::cordon(&session, &flags, drain::Mark::Uncordoned).await,
+        Command::Drain(flags) => drain::run(&session, &flags).await,
+        Command::Taint(flags) => taint::run(&session, &flags).await,
         Command::Version(version) => version::run(&session, &version).await,
         Command::ApiResources(resources) => api_resources::run(&session, &resources).await,
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Whether `--user` names subjects, which hides the global flag of that name.
+fn names_subjects(command: &Command) -> bool {
+    use crate::cli::generators::Generator;
+    use crate::cli::set::Set;
+    match command {
+        Command::Create(create) => {
+            matches!(create.generator, Some(Generator::RoleBinding(_) | Generator::ClusterRoleBinding(_)))
+        }
+        Command::Set(set) => matches!(set, Set::Subject(_)),
+        _ => false,
+    }
+}
+
+/// Follows one object until `done` says so.
+pub(crate) async fn watch_one(
+    session: &Session,
+    manifest: &crate::files::Manifest,
+    mut done: impl FnMut(&apimachinery::Value) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let selector = format!("metadata.name={}", manifest.object.name());
+    let mut version = manifest.object.resource_version().to_owned();
+    loop {
+        let path = with_query(
+            &manifest.collection(),
+            &[("watch", "true"), ("fieldSelector", &selector), ("resourceVersion", &version)],
+        );
+        let mut events = crate::http::Lines::new(session.client.stream(&path, "application/json").await?);
+        while let Some(line) = events.next().await? {
+            let event: apimachinery::Value = serde_json::from_slice(&line)?;
+            match event["type"].as_str().unwrap_or_default() {
+                "DELETED" => anyhow::bail!("object has been deleted"),
+                // Too old to go on from: look again from now.
+                "ERROR" => break,
+                _ => {}
+            }
+            if done(&event["object"])? {
+                return Ok(());
+            }
+        }
+        let current = session.client.get(&manifest.path(), "application/json").await?;
+        version = current.resource_version().to_owned();
+        if done(&current)? {
+            return Ok(());
+        }
+    }
 }
 
 /// Whether the reader of standard output is gone.
@@ -64,6 +148,9 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// An error as kubectl words it.
 pub fn error_text(error: &anyhow::Error) -> String {
+    if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
+        return list.iter().map(error_text).collect::<Vec<_>>().join("\n");
+    }
     match error.downcast_ref::<Refused>() {
         Some(refused) if !refused.reason.is_empty() => {
             format!("Error from server ({}): {}", refused.reason, refused.message)

@@ -1,6 +1,7 @@
 //! Manifests: files, folders, standard input; YAML with several documents, JSON, lists.
 
 use crate::cli::Files;
+use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -43,23 +44,49 @@ impl Manifest {
 }
 
 /// Reads all manifests that the flags name.
-pub fn read(files: &Files, discovery: &Discovery, namespace: &str) -> anyhow::Result<Vec<Manifest>> {
-    let mut manifests = Vec::new();
+pub async fn read(files: &Files, discovery: &Discovery, session: &Session) -> anyhow::Result<Vec<Manifest>> {
+    let manifests = objects(files).await?.into_iter().map(|(source, object)| {
+        check_namespace(&object, session)?;
+        manifest(&source, object, discovery, &session.namespace)
+    });
+    let manifests: Vec<Manifest> = manifests.collect::<anyhow::Result<_>>()?;
+    if manifests.is_empty() {
+        bail!("no objects passed");
+    }
+    Ok(manifests)
+}
+
+/// The objects that the flags name, with their source, as they are written.
+pub async fn objects(files: &Files) -> anyhow::Result<Vec<(String, Value)>> {
+    match (files.filenames.is_empty(), files.kustomize.is_empty()) {
+        (true, true) => bail!("must specify one of -f and -k"),
+        (false, false) => bail!("only one of -f or -k can be specified"),
+        (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
+        (true, false) => bail!("building kustomizations (-k) is not supported yet"),
+        (false, true) => {}
+    }
+    let mut objects = Vec::new();
     for name in &files.filenames {
-        for (source, text) in texts(name, files.recursive)? {
+        for (source, text) in texts(name, files.recursive).await? {
             for document in documents(&text) {
                 let value = yaml::to_value(document.as_bytes()).with_context(|| format!("error parsing {source}"))?;
-                for object in flatten(value) {
-                    manifests.push(manifest(&source, object, discovery, namespace)?);
-                }
+                objects.extend(flatten(value).into_iter().map(|object| (source.clone(), object)));
             }
         }
     }
-    match manifests.is_empty() {
-        true if files.filenames.is_empty() => bail!("must specify one of -f and -k"),
-        true => bail!("no objects passed"),
-        false => Ok(manifests),
+    Ok(objects)
+}
+
+/// A namespace on the command line must be the manifest's.
+fn check_namespace(object: &Value, session: &Session) -> anyhow::Result<()> {
+    let own = object.namespace();
+    if session.namespace_given && !own.is_empty() && own != session.namespace {
+        bail!(
+            "the namespace from the provided object \"{own}\" does not match the namespace \"{}\". You must pass '--namespace={own}' to perform this operation.",
+            session.namespace
+        );
     }
+    Ok(())
 }
 
 fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &str) -> anyhow::Result<Manifest> {
@@ -89,7 +116,10 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
 }
 
 /// The texts behind a name: one file, the manifests of a folder, standard input.
-fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
+async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
+    if name.starts_with("http://") || name.starts_with("https://") {
+        return Ok(vec![(name.to_owned(), crate::http::download(name, MAX_FILE).await?)]);
+    }
     if name == "-" {
         let mut text = String::new();
         std::io::stdin().take(MAX_FILE).read_to_string(&mut text)?;
@@ -132,7 +162,7 @@ fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) ->
 }
 
 /// The documents of a stream, without empty ones.
-fn documents(text: &str) -> Vec<String> {
+pub(crate) fn documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.lines() {
         match line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
@@ -150,7 +180,7 @@ fn documents(text: &str) -> Vec<String> {
 }
 
 /// The objects of a `List`, or the object itself.
-fn flatten(value: Value) -> Vec<Value> {
+pub(crate) fn flatten(value: Value) -> Vec<Value> {
     let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List"));
     match value.get("items") {
         Some(Value::Array(items)) if is_list => items.iter().cloned().flat_map(flatten).collect(),

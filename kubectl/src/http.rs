@@ -120,7 +120,8 @@ impl Client {
         Ok(headers)
     }
 
-    async fn send(
+    /// Sends a request of any kind.
+    pub async fn send(
         &self,
         method: Method,
         path: &str,
@@ -204,7 +205,8 @@ async fn read_object(response: Response<Incoming>) -> anyhow::Result<Value> {
     serde_json::from_slice(&body).context("the server's answer is not JSON")
 }
 
-async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
+/// The answer, or the refusal that it is; warnings go to standard error.
+pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
     for warning in response.headers().get_all(header::WARNING) {
         if let Some(text) = warning.to_str().ok().and_then(|w| w.split('"').nth(1)) {
             eprintln!("Warning: {text}");
@@ -216,6 +218,75 @@ async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incom
     }
     let body = response.into_body().collect().await?.to_bytes();
     Err(refused(code, &body).into())
+}
+
+/// A body, line by line: watches and logs.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    seen: Vec<u8>,
+}
+
+impl Lines {
+    /// Longest line; an object in etcd is far smaller.
+    const MAX: usize = 64 << 20;
+
+    /// The lines of a body.
+    pub fn new(body: Incoming) -> Self {
+        Self { body, seen: Vec::new() }
+    }
+
+    /// The next line without its break; nothing at the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.seen[searched..].iter().position(|b| *b == b'\n') {
+                let rest = self.seen.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.seen, rest);
+                line.pop();
+                return Ok(Some(line));
+            }
+            searched = self.seen.len();
+            if searched > Self::MAX {
+                bail!("a line of the answer is too long");
+            }
+            match self.body.frame().await {
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        self.seen.extend_from_slice(&data);
+                    }
+                }
+                None if self.seen.is_empty() => return Ok(None),
+                None => return Ok(Some(std::mem::take(&mut self.seen))),
+            }
+        }
+    }
+}
+
+/// GETs a text from anywhere, as `-f URL` does.
+pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
+    let parsed = Url::parse(url)?;
+    let mut origin = parsed.clone();
+    origin.set_path("");
+    origin.set_query(None);
+    let client = Client::new(Connection { server: origin.to_string(), ..Connection::default() })?;
+    let path = match parsed.query() {
+        Some(query) => format!("{}?{query}", parsed.path()),
+        None => parsed.path().to_owned(),
+    };
+    let response = client.send(Method::GET, &path, &[(header::ACCEPT, "*/*")], Bytes::new()).await?;
+    if !response.status().is_success() {
+        let status = response.status();
+        bail!(
+            "unable to read URL \"{url}\", server reported {} {}, status code={}",
+            status.as_u16(),
+            status.canonical_reason().unwrap_or_default(),
+            status.as_u16()
+        );
+    }
+    let body = http_body_util::Limited::new(response.into_body(), usize::try_from(limit)?);
+    let bytes = body.collect().await.map_err(|error| anyhow::anyhow!("reading {url}: {error}"))?.to_bytes();
+    Ok(String::from_utf8(bytes.to_vec())?)
 }
 
 /// Reads a `Status`.

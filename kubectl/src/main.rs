@@ -1,11 +1,13 @@
 //! Entry point of `kubectl-rs`.
 
-use clap::Parser;
-use kubectl::{cli::Args, commands};
+use clap::{CommandFactory, FromArgMatches};
+use kubectl::cli::{Args, switches};
+use kubectl::commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let matches = switches::loosen(Args::command()).get_matches();
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,82 +1,300 @@
 //! `apply`: client-side with a three-way patch, or server-side.
+//!
+//! Upstream: `kubectl/pkg/cmd/apply`.
 
-use super::create::{DryRun, report};
-use super::{Session, command_line, with_query};
-use crate::apply::{CHANGE_CAUSE, annotate, last_applied, patch, with_last_applied};
+mod last_applied;
+mod prune;
+
+use super::delete::{Deadline, Deletion, Victim};
+use super::{Session, edit};
+use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
+use crate::cli::apply::LastApplied;
 use crate::files::{self, Manifest};
 use crate::http::Refused;
+use crate::selected::labelled;
+use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, record, warn_of_record, with_source};
+use anyhow::bail;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
 use http::Method;
 use serde_json::json;
+use std::time::Duration;
 
-pub(super) async fn run(session: &Session, apply: &Apply) -> anyhow::Result<()> {
-    let dry_run = DryRun::parse(&apply.dry_run)?;
+/// How often a patch that another writer outran is computed anew.
+const TRIES: u32 = 5;
+const BACK_OFF: Duration = Duration::from_secs(1);
+/// The manager that applies on the server unless one is named.
+const SERVER_SIDE_MANAGER: &str = "kubectl";
+const CLIENT_SIDE_MANAGER: &str = "kubectl-client-side-apply";
+
+pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> {
+    match &flags.command {
+        Some(LastApplied::EditLastApplied(flags)) => return edit::last_applied_of(session, flags).await,
+        Some(LastApplied::SetLastApplied(flags)) => return last_applied::set(session, flags).await,
+        Some(LastApplied::ViewLastApplied(flags)) => return last_applied::view(session, flags).await,
+        None => {}
+    }
+    warn_of_record(flags.record.record);
+    let manager = match (flags.server_side, flags.field_manager.as_str()) {
+        (true, CLIENT_SIDE_MANAGER) => SERVER_SIDE_MANAGER,
+        (_, manager) => manager,
+    };
+    let writing =
+        Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
+    check(flags, writing.dry_run)?;
     let discovery = session.discovery().await?;
-    for mut manifest in files::read(&apply.files, &discovery, &session.namespace)? {
-        if apply.record == "true" {
-            annotate(&mut manifest.object, CHANGE_CAUSE, command_line());
+    let (mut failures, mut applied) = (Vec::new(), Vec::new());
+    for mut manifest in files::read(&flags.files, &discovery, session).await? {
+        if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
+            continue;
         }
-        match apply.server_side {
-            true => server_side(session, apply, &manifest, dry_run).await?,
-            false => client_side(session, apply, &manifest, dry_run).await?,
+        if manifest.object.name().is_empty() && manifest.object.meta_str("generateName") != "" {
+            let prefix = manifest.object.meta_str("generateName").to_owned();
+            failures.push(anyhow::anyhow!("from {prefix}: cannot use generate name with apply"));
+            continue;
         }
+        record(&mut manifest.object, flags.record.record);
+        let outcome = match flags.server_side {
+            true => server_side(session, &writing, flags, &manifest).await,
+            false => client_side(session, &writing, flags, &manifest).await,
+        };
+        match outcome {
+            Ok((object, done)) => {
+                writing.done(&manifest, &object, done)?;
+                applied.push((manifest, object.uid().to_owned()));
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    if applied.is_empty() && failures.is_empty() {
+        bail!("no objects passed to apply");
+    }
+    Failures::outcome(failures)?;
+    match flags.prune {
+        true => prune::run(session, &discovery, flags, &writing, &applied).await,
+        false => Ok(()),
+    }
+}
+
+fn check(flags: &Apply, dry_run: DryRun) -> anyhow::Result<()> {
+    if flags.force_conflicts && !flags.server_side {
+        bail!("--force-conflicts only works with --server-side");
+    }
+    if dry_run == DryRun::Client && flags.server_side {
+        bail!("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
+    }
+    if dry_run == DryRun::Server && flags.removal.force {
+        bail!("--dry-run=server cannot be used with --force");
+    }
+    if flags.removal.force && flags.server_side {
+        bail!("--force cannot be used with --server-side");
+    }
+    if !flags.applyset.is_empty() {
+        bail!("--applyset is not supported by this kubectl");
+    }
+    if flags.prune && !flags.all && flags.selector.is_empty() {
+        bail!("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector");
+    }
+    if flags.all && !flags.selector.is_empty() {
+        bail!("cannot set --all and --selector at the same time");
+    }
+    if !flags.files.any() {
+        bail!("must specify one of -f and -k");
     }
     Ok(())
 }
 
-async fn client_side(session: &Session, apply: &Apply, manifest: &Manifest, dry_run: DryRun) -> anyhow::Result<()> {
-    let wanted = with_last_applied(&manifest.object);
-    let parameters =
-        [("dryRun", dry_run.parameter()), ("fieldManager", "kubectl-client-side-apply"), ("fieldValidation", "Strict")];
-    let current = match session.client.get(&manifest.path(), "application/json").await {
-        Ok(current) => current,
-        Err(error) if error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404) => {
-            let created = match dry_run {
-                DryRun::Client => wanted,
-                _ => {
-                    session
-                        .client
-                        .write(
-                            Method::POST,
-                            &with_query(&manifest.collection(), &parameters),
-                            "application/json",
-                            &wanted,
-                        )
-                        .await?
-                }
-            };
-            return report(&apply.output, manifest, &created, "created", dry_run);
-        }
-        Err(error) => return Err(error),
-    };
-    let last = last_applied(&current);
-    if last.is_none() {
-        eprintln!(
-            "Warning: resource {} is missing the kubectl.kubernetes.io/last-applied-configuration annotation which is required by kubectl-rs apply. kubectl-rs apply should only be used on resources created declaratively by either kubectl-rs create --save-config or kubectl-rs apply. The missing annotation will be patched automatically.",
-            manifest.display().replacen('/', "s/", 1)
-        );
+fn target(manifest: &Manifest, flags: &Apply) -> String {
+    match flags.subresource.as_str() {
+        "" => manifest.path(),
+        subresource => format!("{}/{subresource}", manifest.path()),
     }
-    let (content_type, change) = patch(last.as_ref(), &wanted, &current);
-    if change == json!({}) {
-        return report(&apply.output, manifest, &current, "unchanged", dry_run);
-    }
-    let patched = match dry_run {
-        DryRun::Client => current,
-        _ => {
-            session
-                .client
-                .write(Method::PATCH, &with_query(&manifest.path(), &parameters), content_type, &change)
-                .await?
-        }
-    };
-    report(&apply.output, manifest, &patched, "configured", dry_run)
 }
 
-async fn server_side(session: &Session, apply: &Apply, manifest: &Manifest, dry_run: DryRun) -> anyhow::Result<()> {
-    let force = if apply.force_conflicts { "true" } else { "false" };
-    let parameters =
-        [("dryRun", dry_run.parameter()), ("fieldManager", "kubectl"), ("fieldValidation", "Strict"), ("force", force)];
-    let path = with_query(&manifest.path(), &parameters);
-    let applied = session.client.write(Method::PATCH, &path, "application/apply-patch+yaml", &manifest.object).await?;
-    report(&apply.output, manifest, &applied, "serverside-applied", dry_run)
+async fn client_side(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Apply,
+    manifest: &Manifest,
+) -> anyhow::Result<(Value, &'static str)> {
+    let wanted = with_last_applied(&manifest.object);
+    let current = match session.client.get(&target(manifest, flags), "application/json").await {
+        Ok(current) => current,
+        Err(error) if is_not_found(&error) => {
+            let created = match writing.sends() {
+                true => writing.create(session, &manifest.collection(), &wanted).await,
+                false => Ok(wanted),
+            };
+            return created.map(|o| (o, "created")).map_err(|e| with_source(e, "creating", &manifest.source));
+        }
+        Err(error) => {
+            let doing = format!("retrieving current configuration of:\n{}\nfrom server for", described(manifest));
+            return Err(with_source(error, &doing, &manifest.source));
+        }
+    };
+    if patches::last_applied(&current).is_none() {
+        warn_of_missing_annotation(manifest);
+    }
+    patch(session, writing, flags, manifest, &wanted, current).await
+}
+
+/// An object as errors of `apply` name it.
+fn described(manifest: &Manifest) -> String {
+    let resource = &manifest.resource;
+    format!(
+        "Resource: \"{}/{}, Resource={}\", GroupVersionKind: \"{}/{}, Kind={}\"\nName: {:?}, Namespace: {:?}",
+        resource.group,
+        resource.version,
+        resource.plural,
+        resource.group,
+        resource.version,
+        resource.kind,
+        manifest.object.name(),
+        if resource.namespaced { manifest.namespace.as_str() } else { "" }
+    )
+}
+
+fn warn_of_missing_annotation(manifest: &Manifest) {
+    let resource = &manifest.resource;
+    eprintln!(
+        "Warning: resource {}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. kubectl apply should only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. The missing annotation will be patched automatically.",
+        resource.plural,
+        manifest.object.name()
+    );
+}
+
+/// Patches until no other writer is faster; `--force` makes anew what cannot be patched.
+async fn patch(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Apply,
+    manifest: &Manifest,
+    wanted: &Value,
+    mut current: Value,
+) -> anyhow::Result<(Value, &'static str)> {
+    let path = target(manifest, flags);
+    for attempt in 0.. {
+        let last = patches::last_applied(&current);
+        if !flags.overwrite {
+            check_conflicts(last.as_ref(), wanted, &current)?;
+        }
+        let (kind, change) = patches::three_way(last.as_ref(), wanted, &current);
+        if change == json!({}) {
+            return Ok((current, "unchanged"));
+        }
+        if !writing.sends() {
+            let changed = super::patch::locally(current, kind, &change)?;
+            return Ok((changed, "configured"));
+        }
+        let error = match writing.patch(session, &path, kind, &change).await {
+            Ok(patched) => {
+                // Only our own bookkeeping may have changed.
+                let done = if patched.resource_version() == current.resource_version() { "unchanged" } else { "configured" };
+                return Ok((patched, done));
+            }
+            Err(error) => error,
+        };
+        match code(&error) {
+            Some(409) if attempt < TRIES => {
+                tokio::time::sleep(BACK_OFF).await;
+                current = session.client.get(&path, "application/json").await?;
+            }
+            Some(409 | 422) if flags.removal.force => {
+                return replace(session, writing, flags, manifest, wanted).await.map(|o| (o, "configured"));
+            }
+            _ => {
+                let doing = format!(
+                    "applying patch:\n{}\nto:\n{}\nfor:",
+                    patches::go_json(&change),
+                    described(manifest)
+                );
+                return Err(patch_error(error, &doing, &manifest.source));
+            }
+        }
+    }
+    bail!("the object keeps changing")
+}
+
+fn patch_error(error: anyhow::Error, doing: &str, source: &str) -> anyhow::Error {
+    match error.downcast::<Refused>() {
+        Ok(refused) => {
+            let message = format!("error when {doing} \"{source}\": error when patching \"{source}\": {}", refused.message);
+            Refused { message, ..refused }.into()
+        }
+        Err(error) => error,
+    }
+}
+
+/// `--overwrite=false`: what somebody changed since it was applied is a conflict.
+fn check_conflicts(last: Option<&Value>, wanted: &Value, current: &Value) -> anyhow::Result<()> {
+    let Some(last) = last else { return Ok(()) };
+    let ours = patches::merge_patch(last, wanted);
+    let theirs = patches::merge_patch(last, current);
+    match conflict(&ours, &theirs, "") {
+        Some(path) => bail!("patch diff has conflicts on {path}: the modified and the live configuration differ; use --overwrite=true"),
+        None => Ok(()),
+    }
+}
+
+/// A member that both change to different values.
+fn conflict(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
+    let (Value::Object(ours), Value::Object(theirs)) = (ours, theirs) else {
+        return (ours != theirs).then(|| path.to_owned());
+    };
+    ours.iter().filter(|(key, _)| *key != LAST_APPLIED).find_map(|(key, value)| {
+        let other = theirs.get(key).filter(|other| !other.is_null())?;
+        conflict(value, other, &format!("{path}.{key}"))
+    })
+}
+
+/// Deletes, waits, creates.
+async fn replace(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Apply,
+    manifest: &Manifest,
+    wanted: &Value,
+) -> anyhow::Result<Value> {
+    let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
+    let victim = Victim::of(manifest);
+    let uid = deletion.ask(session, &victim).await?;
+    Deadline::new(&flags.removal.timeout)?.gone(session, &victim, &uid).await?;
+    writing.create(session, &manifest.collection(), wanted).await
+}
+
+async fn server_side(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Apply,
+    manifest: &Manifest,
+) -> anyhow::Result<(Value, &'static str)> {
+    let force = if flags.force_conflicts { "true" } else { "false" };
+    let path = format!("{}&force={force}", writing.path(&target(manifest, flags)));
+    let content_type = PatchKind::Apply.content_type();
+    match session.client.write(Method::PATCH, &path, content_type, &manifest.object).await {
+        Ok(object) => Ok((object, "serverside-applied")),
+        Err(error) if code(&error) == Some(409) => {
+            let message = format!("{error:#}");
+            bail!(
+                "Apply failed with {}\nPlease review the fields above--they currently have other managers. Here\nare the ways you can resolve this warning:\n* If you intend to manage all of these fields, please re-run the apply\n  command with the `--force-conflicts` flag.\n* If you do not intend to manage all of the fields, please edit your\n  manifest to remove references to the fields that should keep their\n  current managers.\n* You may co-own fields by updating your manifest to match the existing\n  value; in this case, you'll become the manager if the other manager(s)\n  stop managing the field (remove it from their configuration).\nSee https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts",
+                message.trim_start_matches("Apply failed with ")
+            )
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflicts_are_what_both_changed() {
+        let last = json!({"spec": {"a": 1, "b": 1}});
+        let wanted = json!({"spec": {"a": 2, "b": 1}});
+        assert!(check_conflicts(Some(&last), &wanted, &json!({"spec": {"a": 1, "b": 5}})).is_ok());
+        assert!(check_conflicts(Some(&last), &wanted, &json!({"spec": {"a": 2, "b": 1}})).is_ok());
+        assert!(check_conflicts(Some(&last), &wanted, &json!({"spec": {"a": 3, "b": 1}})).is_err());
+    }
 }

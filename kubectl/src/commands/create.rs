@@ -1,100 +1,308 @@
-//! `create`.
+//! `create`: from manifests, or from flags by a generator.
+//!
+//! Upstream: `kubectl/pkg/cmd/create`.
 
-use super::{Session, command_line, with_query};
-use crate::apply::{CHANGE_CAUSE, annotate, with_last_applied};
+use super::{Session, edit};
+use crate::apply::with_last_applied;
 use crate::cli::Create;
-use crate::files;
-use crate::print::{self, Output};
-use anyhow::bail;
+use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
+use crate::discovery::Discovery;
+use crate::files::{self, Manifest};
+use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
+use crate::print;
+use crate::selected::{labelled, named};
+use crate::targets;
+use crate::writing::{Failures, Writing, record, usage, warn_of_record, with_source};
+use anyhow::{Context, bail};
 use apimachinery::Value;
-use http::Method;
+use apimachinery::meta::ObjectMeta;
+use apimachinery::time;
+use bytes::Bytes;
+use http::{Method, header};
+use http_body_util::BodyExt;
 use serde_json::json;
+use std::io::{IsTerminal, Read};
 
 pub(super) async fn run(session: &Session, create: &Create) -> anyhow::Result<()> {
-    let dry_run = DryRun::parse(&create.dry_run)?;
+    match &create.generator {
+        Some(Generator::Token(flags)) => token(session, flags).await,
+        Some(generator) => generated(session, generator).await,
+        None => from_files(session, create).await,
+    }
+}
+
+async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
+    warn_of_record(flags.record.record);
+    check(flags)?;
+    if !flags.raw.is_empty() {
+        return raw(session, Method::POST, &flags.raw, &flags.files.filenames[0]).await;
+    }
+    if flags.edit {
+        return edit::before_create(session, flags).await;
+    }
+    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
+        .validating(&flags.validate.validate)?;
     let discovery = session.discovery().await?;
-    let manifests = match create.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => files::read(&create.files, &discovery, &session.namespace)?,
-        ["namespace" | "ns", name] => {
-            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            let resource = discovery.find("namespaces").cloned();
-            let Some(resource) = resource else { bail!("the server doesn't have a resource type \"namespaces\"") };
-            vec![files::Manifest { source: String::new(), object, resource, namespace: String::new() }]
+    let mut failures = Vec::new();
+    let mut created = 0;
+    for mut manifest in files::read(&flags.files, &discovery, session).await? {
+        if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
+            continue;
         }
-        [other, ..] => bail!("unknown command \"{other}\" for \"kubectl-rs create\""),
-    };
-    for mut manifest in manifests {
-        if create.record == "true" {
-            annotate(&mut manifest.object, CHANGE_CAUSE, command_line());
-        }
-        if create.save_config == "true" {
-            manifest.object = with_last_applied(&manifest.object);
-        }
-        let created = match dry_run {
-            DryRun::Client => manifest.object.clone(),
-            _ => {
-                let path = with_query(
-                    &manifest.collection(),
-                    &[
-                        ("dryRun", dry_run.parameter()),
-                        ("fieldManager", "kubectl-create"),
-                        ("fieldValidation", "Strict"),
-                    ],
-                );
-                session.client.write(Method::POST, &path, "application/json", &manifest.object).await?
+        record(&mut manifest.object, flags.record.record);
+        match one(session, &writing, &manifest, flags.save_config).await {
+            Ok(object) => {
+                created += 1;
+                writing.done(&manifest, &object, "created")?;
             }
-        };
-        report(&create.output, &manifest, &created, "created", dry_run)?;
+            Err(error) => failures.push(with_source(error, "creating", &manifest.source)),
+        }
+    }
+    if created == 0 && failures.is_empty() {
+        bail!("no objects passed to create");
+    }
+    Failures::outcome(failures)
+}
+
+fn check(flags: &Create) -> anyhow::Result<()> {
+    if !flags.files.any() {
+        bail!("must specify one of -f and -k");
+    }
+    if flags.raw.is_empty() {
+        return Ok(());
+    }
+    if flags.edit {
+        bail!("--raw and --edit are mutually exclusive");
+    }
+    check_raw(&flags.files, &flags.printing.output)?;
+    if !flags.selector.is_empty() {
+        bail!("--raw and --selector (-l) are mutually exclusive");
     }
     Ok(())
 }
 
-/// `--dry-run`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DryRun {
-    None,
-    Client,
-    Server,
-}
-
-impl DryRun {
-    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
-        match text {
-            "none" => Ok(DryRun::None),
-            "client" | "unchanged" => Ok(DryRun::Client),
-            "server" => Ok(DryRun::Server),
-            other => bail!("Invalid dry-run value ({other}). Must be \"none\", \"server\", or \"client\"."),
-        }
+/// What `--raw` does not go with.
+pub(super) fn check_raw(files: &crate::cli::Files, output: &str) -> anyhow::Result<()> {
+    let [name] = files.filenames.as_slice() else { bail!("--raw can only use a single local file or stdin") };
+    if name.starts_with("http://") || name.starts_with("https://") {
+        bail!("--raw cannot read from a url");
     }
-
-    pub(super) fn parameter(self) -> &'static str {
-        if self == DryRun::Server { "All" } else { "" }
+    if files.recursive {
+        bail!("--raw and --recursive are mutually exclusive");
     }
-
-    pub(super) fn suffix(self) -> &'static str {
-        match self {
-            DryRun::None => "",
-            DryRun::Client => " (dry run)",
-            DryRun::Server => " (server dry run)",
-        }
-    }
-}
-
-/// Says what was done, in the asked form.
-pub(super) fn report(
-    output: &str,
-    manifest: &files::Manifest,
-    object: &Value,
-    done: &str,
-    dry_run: DryRun,
-) -> anyhow::Result<()> {
-    match Output::parse(output)? {
-        Output::Json => crate::out!("{}", print::json(object)),
-        Output::Yaml => crate::out!("{}", print::yaml(object)),
-        Output::Name => crate::outln!("{}", print::name(&manifest.resource, object)),
-        Output::Table | Output::Wide => {
-            crate::outln!("{} {done}{}", print::name(&manifest.resource, object), dry_run.suffix())
-        }
+    if !output.is_empty() {
+        bail!("--raw and --output are mutually exclusive");
     }
     Ok(())
+}
+
+/// Sends a file as it is and prints the answer as it is.
+pub(super) async fn raw(session: &Session, method: Method, path: &str, file: &str) -> anyhow::Result<()> {
+    let mut body = Vec::new();
+    match file {
+        "-" => drop(std::io::stdin().read_to_end(&mut body)?),
+        path => body = std::fs::read(path).with_context(|| format!("open {path}"))?,
+    }
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json")];
+    let response = session.client.send(method, path, &headers, Bytes::from(body)).await?;
+    let answer = crate::http::accepted(response).await?.into_body().collect().await?.to_bytes();
+    crate::out!("{}", String::from_utf8_lossy(&answer));
+    Ok(())
+}
+
+/// Creates one object, or says what would be.
+pub(super) async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, save: bool) -> anyhow::Result<Value> {
+    let object = if save { with_last_applied(&manifest.object) } else { manifest.object.clone() };
+    match writing.sends() {
+        true => writing.create(session, &manifest.collection(), &object).await,
+        false => Ok(object),
+    }
+}
+
+/// What a generator makes, and how its failures are worded.
+struct Plan<'a> {
+    /// The subcommand.
+    word: &'static str,
+    /// `failed to create deployment: `, or nothing.
+    failing: &'static str,
+    creation: &'a Creation,
+}
+
+async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<()> {
+    let plan = plan(generator);
+    let [name] = plan.creation.names.as_slice() else {
+        let count = plan.creation.names.len();
+        return Err(usage(&format!("create {}", plan.word), format_args!("exactly one NAME is required, got {count}")));
+    };
+    let creation = plan.creation;
+    let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
+        .validating(&creation.validate.validate)?;
+    let discovery = session.discovery().await?;
+    let mut object = make(session, &discovery, generator, name).await?;
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {
+        bail!("no matches for kind \"{}\" in version \"{}\"", text("kind"), text("apiVersion"));
+    };
+    if session.namespace_given && resource.namespaced {
+        object.set_meta("namespace", session.namespace.as_str());
+    }
+    let manifest = Manifest { source: String::new(), object: typed(&object), resource, namespace: session.namespace.clone() };
+    match one(session, &writing, &manifest, creation.save_config).await {
+        Ok(object) => writing.done(&manifest, &typed(&object), "created"),
+        Err(error) if plan.failing.is_empty() => Err(error),
+        Err(error) => Err(anyhow::anyhow!("{}{error:#}", plan.failing)),
+    }
+}
+
+fn plan(generator: &Generator) -> Plan<'_> {
+    let (word, failing, creation) = match generator {
+        Generator::ClusterRole(f) => ("clusterrole", "", &f.role.creation),
+        Generator::ClusterRoleBinding(f) => ("clusterrolebinding", "failed to create clusterrolebinding: ", &f.creation),
+        Generator::ConfigMap(f) => ("configmap", "failed to create configmap: ", &f.creation),
+        Generator::CronJob(f) => ("cronjob", "failed to create cronjob: ", &f.creation),
+        Generator::Deployment(f) => ("deployment", "failed to create deployment: ", &f.creation),
+        Generator::Ingress(f) => ("ingress", "failed to create ingress: ", &f.creation),
+        Generator::Job(f) => ("job", "failed to create job: ", &f.creation),
+        Generator::Namespace(f) => ("namespace", "", &f.creation),
+        Generator::PodDisruptionBudget(f) => ("poddisruptionbudget", "failed to create poddisruptionbudgets: ", &f.creation),
+        Generator::PriorityClass(f) => ("priorityclass", "failed to create priorityclass: ", &f.creation),
+        Generator::Quota(f) => ("quota", "failed to create quota: ", &f.creation),
+        Generator::Role(f) => ("role", "", &f.creation),
+        Generator::RoleBinding(f) => ("rolebinding", "failed to create rolebinding: ", &f.creation),
+        Generator::ServiceAccount(f) => ("serviceaccount", "failed to create serviceaccount: ", &f.creation),
+        Generator::Secret(Secret::DockerRegistry(f)) => ("secret docker-registry", "failed to create secret ", &f.creation),
+        Generator::Secret(Secret::Generic(f)) => ("secret generic", "failed to create secret ", &f.creation),
+        Generator::Secret(Secret::Tls(f)) => ("secret tls", "failed to create secret ", &f.creation),
+        Generator::Service(Service::ClusterIp(f)) => ("service clusterip", "failed to create ClusterIP service: ", &f.creation),
+        Generator::Service(Service::ExternalName(f)) => ("service externalname", "failed to create ExternalName service: ", &f.creation),
+        Generator::Service(Service::LoadBalancer(f)) => ("service loadbalancer", "failed to create LoadBalancer service: ", &f.creation),
+        Generator::Service(Service::NodePort(f)) => ("service nodeport", "failed to create NodePort service: ", &f.creation),
+        Generator::Token(_) => unreachable!("tokens are requested, not created"),
+    };
+    Plan { word, failing, creation }
+}
+
+async fn make(session: &Session, discovery: &Discovery, generator: &Generator, name: &str) -> anyhow::Result<Value> {
+    let mut warn = |text: String| eprintln!("{text}");
+    Ok(match generator {
+        Generator::ClusterRole(flags) => access::cluster_role(name, flags, discovery, &mut warn)?,
+        Generator::ClusterRoleBinding(flags) => access::binding("ClusterRoleBinding", name, flags)?,
+        Generator::Role(flags) => access::role(name, flags, discovery, &mut warn)?,
+        Generator::RoleBinding(flags) => access::binding("RoleBinding", name, flags)?,
+        Generator::ConfigMap(flags) => {
+            data::config_map(name, data::entries(&flags.sources, "configmap")?, flags.append_hash)?
+        }
+        Generator::CronJob(flags) => workload::cron_job(name, flags)?,
+        Generator::Deployment(flags) => workload::deployment(name, flags)?,
+        Generator::Ingress(flags) => ingress::ingress(name, flags)?,
+        Generator::Job(flags) if !flags.from.is_empty() && flags.image.is_empty() && flags.command.is_empty() => {
+            workload::job_from(name, &cron_job(session, discovery, &flags.from).await?)
+        }
+        Generator::Job(flags) => workload::job(name, flags)?,
+        Generator::Namespace(_) => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+        Generator::ServiceAccount(_) => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+        Generator::PodDisruptionBudget(flags) => policy::disruption_budget(name, flags)?,
+        Generator::PriorityClass(flags) => policy::priority_class(name, flags),
+        Generator::Quota(flags) => policy::quota(name, flags)?,
+        Generator::Secret(secret) => make_secret(name, secret)?,
+        Generator::Service(kind) => make_service(name, kind)?,
+        Generator::Token(_) => bail!("tokens are requested, not created"),
+    })
+}
+
+fn make_secret(name: &str, secret: &Secret) -> Result<Value, generate::GenerateError> {
+    match secret {
+        Secret::DockerRegistry(flags) => {
+            data::secret(name, "kubernetes.io/dockerconfigjson", data::docker_registry(flags)?, flags.append_hash)
+        }
+        Secret::Generic(flags) => {
+            data::secret(name, &flags.kind, data::entries(&flags.sources, "secret")?, flags.append_hash)
+        }
+        Secret::Tls(flags) => {
+            data::secret(name, "kubernetes.io/tls", data::tls(&flags.cert, &flags.key)?, flags.append_hash)
+        }
+    }
+}
+
+fn make_service(name: &str, kind: &Service) -> Result<Value, generate::GenerateError> {
+    let plan = match kind {
+        Service::ClusterIp(f) => {
+            service::Plan { kind: "ClusterIP", tcp: &f.tcp, cluster_ip: &f.clusterip, ..Default::default() }
+        }
+        Service::ExternalName(f) => {
+            service::Plan { kind: "ExternalName", tcp: &f.tcp, external_name: &f.external_name, ..Default::default() }
+        }
+        Service::LoadBalancer(f) => service::Plan { kind: "LoadBalancer", tcp: &f.tcp, ..Default::default() },
+        Service::NodePort(f) => {
+            service::Plan { kind: "NodePort", tcp: &f.tcp, node_port: f.node_port, ..Default::default() }
+        }
+    };
+    service::service(name, &plan)
+}
+
+async fn cron_job(session: &Session, discovery: &Discovery, word: &str) -> anyhow::Result<Value> {
+    let Some(target) = targets::parse(discovery, "create", &[word.to_owned()])?.pop() else {
+        bail!("from must be an existing cronjob");
+    };
+    let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
+    if target.resource.kind != "CronJob" {
+        bail!("unknown object type *{}.{}", target.resource.version, target.resource.kind);
+    }
+    let path = named(session, target.resource.clone(), name).path();
+    session.client.get(&path, "application/json").await
+}
+
+/// `create token`.
+async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
+    let [name] = flags.names.as_slice() else {
+        return Err(usage("create token", format_args!("exactly one NAME is required, got {}", flags.names.len())));
+    };
+    let request = token_request(flags)?;
+    let path = format!("/api/v1/namespaces/{}/serviceaccounts/{name}/token", session.namespace);
+    let answer = session.client.write(Method::POST, &path, "application/json", &request).await;
+    let answer = answer.map_err(|error| anyhow::anyhow!("failed to create token: {error:#}"))?;
+    let token = answer.pointer("/status/token").and_then(Value::as_str).unwrap_or_default();
+    if token.is_empty() {
+        bail!("failed to create token: no token in server response");
+    }
+    match flags.printing.output.as_str() {
+        "" if std::io::stdout().is_terminal() => crate::outln!("{token}"),
+        "" => crate::out!("{token}"),
+        "json" => crate::out!("{}", print::json(&typed(&answer))),
+        "yaml" => crate::out!("{}", print::yaml(&typed(&answer))),
+        other => bail!("unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"),
+    }
+    Ok(())
+}
+
+fn token_request(flags: &Token) -> anyhow::Result<Value> {
+    let nanos = time::parse_go_nanos(&flags.duration)
+        .with_context(|| format!("invalid argument {:?} for \"--duration\" flag", flags.duration))?;
+    if nanos < 0 {
+        bail!("--duration must be greater than or equal to 0");
+    }
+    if nanos % 1_000_000_000 != 0 {
+        bail!("--duration cannot be expressed in units less than seconds");
+    }
+    if flags.audience.iter().any(String::is_empty) {
+        bail!("--audience must not be an empty string");
+    }
+    let mut request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": flags.audience}});
+    if nanos > 0 {
+        request["spec"]["expirationSeconds"] = (nanos / 1_000_000_000).into();
+    }
+    let (kind, name, uid) = (&flags.bound_object_kind, &flags.bound_object_name, &flags.bound_object_uid);
+    match kind.as_str() {
+        "" if !name.is_empty() => bail!("--bound-object-name can only be set if --bound-object-kind is provided"),
+        "" if !uid.is_empty() => bail!("--bound-object-uid can only be set if --bound-object-kind is provided"),
+        "" => {}
+        "Node" | "Pod" | "Secret" if name.is_empty() => {
+            bail!("--bound-object-name is required if --bound-object-kind is provided")
+        }
+        "Node" | "Pod" | "Secret" => {
+            request["spec"]["boundObjectRef"] = json!({"kind": kind, "apiVersion": "v1", "name": name, "uid": uid});
+        }
+        _ => bail!("supported --bound-object-kind values are Node, Pod, Secret"),
+    }
+    Ok(request)
 }

@@ -1,133 +1,273 @@
-//! `delete`.
+//! `delete`, and the deletions of other commands.
+//!
+//! Upstream: `kubectl/pkg/cmd/delete`, `kubectl/pkg/cmd/wait/delete.go`.
 
-use super::{Session, with_query};
-use crate::cli::Delete;
+use super::{Session, create, with_query};
+use crate::cli::delete::{Delete, Removal};
 use crate::discovery::Resource;
-use crate::files;
-use crate::http::Refused;
-use crate::print;
-use crate::targets;
-use anyhow::bail;
+use crate::files::Manifest;
+use crate::selected::{Query, resolve};
+use crate::writing::{DryRun, Failures, code, is_not_found, with_source};
+use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::time;
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::json;
+use std::time::Duration;
 
-/// One object to delete.
-struct Victim {
-    resource: Resource,
-    namespace: String,
-    name: String,
-}
-
-impl Victim {
-    fn path(&self) -> String {
-        format!("{}/{}", self.resource.path(Some(&self.namespace)), self.name)
+pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()> {
+    let deletion = deletion(flags)?;
+    let deadline = Deadline::new(&flags.removal.timeout)?;
+    if !flags.raw.is_empty() {
+        check_raw(flags)?;
+        let file = flags.files.filenames.first().map_or("/dev/null", String::as_str);
+        return create::raw(session, Method::DELETE, &flags.raw, file).await;
     }
+    let (victims, mut failures) = victims(session, flags).await?;
+    if victims.is_empty() {
+        if failures.is_empty() {
+            crate::outln!("No resources found");
+        }
+        return Failures::outcome(failures);
+    }
+    if flags.interactive && !confirmed(&victims)? {
+        crate::outln!("deletion is cancelled");
+        return Ok(());
+    }
+    let mut deleted = Vec::new();
+    for victim in victims {
+        match deletion.ask(session, &victim).await {
+            Ok(uid) => {
+                crate::outln!("{}", deletion.told(&victim));
+                deleted.push((victim, uid));
+            }
+            Err(error) if flags.ignore_not_found && is_not_found(&error) => {}
+            Err(error) => failures.push(with_source(error, "deleting", &victim.source)),
+        }
+    }
+    if failures.is_empty() && flags.wait && deletion.dry_run == DryRun::None {
+        for (victim, uid) in &deleted {
+            deadline.gone(session, victim, uid).await?;
+        }
+    }
+    Failures::outcome(failures)
 }
 
-pub(super) async fn run(session: &Session, delete: &Delete) -> anyhow::Result<()> {
-    let grace = match (delete.force, delete.grace_period) {
-        (true, -1) => 0,
-        (false, 0) => bail!("--grace-period=0 must be combined with --force, or use --now"),
-        (true, n) if n > 0 => bail!("--force and --grace-period greater than 0 cannot be specified together"),
-        (_, n) => n,
-    };
-    if delete.force {
+fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
+    let removal = &flags.removal;
+    let mut grace = removal.grace_period;
+    if flags.now {
+        if grace >= 0 {
+            bail!("--now and --grace-period cannot be specified together");
+        }
+        grace = 1;
+    }
+    if grace == 0 && !removal.force {
+        // An object that is killed at once is waited for, so that it does end.
+        grace = 1;
+    }
+    if removal.force && grace < 0 {
+        grace = 0;
+    }
+    if !matches!(flags.output.as_str(), "" | "name") {
+        bail!("unexpected -o output mode: {}. We only support '-o name'", flags.output);
+    }
+    if flags.all && !flags.selector.is_empty() {
+        bail!("cannot set --all and --selector at the same time");
+    }
+    if flags.all && !flags.field_selector.is_empty() {
+        bail!("cannot set --all and --field-selector at the same time");
+    }
+    if removal.force && grace > 0 {
+        bail!("--force and --grace-period greater than 0 cannot be specified together");
+    }
+    if removal.force {
         eprintln!(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
         );
     }
-    let mut deleted = Vec::new();
-    for victim in victims(session, delete).await? {
-        if remove(session, delete, &victim, grace).await? {
-            let what = if grace == 0 && delete.force { "force deleted" } else { "deleted" };
-            let name = print::name(&victim.resource, &json!({"metadata": {"name": victim.name}}));
-            match (delete.output.as_str(), victim.resource.namespaced) {
-                ("name", _) => crate::outln!("{name}"),
-                (_, true) => crate::outln!(
-                    "{} \"{}\" {what} from {} namespace",
-                    victim.resource.display(),
-                    victim.name,
-                    victim.namespace
-                ),
-                _ => crate::outln!("{} \"{}\" {what}", victim.resource.display(), victim.name),
-            }
-            deleted.push(victim);
-        }
+    let dry_run = DryRun::parse(&flags.dry_run.dry_run)?;
+    Ok(Deletion { dry_run, names_only: flags.output == "name", ..Deletion::new(removal, grace)? })
+}
+
+fn check_raw(flags: &Delete) -> anyhow::Result<()> {
+    if flags.interactive {
+        bail!("--interactive can not be used with --raw");
     }
-    if delete.wait == "true" {
-        for victim in &deleted {
-            gone(session, victim).await?;
-        }
+    match flags.files.filenames.as_slice() {
+        [] => {}
+        [name] if name.starts_with("http://") || name.starts_with("https://") => bail!("--raw cannot read from a url"),
+        [_] => {}
+        _ => bail!("--raw can only use a single local file or stdin"),
+    }
+    if flags.files.recursive {
+        bail!("--raw and --recursive are mutually exclusive");
+    }
+    if !flags.output.is_empty() {
+        bail!("--raw and --output are mutually exclusive");
     }
     Ok(())
 }
 
-async fn victims(session: &Session, delete: &Delete) -> anyhow::Result<Vec<Victim>> {
+async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victim>, Vec<anyhow::Error>)> {
     let discovery = session.discovery().await?;
-    if !delete.files.filenames.is_empty() {
-        let manifests = files::read(&delete.files, &discovery, &session.namespace)?;
-        let victim = |m: files::Manifest| Victim {
-            name: m.object.name().to_owned(),
-            resource: m.resource,
-            namespace: m.namespace,
-        };
-        return Ok(manifests.into_iter().map(victim).collect());
-    }
-    let mut victims = Vec::new();
-    for target in targets::parse(&discovery, "delete", &delete.resources)? {
-        match target.name {
-            Some(name) => {
-                victims.push(Victim { resource: target.resource, namespace: session.namespace.clone(), name })
-            }
-            None if delete.all || !delete.selection.selector.is_empty() => {
-                victims.extend(selected(session, delete, &target.resource).await?);
-            }
-            None => bail!("resource(s) were provided, but no name was specified"),
-        }
-    }
-    Ok(victims)
-}
-
-async fn selected(session: &Session, delete: &Delete, resource: &Resource) -> anyhow::Result<Vec<Victim>> {
-    let namespace = (!delete.selection.all_namespaces).then_some(session.namespace.as_str());
-    let path = with_query(&resource.path(namespace), &[("labelSelector", &delete.selection.selector)]);
-    let list = session.client.get(&path, "application/json").await?;
-    let items = list.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-    let victim =
-        |o: &Value| Victim { resource: resource.clone(), namespace: o.namespace().into(), name: o.name().into() };
-    Ok(items.iter().map(victim).collect())
-}
-
-/// Asks for the deletion; `false` if the object was not there and that is fine.
-async fn remove(session: &Session, delete: &Delete, victim: &Victim, grace: i64) -> anyhow::Result<bool> {
-    let policy = match delete.cascade.as_str() {
-        "background" | "true" => "Background",
-        "foreground" => "Foreground",
-        "orphan" | "false" => "Orphan",
-        other => bail!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""),
+    // Names are deleted unseen: what is asked of the server first is what selectors need.
+    let query = Query {
+        selector: &flags.selector,
+        field_selector: &flags.field_selector,
+        all: flags.all,
+        all_namespaces: flags.all_namespaces,
+        local: true,
+        ..Query::new(&flags.resources, &flags.files)
     };
-    let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy});
-    if grace >= 0 {
-        options["gracePeriodSeconds"] = grace.into();
+    let mut selected = resolve(session, &discovery, &query).await?;
+    if flags.ignore_not_found || flags.all || !flags.selector.is_empty() {
+        selected.failures.retain(|error| !is_not_found(error));
     }
-    match session.client.write(Method::DELETE, &victim.path(), "application/json", &options).await {
-        Err(error) if delete.ignore_not_found && error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404) => {
-            Ok(false)
-        }
-        outcome => outcome.map(|_| true),
+    if flags.all_namespaces || session.namespace_given {
+        warn_of_scope(session, &selected.objects);
+    }
+    // Objects are deleted in the order that they were found in.
+    Ok((selected.objects.iter().map(Victim::of).collect(), selected.failures))
+}
+
+fn warn_of_scope(session: &Session, objects: &[Manifest]) {
+    if session.namespace_given && objects.iter().any(|m| !m.resource.namespaced) {
+        eprintln!("Warning: deleting cluster-scoped resources, not scoped to the provided namespace");
     }
 }
 
-/// Waits until the object is gone, by a watch on its name.
-async fn gone(session: &Session, victim: &Victim) -> anyhow::Result<()> {
+fn confirmed(victims: &[Victim]) -> anyhow::Result<bool> {
+    crate::outln!("You are about to delete the following {} resource(s):", victims.len());
+    for victim in victims {
+        crate::outln!("{}/{}", victim.kind(), victim.name);
+    }
+    crate::out!("Do you want to continue? (y/N): ");
+    std::io::Write::flush(&mut std::io::stdout())?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+/// One object to delete.
+#[derive(Clone, Debug)]
+pub(super) struct Victim {
+    pub(super) source: String,
+    pub(super) resource: Resource,
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl Victim {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self {
+            source: manifest.source.clone(),
+            resource: manifest.resource.clone(),
+            namespace: manifest.namespace.clone(),
+            name: manifest.object.name().to_owned(),
+        }
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.resource.path(Some(&self.namespace)), self.name)
+    }
+
+    /// `deployment.apps`, from the kind.
+    fn kind(&self) -> String {
+        let kind = self.resource.kind.to_ascii_lowercase();
+        if self.resource.group.is_empty() { kind } else { format!("{kind}.{}", self.resource.group) }
+    }
+}
+
+/// How objects are deleted, and how that is told.
+#[derive(Clone, Debug)]
+pub(super) struct Deletion {
+    pub(super) dry_run: DryRun,
+    pub(super) names_only: bool,
+    policy: &'static str,
+    grace: i64,
+}
+
+impl Deletion {
+    pub(super) fn new(removal: &Removal, grace: i64) -> anyhow::Result<Self> {
+        let policy = match removal.cascade.as_str() {
+            "background" => "Background",
+            "foreground" => "Foreground",
+            "orphan" => "Orphan",
+            text @ ("true" | "false") => {
+                let (word, policy) = if text == "true" { ("background", "Background") } else { ("orphan", "Orphan") };
+                eprintln!("warning: --cascade={text} is deprecated (boolean value) and can be replaced with --cascade={word}.");
+                policy
+            }
+            other => bail!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""),
+        };
+        Ok(Self { dry_run: DryRun::None, names_only: false, policy, grace })
+    }
+
+    /// The same as a dry run, or for real.
+    pub(super) fn dry_run(self, dry_run: DryRun) -> Self {
+        Self { dry_run, ..self }
+    }
+
+    /// Asks for the deletion; the object's UID, if the server told it.
+    pub(super) async fn ask(&self, session: &Session, victim: &Victim) -> anyhow::Result<String> {
+        if self.dry_run == DryRun::Client {
+            return Ok(String::new());
+        }
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": self.policy});
+        if self.grace >= 0 {
+            options["gracePeriodSeconds"] = self.grace.into();
+        }
+        let path = with_query(&victim.path(), &[("dryRun", self.dry_run.parameter())]);
+        let answer = session.client.write(Method::DELETE, &path, "application/json", &options).await?;
+        let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
+        Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    pub(super) fn told(&self, victim: &Victim) -> String {
+        if self.names_only {
+            return format!("{}/{}", victim.kind(), victim.name);
+        }
+        let what = if self.grace == 0 { "force deleted" } else { "deleted" };
+        let place = if victim.resource.namespaced { format!(" from {} namespace", victim.namespace) } else { String::new() };
+        format!("{} \"{}\" {what}{place}{}", victim.kind(), victim.name, self.dry_run.suffix())
+    }
+}
+
+/// How long to wait for objects to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(tokio::time::Instant);
+
+impl Deadline {
+    /// Zero waits for a week.
+    pub(super) fn new(timeout: &str) -> anyhow::Result<Self> {
+        let timeout = time::parse_go_duration(timeout)
+            .with_context(|| format!("invalid argument {timeout:?} for \"--timeout\" flag: time: invalid duration {timeout:?}"))?;
+        let timeout = if timeout.is_zero() { Duration::from_secs(7 * 24 * 3600) } else { timeout };
+        Ok(Self(tokio::time::Instant::now() + timeout))
+    }
+
+    /// Waits until the object is gone, or another one has its name.
+    pub(super) async fn gone(&self, session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
+        match tokio::time::timeout_at(self.0, gone(session, victim, uid)).await {
+            Ok(Err(error)) if matches!(code(&error), Some(403 | 405)) => Ok(()),
+            Ok(outcome) => outcome,
+            Err(_) => bail!("timed out waiting for the condition on {}/{}", victim.resource.plural, victim.name),
+        }
+    }
+}
+
+async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
     loop {
         let object = match session.client.get(&victim.path(), "application/json").await {
-            Err(error) if error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404) => return Ok(()),
+            Err(error) if is_not_found(&error) => return Ok(()),
             object => object?,
         };
+        if !uid.is_empty() && object.uid() != uid {
+            return Ok(());
+        }
         let selector = format!("metadata.name={}", victim.name);
         let path = with_query(
             &victim.resource.path(Some(&victim.namespace)),
@@ -142,5 +282,48 @@ async fn gone(session: &Session, victim: &Victim) -> anyhow::Result<()> {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Args;
+    use crate::discovery::tests::sample;
+    use clap::Parser;
+
+    fn made(line: &str) -> Result<Deletion, String> {
+        let args = Args::try_parse_from(line.split(' ')).expect("parses");
+        let crate::cli::Command::Delete(flags) = args.command else { panic!("delete") };
+        deletion(&flags).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn deletions_are_told() {
+        let pod = sample().find("pods").cloned().expect("pods");
+        let node = sample().find("nodes").cloned().expect("nodes");
+        let victim = |resource| Victim { source: String::new(), resource, namespace: "ns".into(), name: "a".into() };
+        for (line, resource, want) in [
+            ("k delete pod a", &pod, "pod \"a\" deleted from ns namespace"),
+            ("k delete pod a --force", &pod, "pod \"a\" force deleted from ns namespace"),
+            ("k delete node a --dry-run=server", &node, "node \"a\" deleted (server dry run)"),
+            ("k delete pod a -o name", &pod, "pod/a"),
+        ] {
+            assert_eq!(made(line).expect("fine").told(&victim(resource.clone())), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn odd_flags_are_refused() {
+        for (line, want) in [
+            ("k delete pod a --force --grace-period=5", "--force and --grace-period greater than 0 cannot be specified together"),
+            ("k delete pod a --now --grace-period=5", "--now and --grace-period cannot be specified together"),
+            ("k delete pod --all -l a=b", "cannot set --all and --selector at the same time"),
+            ("k delete pod a -o yaml", "unexpected -o output mode: yaml. We only support '-o name'"),
+            ("k delete pod a --cascade=x", "invalid cascade value (x). Must be \"background\", \"foreground\", or \"orphan\""),
+        ] {
+            assert_eq!(made(line).map(drop), Err(want.to_owned()), "{line}");
+        }
+        assert_eq!(made("k delete pod a --grace-period=0").map(|d| d.grace), Ok(1));
     }
 }

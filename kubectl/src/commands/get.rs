@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
     let targets = match get.files.filenames.is_empty() {
         true => targets::parse(&discovery, "get", &get.resources)?,
         false => {
-            let manifests = files::read(&get.files, &discovery, &session.namespace)?;
+            let manifests = files::read(&get.files, &discovery, session).await?;
             let name =
                 |m: &files::Manifest| m.object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
             manifests.into_iter().map(|m| Target { name: name(&m), resource: m.resource }).collect()

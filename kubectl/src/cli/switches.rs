@@ -1,0 +1,69 @@
+//! Switches as Go's flag library takes them: `--wait`, `--wait=false`, `--wait=T`.
+//!
+//! Upstream: `github.com/spf13/pflag` (`bool.go`).
+
+use clap::{Arg, ArgAction, Command};
+
+/// Lets every switch of a command and its subcommands take a value behind an equals sign.
+pub fn loosen(command: Command) -> Command {
+    command.mut_args(loosen_switch).mut_subcommands(loosen)
+}
+
+fn loosen_switch(arg: Arg) -> Arg {
+    if !matches!(arg.get_action(), ArgAction::SetTrue) {
+        return arg;
+    }
+    let on = arg.get_default_values().iter().any(|value| value == "true");
+    arg.action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value(if on { "true" } else { "false" })
+        .value_parser(parse)
+}
+
+/// The words that Go reads as booleans.
+fn parse(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{FromArgMatches, Parser};
+
+    #[derive(Debug, Parser)]
+    struct Sample {
+        #[arg(long, short = 'a')]
+        off: bool,
+        #[arg(long, default_value_t = true)]
+        on: bool,
+        #[arg(long, short = 'b')]
+        other: bool,
+        words: Vec<String>,
+    }
+
+    fn parsed(line: &str) -> (bool, bool, bool, Vec<String>) {
+        let command = loosen(<Sample as clap::CommandFactory>::command());
+        let matches = command.try_get_matches_from(line.split(' ')).expect("parses");
+        let sample = Sample::from_arg_matches(&matches).expect("fits");
+        (sample.off, sample.on, sample.other, sample.words)
+    }
+
+    #[test]
+    fn switches_take_values() {
+        for (line, want) in [
+            ("x", (false, true, false, vec![])),
+            ("x --off w", (true, true, false, vec!["w".to_owned()])),
+            ("x --off=true --on=false", (true, false, false, vec![])),
+            ("x --off=F --on", (false, true, false, vec![])),
+            ("x -ab w", (true, true, true, vec!["w".to_owned()])),
+        ] {
+            assert_eq!(parsed(line), want, "{line}");
+        }
+    }
+}

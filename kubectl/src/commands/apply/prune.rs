@@ -1,0 +1,127 @@
+//! `apply --prune`: deletes what was applied before and is in no manifest any more.
+//!
+//! Upstream: `kubectl/pkg/cmd/apply/prune.go`.
+
+use crate::apply::last_applied;
+use crate::cli::Apply;
+use crate::commands::Session;
+use crate::commands::delete::{Deletion, Victim};
+use crate::discovery::{Discovery, Resource};
+use crate::files::Manifest;
+use crate::selected::list;
+use crate::writing::{DryRun, Failures, Writing, is_not_found};
+use anyhow::bail;
+use apimachinery::meta::ObjectMeta;
+
+/// Kinds (group, version, kind) that are pruned unless others are named.
+const DEFAULT: &[(&str, &str, &str)] = &[
+    ("", "v1", "ConfigMap"),
+    ("", "v1", "Endpoints"),
+    ("", "v1", "Namespace"),
+    ("", "v1", "PersistentVolumeClaim"),
+    ("", "v1", "PersistentVolume"),
+    ("", "v1", "Pod"),
+    ("", "v1", "ReplicationController"),
+    ("", "v1", "Secret"),
+    ("", "v1", "Service"),
+    ("batch", "v1", "Job"),
+    ("batch", "v1", "CronJob"),
+    ("networking.k8s.io", "v1", "Ingress"),
+    ("apps", "v1", "DaemonSet"),
+    ("apps", "v1", "Deployment"),
+    ("apps", "v1", "ReplicaSet"),
+    ("apps", "v1", "StatefulSet"),
+];
+
+pub(super) async fn run(
+    session: &Session,
+    discovery: &Discovery,
+    flags: &Apply,
+    writing: &Writing<'_>,
+    applied: &[(Manifest, String)],
+) -> anyhow::Result<()> {
+    let resources = resources(discovery, &flags.prune_allowlist)?;
+    let mut namespaces: Vec<&str> = applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
+    if session.namespace_given {
+        namespaces = vec![session.namespace.as_str()];
+    }
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    let grace = flags.removal.grace_period;
+    let deletion = Deletion::new(&flags.removal, grace)?.dry_run(writing.dry_run);
+    let pruner = Pruner { session, flags, deletion, applied, writing };
+    let mut failures = Vec::new();
+    for namespace in namespaces {
+        for resource in resources.iter().filter(|r| r.namespaced) {
+            failures.extend(pruner.prune(resource, Some(namespace)).await.err());
+        }
+    }
+    for resource in resources.iter().filter(|r| !r.namespaced) {
+        failures.extend(pruner.prune(resource, None).await.err());
+    }
+    Failures::outcome(failures)
+}
+
+fn resources(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<Vec<Resource>> {
+    if allowed.is_empty() {
+        let known = DEFAULT.iter().filter_map(|(group, version, kind)| {
+            discovery.for_kind(&apimachinery::gvk::api_version(group, version), kind).cloned()
+        });
+        return Ok(known.collect());
+    }
+    allowed.iter().map(|text| named(discovery, text)).collect()
+}
+
+/// `group/version/kind`, the group of the core written `core`.
+fn named(discovery: &Discovery, text: &str) -> anyhow::Result<Resource> {
+    let [group, version, kind] = text.split('/').collect::<Vec<_>>()[..] else {
+        bail!("invalid GroupVersionKind format: {text}, please follow <group/version/kind>");
+    };
+    let group = if group == "core" { "" } else { group };
+    match discovery.for_kind(&apimachinery::gvk::api_version(group, version), kind) {
+        Some(resource) => Ok(resource.clone()),
+        None => bail!("no matches for kind \"{kind}\" in version \"{}\"", apimachinery::gvk::api_version(group, version)),
+    }
+}
+
+struct Pruner<'a> {
+    session: &'a Session,
+    flags: &'a Apply,
+    deletion: Deletion,
+    applied: &'a [(Manifest, String)],
+    writing: &'a Writing<'a>,
+}
+
+impl Pruner<'_> {
+    async fn prune(&self, resource: &Resource, namespace: Option<&str>) -> anyhow::Result<()> {
+        for object in list(self.session, resource, namespace, &self.flags.selector, "").await? {
+            if last_applied(&object).is_none() || self.applied.iter().any(|(_, uid)| *uid == object.uid()) {
+                continue;
+            }
+            let namespace = object.namespace().to_owned();
+            let manifest = Manifest { source: String::new(), object, resource: resource.clone(), namespace };
+            if self.deletion.dry_run != DryRun::Client {
+                match self.deletion.ask(self.session, &Victim::of(&manifest)).await {
+                    Err(error) if !is_not_found(&error) => return Err(error),
+                    _ => {}
+                }
+            }
+            self.writing.done(&manifest, &manifest.object, "pruned")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::tests::sample;
+
+    #[test]
+    fn kinds_are_named_with_group_and_version() {
+        assert_eq!(named(&sample(), "core/v1/Pod").expect("pods").plural, "pods");
+        assert_eq!(named(&sample(), "apps/v1/Deployment").expect("deployments").plural, "deployments");
+        assert!(named(&sample(), "Pod").is_err() && named(&sample(), "core/v2/Pod").is_err());
+        assert_eq!(resources(&sample(), &[]).expect("fine").len(), 2);
+    }
+}

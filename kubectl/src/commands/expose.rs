@@ -1,0 +1,63 @@
+//! `expose`.
+//!
+//! Upstream: `kubectl/pkg/cmd/expose`.
+
+use super::{Session, create, patch};
+use crate::cli::expose::Expose;
+use crate::files::Manifest;
+use crate::generate::{exposure, typed};
+use crate::selected::{Query, resolve};
+use crate::writing::{Failures, PatchKind, Writing, record, warn_of_record};
+use anyhow::bail;
+use apimachinery::Value;
+use apimachinery::codec::yaml;
+use apimachinery::meta::ObjectMeta;
+
+pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()> {
+    warn_of_record(flags.record.record);
+    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let discovery = session.discovery().await?;
+    let Some(resource) = discovery.for_kind("v1", "Service").cloned() else {
+        bail!("the server doesn't have a resource type \"services\"");
+    };
+    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files)).await?;
+    let mut failures = selected.failures;
+    for manifest in &selected.objects {
+        let kind = manifest.resource.kind.as_str();
+        if !matches!(kind, "ReplicationController" | "Service" | "Pod" | "Deployment" | "ReplicaSet") {
+            failures.push(anyhow::anyhow!("cannot expose a {kind}"));
+            continue;
+        }
+        let service = exposure::service(flags, &manifest.object)?;
+        let mut service = overridden(typed(&service), &flags.overrides, &flags.override_type)?;
+        record(&mut service, flags.record.record);
+        if session.namespace_given && !writing.sends() {
+            service.set_meta("namespace", session.namespace.as_str());
+        }
+        let made = Manifest {
+            source: String::new(),
+            object: service,
+            resource: resource.clone(),
+            namespace: session.namespace.clone(),
+        };
+        match create::one(session, &writing, &made, flags.save_config && writing.sends()).await {
+            Ok(object) => writing.done(&made, &object, "exposed")?,
+            Err(error) => failures.push(error),
+        }
+    }
+    Failures::outcome(failures)
+}
+
+/// `--overrides`: a patch on what was generated.
+pub(super) fn overridden(object: Value, overrides: &str, kind: &str) -> anyhow::Result<Value> {
+    if overrides.is_empty() {
+        return Ok(object);
+    }
+    let kind = match kind {
+        "json" => PatchKind::Json,
+        "merge" => PatchKind::Merge,
+        "strategic" => PatchKind::Strategic,
+        other => bail!("invalid override type: {other}"),
+    };
+    patch::locally(object, kind, &yaml::to_value(overrides.as_bytes())?)
+}

@@ -1,0 +1,111 @@
+//! `patch`.
+//!
+//! Upstream: `kubectl/pkg/cmd/patch`.
+
+use super::Session;
+use crate::apply::schema_of;
+use crate::cli::patch::Patch;
+use crate::files::Manifest;
+use crate::selected::{Query, resolve};
+use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
+use anyhow::{Context, bail};
+use apimachinery::Value;
+use apimachinery::codec::yaml;
+
+pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> {
+    warn_of_record(flags.record.record);
+    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let kind = check(flags, writing.dry_run)?;
+    let patch = read(flags)?;
+    let discovery = session.discovery().await?;
+    let query = Query::new(&flags.words, &flags.files).local(flags.local);
+    let selected = resolve(session, &discovery, &query).await?;
+    let mut failures = selected.failures;
+    if selected.objects.is_empty() && failures.is_empty() {
+        bail!("no objects passed to patch");
+    }
+    for manifest in selected.objects {
+        failures.extend(one(session, &writing, flags, kind, &patch, manifest).await.err());
+    }
+    Failures::outcome(failures)
+}
+
+fn check(flags: &Patch, dry_run: DryRun) -> anyhow::Result<PatchKind> {
+    if !flags.patch.is_empty() && !flags.patch_file.is_empty() {
+        bail!("cannot specify --patch and --patch-file together");
+    }
+    if flags.patch.is_empty() && flags.patch_file.is_empty() {
+        bail!("must specify --patch or --patch-file containing the contents of the patch");
+    }
+    if flags.local && !flags.words.is_empty() {
+        bail!("cannot specify --local and server resources");
+    }
+    if flags.local && dry_run == DryRun::Server {
+        bail!("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
+    }
+    match flags.kind.to_ascii_lowercase().as_str() {
+        "json" => Ok(PatchKind::Json),
+        "merge" => Ok(PatchKind::Merge),
+        "strategic" => Ok(PatchKind::Strategic),
+        _ => bail!("--type must be one of [json merge strategic], not {:?}", flags.kind),
+    }
+}
+
+fn read(flags: &Patch) -> anyhow::Result<Value> {
+    let text = match flags.patch_file.as_str() {
+        "" => flags.patch.clone(),
+        path => std::fs::read_to_string(path).with_context(|| format!("unable to read patch file: open {path}"))?,
+    };
+    yaml::to_value(text.as_bytes()).map_err(|e| anyhow::anyhow!("unable to parse {:?}: {e}", flags.patch))
+}
+
+async fn one(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Patch,
+    kind: PatchKind,
+    patch: &Value,
+    manifest: Manifest,
+) -> anyhow::Result<()> {
+    if flags.local || !writing.sends() {
+        let mut patched = locally(manifest.object.clone(), kind, patch)?;
+        record(&mut patched, flags.record.record);
+        let done = if patched == manifest.object { "patched (no change)" } else { "patched" };
+        return writing.done(&manifest, &patched, done);
+    }
+    let mut path = manifest.path();
+    if !flags.subresource.is_empty() {
+        path = format!("{path}/{}", flags.subresource);
+    }
+    let mut patched = writing.patch(session, &path, kind, patch).await?;
+    if flags.record.record {
+        let mut recorded = patched.clone();
+        record(&mut recorded, true);
+        let change = crate::apply::merge_patch(&patched, &recorded);
+        patched = writing.patch(session, &manifest.path(), PatchKind::Merge, &change).await?;
+    }
+    let done = if patched == manifest.object { "patched (no change)" } else { "patched" };
+    writing.done(&manifest, &patched, done)
+}
+
+/// Applies a patch here.
+pub(super) fn locally(object: Value, kind: PatchKind, patch: &Value) -> anyhow::Result<Value> {
+    Ok(match kind {
+        PatchKind::Json => rules::patch::json::apply(object, patch)?,
+        PatchKind::Merge => rules::patch::merge::apply(object, patch)?,
+        PatchKind::Strategic | PatchKind::Apply => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let Some(ty) = schema_of(&object) else {
+                let (group, version) = apimachinery::gvk::parse_api_version(&text("apiVersion")).map_or_else(
+                    || (String::new(), String::new()),
+                    |(group, version)| (group.to_owned(), version.to_owned()),
+                );
+                bail!(
+                    "strategic merge patch is not supported for {group}/{version}, Kind={} locally, try --type merge",
+                    text("kind")
+                );
+            };
+            rules::patch::strategic::apply(&ty, object, patch)?
+        }
+    })
+}

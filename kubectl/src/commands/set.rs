@@ -1,0 +1,200 @@
+//! `set`: single things of a workload or a binding.
+//!
+//! Each subcommand says how it changes one object; finding, patching and telling are the same.
+//!
+//! Upstream: `kubectl/pkg/cmd/set`.
+
+mod env;
+mod image;
+mod resources;
+mod subject;
+
+use super::Session;
+use crate::apply::patch_between;
+use crate::cli::set::{Set, Setting};
+use crate::discovery::Discovery;
+use crate::files::Manifest;
+use crate::selected::{Query, resolve};
+use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
+use anyhow::bail;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+
+pub(super) async fn run(session: &Session, command: &Set) -> anyhow::Result<()> {
+    match command {
+        Set::Env(flags) => env::run(session, flags).await,
+        Set::Image(flags) => image::run(session, flags).await,
+        Set::Resources(flags) => resources::run(session, flags).await,
+        Set::Selector(flags) => selector(session, flags).await,
+        Set::ServiceAccount(flags) => service_account(session, flags).await,
+        Set::Subject(flags) => subject::run(session, flags).await,
+    }
+}
+
+/// One subcommand at work.
+struct Change<'a> {
+    setting: &'a Setting,
+    words: &'a [String],
+    selector: &'a str,
+    /// `image`: what messages say was updated.
+    what: &'static str,
+    /// What messages say of a refused patch.
+    failing: &'static str,
+}
+
+impl Change<'_> {
+    fn check(&self) -> anyhow::Result<()> {
+        if self.setting.all && !self.selector.is_empty() {
+            bail!("cannot set --all and --selector at the same time");
+        }
+        let dry_run = DryRun::parse(&self.setting.dry_run.dry_run)?;
+        if self.setting.local && dry_run == DryRun::Server {
+            bail!("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
+        }
+        Ok(())
+    }
+
+    async fn objects(&self, session: &Session, discovery: &Discovery) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
+        let setting = self.setting;
+        let query = Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
+        let selected = resolve(session, discovery, &query).await?;
+        Ok((selected.objects, selected.failures))
+    }
+
+    /// Changes every selected object.
+    async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        warn_of_record(self.setting.record.record);
+        self.check()?;
+        let discovery = session.discovery().await?;
+        let (objects, mut failures) = self.objects(session, &discovery).await?;
+        let writing = Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?;
+        for manifest in objects {
+            failures.extend(self.one(session, &writing, manifest, &change).await.err());
+        }
+        Failures::outcome(failures)
+    }
+
+    async fn one(
+        &self,
+        session: &Session,
+        writing: &Writing<'_>,
+        manifest: Manifest,
+        change: &impl Fn(&mut Value) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut object = manifest.object.clone();
+        change(&mut object).map_err(|error| {
+            let name = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
+            if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
+        })?;
+        let done = format!("{} updated", self.what);
+        if self.setting.local || !writing.sends() {
+            return writing.done(&manifest, &object, &done);
+        }
+        if object == manifest.object {
+            return Ok(());
+        }
+        record(&mut object, self.setting.record.record);
+        let (kind, patch) = patch_between(&manifest.object, &object);
+        let patched = writing.patch(session, &manifest.path(), kind, &patch).await;
+        let patched = patched.map_err(|error| anyhow::anyhow!("{}: {error:#}", self.failing))?;
+        writing.done(&manifest, &patched, &done)
+    }
+}
+
+/// Resources in front, changes behind.
+fn split(words: &[String], is_change: impl Fn(&str) -> bool) -> (Vec<String>, Vec<String>) {
+    words.iter().cloned().partition(|word| !is_change(word))
+}
+
+/// The pod spec of a workload, or of a pod.
+fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
+    let path = match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
+        "Pod" => "/spec",
+        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => "/spec/template/spec",
+        kind => bail!("the object is not a pod or does not have a pod template: {kind}"),
+    };
+    match object.pointer_mut(path) {
+        Some(spec) => Ok(spec),
+        None => bail!("the object is not a pod or does not have a pod template"),
+    }
+}
+
+/// Containers and init containers.
+fn containers(spec: &mut Value) -> Vec<&mut Value> {
+    let Some(members) = spec.as_object_mut() else { return Vec::new() };
+    let lists = members.iter_mut().filter(|(key, _)| matches!(key.as_str(), "containers" | "initContainers"));
+    lists.filter_map(|(_, list)| list.as_array_mut()).flatten().collect()
+}
+
+/// Whether a name fits a pattern with `*` and `?`.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut text = String::from("^");
+    for c in pattern.chars() {
+        match c {
+            '*' => text.push_str(".*"),
+            '?' => text.push('.'),
+            other => text.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    regex::Regex::new(&format!("{text}$")).is_ok_and(|r| r.is_match(name))
+}
+
+async fn service_account(session: &Session, flags: &crate::cli::set::ServiceAccount) -> anyhow::Result<()> {
+    let Some((account, words)) = flags.setting.words.split_last() else { bail!("serviceaccount is required") };
+    let change = Change {
+        setting: &flags.setting,
+        words,
+        selector: "",
+        what: "serviceaccount",
+        failing: "failed to patch ServiceAccountName",
+    };
+    change
+        .run(session, |object| {
+            let spec = pod_spec(object)?;
+            spec["serviceAccountName"] = account.as_str().into();
+            if spec.get("serviceAccount").is_some() {
+                spec["serviceAccount"] = account.as_str().into();
+            }
+            Ok(())
+        })
+        .await
+}
+
+async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyhow::Result<()> {
+    let Some((selector, words)) = flags.setting.words.split_last() else { bail!("one selector is required") };
+    let labels = crate::generate::policy::labels(selector)?;
+    let change =
+        Change { setting: &flags.setting, words, selector: "", what: "selector", failing: "failed to patch selector" };
+    change
+        .run(session, |object| {
+            if object["kind"] != "Service" {
+                bail!("setting a selector is only supported for Services");
+            }
+            if !flags.resource_version.is_empty() {
+                object.set_meta("resourceVersion", flags.resource_version.as_str());
+            }
+            object["spec"]["selector"] = Value::Object(labels.clone());
+            Ok(())
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_fit_patterns() {
+        assert!(fits("*", "web") && fits("w?b", "web") && fits("web", "web") && fits("w*", "web"));
+        assert!(!fits("w", "web") && !fits("w.b", "web"));
+    }
+
+    #[test]
+    fn finds_pod_specs() {
+        let mut cron = json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "b"}]}}}}}});
+        assert_eq!(containers(pod_spec(&mut cron).expect("a spec")).len(), 2);
+        assert!(pod_spec(&mut json!({"kind": "Service", "spec": {}})).is_err());
+    }
+}

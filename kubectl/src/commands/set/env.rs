@@ -1,0 +1,252 @@
+//! `set env`: set, remove, import and list environment variables.
+
+use super::{Change, containers, fits, pod_spec, split};
+use crate::cli::set::Env;
+use crate::commands::Session;
+use crate::files::Manifest;
+use crate::selected::named;
+use crate::targets;
+use crate::writing::Failures;
+use anyhow::{Context, bail};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use base64::Engine;
+use serde_json::json;
+use std::io::Read;
+
+pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
+    let is_change = |word: &str| word.contains('=') || word.ends_with('-');
+    let (words, mut changes) = split(&flags.setting.words, is_change);
+    changes.extend(flags.env.iter().cloned());
+    check(flags, &words)?;
+    let mut edit = Edit::parse(&changes)?;
+    let change = Change {
+        setting: &flags.setting,
+        words: &words,
+        selector: &flags.selector,
+        what: "env",
+        failing: "failed to patch env update to pod template",
+    };
+    if !flags.from.is_empty() {
+        edit.set.extend(imported(session, flags).await?);
+    }
+    if flags.list {
+        return list(session, flags, &change, &edit).await;
+    }
+    if edit.is_empty() {
+        bail!("at least one environment variable must be provided");
+    }
+    change.run(session, |object| set(object, flags, &edit)).await
+}
+
+fn check(flags: &Env, words: &[String]) -> anyhow::Result<()> {
+    if words.is_empty() && !flags.setting.files.any() {
+        bail!("one or more resources must be specified as <resource> <name> or <resource>/<name>");
+    }
+    if flags.list && !flags.setting.printing.output.is_empty() {
+        bail!("--list and --output may not be specified together");
+    }
+    if !flags.keys.is_empty() && flags.from.is_empty() {
+        bail!("when specifying --keys, a configmap or secret must be provided with --from");
+    }
+    Ok(())
+}
+
+/// Variables to set and names to remove.
+#[derive(Debug, Default, PartialEq)]
+struct Edit {
+    set: Vec<Value>,
+    removed: Vec<String>,
+}
+
+impl Edit {
+    fn parse(changes: &[String]) -> anyhow::Result<Self> {
+        let mut edit = Edit::default();
+        for change in changes {
+            match change.split_once('=') {
+                Some((name, value)) if !name.is_empty() => edit.set.push(json!({"name": name, "value": value})),
+                Some(_) => bail!("environment variables must be of the form key=value, but is {change:?}"),
+                None if change == "-" => edit.read_stdin()?,
+                None => match change.strip_suffix('-') {
+                    Some(name) => edit.removed.push(name.to_owned()),
+                    None => bail!("environment variables must be of the form key=value, but is {change:?}"),
+                },
+            }
+        }
+        Ok(edit)
+    }
+
+    /// `-`: lines of `KEY=value` from standard input.
+    fn read_stdin(&mut self) -> anyhow::Result<()> {
+        let mut text = String::new();
+        std::io::stdin().take(1 << 20).read_to_string(&mut text)?;
+        let pairs = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).filter_map(|l| l.split_once('='));
+        self.set.extend(pairs.map(|(name, value)| json!({"name": name, "value": value})));
+        Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// References to the keys of a config map or a secret.
+async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> {
+    let discovery = session.discovery().await?;
+    let target = targets::parse(&discovery, "set env", std::slice::from_ref(&flags.from))?.pop();
+    let target = target.context("unsupported resource specified in --from")?;
+    let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
+    let reference = match target.resource.plural.as_str() {
+        "configmaps" => "configMapKeyRef",
+        "secrets" => "secretKeyRef",
+        _ => bail!("unsupported resource specified in --from"),
+    };
+    let object = session.client.get(&named(session, target.resource.clone(), name).path(), "application/json").await?;
+    let keys = object["data"].as_object().into_iter().flatten().map(|(key, _)| key);
+    let wanted = keys.filter(|key| flags.keys.is_empty() || flags.keys.contains(key));
+    Ok(wanted
+        .map(|key| {
+            let name_of_variable = format!("{}{}", flags.prefix, variable_name(key));
+            json!({"name": name_of_variable, "valueFrom": {reference: {"name": name, "key": key}}})
+        })
+        .collect())
+}
+
+/// `my.key-name` → `MY_KEY_NAME`.
+fn variable_name(key: &str) -> String {
+    key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+fn set(object: &mut Value, flags: &Env, edit: &Edit) -> anyhow::Result<()> {
+    for container in containers(pod_spec(object)?) {
+        if !fits(&flags.containers, container["name"].as_str().unwrap_or_default()) {
+            continue;
+        }
+        let before = container["env"].as_array().cloned().unwrap_or_default();
+        if !flags.overwrite {
+            check_overwrites(&before, edit)?;
+        }
+        let after = updated(before, edit);
+        match (after.is_empty(), container.as_object_mut()) {
+            (true, Some(members)) => drop(members.remove("env")),
+            _ => container["env"] = after.into(),
+        }
+    }
+    Ok(())
+}
+
+fn check_overwrites(before: &[Value], edit: &Edit) -> anyhow::Result<()> {
+    for old in before {
+        if edit.set.iter().any(|new| new["name"] == old["name"] && new != old) {
+            let text = |key: &str| old[key].as_str().unwrap_or_default();
+            bail!("'{}' already has a value ({}), and --overwrite is false", text("name"), text("value"));
+        }
+    }
+    Ok(())
+}
+
+fn updated(mut list: Vec<Value>, edit: &Edit) -> Vec<Value> {
+    for new in &edit.set {
+        match list.iter_mut().find(|old| old["name"] == new["name"]) {
+            Some(old) => *old = new.clone(),
+            None => list.push(new.clone()),
+        }
+    }
+    list.retain(|variable| !edit.removed.iter().any(|name| variable["name"] == *name));
+    list
+}
+
+async fn list(session: &Session, flags: &Env, change: &Change<'_>, edit: &Edit) -> anyhow::Result<()> {
+    change.check()?;
+    let discovery = session.discovery().await?;
+    let (objects, mut failures) = change.objects(session, &discovery).await?;
+    for mut manifest in objects {
+        if let Err(error) = set(&mut manifest.object, flags, edit) {
+            failures.push(error);
+            continue;
+        }
+        show(session, flags, manifest).await?;
+    }
+    Failures::outcome(failures)
+}
+
+async fn show(session: &Session, flags: &Env, mut manifest: Manifest) -> anyhow::Result<()> {
+    let (plural, name) = (manifest.resource.plural.clone(), manifest.object.name().to_owned());
+    for container in containers(pod_spec(&mut manifest.object)?) {
+        let container_name = container["name"].as_str().unwrap_or_default();
+        if !fits(&flags.containers, container_name) {
+            continue;
+        }
+        crate::outln!("# {plural} {name}, container {container_name}");
+        for variable in container["env"].as_array().into_iter().flatten() {
+            let key = variable["name"].as_str().unwrap_or_default();
+            let Some(from) = variable.get("valueFrom") else {
+                crate::outln!("{key}={}", variable["value"].as_str().unwrap_or_default());
+                continue;
+            };
+            match flags.resolve {
+                true => crate::outln!("{key}={}", resolved(session, &manifest.namespace, from).await?),
+                false => crate::outln!("# {key} from {}", reference(from)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn reference(from: &Value) -> String {
+    let text = |path: &str| from.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    if from.get("configMapKeyRef").is_some() {
+        return format!("configmap {}, key {}", text("/configMapKeyRef/name"), text("/configMapKeyRef/key"));
+    }
+    if from.get("secretKeyRef").is_some() {
+        return format!("secret {}, key {}", text("/secretKeyRef/name"), text("/secretKeyRef/key"));
+    }
+    if from.get("fieldRef").is_some() {
+        return format!("field path {}", text("/fieldRef/fieldPath"));
+    }
+    let container = text("/resourceFieldRef/containerName");
+    let place = if container.is_empty() { String::new() } else { format!("{container}/") };
+    format!("resource field {place}{}", text("/resourceFieldRef/resource"))
+}
+
+async fn resolved(session: &Session, namespace: &str, from: &Value) -> anyhow::Result<String> {
+    let (plural, source) = match (from.get("configMapKeyRef"), from.get("secretKeyRef")) {
+        (Some(source), _) => ("configmaps", source),
+        (_, Some(source)) => ("secrets", source),
+        _ => return Ok(reference(from)),
+    };
+    let text = |key: &str| source[key].as_str().unwrap_or_default();
+    let path = format!("/api/v1/namespaces/{namespace}/{plural}/{}", text("name"));
+    let object = session.client.get(&path, "application/json").await?;
+    let value = object["data"][text("key")].as_str();
+    let Some(value) = value else { bail!("key {} not found in {}", text("key"), plural.trim_end_matches('s')) };
+    match plural {
+        "secrets" => Ok(String::from_utf8_lossy(&base64::engine::general_purpose::STANDARD.decode(value)?).into_owned()),
+        _ => Ok(value.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(line: &str) -> Edit {
+        Edit::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).expect("an edit")
+    }
+
+    #[test]
+    fn variables_are_set_and_removed() {
+        let before = vec![json!({"name": "A", "value": "1"}), json!({"name": "B", "value": "2"})];
+        let after = updated(before.clone(), &edit("A=3 C=x=y B-"));
+        assert_eq!(after, [json!({"name": "A", "value": "3"}), json!({"name": "C", "value": "x=y"})]);
+        assert!(check_overwrites(&before, &edit("A=3")).is_err());
+        assert!(check_overwrites(&before, &edit("A=1")).is_ok());
+    }
+
+    #[test]
+    fn names_and_references() {
+        assert_eq!(variable_name("my.key-name"), "MY_KEY_NAME");
+        assert_eq!(reference(&json!({"secretKeyRef": {"name": "s", "key": "k"}})), "secret s, key k");
+        assert_eq!(reference(&json!({"fieldRef": {"fieldPath": "p"}})), "field path p");
+    }
+}

@@ -1,0 +1,210 @@
+//! The objects that a command line selects: by type and name, by label or field, by manifest.
+//!
+//! Upstream: `cli-runtime/pkg/resource/builder.go`.
+
+use crate::cli::Files;
+use crate::commands::{Session, with_query};
+use crate::discovery::{Discovery, Resource};
+use crate::files::{self, Manifest};
+use crate::targets;
+use crate::writing::Failures;
+use anyhow::bail;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+
+const NOTHING: &str = "You must provide one or more resources by argument or filename.
+Example resource specifications include:
+   '-f rsrc.yaml'
+   '--filename=rsrc.json'
+   '<resource> <name>'
+   '<resource>'";
+
+/// Which objects.
+#[derive(Debug)]
+pub struct Query<'a> {
+    /// `TYPE NAME`, `TYPE/NAME`.
+    pub words: &'a [String],
+    /// Manifests.
+    pub files: &'a Files,
+    /// Label selector.
+    pub selector: &'a str,
+    /// Field selector.
+    pub field_selector: &'a str,
+    /// All of a type.
+    pub all: bool,
+    /// In all namespaces.
+    pub all_namespaces: bool,
+    /// Manifests and names as they are written, without asking the server.
+    pub local: bool,
+}
+
+impl<'a> Query<'a> {
+    /// By words and manifests only.
+    pub fn new(words: &'a [String], files: &'a Files) -> Self {
+        Query { words, files, selector: "", field_selector: "", all: false, all_namespaces: false, local: false }
+    }
+
+    /// Also by label.
+    pub fn selector(mut self, selector: &'a str) -> Self {
+        self.selector = selector;
+        self
+    }
+
+    /// All of a type.
+    pub fn all(mut self, all: bool) -> Self {
+        self.all = all;
+        self
+    }
+
+    /// Manifests as they are written.
+    pub fn local(mut self, local: bool) -> Self {
+        self.local = local;
+        self
+    }
+
+    fn selects(&self) -> bool {
+        !self.selector.is_empty() || !self.field_selector.is_empty() || self.all
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let by_file = self.files.any();
+        if by_file && !self.words.is_empty() {
+            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+        }
+        if self.words.is_empty() && !by_file {
+            bail!(NOTHING);
+        }
+        if self.all && !self.selector.is_empty() {
+            bail!("setting 'all' parameter but found a non empty selector. ");
+        }
+        Ok(())
+    }
+}
+
+/// The objects, as the server has them. Those that could not be had are failures; the others are
+/// there nevertheless.
+#[derive(Debug, Default)]
+pub struct Selected {
+    /// Objects in the order of the command line.
+    pub objects: Vec<Manifest>,
+    /// What went wrong.
+    pub failures: Vec<anyhow::Error>,
+}
+
+impl Selected {
+    /// All objects, or what went wrong.
+    pub fn all_or_nothing(self) -> anyhow::Result<Vec<Manifest>> {
+        Failures::outcome(self.failures)?;
+        Ok(self.objects)
+    }
+}
+
+/// Finds what a query selects.
+pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>) -> anyhow::Result<Selected> {
+    query.check()?;
+    let mut selected = Selected::default();
+    if query.files.any() {
+        for manifest in files::read(query.files, discovery, session).await? {
+            if !query.selector.is_empty() && !labelled(&manifest.object, query.selector)? {
+                continue;
+            }
+            match query.local {
+                true => selected.objects.push(manifest),
+                false => selected.fetch(session, manifest).await,
+            }
+        }
+        return Ok(selected);
+    }
+    for target in targets::parse(discovery, "edit", query.words)? {
+        match target.name {
+            Some(_) if query.selects() => bail!("name cannot be provided when a selector is specified"),
+            Some(_) if query.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
+            Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
+            Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
+            None if query.selects() => selected.list(session, query, target.resource).await?,
+            None => bail!("resource(s) were provided, but no name was specified"),
+        }
+    }
+    Ok(selected)
+}
+
+/// Whether an object of a manifest has the labels.
+pub fn labelled(object: &Value, selector: &str) -> anyhow::Result<bool> {
+    let selector = apimachinery::selector::LabelSelector::parse(selector)?;
+    Ok(selector.matches(|key| object.labels().and_then(|labels| labels.get(key)?.as_str())))
+}
+
+/// A resource and a name as an object that is not there yet.
+pub fn named(session: &Session, resource: Resource, name: &str) -> Manifest {
+    let object = serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
+    Manifest { source: String::new(), object, resource, namespace: session.namespace.clone() }
+}
+
+impl Selected {
+    async fn fetch(&mut self, session: &Session, mut manifest: Manifest) {
+        match session.client.get(&manifest.path(), "application/json").await {
+            Ok(object) => {
+                manifest.object = object;
+                self.objects.push(manifest);
+            }
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    async fn list(&mut self, session: &Session, query: &Query<'_>, resource: Resource) -> anyhow::Result<()> {
+        let namespace = (!query.all_namespaces).then_some(session.namespace.as_str());
+        for object in list(session, &resource, namespace, query.selector, query.field_selector).await? {
+            let namespace = object.namespace().to_owned();
+            self.objects.push(Manifest { source: String::new(), object, resource: resource.clone(), namespace });
+        }
+        Ok(())
+    }
+}
+
+/// All objects of a resource, page by page, with their type as single objects have it.
+pub async fn list(
+    session: &Session,
+    resource: &Resource,
+    namespace: Option<&str>,
+    selector: &str,
+    field_selector: &str,
+) -> anyhow::Result<Vec<Value>> {
+    let path = resource.path(namespace);
+    let mut token = String::new();
+    let mut objects = Vec::new();
+    loop {
+        let parameters =
+            [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", "500"), ("continue", &token)];
+        let mut page = session.client.get(&with_query(&path, &parameters), "application/json").await?;
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            objects.extend(items.into_iter().map(|item| typed(resource, item)));
+        }
+        token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if token.is_empty() {
+            return Ok(objects);
+        }
+    }
+}
+
+fn typed(resource: &Resource, mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.entry("apiVersion").or_insert_with(|| resource.api_version().into());
+        members.entry("kind").or_insert_with(|| resource.kind.as_str().into());
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_queries_are_refused() {
+        let (words, none) = (["pods".to_owned()], Files::default());
+        let files = Files { filenames: vec!["f".into()], ..Files::default() };
+        assert!(Query::new(&[], &none).check().expect_err("nothing").to_string().starts_with("You must provide one or more"));
+        assert!(Query::new(&words, &files).check().is_err());
+        assert!(Query::new(&words, &none).selector("a=b").all(true).check().is_err());
+        assert!(Query::new(&words, &none).check().is_ok());
+    }
+}

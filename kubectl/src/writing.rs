@@ -1,0 +1,254 @@
+//! What all writing commands share: dry runs, field managers, validation, and how the outcome is
+//! told.
+//!
+//! Upstream: `kubectl/pkg/cmd/util/helpers.go`, `cli-runtime/pkg/genericclioptions/print_flags.go`.
+
+use crate::apply::{CHANGE_CAUSE, annotate};
+use crate::cli::writing::Printing;
+use crate::commands::{Session, command_line, with_query};
+use crate::files::Manifest;
+use crate::http::Refused;
+use crate::print::{self, Printer, Set};
+use anyhow::bail;
+use apimachinery::Value;
+use http::Method;
+use std::cell::RefCell;
+
+/// `--dry-run`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DryRun {
+    /// The change is made.
+    #[default]
+    None,
+    /// Nothing is sent.
+    Client,
+    /// The server goes through the motions.
+    Server,
+}
+
+impl DryRun {
+    /// Reads the flag.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "none" => Ok(DryRun::None),
+            "client" => Ok(DryRun::Client),
+            "unchanged" => {
+                eprintln!("W0000 00:00:00.000000       1 helpers.go:718] --dry-run is deprecated and can be replaced with --dry-run=client.");
+                Ok(DryRun::Client)
+            }
+            "server" => Ok(DryRun::Server),
+            other => bail!("Invalid dry-run value ({other}). Must be \"none\", \"server\", or \"client\"."),
+        }
+    }
+
+    /// The query parameter's value.
+    pub fn parameter(self) -> &'static str {
+        if self == DryRun::Server { "All" } else { "" }
+    }
+
+    /// What messages end in.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            DryRun::None => "",
+            DryRun::Client => " (dry run)",
+            DryRun::Server => " (server dry run)",
+        }
+    }
+}
+
+/// Reads `--validate` as the query parameter's value.
+pub fn field_validation(text: &str) -> anyhow::Result<&'static str> {
+    match text {
+        "strict" | "true" => Ok("Strict"),
+        "warn" => Ok("Warn"),
+        "ignore" | "false" => Ok("Ignore"),
+        other => bail!("Invalid field validation directive value '{other}'. Valid options are 'strict' (or true), 'warn', or 'ignore' (or false)."),
+    }
+}
+
+/// One command's way to write and to tell.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// `fieldManager`.
+    pub manager: &'a str,
+    /// `fieldValidation`, empty if not sent.
+    pub validation: &'static str,
+    /// How outcomes are printed.
+    pub printing: &'a Printing,
+    /// None where a line of text tells the outcome.
+    printer: RefCell<Option<Printer>>,
+}
+
+impl<'a> Writing<'a> {
+    /// Without validation.
+    pub fn new(dry_run: &str, manager: &'a str, printing: &'a Printing) -> anyhow::Result<Self> {
+        let printer = RefCell::new(Printer::of(printing, Set::Objects, false)?);
+        Ok(Self { dry_run: DryRun::parse(dry_run)?, manager, validation: "", printing, printer })
+    }
+
+    /// With validation.
+    pub fn validating(mut self, validate: &str) -> anyhow::Result<Self> {
+        self.validation = field_validation(validate)?;
+        Ok(self)
+    }
+
+    /// Whether requests are sent.
+    pub fn sends(&self) -> bool {
+        self.dry_run != DryRun::Client
+    }
+
+    /// A path with the parameters of a write.
+    pub fn path(&self, path: &str) -> String {
+        let parameters = [
+            ("dryRun", self.dry_run.parameter()),
+            ("fieldManager", self.manager),
+            ("fieldValidation", self.validation),
+        ];
+        with_query(path, &parameters)
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, session: &Session, collection: &str, object: &Value) -> anyhow::Result<Value> {
+        session.client.write(Method::POST, &self.path(collection), "application/json", object).await
+    }
+
+    /// Replaces an object.
+    pub async fn update(&self, session: &Session, path: &str, object: &Value) -> anyhow::Result<Value> {
+        session.client.write(Method::PUT, &self.path(path), "application/json", object).await
+    }
+
+    /// Patches an object.
+    pub async fn patch(&self, session: &Session, path: &str, kind: PatchKind, patch: &Value) -> anyhow::Result<Value> {
+        session.client.write(Method::PATCH, &self.path(path), kind.content_type(), patch).await
+    }
+
+    /// Tells what was done, in the asked form.
+    pub fn done(&self, manifest: &Manifest, object: &Value, done: &str) -> anyhow::Result<()> {
+        let Some(printer) = &mut *self.printer.borrow_mut() else {
+            crate::outln!("{} {done}{}", print::name(&manifest.resource, object), self.dry_run.suffix());
+            return Ok(());
+        };
+        let bare;
+        let shown = match self.printing.show_managed_fields || !printer.shows_objects() {
+            true => object,
+            false => {
+                bare = print::without_managed_fields(object.clone());
+                &bare
+            }
+        };
+        Ok(printer.print(&mut std::io::stdout().lock(), shown)?)
+    }
+}
+
+/// The forms of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// RFC 6902.
+    Json,
+    /// RFC 7396.
+    Merge,
+    /// Along the schema.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+impl PatchKind {
+    /// The media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            PatchKind::Json => "application/json-patch+json",
+            PatchKind::Merge => "application/merge-patch+json",
+            PatchKind::Strategic => "application/strategic-merge-patch+json",
+            PatchKind::Apply => "application/apply-patch+yaml",
+        }
+    }
+
+    /// Strategic where the built-in schema knows the type, merge otherwise.
+    pub fn best_for(object: &Value) -> Self {
+        if crate::apply::schema_of(object).is_some() { PatchKind::Strategic } else { PatchKind::Merge }
+    }
+}
+
+/// Several failures, each told on its own line.
+#[derive(Debug, thiserror::Error)]
+#[error("{} errors", .0.len())]
+pub struct Failures(pub Vec<anyhow::Error>);
+
+impl Failures {
+    /// Nothing, the one failure, or all of them.
+    pub fn outcome(mut failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(failures.remove(0)),
+            _ => Err(Failures(failures).into()),
+        }
+    }
+}
+
+/// Says where a refused object came from.
+pub fn with_source(error: anyhow::Error, doing: &str, source: &str) -> anyhow::Error {
+    if source.is_empty() {
+        return error;
+    }
+    match error.downcast::<Refused>() {
+        Ok(refused) => {
+            let message = format!("error when {doing} \"{source}\": {}", refused.message);
+            Refused { message, ..refused }.into()
+        }
+        Err(error) => error,
+    }
+}
+
+/// `--record`: the command line as an annotation.
+pub fn record(object: &mut Value, asked: bool) {
+    if asked {
+        annotate(object, CHANGE_CAUSE, command_line());
+    }
+}
+
+/// Tells that `--record` goes away, as upstream does before anything else.
+pub fn warn_of_record(asked: bool) {
+    if asked {
+        eprintln!("Flag --record has been deprecated, --record will be removed in the future");
+    }
+}
+
+/// A wrong use of a command, with where to read on.
+pub fn usage(command: &str, why: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("{why}\nSee 'kubectl {command} -h' for help and examples")
+}
+
+/// Whether the server said that there is no such object.
+pub fn is_not_found(error: &anyhow::Error) -> bool {
+    code(error) == Some(404)
+}
+
+/// The status code of a refusal.
+pub fn code(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<Refused>().map(|refused| refused.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_flags() {
+        assert_eq!(DryRun::parse("server").ok(), Some(DryRun::Server));
+        assert!(DryRun::parse("true").is_err());
+        assert_eq!(field_validation("true").ok(), Some("Strict"));
+        assert!(field_validation("x").is_err());
+    }
+
+    #[test]
+    fn refusals_name_their_file() {
+        let refused = Refused { code: 409, reason: "AlreadyExists".into(), message: "no".into() };
+        let error = with_source(refused.into(), "creating", "f.yaml");
+        assert_eq!(error.to_string(), "error when creating \"f.yaml\": no");
+        assert_eq!(code(&error), Some(409));
+        assert_eq!(with_source(anyhow::anyhow!("x"), "creating", "f").to_string(), "x");
+    }
+}
