@@ -3,11 +3,11 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/apply/patcher.go`, `apimachinery/pkg/util/strategicpatch`.
 
+use crate::writing::PatchKind;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema::{Schema, Semantics, Shape, TypeRef};
 use apimachinery::{Map, Value};
-use crate::writing::PatchKind;
 use serde_json::json;
 
 /// The annotation that keeps what was applied last.

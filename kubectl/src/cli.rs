@@ -6,6 +6,7 @@ pub mod certificate;
 mod create;
 pub mod delete;
 mod describe;
+pub mod diff;
 pub mod edit;
 mod exec;
 pub mod expose;
@@ -18,8 +19,10 @@ pub mod patch;
 mod print_flags;
 pub mod replace;
 pub mod rollout;
+pub mod run;
 mod scale;
 pub mod set;
+pub mod streams;
 pub mod switches;
 mod version;
 pub mod writing;
@@ -109,6 +112,20 @@ pub enum Command {
     Logs(Logs),
     /// Execute a command in a container.
     Exec(Exec),
+    /// Run a particular image on the cluster.
+    Run(run::Run),
+    /// Attach to a running container.
+    Attach(streams::Attach),
+    /// Copy files and directories to and from containers.
+    Cp(streams::Cp),
+    /// Forward one or more local ports to a pod.
+    PortForward(streams::PortForward),
+    /// Run a proxy to the Kubernetes API server.
+    Proxy(streams::Proxy),
+    /// Diff the live version against a would-be applied version.
+    Diff(diff::Diff),
+    /// Bring back what was there at the last 'diff --record'.
+    Undo(diff::Undo),
     /// Set a new size for a deployment, replica set, or replication controller.
     Scale(Scale),
     /// Auto-scale a deployment, replica set, stateful set, or replication controller.

@@ -4,9 +4,11 @@ mod api_resources;
 mod apply;
 mod autoscale;
 mod certificate;
+mod cp;
 mod create;
 mod delete;
 mod describe;
+mod diff;
 mod drain;
 mod edit;
 mod exec;
@@ -15,12 +17,18 @@ mod get;
 mod label;
 mod logs;
 pub(crate) mod patch;
+mod port_forward;
+mod proxy;
 mod replace;
 mod rollout;
+mod run;
 mod scale;
 mod set;
 mod taint;
+mod undo;
 mod version;
+
+pub(crate) use rollout::label_selector;
 
 use crate::cli::{Args, Command};
 use crate::config;
@@ -69,15 +77,20 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Delete(delete) => delete::run(&session, &delete).await,
         Command::Logs(logs) => logs::run(&session, &logs).await,
         Command::Exec(exec) => return exec::run(&session, &exec).await,
+        Command::Run(flags) => return run::run(&session, &flags).await,
+        Command::Attach(flags) => return exec::attach(&session, &flags).await,
+        Command::Diff(flags) => return diff::run(&session, &flags).await,
+        Command::Proxy(flags) => proxy::run(session, &flags).await,
+        Command::Cp(flags) => cp::run(&session, &flags).await,
+        Command::PortForward(flags) => port_forward::run(&session, &flags).await,
+        Command::Undo(flags) => undo::run(&session, &flags).await,
         Command::Scale(scale) => scale::run(&session, &scale).await,
         Command::Autoscale(flags) => autoscale::run(&session, &flags).await,
         Command::Expose(flags) => expose::run(&session, &flags).await,
         Command::Edit(flags) => edit::run(&session, &flags).await,
         Command::Replace(flags) => replace::run(&session, &flags).await,
         Command::Patch(flags) => patch::run(&session, &flags).await,
-        Command::Label(flags) => {
-            label::run(&session, label::Kind::Label, &flags.marking, &flags.field_manager).await
-        }
+        Command::Label(flags) => label::run(&session, label::Kind::Label, &flags.marking, &flags.field_manager).await,
         Command::Annotate(flags) => {
             label::run(&session, label::Kind::Annotation, &flags.marking, &flags.field_manager).await
         }

@@ -1,8 +1,9 @@
-//! A command in a container over WebSocket: channels for the streams, the error channel for its
+//! A process in a container over WebSocket: channels for the streams, the error channel for its
 //! exit code.
 //!
 //! Upstream: `client-go/tools/remotecommand/websocket.go`.
 
+use crate::detach::Detach;
 use crate::http::{Client, Stream, refused};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -10,7 +11,7 @@ use futures::{SinkExt, StreamExt};
 use rustix::termios;
 use std::io::Write;
 use std::process::ExitCode;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -28,15 +29,37 @@ const CLOSE: u8 = 255;
 /// Sub-protocols, the preferred one first.
 const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 
-/// What to run.
-#[derive(Debug)]
-pub struct Plan {
-    /// Path and query.
-    pub path: String,
-    /// Pass standard input on.
-    pub stdin: bool,
-    /// The terminal is raw.
+/// Where a process' bytes come from and go to.
+pub struct Streams {
+    /// Passed on until it ends.
+    pub stdin: Option<Box<dyn AsyncRead + Send + Unpin>>,
+    /// What it prints.
+    pub stdout: Box<dyn Write + Send>,
+    /// What it complains.
+    pub stderr: Box<dyn Write + Send>,
+    /// The terminal is raw, and its size is told.
     pub tty: bool,
+    /// Keys that end the session and leave the process running.
+    pub detach: Option<Detach>,
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams").field("tty", &self.tty).finish_non_exhaustive()
+    }
+}
+
+impl Streams {
+    /// Our own standard streams.
+    pub fn standard(stdin: bool, tty: bool) -> Self {
+        Self {
+            stdin: stdin.then(|| Box::new(tokio::io::stdin()) as Box<dyn AsyncRead + Send + Unpin>),
+            stdout: Box::new(std::io::stdout()),
+            stderr: Box::new(std::io::stderr()),
+            tty,
+            detach: None,
+        }
+    }
 }
 
 /// Whether standard input is a terminal.
@@ -44,28 +67,31 @@ pub fn is_terminal() -> bool {
     termios::isatty(rustix::stdio::stdin())
 }
 
-/// Runs a command until it ends; its exit code is ours.
-pub async fn run(client: &Client, plan: Plan) -> anyhow::Result<ExitCode> {
-    let (socket, protocol) = connect(client, &plan.path).await?;
-    let raw = plan.tty.then(RawTerminal::new).transpose()?;
-    let outcome = converse(socket, &plan, protocol == PROTOCOLS[0]).await;
+/// Runs a process until it ends; the status that the error channel tells, null if none came.
+pub async fn run(client: &Client, path: &str, streams: Streams) -> anyhow::Result<Value> {
+    let (socket, protocol) = connect(client, path, &PROTOCOLS).await?;
+    let raw = streams.tty.then(RawTerminal::new).transpose()?;
+    let outcome = converse(socket, streams, protocol == PROTOCOLS[0]).await;
     drop(raw);
-    let status = outcome?;
-    exit_code(&status)
+    outcome
 }
 
-/// Servers that know only version 4 refuse a request for version 5.
-async fn connect(client: &Client, path: &str) -> anyhow::Result<(WebSocketStream<Box<dyn Stream>>, &'static str)> {
+/// Opens a WebSocket with the first protocol that the server takes. Servers that know only an
+/// older one refuse the others.
+pub async fn connect<'p>(
+    client: &Client,
+    path: &str,
+    protocols: &[&'p str],
+) -> anyhow::Result<(WebSocketStream<Box<dyn Stream>>, &'p str)> {
     let mut refusal = None;
-    for protocol in PROTOCOLS {
+    for protocol in protocols {
         let scheme = if client.server().starts_with("https") { "wss" } else { "ws" };
         let host = client.server().split("://").nth(1).unwrap_or_default().to_owned();
         let mut request = format!("{scheme}://{host}{path}").into_client_request()?;
+        request.headers_mut().remove(http::header::HOST);
         for (name, value) in &client.headers()? {
             request.headers_mut().append(name.clone(), value.clone());
         }
-        request.headers_mut().remove(http::header::HOST);
-        request.headers_mut().insert(http::header::HOST, host.split('/').next().unwrap_or_default().parse()?);
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse()?);
         match tokio_tungstenite::client_async(request, client.dial().await?).await {
             Ok((socket, _)) => return Ok((socket, protocol)),
@@ -84,55 +110,70 @@ async fn connect(client: &Client, path: &str) -> anyhow::Result<(WebSocketStream
     }
 }
 
-/// Moves bytes until the error channel tells how the command ended.
-async fn converse(socket: WebSocketStream<Box<dyn Stream>>, plan: &Plan, can_close: bool) -> anyhow::Result<Value> {
+/// Moves bytes until the error channel tells how the process ended.
+async fn converse(
+    socket: WebSocketStream<Box<dyn Stream>>,
+    mut streams: Streams,
+    can_close: bool,
+) -> anyhow::Result<Value> {
     let (mut sink, mut source) = socket.split();
     let mut window = signal(SignalKind::window_change())?;
-    if plan.tty {
+    if streams.tty {
         sink.send(size_message()).await?;
     }
-    let mut stdin = tokio::io::stdin();
+    let mut stdin = streams.stdin.take();
     let mut buffer = vec![0; 32 * 1024];
-    let mut reading = plan.stdin;
     loop {
+        let read = async {
+            match &mut stdin {
+                Some(stdin) => stdin.read(&mut buffer).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             message = source.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => if let Some(status) = receive(&bytes)? {
+                Some(Ok(Message::Binary(bytes))) => if let Some(status) = receive(&bytes, &mut streams)? {
                     return Ok(status);
                 },
                 Some(Ok(Message::Close(_))) | None => return Ok(Value::Null),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error).context("the stream broke off"),
             },
-            read = stdin.read(&mut buffer), if reading => {
+            read = read => {
                 let length = read?;
-                reading = length > 0;
-                if length > 0 {
-                    sink.send(Message::binary([&[STDIN], &buffer[..length]].concat())).await?;
-                } else if can_close {
-                    sink.send(Message::binary(vec![CLOSE, STDIN])).await?;
+                let mut bytes = buffer[..length].to_vec();
+                if let Some(detach) = &mut streams.detach
+                    && detach.feed(&mut bytes)
+                {
+                    return Ok(Value::Null);
+                }
+                if length == 0 {
+                    stdin = None;
+                    if can_close {
+                        sink.send(Message::binary(vec![CLOSE, STDIN])).await?;
+                    }
+                } else if !bytes.is_empty() {
+                    sink.send(Message::binary([&[STDIN], bytes.as_slice()].concat())).await?;
                 }
             }
-            _ = window.recv(), if plan.tty => sink.send(size_message()).await?,
+            _ = window.recv(), if streams.tty => sink.send(size_message()).await?,
         }
     }
 }
 
-/// Prints output; the status that ends the command, when it comes.
-fn receive(bytes: &[u8]) -> anyhow::Result<Option<Value>> {
+/// Prints output; the status that ends the process, when it comes.
+fn receive(bytes: &[u8], streams: &mut Streams) -> anyhow::Result<Option<Value>> {
     let Some((channel, data)) = bytes.split_first() else { return Ok(None) };
     match *channel {
         STDOUT => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(data)?;
-            out.flush()?;
+            streams.stdout.write_all(data)?;
+            streams.stdout.flush()?;
         }
-        STDERR => std::io::stderr().write_all(data)?,
-        ERROR => {
-            return Ok(Some(
-                serde_json::from_slice(data)
-                    .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(data).into_owned())),
-            ));
+        STDERR => streams.stderr.write_all(data)?,
+        // The channel opens with an empty message.
+        ERROR if !data.is_empty() => {
+            let text = || Value::String(String::from_utf8_lossy(data).into_owned());
+            return Ok(Some(serde_json::from_slice(data).unwrap_or_else(|_| text())));
         }
         _ => {}
     }
@@ -147,21 +188,27 @@ fn size_message() -> Message {
 }
 
 /// The exit code that a status stands for.
-fn exit_code(status: &Value) -> anyhow::Result<ExitCode> {
+pub fn exit_code(status: &Value) -> anyhow::Result<u8> {
     let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
     if status.is_null() || text("status") == "Success" {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(0);
     }
     let causes = status.pointer("/details/causes").and_then(Value::as_array).into_iter().flatten();
     let mut codes =
         causes.filter(|c| c["reason"] == "ExitCode").filter_map(|c| c["message"].as_str()?.parse::<u8>().ok());
     match codes.next() {
-        Some(code) => {
-            eprintln!("command terminated with exit code {code}");
-            Ok(ExitCode::from(code))
-        }
+        Some(code) => Ok(code),
         None => bail!("{}", if text("message").is_empty() { status.to_string() } else { text("message").to_owned() }),
     }
+}
+
+/// Ends a command as the process in the container ended.
+pub fn ended(status: &Value) -> anyhow::Result<ExitCode> {
+    let code = exit_code(status)?;
+    if code != 0 {
+        eprintln!("command terminated with exit code {code}");
+    }
+    Ok(ExitCode::from(code))
 }
 
 /// A raw terminal until it is dropped.
@@ -194,14 +241,17 @@ mod tests {
     #[test]
     fn exit_codes_come_from_the_status() {
         let failed = json!({"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": [{"reason": "ExitCode", "message": "3"}]}});
-        assert_eq!(exit_code(&failed).expect("a code"), ExitCode::from(3));
-        assert_eq!(exit_code(&json!({"status": "Success"})).expect("a code"), ExitCode::SUCCESS);
+        assert_eq!(exit_code(&failed).expect("a code"), 3);
+        assert_eq!(exit_code(&json!({"status": "Success"})).expect("a code"), 0);
         assert!(exit_code(&json!({"status": "Failure", "message": "no such container"})).is_err());
     }
 
     #[test]
     fn the_error_channel_ends_the_conversation() {
-        assert_eq!(receive(b"\x03{\"status\":\"Success\"}").expect("fine"), Some(json!({"status": "Success"})));
-        assert_eq!(receive(b"").expect("fine"), None);
+        let mut streams = Streams::standard(false, false);
+        let status = receive(b"\x03{\"status\":\"Success\"}", &mut streams).expect("fine");
+        assert_eq!(status, Some(json!({"status": "Success"})));
+        assert_eq!(receive(b"", &mut streams).expect("fine"), None);
+        assert_eq!(receive(b"\x03", &mut streams).expect("fine"), None);
     }
 }

@@ -9,6 +9,7 @@ pub mod data;
 pub mod exposure;
 pub mod hash;
 pub mod ingress;
+pub mod pod;
 pub mod policy;
 pub mod service;
 pub mod workload;
@@ -77,6 +78,9 @@ mod tests {
 
     #[test]
     fn numbers_and_names() {
-        assert_eq!((int_or_string("80"), int_or_string("http"), int_or_string("50%")), (json!(80), json!("http"), json!("50%")));
+        assert_eq!(
+            (int_or_string("80"), int_or_string("http"), int_or_string("50%")),
+            (json!(80), json!("http"), json!("50%"))
+        );
     }
 }

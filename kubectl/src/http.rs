@@ -63,6 +63,16 @@ impl Client {
         &self.connection.namespace
     }
 
+    /// What it connects to and how.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The path below which the server has the API, empty if it is the root.
+    pub fn base_path(&self) -> String {
+        self.url.path().trim_end_matches('/').to_owned()
+    }
+
     /// The base URL.
     pub fn server(&self) -> &str {
         self.url.as_str().trim_end_matches('/')
@@ -225,6 +235,8 @@ pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<I
 pub struct Lines {
     body: Incoming,
     seen: Vec<u8>,
+    /// The last line had no break.
+    cut: bool,
 }
 
 impl Lines {
@@ -233,7 +245,12 @@ impl Lines {
 
     /// The lines of a body.
     pub fn new(body: Incoming) -> Self {
-        Self { body, seen: Vec::new() }
+        Self { body, seen: Vec::new(), cut: false }
+    }
+
+    /// Whether the last line ended the body without a break.
+    pub fn at_end(&self) -> bool {
+        self.cut
     }
 
     /// The next line without its break; nothing at the end.
@@ -257,7 +274,10 @@ impl Lines {
                     }
                 }
                 None if self.seen.is_empty() => return Ok(None),
-                None => return Ok(Some(std::mem::take(&mut self.seen))),
+                None => {
+                    self.cut = true;
+                    return Ok(Some(std::mem::take(&mut self.seen)));
+                }
             }
         }
     }

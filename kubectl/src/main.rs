@@ -15,7 +15,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(commands::run(args)) {
+    let outcome = runtime.block_on(commands::run(args));
+    // A thread may still wait for standard input.
+    runtime.shutdown_background();
+    match outcome {
         Ok(code) => code,
         // Whoever read our output has had enough, as in `get pods | head -1`.
         Err(error) if commands::is_broken_pipe(&error) => ExitCode::from(141),

@@ -136,7 +136,8 @@ pub fn labelled(object: &Value, selector: &str) -> anyhow::Result<bool> {
 
 /// A resource and a name as an object that is not there yet.
 pub fn named(session: &Session, resource: Resource, name: &str) -> Manifest {
-    let object = serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
+    let object =
+        serde_json::json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": name}});
     Manifest { source: String::new(), object, resource, namespace: session.namespace.clone() }
 }
 
@@ -202,7 +203,13 @@ mod tests {
     fn odd_queries_are_refused() {
         let (words, none) = (["pods".to_owned()], Files::default());
         let files = Files { filenames: vec!["f".into()], ..Files::default() };
-        assert!(Query::new(&[], &none).check().expect_err("nothing").to_string().starts_with("You must provide one or more"));
+        assert!(
+            Query::new(&[], &none)
+                .check()
+                .expect_err("nothing")
+                .to_string()
+                .starts_with("You must provide one or more")
+        );
         assert!(Query::new(&words, &files).check().is_err());
         assert!(Query::new(&words, &none).selector("a=b").all(true).check().is_err());
         assert!(Query::new(&words, &none).check().is_ok());

@@ -33,7 +33,9 @@ impl DryRun {
             "none" => Ok(DryRun::None),
             "client" => Ok(DryRun::Client),
             "unchanged" => {
-                eprintln!("W0000 00:00:00.000000       1 helpers.go:718] --dry-run is deprecated and can be replaced with --dry-run=client.");
+                eprintln!(
+                    "W0000 00:00:00.000000       1 helpers.go:718] --dry-run is deprecated and can be replaced with --dry-run=client."
+                );
                 Ok(DryRun::Client)
             }
             "server" => Ok(DryRun::Server),
@@ -62,7 +64,9 @@ pub fn field_validation(text: &str) -> anyhow::Result<&'static str> {
         "strict" | "true" => Ok("Strict"),
         "warn" => Ok("Warn"),
         "ignore" | "false" => Ok("Ignore"),
-        other => bail!("Invalid field validation directive value '{other}'. Valid options are 'strict' (or true), 'warn', or 'ignore' (or false)."),
+        other => bail!(
+            "Invalid field validation directive value '{other}'. Valid options are 'strict' (or true), 'warn', or 'ignore' (or false)."
+        ),
     }
 }
 

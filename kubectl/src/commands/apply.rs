@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
             continue;
         }
-        if manifest.object.name().is_empty() && manifest.object.meta_str("generateName") != "" {
+        if manifest.object.name().is_empty() && !manifest.object.meta_str("generateName").is_empty() {
             let prefix = manifest.object.meta_str("generateName").to_owned();
             failures.push(anyhow::anyhow!("from {prefix}: cannot use generate name with apply"));
             continue;
@@ -94,7 +94,9 @@ fn check(flags: &Apply, dry_run: DryRun) -> anyhow::Result<()> {
         bail!("--applyset is not supported by this kubectl");
     }
     if flags.prune && !flags.all && flags.selector.is_empty() {
-        bail!("all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector");
+        bail!(
+            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"
+        );
     }
     if flags.all && !flags.selector.is_empty() {
         bail!("cannot set --all and --selector at the same time");
@@ -190,7 +192,8 @@ async fn patch(
         let error = match writing.patch(session, &path, kind, &change).await {
             Ok(patched) => {
                 // Only our own bookkeeping may have changed.
-                let done = if patched.resource_version() == current.resource_version() { "unchanged" } else { "configured" };
+                let done =
+                    if patched.resource_version() == current.resource_version() { "unchanged" } else { "configured" };
                 return Ok((patched, done));
             }
             Err(error) => error,
@@ -204,11 +207,8 @@ async fn patch(
                 return replace(session, writing, flags, manifest, wanted).await.map(|o| (o, "configured"));
             }
             _ => {
-                let doing = format!(
-                    "applying patch:\n{}\nto:\n{}\nfor:",
-                    patches::go_json(&change),
-                    described(manifest)
-                );
+                let doing =
+                    format!("applying patch:\n{}\nto:\n{}\nfor:", patches::go_json(&change), described(manifest));
                 return Err(patch_error(error, &doing, &manifest.source));
             }
         }
@@ -219,7 +219,8 @@ async fn patch(
 fn patch_error(error: anyhow::Error, doing: &str, source: &str) -> anyhow::Error {
     match error.downcast::<Refused>() {
         Ok(refused) => {
-            let message = format!("error when {doing} \"{source}\": error when patching \"{source}\": {}", refused.message);
+            let message =
+                format!("error when {doing} \"{source}\": error when patching \"{source}\": {}", refused.message);
             Refused { message, ..refused }.into()
         }
         Err(error) => error,
@@ -232,7 +233,9 @@ fn check_conflicts(last: Option<&Value>, wanted: &Value, current: &Value) -> any
     let ours = patches::merge_patch(last, wanted);
     let theirs = patches::merge_patch(last, current);
     match conflict(&ours, &theirs, "") {
-        Some(path) => bail!("patch diff has conflicts on {path}: the modified and the live configuration differ; use --overwrite=true"),
+        Some(path) => bail!(
+            "patch diff has conflicts on {path}: the modified and the live configuration differ; use --overwrite=true"
+        ),
         None => Ok(()),
     }
 }

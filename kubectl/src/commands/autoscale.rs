@@ -56,7 +56,9 @@ fn check(flags: &Autoscale) -> anyhow::Result<()> {
         bail!("--max=MAXPODS must be larger or equal to --min=MINPODS, max: {}, min: {}", flags.max, flags.min);
     }
     if flags.cpu_percent >= 0 {
-        eprintln!("Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format (e.g., '70%' for utilization or '500m' for milliCPU).");
+        eprintln!(
+            "Flag --cpu-percent has been deprecated, Use --cpu with percentage or resource quantity format (e.g., '70%' for utilization or '500m' for milliCPU)."
+        );
         if !flags.cpu.is_empty() {
             bail!("--cpu-percent and --cpu are mutually exclusive");
         }

@@ -111,7 +111,12 @@ pub(super) async fn raw(session: &Session, method: Method, path: &str, file: &st
 }
 
 /// Creates one object, or says what would be.
-pub(super) async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, save: bool) -> anyhow::Result<Value> {
+pub(super) async fn one(
+    session: &Session,
+    writing: &Writing<'_>,
+    manifest: &Manifest,
+    save: bool,
+) -> anyhow::Result<Value> {
     let object = if save { with_last_applied(&manifest.object) } else { manifest.object.clone() };
     match writing.sends() {
         true => writing.create(session, &manifest.collection(), &object).await,
@@ -146,7 +151,8 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     if session.namespace_given && resource.namespaced {
         object.set_meta("namespace", session.namespace.as_str());
     }
-    let manifest = Manifest { source: String::new(), object: typed(&object), resource, namespace: session.namespace.clone() };
+    let manifest =
+        Manifest { source: String::new(), object: typed(&object), resource, namespace: session.namespace.clone() };
     match one(session, &writing, &manifest, creation.save_config).await {
         Ok(object) => writing.done(&manifest, &typed(&object), "created"),
         Err(error) if plan.failing.is_empty() => Err(error),
@@ -157,26 +163,40 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
 fn plan(generator: &Generator) -> Plan<'_> {
     let (word, failing, creation) = match generator {
         Generator::ClusterRole(f) => ("clusterrole", "", &f.role.creation),
-        Generator::ClusterRoleBinding(f) => ("clusterrolebinding", "failed to create clusterrolebinding: ", &f.creation),
+        Generator::ClusterRoleBinding(f) => {
+            ("clusterrolebinding", "failed to create clusterrolebinding: ", &f.creation)
+        }
         Generator::ConfigMap(f) => ("configmap", "failed to create configmap: ", &f.creation),
         Generator::CronJob(f) => ("cronjob", "failed to create cronjob: ", &f.creation),
         Generator::Deployment(f) => ("deployment", "failed to create deployment: ", &f.creation),
         Generator::Ingress(f) => ("ingress", "failed to create ingress: ", &f.creation),
         Generator::Job(f) => ("job", "failed to create job: ", &f.creation),
         Generator::Namespace(f) => ("namespace", "", &f.creation),
-        Generator::PodDisruptionBudget(f) => ("poddisruptionbudget", "failed to create poddisruptionbudgets: ", &f.creation),
+        Generator::PodDisruptionBudget(f) => {
+            ("poddisruptionbudget", "failed to create poddisruptionbudgets: ", &f.creation)
+        }
         Generator::PriorityClass(f) => ("priorityclass", "failed to create priorityclass: ", &f.creation),
         Generator::Quota(f) => ("quota", "failed to create quota: ", &f.creation),
         Generator::Role(f) => ("role", "", &f.creation),
         Generator::RoleBinding(f) => ("rolebinding", "failed to create rolebinding: ", &f.creation),
         Generator::ServiceAccount(f) => ("serviceaccount", "failed to create serviceaccount: ", &f.creation),
-        Generator::Secret(Secret::DockerRegistry(f)) => ("secret docker-registry", "failed to create secret ", &f.creation),
+        Generator::Secret(Secret::DockerRegistry(f)) => {
+            ("secret docker-registry", "failed to create secret ", &f.creation)
+        }
         Generator::Secret(Secret::Generic(f)) => ("secret generic", "failed to create secret ", &f.creation),
         Generator::Secret(Secret::Tls(f)) => ("secret tls", "failed to create secret ", &f.creation),
-        Generator::Service(Service::ClusterIp(f)) => ("service clusterip", "failed to create ClusterIP service: ", &f.creation),
-        Generator::Service(Service::ExternalName(f)) => ("service externalname", "failed to create ExternalName service: ", &f.creation),
-        Generator::Service(Service::LoadBalancer(f)) => ("service loadbalancer", "failed to create LoadBalancer service: ", &f.creation),
-        Generator::Service(Service::NodePort(f)) => ("service nodeport", "failed to create NodePort service: ", &f.creation),
+        Generator::Service(Service::ClusterIp(f)) => {
+            ("service clusterip", "failed to create ClusterIP service: ", &f.creation)
+        }
+        Generator::Service(Service::ExternalName(f)) => {
+            ("service externalname", "failed to create ExternalName service: ", &f.creation)
+        }
+        Generator::Service(Service::LoadBalancer(f)) => {
+            ("service loadbalancer", "failed to create LoadBalancer service: ", &f.creation)
+        }
+        Generator::Service(Service::NodePort(f)) => {
+            ("service nodeport", "failed to create NodePort service: ", &f.creation)
+        }
         Generator::Token(_) => unreachable!("tokens are requested, not created"),
     };
     Plan { word, failing, creation }
@@ -200,7 +220,9 @@ async fn make(session: &Session, discovery: &Discovery, generator: &Generator, n
         }
         Generator::Job(flags) => workload::job(name, flags)?,
         Generator::Namespace(_) => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-        Generator::ServiceAccount(_) => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+        Generator::ServiceAccount(_) => {
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+        }
         Generator::PodDisruptionBudget(flags) => policy::disruption_budget(name, flags)?,
         Generator::PriorityClass(flags) => policy::priority_class(name, flags),
         Generator::Quota(flags) => policy::quota(name, flags)?,
@@ -270,7 +292,9 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
         "" => crate::out!("{token}"),
         "json" => crate::out!("{}", print::json(&typed(&answer))),
         "yaml" => crate::out!("{}", print::yaml(&typed(&answer))),
-        other => bail!("unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"),
+        other => bail!(
+            "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"
+        ),
     }
     Ok(())
 }

@@ -198,7 +198,9 @@ impl Deletion {
             "orphan" => "Orphan",
             text @ ("true" | "false") => {
                 let (word, policy) = if text == "true" { ("background", "Background") } else { ("orphan", "Orphan") };
-                eprintln!("warning: --cascade={text} is deprecated (boolean value) and can be replaced with --cascade={word}.");
+                eprintln!(
+                    "warning: --cascade={text} is deprecated (boolean value) and can be replaced with --cascade={word}."
+                );
                 policy
             }
             other => bail!("invalid cascade value ({other}). Must be \"background\", \"foreground\", or \"orphan\""),
@@ -231,7 +233,8 @@ impl Deletion {
             return format!("{}/{}", victim.kind(), victim.name);
         }
         let what = if self.grace == 0 { "force deleted" } else { "deleted" };
-        let place = if victim.resource.namespaced { format!(" from {} namespace", victim.namespace) } else { String::new() };
+        let place =
+            if victim.resource.namespaced { format!(" from {} namespace", victim.namespace) } else { String::new() };
         format!("{} \"{}\" {what}{place}{}", victim.kind(), victim.name, self.dry_run.suffix())
     }
 }
@@ -243,8 +246,9 @@ pub(super) struct Deadline(tokio::time::Instant);
 impl Deadline {
     /// Zero waits for a week.
     pub(super) fn new(timeout: &str) -> anyhow::Result<Self> {
-        let timeout = time::parse_go_duration(timeout)
-            .with_context(|| format!("invalid argument {timeout:?} for \"--timeout\" flag: time: invalid duration {timeout:?}"))?;
+        let timeout = time::parse_go_duration(timeout).with_context(|| {
+            format!("invalid argument {timeout:?} for \"--timeout\" flag: time: invalid duration {timeout:?}")
+        })?;
         let timeout = if timeout.is_zero() { Duration::from_secs(7 * 24 * 3600) } else { timeout };
         Ok(Self(tokio::time::Instant::now() + timeout))
     }
@@ -316,11 +320,17 @@ mod tests {
     #[test]
     fn odd_flags_are_refused() {
         for (line, want) in [
-            ("k delete pod a --force --grace-period=5", "--force and --grace-period greater than 0 cannot be specified together"),
+            (
+                "k delete pod a --force --grace-period=5",
+                "--force and --grace-period greater than 0 cannot be specified together",
+            ),
             ("k delete pod a --now --grace-period=5", "--now and --grace-period cannot be specified together"),
             ("k delete pod --all -l a=b", "cannot set --all and --selector at the same time"),
             ("k delete pod a -o yaml", "unexpected -o output mode: yaml. We only support '-o name'"),
-            ("k delete pod a --cascade=x", "invalid cascade value (x). Must be \"background\", \"foreground\", or \"orphan\""),
+            (
+                "k delete pod a --cascade=x",
+                "invalid cascade value (x). Must be \"background\", \"foreground\", or \"orphan\"",
+            ),
         ] {
             assert_eq!(made(line).map(drop), Err(want.to_owned()), "{line}");
         }

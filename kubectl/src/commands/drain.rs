@@ -62,7 +62,8 @@ async fn nodes(session: &Session, flags: &Cordon, command: &str) -> anyhow::Resu
     }
     let discovery = session.discovery().await?;
     let plain = |name: &String| name.rsplit_once('/').map_or_else(|| name.clone(), |(_, name)| name.to_owned());
-    if let Some(other) = flags.nodes.iter().filter_map(|n| n.split_once('/')).find(|(kind, _)| !kind.starts_with("no")) {
+    if let Some(other) = flags.nodes.iter().filter_map(|n| n.split_once('/')).find(|(kind, _)| !kind.starts_with("no"))
+    {
         bail!("error: expected resource of type node, got {:?}", other.0);
     }
     let words: Vec<String> = std::iter::once("nodes".to_owned()).chain(flags.nodes.iter().map(plain)).collect();
@@ -145,13 +146,12 @@ impl Drainer<'_> {
             return Ok(());
         }
         let outcome = self.remove(&pods).await;
-        if let Err(error) = &outcome {
-            if let Ok(left) = self.pods(node).await
-                && !left.is_empty()
-            {
-                eprintln!("There are pending pods in node {node:?} when an error occurred: {}", said(error));
-                left.iter().for_each(|pod| eprintln!("pod/{}", pod.name()));
-            }
+        if let Err(error) = &outcome
+            && let Ok(left) = self.pods(node).await
+            && !left.is_empty()
+        {
+            eprintln!("There are pending pods in node {node:?} when an error occurred: {}", said(error));
+            left.iter().for_each(|pod| eprintln!("pod/{}", pod.name()));
         }
         outcome
     }
@@ -276,7 +276,9 @@ impl Drainer<'_> {
             match code(&error) {
                 Some(404) => return Ok(()),
                 Some(429) => {
-                    progress.complain(&format!("error when evicting pods/{name:?} -n {namespace:?} (will retry after 5s): {error:#}"));
+                    progress.complain(&format!(
+                        "error when evicting pods/{name:?} -n {namespace:?} (will retry after 5s): {error:#}"
+                    ));
                     tokio::time::sleep(RETRY).await;
                 }
                 _ => bail!("error when evicting pods/{name:?} -n {namespace:?}: {error:#}"),
@@ -296,7 +298,9 @@ impl Drainer<'_> {
                 Ok(other) if other.uid() != pod.uid() => break,
                 Ok(current) => {
                     let after = self.flags.skip_wait_for_delete_timeout;
-                    if filter::deleted_for(&current, time::parse(&time::now()).ok()).is_some_and(|s| after > 0 && s > after) {
+                    if filter::deleted_for(&current, time::parse(&time::now()).ok())
+                        .is_some_and(|s| after > 0 && s > after)
+                    {
                         progress.print(&format!(
                             "pod {:?} has DeletionTimestamp older than {after} seconds, skipping",
                             pod.name()

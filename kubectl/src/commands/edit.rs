@@ -80,10 +80,19 @@ fn refusal(error: anyhow::Error) -> anyhow::Result<String> {
 }
 
 fn same_object(a: &Value, b: &Value) -> bool {
-    a["apiVersion"] == b["apiVersion"] && a["kind"] == b["kind"] && a.name() == b.name() && a.namespace() == b.namespace()
+    a["apiVersion"] == b["apiVersion"]
+        && a["kind"] == b["kind"]
+        && a.name() == b.name()
+        && a.namespace() == b.namespace()
 }
 
-async fn save(session: &Session, writing: &Writing<'_>, flags: &Edit, manifest: &Manifest, mut object: Value) -> anyhow::Result<()> {
+async fn save(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Edit,
+    manifest: &Manifest,
+    mut object: Value,
+) -> anyhow::Result<()> {
     if object == manifest.object {
         return writing.done(manifest, &object, "skipped");
     }
@@ -116,10 +125,15 @@ pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::
         for object in edited {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
             let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {
-                refusals.push(format!("no matches for kind \"{}\" in version \"{}\"", text("kind"), text("apiVersion")));
+                refusals.push(format!(
+                    "no matches for kind \"{}\" in version \"{}\"",
+                    text("kind"),
+                    text("apiVersion")
+                ));
                 continue;
             };
-            let namespace = if object.namespace().is_empty() { &session.namespace } else { object.namespace() }.to_owned();
+            let namespace =
+                if object.namespace().is_empty() { &session.namespace } else { object.namespace() }.to_owned();
             let mut made = Manifest { source: String::new(), object, resource, namespace };
             record(&mut made.object, flags.record.record);
             match create::one(session, &writing, &made, flags.save_config).await {
@@ -137,7 +151,10 @@ pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::
 }
 
 /// `apply edit-last-applied`.
-pub(super) async fn last_applied_of(session: &Session, flags: &crate::cli::apply::EditLastApplied) -> anyhow::Result<()> {
+pub(super) async fn last_applied_of(
+    session: &Session,
+    flags: &crate::cli::apply::EditLastApplied,
+) -> anyhow::Result<()> {
     let writing = Writing::new("none", &flags.field_manager, &flags.printing)?;
     let discovery = session.discovery().await?;
     let objects = resolve(session, &discovery, &Query::new(&flags.words, &flags.files)).await?.all_or_nothing()?;
@@ -201,7 +218,13 @@ impl Round {
             many => json!({"apiVersion": "v1", "kind": "List", "items": many, "metadata": {}}),
         };
         let body = if form.json { print::json(&object) } else { print::yaml(&object) };
-        Ok(Self { editor: Editor::from_environment("kubectl-edit-", if form.json { ".json" } else { ".yaml" }), form, body, refusals: Vec::new(), last: None })
+        Ok(Self {
+            editor: Editor::from_environment("kubectl-edit-", if form.json { ".json" } else { ".yaml" }),
+            form,
+            body,
+            refusals: Vec::new(),
+            last: None,
+        })
     }
 
     /// Opens the editor; the objects, or nothing if the edit is over.

@@ -1,24 +1,121 @@
-//! `exec`.
+//! `exec` and `attach`.
+//!
+//! Upstream: `kubectl/pkg/cmd/{exec,attach}`.
 
-use super::{Session, encode, logs};
+use super::{Session, encode};
 use crate::cli::Exec;
-use crate::exec::{self, Plan};
+use crate::cli::streams::Attach;
+use crate::detach::Detach;
+use crate::exec::{self, Streams};
+use crate::pods;
+use crate::writing::usage;
+use anyhow::bail;
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
-    let pod = logs::pod_name(session, &flags.target).await?;
-    let tty = flags.tty && flags.stdin && exec::is_terminal();
-    if flags.tty && !tty {
+    let pod = pods::first_of(session, &flags.target).await?;
+    check_running(&pod)?;
+    let container = pods::container(&pod, flags.container.as_deref().unwrap_or_default(), flags.quiet)?;
+    let tty = terminal(flags.tty, flags.stdin, flags.quiet);
+    let path = exec_path(&pod, &container, &flags.command, flags.stdin, tty);
+    exec::ended(&exec::run(&session.client, &path, Streams::standard(flags.stdin, tty)).await?)
+}
+
+pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<ExitCode> {
+    let [target] = flags.targets.as_slice() else {
+        let why = if flags.targets.is_empty() {
+            "at least 1 argument is required for attach"
+        } else {
+            "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments)"
+        };
+        return Err(usage("attach", why));
+    };
+    let pod = pods::first_of(session, target).await?;
+    check_running(&pod)?;
+    let container = pods::container(&pod, &flags.container, flags.quiet)?;
+    attach_to(session, &pod, &container, flags.stdin, flags.tty, flags.quiet, &flags.detach_keys).await
+}
+
+/// Attaches to a container that runs.
+pub(super) async fn attach_to(
+    session: &Session,
+    pod: &Value,
+    container: &str,
+    stdin: bool,
+    tty: bool,
+    quiet: bool,
+    detach_keys: &str,
+) -> anyhow::Result<ExitCode> {
+    let tty = terminal(tty && has_tty(pod, container), stdin, quiet);
+    if !quiet && stdin && tty {
+        eprintln!(
+            "All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt."
+        );
+        eprintln!("If you don't see a command prompt, try pressing enter.");
+    }
+    let path = stream_path(pod, "attach", container, stdin, tty, &[]);
+    let mut streams = Streams::standard(stdin, tty);
+    streams.detach = if tty { Detach::parse(detach_keys)? } else { None };
+    exec::ended(&exec::run(&session.client, &path, streams).await?)
+}
+
+fn check_running(pod: &Value) -> anyhow::Result<()> {
+    match pod.pointer("/status/phase").and_then(Value::as_str) {
+        Some(phase @ ("Succeeded" | "Failed")) => {
+            bail!("cannot exec into a container in a completed pod; current phase is {phase}")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A terminal is raw only if there is one.
+fn terminal(wanted: bool, stdin: bool, quiet: bool) -> bool {
+    let there = wanted && stdin && exec::is_terminal();
+    if wanted && !there && !quiet {
         eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
     }
-    let mut query: Vec<String> = flags.command.iter().map(|word| format!("command={}", encode(word))).collect();
-    query.extend(flags.container.iter().map(|c| format!("container={}", encode(c))));
-    query.push("stdout=true".into());
-    for (name, set) in [("stdin", flags.stdin), ("stderr", !tty), ("tty", tty)] {
+    there
+}
+
+fn has_tty(pod: &Value, container: &str) -> bool {
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let mut all = lists.iter().flat_map(|list| pod["spec"][*list].as_array().into_iter().flatten());
+    all.any(|c| c["name"] == container && c["tty"] == true)
+}
+
+/// Path and query of an exec request.
+pub(super) fn exec_path(pod: &Value, container: &str, command: &[String], stdin: bool, tty: bool) -> String {
+    let words: Vec<String> = command.iter().map(|word| format!("command={}", encode(word))).collect();
+    stream_path(pod, "exec", container, stdin, tty, &words)
+}
+
+fn stream_path(pod: &Value, verb: &str, container: &str, stdin: bool, tty: bool, first: &[String]) -> String {
+    let mut query = first.to_vec();
+    query.push(format!("container={}", encode(container)));
+    for (name, set) in [("stdin", stdin), ("stdout", true), ("stderr", !tty), ("tty", tty)] {
         if set {
             query.push(format!("{name}=true"));
         }
     }
-    let path = format!("/api/v1/namespaces/{}/pods/{pod}/exec?{}", session.namespace, query.join("&"));
-    exec::run(&session.client, Plan { path, stdin: flags.stdin, tty }).await
+    format!("/api/v1/namespaces/{}/pods/{}/{verb}?{}", pod.namespace(), pod.name(), query.join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_carry_the_streams() {
+        let pod =
+            json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c", "tty": true}]}});
+        assert_eq!(
+            exec_path(&pod, "c", &["sh".into(), "-c".into()], true, true),
+            "/api/v1/namespaces/n/pods/p/exec?command=sh&command=%2Dc&container=c&stdin=true&stdout=true&tty=true"
+        );
+        assert!(has_tty(&pod, "c") && !has_tty(&pod, "d"));
+        assert!(check_running(&json!({"status": {"phase": "Failed"}})).is_err());
+    }
 }

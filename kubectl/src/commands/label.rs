@@ -95,7 +95,9 @@ fn check(flags: &Marking, kind: Kind, resources: &[String], edit: &Edit, dry_run
             bail!("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
         }
         if !resources.is_empty() {
-            bail!("can only use local files by -f {example}.yaml or --filename={example}.json when --local=true is set");
+            bail!(
+                "can only use local files by -f {example}.yaml or --filename={example}.json when --local=true is set"
+            );
         }
         if !flags.files.any() {
             bail!("one or more files must be specified as -f {example}.yaml or --filename={example}.json");
@@ -213,11 +215,14 @@ impl Edit {
             (false, Kind::Label) => Failures::outcome(
                 taken
                     .iter()
-                    .map(|(key, _)| anyhow::anyhow!("'{key}' already has a value ({}), and --overwrite is false", old(key)))
+                    .map(|(key, _)| {
+                        anyhow::anyhow!("'{key}' already has a value ({}), and --overwrite is false", old(key))
+                    })
                     .collect(),
             ),
             (false, Kind::Annotation) => {
-                let list: Vec<String> = taken.iter().map(|(key, _)| format!("'{key}' already has a value ({})", old(key))).collect();
+                let list: Vec<String> =
+                    taken.iter().map(|(key, _)| format!("'{key}' already has a value ({})", old(key))).collect();
                 bail!("--overwrite is false but found the following declared annotation(s): {}", list.join("; "))
             }
         }

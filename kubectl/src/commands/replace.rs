@@ -2,9 +2,9 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/replace`.
 
+use super::Session;
 use super::create::{check_raw, one, raw};
 use super::delete::{Deadline, Deletion, Victim};
-use super::Session;
 use crate::apply::{last_applied, with_last_applied};
 use crate::cli::replace::Replace;
 use crate::files::{self, Manifest};

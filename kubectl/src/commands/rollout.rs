@@ -8,6 +8,8 @@ mod status;
 mod template;
 mod undo;
 
+pub(crate) use history::label_selector;
+
 use super::Session;
 use crate::cli::rollout::{Rollout, Workloads};
 use crate::selected::{Query, Selected, resolve};
@@ -33,7 +35,8 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     let one_type = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let all = one_type && flags.selector.is_empty();
     let selected =
-        resolve(session, &discovery, &Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all)).await?;
+        resolve(session, &discovery, &Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all))
+            .await?;
     if selected.objects.is_empty() && selected.failures.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }

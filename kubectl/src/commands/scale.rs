@@ -88,7 +88,13 @@ async fn one(
 }
 
 /// Updates only what still is as the flags expect it.
-async fn guarded(session: &Session, writing: &Writing<'_>, flags: &Scale, path: &str, replicas: i64) -> anyhow::Result<Value> {
+async fn guarded(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Scale,
+    path: &str,
+    replicas: i64,
+) -> anyhow::Result<Value> {
     let mut scale = session.client.get(path, "application/json").await?;
     let current = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
     if flags.current_replicas >= 0 && current != flags.current_replicas {

@@ -54,9 +54,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    async fn objects(&self, session: &Session, discovery: &Discovery) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
+    async fn objects(
+        &self,
+        session: &Session,
+        discovery: &Discovery,
+    ) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
         let setting = self.setting;
-        let query = Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
+        let query =
+            Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
         let selected = resolve(session, discovery, &query).await?;
         Ok((selected.objects, selected.failures))
     }
@@ -111,7 +116,9 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
     let path = match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
         "Pod" => "/spec",
         "CronJob" => "/spec/jobTemplate/spec/template/spec",
-        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => "/spec/template/spec",
+        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+            "/spec/template/spec"
+        }
         kind => bail!("the object is not a pod or does not have a pod template: {kind}"),
     };
     match object.pointer_mut(path) {

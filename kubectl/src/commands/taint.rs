@@ -36,7 +36,8 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
 }
 
 fn split(words: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let is_spec = |word: &String| (word.contains('=') && !word.starts_with('=')) || word.contains(':') || word.ends_with('-');
+    let is_spec =
+        |word: &String| (word.contains('=') && !word.starts_with('=')) || word.contains(':') || word.ends_with('-');
     let (mut names, mut specs) = (Vec::new(), Vec::new());
     for word in words {
         match (is_spec(word), specs.is_empty()) {
@@ -69,7 +70,13 @@ fn check(flags: &Flags, words: &[String], edit: &Edit) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn one(session: &Session, writing: &Writing<'_>, flags: &Flags, edit: &Edit, node: &Manifest) -> anyhow::Result<()> {
+async fn one(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Flags,
+    edit: &Edit,
+    node: &Manifest,
+) -> anyhow::Result<()> {
     let before = node.object.pointer("/spec/taints").and_then(Value::as_array).cloned().unwrap_or_default();
     if !flags.overwrite {
         let taken: Vec<String> = edit.taken(&before);
@@ -220,7 +227,8 @@ mod tests {
 
     #[test]
     fn changes_taints() {
-        let before = [json!({"key": "old", "effect": "NoSchedule", "value": "v"}), json!({"key": "two", "effect": "NoExecute"})];
+        let before =
+            [json!({"key": "old", "effect": "NoSchedule", "value": "v"}), json!({"key": "two", "effect": "NoExecute"})];
         let (after, done) = edit("new=x:NoExecute old-").expect("fine").apply(&before).expect("applies");
         assert_eq!(done, "modified");
         assert_eq!(after, [json!({"key": "new", "value": "x", "effect": "NoExecute"}), before[1].clone()]);

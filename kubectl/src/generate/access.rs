@@ -10,8 +10,20 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 const RESOURCE_VERBS: &[&str] = &[
-    "*", "get", "delete", "list", "create", "update", "patch", "watch", "proxy", "deletecollection", "use", "bind",
-    "escalate", "impersonate",
+    "*",
+    "get",
+    "delete",
+    "list",
+    "create",
+    "update",
+    "patch",
+    "watch",
+    "proxy",
+    "deletecollection",
+    "use",
+    "bind",
+    "escalate",
+    "impersonate",
 ];
 const URL_VERBS: &[&str] = &["*", "get", "post", "put", "delete", "patch", "head", "options"];
 
@@ -39,7 +51,8 @@ impl<'a> Word<'a> {
 
     /// Group and plural as the server has them, and whether it has them.
     fn known(&self, discovery: &Discovery) -> (String, String, bool) {
-        let name = if self.group.is_empty() { self.resource.into() } else { format!("{}.{}", self.resource, self.group) };
+        let name =
+            if self.group.is_empty() { self.resource.into() } else { format!("{}.{}", self.resource, self.group) };
         match discovery.find(&name) {
             Some(found) => (found.group.clone(), found.plural.clone(), true),
             None => (self.group.into(), self.resource.into(), false),
@@ -48,7 +61,12 @@ impl<'a> Word<'a> {
 }
 
 /// A role; `warn` hears of odd verbs.
-pub fn role(name: &str, flags: &Role, discovery: &Discovery, warn: &mut dyn FnMut(String)) -> Result<Value, GenerateError> {
+pub fn role(
+    name: &str,
+    flags: &Role,
+    discovery: &Discovery,
+    warn: &mut dyn FnMut(String),
+) -> Result<Value, GenerateError> {
     let verbs = verbs(&flags.verb);
     if verbs.is_empty() {
         return Err(GenerateError::Flags("at least one verb must be specified"));
@@ -58,7 +76,9 @@ pub fn role(name: &str, flags: &Role, discovery: &Discovery, warn: &mut dyn FnMu
         return Err(GenerateError::Flags("at least one resource must be specified"));
     }
     let rules = resource_rules(&verbs, flags, discovery)?;
-    Ok(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}))
+    Ok(
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}),
+    )
 }
 
 /// A cluster role: rules over resources and URLs, or an aggregation.
@@ -180,7 +200,9 @@ fn check_resources(verbs: &[String], words: &[Word<'_>], discovery: &Discovery) 
             match places.contains(&(&*group, &*plural)) {
                 true => known = true,
                 false => {
-                    return Err(GenerateError::Value(format!("can not perform '{verb}' on '{plural}' in group '{group}'")));
+                    return Err(GenerateError::Value(format!(
+                        "can not perform '{verb}' on '{plural}' in group '{group}'"
+                    )));
                 }
             }
         }
@@ -214,7 +236,8 @@ pub fn binding(kind: &str, name: &str, flags: &RoleBinding) -> Result<Value, Gen
 
 /// Users, groups and `namespace:name` accounts.
 pub fn subjects(users: &[String], groups: &[String], accounts: &[String]) -> Result<Vec<Value>, GenerateError> {
-    let person = |kind: &str, name: &String| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
+    let person =
+        |kind: &str, name: &String| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
     let mut subjects: Vec<Value> = users.iter().map(|name| person("User", name)).collect();
     subjects.extend(groups.iter().map(|name| person("Group", name)));
     for account in accounts {
@@ -280,7 +303,10 @@ mod tests {
             ("role r --verb=bind --resource=po", "can not perform 'bind' on 'pods' in group ''"),
             ("role r --verb=get --resource=foos", "the server doesn't have a resource type \"foos\""),
             ("clusterrole r --verb=get --non-resource-url=x", "nonResourceURL should start with /"),
-            ("clusterrole r --verb=get --non-resource-url=/x/*/y", "nonResourceURL only supports wildcard matches when '*' is at the end"),
+            (
+                "clusterrole r --verb=get --non-resource-url=/x/*/y",
+                "nonResourceURL only supports wildcard matches when '*' is at the end",
+            ),
             ("clusterrole r --verb=list --non-resource-url=/x", "invalid verb: 'list' for nonResourceURL"),
             ("rolebinding b --role=a --clusterrole=b", "exactly one of clusterrole or role must be specified"),
             ("rolebinding b --role=a --serviceaccount=x", "serviceaccount must be <namespace>:<name>"),
@@ -293,7 +319,8 @@ mod tests {
     #[test]
     fn bindings_name_their_subjects() {
         let binding = made("rolebinding b --role=r --user=u --group=g --serviceaccount=n:s").expect("a binding");
-        let kinds: Vec<&str> = binding["subjects"].as_array().into_iter().flatten().filter_map(|s| s["kind"].as_str()).collect();
+        let kinds: Vec<&str> =
+            binding["subjects"].as_array().into_iter().flatten().filter_map(|s| s["kind"].as_str()).collect();
         assert_eq!(kinds, ["User", "Group", "ServiceAccount"]);
     }
 }

@@ -18,7 +18,8 @@ pub type Entries = Vec<(String, Vec<u8>)>;
 
 /// Reads what the flags name.
 pub fn entries(sources: &Sources, what: &str) -> Result<Entries, GenerateError> {
-    if !sources.from_env_file.is_empty() && !(sources.from_file.is_empty() && sources.from_literal.is_empty()) {
+    let others = sources.from_file.len() + sources.from_literal.len();
+    if !sources.from_env_file.is_empty() && others > 0 {
         return Err(GenerateError::Flags("from-env-file cannot be combined with from-file or from-literal"));
     }
     let mut entries = Entries::new();
@@ -111,7 +112,8 @@ pub fn env_file(path: &str, what: &str) -> Result<Entries, GenerateError> {
 /// Why a text is no name of an environment variable.
 pub fn env_name_error(key: &str) -> Option<&'static str> {
     let fine = !key.is_empty() && key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
-    (!fine).then_some("a valid environment variable name must consist only of printable ASCII characters other than '='")
+    (!fine)
+        .then_some("a valid environment variable name must consist only of printable ASCII characters other than '='")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GenerateError> {

@@ -11,8 +11,9 @@ use serde_json::json;
 /// A service for an object.
 pub fn service(flags: &Expose, object: &Value) -> Result<Value, GenerateError> {
     let selector = match flags.selector.as_str() {
-        "" => selector_of(object)
-            .map_err(|why| GenerateError::Value(format!("couldn't retrieve selectors via --selector flag or introspection: {why}")))?,
+        "" => selector_of(object).map_err(|why| {
+            GenerateError::Value(format!("couldn't retrieve selectors via --selector flag or introspection: {why}"))
+        })?,
         text => labels(text)?,
     };
     let ports = ports(flags, object)?;
@@ -57,13 +58,23 @@ fn selector_of(object: &Value) -> Result<Map, String> {
     let kind = object["kind"].as_str().unwrap_or_default();
     let simple = |path: &str| object.pointer(path).and_then(Value::as_object).filter(|m| !m.is_empty()).cloned();
     match kind {
-        "ReplicationController" | "Service" => simple("/spec/selector")
-            .ok_or_else(|| if kind == "Service" { "the service has no pod selector set".into() } else { "the object has no selector".into() }),
+        "ReplicationController" | "Service" => simple("/spec/selector").ok_or_else(|| {
+            if kind == "Service" {
+                "the service has no pod selector set".into()
+            } else {
+                "the object has no selector".into()
+            }
+        }),
         "Pod" => simple("/metadata/labels").ok_or_else(|| "the pod has no labels and cannot be exposed".into()),
-        "Deployment" | "ReplicaSet" => match object.pointer("/spec/selector/matchExpressions").and_then(Value::as_array) {
-            Some(list) if !list.is_empty() => Err(format!("couldn't convert expressions - {list:?} to map-based selector format")),
-            _ => simple("/spec/selector/matchLabels").ok_or_else(|| "invalid deployment: no selectors, therefore cannot be exposed".into()),
-        },
+        "Deployment" | "ReplicaSet" => {
+            match object.pointer("/spec/selector/matchExpressions").and_then(Value::as_array) {
+                Some(list) if !list.is_empty() => {
+                    Err(format!("couldn't convert expressions - {list:?} to map-based selector format"))
+                }
+                _ => simple("/spec/selector/matchLabels")
+                    .ok_or_else(|| "invalid deployment: no selectors, therefore cannot be exposed".into()),
+            }
+        }
         _ => Err(format!("cannot extract pod selector from {kind}")),
     }
 }
@@ -95,9 +106,10 @@ fn ports(flags: &Expose, object: &Value) -> Result<Vec<Value>, GenerateError> {
         }),
         text => {
             for part in text.split(',') {
-                numbers.push(part.parse().map_err(|_| {
-                    GenerateError::Value(format!("strconv.Atoi: parsing {part:?}: invalid syntax"))
-                })?);
+                numbers
+                    .push(part.parse().map_err(|_| {
+                        GenerateError::Value(format!("strconv.Atoi: parsing {part:?}: invalid syntax"))
+                    })?);
             }
         }
     }
@@ -147,7 +159,8 @@ mod tests {
     use clap::Parser;
 
     fn exposed(line: &str, object: &Value) -> Result<Value, String> {
-        let Command::Expose(flags) = Args::parse_from(["k", "expose", "x"].into_iter().chain(line.split_whitespace())).command
+        let Command::Expose(flags) =
+            Args::parse_from(["k", "expose", "x"].into_iter().chain(line.split_whitespace())).command
         else {
             panic!("expose")
         };
@@ -161,7 +174,8 @@ mod tests {
             "template": {"spec": {"containers": [{"ports": [{"containerPort": 53, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}, {"containerPort": 80}]}]}}}});
         let made = exposed("", &deployment).expect("a service");
         assert_eq!(made["spec"]["selector"], json!({"app": "web"}));
-        let names: Vec<&str> = made["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["name"].as_str()).collect();
+        let names: Vec<&str> =
+            made["spec"]["ports"].as_array().into_iter().flatten().filter_map(|p| p["name"].as_str()).collect();
         assert_eq!(names, ["port-1-tcp", "port-1-udp", "port-2"]);
         let made = exposed("--port=90 --target-port=http --type=NodePort --name=n", &deployment).expect("a service");
         assert_eq!(made["spec"]["ports"], json!([{"port": 90, "protocol": "TCP", "targetPort": "http"}]));
@@ -171,7 +185,9 @@ mod tests {
     #[test]
     fn what_cannot_be_exposed() {
         let pod = json!({"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": []}});
-        assert!(exposed("--port=1", &pod).expect_err("no labels").contains("the pod has no labels and cannot be exposed"));
+        assert!(
+            exposed("--port=1", &pod).expect_err("no labels").contains("the pod has no labels and cannot be exposed")
+        );
         assert_eq!(exposed("--selector=a=b", &pod), Err("couldn't find port via --port flag or introspection".into()));
         assert_eq!(exposed("--selector=a --port=1", &pod), Err("unexpected label spec: a".into()));
     }

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 /// The hash of a config map or a secret.
 pub fn of(object: &Value) -> String {
     let member = |key: &str| object.get(key).cloned();
-    let mut content = json!({"kind": member("kind"), "name": object.name(), "data": member("data").unwrap_or_else(|| json!({}))});
+    let mut content =
+        json!({"kind": member("kind"), "name": object.name(), "data": member("data").unwrap_or_else(|| json!({}))});
     if object["kind"] == "Secret" {
         content["type"] = member("type").unwrap_or_else(|| "".into());
     }

@@ -25,7 +25,8 @@ pub fn ingress(name: &str, flags: &Ingress) -> Result<Value, GenerateError> {
             spec.insert(member.into(), list.into());
         }
     }
-    let mut object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec});
+    let mut object =
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec});
     for (key, value) in flags.annotations.iter().filter_map(|a| a.split_once('=')) {
         object["metadata"]["annotations"][key] = value.into();
     }

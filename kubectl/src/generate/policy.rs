@@ -91,7 +91,10 @@ mod tests {
 
     #[test]
     fn reads_quantities_and_labels() {
-        assert_eq!(quantities("cpu=1,memory=1024Mi").expect("fine"), *json!({"cpu": "1", "memory": "1Gi"}).as_object().expect("a map"));
+        assert_eq!(
+            quantities("cpu=1,memory=1024Mi").expect("fine"),
+            *json!({"cpu": "1", "memory": "1Gi"}).as_object().expect("a map")
+        );
         assert!(quantities("cpu").is_err() && quantities("cpu=x").is_err());
         assert_eq!(labels("a=b,c==d").expect("fine"), *json!({"a": "b", "c": "d"}).as_object().expect("a map"));
         assert!(labels("a!=b").is_err() && labels("a").is_err());

@@ -41,14 +41,16 @@ pub fn service(name: &str, plan: &Plan<'_>) -> Result<Value, GenerateError> {
             spec.insert(member.into(), text.into());
         }
     }
-    Ok(json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}))
+    Ok(
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}),
+    )
 }
 
 fn port(text: &str, node_port: i32) -> Result<Value, GenerateError> {
     let (port, target) = text.split_once(':').unwrap_or((text, text));
-    let number: u16 = port.parse().map_err(|_| {
-        GenerateError::Value(format!("strconv.ParseUint: parsing {port:?}: invalid syntax"))
-    })?;
+    let number: u16 = port
+        .parse()
+        .map_err(|_| GenerateError::Value(format!("strconv.ParseUint: parsing {port:?}: invalid syntax")))?;
     let target: Value = match target.parse::<i64>() {
         Ok(number) if (1..=65535).contains(&number) || !text.contains(':') => number.into(),
         Ok(_) => return Err(GenerateError::Flags("must be between 1 and 65535, inclusive")),
@@ -77,7 +79,10 @@ mod tests {
 
     #[test]
     fn ports() {
-        assert_eq!(port("80", 0).expect("fine"), json!({"name": "80", "port": 80, "protocol": "TCP", "targetPort": 80}));
+        assert_eq!(
+            port("80", 0).expect("fine"),
+            json!({"name": "80", "port": 80, "protocol": "TCP", "targetPort": 80})
+        );
         assert_eq!(port("80:http", 30000).expect("fine")["targetPort"], "http");
         assert!(port("x", 0).is_err() && port("80:99999", 0).is_err());
     }

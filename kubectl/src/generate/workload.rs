@@ -35,7 +35,9 @@ pub fn job(name: &str, flags: &Job) -> Result<Value, GenerateError> {
         return Err(GenerateError::Flags("cannot specify --from and command"));
     }
     let pod = json!({"containers": [container(name, &flags.image, &flags.command)], "restartPolicy": "Never"});
-    Ok(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}))
+    Ok(
+        json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}}}),
+    )
 }
 
 /// A job as a cron job would start it.

@@ -52,7 +52,10 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
 
 pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::Result<()> {
     if !matches!(flags.output.as_str(), "yaml" | "json") {
-        bail!("Unexpected -o output mode: {}, the flag 'output' must be one of yaml|json\nSee 'view-last-applied -h' for help and examples", flags.output);
+        bail!(
+            "Unexpected -o output mode: {}, the flag 'output' must be one of yaml|json\nSee 'view-last-applied -h' for help and examples",
+            flags.output
+        );
     }
     let discovery = session.discovery().await?;
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);

@@ -41,7 +41,8 @@ pub(super) async fn run(
     applied: &[(Manifest, String)],
 ) -> anyhow::Result<()> {
     let resources = resources(discovery, &flags.prune_allowlist)?;
-    let mut namespaces: Vec<&str> = applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
+    let mut namespaces: Vec<&str> =
+        applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
     if session.namespace_given {
         namespaces = vec![session.namespace.as_str()];
     }
@@ -80,7 +81,9 @@ fn named(discovery: &Discovery, text: &str) -> anyhow::Result<Resource> {
     let group = if group == "core" { "" } else { group };
     match discovery.for_kind(&apimachinery::gvk::api_version(group, version), kind) {
         Some(resource) => Ok(resource.clone()),
-        None => bail!("no matches for kind \"{kind}\" in version \"{}\"", apimachinery::gvk::api_version(group, version)),
+        None => {
+            bail!("no matches for kind \"{kind}\" in version \"{}\"", apimachinery::gvk::api_version(group, version))
+        }
     }
 }
 

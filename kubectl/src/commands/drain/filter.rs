@@ -97,7 +97,8 @@ pub(super) fn conclude(judged: Vec<(Value, Verdict)>) -> anyhow::Result<Vec<Valu
     }
     let refused = |(why, names): (String, Vec<String>)| anyhow::anyhow!("cannot delete {why}: {}", names.join(", "));
     Failures::outcome(refusals.0.into_iter().map(refused).collect())?;
-    let warned: Vec<String> = warnings.0.into_iter().map(|(why, names)| format!("{why}: {}", names.join(", "))).collect();
+    let warned: Vec<String> =
+        warnings.0.into_iter().map(|(why, names)| format!("{why}: {}", names.join(", "))).collect();
     if !warned.is_empty() {
         eprintln!("Warning: {}", warned.join("; "));
     }
@@ -123,7 +124,8 @@ mod tests {
     use serde_json::json;
 
     fn pod(kind: Option<&str>, phase: &str, volumes: Value) -> Value {
-        let owners = kind.map(|kind| json!([{"kind": kind, "name": "o", "controller": true, "apiVersion": "apps/v1", "uid": "u"}]));
+        let owners = kind
+            .map(|kind| json!([{"kind": kind, "name": "o", "controller": true, "apiVersion": "apps/v1", "uid": "u"}]));
         json!({"metadata": {"name": "p", "namespace": "ns", "ownerReferences": owners.unwrap_or_else(|| json!([]))},
             "spec": {"volumes": volumes}, "status": {"phase": phase}})
     }

@@ -71,9 +71,9 @@ fn plan(kind: Kind, workload: &str, object: &Value, now: &str) -> anyhow::Result
         (Kind::Restart, "Deployment") if paused => {
             bail!("can't restart paused deployment (run rollout resume first)")
         }
-        (Kind::Restart, "Deployment" | "DaemonSet" | "StatefulSet") => Ok(Plan::Patch(
-            json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}}),
-        )),
+        (Kind::Restart, "Deployment" | "DaemonSet" | "StatefulSet") => {
+            Ok(Plan::Patch(json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}})))
+        }
         (Kind::Pause, "Deployment") if paused => Ok(Plan::Already),
         (Kind::Pause, "Deployment") => Ok(Plan::Patch(json!({"spec": {"paused": true}}))),
         (Kind::Resume, "Deployment") if !paused => Ok(Plan::Already),

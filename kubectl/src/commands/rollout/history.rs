@@ -1,10 +1,10 @@
 //! `rollout history`: the revisions of a workload, from its replica sets or controller revisions.
 
+use super::template::pod_template;
 use super::workloads;
 use crate::apply::CHANGE_CAUSE;
 use crate::cli::rollout::History;
 use crate::commands::Session;
-use super::template::pod_template;
 use crate::files::Manifest;
 use crate::print;
 use crate::selected::list;
@@ -67,7 +67,9 @@ fn objects(flags: &History, manifest: &Manifest, revisions: &Revisions, form: &s
             "json" => crate::out!("{}", print::json(&object)),
             "yaml" => crate::out!("---\n{}", print::yaml(&object)),
             "name" => crate::outln!("{}", print::name(&manifest.resource, &manifest.object)),
-            other => bail!("unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,name,yaml"),
+            other => bail!(
+                "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,name,yaml"
+            ),
         }
     }
     Ok(())
@@ -111,7 +113,8 @@ pub(crate) fn label_selector(selector: &Value) -> String {
     }
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().unwrap_or_default();
-        let values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values: Vec<&str> =
+            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         parts.push(match expression["operator"].as_str().unwrap_or_default() {
             "In" => format!("{key} in ({})", values.join(",")),
             "NotIn" => format!("{key} notin ({})", values.join(",")),

@@ -98,7 +98,8 @@ fn deployment(object: &Value, revision: i64) -> anyhow::Result<Stage> {
     }
     let (updated, replicas) = (count(object, "/status/updatedReplicas"), count(object, "/status/replicas"));
     let (wanted, available) = (count(object, "/spec/replicas"), count(object, "/status/availableReplicas"));
-    let waiting = |what: String| Ok(Stage::Going(format!("Waiting for deployment {name:?} rollout to finish: {what}...")));
+    let waiting =
+        |what: String| Ok(Stage::Going(format!("Waiting for deployment {name:?} rollout to finish: {what}...")));
     if updated < wanted {
         return waiting(format!("{updated} out of {wanted} new replicas have been updated"));
     }
@@ -127,7 +128,8 @@ fn daemon_set(object: &Value) -> anyhow::Result<Stage> {
     let wanted = count(object, "/status/desiredNumberScheduled");
     let (updated, available) =
         (count(object, "/status/updatedNumberScheduled"), count(object, "/status/numberAvailable"));
-    let waiting = |what: String| Ok(Stage::Going(format!("Waiting for daemon set {name:?} rollout to finish: {what}...")));
+    let waiting =
+        |what: String| Ok(Stage::Going(format!("Waiting for daemon set {name:?} rollout to finish: {what}...")));
     if updated < wanted {
         return waiting(format!("{updated} out of {wanted} new pods have been updated"));
     }
@@ -211,10 +213,16 @@ mod tests {
     fn stages_of_sets() {
         let set = json!({"metadata": {"name": "s", "generation": 1}, "spec": {"replicas": 2, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}},
             "status": {"observedGeneration": 1, "readyReplicas": 1}});
-        assert_eq!(stage("StatefulSet", &set, 0).expect("a stage"), Stage::Going("Waiting for 1 pods to be ready...".into()));
+        assert_eq!(
+            stage("StatefulSet", &set, 0).expect("a stage"),
+            Stage::Going("Waiting for 1 pods to be ready...".into())
+        );
         let daemons = json!({"metadata": {"name": "d", "generation": 1}, "spec": {"updateStrategy": {"type": "RollingUpdate"}},
             "status": {"observedGeneration": 1, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1}});
-        assert_eq!(stage("DaemonSet", &daemons, 0).expect("a stage"), Stage::Done("daemon set \"d\" successfully rolled out".into()));
+        assert_eq!(
+            stage("DaemonSet", &daemons, 0).expect("a stage"),
+            Stage::Done("daemon set \"d\" successfully rolled out".into())
+        );
         assert!(stage("DaemonSet", &json!({"spec": {"updateStrategy": {"type": "OnDelete"}}}), 0).is_err());
         assert!(stage("Pod", &json!({}), 0).is_err());
     }

@@ -58,7 +58,8 @@ fn container(out: &mut String, container: &Value) {
         if ports.is_empty() { "<none>".to_owned() } else { ports.iter().map(one).collect::<Vec<_>>().join(", ") }
     };
     let plural = if ports.len() > 1 { "s" } else { "" };
-    let _ = writeln!(out, "    Port{plural}:\t{}\n    Host Port{plural}:\t{}", shown("containerPort"), shown("hostPort"));
+    let _ =
+        writeln!(out, "    Port{plural}:\t{}\n    Host Port{plural}:\t{}", shown("containerPort"), shown("hostPort"));
     for (title, member) in [("Command", "command"), ("Args", "args")] {
         if !list(container, member).is_empty() {
             let _ = writeln!(out, "    {title}:");
@@ -99,7 +100,11 @@ fn environment(out: &mut String, variables: &[Value]) {
             Some((kind, from)) => {
                 let what = if kind == "secretKeyRef" { "secret" } else { "config map" };
                 let optional = from["optional"].as_bool().unwrap_or(false);
-                format!("<set to the key '{}' in {what} '{}'>\tOptional: {optional}", text(from, "key"), text(from, "name"))
+                format!(
+                    "<set to the key '{}' in {what} '{}'>\tOptional: {optional}",
+                    text(from, "key"),
+                    text(from, "name")
+                )
             }
         };
         let _ = writeln!(out, "      {}:\t{shown}", text(variable, "name"));

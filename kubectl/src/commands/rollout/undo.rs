@@ -1,11 +1,11 @@
 //! `rollout undo`.
 
 use super::history::{self, REVISION, Revisions};
+use super::template::pod_template;
 use super::workloads;
 use crate::apply::{LAST_APPLIED, last_applied};
 use crate::cli::rollout::Undo;
 use crate::commands::Session;
-use super::template::pod_template;
 use crate::files::Manifest;
 use crate::writing::{DryRun, Failures, PatchKind, Writing};
 use anyhow::bail;

@@ -80,7 +80,8 @@ impl Edit {
     fn read_stdin(&mut self) -> anyhow::Result<()> {
         let mut text = String::new();
         std::io::stdin().take(1 << 20).read_to_string(&mut text)?;
-        let pairs = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).filter_map(|l| l.split_once('='));
+        let pairs =
+            text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).filter_map(|l| l.split_once('='));
         self.set.extend(pairs.map(|(name, value)| json!({"name": name, "value": value})));
         Ok(())
     }
@@ -221,7 +222,9 @@ async fn resolved(session: &Session, namespace: &str, from: &Value) -> anyhow::R
     let value = object["data"][text("key")].as_str();
     let Some(value) = value else { bail!("key {} not found in {}", text("key"), plural.trim_end_matches('s')) };
     match plural {
-        "secrets" => Ok(String::from_utf8_lossy(&base64::engine::general_purpose::STANDARD.decode(value)?).into_owned()),
+        "secrets" => {
+            Ok(String::from_utf8_lossy(&base64::engine::general_purpose::STANDARD.decode(value)?).into_owned())
+        }
         _ => Ok(value.to_owned()),
     }
 }

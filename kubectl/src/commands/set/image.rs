@@ -52,11 +52,18 @@ mod tests {
 
     #[test]
     fn sets_images() {
-        let mut pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}});
+        let mut pod =
+            json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}});
         set(&mut pod, &[("a", "2")]).expect("fine");
-        assert_eq!((&pod["spec"]["containers"][0]["image"], &pod["spec"]["containers"][1]["image"]), (&json!("2"), &json!("1")));
+        assert_eq!(
+            (&pod["spec"]["containers"][0]["image"], &pod["spec"]["containers"][1]["image"]),
+            (&json!("2"), &json!("1"))
+        );
         set(&mut pod, &[("*", "3")]).expect("fine");
         assert_eq!(pod["spec"]["containers"][1]["image"], "3");
-        assert_eq!(set(&mut pod, &[("x", "3")]).expect_err("none").to_string(), "error: unable to find container named \"x\"");
+        assert_eq!(
+            set(&mut pod, &[("x", "3")]).expect_err("none").to_string(),
+            "error: unable to find container named \"x\""
+        );
     }
 }

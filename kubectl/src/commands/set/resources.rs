@@ -49,9 +49,14 @@ mod tests {
 
     #[test]
     fn sets_amounts() {
-        let mut pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}]}});
-        set(&mut pod, "*", &quantities("cpu=2").expect("fine"), &quantities("memory=1Gi").expect("fine")).expect("fine");
-        assert_eq!(pod["spec"]["containers"][0]["resources"], json!({"limits": {"cpu": "2"}, "requests": {"memory": "1Gi"}}));
+        let mut pod =
+            json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}]}});
+        set(&mut pod, "*", &quantities("cpu=2").expect("fine"), &quantities("memory=1Gi").expect("fine"))
+            .expect("fine");
+        assert_eq!(
+            pod["spec"]["containers"][0]["resources"],
+            json!({"limits": {"cpu": "2"}, "requests": {"memory": "1Gi"}})
+        );
         assert!(set(&mut pod, "x", &Map::new(), &Map::new()).is_err());
     }
 }

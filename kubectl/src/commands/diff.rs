@@ -1,0 +1,214 @@
+//! `diff`: what `apply` would change, by a program that compares folders.
+//!
+//! Upstream: `kubectl/pkg/cmd/diff`.
+
+mod secrets;
+
+use super::{Session, undo};
+use crate::apply::{last_applied, three_way, with_last_applied};
+use crate::cli::diff::Diff;
+use crate::cli::writing::Printing;
+use crate::files::{self, Manifest};
+use crate::print;
+use crate::selected::labelled;
+use crate::writing::{PatchKind, Writing, code, is_not_found};
+use anyhow::{Context, bail};
+use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use futures::stream::{self, StreamExt};
+use http::Method;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// How often an object that changes meanwhile is looked at anew.
+const TRIES: usize = 4;
+
+/// An object now and as it would be.
+struct Pair {
+    name: String,
+    live: Option<Value>,
+    merged: Option<Value>,
+}
+
+pub(super) async fn run(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
+    match compare(session, flags).await {
+        // One would mean that there is a difference.
+        Err(error) => {
+            eprintln!("{}", super::error_text(&error));
+            Ok(ExitCode::from(2))
+        }
+        code => code,
+    }
+}
+
+async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
+    if flags.force_conflicts && !flags.server_side {
+        bail!("--force-conflicts only works with --server-side");
+    }
+    if flags.prune {
+        bail!("--prune is not supported by diff yet");
+    }
+    let printing = Printing::default();
+    let writing = Writing::new("server", &flags.field_manager, &printing)?;
+    let discovery = session.discovery().await?;
+    let mut manifests = files::read(&flags.files, &discovery, session).await?;
+    if !flags.selector.is_empty() {
+        let mut kept = Vec::new();
+        for manifest in manifests {
+            if labelled(&manifest.object, &flags.selector)? {
+                kept.push(manifest);
+            }
+        }
+        manifests = kept;
+    }
+    let pairs: Vec<anyhow::Result<Pair>> = stream::iter(manifests.iter().map(|m| pair(session, &writing, flags, m)))
+        .buffered(flags.concurrency.max(1))
+        .collect()
+        .await;
+    let pairs: Vec<Pair> = pairs.into_iter().collect::<anyhow::Result<_>>()?;
+    if flags.record {
+        undo::record(session, manifests.iter().zip(pairs.iter().map(|p| p.live.as_ref())))?;
+    }
+    let folders = Folders::new()?;
+    for pair in pairs {
+        folders.write(flags, pair)?;
+    }
+    folders.compare()
+}
+
+async fn pair(session: &Session, writing: &Writing<'_>, flags: &Diff, manifest: &Manifest) -> anyhow::Result<Pair> {
+    let resource = &manifest.resource;
+    let name =
+        [&resource.group, &resource.version, &resource.kind, &manifest.namespace, &manifest.object.name().to_owned()]
+            .iter()
+            .filter(|part| !part.is_empty())
+            .map(|part| part.as_str())
+            .collect::<Vec<_>>()
+            .join(".");
+    for _ in 0..TRIES {
+        let live = match session.client.get(&manifest.path(), "application/json").await {
+            Ok(live) => Some(live),
+            Err(error) if is_not_found(&error) => None,
+            Err(error) => return Err(error),
+        };
+        match merged(session, writing, flags, manifest, live.as_ref()).await {
+            Ok(merged) => return Ok(Pair { name, live, merged: Some(merged) }),
+            Err(error) if code(&error) == Some(409) && !flags.server_side => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bail!("the object {} keeps changing", manifest.display())
+}
+
+async fn merged(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Diff,
+    manifest: &Manifest,
+    live: Option<&Value>,
+) -> anyhow::Result<Value> {
+    if flags.server_side {
+        let path = format!("{}&force={}", writing.path(&manifest.path()), flags.force_conflicts);
+        let kind = PatchKind::Apply.content_type();
+        return session.client.write(Method::PATCH, &path, kind, &manifest.object).await;
+    }
+    let wanted = with_last_applied(&manifest.object);
+    let Some(live) = live else {
+        return writing.create(session, &manifest.collection(), &wanted).await;
+    };
+    let (kind, patch) = three_way(last_applied(live).as_ref(), &wanted, live);
+    writing.patch(session, &manifest.path(), kind, &patch).await
+}
+
+/// Two temporary folders that are compared and go.
+struct Folders {
+    live: PathBuf,
+    merged: PathBuf,
+}
+
+impl Folders {
+    fn new() -> anyhow::Result<Self> {
+        let make = |name: &str| -> anyhow::Result<PathBuf> {
+            use std::os::unix::fs::DirBuilderExt;
+            let path = std::env::temp_dir().join(format!("{name}-{}", rand::random_range(100_000_000_u32..u32::MAX)));
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .create(&path)
+                .with_context(|| format!("creating {}", path.display()))?;
+            Ok(path)
+        };
+        Ok(Self { live: make("LIVE")?, merged: make("MERGED")? })
+    }
+
+    fn write(&self, flags: &Diff, mut pair: Pair) -> anyhow::Result<()> {
+        if !flags.show_managed_fields {
+            pair.live = pair.live.map(print::without_managed_fields);
+            pair.merged = pair.merged.map(print::without_managed_fields);
+        }
+        let is_secret = |o: &Value| o["kind"] == "Secret" && o["apiVersion"] == "v1";
+        if !flags.show_secrets && [&pair.live, &pair.merged].into_iter().flatten().any(is_secret) {
+            secrets::mask(pair.live.as_mut(), pair.merged.as_mut());
+        }
+        // A name from the cluster never leads out of the folder.
+        let name = pair.name.replace(['/', '\0'], "_");
+        for (folder, object) in [(&self.live, pair.live), (&self.merged, pair.merged)] {
+            if let Some(object) = object {
+                std::fs::write(folder.join(&name), print::yaml(&object))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compare(&self) -> anyhow::Result<ExitCode> {
+        let (mut command, program) = program(&self.live, &self.merged);
+        match command.status() {
+            Ok(status) => match status.code() {
+                Some(0) => Ok(ExitCode::SUCCESS),
+                Some(1) => Ok(ExitCode::from(1)),
+                code => bail!("failed to run {program:?}: exit status {}", code.unwrap_or(-1)),
+            },
+            Err(error) => bail!("failed to run {program:?}: {error}"),
+        }
+    }
+}
+
+/// `KUBECTL_EXTERNAL_DIFF` with its plain arguments, or `diff -u -N`.
+fn program(live: &Path, merged: &Path) -> (Command, String) {
+    let named = std::env::var("KUBECTL_EXTERNAL_DIFF").unwrap_or_default();
+    let words = words(&named);
+    let (program, arguments) = match words.split_first() {
+        Some((program, arguments)) => (program.clone(), arguments.to_vec()),
+        None => ("diff".to_owned(), vec!["-u".to_owned(), "-N".to_owned()]),
+    };
+    let mut command = Command::new(&program);
+    command.args(arguments).arg(live).arg(merged);
+    (command, program)
+}
+
+/// Words that could do harm in a shell are left out, as upstream does.
+fn words(text: &str) -> Vec<String> {
+    let mut words = text.split_whitespace();
+    let program = words.next().map(str::to_owned);
+    let plain = |word: &&str| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-=".contains(&b));
+    program.into_iter().chain(words.filter(plain).map(str::to_owned)).collect()
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        for folder in [&self.live, &self.merged] {
+            // What cannot be removed is in the temporary folder.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_the_program_are_plain() {
+        assert_eq!(words("colordiff -N -u ;rm $(x)"), ["colordiff", "-N", "-u"]);
+        assert!(words("").is_empty());
+    }
+}
