@@ -3,8 +3,10 @@
 //! Upstream: `cmd/kube-apiserver/app/options`, `pkg/kubeapiserver/options`,
 //! `apiserver/pkg/server/options`.
 
+mod audit;
 mod authentication;
 
+pub use audit::Audit;
 pub use authentication::Authentication;
 
 use clap::ArgAction;
@@ -25,6 +27,8 @@ pub struct Options {
     pub authentication: Authentication,
     #[command(flatten)]
     pub authorization: Authorization,
+    #[command(flatten)]
+    pub audit: Audit,
     #[command(flatten)]
     pub admission: Admission,
     #[command(flatten)]
@@ -54,6 +58,12 @@ pub struct Etcd {
     /// The interval of compaction requests; 0 sends none.
     #[arg(long, default_value = "5m0s")]
     pub etcd_compaction_interval: GoDuration,
+    /// File with the configuration of encryption at rest.
+    #[arg(long)]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// Whether that file is read again when it changes.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub encryption_provider_config_automatic_reload: bool,
     /// The media type to use to store objects in storage.
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
     pub storage_media_type: String,
@@ -97,9 +107,12 @@ pub struct Serving {
 /// Flags about whether they may.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Authorization {
-    /// Ordered list of authorization modes: AlwaysAllow, AlwaysDeny, Node, RBAC.
+    /// Ordered list of authorization modes: AlwaysAllow, AlwaysDeny, ABAC, Node, RBAC.
     #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
     pub authorization_mode: Vec<String>,
+    /// File with policies of ABAC, one a line.
+    #[arg(long)]
+    pub authorization_policy_file: Option<PathBuf>,
 }
 
 /// Flags about admission.
@@ -193,6 +206,16 @@ pub enum OptionError {
     MediaType(String),
     #[error("--authorization-mode: {0:?} is not a valid mode")]
     Mode(String),
+    #[error("authorization-mode ABAC's authorization policy file not passed")]
+    NoPolicy,
+    #[error("cannot specify --authorization-policy-file without mode ABAC")]
+    UnusedPolicy,
+    #[error("authorization-mode {0:?} has mode specified more than once")]
+    Twice(Vec<String>),
+    #[error("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")]
+    NothingToReload,
+    #[error("authentication-config file and oidc-* flags are mutually exclusive")]
+    OidcTwice,
     #[error("--service-account-issuer is required with --service-account-signing-key-file")]
     NoIssuer,
     #[error("--service-cluster-ip-range: at most one range of each IP family")]
@@ -202,9 +225,26 @@ pub enum OptionError {
 }
 
 /// Values of `--authorization-mode` that are built.
-const MODES: &[&str] = &["AlwaysAllow", "AlwaysDeny", "Node", "RBAC"];
+const MODES: &[&str] = &["AlwaysAllow", "AlwaysDeny", "ABAC", "Node", "RBAC"];
 /// Bits of a service range that may vary: upstream's bitmap is no larger.
 const MAX_RANGE_BITS: u8 = 20;
+
+impl Authorization {
+    fn validate(&self) -> Result<(), OptionError> {
+        let modes = &self.authorization_mode;
+        if let Some(mode) = modes.iter().find(|m| !MODES.contains(&m.as_str())) {
+            return Err(OptionError::Mode(mode.clone()));
+        }
+        if modes.iter().enumerate().any(|(at, mode)| modes[..at].contains(mode)) {
+            return Err(OptionError::Twice(modes.clone()));
+        }
+        match (modes.iter().any(|m| m == "ABAC"), &self.authorization_policy_file) {
+            (true, None) => Err(OptionError::NoPolicy),
+            (false, Some(_)) => Err(OptionError::UnusedPolicy),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Options {
     /// Checks what single values cannot show.
@@ -226,15 +266,11 @@ impl Options {
             ("proxy-client-cert-file", "proxy-client-key-file"),
         )?;
         self.media_type()?;
-        let known = |mode: &&String| MODES.contains(&mode.as_str());
-        if let Some(mode) = self.authorization.authorization_mode.iter().find(|m| !known(m)) {
-            return Err(OptionError::Mode(mode.clone()));
+        self.authorization.validate()?;
+        if self.etcd.encryption_provider_config_automatic_reload && self.etcd.encryption_provider_config.is_none() {
+            return Err(OptionError::NothingToReload);
         }
-        if self.authentication.service_account_signing_key_file.is_some()
-            && self.authentication.service_account_issuer.is_empty()
-        {
-            return Err(OptionError::NoIssuer);
-        }
+        self.authentication.validate()?;
         self.validate_ranges()
     }
 

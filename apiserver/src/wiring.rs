@@ -5,7 +5,9 @@
 mod access;
 mod admission;
 mod aggregation;
+mod audit;
 mod authenticator;
+mod encryption;
 mod files;
 mod identity;
 
@@ -84,7 +86,8 @@ pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor
     let tls = tls::config(identity::serving(options, advertised)?, &files::client_authorities(options)?)
         .context("--tls-cert-file, --tls-private-key-file")?;
     let kubelets = Kubelets::new(files::kubelet(&options.kubelet)?).context("--kubelet-client-certificate")?;
-    let store = Store::open(store_config(options)?, resources::builtin(), storage.clone()).await.context("etcd")?;
+    let store =
+        Store::open(store_config(options, storage)?, resources::builtin(), storage.clone()).await.context("etcd")?;
     let endpoint = Endpoint { address: advertised, port: address.port() };
     let (server, hooks) = assemble(options, store, endpoint, kubelets, serving, storage)?;
     aggregation::follow(&server, storage);
@@ -92,7 +95,7 @@ pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor
     Ok(Started { address, server, trust: files::trust(options)?, endpoint, hooks })
 }
 
-fn store_config(options: &Options) -> anyhow::Result<StoreConfig> {
+fn store_config(options: &Options, supervisor: &Supervisor) -> anyhow::Result<StoreConfig> {
     let etcd = &options.etcd;
     Ok(StoreConfig {
         servers: etcd.etcd_servers.clone(),
@@ -102,6 +105,7 @@ fn store_config(options: &Options) -> anyhow::Result<StoreConfig> {
             .zip(files::optional(&etcd.etcd_keyfile, "etcd-keyfile")?),
         protobuf: options.media_type()?,
         compaction_interval: etcd.etcd_compaction_interval.0,
+        encryption: encryption::encryption(etcd, supervisor)?,
     })
 }
 
@@ -163,6 +167,7 @@ fn assemble(
         registry,
         authenticator,
         authorizer,
+        audit: audit::audit(&options.audit, storage)?,
         options: server_options(options),
         discovery: Catalog::new(resources::builtin(), &authority(endpoint)),
         aggregator,

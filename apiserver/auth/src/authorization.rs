@@ -2,11 +2,13 @@
 //!
 //! Upstream: `apiserver/pkg/authorization`, `plugin/pkg/auth/authorizer`.
 
+pub mod abac;
 pub mod escalation;
 pub mod node;
 pub mod rbac;
 pub mod rules;
 
+pub use abac::Abac;
 pub use node::NodeAuthorizer;
 pub use rbac::Rbac;
 
@@ -96,6 +98,8 @@ pub enum Mode {
     AlwaysAllow,
     /// `AlwaysDeny`.
     AlwaysDeny,
+    /// `ABAC`.
+    Abac(Abac),
     /// `RBAC`.
     Rbac(Rbac),
     /// `Node`.
@@ -144,6 +148,7 @@ impl Authorizer {
                     rules.extend(found);
                     errors.extend(missing);
                 }
+                Mode::Abac(abac) => rules.extend(abac.rules_for(user, namespace)),
                 Mode::AlwaysAllow => rules.extend(rules::everything()),
                 Mode::AlwaysDeny | Mode::Node(_) => {}
             }
@@ -162,6 +167,7 @@ impl Mode {
         match self {
             Mode::AlwaysAllow => Decision::Allow(Reason::None),
             Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".into()),
+            Mode::Abac(abac) => abac.authorize(user, attributes),
             Mode::Rbac(rbac) => rbac.authorize(user, attributes).await,
             Mode::Node(node) => node.authorize(user, attributes),
         }

@@ -101,7 +101,7 @@ fn strings(list: Option<&Value>) -> Vec<String> {
 }
 
 /// A user as `authentication.k8s.io/v1 UserInfo`.
-fn user_value(user: &UserInfo) -> Value {
+pub fn user_value(user: &UserInfo) -> Value {
     let mut map = Map::new();
     map.insert("username".into(), user.name.clone().into());
     if !user.uid.is_empty() {

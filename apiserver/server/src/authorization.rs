@@ -18,13 +18,26 @@ pub async fn check(
     user: &UserInfo,
     info: &RequestInfo<'_>,
     query: &Query<'_>,
-) -> Result<(), Status> {
+) -> Result<Decision, Status> {
     let selects = matches!(info.verb, "list" | "watch" | "deletecollection");
     // A selector that cannot be parsed fails later, with the message it deserves.
     let selector = |key: &str| query.get(key).filter(|_| selects && info.is_resource);
     let fields = selector("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
     let labels = selector("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
-    let attributes = Attributes {
+    let attributes = Attributes { fields: fields.as_ref(), labels: labels.as_ref(), ..attributes(info) };
+    match authorizer.authorize(user, &attributes).await {
+        allowed @ Decision::Allow(_) => Ok(allowed),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
+            let why = refusal(user, &attributes, &reason);
+            let resource = GroupResource::new(info.group.to_owned(), info.resource.to_owned());
+            Err(Status::forbidden(&resource, &info.name, &why))
+        }
+    }
+}
+
+/// What a request is about, without its selectors.
+pub fn attributes<'a>(info: &'a RequestInfo<'_>) -> Attributes<'a> {
+    Attributes {
         verb: info.verb,
         is_resource: info.is_resource,
         group: info.group,
@@ -33,17 +46,8 @@ pub async fn check(
         subresource: info.subresource,
         namespace: info.namespace,
         name: &info.name,
-        fields: fields.as_ref(),
-        labels: labels.as_ref(),
         path: info.path,
-    };
-    match authorizer.authorize(user, &attributes).await {
-        Decision::Allow(_) => Ok(()),
-        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-            let why = refusal(user, &attributes, &reason);
-            let resource = GroupResource::new(info.group.to_owned(), info.resource.to_owned());
-            Err(Status::forbidden(&resource, &info.name, &why))
-        }
+        ..Attributes::default()
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Upstream: `apiserver/pkg/server/config.go` (`DefaultBuildHandlerChain`).
 
-use crate::body::{Body, BodyError};
+use crate::audit::{Seen, Trail};
+use crate::body::{self, Body, BodyError};
 use crate::inflight::Place;
 use crate::metrics::RequestLabels;
 use crate::negotiate;
@@ -11,8 +12,8 @@ use crate::request_info::RequestInfo;
 use crate::server::Server;
 use crate::{aggregated, authorization, connect, endpoints, impersonation, resource, response};
 use apimachinery::status::Status;
-use apiserver_auth::Authenticated;
 use apiserver_auth::authentication::Credentials;
+use apiserver_auth::{Authenticated, Decision};
 use apiserver_registry::UserInfo;
 use bytes::Bytes;
 use component::GoDuration;
@@ -20,6 +21,7 @@ use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Request, Response};
+use http_body_util::{Either, Full};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use std::borrow::Cow;
@@ -117,7 +119,7 @@ async fn filter<B: Incoming>(
     (response, labels)
 }
 
-/// Authentication to handler.
+/// Authentication, and the audit of all that follows.
 async fn admit<B: Incoming>(
     server: &Arc<Server>,
     peer: &Peer,
@@ -127,42 +129,130 @@ async fn admit<B: Incoming>(
     query: &Query<'_>,
     body: B,
 ) -> Result<Response<Body>, Status> {
-    let timeout = timeout(server, query)?;
     let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
     let user = match server.authenticator.authenticate(&credentials).await {
         Authenticated::User(user) => user,
-        Authenticated::Rejected(why) => {
-            tracing::error!(err = why, "Unable to authenticate the request");
+        refused => {
+            if let Authenticated::Rejected(why) = refused {
+                tracing::error!(err = why, "Unable to authenticate the request");
+            }
+            if let Some(trail) = trail(server, peer, audit_id, parts, info, None) {
+                trail.unauthenticated();
+            }
             return Err(Status::unauthorized());
         }
-        Authenticated::Missing => return Err(Status::unauthorized()),
     };
-    let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
-    parts.headers.remove(http::header::AUTHORIZATION);
-    impersonation::strip(&mut parts.headers);
-    let long_running = is_long_running(info);
-    let place = match long_running {
-        true => None,
-        false => match place(server, &parts.method, &user) {
-            Some(place) => Some(place),
-            None => return Ok(too_many(server)),
-        },
-    };
-    authorization::check(&server.authorizer, &user, info, query).await?;
-    let deadline = Instant::now() + timeout;
-    let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
-    let answer = dispatch(exchange, body);
-    let mut response = match long_running {
-        true => answer.await?,
-        false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out()))?,
-    };
-    // Bodies that are made while they are sent keep their place until then.
-    if matches!(response.body(), Body::Pieces { .. })
-        && let Some(place) = place
-    {
-        response = response.map(|body| Body::Guarded(Box::new((body, Box::new(place) as Box<dyn Send>))));
+    let mut trail = trail(server, peer, audit_id, parts, info, Some(&user));
+    if let Some(trail) = &mut trail {
+        trail.received();
     }
-    Ok(response)
+    let entry = Entry { server, peer, audit_id, parts, info, query, user };
+    match (entry.proceed(body, trail.as_mut()).await, trail) {
+        (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info))),
+        (Err(status), Some(trail)) => {
+            trail.failed(&status);
+            Err(status)
+        }
+        (answer, None) => answer,
+    }
+}
+
+fn trail(
+    server: &Server,
+    peer: &Peer,
+    audit_id: &HeaderValue,
+    parts: &Parts,
+    info: &RequestInfo<'_>,
+    user: Option<&UserInfo>,
+) -> Option<Trail> {
+    let audit = server.audit.as_ref()?;
+    let audit_id = audit_id.to_str().unwrap_or_default();
+    let seen = Seen { audit_id, uri: &parts.uri, headers: &parts.headers, address: peer.address };
+    audit.begin(user, &authorization::attributes(info), &seen)
+}
+
+/// An authenticated request.
+struct Entry<'a, 'b> {
+    server: &'a Arc<Server>,
+    peer: &'a Peer,
+    audit_id: &'a HeaderValue,
+    parts: &'a mut Parts,
+    info: &'a RequestInfo<'b>,
+    query: &'a Query<'b>,
+    user: Arc<UserInfo>,
+}
+
+impl Entry<'_, '_> {
+    /// Impersonation to handler.
+    async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Status> {
+        let Entry { server, peer, audit_id, parts, info, query, user } = self;
+        let timeout = timeout(server, query)?;
+        let asking = user.clone();
+        let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
+        if let Some(trail) = trail.as_deref_mut()
+            && !Arc::ptr_eq(&asking, &user)
+        {
+            trail.impersonated(&user);
+        }
+        parts.headers.remove(http::header::AUTHORIZATION);
+        impersonation::strip(&mut parts.headers);
+        let long_running = is_long_running(info);
+        let place = match long_running {
+            true => None,
+            false => match place(server, &parts.method, &user) {
+                Some(place) => Some(place),
+                None => return Ok(too_many(server)),
+            },
+        };
+        let decision = authorization::check(&server.authorizer, &user, info, query).await;
+        if let Some(trail) = trail.as_deref_mut() {
+            note_decision(trail, &decision);
+        }
+        decision?;
+        let body = recorded(parts, info, body, trail).await?;
+        let deadline = Instant::now() + timeout;
+        let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
+        let answer = dispatch(exchange, body);
+        let mut response = match long_running {
+            true => answer.await?,
+            false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out()))?,
+        };
+        // Bodies that are made while they are sent keep their place until then.
+        if matches!(response.body(), Body::Pieces { .. })
+            && let Some(place) = place
+        {
+            response = response.map(|body| Body::Guarded(Box::new((body, Box::new(place) as Box<dyn Send>))));
+        }
+        Ok(response)
+    }
+}
+
+fn note_decision(trail: &mut Trail, decision: &Result<Decision, Status>) {
+    let (word, reason) = match decision {
+        Ok(decision) => ("allow", decision.reason()),
+        Err(_) => ("forbid", String::new()),
+    };
+    trail.annotate("authorization.k8s.io/decision", word);
+    trail.annotate("authorization.k8s.io/reason", reason);
+}
+
+/// The body, read first if it is to be written down.
+async fn recorded<B: Incoming>(
+    parts: &Parts,
+    info: &RequestInfo<'_>,
+    body: B,
+    trail: Option<&mut Trail>,
+) -> Result<Either<B, Full<Bytes>>, Status> {
+    let writes = matches!(info.verb, "create" | "update" | "patch" | "delete" | "deletecollection");
+    let tunnels = connect::Kind::of(info).is_some();
+    match trail.filter(|trail| trail.wants_request() && info.is_resource && writes && !tunnels) {
+        Some(trail) => {
+            let bytes = body::read(&parts.headers, body).await?;
+            trail.request(&parts.headers, &bytes);
+            Ok(Either::Right(Full::new(bytes)))
+        }
+        None => Ok(Either::Left(body)),
+    }
 }
 
 async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Response<Body>, Status> {

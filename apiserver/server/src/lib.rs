@@ -10,6 +10,7 @@
 //! Upstream: `apiserver/pkg/server`, `apiserver/pkg/endpoints`.
 
 pub mod aggregated;
+pub mod audit;
 pub mod authorization;
 pub mod body;
 pub mod chain;

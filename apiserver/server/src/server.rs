@@ -1,5 +1,6 @@
 //! Everything that requests need, in one place.
 
+use crate::audit::Audit;
 use crate::connect::Kubelets;
 use crate::discovery::Catalog;
 use crate::document::Document;
@@ -47,6 +48,8 @@ pub struct Server {
     pub authenticator: Arc<Authenticator>,
     /// Whether they may.
     pub authorizer: Arc<Authorizer>,
+    /// What is written down of it, if anything.
+    pub audit: Option<Arc<Audit>>,
     /// Limits.
     pub options: Options,
     /// Discovery.
@@ -78,6 +81,8 @@ pub struct Parts {
     pub authenticator: Arc<Authenticator>,
     /// Whether they may.
     pub authorizer: Arc<Authorizer>,
+    /// What is written down of it, if anything.
+    pub audit: Option<Arc<Audit>>,
     /// Limits.
     pub options: Options,
     /// Discovery.
@@ -105,6 +110,7 @@ impl Server {
             registry: parts.registry,
             authenticator: parts.authenticator,
             authorizer: parts.authorizer,
+            audit: parts.audit,
             options: parts.options,
             discovery: parts.discovery,
             aggregator: parts.aggregator,

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubeapiserver/options/authentication.go`.
 
+use super::OptionError;
 use clap::ArgAction;
 use component::GoDuration;
 use std::path::PathBuf;
@@ -48,6 +49,36 @@ pub struct Authentication {
     /// Overrides the URI of the key set in the discovery document.
     #[arg(long)]
     pub service_account_jwks_uri: Option<String>,
+    /// File with the issuers of tokens, and who may ask without any.
+    #[arg(long)]
+    pub authentication_config: Option<PathBuf>,
+    /// The URL of the OpenID issuer, only HTTPS scheme will be accepted.
+    #[arg(long, default_value = "")]
+    pub oidc_issuer_url: String,
+    /// The client ID for the OpenID Connect client.
+    #[arg(long, default_value = "")]
+    pub oidc_client_id: String,
+    /// Authorities of the OpenID server's certificate; those of the host if not set.
+    #[arg(long)]
+    pub oidc_ca_file: Option<PathBuf>,
+    /// The OpenID claim to use as the user name.
+    #[arg(long, default_value = "sub")]
+    pub oidc_username_claim: String,
+    /// What is put before user names; "-" is nothing.
+    #[arg(long, default_value = "")]
+    pub oidc_username_prefix: String,
+    /// The OpenID claim with the user's groups.
+    #[arg(long, default_value = "")]
+    pub oidc_groups_claim: String,
+    /// What is put before groups.
+    #[arg(long, default_value = "")]
+    pub oidc_groups_prefix: String,
+    /// Claims that must have a value, as key=value.
+    #[arg(long, value_parser = pair)]
+    pub oidc_required_claim: Vec<(String, String)>,
+    /// Signature algorithms of ID tokens.
+    #[arg(long, value_delimiter = ',', default_value = "RS256")]
+    pub oidc_signing_algs: Vec<String>,
     /// Authorities of the front proxies whose identity headers are trusted.
     #[arg(long)]
     pub requestheader_client_ca_file: Option<PathBuf>,
@@ -66,4 +97,26 @@ pub struct Authentication {
     /// Prefixes of headers with extra attributes.
     #[arg(long, value_delimiter = ',')]
     pub requestheader_extra_headers_prefix: Vec<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text} must be formatted as key=value"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Authentication {
+    /// Checks what single values cannot show.
+    pub(super) fn validate(&self) -> Result<(), OptionError> {
+        let by_flags = !self.oidc_issuer_url.is_empty();
+        if by_flags == self.oidc_client_id.is_empty() {
+            return Err(OptionError::Pair("oidc-issuer-url", "oidc-client-id"));
+        }
+        if by_flags && self.authentication_config.is_some() {
+            return Err(OptionError::OidcTwice);
+        }
+        match self.service_account_signing_key_file.is_some() && self.service_account_issuer.is_empty() {
+            true => Err(OptionError::NoIssuer),
+            false => Ok(()),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use apiserver_auth::Authorizer;
 use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authentication::service_account::TokenConfig;
-use apiserver_auth::authorization::{Mode, NodeAuthorizer, Rbac};
+use apiserver_auth::authorization::{Abac, Mode, NodeAuthorizer, Rbac};
 use apiserver_auth::keys::{SigningKey, VerifyingKey};
 use apiserver_storage::Store;
 
@@ -41,13 +41,22 @@ pub(super) fn service_account_tokens(
 
 /// The authorizers, in order.
 pub(super) fn authorizer(options: &Authorization, store: &Store, rbac: &Rbac) -> anyhow::Result<Authorizer> {
-    let mode = |name: &String| match name.as_str() {
-        "AlwaysAllow" => Ok(Mode::AlwaysAllow),
-        "AlwaysDeny" => Ok(Mode::AlwaysDeny),
-        "RBAC" => Ok(Mode::Rbac(rbac.clone())),
-        "Node" => Ok(Mode::Node(NodeAuthorizer::new(store.clone()))),
-        _ => Err(OptionError::Mode(name.clone())),
+    let mode = |name: &String| {
+        anyhow::Ok(match name.as_str() {
+            "AlwaysAllow" => Mode::AlwaysAllow,
+            "AlwaysDeny" => Mode::AlwaysDeny,
+            "ABAC" => Mode::Abac(abac(options)?),
+            "RBAC" => Mode::Rbac(rbac.clone()),
+            "Node" => Mode::Node(NodeAuthorizer::new(store.clone())),
+            _ => return Err(OptionError::Mode(name.clone()).into()),
+        })
     };
     let modes = options.authorization_mode.iter().map(mode).collect::<Result<_, _>>()?;
     Ok(Authorizer { modes, always_allow_paths: Vec::new() })
+}
+
+fn abac(options: &Authorization) -> anyhow::Result<Abac> {
+    let flag = "authorization-policy-file";
+    let text = files::optional_text(&options.authorization_policy_file, flag)?.ok_or(OptionError::NoPolicy)?;
+    Abac::parse(&text).with_context(|| format!("--{flag}"))
 }

@@ -1,6 +1,7 @@
 //! Objects to and from bytes: JSON as clients get it, and what lies in etcd.
 
 use crate::StorageError;
+use crate::encryption;
 use crate::form::{Encoding, Form};
 use crate::object::{Object, Parts, StoredAs};
 use apimachinery::codec::protobuf;
@@ -55,6 +56,10 @@ impl Draft {
 /// Reads what lies in etcd.
 pub(crate) fn decode(form: &Arc<Form>, key: &str, bytes: &[u8], revision: u64) -> Result<Object, StorageError> {
     let corrupt = |why: String| StorageError::Corrupt { key: key.to_owned(), why };
+    let (bytes, is_fresh) = match bytes.strip_prefix(encryption::STALE) {
+        Some(bytes) => (bytes, false),
+        None => (bytes, true),
+    };
     let (mut value, is_protobuf) = match bytes.starts_with(MAGIC) {
         true => (from_envelope(form, bytes).map_err(corrupt)?, true),
         false => (serde_json::from_slice(bytes).map_err(|e| corrupt(e.to_string()))?, false),
@@ -62,7 +67,8 @@ pub(crate) fn decode(form: &Arc<Form>, key: &str, bytes: &[u8], revision: u64) -
     if !value.is_object() {
         return Err(corrupt("not an object".to_owned()));
     }
-    let is_current = is_protobuf == matches!(form.encoding, Encoding::Protobuf(_)) && has_kind(&form.kind, &value);
+    let is_current =
+        is_fresh && is_protobuf == matches!(form.encoding, Encoding::Protobuf(_)) && has_kind(&form.kind, &value);
     let encoding = if is_current { StoredAs::Current } else { StoredAs::Outdated };
     Ok(Draft::new(form, key, &mut value).at(revision).stored_as(encoding))
 }

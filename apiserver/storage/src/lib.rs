@@ -11,6 +11,7 @@ mod cache;
 mod compactor;
 mod core;
 mod encode;
+pub mod encryption;
 pub mod error;
 mod feed;
 mod form;
@@ -29,6 +30,7 @@ mod token;
 pub mod watch;
 mod write;
 
+pub use encryption::Encryption;
 pub use error::StorageError;
 pub use object::Object;
 pub use query::{ListPage, ListQuery, Match, Selection, WatchQuery};

@@ -6,6 +6,7 @@ use crate::backend::lease::Reuse;
 use crate::backend::memory::Memory;
 use crate::cache::Cache;
 use crate::core::Core;
+use crate::encryption::{Encrypting, Encryption};
 use crate::freshness::{Revisions, revisions, wait_for};
 use crate::list::Listing;
 use crate::query::{ListPage, ListQuery, Match, Selection, WatchQuery};
@@ -38,6 +39,14 @@ pub struct StoreConfig {
     pub protobuf: bool,
     /// `--etcd-compaction-interval`; zero compacts never.
     pub compaction_interval: Duration,
+    /// `--encryption-provider-config`.
+    pub encryption: Option<Arc<Encryption>>,
+}
+
+impl StoreConfig {
+    fn prefix(&self) -> &str {
+        if self.prefix.is_empty() { "/registry" } else { &self.prefix }
+    }
 }
 
 /// What an update does with the current object.
@@ -71,7 +80,11 @@ impl Store {
         resources: &[Arc<ResourceInfo>],
         supervisor: Supervisor,
     ) -> Result<Self, StorageError> {
-        let backend: Arc<dyn Backend> = Arc::new(Etcd::new(&config).await?);
+        let etcd: Arc<dyn Backend> = Arc::new(Etcd::new(&config).await?);
+        let backend: Arc<dyn Backend> = match &config.encryption {
+            Some(encryption) => Arc::new(Encrypting::new(etcd, encryption.clone(), config.prefix())),
+            None => etcd,
+        };
         Self::over(backend, &config, resources, &supervisor).await
     }
 
@@ -87,8 +100,7 @@ impl Store {
         resources: &[Arc<ResourceInfo>],
         supervisor: &Supervisor,
     ) -> Result<Self, StorageError> {
-        let prefix = if config.prefix.is_empty() { "/registry" } else { &config.prefix };
-        let core = Arc::new(Core::new(backend, prefix, config.protobuf));
+        let core = Arc::new(Core::new(backend, config.prefix(), config.protobuf));
         for resource in resources.iter().filter(|resource| resource.is_stored()) {
             core.ensure_cache(resource);
         }

@@ -1,6 +1,7 @@
 //! The contract of [`crate::Store`], over every backend.
 
 mod builtin;
+mod encrypted;
 mod faults;
 mod lists;
 mod resources;

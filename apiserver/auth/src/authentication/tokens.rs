@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/authentication/token/union`.
 
-use super::{BootstrapTokens, ServiceAccountTokens, TokenFile};
+use super::{BootstrapTokens, Oidc, ServiceAccountTokens, TokenFile};
 use crate::authorization::rbac::aggregate;
 use apiserver_registry::UserInfo;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct Tokens {
     pub service_accounts: Option<Arc<ServiceAccountTokens>>,
     /// `--enable-bootstrap-token-auth`.
     pub bootstrap: Option<BootstrapTokens>,
+    /// `--oidc-*` or `--authentication-config`.
+    pub oidc: Option<Arc<Oidc>>,
     /// `--api-audiences`, or what stands for them.
     pub audiences: Vec<String>,
 }
@@ -43,7 +45,7 @@ pub struct Tokens {
 impl Tokens {
     /// Whether there is nobody to ask.
     pub fn is_empty(&self) -> bool {
-        self.file.is_none() && self.service_accounts.is_none() && self.bootstrap.is_none()
+        self.file.is_none() && self.service_accounts.is_none() && self.bootstrap.is_none() && self.oidc.is_none()
     }
 
     /// The user of a token that is for one of `audiences` (the apiserver's own if empty).
@@ -69,6 +71,12 @@ impl Tokens {
         }
         if let Some(bootstrap) = self.bootstrap.as_ref().filter(|_| self.is_for_us(audiences))
             && let Some(user) = take(bootstrap.authenticate(token))
+        {
+            return user;
+        }
+        // After service accounts: their tokens must not make this one fetch keys.
+        if let Some(oidc) = self.oidc.as_ref().filter(|_| self.is_for_us(audiences))
+            && let Some(user) = take(oidc.authenticate(token).await)
         {
             return user;
         }

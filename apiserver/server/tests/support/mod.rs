@@ -76,6 +76,7 @@ impl TestServer {
                 ..Authenticator::default()
             }),
             authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),
+            audit: None,
             options,
             discovery: Catalog::new(resources::builtin(), "127.0.0.1:6443"),
             aggregator: Arc::new(Aggregator::new(
