@@ -109,7 +109,12 @@ fn object(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -
         let (shape, lists) = member(ty, key);
         let before = last.get(key).unwrap_or(&Value::Null);
         if let Some(change) = change(ty, shape, &lists, before, value, current.get(key)) {
+            order(&mut patch, key, &lists, value, current.get(key));
             patch.insert(key.clone(), change);
+        }
+        if let Some(gone) = gone(&lists, before, value, current.get(key)) {
+            order(&mut patch, key, &lists, value, current.get(key));
+            patch.insert(format!("$deleteFromPrimitiveList/{key}"), gone);
         }
     }
     for key in last.as_object().into_iter().flatten().map(|(key, _)| key) {
@@ -118,6 +123,29 @@ fn object(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -
         }
     }
     patch
+}
+
+/// Tells the server the order of a merged list.
+fn order(patch: &mut Map, key: &str, lists: &Lists, wanted: &Value, current: Option<&Value>) {
+    let (Some(items), Some(Value::Array(_))) = (wanted.as_array(), current) else { return };
+    let order: Vec<Value> = match lists {
+        Lists::Replace => return,
+        Lists::Scalars => items.clone(),
+        Lists::ByKey(by) => items.iter().map(|item| json!({by: item.get(by)})).collect(),
+    };
+    patch.insert(format!("$setElementOrder/{key}"), order.into());
+}
+
+/// Scalars of a merged list that were taken out.
+fn gone(lists: &Lists, last: &Value, wanted: &Value, current: Option<&Value>) -> Option<Value> {
+    let (Lists::Scalars, Some(last), Some(wanted), Some(current)) =
+        (lists, last.as_array(), wanted.as_array(), current.and_then(Value::as_array))
+    else {
+        return None;
+    };
+    let gone: Vec<Value> =
+        last.iter().filter(|item| !wanted.contains(item) && current.contains(item)).cloned().collect();
+    (!gone.is_empty()).then_some(Value::Array(gone))
 }
 
 /// How a list is patched.
@@ -243,7 +271,8 @@ mod tests {
         );
         let (kind, patch) = three_way(Some(&last), &wanted, &current);
         assert_eq!(kind, PatchKind::Strategic);
-        let want = json!({"containers": [{"name": "a", "image": "x:2"}, {"name": "gone", "$patch": "delete"}]});
+        let want = json!({"$setElementOrder/containers": [{"name": "a"}],
+            "containers": [{"name": "a", "image": "x:2"}, {"name": "gone", "$patch": "delete"}]});
         assert_eq!(spec(&patch), Some(&want));
     }
 
@@ -265,6 +294,54 @@ mod tests {
         let current = deployment(json!({"nodeSelector": {"a": "1", "b": "2", "c": "3"}, "hostNetwork": true}));
         let patch = three_way(Some(&last), &wanted, &current).1;
         assert_eq!(spec(&patch), Some(&json!({"nodeSelector": {"b": null}, "hostNetwork": null})));
+    }
+
+    #[test]
+    fn scalars_taken_out_are_deleted() {
+        let pod = |finalizers: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "finalizers": finalizers}});
+        let patch = three_way(Some(&pod(json!(["a", "b"]))), &pod(json!(["b", "c"])), &pod(json!(["a", "b", "x"]))).1;
+        let want = json!({"$deleteFromPrimitiveList/finalizers": ["a"], "$setElementOrder/finalizers": ["b", "c"], "finalizers": ["c"]});
+        assert_eq!(patch["metadata"], want);
+    }
+
+    /// Whatever two states are, the patch between them, applied along the rules, makes one of the other.
+    mod properties {
+        use super::*;
+        use proptest::prelude::*;
+
+        fn containers() -> impl Strategy<Value = Value> {
+            let names = proptest::sample::subsequence(vec!["a", "b", "c", "d"], 0..=4);
+            (names, proptest::collection::vec((0..3_i32, any::<bool>()), 4)).prop_map(|(names, values)| {
+                let one = |(name, (port, tty)): (&&str, &(i32, bool))| json!({"name": name, "image": format!("i:{port}"), "tty": tty});
+                names.iter().zip(&values).map(one).collect()
+            })
+        }
+
+        proptest! {
+            #[test]
+            fn patches_lead_from_one_state_to_the_other(old in containers(), new in containers(), paused: bool) {
+                let deployment = |list: Value, paused: bool| {
+                    let mut object = super::deployment(json!({"containers": list}));
+                    if paused {
+                        object["spec"]["paused"] = true.into();
+                    }
+                    object
+                };
+                let (old, new) = (deployment(old, paused), deployment(new, !paused));
+                let (kind, patch) = patch_between(&old, &new);
+                prop_assert_eq!(kind, PatchKind::Strategic);
+                let ty = schema_of(&old).expect("built in");
+                let made = rules::patch::strategic::apply(&ty, old, &patch).expect("applies");
+                prop_assert_eq!(made, new);
+            }
+
+            #[test]
+            fn merge_patches_lead_from_one_state_to_the_other(old in containers(), new in containers()) {
+                let (old, new) = (json!({"x": old, "y": {"a": 1}}), json!({"x": new, "y": {"b": 1}}));
+                let made = rules::patch::merge::apply(old.clone(), &merge_patch(&old, &new)).expect("applies");
+                prop_assert_eq!(made, new);
+            }
+        }
     }
 
     #[test]

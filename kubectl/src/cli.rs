@@ -12,6 +12,7 @@ mod exec;
 pub mod expose;
 pub mod generators;
 mod get;
+pub mod kustomize;
 pub mod label;
 mod logs;
 pub mod node;
@@ -122,6 +123,8 @@ pub enum Command {
     PortForward(streams::PortForward),
     /// Run a proxy to the Kubernetes API server.
     Proxy(streams::Proxy),
+    /// Build a kustomization target from a directory.
+    Kustomize(kustomize::Kustomize),
     /// Diff the live version against a would-be applied version.
     Diff(diff::Diff),
     /// Bring back what was there at the last 'diff --record'.

@@ -14,6 +14,7 @@ mod edit;
 mod exec;
 mod expose;
 mod get;
+mod kustomize;
 mod label;
 mod logs;
 pub(crate) mod patch;
@@ -33,6 +34,7 @@ pub(crate) use rollout::label_selector;
 use crate::cli::{Args, Command};
 use crate::config;
 use crate::discovery::Discovery;
+use crate::generate::GenerateError;
 use crate::http::{Client, Refused};
 use crate::writing::Failures;
 use apimachinery::meta::ObjectMeta;
@@ -62,6 +64,9 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     {
         return version::client_only(version);
     }
+    if let Command::Kustomize(flags) = &args.command {
+        return kustomize::run(flags).map(|()| ExitCode::SUCCESS);
+    }
     if names_subjects(&args.command) {
         args.global.user = None;
     }
@@ -84,6 +89,7 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Cp(flags) => cp::run(&session, &flags).await,
         Command::PortForward(flags) => port_forward::run(&session, &flags).await,
         Command::Undo(flags) => undo::run(&session, &flags).await,
+        Command::Kustomize(flags) => kustomize::run(&flags),
         Command::Scale(scale) => scale::run(&session, &scale).await,
         Command::Autoscale(flags) => autoscale::run(&session, &flags).await,
         Command::Expose(flags) => expose::run(&session, &flags).await,
@@ -171,8 +177,9 @@ pub fn error_text(error: &anyhow::Error) -> String {
         Some(refused) => format!("Error from server: {}", refused.message),
         None => {
             let text = format!("{error:#}");
-            let known = ["The connection to the server", "Unable to connect", "You must specify", "Warning"];
-            if known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
+            let known = ["The connection to the server", "Unable to connect", "You must specify", "Warning", "error: "];
+            let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(_)));
+            if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
         }
     }
 }

@@ -62,7 +62,10 @@ pub async fn objects(files: &Files) -> anyhow::Result<Vec<(String, Value)>> {
         (true, true) => bail!("must specify one of -f and -k"),
         (false, false) => bail!("only one of -f or -k can be specified"),
         (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
-        (true, false) => bail!("building kustomizations (-k) is not supported yet"),
+        (true, false) => {
+            let built = crate::kustomize::build(Path::new(&files.kustomize))?;
+            return Ok(built.into_iter().map(|object| (files.kustomize.clone(), object)).collect());
+        }
         (false, true) => {}
     }
     let mut objects = Vec::new();
@@ -131,6 +134,9 @@ async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, Strin
     }
     let mut files = Vec::new();
     collect(path, recursive, true, &mut files)?;
+    if files.is_empty() {
+        bail!("error reading [{name}]: recognized file extensions are [.json .yaml .yml]");
+    }
     files
         .iter()
         .map(|f| {

@@ -28,6 +28,9 @@ pub enum GenerateError {
     /// A value of the wrong form.
     #[error("{0}")]
     Value(String),
+    /// A type that the server does not have.
+    #[error("the server doesn't have a resource type \"{0}\"")]
+    NoSuchType(String),
     /// A file that cannot be read.
     #[error("error reading {path}: {why}")]
     File {
@@ -47,6 +50,10 @@ pub fn typed(object: &Value) -> Value {
         Ok(Value::Object(mut members)) => {
             for key in ["apiVersion", "kind"] {
                 members.insert(key.into(), text(key).into());
+            }
+            // What is null on purpose stays.
+            for (key, value) in object.as_object().into_iter().flatten().filter(|(_, value)| value.is_null()) {
+                members.insert(key.clone(), value.clone());
             }
             Value::Object(members)
         }

@@ -36,6 +36,7 @@ pub mod exec;
 pub mod files;
 pub mod generate;
 pub mod http;
+pub mod kustomize;
 pub mod pods;
 pub mod print;
 pub mod progress;

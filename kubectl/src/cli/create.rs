@@ -12,6 +12,9 @@ pub struct Create {
     #[command(subcommand)]
     /// What to make from flags.
     pub generator: Option<Generator>,
+    /// Nothing: upstream has no words here.
+    #[arg(hide = true)]
+    pub words: Vec<String>,
     #[command(flatten)]
     /// The manifests.
     pub files: Files,

@@ -20,6 +20,6 @@ pub struct Exec {
     #[arg(long, short = 'q')]
     pub quiet: bool,
     /// The command and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
 }

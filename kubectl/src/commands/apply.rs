@@ -182,12 +182,11 @@ async fn patch(
             check_conflicts(last.as_ref(), wanted, &current)?;
         }
         let (kind, change) = patches::three_way(last.as_ref(), wanted, &current);
+        if !writing.sends() {
+            return Ok((current, "configured"));
+        }
         if change == json!({}) {
             return Ok((current, "unchanged"));
-        }
-        if !writing.sends() {
-            let changed = super::patch::locally(current, kind, &change)?;
-            return Ok((changed, "configured"));
         }
         let error = match writing.patch(session, &path, kind, &change).await {
             Ok(patched) => {

@@ -65,6 +65,9 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
 }
 
 fn check(flags: &Create) -> anyhow::Result<()> {
+    if !flags.words.is_empty() {
+        return Err(usage("create", format_args!("Unexpected args: [{}]", flags.words.join(" "))));
+    }
     if !flags.files.any() {
         bail!("must specify one of -f and -k");
     }

@@ -15,6 +15,9 @@ use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
+    if flags.command.is_empty() {
+        bail!("you must specify at least one command for the container");
+    }
     let pod = pods::first_of(session, &flags.target).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, flags.container.as_deref().unwrap_or_default(), flags.quiet)?;

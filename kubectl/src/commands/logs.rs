@@ -6,7 +6,7 @@ use super::{Session, with_query};
 use crate::cli::Logs;
 use crate::http::Lines;
 use crate::pods;
-use crate::writing::usage;
+use crate::writing::{is_not_found, usage};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -25,7 +25,9 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
     let (target, container) = words(flags)?;
     let query = Query::of(flags)?;
     let pods = match target {
-        Some(target) if !flags.all_pods => vec![pods::first_of(session, target).await?],
+        Some(target) if !flags.all_pods => {
+            vec![pods::first_of(session, target).await.map_err(|e| missing(e, session))?]
+        }
         Some(target) => pods::all_of(session, target).await?,
         None => pods::selected(session, &flags.selector).await?,
     };
@@ -45,6 +47,14 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
         );
     }
     show(session, flags, &query, sources).await
+}
+
+/// A pod that is not there, in the words of `logs`.
+fn missing(error: anyhow::Error, session: &Session) -> anyhow::Error {
+    match is_not_found(&error) {
+        true => anyhow::anyhow!("error from server (NotFound): {error:#} in namespace {:?}", session.namespace),
+        false => error,
+    }
 }
 
 /// Target and container of the words.

@@ -55,7 +55,7 @@ fn check(flags: &Replace, dry_run: DryRun) -> anyhow::Result<()> {
         bail!("--dry-run can not be used when --force is set");
     }
     if !flags.files.any() {
-        bail!("must specify --filename to replace");
+        bail!("must specify one of -f and -k");
     }
     if !flags.raw.is_empty() {
         check_raw(&flags.files, &flags.printing.output)?;

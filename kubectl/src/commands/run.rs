@@ -38,10 +38,10 @@ pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCo
     }
     manifest.object = made;
     if !attach {
-        writing.done(&manifest, &manifest.object, "created")?;
         if let Some((manifest, object)) = &service {
             writing.done(manifest, object, "created")?;
         }
+        writing.done(&manifest, &manifest.object, "created")?;
         return Ok(ExitCode::SUCCESS);
     }
     let outcome = interact(session, flags, &mut manifest).await;
@@ -90,8 +90,11 @@ async fn expose_pod(
     pod: &Value,
 ) -> anyhow::Result<(Manifest, Value)> {
     let port: u16 = flags.port.parse()?;
-    let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": pod.name()},
+    let mut object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": pod.name(), "labels": pod.labels()},
         "spec": {"ports": [{"port": port, "protocol": "TCP", "targetPort": port}], "selector": pod.labels()}});
+    if session.namespace_given {
+        object.set_meta("namespace", session.namespace.as_str());
+    }
     let resource = crate::discovery::Resource {
         plural: "services".into(),
         singular: "service".into(),

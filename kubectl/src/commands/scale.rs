@@ -7,7 +7,7 @@ use crate::apply::merge_patch;
 use crate::cli::Scale;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, code, record, warn_of_record};
+use crate::writing::{Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -65,13 +65,7 @@ async fn one(
             writing.patch(session, &path, PatchKind::Merge, &patch).await
         }
     };
-    match scaled {
-        Err(error) if code(&error) == Some(404) => {
-            let resource = &manifest.resource;
-            bail!("could not find the scale subresource of {}/{}", resource.group_resource(), manifest.object.name());
-        }
-        outcome => drop(outcome?),
-    }
+    scaled?;
     if flags.record.record {
         let mut recorded = manifest.object.clone();
         record(&mut recorded, true);

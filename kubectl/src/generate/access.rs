@@ -208,7 +208,7 @@ fn check_resources(verbs: &[String], words: &[Word<'_>], discovery: &Discovery) 
         }
         if !known {
             let name = if group.is_empty() { plural } else { format!("{plural}.{group}") };
-            return Err(GenerateError::Value(format!("the server doesn't have a resource type \"{name}\"")));
+            return Err(GenerateError::NoSuchType(name));
         }
     }
     Ok(())

@@ -32,14 +32,6 @@ impl Kind {
     }
 }
 
-/// What a change means for a workload.
-#[derive(Debug, PartialEq, Eq)]
-enum Plan {
-    Patch(Value),
-    /// `already paused`.
-    Already,
-}
-
 pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow::Result<()> {
     let writing = Writing::new("none", &flags.field_manager, &flags.printing)?;
     let selected = workloads(session, &flags.workloads).await?;
@@ -56,8 +48,7 @@ async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, kind
             let resource = manifest.resource.group_resource();
             bail!("error: {resource} {:?} {error}", manifest.object.name())
         }
-        Ok(Plan::Already) => writing.done(manifest, &manifest.object, &format!("already {}", kind.done())),
-        Ok(Plan::Patch(patch)) => {
+        Ok(patch) => {
             let patched = writing.patch(session, &manifest.path(), PatchKind::Strategic, &patch).await;
             let patched = patched.map_err(|error| anyhow::anyhow!("failed to patch: {error:#}"))?;
             writing.done(manifest, &patched, kind.done())
@@ -65,19 +56,19 @@ async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, kind
     }
 }
 
-fn plan(kind: Kind, workload: &str, object: &Value, now: &str) -> anyhow::Result<Plan> {
+fn plan(kind: Kind, workload: &str, object: &Value, now: &str) -> anyhow::Result<Value> {
     let paused = object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or(false);
     match (kind, workload) {
         (Kind::Restart, "Deployment") if paused => {
             bail!("can't restart paused deployment (run rollout resume first)")
         }
         (Kind::Restart, "Deployment" | "DaemonSet" | "StatefulSet") => {
-            Ok(Plan::Patch(json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}})))
+            Ok(json!({"spec": {"template": {"metadata": {"annotations": {RESTARTED_AT: now}}}}}))
         }
-        (Kind::Pause, "Deployment") if paused => Ok(Plan::Already),
-        (Kind::Pause, "Deployment") => Ok(Plan::Patch(json!({"spec": {"paused": true}}))),
-        (Kind::Resume, "Deployment") if !paused => Ok(Plan::Already),
-        (Kind::Resume, "Deployment") => Ok(Plan::Patch(json!({"spec": {"paused": null}}))),
+        (Kind::Pause, "Deployment") if paused => bail!("is already paused"),
+        (Kind::Pause, "Deployment") => Ok(json!({"spec": {"paused": true}})),
+        (Kind::Resume, "Deployment") if !paused => bail!("is not paused"),
+        (Kind::Resume, "Deployment") => Ok(json!({"spec": {"paused": null}})),
         (Kind::Pause, _) => bail!("pausing is not supported"),
         (Kind::Resume, _) => bail!("resuming is not supported"),
         (Kind::Restart, _) => bail!("restarting is not supported"),
@@ -92,10 +83,10 @@ mod tests {
     fn plans() {
         let (running, paused) = (json!({"spec": {}}), json!({"spec": {"paused": true}}));
         let planned = |kind, workload, object: &Value| plan(kind, workload, object, "now").map_err(|e| e.to_string());
-        assert_eq!(planned(Kind::Pause, "Deployment", &paused), Ok(Plan::Already));
-        assert_eq!(planned(Kind::Resume, "Deployment", &paused), Ok(Plan::Patch(json!({"spec": {"paused": null}}))));
+        assert_eq!(planned(Kind::Pause, "Deployment", &paused), Err("is already paused".into()));
+        assert_eq!(planned(Kind::Resume, "Deployment", &paused), Ok(json!({"spec": {"paused": null}})));
         assert_eq!(planned(Kind::Pause, "DaemonSet", &running), Err("pausing is not supported".into()));
         assert!(planned(Kind::Restart, "Deployment", &paused).is_err());
-        assert!(matches!(planned(Kind::Restart, "StatefulSet", &running), Ok(Plan::Patch(_))));
+        assert!(planned(Kind::Restart, "StatefulSet", &running).is_ok());
     }
 }

@@ -107,7 +107,11 @@ async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> 
     let wanted = keys.filter(|key| flags.keys.is_empty() || flags.keys.contains(key));
     Ok(wanted
         .map(|key| {
-            let name_of_variable = format!("{}{}", flags.prefix, variable_name(key));
+            let upper = variable_name(key);
+            if upper != *key {
+                eprintln!("Warning: key {key} transferred to {upper}");
+            }
+            let name_of_variable = format!("{}{upper}", flags.prefix);
             json!({"name": name_of_variable, "valueFrom": {reference: {"name": name, "key": key}}})
         })
         .collect())
@@ -172,13 +176,13 @@ async fn list(session: &Session, flags: &Env, change: &Change<'_>, edit: &Edit) 
 }
 
 async fn show(session: &Session, flags: &Env, mut manifest: Manifest) -> anyhow::Result<()> {
-    let (plural, name) = (manifest.resource.plural.clone(), manifest.object.name().to_owned());
+    let (kind, name) = (manifest.resource.kind.clone(), manifest.object.name().to_owned());
     for container in containers(pod_spec(&mut manifest.object)?) {
         let container_name = container["name"].as_str().unwrap_or_default();
         if !fits(&flags.containers, container_name) {
             continue;
         }
-        crate::outln!("# {plural} {name}, container {container_name}");
+        crate::outln!("# {kind} {name}, container {container_name}");
         for variable in container["env"].as_array().into_iter().flatten() {
             let key = variable["name"].as_str().unwrap_or_default();
             let Some(from) = variable.get("valueFrom") else {

@@ -1,0 +1,206 @@
+//! Building a kustomization: resources of files and folders, changed by what `kustomization.yaml`
+//! says.
+//!
+//! Each part changes a list of objects in memory; a folder's resources are built first, then its
+//! own changes apply to all of them. Files outside the folder are refused, as the default load
+//! restrictor does. What is not built is refused by its name.
+//!
+//! Upstream: `sigs.k8s.io/kustomize/api`.
+
+mod generators;
+mod load;
+mod names;
+mod patches;
+mod replacements;
+mod transform;
+
+use apimachinery::Value;
+use std::path::{Path, PathBuf};
+
+/// Folders within folders.
+const MAX_DEPTH: usize = 32;
+
+/// A kustomization that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum KustomizeError {
+    /// A folder without a kustomization.
+    #[error("unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{}'", .0.display())]
+    NoKustomization(PathBuf),
+    /// A file that cannot be read.
+    #[error("accumulating resources: reading {}: {why}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// As Go words it.
+        why: String,
+    },
+    /// A file that is no YAML.
+    #[error("{}: {why}", .path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A file outside of the folder.
+    #[error("security; file '{}' is not in or below '{}'", .file.display(), .folder.display())]
+    Outside {
+        /// The file.
+        file: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A field that is not built, or one that does not exist.
+    #[error("invalid Kustomization: field {0:?} is not supported")]
+    Unsupported(String),
+    /// A resource from elsewhere.
+    #[error("remote resources are not supported: {0}")]
+    Remote(String),
+    /// Folders that include each other.
+    #[error("cycle detected: {}", .0.display())]
+    Cycle(PathBuf),
+    /// Two resources with the same identity.
+    #[error("may not add resource with an already registered id: {0}")]
+    Duplicate(String),
+    /// A part that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Builds the kustomization of a folder.
+pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
+    let objects = load::folder(folder, &mut Vec::new())?;
+    Ok(names::finish(objects))
+}
+
+/// An object on its way, with the names that it had, so that references to it are found.
+#[derive(Clone, Debug)]
+struct Item {
+    object: Value,
+    /// Names before a prefix, a suffix or a hash, the first one first.
+    former: Vec<String>,
+    /// The namespace before one was set.
+    former_namespace: String,
+    /// A hash is still to be added to the name.
+    needs_hash: bool,
+}
+
+impl Item {
+    fn new(object: Value) -> Self {
+        use apimachinery::meta::ObjectMeta;
+        let former_namespace = object.namespace().to_owned();
+        Self { object, former: Vec::new(), former_namespace, needs_hash: false }
+    }
+
+    fn kind(&self) -> &str {
+        self.object["kind"].as_str().unwrap_or_default()
+    }
+
+    fn group(&self) -> &str {
+        let api_version = self.object["apiVersion"].as_str().unwrap_or_default();
+        api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Whether it has the name now or had it before.
+    fn is_named(&self, name: &str) -> bool {
+        use apimachinery::meta::ObjectMeta;
+        self.object.name() == name || self.former.iter().any(|former| former == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apimachinery::meta::ObjectMeta;
+    use serde_json::json;
+
+    fn built(files: &[(&str, &str)], folder: &str) -> Result<Vec<Value>, KustomizeError> {
+        let root = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("creates");
+            std::fs::write(path, text).expect("writes");
+        }
+        build(&root.path().join(folder))
+    }
+
+    const DEPLOYMENT: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: c
+        image: nginx:1
+        envFrom:
+        - configMapRef: {name: settings}
+      volumes:
+      - name: v
+        secret: {secretName: keys}
+";
+
+    #[test]
+    fn an_overlay_changes_its_base() {
+        let objects = built(
+            &[
+                ("base/kustomization.yaml", "resources: [web.yaml]\nconfigMapGenerator:\n- name: settings\n  literals: [a=1]\nsecretGenerator:\n- name: keys\n  literals: [k=v]\n"),
+                ("base/web.yaml", DEPLOYMENT),
+                (
+                    "over/kustomization.yaml",
+                    "resources: [../base]\nnamePrefix: x-\nnamespace: prod\ncommonAnnotations: {owner: me}\nlabels:\n- pairs: {tier: front}\n  includeTemplates: true\nimages:\n- name: nginx\n  newName: reg/nginx\n  newTag: '2'\nreplicas:\n- name: web\n  count: 3\npatches:\n- target: {kind: Deployment}\n  patch: |\n    - op: add\n      path: /spec/paused\n      value: true\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: web}\n    spec: {template: {spec: {containers: [{name: c, tty: true}]}}}\n",
+                ),
+            ],
+            "over",
+        )
+        .expect("builds");
+        let named = |kind: &str| objects.iter().find(|o| o["kind"] == kind).expect("there");
+        let (web, map, secret) = (named("Deployment"), named("ConfigMap"), named("Secret"));
+        assert!(map.name().starts_with("x-settings-") && secret.name().starts_with("x-keys-"));
+        assert_eq!((web.name(), web.namespace()), ("x-web", "prod"));
+        assert_eq!((&web["spec"]["replicas"], &web["spec"]["paused"]), (&json!(3), &json!(true)));
+        let pod = &web["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["containers"][0]["image"], &pod["containers"][0]["tty"]),
+            (&json!("reg/nginx:2"), &json!(true))
+        );
+        assert_eq!(pod["containers"][0]["envFrom"][0]["configMapRef"]["name"], map.name());
+        assert_eq!(pod["volumes"][0]["secret"]["secretName"], secret.name());
+        assert_eq!(web["spec"]["template"]["metadata"]["labels"], json!({"app": "web", "tier": "front"}));
+        assert_eq!(web["spec"]["selector"]["matchLabels"], json!({"app": "web"}));
+        assert_eq!(web["spec"]["template"]["metadata"]["annotations"], json!({"owner": "me"}));
+    }
+
+    #[test]
+    fn replacements_copy_values() {
+        let objects = built(
+            &[
+                ("kustomization.yaml", "resources: [web.yaml, map.yaml]\nreplacements:\n- source: {kind: ConfigMap, name: m, fieldPath: data.image}\n  targets:\n  - select: {kind: Deployment}\n    fieldPaths: ['spec.template.spec.containers.[name=c].image']\n"),
+                ("web.yaml", DEPLOYMENT),
+                ("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {image: busybox}\n"),
+            ],
+            "",
+        )
+        .expect("builds");
+        let web = objects.iter().find(|o| o["kind"] == "Deployment").expect("there");
+        assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "busybox");
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_named() {
+        let says = |text: &str| built(&[("kustomization.yaml", text)], "").expect_err("wrong").to_string();
+        assert!(says("vars: []\n").contains("\"vars\""));
+        assert!(says("helmCharts: []\n").contains("\"helmCharts\""));
+        assert!(says("resources: [https://example.com/x]\n").contains("remote resources"));
+        assert!(
+            says("resources: [../x.yaml]\n").contains("reading")
+                || says("resources: [../x.yaml]\n").contains("security")
+        );
+        assert!(built(&[("a.yaml", "a: b\n")], "").expect_err("none").to_string().contains("unable to find one of"));
+        let cycle = [("a/kustomization.yaml", "resources: [../b]\n"), ("b/kustomization.yaml", "resources: [../a]\n")];
+        assert!(matches!(built(&cycle, "a"), Err(KustomizeError::Cycle(_))));
+    }
+}

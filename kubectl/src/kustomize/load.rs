@@ -1,0 +1,172 @@
+//! Reading folders, files and what a kustomization says.
+
+use super::{Item, KustomizeError, MAX_DEPTH, generators, names, patches, replacements, transform};
+use crate::files::{documents, flatten};
+use crate::generate::data::go_error;
+use apimachinery::Value;
+use apimachinery::codec::yaml;
+use apimachinery::meta::ObjectMeta;
+use std::path::{Path, PathBuf};
+
+const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// Fields that are built; the others are refused.
+const KNOWN: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "resources",
+    "bases",
+    "components",
+    "namespace",
+    "namePrefix",
+    "nameSuffix",
+    "labels",
+    "commonLabels",
+    "commonAnnotations",
+    "images",
+    "replicas",
+    "patches",
+    "patchesStrategicMerge",
+    "patchesJson6902",
+    "configMapGenerator",
+    "secretGenerator",
+    "generatorOptions",
+    "replacements",
+    "sortOptions",
+    "buildMetadata",
+];
+
+/// The folder of a kustomization, with what it says.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) says: Value,
+}
+
+/// Builds a folder; `above` are the folders that include it.
+pub(super) fn folder(path: &Path, above: &mut Vec<PathBuf>) -> Result<Vec<Item>, KustomizeError> {
+    let folder = open(path)?;
+    if above.contains(&folder.path) || above.len() >= MAX_DEPTH {
+        return Err(KustomizeError::Cycle(folder.path));
+    }
+    above.push(folder.path.clone());
+    let mut items = resources(&folder, above)?;
+    apply(&folder, &mut items, above)?;
+    above.pop();
+    Ok(items)
+}
+
+fn open(path: &Path) -> Result<Folder, KustomizeError> {
+    let path = path.canonicalize().map_err(|e| KustomizeError::File { path: path.into(), why: go_error(&e) })?;
+    let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) else {
+        return Err(KustomizeError::NoKustomization(path));
+    };
+    let says = parse(&file, &read(&file)?)?;
+    let unknown = says.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str()));
+    match unknown {
+        Some(field) => Err(KustomizeError::Unsupported(field.clone())),
+        None => Ok(Folder { path, says }),
+    }
+}
+
+impl Folder {
+    /// The entries of a list.
+    pub(super) fn list(&self, field: &str) -> &[Value] {
+        self.says[field].as_array().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The texts of a list.
+    pub(super) fn texts(&self, field: &str) -> impl Iterator<Item = &str> {
+        self.list(field).iter().filter_map(Value::as_str)
+    }
+
+    /// A file of the folder, never one outside of it.
+    pub(super) fn file(&self, name: &str) -> Result<PathBuf, KustomizeError> {
+        let path = self.path.join(name);
+        let real = path.canonicalize().map_err(|e| KustomizeError::File { path: path.clone(), why: go_error(&e) })?;
+        match real.starts_with(&self.path) {
+            true => Ok(real),
+            false => Err(KustomizeError::Outside { file: real, folder: self.path.clone() }),
+        }
+    }
+
+    /// The text of a file.
+    pub(super) fn read(&self, name: &str) -> Result<String, KustomizeError> {
+        read(&self.file(name)?)
+    }
+
+    /// The objects of a file.
+    pub(super) fn objects(&self, name: &str) -> Result<Vec<Value>, KustomizeError> {
+        let file = self.file(name)?;
+        let mut objects = Vec::new();
+        for document in documents(&read(&file)?) {
+            objects.extend(flatten(parse(&file, &document)?));
+        }
+        Ok(objects)
+    }
+}
+
+fn read(path: &Path) -> Result<String, KustomizeError> {
+    std::fs::read_to_string(path).map_err(|e| KustomizeError::File { path: path.into(), why: go_error(&e) })
+}
+
+pub(super) fn parse(path: &Path, text: &str) -> Result<Value, KustomizeError> {
+    yaml::to_value(text.as_bytes()).map_err(|e| KustomizeError::Syntax { path: path.into(), why: e.to_string() })
+}
+
+fn resources(folder: &Folder, above: &mut Vec<PathBuf>) -> Result<Vec<Item>, KustomizeError> {
+    let mut items = Vec::new();
+    for name in folder.texts("resources").chain(folder.texts("bases")) {
+        if name.contains("://") || name.starts_with("github.com/") || name.starts_with("git@") {
+            return Err(KustomizeError::Remote(name.to_owned()));
+        }
+        let path = folder.path.join(name);
+        let added = match path.is_dir() {
+            true => self::folder(&path, above)?,
+            false => folder.objects(name)?.into_iter().map(Item::new).collect(),
+        };
+        for item in added {
+            add(&mut items, item)?;
+        }
+    }
+    Ok(items)
+}
+
+fn add(items: &mut Vec<Item>, item: Item) -> Result<(), KustomizeError> {
+    let id = |i: &Item| {
+        (i.group().to_owned(), i.kind().to_owned(), i.object.name().to_owned(), i.object.namespace().to_owned())
+    };
+    if item.kind().is_empty() || item.object.name().is_empty() {
+        return Err(KustomizeError::Invalid(format!("missing metadata.name or kind in object {}", item.object)));
+    }
+    if items.iter().any(|other| id(other) == id(&item)) {
+        let (group, kind, name, namespace) = id(&item);
+        let place = if namespace.is_empty() { "[noNs]".to_owned() } else { namespace };
+        return Err(KustomizeError::Duplicate(format!("{kind}.{group}/{name}.{place}")));
+    }
+    items.push(item);
+    Ok(())
+}
+
+/// What a kustomization or a component says, in the order in which upstream does it.
+fn apply(folder: &Folder, items: &mut Vec<Item>, above: &mut Vec<PathBuf>) -> Result<(), KustomizeError> {
+    generators::run(folder, items)?;
+    for name in folder.texts("components") {
+        let component = open(&folder.path.join(name))?;
+        if component.says["kind"] != "Component" {
+            return Err(KustomizeError::Invalid(format!("expected kind 'Component' for path '{name}'")));
+        }
+        if above.contains(&component.path) {
+            return Err(KustomizeError::Cycle(component.path));
+        }
+        above.push(component.path.clone());
+        for item in resources(&component, above)? {
+            add(items, item)?;
+        }
+        apply(&component, items, above)?;
+        above.pop();
+    }
+    patches::run(folder, items)?;
+    transform::run(folder, items)?;
+    names::run(folder, items);
+    replacements::run(folder, items)
+}
