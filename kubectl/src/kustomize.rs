@@ -10,6 +10,7 @@
 mod generators;
 mod load;
 mod names;
+mod order;
 mod patches;
 mod replacements;
 mod transform;
@@ -69,8 +70,11 @@ pub enum KustomizeError {
 
 /// Builds the kustomization of a folder.
 pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
-    let objects = load::folder(folder, &mut Vec::new())?;
-    Ok(names::finish(objects))
+    let mut items = load::folder(folder, &mut Vec::new())?;
+    if load::order(folder)? == order::Order::Legacy {
+        order::sort(&mut items);
+    }
+    Ok(names::finish(items))
 }
 
 /// An object on its way, with the names that it had, so that references to it are found.

@@ -8,11 +8,20 @@ use apimachinery::meta::ObjectMeta;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// The hash of a config map or a secret.
+/// The hash of a config map or a secret, its name included.
 pub fn of(object: &Value) -> String {
+    named(object, object.name())
+}
+
+/// The hash of what a kustomization generates: whatever its name is.
+pub fn nameless(object: &Value) -> String {
+    named(object, "")
+}
+
+fn named(object: &Value, name: &str) -> String {
     let member = |key: &str| object.get(key).cloned();
     let mut content =
-        json!({"kind": member("kind"), "name": object.name(), "data": member("data").unwrap_or_else(|| json!({}))});
+        json!({"kind": member("kind"), "name": name, "data": member("data").unwrap_or_else(|| json!({}))});
     if object["kind"] == "Secret" {
         content["type"] = member("type").unwrap_or_else(|| "".into());
     }

@@ -1,5 +1,6 @@
 //! Reading folders, files and what a kustomization says.
 
+use super::order::Order;
 use super::{Item, KustomizeError, MAX_DEPTH, generators, names, patches, replacements, transform};
 use crate::files::{documents, flatten};
 use crate::generate::data::go_error;
@@ -53,6 +54,17 @@ pub(super) fn folder(path: &Path, above: &mut Vec<PathBuf>) -> Result<Vec<Item>,
     apply(&folder, &mut items, above)?;
     above.pop();
     Ok(items)
+}
+
+/// In which order a folder's objects come out.
+pub(super) fn order(path: &Path) -> Result<Order, KustomizeError> {
+    match open(path)?.says["sortOptions"]["order"].as_str() {
+        None | Some("legacy") => Ok(Order::Legacy),
+        Some("fifo") => Ok(Order::AsWritten),
+        Some(other) => Err(KustomizeError::Invalid(format!(
+            "the field 'sortOptions.order' must be one of [fifo, legacy], not {other}"
+        ))),
+    }
 }
 
 fn open(path: &Path) -> Result<Folder, KustomizeError> {

@@ -26,7 +26,7 @@ pub(super) fn run(folder: &Folder, items: &mut [Item]) {
 pub(super) fn finish(mut items: Vec<Item>) -> Vec<Value> {
     for item in items.iter_mut().filter(|item| item.needs_hash) {
         let name = item.object.name().to_owned();
-        let hash = hash::of(&item.object);
+        let hash = hash::nameless(&item.object);
         item.object.set_meta("name", format!("{name}-{hash}").as_str());
         item.former.push(name);
     }
