@@ -177,7 +177,14 @@ pub fn error_text(error: &anyhow::Error) -> String {
         Some(refused) => format!("Error from server: {}", refused.message),
         None => {
             let text = format!("{error:#}");
-            let known = ["The connection to the server", "Unable to connect", "You must specify", "Warning", "error: "];
+            let known = [
+                "The connection to the server",
+                "Unable to connect",
+                "You must specify",
+                "Warning",
+                "error: ",
+                "Server-side apply",
+            ];
             let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(_)));
             if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
         }

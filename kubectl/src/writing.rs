@@ -64,9 +64,9 @@ pub fn field_validation(text: &str) -> anyhow::Result<&'static str> {
         "strict" | "true" => Ok("Strict"),
         "warn" => Ok("Warn"),
         "ignore" | "false" => Ok("Ignore"),
-        other => bail!(
-            "Invalid field validation directive value '{other}'. Valid options are 'strict' (or true), 'warn', or 'ignore' (or false)."
-        ),
+        other => {
+            bail!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)")
+        }
     }
 }
 
@@ -131,7 +131,12 @@ impl<'a> Writing<'a> {
     /// Tells what was done, in the asked form.
     pub fn done(&self, manifest: &Manifest, object: &Value, done: &str) -> anyhow::Result<()> {
         let Some(printer) = &mut *self.printer.borrow_mut() else {
-            crate::outln!("{} {done}{}", print::name(&manifest.resource, object), self.dry_run.suffix());
+            // A subresource is told as what it is: `scale.autoscaling/web`.
+            let name = match object.get("kind") {
+                Some(_) => print::name_of(object),
+                None => print::name(&manifest.resource, object),
+            };
+            crate::outln!("{name} {done}{}", self.dry_run.suffix());
             return Ok(());
         };
         let bare;

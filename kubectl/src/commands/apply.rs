@@ -283,6 +283,9 @@ async fn server_side(
                 message.trim_start_matches("Apply failed with ")
             )
         }
+        Err(error) if code(&error) == Some(415) => {
+            bail!("Server-side apply not available on the server: ({error:#})")
+        }
         Err(error) => Err(error),
     }
 }

@@ -218,14 +218,21 @@ impl Deletion {
         if self.dry_run == DryRun::Client {
             return Ok(String::new());
         }
+        let answer = session.client.write(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
+        let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
+        Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// All options stand in the body: a server that finds one there does not look at the query.
+    fn options(&self) -> Value {
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": self.policy});
         if self.grace >= 0 {
             options["gracePeriodSeconds"] = self.grace.into();
         }
-        let path = with_query(&victim.path(), &[("dryRun", self.dry_run.parameter())]);
-        let answer = session.client.write(Method::DELETE, &path, "application/json", &options).await?;
-        let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
-        Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
+        if self.dry_run == DryRun::Server {
+            options["dryRun"] = json!(["All"]);
+        }
+        options
     }
 
     pub(super) fn told(&self, victim: &Victim) -> String {
@@ -315,6 +322,13 @@ mod tests {
         ] {
             assert_eq!(made(line).expect("fine").told(&victim(resource.clone())), want, "{line}");
         }
+    }
+
+    #[test]
+    fn options_stand_in_the_body() {
+        let options = made("k delete pod a --dry-run=server --grace-period=3").expect("fine").options();
+        assert_eq!((&options["dryRun"], &options["gracePeriodSeconds"]), (&json!(["All"]), &json!(3)));
+        assert!(made("k delete pod a").expect("fine").options().get("dryRun").is_none());
     }
 
     #[test]
