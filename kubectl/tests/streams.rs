@@ -109,6 +109,11 @@ async fn exec(mut socket: WebSocketStream<TcpStream>, target: &str) {
                     Some((0, data)) => if let Some(stdin) = &mut stdin {
                         stdin.write_all(data).await.expect("writes");
                     },
+                    // A terminal's size is told by printing it.
+                    Some((4, data)) => {
+                        let message = [&[1], data].concat();
+                        socket.send(Message::binary(message)).await.expect("sends");
+                    }
                     Some((255, _)) => stdin = None,
                     _ => {}
                 },
@@ -206,4 +211,39 @@ async fn port_forward_passes_bytes_both_ways() {
     stream.read_exact(&mut answer).await.expect("reads");
     assert_eq!(&answer, b"ping");
     child.kill().await.expect("ends");
+}
+
+#[test]
+fn a_terminal_is_raw_and_tells_its_size() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::io::{Read, Write};
+    let server = serve(Speaks::V5);
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&master).expect("granted");
+    unlockpt(&master).expect("unlocked");
+    let size = rustix::termios::Winsize { ws_row: 45, ws_col: 123, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&master, size).expect("a size");
+    let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
+    let slave = || std::fs::OpenOptions::new().read(true).write(true).open(&name).expect("opens");
+    let mut command = kubectl(server);
+    command.args(["exec", "-it", "p", "--", "head", "-c", "1"]);
+    let mut child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().expect("starts");
+    let mut terminal = std::fs::File::from(master);
+    let (mut seen, mut sent) = (Vec::new(), false);
+    let mut buffer = [0; 1024];
+    while !(sent && seen.contains(&3)) {
+        let length = terminal.read(&mut buffer).expect("reads");
+        seen.extend_from_slice(&buffer[..length]);
+        if !sent && seen.ends_with(b"}") {
+            // In a raw terminal Ctrl-C belongs to the process in the container.
+            terminal.write_all(&[3]).expect("writes");
+            sent = true;
+        }
+    }
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+    assert!(
+        String::from_utf8_lossy(&seen).contains("\"Height\":45,\"Width\":123"),
+        "{}",
+        String::from_utf8_lossy(&seen)
+    );
 }
