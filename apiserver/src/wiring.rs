@@ -21,6 +21,7 @@ use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authorization::escalation::Escalation;
 use apiserver_auth::authorization::{Mode, Rbac};
 use apiserver_registry::{Registry, TokenIssuer};
+use apiserver_server::authorization::MayCreate;
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Catalog;
 use apiserver_server::document::Document;
@@ -190,6 +191,7 @@ fn registry_options(
         service_ranges: options.cluster.service_cluster_ip_range.clone(),
         node_ports: options.cluster.service_node_port_range.clone(),
         event_ttl: options.cluster.event_ttl.0,
+        permission: Some(Arc::new(MayCreate(reviews.authorizer.clone()))),
         reviewer: Some(Arc::new(reviews)),
         token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
         escalation: Some(Arc::new(escalation)),

@@ -1,5 +1,5 @@
-//! What other crates answer for the registry: reviews, service account tokens, and whether a write
-//! gives away more than its writer has.
+//! What other crates answer for the registry: reviews, service account tokens, whether a write
+//! gives away more than its writer has, and whether it may also create.
 
 use crate::Context;
 use apimachinery::Value;
@@ -34,4 +34,13 @@ pub trait TokenIssuer: Send + Sync {
 pub trait EscalationCheck: Send + Sync {
     /// `object` is what shall be written; `old` what is there, or null.
     async fn check(&self, cx: &Context, object: &Value, old: &Value) -> Result<(), Status>;
+}
+
+/// Says whether a request that was authorized to change an object may create it.
+///
+/// Upstream: `withAuthorization` in `apiserver/pkg/endpoints/handlers/create.go`.
+#[async_trait]
+pub trait Permission: Send + Sync {
+    /// Refuses the request in the words of authorization.
+    async fn create(&self, cx: &Context) -> Result<(), Status>;
 }

@@ -18,6 +18,7 @@ pub mod registry;
 mod convert;
 mod decode;
 mod failure;
+mod managed;
 mod metadata;
 mod services;
 mod strategies;
@@ -28,5 +29,5 @@ mod verbs;
 
 pub use context::{Context, UserInfo, Verb};
 pub use failure::CONTINUE;
-pub use hooks::{EscalationCheck, Reviewer, TokenIssuer};
+pub use hooks::{EscalationCheck, Permission, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};

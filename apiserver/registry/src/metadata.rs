@@ -67,7 +67,7 @@ pub(crate) fn fill_new(object: &mut Value) -> Result<(), Status> {
         return Err(Status::plain(500, Reason::Unknown, why));
     }
     let metadata = object.metadata_mut();
-    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"] {
+    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(key);
     }
     metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
@@ -80,7 +80,7 @@ pub(crate) fn fill_new(object: &mut Value) -> Result<(), Status> {
 pub(crate) fn carry_over(new: &mut Value, old: &Value) {
     let (metadata, before) = (new.metadata_mut(), old.metadata());
     let from = |key: &str| before.and_then(|m| m.get(key));
-    for key in ["generation", "creationTimestamp", "managedFields"] {
+    for key in ["generation", "creationTimestamp"] {
         set_or_remove(metadata, key, from(key));
     }
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
@@ -148,8 +148,7 @@ mod tests {
 
     #[test]
     fn new_objects_get_system_fields() {
-        let mut object =
-            json!({"metadata": {"name": "a", "uid": "forged", "deletionTimestamp": "x", "managedFields": []}});
+        let mut object = json!({"metadata": {"name": "a", "uid": "forged", "deletionTimestamp": "x"}});
         fill_new(&mut object).expect("a new object");
         assert!(object.uid() != "forged" && !object.is_deleting());
         assert_eq!(object["metadata"].as_object().map(Map::len), Some(3));

@@ -1,7 +1,7 @@
 //! The verbs. The server parses and authorizes a request, calls one of these, and encodes the reply.
 
 use crate::admission::Chain;
-use crate::hooks::{EscalationCheck, Reviewer, TokenIssuer};
+use crate::hooks::{EscalationCheck, Permission, Reviewer, TokenIssuer};
 use crate::services::Allocator;
 use crate::{Context, convert, subresources, verbs};
 use apimachinery::Value;
@@ -80,6 +80,8 @@ pub struct Options {
     pub token_issuer: Option<Arc<dyn TokenIssuer>>,
     /// Judges writes of roles and bindings.
     pub escalation: Option<Arc<dyn EscalationCheck>>,
+    /// Authorizes PUT and apply to create.
+    pub permission: Option<Arc<dyn Permission>>,
 }
 
 impl Default for Options {
@@ -91,6 +93,7 @@ impl Default for Options {
             reviewer: None,
             token_issuer: None,
             escalation: None,
+            permission: None,
         }
     }
 }

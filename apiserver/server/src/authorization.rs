@@ -9,8 +9,10 @@ use apimachinery::gvk::GroupResource;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};
-use apiserver_registry::UserInfo;
+use apiserver_registry::{Context, Permission, UserInfo};
+use async_trait::async_trait;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Authorizes a request.
 pub async fn check(
@@ -25,12 +27,16 @@ pub async fn check(
     let fields = selector("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
     let labels = selector("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
     let attributes = Attributes { fields: fields.as_ref(), labels: labels.as_ref(), ..attributes(info) };
-    match authorizer.authorize(user, &attributes).await {
+    decide(authorizer, user, &attributes).await
+}
+
+async fn decide(authorizer: &Authorizer, user: &UserInfo, attributes: &Attributes<'_>) -> Result<Decision, Status> {
+    match authorizer.authorize(user, attributes).await {
         allowed @ Decision::Allow(_) => Ok(allowed),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-            let why = refusal(user, &attributes, &reason);
-            let resource = GroupResource::new(info.group.to_owned(), info.resource.to_owned());
-            Err(Status::forbidden(&resource, &info.name, &why))
+            let why = refusal(user, attributes, &reason);
+            let resource = GroupResource::new(attributes.group.to_owned(), attributes.resource.to_owned());
+            Err(Status::forbidden(&resource, attributes.name, &why))
         }
     }
 }
@@ -48,6 +54,27 @@ pub fn attributes<'a>(info: &'a RequestInfo<'_>) -> Attributes<'a> {
         name: &info.name,
         path: info.path,
         ..Attributes::default()
+    }
+}
+
+/// Authorizes PUT and apply to create what is not there.
+pub struct MayCreate(pub Arc<Authorizer>);
+
+#[async_trait]
+impl Permission for MayCreate {
+    async fn create(&self, cx: &Context) -> Result<(), Status> {
+        let attributes = Attributes {
+            verb: "create",
+            is_resource: true,
+            group: &cx.resource.group,
+            version: &cx.resource.version,
+            resource: &cx.resource.plural,
+            subresource: cx.subresource_name(),
+            namespace: &cx.namespace,
+            name: &cx.name,
+            ..Attributes::default()
+        };
+        decide(&self.0, &cx.user, &attributes).await.map(drop)
     }
 }
 

@@ -209,6 +209,8 @@ impl Field {
             return false;
         }
         match (&self.shape, value) {
+            // An empty list of managed fields asks to forget them.
+            (Shape::List(_), Value::Array(_)) if &*self.json == "managedFields" => false,
             (Shape::List(_) | Shape::Strings, Value::Array(list)) => list.is_empty() && !self.required,
             (Shape::Map(_), Value::Object(map)) => map.is_empty() && !self.required,
             (Shape::String | Shape::Bytes, Value::String(text)) => text.is_empty(),

@@ -2,12 +2,13 @@
 //! trees, without I/O.
 //!
 //! [`defaults`] fills in what a client left out, [`validation`] says what is wrong, [`tables`]
-//! prints, [`patch`] merges, and [`placement`] says which pod fits which node.
+//! prints, [`patch`] and [`apply`] merge, and [`placement`] says which pod fits which node.
 //!
 //! Upstream: `pkg/apis/*/v1/defaults.go`, `pkg/apis/*/validation`, `pkg/printers/internalversion`,
 //! `staging/src/k8s.io/component-helpers`.
 #![warn(missing_docs)]
 
+pub mod apply;
 pub mod defaults;
 pub mod patch;
 pub mod placement;

@@ -5,8 +5,8 @@
 use super::{body_type, decode_body};
 use crate::strategies::{member, text};
 use crate::verbs::tree;
-use crate::verbs::update::{Part, change_tree};
-use crate::{Body, Context, Registry, Reply};
+use crate::verbs::update::{Part, Source, change_tree};
+use crate::{Body, Context, Registry, Reply, managed, metadata};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
@@ -27,26 +27,48 @@ fn reply(cx: &Context, object: &Value) -> Result<Reply, Status> {
 }
 
 pub(crate) async fn put(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
-    let (scale, _) = decode_body(cx, &body)?;
-    write(registry, cx, "UpdateOptions", &mut |_| Ok(scale.clone())).await
+    let (scale, ty) = decode_body(cx, &body)?;
+    let source: &mut Source<'_> = &mut |old| {
+        let mut new = scale.clone();
+        managed::track_scale(cx, &ty, old, &mut new);
+        Ok(new)
+    };
+    write(registry, cx, "UpdateOptions", source).await
 }
 
-/// Writes the scale that `source` makes of the present one.
+/// Writes the scale that `source` makes of the present one, which has the managed fields of the
+/// object's replicas.
 pub(crate) async fn write(
     registry: &Registry,
     cx: &Context,
     options: &str,
-    source: &mut crate::verbs::update::Source<'_>,
+    source: &mut Source<'_>,
 ) -> Result<Reply, Status> {
     let on_object = Context { subresource: None, ..super::for_resource(cx, cx.resource.clone(), &cx.name) };
     let changed = change_tree(registry, &on_object, Part::Main, options, &mut |old| {
-        let scale = source(&view(old))?;
+        let mut shown = view(old);
+        if let Some(managed) = rules::apply::scale::to_scale(managed_fields(old), REPLICAS) {
+            shown.set_meta("managedFields", managed);
+        }
+        let mut scale = source(&shown)?;
         check(cx, &scale)?;
-        Ok(scaled(old, &scale))
+        let managed = scale.metadata_mut().remove("managedFields");
+        let version = cx.resource.api_version();
+        let managed = rules::apply::scale::to_object(managed_fields(old), managed, REPLICAS, &version);
+        let mut new = scaled(old, &scale);
+        metadata::set_or_remove(new.metadata_mut(), "managedFields", managed.as_ref());
+        Ok(new)
     })
     .await;
     cx.warnings.lock().append(&mut on_object.warnings.lock());
     reply(cx, &changed?)
+}
+
+/// Where the replicas are, in the scale as in all objects that have one.
+const REPLICAS: &[&str] = &["spec", "replicas"];
+
+fn managed_fields(object: &Value) -> Option<&Value> {
+    object.metadata()?.get("managedFields")
 }
 
 /// The scale of an object.

@@ -6,7 +6,7 @@ use super::{Target, admit, check_escalation, options, reply, validate, value_rep
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
-use crate::{Body, Context, Registry, Reply, convert, decode, metadata};
+use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
@@ -23,12 +23,18 @@ pub(crate) async fn create(registry: &Registry, cx: &Context, body: Body) -> Res
 
 /// Creates a decoded object, and answers it as created.
 pub(crate) async fn insert(registry: &Registry, cx: &Context, mut object: Value) -> Result<Reply, Status> {
-    let options = options(cx, "CreateOptions");
     metadata::ensure_namespace(cx, &mut object)?;
     if !cx.name.is_empty() {
         metadata::ensure_name(cx, &object)?;
     }
     rules::defaults::apply(&cx.resource, &mut object);
+    managed::track(cx, &Value::Null, &mut object);
+    insert_tracked(registry, cx, object).await
+}
+
+/// Creates an object whose managed fields are known.
+pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object: Value) -> Result<Reply, Status> {
+    let options = options(cx, "CreateOptions");
     admit(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);

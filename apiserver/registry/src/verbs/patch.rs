@@ -1,11 +1,12 @@
-//! PATCH: JSON patch, merge patch, strategic merge patch.
+//! PATCH: JSON patch, merge patch, strategic merge patch, server-side apply.
 //!
 //! Upstream: `endpoints/handlers/patch.go`.
 
+mod apply;
 mod document;
 
 use super::update::{Part, Source, change};
-use crate::{Body, Context, PatchType, Registry, Reply, decode, metadata, subresources};
+use crate::{Body, Context, PatchType, Registry, Reply, decode, managed, metadata, subresources};
 use apimachinery::Value;
 use apimachinery::codec::{DecodeError, json};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
@@ -18,9 +19,12 @@ pub(crate) async fn patch(
     registry: &Registry,
     cx: &Context,
     kind: PatchType,
-    _force: bool,
+    force: bool,
     body: Body,
 ) -> Result<Reply, Status> {
+    if kind == PatchType::Apply {
+        return apply::patch(registry, cx, force, &body).await;
+    }
     let document = Document::parse(cx, kind, &body)?;
     if cx.subresource_name() == "scale" {
         return patch_scale(registry, cx, &document).await;
@@ -32,16 +36,25 @@ pub(crate) async fn patch(
         metadata::ensure_namespace(cx, &mut new)?;
         metadata::ensure_name(cx, &new)?;
         rules::defaults::apply(&cx.resource, &mut new);
+        managed::track(cx, old, &mut new);
         Ok(new)
     };
     change(registry, cx, part, "PatchOptions", source).await
 }
 
 async fn patch_scale(registry: &Registry, cx: &Context, document: &Document) -> Result<Reply, Status> {
-    let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
-    let ty = Schema::builtin().kind(&kind).ok_or_else(|| Status::internal("no type for scales"))?;
-    let source: &mut Source<'_> = &mut |old| patched(cx, document, &ty, old);
+    let ty = scale_type()?;
+    let source: &mut Source<'_> = &mut |old| {
+        let mut new = patched(cx, document, &ty, old)?;
+        managed::track_scale(cx, &ty, old, &mut new);
+        Ok(new)
+    };
     subresources::scale::write(registry, cx, "PatchOptions", source).await
+}
+
+fn scale_type() -> Result<TypeRef, Status> {
+    let kind = GroupVersionKind::new("autoscaling", "v1", "Scale");
+    Schema::builtin().kind(&kind).ok_or_else(|| Status::internal("no type for scales"))
 }
 
 /// The patched object, checked against its schema like any body.

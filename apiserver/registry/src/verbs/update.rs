@@ -10,7 +10,7 @@ use crate::services::Claim;
 use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
 use crate::transaction::{self, Decide};
-use crate::{Body, Context, Registry, Reply, convert, decode, metadata, subresources};
+use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, subresources};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
@@ -66,13 +66,26 @@ pub(crate) async fn update(registry: &Registry, cx: &Context, body: Body) -> Res
     metadata::ensure_name(cx, &object)?;
     rules::defaults::apply(&cx.resource, &mut object);
     let strategy = strategy::of(&cx.resource);
-    let changed = change(registry, cx, part, "UpdateOptions", &mut |_| Ok(object.clone())).await;
-    match changed {
+    let source: &mut Source<'_> = &mut |old| {
+        let mut new = object.clone();
+        managed::track(cx, old, &mut new);
+        Ok(new)
+    };
+    match change(registry, cx, part, "UpdateOptions", source).await {
         Err(status) if status.code == 404 && part == Part::Main && strategy.missing == Missing::Create => {
+            may_create(registry, cx).await?;
             object.metadata_mut().remove("resourceVersion");
             super::create::insert(registry, cx, object).await
         }
         result => result,
+    }
+}
+
+/// A write that creates what it should change needs the permission to create.
+pub(crate) async fn may_create(registry: &Registry, cx: &Context) -> Result<(), Status> {
+    match &registry.options.permission {
+        Some(permission) => permission.create(cx).await,
+        None => Ok(()),
     }
 }
 
@@ -182,6 +195,7 @@ impl Writer<'_> {
         check_version(cx, self.strategy, &new, revision)?;
         admit(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
         check_escalation(self.registry, cx, &new, old).await?;
+        managed::keep_times(&mut new, old);
         self.prepare(&mut new, old);
         if self.part != Part::Status {
             rules::defaults::apply(&cx.resource, &mut new);

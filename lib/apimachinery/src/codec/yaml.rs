@@ -15,7 +15,7 @@ pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let (value, duplicates) = tree::read(bytes, options())?;
     let mut decoded = json::conform(ty, &value)?;
     if !duplicates.is_empty() {
-        decoded.findings.insert(0, format!("yaml: unmarshal errors:\n  {}", duplicates.join("\n  ")));
+        decoded.findings.insert(0, described(&duplicates));
     }
     Ok(decoded)
 }
@@ -23,6 +23,16 @@ pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
 /// Decodes one YAML document without a type. Of keys that are given twice the last one counts.
 pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
     tree::read(bytes, options()).map(|(value, _)| value)
+}
+
+/// The same, with what is said about keys that are given twice.
+pub fn to_value_with_findings(bytes: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
+    let (value, duplicates) = tree::read(bytes, options())?;
+    Ok((value, (!duplicates.is_empty()).then(|| described(&duplicates))))
+}
+
+fn described(duplicates: &[String]) -> String {
+    format!("yaml: unmarshal errors:\n  {}", duplicates.join("\n  "))
 }
 
 fn options() -> Options {

@@ -49,12 +49,12 @@ pub(super) fn retain(target: &mut Map, patch: &Map, retained: &Value) -> Result<
     Ok(())
 }
 
-/// A value that the target does not have yet, without directives and nulls; `None` if the
-/// directive in it is to delete it.
+/// A value that the target does not have yet, without directives and nulls; `None` if it says what
+/// to do with a target: upstream drops it then, whatever that is.
 pub(super) fn clean(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) => {
-            if map.get(DIRECTIVE).is_some_and(|word| word == "delete") {
+            if map.contains_key(DIRECTIVE) {
                 return None;
             }
             let members = map.into_iter().filter(|(key, value)| !is_directive(key) && !value.is_null());

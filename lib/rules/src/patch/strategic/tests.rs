@@ -123,6 +123,8 @@ fn objects_obey_directives() {
         &json!({"affinity": {"$patch": "delete"}, "securityContext": {"$retainKeys": ["a"], "x": null, "runAsUser": 3}}),
     );
     assert_eq!(added, Ok(json!({"securityContext": {"runAsUser": 3}})));
+    let list = pod(&json!({}), &json!({"containers": [{"$patch": "replace"}, {"name": "a"}]}));
+    assert_eq!(list, Ok(json!({"containers": [{"name": "a"}]})));
     let wrong = pod(&target, &json!({"securityContext": {"$patch": "explode"}}));
     assert!(matches!(wrong, Err(PatchError::NotApplicable(_))));
 }
