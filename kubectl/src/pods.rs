@@ -9,16 +9,29 @@ use crate::targets;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::time;
+use std::time::Duration;
 
+/// Between two looks at a workload that has no pods yet.
+const LOOK: Duration = Duration::from_millis(500);
 /// The annotation that names the container to take.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
-/// The one pod that a word means: itself, or the best of a workload.
-pub async fn first_of(session: &Session, target: &str) -> anyhow::Result<Value> {
-    let found = all_of(session, target).await?;
-    match found.into_iter().max_by_key(readiness) {
-        Some(pod) => Ok(pod),
-        None => bail!("timed out waiting for the condition"),
+/// The one pod that a word means: itself, or the best of a workload, which may take `timeout`
+/// (`--pod-running-timeout`) to have one.
+pub async fn first_of(session: &Session, target: &str, timeout: &str) -> anyhow::Result<Value> {
+    let Some(timeout) = time::parse_go_duration(timeout).filter(|timeout| !timeout.is_zero()) else {
+        bail!("--pod-running-timeout must be higher than zero");
+    };
+    let deadline = tokio::time::Instant::now() + timeout;
+    loop {
+        if let Some(pod) = all_of(session, target).await?.into_iter().max_by_key(readiness) {
+            return Ok(pod);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            bail!("timed out waiting for the condition");
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

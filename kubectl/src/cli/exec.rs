@@ -10,6 +10,9 @@ pub struct Exec {
     /// Container name.
     #[arg(long, short = 'c')]
     pub container: Option<String>,
+    /// The length of time to wait until at least one pod is running.
+    #[arg(long, default_value = "1m0s")]
+    pub pod_running_timeout: String,
     /// Pass stdin to the container.
     #[arg(long, short = 'i')]
     pub stdin: bool,

@@ -86,6 +86,8 @@ impl<'a> Copy<'a> {
         };
         let code = self.exec(&command, streams).await?;
         match packing.join() {
+            // The other tar has seen the archive's end and does not wait for the padding behind it.
+            Ok(Err(error)) if code == 0 && super::is_broken_pipe(&error) => Ok(()),
             Ok(packed) if code == 0 => packed.context("packing"),
             Err(_) => bail!("packing failed"),
             _ => bail!("command terminated with exit code {code}"),

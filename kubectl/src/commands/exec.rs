@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitC
     if flags.command.is_empty() {
         bail!("you must specify at least one command for the container");
     }
-    let pod = pods::first_of(session, &flags.target).await?;
+    let pod = pods::first_of(session, &flags.target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, flags.container.as_deref().unwrap_or_default(), flags.quiet)?;
     let tty = terminal(flags.tty, flags.stdin, flags.quiet);
@@ -35,7 +35,7 @@ pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<
         };
         return Err(usage("attach", why));
     };
-    let pod = pods::first_of(session, target).await?;
+    let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, &flags.container, flags.quiet)?;
     attach_to(session, &pod, &container, flags.stdin, flags.tty, flags.quiet, &flags.detach_keys).await

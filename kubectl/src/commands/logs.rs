@@ -26,7 +26,7 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
     let query = Query::of(flags)?;
     let pods = match target {
         Some(target) if !flags.all_pods => {
-            vec![pods::first_of(session, target).await.map_err(|e| missing(e, session))?]
+            vec![pods::first_of(session, target, &flags.pod_running_timeout).await.map_err(|e| missing(e, session))?]
         }
         Some(target) => pods::all_of(session, target).await?,
         None => pods::selected(session, &flags.selector).await?,

@@ -37,7 +37,7 @@ pub(super) async fn run(session: &Session, flags: &PortForward) -> anyhow::Resul
     let Some((target, ports)) = flags.words.split_first().filter(|(_, ports)| !ports.is_empty()) else {
         return Err(usage("port-forward", "TYPE/NAME and list of ports are required for port-forward"));
     };
-    let pod = pods::first_of(session, target).await?;
+    let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     let service = service(session, target).await?;
     let pairs: Vec<Pair> =
         ports.iter().map(|text| pair(text, service.as_ref(), &pod)).collect::<anyhow::Result<_>>()?;

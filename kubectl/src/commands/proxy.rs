@@ -45,6 +45,9 @@ pub(super) async fn run(session: Session, flags: &Proxy) -> anyhow::Result<()> {
     if flags.port != 8001 && !flags.unix_socket.is_empty() {
         bail!("cannot set --unix-socket and --port at the same time");
     }
+    if flags.keepalive != "0s" {
+        eprintln!("Warning: --keepalive={} is not supported and has no effect", flags.keepalive);
+    }
     if !flags.www.is_empty() && !std::path::Path::new(&flags.www).is_dir() {
         eprintln!("Failed to stat static file directory {}", flags.www);
     }

@@ -60,6 +60,8 @@ impl Plan {
                 _ => eprintln!("warning: skipping special file: {:?}", target.display().to_string()),
             }
         }
+        // The padding behind the archive's end is read, too: who writes it must not be cut off.
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
         if count == 0 {
             bail!("{}: no such file or directory", self.source);
         }
