@@ -7,6 +7,7 @@ mod admission;
 mod aggregation;
 mod audit;
 mod authenticator;
+mod conversion;
 mod encryption;
 mod files;
 mod identity;
@@ -29,8 +30,10 @@ use apiserver_server::health::{Health, Hook};
 use apiserver_server::server::{Parts, Server};
 use apiserver_server::{serve, tls};
 use apiserver_storage::{Store, StoreConfig};
+use apiserver_webhook::Means;
 use component::Supervisor;
 use component::daemon::Daemon;
+use conversion::Webhooks;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -161,7 +164,8 @@ fn assemble(
     let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
     let aggregator = Arc::new(Aggregator::new(store.clone(), aggregation::config(&options.cluster)?));
     let escalation = Escalation { authorizer: authorizer.clone(), rbac };
-    let answers = registry_options(options, reviews, escalation, tokens.clone());
+    let conversion = Webhooks::new(Means { store: store.clone(), supervisor: serving.clone() });
+    let answers = registry_options(options, reviews, escalation, conversion, tokens.clone());
     let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
     let server = Server::new(Parts {
@@ -178,6 +182,7 @@ fn assemble(
         kubelets,
         supervisor: serving.clone(),
     });
+    apiserver_server::custom::follow_definitions(&server, storage);
     Ok((server, hooks))
 }
 
@@ -185,6 +190,7 @@ fn registry_options(
     options: &Options,
     reviews: Reviews,
     escalation: Escalation,
+    conversion: Webhooks,
     tokens: Option<Arc<ServiceAccountTokens>>,
 ) -> apiserver_registry::Options {
     apiserver_registry::Options {
@@ -195,6 +201,7 @@ fn registry_options(
         reviewer: Some(Arc::new(reviews)),
         token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
         escalation: Some(Arc::new(escalation)),
+        conversion: Some(Arc::new(conversion)),
     }
 }
 

@@ -54,6 +54,7 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
         StorageError::Unknown { .. } => {
             Status::plain(404, Reason::NotFound, "the server could not find the requested resource")
         }
+        error @ StorageError::Closed => Status::unavailable(error.to_string()),
         StorageError::Timeout => {
             Status::timeout("Timeout: request did not complete within the allotted timeout".to_owned())
         }

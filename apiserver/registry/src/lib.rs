@@ -26,8 +26,10 @@ mod strategy;
 mod subresources;
 mod transaction;
 mod verbs;
+mod watching;
 
 pub use context::{Context, UserInfo, Verb};
 pub use failure::CONTINUE;
 pub use hooks::{EscalationCheck, Permission, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
+pub use watching::Watching;

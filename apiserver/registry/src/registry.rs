@@ -3,16 +3,18 @@
 use crate::admission::Chain;
 use crate::hooks::{EscalationCheck, Permission, Reviewer, TokenIssuer};
 use crate::services::Allocator;
+use crate::watching::Watching;
 use crate::{Context, convert, subresources, verbs};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::schema::TypeRef;
 use apimachinery::status::Status;
-use apiserver_storage::{ListPage, ListQuery, Object, Store, Watch, WatchQuery};
+use apiserver_extensions::conversion::WebhookCaller;
+use apiserver_storage::{ListPage, ListQuery, Object, Store, WatchQuery};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use imbl::HashMap;
 use ipnet::IpNet;
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +84,8 @@ pub struct Options {
     pub escalation: Option<Arc<dyn EscalationCheck>>,
     /// Authorizes PUT and apply to create.
     pub permission: Option<Arc<dyn Permission>>,
+    /// Reaches the webhooks that convert custom resources.
+    pub conversion: Option<Arc<dyn WebhookCaller>>,
 }
 
 impl Default for Options {
@@ -94,6 +98,7 @@ impl Default for Options {
             token_issuer: None,
             escalation: None,
             permission: None,
+            conversion: None,
         }
     }
 }
@@ -101,6 +106,7 @@ impl Default for Options {
 /// Time between a watch that ended and the next.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
+/// Custom resources by group, version and plural name; a change shares what has not changed.
 type Custom = HashMap<(String, String, String), Arc<ResourceInfo>>;
 
 /// All resources of one apiserver.
@@ -150,7 +156,7 @@ impl Registry {
     }
 
     /// A watch.
-    pub async fn watch(&self, cx: &Context, query: &WatchQuery) -> Result<Watch, Status> {
+    pub async fn watch(self: &Arc<Self>, cx: &Context, query: &WatchQuery) -> Result<Watching, Status> {
         verbs::read::watch(self, cx, query).await
     }
 
@@ -199,13 +205,21 @@ impl Registry {
         custom.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
     }
 
-    /// Replaces the set of custom resources.
-    pub fn set_custom(&self, resources: impl IntoIterator<Item = Arc<ResourceInfo>>) {
-        let named = resources.into_iter().map(|r| {
-            let name = (r.group.to_string(), r.version.to_string(), r.plural.to_string());
-            (name, r)
+    /// Replaces some custom resources, the versions of one definition, by others.
+    pub fn replace_custom(&self, old: &[Arc<ResourceInfo>], new: &[Arc<ResourceInfo>]) {
+        let name = |r: &ResourceInfo| (r.group.to_string(), r.version.to_string(), r.plural.to_string());
+        self.custom.rcu(|custom| {
+            let mut changed = Custom::clone(custom);
+            old.iter().for_each(|resource| drop(changed.remove(&name(resource))));
+            changed.extend(new.iter().map(|resource| (name(resource), resource.clone())));
+            changed
         });
-        self.custom.store(Arc::new(named.collect()));
+    }
+
+    /// Deletes all objects of a custom resource that is going, as its clients would. How many are
+    /// left: finalizers may hold some.
+    pub async fn delete_all(&self, resource: &Arc<ResourceInfo>) -> Result<usize, Status> {
+        verbs::delete::delete_all(self, resource).await
     }
 
     /// An object of the requested version from a stored one, if they differ (`events`,

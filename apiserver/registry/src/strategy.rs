@@ -5,6 +5,7 @@
 use crate::Context;
 use crate::metadata::{generation, set_or_remove};
 use crate::strategies;
+use apimachinery::field::FieldError;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::{Map, Value};
@@ -38,6 +39,12 @@ pub(crate) struct Strategy {
     pub(crate) prepare_status: fn(&mut Value, &Value),
     /// What a write allocates outside the object.
     pub(crate) allocates: Allocates,
+    /// What is wrong with a new object beyond what the rules of all resources know.
+    pub(crate) check_create: fn(&Value) -> Vec<FieldError>,
+    /// The same of a changed object; the old one is the second.
+    pub(crate) check_update: fn(&Value, &Value) -> Vec<FieldError>,
+    /// The same of a changed status.
+    pub(crate) check_status: fn(&Value) -> Vec<FieldError>,
 }
 
 /// See [`Strategy::unversioned`].
@@ -85,8 +92,9 @@ pub(crate) enum Generation {
     Untracked,
     /// A change of one of these members.
     Members(&'static [&'static str]),
-    /// A change of anything but metadata and status.
-    AllButStatus,
+    /// A change of anything but metadata. Where the status is a subresource, no such write changes
+    /// it.
+    AllButMetadata,
 }
 
 /// See [`Strategy::initial_status`].
@@ -94,6 +102,8 @@ pub(crate) enum Generation {
 pub(crate) enum InitialStatus {
     /// Replaced by an empty one, if the resource has a `/status`.
     Reset,
+    /// Dropped, if the resource has a `/status`.
+    Dropped,
     /// Kept: kubelets register nodes with their status.
     Kept,
 }
@@ -118,6 +128,8 @@ pub(crate) enum Ending {
     Graceful,
     /// When `spec.finalizers` is empty: namespaces.
     Namespace,
+    /// When all objects of what it defines are gone: custom resource definitions.
+    Definition,
 }
 
 /// See [`Strategy::allocates`].
@@ -143,13 +155,17 @@ pub(crate) const DEFAULT: Strategy = Strategy {
     prepare_update: |_, _| {},
     prepare_status: |_, _| {},
     allocates: Allocates::Nothing,
+    check_create: |_| Vec::new(),
+    check_update: |_, _| Vec::new(),
+    check_status: |_| Vec::new(),
 };
 
 /// What custom resources do.
 const CUSTOM: Strategy = Strategy {
     unversioned: Unversioned::Refused,
-    generation: Generation::AllButStatus,
+    generation: Generation::AllButMetadata,
     status_metadata: StatusMetadata::Kept,
+    initial_status: InitialStatus::Dropped,
     ..DEFAULT
 };
 
@@ -160,15 +176,13 @@ static TABLE: LazyLock<Table> =
 
 /// The strategy of a resource.
 pub(crate) fn of(resource: &ResourceInfo) -> &'static Strategy {
+    if resource.custom.is_some() {
+        return &CUSTOM;
+    }
     match TABLE.get(&*resource.group).and_then(|group| group.get(&*resource.plural)) {
         Some(strategy) => strategy,
-        None if is_builtin(resource) => &DEFAULT,
-        None => &CUSTOM,
+        None => &DEFAULT,
     }
-}
-
-fn is_builtin(resource: &ResourceInfo) -> bool {
-    apimachinery::resources::find(&resource.group, &resource.version, &resource.plural).is_some()
 }
 
 impl Strategy {
@@ -179,8 +193,11 @@ impl Strategy {
         } else {
             object.metadata_mut().remove("generation");
         }
-        if self.initial_status == InitialStatus::Reset && cx.resource.subresource("status").is_some() {
-            reset_status(&cx.resource, object);
+        match self.initial_status {
+            _ if cx.resource.subresource("status").is_none() => {}
+            InitialStatus::Reset => reset_status(&cx.resource, object),
+            InitialStatus::Dropped => copy_member(object, &Value::Null, "status"),
+            InitialStatus::Kept => {}
         }
         (self.prepare_create)(cx, object);
     }
@@ -214,7 +231,7 @@ impl Strategy {
         let changed = match self.generation {
             Generation::Untracked => return,
             Generation::Members(members) => members.iter().any(|m| new.get(*m) != old.get(*m)),
-            Generation::AllButStatus => !same_but(new, old, &["metadata", "status"]),
+            Generation::AllButMetadata => !same_but(new, old, &["metadata"]),
         };
         if changed {
             let next = generation(old) + 1;
@@ -293,7 +310,7 @@ mod tests {
         for (rule, new, want) in [
             (Generation::Members(&["spec"]), with(1, 5, 5), 4),
             (Generation::Members(&["spec"]), with(2, 5, 5), 5),
-            (Generation::AllButStatus, with(1, 5, 5), 5),
+            (Generation::AllButMetadata, with(1, 5, 5), 5),
             (Generation::Untracked, with(2, 5, 5), 4),
         ] {
             let mut new = new;

@@ -8,14 +8,18 @@ mod groups;
 mod legacy;
 
 use crate::document::Document;
+use crate::openapi::CustomDocuments;
 use apimachinery::Value;
 use apimachinery::resources::ResourceInfo;
 use apiserver_aggregator::RemoteVersion;
+use apiserver_extensions::Definition;
 use arc_swap::{ArcSwap, Guard};
 use groups::{Content, groups};
+use imbl::OrdMap;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// All discovery documents of one set of resources.
 #[derive(Debug)]
@@ -81,35 +85,77 @@ impl Discovery {
 /// The documents of the moment, and what they are made of.
 #[derive(Debug)]
 pub struct Catalog {
-    current: ArcSwap<Discovery>,
+    current: ArcSwap<Edition>,
     sources: Mutex<Sources>,
     address: String,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sources {
-    resources: Vec<Arc<ResourceInfo>>,
+    builtin: Vec<Arc<ResourceInfo>>,
+    /// Definitions of custom resources by name.
+    custom: OrdMap<String, Arc<Definition>>,
     remote: Vec<Arc<RemoteVersion>>,
+}
+
+/// One state of the catalog. Its documents are made when somebody asks: a thousand definitions in a
+/// row cost one making.
+#[derive(Debug)]
+pub struct Edition {
+    sources: Sources,
+    address: String,
+    made: OnceLock<Discovery>,
+    openapi: OnceLock<CustomDocuments>,
+}
+
+impl Edition {
+    fn new(sources: Sources, address: &str) -> Self {
+        Self { sources, address: address.to_owned(), made: OnceLock::new(), openapi: OnceLock::new() }
+    }
+
+    /// What OpenAPI tells of custom resources; `None` if there are none.
+    pub fn openapi(&self) -> Option<&CustomDocuments> {
+        let custom = &self.sources.custom;
+        (!custom.is_empty()).then(|| {
+            self.openapi.get_or_init(|| CustomDocuments::new(custom.values().flat_map(|d| &d.documents).collect()))
+        })
+    }
+}
+
+impl Deref for Edition {
+    type Target = Discovery;
+
+    fn deref(&self) -> &Discovery {
+        self.made.get_or_init(|| {
+            let Sources { builtin, custom, remote } = &self.sources;
+            let resources: Vec<_> = builtin.iter().chain(custom.values().flat_map(|d| &d.served)).cloned().collect();
+            Discovery::new(&resources, remote, &self.address)
+        })
+    }
 }
 
 impl Catalog {
     /// Of these resources alone.
-    pub fn new(resources: &[Arc<ResourceInfo>], address: &str) -> Self {
+    pub fn new(builtin: &[Arc<ResourceInfo>], address: &str) -> Self {
+        let sources = Sources { builtin: builtin.to_vec(), custom: OrdMap::new(), remote: Vec::new() };
         Self {
-            current: ArcSwap::from_pointee(Discovery::new(resources, &[], address)),
-            sources: Mutex::new(Sources { resources: resources.to_vec(), remote: Vec::new() }),
+            current: ArcSwap::from_pointee(Edition::new(sources.clone(), address)),
+            sources: Mutex::new(sources),
             address: address.to_owned(),
         }
     }
 
     /// The documents.
-    pub fn load(&self) -> Guard<Arc<Discovery>> {
+    pub fn load(&self) -> Guard<Arc<Edition>> {
         self.current.load()
     }
 
-    /// Replaces the resources that this server serves: the built-in ones and custom ones.
-    pub fn set_resources(&self, resources: Vec<Arc<ResourceInfo>>) {
-        self.change(|sources| sources.resources = resources);
+    /// Replaces the definition of a custom resource; `None` if it is gone.
+    pub fn set_custom(&self, name: &str, definition: Option<&Definition>) {
+        self.change(|sources| match definition {
+            None => drop(sources.custom.remove(name)),
+            Some(definition) => drop(sources.custom.insert(name.to_owned(), Arc::new(definition.clone()))),
+        });
     }
 
     /// Replaces what aggregated servers serve.
@@ -125,7 +171,7 @@ impl Catalog {
     fn change(&self, change: impl FnOnce(&mut Sources)) {
         let mut sources = self.sources.lock();
         change(&mut sources);
-        self.current.store(Arc::new(Discovery::new(&sources.resources, &sources.remote, &self.address)));
+        self.current.store(Arc::new(Edition::new(sources.clone(), &self.address)));
     }
 }
 

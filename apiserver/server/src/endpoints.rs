@@ -34,7 +34,7 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
         path if path.starts_with("/openapi/") && !server.documents.contains_key(path) => {
-            crate::openapi::respond(path, headers, exchange.query, &server.discovery.remote())
+            crate::openapi::respond(path, headers, exchange.query, &server.discovery)
                 .unwrap_or_else(response::not_found)
         }
         _ => {

@@ -15,6 +15,7 @@ pub mod authorization;
 pub mod body;
 pub mod chain;
 pub mod connect;
+pub mod custom;
 pub mod discovery;
 pub mod document;
 pub mod encode;

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/endpoints/handlers/negotiation`, `.../handlers/response.go`.
 
 use crate::query::Query;
+use apimachinery::resources::ResourceInfo;
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::PatchType;
 use apiserver_registry::registry::Format;
@@ -68,6 +69,16 @@ pub struct Output {
     pub pretty: bool,
     /// What the rows of a Table carry.
     pub rows: RowObject,
+}
+
+impl Output {
+    /// The same for a resource's objects: custom ones have no protobuf form.
+    pub fn of_kind(self, resource: &ResourceInfo) -> Self {
+        match (self.media, &resource.custom) {
+            (Media::Protobuf, Some(_)) => Self { media: Media::Json, ..self },
+            _ => self,
+        }
+    }
 }
 
 /// Which transformations an endpoint offers.

@@ -3,7 +3,12 @@
 //!
 //! Upstream: `kube-openapi/pkg/handler`, `kube-openapi/pkg/handler3`.
 
+mod custom;
+
+pub use custom::CustomDocuments;
+
 use crate::body::Body;
+use crate::discovery::Catalog;
 use crate::document::Document;
 use crate::query::Query;
 use crate::response;
@@ -20,27 +25,28 @@ const KEEP: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// Where the documents of group versions lie.
 const V3: &str = "/openapi/v3/";
 
-/// The response for a path below `/openapi`; `None` if there is nothing there. Documents of
-/// `remote` versions lie with the servers that serve them, and are listed here.
-pub fn respond(
-    path: &str,
-    headers: &HeaderMap,
-    query: &Query<'_>,
-    remote: &[Arc<RemoteVersion>],
-) -> Option<Response<Body>> {
+/// The response for a path below `/openapi`; `None` if there is nothing there. Documents of versions
+/// that are served elsewhere lie there, and are listed here.
+pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>, catalog: &Catalog) -> Option<Response<Body>> {
+    let edition = catalog.load();
+    let custom = edition.openapi();
     match path {
-        "/openapi/v2" => Some(json(openapi::v2()).respond(headers)),
-        "/openapi/v3" | V3 => Some(index(remote).respond(headers)),
-        _ => versioned(path.strip_prefix(V3)?, headers, query),
+        "/openapi/v2" => Some(json(custom.map_or_else(openapi::v2, CustomDocuments::v2)).respond(headers)),
+        "/openapi/v3" | V3 => Some(index(&catalog.remote(), custom).respond(headers)),
+        _ => versioned(path.strip_prefix(V3)?, headers, query, custom),
     }
 }
 
-fn index(remote: &[Arc<RemoteVersion>]) -> Document {
+fn index(remote: &[Arc<RemoteVersion>], custom: Option<&CustomDocuments>) -> Document {
     let with_document = || remote.iter().filter(|r| !r.openapi.is_empty());
-    if with_document().next().is_none() {
+    if with_document().next().is_none() && custom.is_none() {
         return Document::json(openapi::v3_index());
     }
     let mut index = openapi::v3_index().clone();
+    for (path, bytes) in custom.iter().flat_map(|custom| custom.all()) {
+        let url = format!("{V3}{path}?hash={}", openapi::hash(bytes));
+        index["paths"][path] = serde_json::json!({ "serverRelativeURL": url });
+    }
     for version in with_document() {
         let path = format!("apis/{}/{}", version.group, version.version);
         index["paths"][path] = serde_json::json!({"serverRelativeURL": version.openapi});
@@ -48,8 +54,13 @@ fn index(remote: &[Arc<RemoteVersion>]) -> Document {
     Document::json(&index)
 }
 
-fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>) -> Option<Response<Body>> {
-    let bytes = openapi::v3(path)?;
+fn versioned(
+    path: &str,
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    custom: Option<&CustomDocuments>,
+) -> Option<Response<Body>> {
+    let bytes = openapi::v3(path).or_else(|| custom?.v3(path))?;
     let asked = query.text("hash");
     if asked.is_empty() {
         return Some(json(bytes).respond(headers));
@@ -76,8 +87,12 @@ fn json(bytes: bytes::Bytes) -> Document {
 mod tests {
     use super::*;
 
+    fn catalog() -> Catalog {
+        Catalog::new(&[], "")
+    }
+
     fn ask(path: &str, query: &str) -> Response<Body> {
-        respond(path, &HeaderMap::new(), &Query::parse(query), &[]).expect("a document")
+        respond(path, &HeaderMap::new(), &Query::parse(query), &catalog()).expect("a document")
     }
 
     #[test]
@@ -95,7 +110,7 @@ mod tests {
     #[test]
     fn unknown_documents() {
         for path in ["/openapi/v3/apis/none/v1", "/openapi/v4", "/openapi"] {
-            assert!(respond(path, &HeaderMap::new(), &Query::default(), &[]).is_none(), "{path}");
+            assert!(respond(path, &HeaderMap::new(), &Query::default(), &catalog()).is_none(), "{path}");
         }
     }
 }

@@ -38,7 +38,7 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         Verb::Watch => return serve_watch(exchange, route).await,
         _ => {}
     }
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers(&route))?;
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers(&route))?.of_kind(&route.resource);
     let resource = route.resource.clone();
     let cx = context(exchange, route)?;
     let reply = match cx.verb {
@@ -117,6 +117,8 @@ fn offers(route: &Route) -> Offers {
 fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
     let info = exchange.info;
     let namespaced = route.resource.namespaced;
+    let deprecated = route.resource.custom.as_ref().and_then(|custom| custom.warning());
+    let warnings = deprecated.map(str::to_owned).into_iter().collect();
     Ok(Context {
         user: exchange.user.clone(),
         verb: route.verb,
@@ -129,7 +131,7 @@ fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
         field_manager: field_manager(exchange),
         field_validation: Default::default(),
         deadline: exchange.deadline,
-        warnings: Default::default(),
+        warnings: parking_lot::Mutex::new(warnings),
     })
 }
 
@@ -161,7 +163,8 @@ async fn read<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<RequestBo
 }
 
 async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, list_offers(&route.resource))?;
+    let offers = list_offers(&route.resource);
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers)?.of_kind(&route.resource);
     let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, "")?;
@@ -182,7 +185,7 @@ fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Ou
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?;
+    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?.of_kind(&route.resource);
     let resource = route.resource.clone();
     let mut options = ListOptions::parse(exchange.query, &resource, true)?;
     let cx = context(exchange, route)?;
@@ -258,7 +261,7 @@ async fn serve_delete_collection<B: Incoming>(
     mut cx: Context,
     body: B,
 ) -> Result<Response<Body>, Status> {
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?;
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&cx.resource);
     let mut list = ListOptions::parse(exchange.query, &cx.resource, false)?;
     list.restrict(&cx.namespace, "")?;
     let options = params::delete_options(exchange.query, read(exchange, body).await?)?;

@@ -6,7 +6,7 @@
 //! Upstream: `apiserver/pkg/endpoints/handlers/watch.go`.
 
 use crate::encode::events::Encoder;
-use apiserver_storage::Watch;
+use apiserver_registry::Watching;
 use bytes::Bytes;
 use component::Supervisor;
 use futures::Stream;
@@ -18,7 +18,7 @@ use std::time::Duration;
 const BATCH: usize = 32 * 1024;
 
 struct Running {
-    watch: Watch,
+    watch: Watching,
     encoder: Encoder,
     /// Resolves when the watch must end.
     end: BoxFuture<'static, ()>,
@@ -28,7 +28,7 @@ struct Running {
 
 /// Runs until the client goes away, `lifetime` is over, the server stops, or the history breaks.
 pub fn stream(
-    watch: Watch,
+    watch: Watching,
     encoder: Encoder,
     lifetime: Duration,
     supervisor: Supervisor,

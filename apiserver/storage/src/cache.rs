@@ -26,6 +26,7 @@ use apimachinery::resources::ResourceInfo;
 use parking_lot::{Mutex, RwLock};
 use state::State;
 use std::sync::Arc;
+use tokio::sync::watch;
 use watchers::Watchers;
 
 /// The cache of all objects below one storage prefix.
@@ -38,6 +39,19 @@ pub(crate) struct Cache {
     form: RwLock<Arc<Form>>,
     state: RwLock<State>,
     watchers: Mutex<Watchers>,
+    /// Says that the first state is in, or that the resource is gone.
+    news: watch::Sender<Life>,
+}
+
+/// How far the cache of a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// The first state is being read.
+    Loading,
+    /// Serves.
+    Ready,
+    /// The resource is gone, or another cache has taken its place; watches end.
+    Closed,
 }
 
 /// A change on its way into the cache.
@@ -64,7 +78,26 @@ impl Cache {
             form: RwLock::new(Arc::new(Form::new(resource, protobuf))),
             state: RwLock::new(State::default()),
             watchers: Mutex::default(),
+            news: watch::Sender::new(Life::Loading),
         }
+    }
+
+    /// How far it is.
+    pub(crate) fn life(&self) -> Life {
+        *self.news.borrow()
+    }
+
+    /// Waits until the first state is in.
+    pub(crate) async fn ready(&self) {
+        let mut news = self.news.subscribe();
+        // The sender lives as long as this does.
+        let _ = news.wait_for(|life| *life != Life::Loading).await;
+    }
+
+    /// Ends all watches.
+    pub(crate) fn close(&self) {
+        self.news.send_replace(Life::Closed);
+        self.watchers.lock().wake_all();
     }
 
     /// Storage prefix with a slash.
@@ -105,7 +138,9 @@ impl Cache {
 
     /// Sets the first state, as of `revision`. Returns the events to apply on top.
     pub(crate) fn load(&self, objects: Vec<Arc<Object>>, revision: u64) -> Vec<RawEvent> {
-        self.state.write().load(objects, revision)
+        let deferred = self.state.write().load(objects, revision);
+        self.news.send_if_modified(|life| std::mem::replace(life, Life::Ready) == Life::Loading);
+        deferred
     }
 
     /// Applies changes in order and wakes the watchers that they may concern.

@@ -71,6 +71,20 @@ impl Core {
         }
     }
 
+    /// Gives a resource a new cache; the old one is closed.
+    pub(crate) fn replace_cache(&self, resource: &ResourceInfo) -> Arc<Cache> {
+        let cache = Arc::new(Cache::new(resource, self.protobuf));
+        let old = self.caches.write().insert((&*resource.storage_prefix).into(), cache.clone());
+        old.into_iter().for_each(|old| old.close());
+        cache
+    }
+
+    /// Forgets a resource; its watches end.
+    pub(crate) fn remove_cache(&self, resource: &ResourceInfo) {
+        let old = self.caches.write().remove(&*resource.storage_prefix);
+        old.into_iter().for_each(|old| old.close());
+    }
+
     pub(crate) fn caches(&self) -> Vec<Arc<Cache>> {
         self.caches.read().values().cloned().collect()
     }

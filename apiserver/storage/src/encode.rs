@@ -67,8 +67,13 @@ pub(crate) fn decode(form: &Arc<Form>, key: &str, bytes: &[u8], revision: u64) -
     if !value.is_object() {
         return Err(corrupt("not an object".to_owned()));
     }
-    let is_current =
+    let mut is_current =
         is_fresh && is_protobuf == matches!(form.encoding, Encoding::Protobuf(_)) && has_kind(&form.kind, &value);
+    if let Some(custom) = &form.custom {
+        let stored = value.clone();
+        custom.read(&mut value);
+        is_current &= value == stored;
+    }
     let encoding = if is_current { StoredAs::Current } else { StoredAs::Outdated };
     Ok(Draft::new(form, key, &mut value).at(revision).stored_as(encoding))
 }

@@ -74,6 +74,9 @@ pub enum StorageError {
         /// Its storage prefix.
         prefix: String,
     },
+    /// The resource is gone or has another definition now: its watches end.
+    #[error("the resource has changed")]
+    Closed,
     /// etcd cannot be reached or refused the call.
     #[error("etcd: {0}")]
     Unavailable(String),

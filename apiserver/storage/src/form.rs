@@ -2,8 +2,9 @@
 
 use apimachinery::Value;
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::resources::{ResourceInfo, SelectableField};
+use apimachinery::resources::{Custom, ResourceInfo, SelectableField};
 use apimachinery::schema::{Schema, TypeRef};
+use std::sync::Arc;
 
 /// How a value is encoded in etcd.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Form {
     pub(crate) namespaced: bool,
     /// Selectable fields; their values are kept in each object in this order.
     pub(crate) fields: Vec<SelectableField>,
+    /// Brings stored custom resources into their present form.
+    pub(crate) custom: Option<Arc<dyn Custom>>,
 }
 
 /// Groups whose servers write JSON whatever the media type, as upstream's do.
@@ -40,7 +43,7 @@ impl Form {
             _ => Encoding::Json,
         };
         let fields = resource.selectable_fields.clone();
-        Self { kind, encoding, message, namespaced: resource.namespaced, fields }
+        Self { kind, encoding, message, namespaced: resource.namespaced, fields, custom: resource.custom.clone() }
     }
 
     /// This form with the fields of another served version that shares its storage.

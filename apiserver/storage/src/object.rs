@@ -4,6 +4,7 @@ use crate::form::Form;
 use apimachinery::Value;
 use apimachinery::codec::protobuf;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
 /// An object at one revision. Handed out as `Arc<Object>`, never changed.
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
 struct Derived {
     protobuf: OnceLock<Option<Bytes>>,
     row: OnceLock<Bytes>,
+    /// The object in other versions, by `apiVersion`.
+    converted: Mutex<Vec<(Box<str>, Arc<Object>)>>,
 }
 
 impl Object {
@@ -208,6 +211,27 @@ impl Object {
     /// `make` must not depend on anything but the object.
     pub fn row(&self, make: impl FnOnce(&Value) -> Bytes) -> &Bytes {
         self.derived().row.get_or_init(|| make(&self.value()))
+    }
+
+    /// Whether the JSON is of this `apiVersion`.
+    pub fn is_of_version(&self, api_version: &str) -> bool {
+        let head = self.json.get(..self.body_at as usize).unwrap_or_default();
+        let quoted = head.strip_suffix(b"\",").and_then(|head| head.strip_suffix(api_version.as_bytes()));
+        quoted.is_some_and(|head| head.ends_with(b"\"apiVersion\":\""))
+    }
+
+    /// The object in another version, if [`Self::keep_converted`] has been given it.
+    pub fn converted(&self, api_version: &str) -> Option<Arc<Object>> {
+        let converted = self.derived.get()?.converted.lock();
+        converted.iter().find(|(version, _)| **version == *api_version).map(|(_, object)| object.clone())
+    }
+
+    /// Keeps the object in another version: it is converted once, however often it is read.
+    pub fn keep_converted(&self, api_version: &str, mut value: Value) -> Arc<Object> {
+        let draft = crate::encode::Draft::new(&self.form, self.key(), &mut value);
+        let object = Arc::new(draft.at(self.revision));
+        self.derived().converted.lock().push((api_version.into(), object.clone()));
+        object
     }
 
     fn derived(&self) -> &Derived {

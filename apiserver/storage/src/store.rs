@@ -4,7 +4,7 @@ use crate::backend::Backend;
 use crate::backend::etcd::Etcd;
 use crate::backend::lease::Reuse;
 use crate::backend::memory::Memory;
-use crate::cache::Cache;
+use crate::cache::{Cache, Life};
 use crate::core::Core;
 use crate::encryption::{Encrypting, Encryption};
 use crate::freshness::{Revisions, revisions, wait_for};
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// How long [`Store::open`] tries to reach etcd.
 const OPEN_DEADLINE: Duration = Duration::from_secs(60);
+/// How long requests wait for the first state of a resource that was added.
+const LOAD_DEADLINE: Duration = Duration::from_secs(30);
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// How to reach etcd, from `--etcd-*` and `--storage-media-type`.
@@ -137,7 +139,7 @@ impl Store {
         key: &str,
         at: Match,
     ) -> Result<Option<Arc<Object>>, StorageError> {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         let revision = match at {
             Match::Any => 0,
             Match::MostRecent => self.revisions.current().await?,
@@ -177,13 +179,13 @@ impl Store {
 
     /// A list.
     pub async fn list(&self, resource: &Arc<ResourceInfo>, query: &ListQuery) -> Result<ListPage, StorageError> {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         Listing { core: &self.core, revisions: &self.revisions, cache: &cache, query }.run().await
     }
 
     /// A watch.
     pub async fn watch(&self, resource: &Arc<ResourceInfo>, query: &WatchQuery) -> Result<Watch, StorageError> {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         match query.from {
             Some(revision) if revision > 0 && !query.send_initial_events => {
                 return Watch::from_revision(self.core.clone(), cache, query, revision);
@@ -202,7 +204,7 @@ impl Store {
         value: Value,
         ttl: Option<u64>,
     ) -> Result<Arc<Object>, StorageError> {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         self.writer(&cache, key).create(value, ttl).await
     }
 
@@ -221,7 +223,7 @@ impl Store {
         E: From<StorageError>,
         F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
     {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         self.writer(&cache, key).update(expected, &mut Closure(change)).await
     }
 
@@ -233,7 +235,7 @@ impl Store {
         expected: Option<u64>,
         decision: &mut (impl Decide<E> + ?Sized),
     ) -> Result<(Arc<Object>, bool), E> {
-        let cache = self.core.cache(resource)?;
+        let cache = self.cache(resource).await?;
         self.writer(&cache, key).update(expected, &mut Decision(decision)).await
     }
 
@@ -259,6 +261,28 @@ impl Store {
     /// Registers `etcd_request_duration_seconds`, `apiserver_storage_objects` and their like.
     pub fn register_metrics(&self, registry: &mut Registry) {
         metrics::register(&self.core, registry);
+    }
+
+    /// The cache of a resource, once its first state is in.
+    async fn cache(&self, resource: &ResourceInfo) -> Result<Arc<Cache>, StorageError> {
+        let cache = self.core.cache(resource)?;
+        if cache.life() == Life::Loading {
+            let loaded = tokio::time::timeout(LOAD_DEADLINE, cache.ready()).await;
+            loaded.map_err(|_| StorageError::Timeout)?;
+        }
+        Ok(cache)
+    }
+
+    /// Gives a resource another definition: its objects are read anew, its watches end.
+    pub async fn replace_resource(&self, resource: &Arc<ResourceInfo>) -> Result<(), StorageError> {
+        let _one_at_a_time = self.adding.lock().await;
+        let cache = self.core.replace_cache(resource);
+        feed::load_one(&self.core, &cache).await
+    }
+
+    /// Forgets a resource that was added; its watches end. What lies in etcd stays there.
+    pub fn remove_resource(&self, resource: &Arc<ResourceInfo>) {
+        self.core.remove_cache(resource);
     }
 
     /// Adds a resource at run time (a custom resource); its cache fills before this returns.

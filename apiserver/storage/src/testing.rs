@@ -37,6 +37,7 @@ pub(crate) fn resource(prefix: &'static str) -> Arc<ResourceInfo> {
         storage_kind: GroupVersionKind::new("example.com", "v1", "Thing"),
         schema: TypeRef { schema: Arc::new(Schema::default()), id: 0 },
         selectable_fields: vec![node],
+        custom: None,
     })
 }
 

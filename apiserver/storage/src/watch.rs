@@ -1,6 +1,6 @@
 //! Watches: a cursor into the shared, ordered history of one resource.
 
-use crate::cache::{Cache, Position, Recent, Slot};
+use crate::cache::{Cache, Life, Position, Recent, Slot};
 use crate::core::Core;
 use crate::query::{Selection, WatchQuery};
 use crate::{Object, StorageError};
@@ -155,6 +155,7 @@ impl Watch {
             if self.next >= self.end {
                 match self.slot.take_pending() {
                     Some(first) => self.next = self.next.max(first),
+                    None if self.cache.life() == Life::Closed => return Some(Err(StorageError::Closed)),
                     None => return self.bookmark(observed),
                 }
             }

@@ -14,12 +14,12 @@ mod schemas;
 mod v2;
 mod v3;
 
-use crate::resources;
+use crate::resources::{self, ResourceInfo};
 use crate::{Map, Value};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
-use std::sync::{LazyLock, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// One document, built when it is first asked for.
 struct Document {
@@ -32,13 +32,19 @@ static DOCUMENTS: LazyLock<BTreeMap<String, Document>> = LazyLock::new(|| {
     let mut add = |path: String, build: Box<dyn Fn() -> Value + Send + Sync>| {
         documents.insert(path, Document { build, bytes: OnceLock::new() });
     };
-    add("api".into(), Box::new(|| v3::document(&[paths::core_versions()], None)));
-    add("apis".into(), Box::new(|| v3::document(&[paths::groups()], None)));
+    add("api".into(), Box::new(|| v3::document(&[paths::core_versions()], None, &Map::new())));
+    add("apis".into(), Box::new(|| v3::document(&[paths::groups()], None, &Map::new())));
     for (group, version) in group_versions() {
         if !group.is_empty() {
-            add(format!("apis/{group}"), Box::new(move || v3::document(&[paths::group(group)], None)));
+            add(format!("apis/{group}"), Box::new(move || v3::document(&[paths::group(group)], None, &Map::new())));
         }
-        let build = move || v3::document(&paths::group_version(group, version), Some((group, version)));
+        let build = move || {
+            v3::document(
+                &paths::group_version(group, version, resources::builtin()),
+                Some((group, version)),
+                &Map::new(),
+            )
+        };
         add(names::root(group, version), Box::new(build));
     }
     documents
@@ -54,16 +60,40 @@ static INDEX: LazyLock<Value> = LazyLock::new(|| {
     serde_json::json!({ "paths": paths })
 });
 
-static V2: LazyLock<Bytes> = LazyLock::new(|| {
+static V2: LazyLock<Bytes> = LazyLock::new(|| to_bytes(&v2::document(&builtin_paths(), &Map::new())));
+
+fn builtin_paths() -> Vec<paths::Path> {
     let mut paths = vec![paths::core_versions(), paths::groups()];
     for (group, version) in group_versions() {
-        paths.extend(paths::group_version(group, version));
+        paths.extend(paths::group_version(group, version, resources::builtin()));
     }
     let named = group_versions().into_iter().filter(|(group, _)| !group.is_empty());
     let groups: BTreeMap<&str, ()> = named.map(|(group, _)| (group, ())).collect();
     paths.extend(groups.into_keys().map(paths::group));
-    to_bytes(&v2::document(&paths))
-});
+    paths
+}
+
+/// The OpenAPI v3 document of one group version of custom resources, whose types are given by
+/// [`type_name`].
+pub fn custom_v3(group: &str, version: &str, served: &[Arc<ResourceInfo>], types: &Map) -> Bytes {
+    to_bytes(&v3::document(&paths::group_version(group, version, served), Some((group, version)), types))
+}
+
+/// The OpenAPI v2 document of built-in resources and of these custom ones.
+pub fn v2_with(served: &[Arc<ResourceInfo>], types: &Map) -> Bytes {
+    let mut paths = builtin_paths();
+    let versions: BTreeSet<(&str, &str)> = served.iter().map(|r| (&*r.group, &*r.version)).collect();
+    for (group, version) in &versions {
+        paths.extend(paths::group_version(group, version, served));
+    }
+    to_bytes(&v2::document(&paths, types))
+}
+
+/// The name of a custom type: its group backwards, version and kind.
+pub fn type_name(group: &str, version: &str, kind: &str) -> String {
+    let parts: Vec<&str> = group.split('.').rev().chain([version, kind]).collect();
+    parts.join(".")
+}
 
 /// The document at `/openapi/v3`: where each group version's document lies, with a hash of its
 /// content that clients cache it by.

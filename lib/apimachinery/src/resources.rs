@@ -3,7 +3,10 @@
 //! Upstream: `pkg/controlplane/instance.go`, `pkg/registry/*/rest`, and each strategy's
 //! `NamespaceScoped` and field label conversions.
 
+mod custom;
 mod table;
+
+pub use custom::{ConversionWebhook, Custom, PrintedColumn, ScalePaths};
 
 use crate::gvk::{GroupResource, GroupVersionKind, Str};
 use crate::schema::TypeRef;
@@ -45,6 +48,8 @@ pub struct ResourceInfo {
     pub schema: TypeRef,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`, as dotted JSON paths.
     pub selectable_fields: Vec<SelectableField>,
+    /// What a custom resource's definition adds to these facts; `None` for built-in resources.
+    pub custom: Option<Arc<dyn Custom>>,
 }
 
 /// A subresource and what it serves.

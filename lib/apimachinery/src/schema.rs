@@ -13,12 +13,25 @@ use std::sync::{Arc, LazyLock};
 pub struct Schema {
     /// All types; [`TypeRef::id`] points here.
     pub types: Vec<TypeDef>,
+    /// Whose types these are.
+    pub origin: Origin,
     names: HashMap<Box<str>, u32>,
     kinds: HashMap<GroupVersionKind, u32>,
 }
 
+/// Where a table comes from, which decides how strictly bodies are decoded along it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The built-in table: wrong types are refused at once, and values become what upstream's
+    /// types can hold.
+    #[default]
+    Builtin,
+    /// A custom resource's definition: types are validation's business, `null` has a meaning.
+    Definition,
+}
+
 /// One object type.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TypeDef {
     /// OpenAPI name, such as `io.k8s.api.core.v1.Pod`.
     pub name: Box<str>,
@@ -26,6 +39,8 @@ pub struct TypeDef {
     pub is_object: bool,
     /// Whether server-side apply replaces it as a whole.
     pub is_atomic: bool,
+    /// Whether members that the table does not list are kept: only in custom resources.
+    pub keeps_unknown: bool,
     /// The type's own fields in order of their protobuf numbers.
     pub fields: Vec<Field>,
     /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
@@ -37,7 +52,7 @@ pub struct TypeDef {
 }
 
 /// One field of a type.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Field {
     /// JSON name; empty for an inlined message.
     pub json: Box<str>,
@@ -165,6 +180,16 @@ impl Schema {
     /// The table of all built-in types, parsed once.
     pub fn builtin() -> &'static Arc<Schema> {
         &BUILTIN
+    }
+
+    /// A table of a custom resource's types; [`TypeDef::members`] are filled in.
+    pub fn of_definition(mut types: Vec<TypeDef>) -> Self {
+        for (id, def) in (0..).zip(&mut types) {
+            let members = (0..).zip(&def.fields).map(|(at, field)| (field.json.clone(), id, at));
+            def.members = members.collect();
+            def.members.sort();
+        }
+        Self { types, origin: Origin::Definition, ..Self::default() }
     }
 
     /// The type of this OpenAPI name.

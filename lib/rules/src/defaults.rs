@@ -21,7 +21,10 @@ use apimachinery::resources::ResourceInfo;
 
 /// Applies the defaults of the resource to an object as it came from a client or from storage.
 pub fn apply(resource: &ResourceInfo, object: &mut Value) {
-    walk::apply(&resource.schema, object);
+    match &resource.custom {
+        Some(custom) => custom.default(object),
+        None => walk::apply(&resource.schema, object),
+    }
 }
 
 #[cfg(test)]

@@ -13,5 +13,5 @@ pub mod defaults;
 pub mod patch;
 pub mod placement;
 pub mod tables;
-mod tree;
+pub mod tree;
 pub mod validation;

@@ -10,6 +10,7 @@ mod batch;
 mod cell;
 mod column;
 mod config;
+mod custom;
 mod devices;
 mod duration;
 mod events;
@@ -31,28 +32,35 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
 use column::{NAME, date};
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 /// How a resource is printed.
 struct Printer {
-    columns: &'static [Column],
+    columns: &'static [Column<'static>],
     /// One cell for each column.
     row: fn(&Value) -> Vec<Cell>,
 }
 
-/// For resources without a printer of their own, custom ones among them.
+/// For resources without a printer of their own.
 static DEFAULT: Printer = Printer {
     columns: &[NAME, date("Created At", "When the object was made.")],
     row: |object| vec![name(object), Cell::text(object.meta_str("creationTimestamp"))],
 };
 
 /// The columns of the resource.
-pub fn columns(resource: &ResourceInfo) -> &'static [Column] {
-    printer(resource).columns
+pub fn columns(resource: &ResourceInfo) -> Cow<'_, [Column<'_>]> {
+    match &resource.custom {
+        Some(custom) => custom::columns(&**custom).into(),
+        None => printer(resource).columns.into(),
+    }
 }
 
 /// The cells of one object, one for each of [`columns`], without the time in them.
 pub fn row(resource: &ResourceInfo, object: &Value) -> Row {
-    Row((printer(resource).row)(object))
+    match &resource.custom {
+        Some(custom) => Row(custom::cells(&**custom, object)),
+        None => Row((printer(resource).row)(object)),
+    }
 }
 
 /// The cells of one object at this time.

@@ -4,7 +4,7 @@
 use apimachinery::{Map, Value};
 
 /// Reads members of an object; on anything but an object, nothing is there.
-pub(crate) trait Tree {
+pub trait Tree {
     /// A member that is present and not null.
     fn at(&self, key: &str) -> Option<&Value>;
 
@@ -55,7 +55,7 @@ pub(crate) trait Tree {
 }
 
 /// Whether a value is what upstream leaves out: null, zero, or without content.
-pub(crate) fn is_empty(value: &Value) -> bool {
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) | Value::Number(_) => false,
@@ -78,7 +78,7 @@ impl Tree for Map {
 }
 
 /// Fills in members of an object; does nothing on anything else.
-pub(crate) trait Fill {
+pub trait Fill {
     /// The object's members, if it is one.
     fn members(&mut self) -> Option<&mut Map>;
 

@@ -6,11 +6,11 @@
 //! Upstream: `pkg/apis/*/validation/validation.go`.
 
 mod batch;
-mod check;
+pub mod check;
 mod config;
 mod extensions;
 mod meta;
-mod names;
+pub mod names;
 mod networking;
 mod pod;
 mod rbac;
@@ -20,10 +20,10 @@ mod storage;
 mod values;
 mod workloads;
 
-use apimachinery::Value;
 use apimachinery::field::FieldError;
 use apimachinery::resources::ResourceInfo;
-use check::Report;
+use apimachinery::{Map, Value};
+use check::{At, Report};
 use names::NameRule;
 
 /// What is checked of a resource's objects, their metadata aside.
@@ -42,7 +42,12 @@ struct Checks {
 
 /// What is wrong with a new object, metadata first. Defaults have been applied.
 pub fn create(resource: &ResourceInfo, object: &Value) -> Vec<FieldError> {
-    let (checks, mut out) = (checks(resource), Report::default());
+    let mut out = Report::default();
+    if let Some(custom) = &resource.custom {
+        meta::create(object, resource.namespaced, NameRule::Subdomain, &mut out);
+        return out.with(custom.create_errors(object));
+    }
+    let checks = checks(resource);
     if resource.is_stored() {
         meta::create(object, resource.namespaced, checks.name, &mut out);
     }
@@ -52,8 +57,12 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> Vec<FieldError> {
 
 /// What is wrong with a change of an object.
 pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
-    let (checks, mut out) = (checks(resource), Report::default());
+    let mut out = Report::default();
     meta::update(new, old, &mut out);
+    if let Some(custom) = &resource.custom {
+        return out.with(custom.update_errors(new, old));
+    }
+    let checks = checks(resource);
     (checks.changed)(new, &mut out);
     (checks.update)(new, old, &mut out);
     out.finish()
@@ -61,10 +70,19 @@ pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldErr
 
 /// What is wrong with a change of an object's status.
 pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
-    let (checks, mut out) = (checks(resource), Report::default());
+    let mut out = Report::default();
     meta::update(new, old, &mut out);
+    if let Some(custom) = &resource.custom {
+        return out.with(custom.status_errors(new, old));
+    }
+    let checks = checks(resource);
     (checks.status)(new, old, &mut out);
     out.finish()
+}
+
+/// What is wrong with the metadata of an object inside another one.
+pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) {
+    meta::template(at, metadata, out);
 }
 
 /// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
@@ -206,9 +224,6 @@ fn other(group: &str, plural: &str) -> Checks {
         ("events.k8s.io", _) => Checks::of(config::event),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             Checks::of(extensions::webhooks)
-        }
-        ("apiextensions.k8s.io", "customresourcedefinitions") => {
-            Checks::of(extensions::custom_resource_definition).update(extensions::custom_resource_definition_update)
         }
         ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
         ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),

@@ -1,10 +1,14 @@
 //! Between the requested version of a resource and the one it is stored in.
 //!
 //! Nearly all resources are stored as they are served. The rest is events (two groups, one
-//! storage), horizontal pod autoscalers (v1 is a view of v2), and kinds that differ in name only.
+//! storage), horizontal pod autoscalers (v1 is a view of v2), kinds that differ in name only, and
+//! custom resources, of which each object says its version and a webhook may have to be asked.
 
 mod autoscaling;
+mod custom;
 mod events;
+
+pub(crate) use custom::{Filter, served, served_all, stored};
 
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
@@ -24,6 +28,10 @@ enum Difference {
 }
 
 fn difference(resource: &ResourceInfo) -> Difference {
+    if resource.custom.is_some() {
+        // Their objects have been converted one by one.
+        return Difference::None;
+    }
     let stored = &resource.storage_kind;
     if stored.group == resource.group && stored.version == resource.version {
         return Difference::None;

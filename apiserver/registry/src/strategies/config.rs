@@ -9,6 +9,7 @@ use crate::Context;
 use crate::strategy::*;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Value, time};
+use apiserver_extensions::checks;
 use serde_json::json;
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] = &[
@@ -28,7 +29,18 @@ pub(crate) const GROUPS: &[(&str, super::Rows)] = &[
     ),
     (
         "apiextensions.k8s.io",
-        &[("customresourcedefinitions", Strategy { prepare_create: create_definition, ..DECLARED })],
+        &[(
+            "customresourcedefinitions",
+            Strategy {
+                prepare_create: create_definition,
+                prepare_update: update_definition,
+                ending: Ending::Definition,
+                check_create: checks::create,
+                check_update: checks::update,
+                check_status: checks::update_status,
+                ..DECLARED
+            },
+        )],
     ),
     ("rbac.authorization.k8s.io", RBAC),
 ];
@@ -64,6 +76,18 @@ pub(crate) fn mark_local(service: &mut Value) {
     let condition = json!({"type": "Available", "status": "True", "reason": "Local",
         "message": "Local APIServices are always available", "lastTransitionTime": time::now()});
     member(service, "status").insert("conditions".into(), json!([condition]));
+}
+
+/// A storage version has objects from now on.
+fn update_definition(definition: &mut Value, _: &Value) {
+    let versions = definition.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+    let storage =
+        versions.filter(|v| v.get("storage").and_then(Value::as_bool) == Some(true)).map(|v| text(v, "/name"));
+    let Some(storage) = storage.map(Value::from).next() else { return };
+    let stored = member(definition, "status").entry("storedVersions").or_insert_with(|| json!([]));
+    if let Some(stored) = stored.as_array_mut().filter(|stored| !stored.contains(&storage)) {
+        stored.push(storage);
+    }
 }
 
 /// The storage version is the first that objects are stored in.

@@ -10,6 +10,7 @@ use crate::{Body, Context, Registry, Reply, managed, metadata};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ScalePaths;
 use apimachinery::status::Status;
 use apimachinery::{Map, Value};
 use apiserver_storage::Object;
@@ -21,9 +22,14 @@ pub(crate) fn of(cx: &Context, object: &Object) -> Result<Reply, Status> {
 }
 
 fn reply(cx: &Context, object: &Value) -> Result<Reply, Status> {
+    if let Some(paths) = scale_paths(cx)
+        && apiserver_extensions::at(object, &paths.spec_replicas.1).is_none()
+    {
+        return Err(Status::internal(format!("the spec replicas field {:?} does not exist", paths.spec_replicas.0)));
+    }
     let subresource = cx.subresource.as_ref().ok_or_else(Status::method_not_allowed)?;
     let (_, ty) = body_type(subresource)?;
-    Ok(Reply::Value { value: view(object), ty })
+    Ok(Reply::Value { value: view(cx, object), ty })
 }
 
 pub(crate) async fn put(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
@@ -45,17 +51,18 @@ pub(crate) async fn write(
     source: &mut Source<'_>,
 ) -> Result<Reply, Status> {
     let on_object = Context { subresource: None, ..super::for_resource(cx, cx.resource.clone(), &cx.name) };
+    let replicas = replicas(cx);
     let changed = change_tree(registry, &on_object, Part::Main, options, &mut |old| {
-        let mut shown = view(old);
-        if let Some(managed) = rules::apply::scale::to_scale(managed_fields(old), REPLICAS) {
+        let mut shown = view(cx, old);
+        if let Some(managed) = rules::apply::scale::to_scale(managed_fields(old), &replicas) {
             shown.set_meta("managedFields", managed);
         }
         let mut scale = source(&shown)?;
         check(cx, &scale)?;
         let managed = scale.metadata_mut().remove("managedFields");
         let version = cx.resource.api_version();
-        let managed = rules::apply::scale::to_object(managed_fields(old), managed, REPLICAS, &version);
-        let mut new = scaled(old, &scale);
+        let managed = rules::apply::scale::to_object(managed_fields(old), managed, &replicas, &version);
+        let mut new = scaled(cx, old, &scale);
         metadata::set_or_remove(new.metadata_mut(), "managedFields", managed.as_ref());
         Ok(new)
     })
@@ -64,30 +71,57 @@ pub(crate) async fn write(
     reply(cx, &changed?)
 }
 
-/// Where the replicas are, in the scale as in all objects that have one.
-const REPLICAS: &[&str] = &["spec", "replicas"];
+/// Where the object keeps its replicas.
+fn replicas(cx: &Context) -> Vec<&str> {
+    match scale_paths(cx) {
+        None => vec!["spec", "replicas"],
+        Some(paths) => paths.spec_replicas.1.iter().map(String::as_str).collect(),
+    }
+}
 
 fn managed_fields(object: &Value) -> Option<&Value> {
     object.metadata()?.get("managedFields")
 }
 
+/// Where a custom resource keeps the parts of its scale.
+fn scale_paths(cx: &Context) -> Option<&ScalePaths> {
+    cx.resource.custom.as_ref()?.scale()
+}
+
 /// The scale of an object.
-pub(crate) fn view(object: &Value) -> Value {
+pub(crate) fn view(cx: &Context, object: &Value) -> Value {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    match scale_paths(cx) {
+        None => assemble(
+            object,
+            number("/spec/replicas"),
+            number("/status/replicas"),
+            selector(object.pointer("/spec/selector")),
+        ),
+        Some(paths) => {
+            let at = |path: &[String]| apiserver_extensions::at(object, path);
+            let number = |path: &[String]| at(path).and_then(Value::as_i64).unwrap_or_default();
+            let selector = paths.selector.as_ref().and_then(|(_, path)| at(path)?.as_str());
+            let selector = selector.unwrap_or_default().to_owned();
+            assemble(object, number(&paths.spec_replicas.1), number(&paths.status_replicas.1), selector)
+        }
+    }
+}
+
+fn assemble(object: &Value, wanted: i64, present: i64, selector: String) -> Value {
     let mut metadata = Map::new();
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.metadata().and_then(|m| m.get(key)) {
             metadata.insert(key.into(), value.clone());
         }
     }
-    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
-    let mut status = json!({"replicas": number("/status/replicas")});
-    let selector = selector(object.pointer("/spec/selector"));
+    let mut status = json!({"replicas": present});
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
     let mut spec = Map::new();
     // Zero replicas are left out, as upstream does.
-    match number("/spec/replicas") {
+    match wanted {
         0 => {}
         replicas => drop(spec.insert("replicas".into(), replicas.into())),
     }
@@ -138,10 +172,13 @@ fn check(cx: &Context, scale: &Value) -> Result<(), Status> {
 }
 
 /// The object with the scale's replicas; the scale's version and UID are preconditions.
-fn scaled(old: &Value, scale: &Value) -> Value {
+fn scaled(cx: &Context, old: &Value, scale: &Value) -> Value {
     let mut new = old.clone();
     let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
-    member(&mut new, "spec").insert("replicas".into(), replicas);
+    match scale_paths(cx) {
+        None => drop(member(&mut new, "spec").insert("replicas".into(), replicas)),
+        Some(paths) => insert_at(&mut new, &paths.spec_replicas.1, replicas),
+    }
     for key in ["resourceVersion", "uid"] {
         match scale.meta_str(key) {
             "" if key == "resourceVersion" => drop(new.metadata_mut().remove(key)),
@@ -152,9 +189,29 @@ fn scaled(old: &Value, scale: &Value) -> Value {
     new
 }
 
+/// Sets a value at a path; members on the way are made.
+fn insert_at(object: &mut Value, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => {
+            if let Some(map) = object.as_object_mut() {
+                map.insert(last.clone(), value);
+            }
+        }
+        [first, rest @ ..] => {
+            member(object, first);
+            insert_at(&mut object[first.as_str()], rest, value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cx() -> Context {
+        crate::context::testing::context("apps", "deployments")
+    }
 
     #[test]
     fn shows_replicas_and_selector() {
@@ -163,9 +220,9 @@ mod tests {
                 "matchExpressions": [{"key": "a", "operator": "In", "values": ["2", "1"]}, {"key": "z", "operator": "DoesNotExist"}]}}});
         let want = json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "a", "namespace": "n"},
             "spec": {"replicas": 3}, "status": {"replicas": 2, "selector": "a in (1,2),b=c,!z"}});
-        assert_eq!(view(&object), want);
+        assert_eq!(view(&cx(), &object), want);
         let controller = json!({"metadata": {}, "spec": {"selector": {"app": "x"}}});
-        assert_eq!(text(&view(&controller), "/status/selector"), "app=x");
+        assert_eq!(text(&view(&cx(), &controller), "/status/selector"), "app=x");
     }
 
     #[test]
@@ -173,7 +230,7 @@ mod tests {
         let old = json!({"metadata": {"name": "a", "resourceVersion": "7"}, "spec": {"replicas": 1, "x": 1}});
         let scale = json!({"metadata": {"resourceVersion": "6"}, "spec": {"replicas": 5}});
         let want = json!({"metadata": {"name": "a", "resourceVersion": "6"}, "spec": {"replicas": 5, "x": 1}});
-        assert_eq!(scaled(&old, &scale), want);
-        assert_eq!(scaled(&old, &json!({}))["spec"]["replicas"], 0);
+        assert_eq!(scaled(&cx(), &old, &scale), want);
+        assert_eq!(scaled(&cx(), &old, &json!({}))["spec"]["replicas"], 0);
     }
 }

@@ -39,7 +39,8 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
     prepare(registry, cx, strategy, &mut object)?;
-    let errors = rules::validation::create(&cx.resource, &object);
+    let mut errors = rules::validation::create(&cx.resource, &object);
+    errors.extend((strategy.check_create)(&object));
     if !errors.is_empty() {
         return Err(Status::invalid(&cx.resource.gvk(), object.name(), &errors));
     }
@@ -102,7 +103,7 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, object: V
         };
     }
     let (name, generated) = (object.name().to_owned(), !object.meta_str("generateName").is_empty());
-    let object = convert::to_storage(&cx.resource, object);
+    let object = convert::stored(registry, &cx.resource, object).await?;
     let created = registry.store.create(&target.stored, &target.key, object, ttl(registry, strategy)).await;
     let created = created.map_err(|error| match storage(error, &resource, &name) {
         mut status if status.reason == apimachinery::status::Reason::AlreadyExists && generated => {
@@ -111,7 +112,7 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, object: V
         }
         status => status,
     })?;
-    Ok(reply(cx, created))
+    Ok(reply(cx, convert::served(registry, &cx.resource, created).await?))
 }
 
 /// The lease of objects that expire: events, the only ones without part in garbage collection.

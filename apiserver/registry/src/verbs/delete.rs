@@ -11,16 +11,18 @@ use crate::admission::Operation;
 use crate::failure::Failure;
 use crate::strategy::{self, Allocates, Deleted, Strategy};
 use crate::transaction::{self, Decide};
-use crate::{Context, Registry, Reply, convert};
+use crate::{Context, Registry, Reply, UserInfo, convert};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ResourceInfo;
 use apimachinery::status::{Reason, Status};
-use apiserver_storage::{Change, ListPage, ListQuery, Object};
+use apiserver_storage::{Change, ListPage, ListQuery, Match, Object};
 use async_trait::async_trait;
 use options::DeleteOptions;
 use plan::Plan;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 pub(crate) async fn delete(registry: &Registry, cx: &Context, options: &Value) -> Result<Reply, Status> {
     let parsed = DeleteOptions::parse(options)?;
@@ -50,7 +52,11 @@ async fn remove(registry: &Registry, cx: &Context, options: &DeleteOptions, raw:
     if after.is_none() && !dry_run && strategy.allocates == Allocates::ServiceAddresses {
         registry.services.release(&before).await;
     }
-    Ok(answer(cx, strategy, options, Answer { before, after, stored: (!dry_run).then_some(object) }))
+    let stored = match dry_run {
+        true => None,
+        false => Some(convert::served(registry, &cx.resource, object).await?),
+    };
+    Ok(answer(cx, strategy, options, Answer { before, after, stored }))
 }
 
 /// One deletion, decided on the object's current state.
@@ -69,7 +75,8 @@ struct Deletion<'a> {
 impl Decide for Deletion<'_> {
     async fn decide(&mut self, current: &Arc<Object>) -> Result<Change, Failure> {
         let cx = self.cx;
-        let old = tree(cx, current);
+        let served = convert::served(self.registry, &cx.resource, current.clone()).await?;
+        let old = tree(cx, &served);
         self.options.check_preconditions(cx, &old, current.revision())?;
         if !self.admitted {
             admit_deletion(self.registry, cx, &old, self.raw).await?;
@@ -77,8 +84,13 @@ impl Decide for Deletion<'_> {
         }
         let (change, after) = match plan::plan(self.strategy, &old, self.options, jiff::Timestamp::now()) {
             Plan::Wait => (Change::Keep, Some(old.clone())),
-            Plan::Mark(new) => (Change::Put(convert::to_storage(&cx.resource, new.clone())), Some(new)),
-            Plan::Remove(last) => (Change::Delete(Some(convert::to_storage(&cx.resource, last))), None),
+            Plan::Mark(new) => {
+                let stored = convert::stored(self.registry, &cx.resource, new.clone()).await?;
+                (Change::Put(stored), Some(new))
+            }
+            Plan::Remove(last) => {
+                (Change::Delete(Some(convert::stored(self.registry, &cx.resource, last).await?)), None)
+            }
         };
         self.removal = Some(Removal { before: old, after });
         Ok(if self.dry_run { Change::Keep } else { change })
@@ -136,6 +148,33 @@ pub(crate) async fn delete_collection(
     }
     Ok(page)
 }
+
+/// Deletes all objects of a resource on behalf of the server itself; how many are left.
+pub(crate) async fn delete_all(registry: &Registry, resource: &Arc<ResourceInfo>) -> Result<usize, Status> {
+    let cx = Context {
+        user: Arc::new(UserInfo {
+            name: "system:apiserver".into(),
+            groups: vec!["system:masters".into()],
+            ..UserInfo::default()
+        }),
+        verb: crate::Verb::DeleteCollection,
+        resource: resource.clone(),
+        subresource: None,
+        namespace: String::new(),
+        name: String::new(),
+        dry_run: false,
+        field_manager: String::new(),
+        field_validation: Default::default(),
+        deadline: Instant::now() + DELETE_ALL_DEADLINE,
+        warnings: Default::default(),
+    };
+    let query = ListQuery { revision: Match::MostRecent, ..ListQuery::default() };
+    delete_collection(registry, &cx, &json!({}), &query).await?;
+    Ok(super::read::list(registry, &cx, &query).await?.items.len())
+}
+
+/// How long one pass over a resource that is going may take.
+const DELETE_ALL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The request for one object of a collection.
 fn single(cx: &Context, object: &Object) -> Context {

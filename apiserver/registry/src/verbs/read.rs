@@ -2,13 +2,14 @@
 
 use super::{Target, reply};
 use crate::failure::storage;
-use crate::{Context, Registry, Reply, convert, subresources};
+use crate::{Context, Registry, Reply, Watching, convert, subresources};
 use apimachinery::status::Status;
-use apiserver_storage::{ListPage, ListQuery, Match, Object, Watch, WatchQuery};
+use apiserver_storage::{ListPage, ListQuery, Match, Object, WatchQuery};
 use std::sync::Arc;
 
 pub(crate) async fn get(registry: &Registry, cx: &Context, at: Match) -> Result<Reply, Status> {
     let object = fetch(registry, cx, at).await?;
+    let object = convert::served(registry, &cx.resource, object).await?;
     match cx.subresource_name() {
         "scale" => subresources::scale::of(cx, &object),
         _ => Ok(reply(cx, object)),
@@ -31,6 +32,9 @@ pub(crate) async fn list(registry: &Registry, cx: &Context, query: &ListQuery) -
     if cx.resource.storage_prefix.is_empty() {
         return Ok(ListPage { items: Vec::new(), revision: 0, continue_token: String::new(), remaining: None });
     }
+    if cx.resource.custom.is_some() {
+        return list_custom(registry, cx, query).await;
+    }
     let stored = convert::stored_as(&cx.resource);
     let converted = convert::selection(&cx.resource, &query.selection);
     let page = match converted {
@@ -40,14 +44,44 @@ pub(crate) async fn list(registry: &Registry, cx: &Context, query: &ListQuery) -
     page.map_err(|error| storage(error, &cx.resource.group_resource(), ""))
 }
 
-pub(crate) async fn watch(registry: &Registry, cx: &Context, query: &WatchQuery) -> Result<Watch, Status> {
+/// Custom resources are converted, and selected by fields after that if a webhook converts. The
+/// page is then whole: its size is not known before.
+async fn list_custom(registry: &Registry, cx: &Context, query: &ListQuery) -> Result<ListPage, Status> {
+    let failed = |error| storage(error, &cx.resource.group_resource(), "");
+    let filter = convert::Filter::of(&cx.resource, &query.selection);
+    let mut page = match &filter {
+        None => registry.store.list(&cx.resource, query).await.map_err(failed)?,
+        Some((_, selection)) => {
+            let all = ListQuery { selection: selection.clone(), limit: 0, ..query.clone() };
+            registry.store.list(&cx.resource, &all).await.map_err(failed)?
+        }
+    };
+    page.items = convert::served_all(registry, &cx.resource, page.items).await?;
+    if let Some((filter, _)) = &filter {
+        page.items.retain(|object| filter.matches(object));
+    }
+    Ok(page)
+}
+
+pub(crate) async fn watch(registry: &Arc<Registry>, cx: &Context, query: &WatchQuery) -> Result<Watching, Status> {
     if cx.resource.storage_prefix.is_empty() {
         return Err(Status::method_not_allowed());
     }
     let stored = convert::stored_as(&cx.resource);
+    let failed = |error| storage(error, &cx.resource.group_resource(), "");
+    if let Some((filter, selection)) = convert::Filter::of(&cx.resource, &query.selection) {
+        let query = WatchQuery { selection, ..query.clone() };
+        let watch = registry.store.watch(&stored, &query).await.map_err(failed)?;
+        let mut watching = Watching::of(registry, cx, watch, Some(filter));
+        if query.from.is_some_and(|from| from > 0) && !query.send_initial_events {
+            let present = registry.store.cached_list(&stored, query.selection.namespace.as_deref());
+            watching.seed(&convert::served_all(registry, &cx.resource, present).await?);
+        }
+        return Ok(watching);
+    }
     let watch = match convert::selection(&cx.resource, &query.selection) {
         None => registry.store.watch(&stored, query).await,
         Some(selection) => registry.store.watch(&stored, &WatchQuery { selection, ..query.clone() }).await,
     };
-    watch.map_err(|error| storage(error, &cx.resource.group_resource(), ""))
+    Ok(Watching::of(registry, cx, watch.map_err(failed)?, None))
 }

@@ -141,10 +141,11 @@ async fn apply(
     match (written, cx.dry_run) {
         (Ok(object), false) => {
             attempt.claim.keep().await;
-            Ok(Outcome::Stored(object))
+            Ok(Outcome::Stored(convert::served(registry, &cx.resource, object).await?))
         }
         (Ok(object), true) => {
             attempt.claim.release().await;
+            let object = convert::served(registry, &cx.resource, object).await?;
             Ok(attempt.writer.dry.map_or(Outcome::Stored(object), Outcome::Dry))
         }
         (Err(failure), _) => {
@@ -167,13 +168,14 @@ impl Decide for Attempt<'_, '_> {
         // A second attempt starts anew.
         std::mem::take(&mut self.claim).release().await;
         let cx = self.writer.cx;
-        let old = tree(cx, current);
+        let served = convert::served(self.writer.registry, &cx.resource, current.clone()).await?;
+        let old = tree(cx, &served);
         let new = (self.source)(&old)?;
         let mut new = self.writer.check(new, &old, current.revision()).await?;
         if self.writer.strategy.allocates == Allocates::ServiceAddresses && self.writer.part == Part::Main {
             self.claim = self.writer.registry.services.claim_changed(cx, &mut new, &old).await?;
         }
-        Ok(self.writer.settle(new, &old))
+        Ok(self.writer.settle(new, &old).await?)
     }
 }
 
@@ -200,12 +202,17 @@ impl Writer<'_> {
         if self.part != Part::Status {
             rules::defaults::apply(&cx.resource, &mut new);
         }
-        let errors = match self.part {
+        let mut errors = match self.part {
             Part::Status | Part::Approval => rules::validation::update_status(&cx.resource, &new, old),
             // What these may change, `prepare` has already made sure of.
             Part::EphemeralContainers | Part::Resize => rules::validation::create(&cx.resource, &new),
             Part::Main | Part::Finalize => rules::validation::update(&cx.resource, &new, old),
         };
+        errors.extend(match self.part {
+            Part::Main => (self.strategy.check_update)(&new, old),
+            Part::Status => (self.strategy.check_status)(&new),
+            _ => Vec::new(),
+        });
         if !errors.is_empty() {
             return Err(Status::invalid(&cx.resource.gvk(), &cx.name, &errors).into());
         }
@@ -230,18 +237,18 @@ impl Writer<'_> {
     }
 
     /// What the store has to do: with its last finalizer gone, a deleted object goes.
-    fn settle(&mut self, new: Value, old: &Value) -> Change {
+    async fn settle(&mut self, new: Value, old: &Value) -> Result<Change, Status> {
         let deletes = ends_with(self.strategy, &new, old);
         if self.cx.dry_run {
             self.dry = Some(new);
-            return Change::Keep;
+            return Ok(Change::Keep);
         }
-        let new = convert::to_storage(&self.cx.resource, new);
-        match (deletes, super::create::ttl(self.registry, self.strategy)) {
+        let new = convert::stored(self.registry, &self.cx.resource, new).await?;
+        Ok(match (deletes, super::create::ttl(self.registry, self.strategy)) {
             (true, _) => Change::Delete(Some(new)),
             (false, Some(ttl)) => Change::PutWithTtl(new, ttl),
             (false, None) => Change::Put(new),
-        }
+        })
     }
 }
 

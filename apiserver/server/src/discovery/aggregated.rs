@@ -32,23 +32,26 @@ fn group(group: &Group<'_>) -> Value {
 }
 
 fn resource(resource: &ResourceInfo) -> Value {
+    // Upstream names the group and version of custom resources only.
+    let custom = resource.custom.is_some();
+    let (group, version) = if custom { (&*resource.group, &*resource.version) } else { ("", "") };
     let mut value = json!({
         "resource": resource.plural, "singularResource": resource.singular,
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
-        "responseKind": {"group": "", "version": "", "kind": resource.kind}, "verbs": sorted(&resource.verbs),
+        "responseKind": {"group": group, "version": version, "kind": resource.kind}, "verbs": sorted(&resource.verbs),
     });
     add_names(&mut value, resource);
     let mut subresources: Vec<&Subresource> = resource.subresources.iter().collect();
     subresources.sort_by(|a, b| a.name.cmp(&b.name));
     if !subresources.is_empty() {
-        value["subresources"] = subresources.into_iter().map(subresource).collect();
+        value["subresources"] = subresources.into_iter().map(|s| subresource(s, custom)).collect();
     }
     value
 }
 
-fn subresource(subresource: &Subresource) -> Value {
+fn subresource(subresource: &Subresource, custom: bool) -> Value {
     let kind = &subresource.kind;
-    let (group, version) = match subresource.names_version {
+    let (group, version) = match custom || subresource.names_version {
         true => (kind.group.as_ref(), kind.version.as_ref()),
         false => ("", ""),
     };

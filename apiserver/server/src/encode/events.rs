@@ -25,7 +25,7 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder for one watch.
     pub fn new(resource: Arc<ResourceInfo>, registry: Arc<Registry>, output: Output) -> Self {
-        let converts = resource.gvk() != resource.storage_kind;
+        let converts = resource.custom.is_none() && resource.gvk() != resource.storage_kind;
         Self { resource, registry, output, columns_sent: false, converts }
     }
 
@@ -42,6 +42,7 @@ impl Encoder {
                 self.frame("BOOKMARK", &bytes, out);
                 false
             }
+            Err(StorageError::Closed) => true,
             Err(error) => {
                 let status = error::watch_status(&error);
                 self.frame("ERROR", &object::status(&status, Output { pretty: false, ..self.output }), out);

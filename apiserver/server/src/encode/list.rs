@@ -96,7 +96,7 @@ impl Source {
 
     /// Whether the stored bytes can be used as they are.
     fn stored_as_served(&self) -> bool {
-        self.resource.gvk() == self.resource.storage_kind
+        self.resource.custom.is_some() || self.resource.gvk() == self.resource.storage_kind
     }
 }
 

@@ -89,6 +89,7 @@ impl TestServer {
             kubelets: Kubelets::new(kubelets).expect("TLS"),
             supervisor: supervisor.clone(),
         });
+        apiserver_server::custom::follow_definitions(&server, &supervisor);
         Self { server, supervisor }
     }
 

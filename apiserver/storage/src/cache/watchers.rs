@@ -122,6 +122,11 @@ impl Watchers {
         }
     }
 
+    /// Has everyone look, as there is nothing more to come.
+    pub(super) fn wake_all(&self) {
+        self.all().for_each(|slot| slot.wake.notify_one());
+    }
+
     fn all(&self) -> impl Iterator<Item = &Arc<Slot>> {
         self.of_all.iter().chain(self.by_term.values().flatten())
     }

@@ -1,10 +1,13 @@
 //! JSON: strict decoding along the schema, in one pass from bytes to a tree.
 
+mod custom;
 mod reader;
 mod scalars;
 
+pub use custom::{prune, restore};
+
 use super::{DecodeError, Decoded};
-use crate::schema::{Field, Schema, Shape, TypeRef};
+use crate::schema::{Field, Origin, Schema, Shape, TypeRef};
 use crate::{Map, Value};
 use reader::{MAX_DEPTH, Reader, Token};
 
@@ -17,8 +20,14 @@ const MAX_FINDINGS: usize = 100;
 /// What upstream's types cannot tell apart comes out the same: an empty value that is no pointer
 /// is dropped, one that is always written is added, as if the object had been stored and read.
 /// `apiVersion` and `kind` are kept, though the table does not list them.
+///
+/// Of a custom resource, types and `null`s stay as they are: they are for validation and
+/// defaulting, which know the definition.
 pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
+    if ty.schema.origin == Origin::Definition {
+        return custom::decode(ty, text);
+    }
     let mut decoder = Decoder { schema: &ty.schema, reader: Reader::new(text), path: Vec::new(), findings: Vec::new() };
     let value = decoder.root(ty.id)?;
     decoder.reader.end()?;
@@ -28,6 +37,9 @@ pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
 /// Re-checks a tree along the schema, as a body that carried it would be checked: patches make
 /// trees, and what they make must fit the type.
 pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
+    if ty.schema.origin == Origin::Definition {
+        return custom::conform(ty, value.clone());
+    }
     let bytes = serde_json::to_vec(value).map_err(|e| DecodeError::Syntax(e.to_string()))?;
     decode(ty, &bytes)
 }

@@ -3,11 +3,13 @@
 //! Upstream: `staging/src/k8s.io/apiserver/pkg/endpoints/installer.go`.
 
 use super::names::{capital, infix, root, tag};
-use super::operation::{Body, Content, Media, Operation, Path};
+pub(super) use super::operation::Path;
+use super::operation::{Body, Content, Media, Operation};
 use super::parameters::{self, Parameter};
 use crate::gvk::GroupVersionKind;
-use crate::resources::{self, ResourceInfo, Subresource};
+use crate::resources::{ResourceInfo, Subresource};
 use crate::schema::Schema;
+use std::sync::Arc;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -50,12 +52,12 @@ pub(super) fn group(group: &str) -> Path {
     discovery(&format!("/apis/{group}/"), format!("get{}APIGroup", infix(group, "")), tag(group, ""), "APIGroup")
 }
 
-/// All paths of a group version.
-pub(super) fn group_version(group: &str, version: &str) -> Vec<Path> {
+/// All paths of a group version that these resources are served at.
+pub(super) fn group_version(group: &str, version: &str, served: &[Arc<ResourceInfo>]) -> Vec<Path> {
     let base = format!("/{}", root(group, version));
     let id = format!("get{}APIResources", infix(group, version));
     let mut paths = vec![discovery(&format!("{base}/"), id, tag(group, version), "APIResourceList")];
-    for resource in resources::builtin().iter().filter(|r| r.group == group && r.version == version) {
+    for resource in served.iter().filter(|r| r.group == group && r.version == version) {
         paths.extend(Builder { resource, base: &base }.paths());
     }
     paths.retain(|path| !path.operations.is_empty());
@@ -334,8 +336,12 @@ impl Builder<'_> {
     }
 }
 
+/// Kinds of domains that the table does not know are custom.
 fn type_name(kind: &GroupVersionKind) -> Option<String> {
-    Some(Schema::builtin().kind(kind)?.def().name.to_string())
+    match Schema::builtin().kind(kind) {
+        Some(ty) => Some(ty.def().name.to_string()),
+        None => kind.group.contains('.').then(|| super::type_name(&kind.group, &kind.version, &kind.kind)),
+    }
 }
 
 fn content(kind: &GroupVersionKind) -> Content {

@@ -3,7 +3,7 @@
 use super::operation::{Body, Content, Operation, PATCHES, Path, meaning};
 use super::parameters::{Parameter, Place};
 use super::schemas::{Dialect, kind};
-use super::v3::{closure, named};
+use super::v3::{closure, metadata, named};
 use crate::gvk::GroupVersionKind;
 use crate::resources;
 use crate::schema::Schema;
@@ -14,16 +14,17 @@ use std::collections::BTreeSet;
 const DIALECT: Dialect = Dialect::V2;
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-/// The document of these paths and of every type they need.
-pub(super) fn document(paths: &[Path]) -> Value {
-    let names = closure(paths.iter().flat_map(|p| &p.operations).flat_map(named).collect());
-    let definitions: Map = names
+/// The document of these paths and of every type they need; `own` types are given.
+pub(super) fn document(paths: &[Path], own: &Map) -> Value {
+    let roots = paths.iter().flat_map(|p| &p.operations).flat_map(named).chain(metadata(own));
+    let mut definitions: Map = closure(roots.collect())
         .into_iter()
         .map(|name| {
             let definition = DIALECT.schema(&name, &kinds(&name));
             (name, definition)
         })
         .collect();
+    definitions.extend(own.clone());
     let paths: Map = paths.iter().map(|p| (p.path.clone(), path(p))).collect();
     json!({
         "swagger": "2.0",

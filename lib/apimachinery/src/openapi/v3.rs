@@ -15,16 +15,17 @@ const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// The document of these paths and of every type they need. Kinds that each group has (such as
-/// `WatchEvent`) are listed for `group_version`.
-pub(super) fn document(paths: &[Path], group_version: Option<(&str, &str)>) -> Value {
-    let names = closure(paths.iter().flat_map(|p| &p.operations).flat_map(named).collect());
-    let schemas: Map = names
+/// `WatchEvent`) are listed for `group_version`; `own` types are given.
+pub(super) fn document(paths: &[Path], group_version: Option<(&str, &str)>, own: &Map) -> Value {
+    let roots = paths.iter().flat_map(|p| &p.operations).flat_map(named).chain(metadata(own));
+    let mut schemas: Map = closure(roots.collect())
         .into_iter()
         .map(|name| {
             let schema = DIALECT.schema(&name, &kinds(&name, group_version));
             (name, schema)
         })
         .collect();
+    schemas.extend(own.clone());
     let paths: Map = paths.iter().map(|p| (p.path.clone(), path(p))).collect();
     json!({
         "openapi": "3.0.0",
@@ -54,6 +55,14 @@ fn kinds(name: &str, group_version: Option<(&str, &str)>) -> Vec<GroupVersionKin
     }
     kinds.sort();
     kinds
+}
+
+/// The built-in types that given ones refer to.
+pub(super) fn metadata(own: &Map) -> Vec<String> {
+    match own.is_empty() {
+        true => Vec::new(),
+        false => vec![format!("{META}.ListMeta"), format!("{META}.ObjectMeta")],
+    }
 }
 
 /// The types that an operation names.

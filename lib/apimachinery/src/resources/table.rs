@@ -77,6 +77,7 @@ fn resource(
         storage_kind: gvk,
         schema,
         selectable_fields: Vec::new(),
+        custom: None,
     };
     words.try_for_each(|word| apply(&mut info, word))?;
     Ok(info)

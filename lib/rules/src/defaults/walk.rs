@@ -1,7 +1,7 @@
 //! The walk along the schema table.
 
 use super::hooks::{Hook, hook};
-use crate::tree::{Fill, Tree};
+use crate::tree::Fill;
 use apimachinery::Value;
 use apimachinery::quantity::Quantity;
 use apimachinery::schema::{Field, Presence, Schema, Shape, TypeRef};
@@ -39,10 +39,8 @@ enum Below {
 static BUILTIN: LazyLock<Vec<Step>> = LazyLock::new(|| plan(Schema::builtin()));
 
 pub(super) fn apply(schema: &TypeRef, object: &mut Value) {
-    match Arc::ptr_eq(&schema.schema, Schema::builtin()) {
-        true => visit(&BUILTIN, schema.id, object),
-        false => custom(schema, schema.id, object),
-    }
+    debug_assert!(Arc::ptr_eq(&schema.schema, Schema::builtin()));
+    visit(&BUILTIN, schema.id, object);
 }
 
 fn visit(steps: &[Step], id: u32, value: &mut Value) {
@@ -73,32 +71,6 @@ fn round_up(value: &mut Value) {
     let Some(text) = value.as_str().filter(|t| t.ends_with(['n', 'u']) || t.contains("e-")) else { return };
     if let Ok(quantity) = text.parse::<Quantity>() {
         *value = Quantity::from_millis(quantity.milli_value()).to_string().into();
-    }
-}
-
-/// A custom resource: its own defaults, whatever its fields' presence.
-fn custom(schema: &TypeRef, id: u32, value: &mut Value) {
-    let Some(map) = value.as_object_mut() else { return };
-    for field in &schema.schema.get(id).fields {
-        if let Some(default) = &field.default
-            && map.at(&field.json).is_none()
-        {
-            map.insert(field.json.to_string(), default.clone());
-        }
-        if let Some(inner) = map.get_mut(&*field.json) {
-            custom_shape(schema, &field.shape, inner);
-        }
-    }
-}
-
-fn custom_shape(schema: &TypeRef, shape: &Shape, value: &mut Value) {
-    match shape {
-        Shape::Message(id) => custom(schema, *id, value),
-        Shape::List(inner) => value.as_array_mut().into_iter().flatten().for_each(|v| custom_shape(schema, inner, v)),
-        Shape::Map(inner) => {
-            value.as_object_mut().into_iter().flatten().for_each(|(_, v)| custom_shape(schema, inner, v))
-        }
-        _ => {}
     }
 }
 

@@ -5,7 +5,7 @@ use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
 
 /// A place in an object. It is only spelled out when something is wrong there.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub struct At<'a> {
     parent: Option<&'a At<'a>>,
     step: Step<'a>,
 }
@@ -19,26 +19,27 @@ enum Step<'a> {
 
 impl<'a> At<'a> {
     /// A member of the object itself.
-    pub(super) const fn root(name: &'a str) -> Self {
+    pub const fn root(name: &'a str) -> Self {
         Self { parent: None, step: Step::Child(name) }
     }
 
     /// A member below this place.
-    pub(super) fn child<'b>(&'b self, name: &'b str) -> At<'b> {
+    pub fn child<'b>(&'b self, name: &'b str) -> At<'b> {
         At { parent: Some(self), step: Step::Child(name) }
     }
 
     /// An element of the list at this place.
-    pub(super) fn index(&self, index: usize) -> At<'_> {
+    pub fn index(&self, index: usize) -> At<'_> {
         At { parent: Some(self), step: Step::Index(index) }
     }
 
     /// An entry of the map at this place.
-    pub(super) fn key<'b>(&'b self, key: &'b str) -> At<'b> {
+    pub fn key<'b>(&'b self, key: &'b str) -> At<'b> {
         At { parent: Some(self), step: Step::Key(key) }
     }
 
-    fn path(&self) -> Path {
+    /// The place, spelled out.
+    pub fn path(&self) -> Path {
         let parent = self.parent.map(At::path).unwrap_or_default();
         match self.step {
             Step::Child(name) => parent.child(name),
@@ -50,50 +51,64 @@ impl<'a> At<'a> {
 
 /// What has been found so far.
 #[derive(Default)]
-pub(super) struct Report(Vec<FieldError>);
+pub struct Report(Vec<FieldError>);
+
+impl From<Vec<FieldError>> for Report {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self(errors)
+    }
+}
 
 impl Report {
-    pub(super) fn required(&mut self, at: &At<'_>, detail: &str) {
+    /// A value that must be there is not.
+    pub fn required(&mut self, at: &At<'_>, detail: &str) {
         self.add(at, Kind::Required(detail.to_owned()));
     }
 
-    pub(super) fn invalid(&mut self, at: &At<'_>, value: impl Show, detail: impl Into<String>) {
+    /// A value is not what it must be.
+    pub fn invalid(&mut self, at: &At<'_>, value: impl Show, detail: impl Into<String>) {
         self.add(at, Kind::Invalid(value.show(), detail.into()));
     }
 
     /// One error for each of the findings.
-    pub(super) fn invalid_each(&mut self, at: &At<'_>, value: &str, findings: Vec<String>) {
+    pub fn invalid_each(&mut self, at: &At<'_>, value: &str, findings: Vec<String>) {
         for finding in findings {
             self.invalid(at, value, finding);
         }
     }
 
-    pub(super) fn duplicate(&mut self, at: &At<'_>, value: impl Show) {
+    /// A value is there twice.
+    pub fn duplicate(&mut self, at: &At<'_>, value: impl Show) {
         self.add(at, Kind::Duplicate(value.show()));
     }
 
-    pub(super) fn not_found(&mut self, at: &At<'_>, value: impl Show) {
+    /// A value names something that does not exist.
+    pub fn not_found(&mut self, at: &At<'_>, value: impl Show) {
         self.add(at, Kind::NotFound(value.show()));
     }
 
-    pub(super) fn not_supported(&mut self, at: &At<'_>, value: impl Show, supported: &[&str]) {
+    /// A value is none of those supported.
+    pub fn not_supported(&mut self, at: &At<'_>, value: impl Show, supported: &[&str]) {
         self.add(at, Kind::NotSupported(value.show(), supported.iter().map(|s| (*s).to_owned()).collect()));
     }
 
-    pub(super) fn forbidden(&mut self, at: &At<'_>, detail: impl Into<String>) {
+    /// A value must not be there.
+    pub fn forbidden(&mut self, at: &At<'_>, detail: impl Into<String>) {
         self.add(at, Kind::Forbidden(detail.into()));
     }
 
-    pub(super) fn too_long(&mut self, at: &At<'_>, max: usize) {
+    /// A text is longer than this many bytes.
+    pub fn too_long(&mut self, at: &At<'_>, max: usize) {
         self.add(at, Kind::TooLong(max));
     }
 
-    pub(super) fn too_many(&mut self, at: &At<'_>, actual: usize, max: usize) {
+    /// A list has more elements than allowed.
+    pub fn too_many(&mut self, at: &At<'_>, actual: usize, max: usize) {
         self.add(at, Kind::TooMany(actual, max));
     }
 
     /// A text that must be there and be one of these.
-    pub(super) fn one_of(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
+    pub fn one_of(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
         match text {
             "" => self.required(at, ""),
             text => self.one_of_or_empty(at, text, supported),
@@ -101,21 +116,27 @@ impl Report {
     }
 
     /// A text that must be one of these, if there is one.
-    pub(super) fn one_of_or_empty(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
+    pub fn one_of_or_empty(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
         if !text.is_empty() && !supported.contains(&text) {
             self.not_supported(at, text, supported);
         }
     }
 
     /// A value that must not change.
-    pub(super) fn immutable(&mut self, at: &At<'_>, new: Option<&Value>, old: Option<&Value>) {
+    pub fn immutable(&mut self, at: &At<'_>, new: Option<&Value>, old: Option<&Value>) {
         if !same(new, old) {
             self.invalid(at, new.unwrap_or(&Value::Null), IMMUTABLE);
         }
     }
 
+    /// The findings and those of another report, each once.
+    pub fn with(mut self, others: Vec<FieldError>) -> Vec<FieldError> {
+        self.0.extend(others);
+        self.finish()
+    }
+
     /// The findings, each once.
-    pub(super) fn finish(self) -> Vec<FieldError> {
+    pub fn finish(self) -> Vec<FieldError> {
         let mut unique: Vec<FieldError> = Vec::with_capacity(self.0.len());
         for error in self.0 {
             if !unique.contains(&error) {
@@ -130,10 +151,11 @@ impl Report {
     }
 }
 
-pub(super) const IMMUTABLE: &str = "field is immutable";
+/// What is said of a value that must not change.
+pub const IMMUTABLE: &str = "field is immutable";
 
 /// Whether two values are the same to upstream, where absent and empty are.
-pub(super) fn same(new: Option<&Value>, old: Option<&Value>) -> bool {
+pub fn same(new: Option<&Value>, old: Option<&Value>) -> bool {
     let content = |value: Option<&Value>| value.is_some_and(|v| !crate::tree::is_empty(v));
     match (new, old) {
         (Some(Value::Object(new)), Some(Value::Object(old))) => {
@@ -153,7 +175,8 @@ pub(super) fn same(new: Option<&Value>, old: Option<&Value>) -> bool {
 }
 
 /// How upstream prints a value in a message.
-pub(super) trait Show {
+pub trait Show {
+    /// The text.
     fn show(&self) -> String;
 }
 

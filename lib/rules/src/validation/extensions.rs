@@ -1,7 +1,7 @@
-//! Webhooks, custom resource definitions and aggregated APIs.
+//! Webhooks and aggregated APIs. Custom resource definitions are checked where they are compiled,
+//! in the apiserver.
 //!
-//! Upstream: `pkg/apis/admissionregistration/validation`, `apiextensions-apiserver`,
-//! `kube-aggregator`.
+//! Upstream: `pkg/apis/admissionregistration/validation`, `kube-aggregator`.
 
 use super::check::{At, Report};
 use super::config::named;
@@ -69,70 +69,6 @@ fn webhook(at: &At<'_>, hook: &Value, out: &mut Report) {
                 out.required(&at.child(key), "");
             }
         }
-    }
-}
-
-/// A custom resource definition in outline; schemas are checked where they are compiled.
-pub(super) fn custom_resource_definition(definition: &Value, out: &mut Report) {
-    let spec = spec_of(definition);
-    let names = spec.at("names").unwrap_or(&Value::Null);
-    let expected = format!("{}.{}", names.text("plural"), spec.text("group"));
-    if definition.name() != expected {
-        let metadata = At::root("metadata");
-        out.invalid(&metadata.child("name"), definition.name(), "must be spec.names.plural+\".\"+spec.group");
-    }
-    match spec.text("group") {
-        "" => out.required(&SPEC.child("group"), ""),
-        group => {
-            out.invalid_each(&SPEC.child("group"), group, subdomain(group));
-            if group.split('.').count() < 2 {
-                out.invalid(&SPEC.child("group"), group, "should be a domain with at least one dot");
-            }
-        }
-    }
-    out.one_of(&SPEC.child("scope"), spec.text("scope"), &["Cluster", "Namespaced"]);
-    let at = SPEC.child("names");
-    for key in ["plural", "singular", "kind", "listKind"] {
-        let text = names.text(key).to_lowercase();
-        match text.as_str() {
-            "" => out.required(&at.child(key), ""),
-            text => out.invalid_each(&at.child(key), text, label_1035(text)),
-        }
-    }
-    versions(spec, out);
-}
-
-fn versions(spec: &Value, out: &mut Report) {
-    let at = SPEC.child("versions");
-    let versions = spec.items("versions");
-    let stored = versions.iter().filter(|v| v.flag("storage")).count();
-    let value = spec.at("versions").unwrap_or(&Value::Null);
-    if stored != 1 {
-        out.invalid(&at, value, "must have exactly one version marked as storage version");
-    }
-    for (index, version) in versions.iter().enumerate() {
-        let at = at.index(index);
-        let name = version.text("name");
-        out.invalid_each(&at.child("name"), name, label_1035(name));
-        if versions[..index].iter().any(|v| v.text("name") == name) {
-            out.invalid(&at.child("name"), name, "must contain unique version names");
-        }
-        if version.at("schema").is_none_or(|s| !s.has("openAPIV3Schema")) {
-            let at = at.child("schema");
-            out.required(&at.child("openAPIV3Schema"), "schemas are required");
-        }
-    }
-}
-
-pub(super) fn custom_resource_definition_update(new: &Value, old: &Value, out: &mut Report) {
-    let (new, old) = (spec_of(new), spec_of(old));
-    for key in ["group", "scope"] {
-        out.immutable(&SPEC.child(key), new.at(key), old.at(key));
-    }
-    let names = |spec: &Value, key: &str| spec.at("names").and_then(|n| n.at(key)).cloned();
-    let at = SPEC.child("names");
-    for key in ["plural", "kind"] {
-        out.immutable(&at.child(key), names(new, key).as_ref(), names(old, key).as_ref());
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! Upstream: `apimachinery/pkg/util/validation/validation.go`, `apimachinery/pkg/api/validation`.
 
-pub(super) use apimachinery::selector::{label_key_errors, label_value_errors};
+pub use apimachinery::selector::{label_key_errors, label_value_errors};
 
 /// What is wrong with a name; nothing if it is right.
-pub(super) type Findings = Vec<String>;
+pub type Findings = Vec<String>;
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
                      start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
@@ -83,7 +83,7 @@ fn is_subdomain(text: &str) -> bool {
 }
 
 /// A DNS label of RFC 1123.
-pub(super) fn label(text: &str) -> Findings {
+pub fn label(text: &str) -> Findings {
     let form = match () {
         () if is_label(text) => None,
         () if is_subdomain(text) => Some("must not contain dots".to_owned()),
@@ -93,7 +93,7 @@ pub(super) fn label(text: &str) -> Findings {
 }
 
 /// A DNS name of RFC 1123.
-pub(super) fn subdomain(text: &str) -> Findings {
+pub fn subdomain(text: &str) -> Findings {
     findings([longer_than(text, 253), (!is_subdomain(text)).then(|| SUBDOMAIN.into())])
 }
 
@@ -113,7 +113,7 @@ pub(super) fn wildcard(text: &str) -> Findings {
 }
 
 /// A DNS label of RFC 1035.
-pub(super) fn label_1035(text: &str) -> Findings {
+pub fn label_1035(text: &str) -> Findings {
     let right = is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase());
     findings([longer_than(text, 63), (!right).then(|| LABEL_1035.into())])
 }

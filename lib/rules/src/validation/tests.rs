@@ -363,14 +363,6 @@ fn small_kinds() {
             "webhooks[0].sideEffects: Unsupported value: \"Some\": supported values: \"None\", \"NoneOnDryRun\"",
         ),
         (
-            "apiextensions.k8s.io",
-            "customresourcedefinitions",
-            json!({"metadata": {"name": "x"}, "spec": {"group": "g.io", "scope": "Cluster",
-                "names": {"plural": "foos", "kind": "Foo"},
-                "versions": [{"name": "v1", "storage": true, "schema": {"openAPIV3Schema": {}}}]}}),
-            "metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group",
-        ),
-        (
             "apiregistration.k8s.io",
             "apiservices",
             json!({"metadata": {"name": "v1.g.io"}, "spec": {"group": "g.io", "version": "v1", "versionPriority": 5}}),

@@ -6,6 +6,7 @@ use crate::strategies::{member, pods};
 use crate::strategy::{Dependents, Ending, Strategy};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apiserver_extensions::status;
 use jiff::Timestamp;
 
 const ORPHAN: &str = "orphan";
@@ -27,8 +28,25 @@ pub(super) fn plan(strategy: &Strategy, object: &Value, options: &DeleteOptions,
     match strategy.ending {
         Ending::Namespace => namespace(strategy, object, options, now),
         Ending::Graceful => graceful(strategy, object, options, now),
+        Ending::Definition => immediate(strategy, definition(object), options, now),
         Ending::Immediate => immediate(strategy, object.clone(), options, now),
     }
+}
+
+/// A custom resource definition outlives its objects: its first deletion says so and is held until
+/// they are gone.
+fn definition(object: &Value) -> Value {
+    let mut definition = object.clone();
+    if object.is_deleting() {
+        return definition;
+    }
+    let mut finalizers: Vec<Value> = object.finalizers().into_iter().map(Value::from).collect();
+    if !finalizers.iter().any(|f| f == status::CLEANUP) {
+        finalizers.push(status::CLEANUP.into());
+    }
+    definition.set_meta("finalizers", finalizers);
+    status::set(&mut definition, &status::deletion_pending());
+    definition
 }
 
 fn immediate(strategy: &Strategy, mut object: Value, options: &DeleteOptions, now: Timestamp) -> Plan {

@@ -1,0 +1,243 @@
+//! `spec` apart from its schemas.
+
+use super::{SPEC, conversion, openapi};
+use crate::definition::Names;
+use crate::jsonpath::JsonPath;
+use crate::schema::{Node, Type};
+use apimachinery::Value;
+use rules::tree::Tree;
+use rules::validation::check::{At, Report};
+use rules::validation::names::{label_1035, subdomain};
+
+const COLUMN_TYPES: &str = "boolean,date,integer,number,string";
+const COLUMN_FORMATS: &str = "byte,date,date-time,double,float,int32,int64,password";
+const MAX_SELECTABLE: usize = 8;
+const MAX_WARNING: usize = 256;
+
+pub(super) fn check(spec: &Value, old: Option<&Value>, out: &mut Report) {
+    group(spec.text("group"), out);
+    out.one_of(&SPEC.child("scope"), spec.text("scope"), &["Cluster", "Namespaced"]);
+    versions(spec, old, out);
+    let at = SPEC.child("names");
+    let wanted = Names::read(spec.at("names"));
+    for (key, text) in [
+        ("plural", &wanted.plural),
+        ("singular", &wanted.singular),
+        ("kind", &wanted.kind),
+        ("listKind", &wanted.list_kind),
+    ] {
+        if text.is_empty() {
+            out.required(&at.child(key), "");
+        }
+    }
+    names(&wanted, &at, out);
+    conversion::check(spec, old, out);
+}
+
+fn group(group: &str, out: &mut Report) {
+    let at = SPEC.child("group");
+    let wrong = subdomain(group);
+    match group {
+        "" => out.required(&at, ""),
+        group if !wrong.is_empty() => out.invalid(&at, group, wrong.join(",")),
+        group if !group.contains('.') => out.invalid(&at, group, "should be a domain with at least one dot"),
+        _ => {}
+    }
+}
+
+pub(super) fn names(names: &Names, at: &At<'_>, out: &mut Report) {
+    let mut label = |at: &At<'_>, text: &str, lower: String, intro: &str| {
+        let wrong = label_1035(&lower);
+        if !text.is_empty() && !wrong.is_empty() {
+            out.invalid(at, text, format!("{intro}{}", wrong.join(",")));
+        }
+    };
+    const MIXED: &str = "may have mixed case, but should otherwise match: ";
+    label(&at.child("plural"), &names.plural, names.plural.clone(), "");
+    label(&at.child("singular"), &names.singular, names.singular.clone(), "");
+    label(&at.child("kind"), &names.kind, names.kind.to_lowercase(), MIXED);
+    label(&at.child("listKind"), &names.list_kind, names.list_kind.to_lowercase(), MIXED);
+    let (short, categories) = (at.child("shortNames"), at.child("categories"));
+    for (index, name) in names.short_names.iter().enumerate() {
+        label(&short.index(index), name, name.clone(), "");
+    }
+    for (index, name) in names.categories.iter().enumerate() {
+        label(&categories.index(index), name, name.clone(), "");
+    }
+    if !names.kind.is_empty() && names.kind == names.list_kind {
+        out.invalid(&at.child("listKind"), names.list_kind.as_str(), "kind and listKind may not be the same");
+    }
+}
+
+fn versions(spec: &Value, old: Option<&Value>, out: &mut Report) {
+    let at = SPEC.child("versions");
+    let versions = spec.items("versions");
+    for (index, version) in versions.iter().enumerate() {
+        let at = at.index(index);
+        let name = version.text("name");
+        if version.pointer("/schema/openAPIV3Schema").is_none_or(Value::is_null) {
+            let at = at.child("schema");
+            out.required(&at.child("openAPIV3Schema"), "");
+        }
+        let wrong = label_1035(name);
+        if !wrong.is_empty() {
+            out.invalid(&at.child("name"), name, wrong.join(","));
+        }
+        check_version(version, old_version(old, name), &at, out);
+    }
+    let value = spec.at("versions").unwrap_or(&Value::Null);
+    let name = |version: &Value| version.text("name").to_owned();
+    if (1..versions.len()).any(|i| versions[..i].iter().any(|v| name(v) == name(&versions[i]))) {
+        out.invalid(&at, value, "must contain unique version names");
+    }
+    if versions.iter().filter(|v| v.flag("storage")).count() != 1 {
+        out.invalid(&at, value, "must have exactly one version marked as storage version");
+    }
+}
+
+fn old_version<'v>(old: Option<&'v Value>, name: &str) -> Option<&'v Value> {
+    old?.pointer("/spec/versions")?.as_array()?.iter().find(|version| version.text("name") == name)
+}
+
+fn check_version(version: &Value, old: Option<&Value>, at: &At<'_>, out: &mut Report) {
+    deprecation(version, at, out);
+    if let Some(schema) = version.pointer("/schema/openAPIV3Schema").filter(|s| s.is_object()) {
+        let has_status = version.pointer("/subresources/status").is_some_and(|s| !s.is_null());
+        let before = old.and_then(|old| old.pointer("/schema/openAPIV3Schema"));
+        let at = at.child("schema");
+        openapi::check(schema, before, has_status, &at.child("openAPIV3Schema"), out);
+    }
+    if let Some(scale) = version.pointer("/subresources/scale").filter(|s| !s.is_null()) {
+        let at = at.child("subresources");
+        scale_paths(scale, &at.child("scale"), out);
+    }
+    let columns = at.child("additionalPrinterColumns");
+    for (index, column) in version.items("additionalPrinterColumns").iter().enumerate() {
+        check_column(column, &columns.index(index), out);
+    }
+    if !version.items("selectableFields").is_empty() {
+        selectable_fields(version, old, &at.child("selectableFields"), out);
+    }
+}
+
+fn deprecation(version: &Value, at: &At<'_>, out: &mut Report) {
+    let Some(text) = version.at("deprecationWarning").and_then(Value::as_str) else { return };
+    let at = at.child("deprecationWarning");
+    if !version.flag("deprecated") {
+        return out.invalid(&at, text, "can only be set for deprecated versions");
+    }
+    if text.len() > MAX_WARNING {
+        out.invalid(&at, text, format!("must be <= {MAX_WARNING} characters long"));
+    }
+    if text.is_empty() {
+        out.invalid(&at, text, "must not be an empty string");
+    }
+    if let Some((index, _)) = text.char_indices().find(|(_, c)| c.is_control()) {
+        let why =
+            format!("must only contain printable UTF-8 characters; non-printable character found at index {index}");
+        out.invalid(&at, text, why);
+    }
+}
+
+fn scale_paths(scale: &Value, at: &At<'_>, out: &mut Report) {
+    let mut check = |key: &str, roots: &[&str]| {
+        let (at, path) = (at.child(key), scale.text(key));
+        let below = |root: &&str| path.starts_with(&format!(".{root}."));
+        match path {
+            "" if key == "labelSelectorPath" => {}
+            "" => out.required(&at, ""),
+            path if path.contains('[') || JsonPath::parse(path).is_err() => {
+                out.invalid(&at, path, "must be a simple json path starting with .");
+            }
+            path if !roots.iter().any(below) => {
+                let roots: Vec<String> = roots.iter().map(|root| format!(".{root}")).collect();
+                out.invalid(&at, path, format!("should be a json path under {}", roots.join(" or ")));
+            }
+            _ => {}
+        }
+    };
+    check("specReplicasPath", &["spec"]);
+    check("statusReplicasPath", &["status"]);
+    check("labelSelectorPath", &["status", "spec"]);
+}
+
+fn check_column(column: &Value, at: &At<'_>, out: &mut Report) {
+    if column.text("name").is_empty() {
+        out.required(&at.child("name"), "");
+    }
+    match column.text("type") {
+        "" => out.required(&at.child("type"), &format!("must be one of {COLUMN_TYPES}")),
+        kind if !COLUMN_TYPES.split(',').any(|known| known == kind) => {
+            out.invalid(&at.child("type"), kind, format!("must be one of {COLUMN_TYPES}"));
+        }
+        _ => {}
+    }
+    let format = column.text("format");
+    if !format.is_empty() && !COLUMN_FORMATS.split(',').any(|known| known == format) {
+        out.invalid(&at.child("format"), format, format!("must be one of {COLUMN_FORMATS}"));
+    }
+    let path_at = at.child("JSONPath");
+    match (column.text("jsonPath"), JsonPath::parse(column.text("jsonPath"))) {
+        ("", _) => out.required(&path_at, ""),
+        (path, Err(error)) => out.invalid(&path_at, path, error.to_string()),
+        (_, Ok(_)) => {}
+    }
+}
+
+fn selectable_fields(version: &Value, old: Option<&Value>, at: &At<'_>, out: &mut Report) {
+    let fields = version.items("selectableFields");
+    let Some(root) = version.pointer("/schema/openAPIV3Schema").and_then(|schema| Node::read(schema).ok()) else {
+        return;
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, field) in fields.iter().enumerate() {
+        let (at, path) = (at.index(index), field.text("jsonPath"));
+        let at = at.child("jsonPath");
+        if path.is_empty() {
+            out.required(&at, "");
+            continue;
+        }
+        match field_schema(&root, path) {
+            Err(why) => {
+                out.invalid(&at, path, format!("is an invalid path: {why}"));
+                continue;
+            }
+            Ok(node) => {
+                if path.starts_with(".metadata") {
+                    out.invalid(&at, path, "must not point to fields in metadata");
+                }
+                if !matches!(node.and_then(|n| n.ty), Some(Type::String | Type::Boolean | Type::Integer)) {
+                    let why = "must point to a field of type string, boolean or integer. Enum string fields and strings with \
+                               formats are allowed.";
+                    out.invalid(&at, path, why);
+                }
+            }
+        }
+        match seen.contains(&path) {
+            true => out.duplicate(&at, path),
+            false => seen.push(path),
+        }
+    }
+    let unchanged = old.is_some_and(|old| old.items("selectableFields") == fields);
+    if seen.len() > MAX_SELECTABLE && !unchanged {
+        out.too_many(at, seen.len(), MAX_SELECTABLE);
+    }
+}
+
+/// The schema that a path of members leads to.
+fn field_schema<'n>(root: &'n Node, path: &str) -> Result<Option<&'n Node>, String> {
+    if path.contains('[') || JsonPath::parse(path).is_err() {
+        return Err("expected a path of fields".into());
+    }
+    let mut node = Some(root);
+    for member in path.trim_start_matches('.').split('.') {
+        if member == "metadata" && node.is_some_and(|n| std::ptr::eq(n, root)) {
+            return Ok(None);
+        }
+        node = node.and_then(|node| node.member(member));
+        if node.is_none() {
+            return Err(format!("does not refer to a valid field: {member}"));
+        }
+    }
+    Ok(node)
+}

@@ -1,0 +1,209 @@
+//! Definitions, right and wrong, with the exact messages.
+
+use super::*;
+use serde_json::json;
+
+fn definition(schema: Value) -> Value {
+    json!({"metadata": {"name": "foos.g.io"}, "spec": {"group": "g.io", "scope": "Namespaced",
+        "names": {"plural": "foos", "singular": "foo", "kind": "Foo", "listKind": "FooList"},
+        "conversion": {"strategy": "None"},
+        "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+        "status": {"storedVersions": ["v1"]}})
+}
+
+fn plain() -> Value {
+    definition(json!({"type": "object", "properties": {"spec": {"type": "object"}}}))
+}
+
+fn texts(errors: Vec<FieldError>) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// The findings for a property `v` of the root with this schema, without the path to it.
+fn of_property(schema: Value) -> Vec<String> {
+    let found = texts(create(&definition(json!({"type": "object", "properties": {"v": schema}}))));
+    let prefix = "spec.versions[0].schema.openAPIV3Schema.properties[v]";
+    found.iter().map(|text| text.replace(&format!("{prefix}."), "").replace(prefix, "v")).collect()
+}
+
+#[test]
+fn good_definitions() {
+    assert_eq!(texts(create(&plain())), [""; 0]);
+    assert_eq!(texts(update(&plain(), &plain())), [""; 0]);
+    for schema in [
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+        json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        json!({"type": "string", "default": "a", "enum": ["a"], "pattern": "^a$"}),
+        json!({"type": "object", "properties": {"a": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"properties": {"a": {"enum": ["x"]}}}]}),
+        json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+            "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}}}}),
+    ] {
+        assert_eq!(of_property(schema.clone()), [""; 0], "{schema}");
+    }
+}
+
+#[test]
+fn schemas() {
+    for (schema, want) in [
+        (json!({}), vec!["type: Required value: must not be empty for specified object fields"]),
+        (json!({"type": "array"}), vec!["items: Required value: must be specified"]),
+        (
+            json!({"type": "string", "anyOf": [{"type": "string"}]}),
+            vec!["anyOf[0].type: Forbidden: must be empty to be structural"],
+        ),
+        (
+            json!({"type": "object", "allOf": [{"properties": {"a": {"minLength": 1}}}]}),
+            vec![
+                "properties[a]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.allOf[0].properties[a]",
+            ],
+        ),
+        (
+            json!({"type": "integer", "default": "a"}),
+            vec![r#"default: Invalid value: "string":  in body must be of type integer: "string""#],
+        ),
+        (
+            json!({"type": "object", "default": {"x": 1}}),
+            vec![r#"default: Invalid value: {"x":1}: must not have unknown fields"#],
+        ),
+        (
+            json!({"type": "nonsense"}),
+            vec![
+                r#"type: Unsupported value: "nonsense": supported values: "array", "boolean", "integer", "number", "object", "string""#,
+            ],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}),
+            vec![
+                "uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
+            ],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}),
+            vec!["additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"],
+        ),
+        (
+            json!({"type": "string", "x-kubernetes-list-type": "set"}),
+            vec![r#"type: Invalid value: "string": must be array if x-kubernetes-list-type is specified"#],
+        ),
+        (
+            json!({"type": "array", "x-kubernetes-list-type": "map", "items": {"type": "object"}}),
+            vec!["x-kubernetes-list-map-keys: Required value: must not be empty if x-kubernetes-list-type is map"],
+        ),
+    ] {
+        let found = of_property(schema.clone());
+        for want in want {
+            let is_there =
+                found.iter().any(|f| f == want || want.contains(" because ") && f.contains("because it is defined in"));
+            assert!(is_there, "{schema}: {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn specs() {
+    let change = |pointer: &str, value: Value| {
+        let mut changed = plain();
+        *changed.pointer_mut(pointer).expect(pointer) = value;
+        texts(create(&changed))
+    };
+    for (pointer, value, want) in [
+        (
+            "/metadata/name",
+            json!("x"),
+            r#"metadata.name: Invalid value: "x": must be spec.names.plural+"."+spec.group"#,
+        ),
+        ("/spec/group", json!(""), "spec.group: Required value"),
+        (
+            "/spec/scope",
+            json!("Global"),
+            r#"spec.scope: Unsupported value: "Global": supported values: "Cluster", "Namespaced""#,
+        ),
+        ("/spec/names/kind", json!("Foo_"), "spec.names.kind: Invalid value: \"Foo_\": may have mixed case"),
+        (
+            "/spec/names/listKind",
+            json!("Foo"),
+            "spec.names.listKind: Invalid value: \"Foo\": kind and listKind may not be the same",
+        ),
+        ("/spec/names/singular", json!(""), "spec.names.singular: Required value"),
+        ("/spec/versions/0/storage", json!(false), "must have exactly one version marked as storage version"),
+        ("/spec/versions/0/name", json!("V1"), "spec.versions[0].name: Invalid value: \"V1\""),
+        ("/spec/versions/0/schema", json!({}), "spec.versions[0].schema.openAPIV3Schema: Required value"),
+        (
+            "/spec/conversion",
+            json!({"strategy": "Webhook"}),
+            "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+        ),
+        (
+            "/status/storedVersions",
+            json!(["v1", "v0"]),
+            r#"status.storedVersions[1]: Invalid value: "v0": missing from spec.versions"#,
+        ),
+    ] {
+        let found = change(pointer, value);
+        assert!(found.iter().any(|f| f.contains(want)), "{pointer}: {found:#?}");
+    }
+}
+
+#[test]
+fn parts_of_versions() {
+    let with = |key: &str, value: Value| {
+        let mut changed =
+            definition(json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "color": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}}}}}));
+        changed["spec"]["versions"][0][key] = value;
+        texts(create(&changed))
+    };
+    for (key, value, want) in [
+        ("deprecationWarning", json!("x"), "can only be set for deprecated versions"),
+        (
+            "subresources",
+            json!({"scale": {"specReplicasPath": ".spec.n"}}),
+            "spec.versions[0].subresources.scale.statusReplicasPath: Required value",
+        ),
+        (
+            "subresources",
+            json!({"scale": {"specReplicasPath": ".x.n", "statusReplicasPath": ".status.n"}}),
+            r#"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".x.n": should be a json path under .spec"#,
+        ),
+        (
+            "additionalPrinterColumns",
+            json!([{"name": "A", "type": "x", "jsonPath": ".a"}]),
+            "must be one of boolean,date,integer,number,string",
+        ),
+        (
+            "additionalPrinterColumns",
+            json!([{"name": "A", "type": "string"}]),
+            "additionalPrinterColumns[0].JSONPath: Required value",
+        ),
+        ("selectableFields", json!([{"jsonPath": ".spec.none"}]), "is an invalid path"),
+        (
+            "selectableFields",
+            json!([{"jsonPath": ".spec.list"}]),
+            "must point to a field of type string, boolean or integer",
+        ),
+        ("selectableFields", json!([{"jsonPath": ".metadata.name"}]), "must not point to fields in metadata"),
+        ("selectableFields", json!([{"jsonPath": ".spec.color"}, {"jsonPath": ".spec.color"}]), "Duplicate value"),
+    ] {
+        let found = with(key, value);
+        assert!(found.iter().any(|f| f.contains(want)), "{key}: {found:#?}");
+    }
+    assert_eq!(with("selectableFields", json!([{"jsonPath": ".spec.color"}])), [""; 0]);
+}
+
+#[test]
+fn what_cannot_change() {
+    let mut old = plain();
+    old["status"]["conditions"] = json!([{"type": "Established", "status": "True"}]);
+    for (pointer, value) in [
+        ("/spec/scope", "Cluster"),
+        ("/spec/names/kind", "Bar"),
+        ("/spec/group", "h.io"),
+        ("/spec/names/plural", "bars"),
+    ] {
+        let mut new = old.clone();
+        *new.pointer_mut(pointer).expect(pointer) = value.into();
+        let found = texts(update(&new, &old));
+        assert!(found.iter().any(|f| f.contains("field is immutable")), "{pointer}: {found:#?}");
+    }
+}

@@ -1,0 +1,227 @@
+//! What OpenAPI says of custom kinds: their schemas as the definition has them, with what every
+//! object has around it.
+//!
+//! Upstream: `apiextensions-apiserver/pkg/controller/openapi/{builder,v2}`.
+
+use crate::definition::Document;
+use apimachinery::openapi::type_name;
+use apimachinery::{Map, Value};
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rules::tree::Tree;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::json;
+use std::sync::LazyLock;
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+
+/// The language of a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Dialect {
+    V2,
+    V3,
+}
+
+/// What the members of every object and of its metadata are for.
+struct Texts {
+    object: Map,
+    metadata: Map,
+}
+
+static TEXTS: LazyLock<Texts> =
+    LazyLock::new(|| Texts { object: described::<ConfigMap>(), metadata: described::<ObjectMeta>() });
+
+/// Descriptions of a type's members by name.
+fn described<T: JsonSchema>() -> Map {
+    let schema = Value::from(T::json_schema(&mut SchemaGenerator::default()));
+    let text = |(name, member): (&str, &Value)| Some((name.to_owned(), member.at("description")?.clone()));
+    schema.entries("properties").filter_map(text).collect()
+}
+
+/// The types of a served version: the kind and its list, by name.
+pub fn types(document: &Document, dialect: Dialect) -> Map {
+    let resource = &document.resource;
+    let name = |kind: &str| type_name(&resource.group, &resource.version, kind);
+    let mut kind = match dialect {
+        Dialect::V3 => document.schema.clone(),
+        Dialect::V2 => for_v2(&document.schema),
+    };
+    if !kind.is_object() {
+        kind = json!({"type": "object"});
+    }
+    let is_opaque = dialect == Dialect::V2 && document.schema.flag("x-kubernetes-preserve-unknown-fields");
+    if is_opaque {
+        kind = json!({"type": "object"});
+    } else {
+        add_object_members(&mut kind, dialect);
+        embedded(&mut kind, dialect);
+    }
+    let gvk = |kind: &str| json!([{"group": resource.group, "version": resource.version, "kind": kind}]);
+    kind["x-kubernetes-group-version-kind"] = gvk(&resource.kind);
+    if !resource.selectable_fields.is_empty() {
+        let fields = resource.selectable_fields.iter().map(|field| json!({"fieldPath": field.label}));
+        kind["x-kubernetes-selectable-fields"] = fields.collect();
+    }
+    let mut list = json!({
+        "type": "object", "required": ["items"],
+        "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
+        "properties": {
+            "items": {"type": "array", "items": reference(dialect, &name(&resource.kind)),
+                "description": format!("List of {}.", resource.plural)},
+            "metadata": reference(dialect, &format!("{META}.ListMeta")),
+        },
+        "x-kubernetes-group-version-kind": gvk(&resource.list_kind),
+    });
+    add_kind(&mut list);
+    Map::from_iter([(name(&resource.kind), kind), (name(&resource.list_kind), list)])
+}
+
+/// `ObjectMeta` with the descriptions that `kubectl explain` shows, given the type without them.
+pub fn described_metadata(mut metadata: Value) -> Value {
+    metadata["description"] = "ObjectMeta is metadata that all persisted resources must have.".into();
+    for (name, text) in &TEXTS.metadata {
+        if let Some(member) = metadata.pointer_mut("/properties").and_then(|p| p.get_mut(name)) {
+            member["description"] = text.clone();
+        }
+    }
+    metadata
+}
+
+fn reference(dialect: Dialect, name: &str) -> Value {
+    match dialect {
+        Dialect::V2 => json!({"$ref": format!("#/definitions/{name}")}),
+        Dialect::V3 => json!({"$ref": format!("#/components/schemas/{name}")}),
+    }
+}
+
+fn properties(schema: &mut Value) -> Option<&mut Map> {
+    if !schema.get("properties").is_some_and(Value::is_object) {
+        schema["properties"] = json!({});
+    }
+    schema["properties"].as_object_mut()
+}
+
+fn add_kind(schema: &mut Value) {
+    let Some(properties) = properties(schema) else { return };
+    for key in ["apiVersion", "kind"] {
+        let text = TEXTS.object.get(key).cloned().unwrap_or_default();
+        properties.insert(key.into(), json!({"type": "string", "description": text}));
+    }
+}
+
+fn add_object_members(schema: &mut Value, dialect: Dialect) {
+    add_kind(schema);
+    let reference = reference(dialect, &format!("{META}.ObjectMeta"));
+    let text = TEXTS.object.get("metadata").cloned().unwrap_or_default();
+    let metadata = match dialect {
+        Dialect::V2 => json!({"$ref": reference["$ref"], "description": text}),
+        Dialect::V3 => json!({"allOf": [reference], "description": text}),
+    };
+    if let Some(properties) = properties(schema) {
+        properties.insert("metadata".into(), metadata);
+    }
+}
+
+/// Gives embedded objects the members of objects.
+fn embedded(schema: &mut Value, dialect: Dialect) {
+    let opaque = dialect == Dialect::V2 && schema.flag("x-kubernetes-preserve-unknown-fields");
+    let is_embedded = schema.flag("x-kubernetes-embedded-resource") && !opaque;
+    for child in children(schema) {
+        embedded(child, dialect);
+    }
+    if is_embedded {
+        add_object_members(schema, dialect);
+        let mut required: Vec<Value> = schema.items("required").to_vec();
+        for key in ["kind", "apiVersion"] {
+            if !required.iter().any(|r| r == key) {
+                required.push(key.into());
+            }
+        }
+        schema["required"] = required.into();
+    }
+}
+
+/// The structural children of a schema.
+fn children(schema: &mut Value) -> Vec<&mut Value> {
+    let Some(map) = schema.as_object_mut() else { return Vec::new() };
+    let mut found = Vec::new();
+    for (key, value) in map.iter_mut() {
+        match (key.as_str(), value) {
+            ("properties", Value::Object(properties)) => found.extend(properties.values_mut()),
+            ("items" | "additionalProperties", value @ Value::Object(_)) => found.push(value),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A schema without what clients of version 2 cannot read.
+fn for_v2(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    strip(&mut schema);
+    schema
+}
+
+fn strip(schema: &mut Value) {
+    let optional: Vec<String> =
+        schema.entries("properties").filter(|(_, p)| p.flag("nullable")).map(|(name, _)| name.to_owned()).collect();
+    let all_optional = schema.at("additionalProperties").is_some_and(|values| values.flag("nullable"));
+    let (nullable, opaque) = (schema.flag("nullable"), schema.flag("x-kubernetes-preserve-unknown-fields"));
+    if let Some(map) = schema.as_object_mut() {
+        for key in ["allOf", "oneOf", "anyOf", "not", "nullable"] {
+            map.remove(key);
+        }
+        if nullable || opaque {
+            map.remove("items");
+            map.remove("properties");
+        }
+        let untyped = match map.get("type").and_then(Value::as_str) {
+            Some("array") => !map.contains_key("items"),
+            Some("object") => opaque,
+            _ => false,
+        };
+        if nullable || untyped {
+            map.remove("type");
+        }
+        let left = |required: &Value| !all_optional && !optional.iter().any(|name| required == name);
+        let required = map.get_mut("required").and_then(Value::as_array_mut);
+        let is_empty = required.is_some_and(|required| {
+            required.retain(left);
+            required.is_empty()
+        });
+        if is_empty {
+            map.remove("required");
+        }
+    }
+    children(schema).into_iter().for_each(strip);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_2_knows_less() {
+        let schema = json!({"type": "object", "required": ["a", "b"], "properties": {
+            "a": {"type": "string", "nullable": true}, "b": {"type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {"c": {"type": "string"}}}, "d": {"type": "integer", "oneOf": [{"minimum": 1}]}}});
+        assert_eq!(
+            for_v2(&schema),
+            json!({"type": "object", "required": ["b"], "properties": {
+                "a": {}, "b": {"x-kubernetes-preserve-unknown-fields": true}, "d": {"type": "integer"}}})
+        );
+    }
+
+    #[test]
+    fn objects_are_described() {
+        let mut schema = json!({"type": "object"});
+        add_object_members(&mut schema, Dialect::V3);
+        let text = |pointer: &str| schema.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        assert!(text("/properties/apiVersion/description").starts_with("APIVersion defines"));
+        assert!(text("/properties/metadata/description").starts_with("Standard object's metadata"));
+        let metadata = described_metadata(json!({"properties": {"creationTimestamp": {}}}));
+        let text = metadata.pointer("/properties/creationTimestamp/description").and_then(Value::as_str);
+        assert!(text.is_some_and(|t| t.starts_with("CreationTimestamp is a timestamp")));
+    }
+}

@@ -1,0 +1,109 @@
+//! Go's regular expressions in Rust's dialect: the same engine design, with other readings of a few
+//! classes.
+
+use regex::{Regex, RegexBuilder};
+use std::fmt::Write;
+
+/// Largest compiled expression.
+const MAX_SIZE: usize = 1 << 20;
+
+/// Compiles a pattern of a schema; the error is the parser's text on one line.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(&translate(pattern)).size_limit(MAX_SIZE).build();
+    built.map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
+}
+
+/// Makes `\d` and its like ASCII, and `[`, `&&`, `--`, `~~` inside of classes literal.
+fn translate(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut chars = pattern.chars().peekable();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match (c, in_class) {
+            ('\\', _) => escape(chars.next(), in_class, &mut out),
+            ('[', false) => {
+                in_class = true;
+                out.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    out.push('^');
+                }
+                // A bracket that closes at once is a member.
+                if chars.next_if_eq(&']').is_some() {
+                    out.push_str("\\]");
+                }
+            }
+            ('[', true) if chars.peek() == Some(&':') => {
+                out.push('[');
+                for c in chars.by_ref() {
+                    out.push(c);
+                    if c == ']' {
+                        break;
+                    }
+                }
+            }
+            ('[', true) => out.push_str("\\["),
+            (']', true) => {
+                in_class = false;
+                out.push(']');
+            }
+            ('&' | '~', true) => {
+                out.push('\\');
+                out.push(c);
+            }
+            ('-', true) if chars.peek() == Some(&'-') => out.push_str("\\-"),
+            (c, _) => out.push(c),
+        }
+    }
+    out
+}
+
+fn escape(escaped: Option<char>, in_class: bool, out: &mut String) {
+    match escaped {
+        Some('d') => out.push_str("[0-9]"),
+        Some('D') => out.push_str("[^0-9]"),
+        Some('w') => out.push_str("[0-9A-Za-z_]"),
+        Some('W') => out.push_str("[^0-9A-Za-z_]"),
+        Some('s') => out.push_str("[\\t\\n\\x0C\\r ]"),
+        Some('S') => out.push_str("[^\\t\\n\\x0C\\r ]"),
+        Some('b' | 'B') if !in_class => {
+            let _ = write!(out, "(?-u:\\{})", escaped.unwrap_or_default());
+        }
+        // Punctuation may always be escaped in Go.
+        Some(c) if c.is_ascii_punctuation() => {
+            out.push('\\');
+            out.push(c);
+        }
+        Some(c) => {
+            out.push('\\');
+            out.push(c);
+        }
+        None => out.push('\\'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_patterns_as_go_does() {
+        for (pattern, text, want) in [
+            ("^a+$", "aaa", true),
+            ("b", "abc", true),
+            (r"^\d+$", "12", true),
+            (r"^\d+$", "١", false),
+            (r"^[\w-]+$", "a_b-c", true),
+            (r"^[\w-]+$", "é", false),
+            (r"^[a[]+$", "[a", true),
+            (r"^[]a]+$", "]a", true),
+            (r"^[a&&b]+$", "a&b", true),
+            (r"^[[:alpha:]]+$", "xyz", true),
+            (r"^[^\s]+$", "a b", false),
+            (r"\bfoo\b", "a foo b", true),
+            (r"^(https?)://[^\s/$.?#].[^\s]*$", "https://example.com", true),
+        ] {
+            assert_eq!(compile(pattern).expect(pattern).is_match(text), want, "{pattern} on {text}");
+        }
+        assert!(compile("(").is_err() && compile("a{1,100000}{1,100000}").is_err() && compile("\\").is_err());
+    }
+}

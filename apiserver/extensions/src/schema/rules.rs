@@ -1,0 +1,335 @@
+//! `x-kubernetes-validations`: CEL rules about a value and, in transitions, the one before it.
+//!
+//! Upstream: `apiextensions-apiserver/pkg/apiserver/schema/cel/{compilation,validation}.go`.
+
+use super::{ListType, Node, Type};
+use apimachinery::Value;
+use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+use apimachinery::schema::{Schema, Semantics, Shape};
+use cel::{Bindings, Budget, Environment, EvalError, Program};
+use rules::tree::Tree;
+use rules::validation::check::{At, Report};
+use std::sync::Arc;
+
+/// What all rules of an object may cost together, as upstream.
+const BUDGET: u64 = 10_000_000;
+
+/// A rule, compiled once for each version of its definition.
+#[derive(Clone, Debug)]
+struct Rule {
+    source: Box<str>,
+    message: Box<str>,
+    message_expression: Option<Compiled>,
+    reason: Box<str>,
+    field_path: Box<str>,
+    /// Whether the rule runs without an old value, too.
+    optional_old: Option<bool>,
+    program: Compiled,
+}
+
+/// A program, or why there is none.
+#[derive(Clone, Debug)]
+struct Compiled(Result<Arc<Program>, Box<str>>);
+
+/// How rules see the value they are about.
+#[derive(Clone, Debug)]
+struct View {
+    schema: Arc<Schema>,
+    shape: Shape,
+    semantics: Semantics,
+}
+
+/// The rules of one level of a schema.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    view: View,
+    rules: Vec<Rule>,
+}
+
+impl Rules {
+    /// Compiles the rules of a schema whose other members have been read; `None` if there are none.
+    pub(super) fn read(schema: &Value, node: &Node, is_root: bool) -> Option<Box<Self>> {
+        let declared = schema.items("x-kubernetes-validations");
+        if declared.is_empty() {
+            return None;
+        }
+        let (schema, shape, semantics) = super::table::view(node, is_root);
+        let view = View { schema, shape, semantics };
+        let rules = declared.iter().map(|rule| Rule::read(rule, &view)).collect();
+        Some(Box::new(Self { view, rules }))
+    }
+}
+
+impl Rule {
+    fn read(rule: &Value, view: &View) -> Self {
+        let optional = rule.at("optionalOldSelf").and_then(Value::as_bool);
+        let own = cel::Type::of_shape(&view.schema, &view.shape);
+        let old = if optional == Some(true) { cel::Type::optional(own.clone()) } else { own.clone() };
+        let environment = Environment::new().with("self", own).with("oldSelf", old);
+        let compile = |source: &str| {
+            Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| error.to_string().into()))
+        };
+        let expression = rule.text("messageExpression");
+        Self {
+            source: rule.text("rule").into(),
+            message: rule.text("message").into(),
+            message_expression: (!expression.is_empty()).then(|| compile(expression)),
+            reason: rule.text("reason").into(),
+            field_path: rule.text("fieldPath").into(),
+            optional_old: optional,
+            program: compile(rule.text("rule")),
+        }
+    }
+
+    fn uses_old(&self) -> bool {
+        self.program.0.as_ref().is_ok_and(|program| program.uses("oldSelf"))
+    }
+}
+
+/// What is wrong with the rules themselves. Below a list whose elements have no identity, or a map
+/// that is replaced as a whole, there is no old value.
+pub fn compile_errors(node: &Node, at: &At<'_>, has_old: bool, out: &mut Report) {
+    let list = at.child("x-kubernetes-validations");
+    for (index, rule) in node.rules.iter().flat_map(|rules| &rules.rules).enumerate() {
+        let at = list.index(index);
+        rule_errors(rule, &at, has_old, out);
+    }
+    let properties = at.child("properties");
+    let below = has_old && node.has_correlatable_members();
+    for (name, property) in &node.properties {
+        compile_errors(property, &properties.key(name), below, out);
+    }
+    if let super::Additional::Schema(values) = &node.additional {
+        compile_errors(values, &at.child("additionalProperties"), below, out);
+    }
+    if let Some(items) = &node.items {
+        let below = has_old && node.extensions.list_type == ListType::Map;
+        compile_errors(items, &at.child("items"), below, out);
+    }
+}
+
+fn rule_errors(rule: &Rule, at: &At<'_>, has_old: bool, out: &mut Report) {
+    let shown = serde_json::json!({ "rule": &*rule.source });
+    match &rule.program.0 {
+        Err(why) => out.invalid(&at.child("rule"), &shown, format!("compilation failed: {why}")),
+        Ok(program) if !matches!(program.result_type(), cel::Type::Bool | cel::Type::Dyn) => {
+            out.invalid(&at.child("rule"), &shown, "cel expression must evaluate to a bool");
+        }
+        Ok(_) if rule.uses_old() && !has_old => {
+            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
+            out.invalid(&at.child("rule"), &*rule.source, why);
+        }
+        Ok(_) => {}
+    }
+    if let (Some(optional), false) = (rule.optional_old, rule.uses_old()) {
+        out.invalid(&at.child("optionalOldSelf"), optional, "may not be set if oldSelf is not used in rule");
+    }
+    match rule.message_expression.as_ref().map(|compiled| &compiled.0) {
+        Some(Err(why)) => {
+            let why = format!("messageExpression compilation failed: {why}");
+            out.invalid(&at.child("messageExpression"), &shown, why);
+        }
+        Some(Ok(program)) if !matches!(program.result_type(), cel::Type::String | cel::Type::Dyn) => {
+            out.invalid(&at.child("messageExpression"), &shown, "messageExpression must evaluate to a string");
+        }
+        _ => {}
+    }
+}
+
+/// What the rules of a schema have against a value.
+pub fn evaluate(node: &Node, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut run = Run { budget: Budget::new(BUDGET), errors: Vec::new() };
+    run.visit(node, new, old, &Path::default());
+    run.errors
+}
+
+struct Run {
+    budget: Budget,
+    errors: Vec<FieldError>,
+}
+
+impl Run {
+    fn visit(&mut self, node: &Node, new: &Value, old: Option<&Value>, path: &Path) {
+        if new.is_null() {
+            return;
+        }
+        if let Some(rules) = &node.rules {
+            rules.rules.iter().for_each(|rule| self.apply(rule, &rules.view, node, new, old, path));
+        }
+        match new {
+            Value::Object(map) => {
+                let old = old.filter(|_| node.has_correlatable_members());
+                for (key, value) in map {
+                    let place =
+                        if node.properties.contains_key(key.as_str()) { path.child(key) } else { path.key(key) };
+                    if let Some(member) = node.member(key) {
+                        self.visit(member, value, old.and_then(|old| old.get(key)), &place);
+                    }
+                }
+            }
+            Value::Array(list) => {
+                let Some(items) = &node.items else { return };
+                for (index, value) in list.iter().enumerate() {
+                    self.visit(items, value, super::validate::counterpart(node, value, old), &path.index(index));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply<'a>(
+        &mut self,
+        rule: &'a Rule,
+        view: &'a View,
+        node: &Node,
+        new: &'a Value,
+        old: Option<&'a Value>,
+        path: &Path,
+    ) {
+        let Ok(program) = &rule.program.0 else { return };
+        let optional = rule.optional_old == Some(true);
+        let is_transition = rule.uses_old();
+        // What has not changed may stay, unless the rule is about changes.
+        if is_transition && old.is_none() && !optional || !is_transition && old == Some(new) {
+            return;
+        }
+        let value = |json: &'a Value| cel::Value::shaped(json, &view.schema, &view.shape, &view.semantics);
+        let mut bindings = Bindings::new().with("self", value(new));
+        match (optional, old) {
+            (true, old) => {
+                bindings = bindings.with("oldSelf", cel::Value::Optional(old.map(|old| Arc::new(value(old)))))
+            }
+            (false, Some(old)) => bindings = bindings.with("oldSelf", value(old)),
+            (false, None) => {}
+        }
+        let why = match self.run(program, &bindings) {
+            Ok(verdict) if verdict.as_bool() == Some(true) => return,
+            Ok(_) => self.message(rule, &bindings),
+            Err(EvalError::OverBudget) => {
+                let why = "no further validation rules will be run due to call cost exceeds limit for rule";
+                format!("'{}': {why}: {}", EvalError::OverBudget, rule.source)
+            }
+            Err(error) => format!("rule evaluation error: {error}: {}", rule.source),
+        };
+        self.errors.push(error(rule, node, path, why));
+    }
+
+    fn run<'a>(&mut self, program: &'a Program, bindings: &Bindings<'a>) -> Result<cel::Value<'a>, EvalError> {
+        let mut call = self.budget.call();
+        let given = call.left();
+        let result = cel::evaluate(program, bindings, &mut call);
+        self.budget.settle(given, &call);
+        result
+    }
+
+    /// The rule's own words; if they cannot be computed, the next best.
+    fn message<'a>(&mut self, rule: &'a Rule, bindings: &Bindings<'a>) -> String {
+        if let Some(Compiled(Ok(program))) = &rule.message_expression
+            && let Ok(text) = self.run(program, bindings)
+            && let Some(text) = text.as_str().map(str::trim).filter(|text| !text.is_empty() && !text.contains('\n'))
+        {
+            return text.to_owned();
+        }
+        match rule.message.trim() {
+            "" => format!("failed rule: {}", rule.source.trim()),
+            text => text.to_owned(),
+        }
+    }
+}
+
+fn error(rule: &Rule, node: &Node, path: &Path, why: String) -> FieldError {
+    let members = rule.field_path.trim().trim_start_matches('.').split('.').filter(|member| !member.is_empty());
+    let path = members.fold(path.clone(), |path, member| path.child(member));
+    let value = format!("{:?}", type_name(node));
+    let kind = match &*rule.reason {
+        "FieldValueRequired" => Kind::Required(why),
+        "FieldValueForbidden" => Kind::Forbidden(why),
+        "FieldValueDuplicate" => Kind::Duplicate(value),
+        _ => Kind::Invalid(value, why),
+    };
+    let path = if path == Path::default() { Path::new("<nil>") } else { path };
+    FieldError { path, kind }
+}
+
+fn type_name(node: &Node) -> &'static str {
+    match node.ty {
+        Some(Type::Object) => "object",
+        Some(Type::Array) => "array",
+        Some(Type::String) => "string",
+        Some(Type::Integer) => "integer",
+        Some(Type::Number) => "number",
+        Some(Type::Boolean) => "boolean",
+        Some(Type::Unknown) | None => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::node;
+    use serde_json::json;
+
+    fn texts(schema: Value, new: Value, old: Option<Value>) -> Vec<String> {
+        let root = node(json!({"type": "object", "properties": {"spec": schema}}));
+        let wrap = |spec: Value| json!({"spec": spec});
+        let old = old.map(wrap);
+        evaluate(&root, &wrap(new), old.as_ref()).iter().map(ToString::to_string).collect()
+    }
+
+    fn numbers(rules: Value) -> Value {
+        json!({"type": "object", "x-kubernetes-validations": rules,
+            "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}})
+    }
+
+    #[test]
+    fn rules_hold_or_say_why() {
+        let schema = |rule: Value| numbers(json!([rule]));
+        let (good, bad) = (json!({"min": 1, "max": 2}), json!({"min": 3, "max": 2}));
+        let rule = json!({"rule": "self.min <= self.max"});
+        assert_eq!(texts(schema(rule.clone()), good, None), [""; 0]);
+        assert_eq!(
+            texts(schema(rule), bad.clone(), None),
+            [r#"spec: Invalid value: "object": failed rule: self.min <= self.max"#]
+        );
+        for (rule, want) in [
+            (json!({"rule": "false", "message": "never"}), r#"spec: Invalid value: "object": never"#),
+            (
+                json!({"rule": "false", "messageExpression": "'min is ' + string(self.min)"}),
+                r#"spec: Invalid value: "object": min is 3"#,
+            ),
+            (
+                json!({"rule": "false", "message": "m", "reason": "FieldValueForbidden", "fieldPath": ".min"}),
+                "spec.min: Forbidden: m",
+            ),
+        ] {
+            assert_eq!(texts(schema(rule), bad.clone(), None), [want]);
+        }
+    }
+
+    #[test]
+    fn transitions_need_an_old_value() {
+        let schema = numbers(json!([{"rule": "self.min >= oldSelf.min", "message": "shrunk"}]));
+        assert_eq!(texts(schema.clone(), json!({"min": 1}), None), [""; 0]);
+        assert_eq!(texts(schema.clone(), json!({"min": 2}), Some(json!({"min": 1}))), [""; 0]);
+        assert_eq!(
+            texts(schema, json!({"min": 1}), Some(json!({"min": 2}))),
+            [r#"spec: Invalid value: "object": shrunk"#]
+        );
+        let optional = numbers(json!([{"rule": "oldSelf.hasValue() || self.min == 0", "optionalOldSelf": true}]));
+        assert_eq!(texts(optional.clone(), json!({"min": 1}), None).len(), 1);
+        assert_eq!(texts(optional, json!({"min": 1}), Some(json!({"min": 2}))), [""; 0]);
+    }
+
+    #[test]
+    fn rules_must_compile() {
+        let root = node(json!({"type": "object", "properties": {
+            "spec": numbers(json!([{"rule": "self.none == 1"}, {"rule": "self.min"}])),
+            "list": {"type": "array", "items": numbers(json!([{"rule": "self.min > oldSelf.min"}]))}}}));
+        let mut out = Report::default();
+        compile_errors(&root, &At::root("schema"), true, &mut out);
+        let found: Vec<String> = out.finish().iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 3, "{found:#?}");
+        assert!(found.iter().any(|f| f.contains("compilation failed")), "{found:#?}");
+        assert!(found.iter().any(|f| f.contains("uncorrelatable")), "{found:#?}");
+    }
+}

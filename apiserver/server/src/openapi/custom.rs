@@ -1,0 +1,72 @@
+//! The documents of custom resources.
+
+use apimachinery::openapi;
+use apimachinery::resources::ResourceInfo;
+use apimachinery::{Map, Value};
+use apiserver_extensions::definition::Document;
+use apiserver_extensions::openapi::{Dialect, described_metadata, types};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/// OpenAPI documents of one set of custom resources.
+#[derive(Debug)]
+pub struct CustomDocuments {
+    /// By path: `apis/GROUP/VERSION`.
+    v3: BTreeMap<String, Bytes>,
+    documents: Vec<Document>,
+    v2: OnceLock<Bytes>,
+}
+
+impl CustomDocuments {
+    /// Makes the documents of version 3; that of version 2 is made when somebody asks.
+    pub fn new(documents: Vec<&Document>) -> Self {
+        let mut versions: BTreeMap<(&str, &str), Vec<&Document>> = BTreeMap::new();
+        for document in &documents {
+            let resource = &document.resource;
+            versions.entry((&*resource.group, &*resource.version)).or_default().push(document);
+        }
+        let v3 = versions.iter().map(|((group, version), of_version)| {
+            let mut all = kinds(of_version, Dialect::V3);
+            all.insert(OBJECT_META.into(), METADATA.clone());
+            (format!("apis/{group}/{version}"), openapi::custom_v3(group, version, &resources(of_version), &all))
+        });
+        Self { v3: v3.collect(), v2: OnceLock::new(), documents: documents.into_iter().cloned().collect() }
+    }
+
+    /// The document of a group version.
+    pub fn v3(&self, path: &str) -> Option<Bytes> {
+        self.v3.get(path).cloned()
+    }
+
+    /// All documents of version 3 by path.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        self.v3.iter().map(|(path, bytes)| (path.as_str(), bytes))
+    }
+
+    /// The document of version 2, built-in resources included.
+    pub fn v2(&self) -> Bytes {
+        let make = || {
+            let all: Vec<&Document> = self.documents.iter().collect();
+            openapi::v2_with(&resources(&all), &kinds(&all, Dialect::V2))
+        };
+        self.v2.get_or_init(make).clone()
+    }
+}
+
+fn kinds(documents: &[&Document], dialect: Dialect) -> Map {
+    documents.iter().flat_map(|document| types(document, dialect)).collect()
+}
+
+fn resources(documents: &[&Document]) -> Vec<Arc<ResourceInfo>> {
+    documents.iter().map(|document| document.resource.clone()).collect()
+}
+
+/// `ObjectMeta` as the built-in documents have it, with descriptions.
+static METADATA: LazyLock<Value> = LazyLock::new(|| {
+    let core = openapi::v3("api/v1").unwrap_or_default();
+    let core: Value = serde_json::from_slice(&core).unwrap_or_default();
+    described_metadata(core["components"]["schemas"][OBJECT_META].clone())
+});
