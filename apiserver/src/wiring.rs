@@ -157,7 +157,7 @@ fn assemble(
         authentication: health.hook("start-cluster-authentication-info-controller"),
         api_services: health.hook("apiservice-registration-controller"),
     };
-    let chain = admission::chain(&options.admission, store.clone(), authorizer.clone())?;
+    let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage)?;
     let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &store)?;
     let authenticator = Arc::new(authenticator);
     authenticator::keep_current(&authenticator, &options.authentication, serving);

@@ -9,6 +9,7 @@ use apiserver_registry::UserInfo;
 use apiserver_registry::admission::{Chain, Plugin};
 use apiserver_storage::Store;
 use async_trait::async_trait;
+use component::Supervisor;
 use std::sync::Arc;
 
 /// Asks whether a user may; the server's authorizer stands behind it.
@@ -16,6 +17,9 @@ use std::sync::Arc;
 pub trait Authorize: Send + Sync {
     /// Whether `user` may `verb` the cluster-scoped object `name` of `resource`.
     async fn is_allowed(&self, user: &UserInfo, verb: &str, resource: &GroupResource, name: &str) -> bool;
+
+    /// Decides on what an expression of a policy or a match condition asks on behalf of `user`.
+    fn authorize(&self, user: &UserInfo, check: &cel::Check) -> cel::Verdict;
 }
 
 /// What plugins work with.
@@ -25,6 +29,8 @@ pub struct Means {
     pub store: Store,
     /// Who may. Without it, plugins that ask refuse.
     pub authorizer: Option<Arc<dyn Authorize>>,
+    /// Owns the connections to webhooks.
+    pub supervisor: Supervisor,
 }
 
 /// The chain, and which of its plugins are missing from it.

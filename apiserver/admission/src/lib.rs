@@ -10,6 +10,7 @@
 pub mod builder;
 pub mod catalog;
 mod denial;
+mod dynamic;
 mod lookup;
 mod plugins;
 mod pod;

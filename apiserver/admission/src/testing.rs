@@ -6,8 +6,8 @@ use apimachinery::codec::FieldValidation;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::Status;
-use apiserver_registry::admission::{Attributes, Operation, Plugin};
-use apiserver_registry::{Context, UserInfo, Verb};
+use apiserver_registry::admission::{Attributes, Chain, Operation, Plugin, Reinvocation};
+use apiserver_registry::{Context, Registry, UserInfo, Verb};
 use apiserver_storage::{Match, Store};
 use component::Supervisor;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl Cluster {
     }
 
     pub(crate) fn means(&self) -> Means {
-        Means { store: self.store.clone(), authorizer: None }
+        Means { store: self.store.clone(), authorizer: None, supervisor: self._supervisor.clone() }
     }
 
     pub(crate) async fn add(&self, resource: &str, value: Value) {
@@ -75,8 +75,19 @@ pub(crate) async fn run(
 ) -> Result<Value, Status> {
     let mut object = object;
     let name = if object.is_null() { old.name().to_owned() } else { object.name().to_owned() };
-    let mut attributes =
-        Attributes { context, operation, name: &name, object: &mut object, old_object: &old, options: &Value::Null };
+    let supervisor = Supervisor::new();
+    let store = Store::in_memory(&[], supervisor.clone()).await.expect("a store");
+    let registry = Registry::new(store, Chain::default(), apiserver_registry::Options::default());
+    let mut attributes = Attributes {
+        registry: &registry,
+        context,
+        operation,
+        name: &name,
+        object: &mut object,
+        old_object: &old,
+        options: &Value::Null,
+        reinvocation: Reinvocation::default(),
+    };
     if plugin.handles(operation, context) {
         plugin.admit(&mut attributes).await?;
         plugin.validate(&attributes).await?;

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/admission/interfaces.go`.
 
-use crate::Context;
+use crate::{Context, Registry};
 use apimachinery::Value;
 use apimachinery::status::Status;
 use async_trait::async_trait;
@@ -32,6 +32,8 @@ impl Operation {
 /// What a plugin sees of a request.
 #[derive(Debug)]
 pub struct Attributes<'a> {
+    /// The resources, for those who look at other versions of the object.
+    pub registry: &'a Registry,
     /// The request.
     pub context: &'a Context,
     /// The operation.
@@ -44,6 +46,60 @@ pub struct Attributes<'a> {
     pub old_object: &'a Value,
     /// `CreateOptions`, `UpdateOptions`, `DeleteOptions` or the connect options.
     pub options: &'a Value,
+    /// Who has to be asked again, as others changed the object after they had seen it.
+    pub reinvocation: Reinvocation,
+}
+
+/// What the mutating plugins that call out remember of each other during one request.
+///
+/// Upstream: `apiserver/pkg/admission/{reinvocation,attributes}.go`.
+#[derive(Debug, Default)]
+pub struct Reinvocation {
+    round: Round,
+    /// Something changed the object after somebody who wants to know of that had seen it.
+    wanted: bool,
+    /// Who wants to see later changes and has seen the object in the first round.
+    seen: Vec<String>,
+    /// Who has to be asked in the second round.
+    due: Vec<String>,
+}
+
+/// How often the mutating plugins have run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Round {
+    /// For the first time.
+    #[default]
+    First,
+    /// Again, as somebody wants to see what others have changed.
+    Second,
+}
+
+impl Reinvocation {
+    /// The round.
+    pub fn round(&self) -> Round {
+        self.round
+    }
+
+    /// Whether somebody has to be asked in this round.
+    pub fn is_due(&self, who: &str) -> bool {
+        self.round == Round::First || self.due.iter().any(|due| due == who)
+    }
+
+    /// Somebody who wants to see later changes has seen the object.
+    pub fn saw(&mut self, who: &str) {
+        self.seen.push(who.to_owned());
+    }
+
+    /// Somebody changed the object: who has seen it before has to see it again.
+    pub fn changed(&mut self, by: &str) {
+        let others: Vec<String> = self.seen.iter().filter(|seen| *seen != by).cloned().collect();
+        self.wanted |= !others.is_empty() || self.round == Round::First;
+        for other in others {
+            if !self.due.contains(&other) {
+                self.due.push(other);
+            }
+        }
+    }
 }
 
 /// An admission plugin. Mutation runs over all plugins in order, then validation over all.
@@ -77,8 +133,17 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Runs all mutating steps.
+    /// Runs all mutating steps; a second time if somebody has to see what others changed.
     pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        self.admit_once(attributes).await?;
+        if !attributes.reinvocation.wanted {
+            return Ok(());
+        }
+        attributes.reinvocation.round = Round::Second;
+        self.admit_once(attributes).await
+    }
+
+    async fn admit_once(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.handles(attributes.operation, attributes.context) {
                 plugin.admit(attributes).await?;

@@ -205,6 +205,11 @@ impl Registry {
         custom.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
     }
 
+    /// All custom resources, each version.
+    pub(crate) fn custom_resources(&self) -> Vec<Arc<ResourceInfo>> {
+        self.custom.load().values().cloned().collect()
+    }
+
     /// Replaces some custom resources, the versions of one definition, by others.
     pub fn replace_custom(&self, old: &[Arc<ResourceInfo>], new: &[Arc<ResourceInfo>]) {
         let name = |r: &ResourceInfo| (r.group.to_string(), r.version.to_string(), r.plural.to_string());

@@ -5,6 +5,7 @@
 
 mod kubelet;
 mod log;
+mod options;
 mod pod;
 mod proxy;
 
@@ -68,6 +69,7 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) ->
     if !subresource.verbs.iter().any(|v| v == verb) {
         return Err(Status::method_not_allowed());
     }
+    options::admit(exchange, kind, resource, subresource).await?;
     match kind {
         Kind::Log => log::serve(exchange, body).await,
         Kind::Exec => pod::serve(exchange, pod::Stream::Exec, body).await,

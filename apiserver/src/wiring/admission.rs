@@ -3,17 +3,25 @@
 use crate::options;
 use anyhow::Context as _;
 use apimachinery::gvk::GroupResource;
+use apimachinery::selector::FieldSelector;
 use apiserver_admission::{Authorize, Means};
-use apiserver_auth::{Attributes, Authorizer};
+use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
 use apiserver_registry::admission::Chain;
 use apiserver_storage::Store;
 use async_trait::async_trait;
+use component::Supervisor;
 use std::sync::Arc;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Builds the chain; default plugins that are not built are warned about by name.
-pub(super) fn chain(options: &options::Admission, store: Store, authorizer: Arc<Authorizer>) -> anyhow::Result<Chain> {
-    let means = Means { store, authorizer: Some(Arc::new(Asking(authorizer))) };
+pub(super) fn chain(
+    options: &options::Admission,
+    store: Store,
+    authorizer: Arc<Authorizer>,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Chain> {
+    let means = Means { store, authorizer: Some(Arc::new(Asking(authorizer))), supervisor: supervisor.clone() };
     let built =
         apiserver_admission::plugins(&options.enable_admission_plugins, &options.disable_admission_plugins, &means)
             .context("admission")?;
@@ -39,5 +47,54 @@ impl Authorize for Asking {
             ..Attributes::default()
         };
         self.0.authorize(user, &attributes).await.is_allowed()
+    }
+
+    fn authorize(&self, user: &UserInfo, check: &cel::Check) -> cel::Verdict {
+        let account;
+        let user = match &check.subject {
+            cel::Subject::Requester => user,
+            cel::Subject::ServiceAccount(namespace, name) => {
+                account = service_account(namespace, name);
+                &account
+            }
+        };
+        let fields = match FieldSelector::parse(&check.field_selector) {
+            Ok(fields) => fields,
+            Err(error) => {
+                return cel::Verdict { allowed: false, reason: String::new(), error: Some(error.to_string()) };
+            }
+        };
+        let attributes = Attributes {
+            verb: &check.verb,
+            is_resource: check.path.is_none(),
+            group: &check.group,
+            version: "*",
+            resource: &check.resource,
+            subresource: &check.subresource,
+            namespace: &check.namespace,
+            name: &check.name,
+            fields: (!fields.is_empty()).then_some(&fields),
+            path: check.path.as_deref().unwrap_or_default(),
+        };
+        // Expressions are evaluated without a pause, yet an authorizer may be a webhook.
+        if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+            let error = Some("the authorizer cannot be waited for".into());
+            return cel::Verdict { allowed: false, reason: String::new(), error };
+        }
+        let asking = self.0.authorize(user, &attributes);
+        let decision = tokio::task::block_in_place(|| Handle::current().block_on(asking));
+        let allowed = matches!(decision, Decision::Allow(_));
+        let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = decision;
+        cel::Verdict { allowed, reason, error: None }
+    }
+}
+
+/// A service account as a user, with the groups that its tokens have.
+fn service_account(namespace: &str, name: &str) -> UserInfo {
+    let group = format!("system:serviceaccounts:{namespace}");
+    UserInfo {
+        name: format!("system:serviceaccount:{namespace}:{name}"),
+        groups: vec!["system:serviceaccounts".into(), group, "system:authenticated".into()],
+        ..UserInfo::default()
     }
 }

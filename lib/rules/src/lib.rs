@@ -10,6 +10,7 @@
 
 pub mod apply;
 pub mod defaults;
+pub mod expressions;
 pub mod patch;
 pub mod placement;
 pub mod tables;

@@ -179,6 +179,10 @@ mod tests {
         async fn is_allowed(&self, _: &UserInfo, verb: &str, _: &GroupResource, name: &str) -> bool {
             verb == "approve" && name == "example.com/*"
         }
+
+        fn authorize(&self, _: &UserInfo, _: &cel::Check) -> cel::Verdict {
+            cel::Verdict { allowed: false, reason: String::new(), error: None }
+        }
     }
 
     #[tokio::test]

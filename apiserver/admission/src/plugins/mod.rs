@@ -16,6 +16,7 @@ mod runtime_class;
 mod service_account;
 mod storage;
 mod taint_nodes;
+mod webhooks;
 
 use crate::Means;
 use crate::builder::Boxed;
@@ -48,6 +49,8 @@ pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
         "CertificateSubjectRestriction" => Box::new(certificates::SubjectRestriction),
         "ClusterTrustBundleAttest" => Box::new(certificates::TrustBundleAttest::new(means)),
         "PodTopologyLabels" => Box::new(pod_topology_labels::PodTopologyLabels::new(store())),
+        "MutatingAdmissionWebhook" => Box::new(webhooks::Mutating::new(means)),
+        "ValidatingAdmissionWebhook" => Box::new(webhooks::Validating::new(means)),
         "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store())),
         _ => return None,
     })

@@ -6,7 +6,7 @@ pub(crate) mod patch;
 pub(crate) mod read;
 pub(crate) mod update;
 
-use crate::admission::{Attributes, Operation};
+use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::{Context, Registry, Reply, convert};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -83,7 +83,9 @@ pub(crate) async fn admit(
     options: &Value,
 ) -> Result<(), Status> {
     let name = request_name(cx, object);
-    let mut attributes = Attributes { context: cx, operation, name: &name, object, old_object: old, options };
+    let reinvocation = Reinvocation::default();
+    let mut attributes =
+        Attributes { registry, context: cx, operation, name: &name, object, old_object: old, options, reinvocation };
     registry.admission.admit(&mut attributes).await
 }
 
@@ -110,7 +112,9 @@ pub(crate) async fn validate(
     options: &Value,
 ) -> Result<(), Status> {
     let name = request_name(cx, object);
-    let attributes = Attributes { context: cx, operation, name: &name, object, old_object: old, options };
+    let reinvocation = Reinvocation::default();
+    let attributes =
+        Attributes { registry, context: cx, operation, name: &name, object, old_object: old, options, reinvocation };
     registry.admission.validate(&attributes).await
 }
 
