@@ -9,6 +9,7 @@ mod objects;
 mod service;
 
 pub use authentication::Trust;
+pub use flow_control::keep_flow_control;
 pub use service::{Endpoint, keep_service};
 
 use apimachinery::Value;

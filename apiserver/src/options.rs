@@ -96,6 +96,9 @@ pub struct Serving {
     /// The maximum number of mutating requests in flight at a given time; 0 is no limit.
     #[arg(long, default_value_t = 200)]
     pub max_mutating_requests_inflight: usize,
+    /// Let priority and fairness say which requests wait; the two limits together are its seats.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub enable_priority_and_fairness: bool,
     /// The duration a handler must keep a request open before timing it out.
     #[arg(long, default_value = "1m0s")]
     pub request_timeout: GoDuration,

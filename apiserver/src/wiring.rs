@@ -9,6 +9,7 @@ mod audit;
 mod authenticator;
 mod conversion;
 mod encryption;
+mod fairness;
 mod files;
 mod identity;
 
@@ -95,6 +96,7 @@ pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor
     let endpoint = Endpoint { address: advertised, port: address.port() };
     let (server, hooks) = assemble(options, store, endpoint, kubelets, serving, storage)?;
     aggregation::follow(&server, storage);
+    fairness::follow(&server, storage);
     serving.spawn("listener", serve::run(server.clone(), listener, Arc::new(tls)));
     Ok(Started { address, server, trust: files::trust(options)?, endpoint, hooks })
 }
@@ -168,6 +170,7 @@ fn assemble(
     let answers = registry_options(options, reviews, escalation, conversion, tokens.clone());
     let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
+    let (fairness, metrics) = fairness::new(&options.serving, component::metrics::registry());
     let server = Server::new(Parts {
         registry,
         authenticator,
@@ -178,8 +181,9 @@ fn assemble(
         aggregator,
         documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
         health,
-        metrics: component::metrics::registry(),
+        metrics,
         kubelets,
+        fairness,
         supervisor: serving.clone(),
     });
     apiserver_server::custom::follow_definitions(&server, storage);
@@ -260,6 +264,8 @@ pub async fn bootstrap(started: Started) {
     };
     tokio::join!(policy, objects, authentication);
     aggregation::register(&server, hooks.api_services);
+    let flow_control = bootstrap::keep_flow_control(registry.clone());
+    supervisor.spawn_until_stop("flow control objects", flow_control);
     let service = bootstrap::keep_service(registry.clone(), endpoint, supervisor.clone());
     supervisor.spawn_until_stop("kubernetes service", service);
 }

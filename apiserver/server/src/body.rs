@@ -1,5 +1,7 @@
 //! Bodies of responses, and reading those of requests within their limits.
 
+pub mod transform;
+
 use apimachinery::status::{Reason, Status};
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -35,6 +37,8 @@ pub enum Body {
     /// A body that holds something until it has been sent, such as a place among the requests
     /// in flight.
     Guarded(Box<(Body, Box<dyn Send>)>),
+    /// A body that is changed while it passes.
+    Transformed(Box<transform::Transformed>),
 }
 
 impl std::fmt::Debug for Body {
@@ -77,6 +81,7 @@ impl HttpBody for Body {
                 Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|f| f.map_err(Into::into)))
             }
             Body::Guarded(inner) => Pin::new(&mut inner.0).poll_frame(cx),
+            Body::Transformed(inner) => inner.poll(cx),
         }
     }
 
@@ -84,7 +89,7 @@ impl HttpBody for Body {
         match self {
             Body::Full(bytes) => bytes.is_empty(),
             Body::Pieces { length, .. } => *length == Some(0),
-            Body::Stream(_) => false,
+            Body::Stream(_) | Body::Transformed(_) => false,
             Body::Proxied(incoming) => incoming.is_end_stream(),
             Body::Guarded(inner) => inner.0.is_end_stream(),
         }
@@ -94,7 +99,7 @@ impl HttpBody for Body {
         match self {
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Body::Pieces { length: Some(length), .. } => SizeHint::with_exact(*length),
-            Body::Pieces { .. } | Body::Stream(_) => SizeHint::default(),
+            Body::Pieces { .. } | Body::Stream(_) | Body::Transformed(_) => SizeHint::default(),
             Body::Proxied(incoming) => incoming.size_hint(),
             Body::Guarded(inner) => inner.0.size_hint(),
         }

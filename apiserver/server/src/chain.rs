@@ -4,13 +4,13 @@
 
 use crate::audit::{Seen, Trail};
 use crate::body::{self, Body, BodyError};
-use crate::inflight::Place;
+use crate::flow::{self, Permit};
 use crate::metrics::RequestLabels;
 use crate::negotiate;
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use crate::server::Server;
-use crate::{aggregated, authorization, connect, endpoints, impersonation, resource, response};
+use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};
@@ -18,9 +18,9 @@ use apiserver_registry::UserInfo;
 use bytes::Bytes;
 use component::GoDuration;
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::{Either, Full};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
@@ -31,8 +31,6 @@ use std::time::{Duration, Instant};
 
 /// Longest audit ID that is taken over from a client.
 const MAX_AUDIT_ID: usize = 64;
-/// The group that is not limited in flight.
-const PRIVILEGED: &str = "system:masters";
 
 /// What the connection knows of its client.
 #[derive(Debug, Default)]
@@ -78,7 +76,9 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
-    let answer = AssertUnwindSafe(filter(&server, &peer, &audit_id, parts, body)).catch_unwind().await;
+    let answer = AssertUnwindSafe(filter(Arrival { server: &server, peer: &peer, audit_id: &audit_id }, parts, body))
+        .catch_unwind()
+        .await;
     let (mut response, mut labels) = answer.unwrap_or_else(|_| {
         let status = Status::internal("the handler of this request panicked; the details are in the server's log");
         (response::failure(&status, negotiate::Output::default()), RequestLabels::default())
@@ -92,20 +92,23 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     response
 }
 
-async fn filter<B: Incoming>(
-    server: &Arc<Server>,
-    peer: &Peer,
-    audit_id: &HeaderValue,
-    mut parts: Parts,
-    body: B,
-) -> (Response<Body>, RequestLabels) {
+/// A request as it came, before anything is known of it.
+struct Arrival<'a> {
+    server: &'a Arc<Server>,
+    peer: &'a Peer,
+    audit_id: &'a HeaderValue,
+}
+
+async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) -> (Response<Body>, RequestLabels) {
     let uri = parts.uri.clone();
     let path: Cow<'_, str> = percent_decode_str(uri.path()).decode_utf8_lossy();
     let query = Query::parse(uri.query().unwrap_or_default());
+    let server = arrival.server;
+    let mut permit = None;
     let (answer, labels) = match RequestInfo::parse(&parts.method, &path, &query) {
         Err(error) => (Err(Status::internal(error)), RequestLabels::default()),
         Ok(info) => {
-            let answer = admit(server, peer, audit_id, &mut parts, &info, &query, body).await;
+            let answer = admit(arrival, &mut parts, &info, &query, body, &mut permit).await;
             let found = answer.as_ref().is_ok_and(|r| r.status() != http::StatusCode::NOT_FOUND);
             (answer, labels(&info, &query, found))
         }
@@ -116,18 +119,33 @@ async fn filter<B: Incoming>(
         let challenge = HeaderValue::from_static("Basic realm=\"kubernetes-master\"");
         response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
     }
+    response = compress::apply(&parts.headers, response);
+    if let Some(permit) = permit {
+        permit.mark(&mut response);
+        response = keep(response, permit);
+    }
     (response, labels)
 }
 
-/// Authentication, and the audit of all that follows.
+/// Bodies that are made while they are sent keep their permit until then.
+fn keep(response: Response<Body>, permit: Permit) -> Response<Body> {
+    match response.body() {
+        Body::Pieces { .. } | Body::Transformed(_) => {
+            response.map(|body| Body::Guarded(Box::new((body, Box::new(permit) as Box<dyn Send>))))
+        }
+        _ => response,
+    }
+}
+
+/// Authentication, and the audit of all that follows. What the request holds while it is served goes
+/// to `permit`.
 async fn admit<B: Incoming>(
-    server: &Arc<Server>,
-    peer: &Peer,
-    audit_id: &HeaderValue,
+    Arrival { server, peer, audit_id }: Arrival<'_>,
     parts: &mut Parts,
     info: &RequestInfo<'_>,
     query: &Query<'_>,
     body: B,
+    permit: &mut Option<Permit>,
 ) -> Result<Response<Body>, Status> {
     let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
     let user = match server.authenticator.authenticate(&credentials).await {
@@ -146,7 +164,7 @@ async fn admit<B: Incoming>(
     if let Some(trail) = &mut trail {
         trail.received();
     }
-    let entry = Entry { server, peer, audit_id, parts, info, query, user };
+    let entry = Entry { server, peer, audit_id, parts, info, query, user, permit };
     match (entry.proceed(body, trail.as_mut()).await, trail) {
         (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info))),
         (Err(status), Some(trail)) => {
@@ -180,12 +198,13 @@ struct Entry<'a, 'b> {
     info: &'a RequestInfo<'b>,
     query: &'a Query<'b>,
     user: Arc<UserInfo>,
+    permit: &'a mut Option<Permit>,
 }
 
 impl Entry<'_, '_> {
     /// Impersonation to handler.
     async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Status> {
-        let Entry { server, peer, audit_id, parts, info, query, user } = self;
+        let Entry { server, peer, audit_id, parts, info, query, user, permit } = self;
         let timeout = timeout(server, query)?;
         let asking = user.clone();
         let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
@@ -197,13 +216,12 @@ impl Entry<'_, '_> {
         parts.headers.remove(http::header::AUTHORIZATION);
         impersonation::strip(&mut parts.headers);
         let long_running = is_long_running(info);
-        let place = match long_running {
-            true => None,
-            false => match place(server, &parts.method, &user) {
-                Some(place) => Some(place),
-                None => return Ok(too_many(server)),
-            },
-        };
+        if !long_running || flow::limits_watches(server, info) {
+            match flow::enter(server, &parts.method, &user, info, query).await {
+                Ok(entered) => *permit = Some(entered),
+                Err(refusal) => return Ok(refusal),
+            }
+        }
         let decision = authorization::check(&server.authorizer, &user, info, query).await;
         if let Some(trail) = trail.as_deref_mut() {
             note_decision(trail, &decision);
@@ -213,17 +231,10 @@ impl Entry<'_, '_> {
         let deadline = Instant::now() + timeout;
         let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
         let answer = dispatch(exchange, body);
-        let mut response = match long_running {
-            true => answer.await?,
-            false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out()))?,
-        };
-        // Bodies that are made while they are sent keep their place until then.
-        if matches!(response.body(), Body::Pieces { .. })
-            && let Some(place) = place
-        {
-            response = response.map(|body| Body::Guarded(Box::new((body, Box::new(place) as Box<dyn Send>))));
+        match long_running {
+            true => answer.await,
+            false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out())),
         }
-        Ok(response)
     }
 }
 
@@ -298,25 +309,6 @@ fn is_long_running(info: &RequestInfo<'_>) -> bool {
             || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log"))
 }
 
-fn place(server: &Server, method: &Method, user: &UserInfo) -> Option<Place> {
-    let places = match *method {
-        Method::GET | Method::HEAD | Method::OPTIONS => &server.readonly,
-        _ => &server.mutating,
-    };
-    match places.try_take() {
-        None if user.groups.iter().any(|g| g == PRIVILEGED) => Some(places.take()),
-        place => place,
-    }
-}
-
-fn too_many(server: &Server) -> Response<Body> {
-    server.metrics.refused();
-    let text = "Too many requests, please try again later.\n";
-    let mut response = response::text(http::StatusCode::TOO_MANY_REQUESTS, text);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
 fn timed_out() -> Status {
     Status::timeout("Timeout: request did not complete within the allotted timeout")
 }
@@ -358,6 +350,7 @@ fn labels(info: &RequestInfo<'_>, query: &Query<'_>, found: bool) -> RequestLabe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Method;
 
     #[test]
     fn long_running_requests() {

@@ -4,6 +4,7 @@
 //! Upstream: `pkg/registry/core/{pod,node,service}/rest`, `pkg/registry/core/pod/strategy.go`.
 
 mod kubelet;
+mod links;
 mod log;
 mod options;
 mod pod;
@@ -66,7 +67,10 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) ->
     let verb = exchange.info.verb;
     let resource = find(exchange.info.resource)?;
     let subresource = resource.subresource(exchange.info.subresource).ok_or_else(unknown)?;
-    if !subresource.verbs.iter().any(|v| v == verb) {
+    // Discovery cannot name OPTIONS, which has no verb; proxies pass it on all the same.
+    let passed_on = exchange.parts.method == http::Method::OPTIONS
+        && matches!(kind, Kind::PodProxy | Kind::ServiceProxy | Kind::NodeProxy);
+    if !passed_on && !subresource.verbs.iter().any(|v| v == verb) {
         return Err(Status::method_not_allowed());
     }
     options::admit(exchange, kind, resource, subresource).await?;

@@ -7,12 +7,16 @@ use crate::chain::Exchange;
 use crate::health::Family;
 use crate::response;
 use apimachinery::status::Status;
+use apiserver_fairness::Fairness;
 use http::header::ACCEPT;
 use http::{Method, Response, StatusCode};
 use serde_json::json;
 
 /// Fixed paths, without those of health checks and documents.
 const PATHS: &[&str] = &["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
+
+/// Dumps of priority and fairness.
+const DUMPS: &str = "/debug/api_priority_and_fairness/";
 
 /// Serves a request for a path.
 pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
@@ -33,6 +37,7 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             component::metrics::CONTENT_TYPE,
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
+        path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
         path if path.starts_with("/openapi/") && !server.documents.contains_key(path) => {
             crate::openapi::respond(path, headers, exchange.query, &server.discovery)
                 .unwrap_or_else(response::not_found)
@@ -45,6 +50,12 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             }
         }
     })
+}
+
+fn dump(exchange: &Exchange<'_>) -> Option<Response<Body>> {
+    let fairness = exchange.server.fairness.as_ref()?;
+    let text = fairness.dump(exchange.info.path.strip_prefix(DUMPS)?)?;
+    Some(response::text(StatusCode::OK, text))
 }
 
 fn refuse_method(exchange: &Exchange<'_>) -> Response<Body> {
@@ -63,6 +74,9 @@ fn paths(exchange: &Exchange<'_>) -> Vec<String> {
     let mut paths: Vec<String> = discovery.paths().into_iter().map(str::to_owned).collect();
     paths.extend(server.health.paths());
     paths.extend(server.documents.keys().cloned());
+    if server.fairness.is_some() {
+        paths.extend(Fairness::DUMPS.iter().map(|name| format!("{DUMPS}{name}")));
+    }
     paths.extend(PATHS.iter().map(|p| (*p).to_owned()));
     paths.sort_unstable();
     paths

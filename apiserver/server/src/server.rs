@@ -9,6 +9,7 @@ use crate::inflight::Places;
 use crate::metrics::Metrics;
 use apiserver_aggregator::Aggregator;
 use apiserver_auth::{Authenticator, Authorizer};
+use apiserver_fairness::Fairness;
 use apiserver_registry::Registry;
 use component::Supervisor;
 use std::collections::BTreeMap;
@@ -66,6 +67,9 @@ pub struct Server {
     pub kubelets: Kubelets,
     /// Owns connections and tunnels.
     pub supervisor: Supervisor,
+    /// `--enable-priority-and-fairness`: who waits when there is too much to do; without it, the
+    /// places below are all there is.
+    pub fairness: Option<Arc<Fairness>>,
     /// Places for requests that change nothing.
     pub readonly: Places,
     /// Places for requests that do.
@@ -97,6 +101,8 @@ pub struct Parts {
     pub metrics: prometheus_client::registry::Registry,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// Priority and fairness, if enabled.
+    pub fairness: Option<Arc<Fairness>>,
     /// Owns connections and tunnels.
     pub supervisor: Supervisor,
 }
@@ -118,6 +124,7 @@ impl Server {
             health: parts.health,
             metrics: Metrics::new(parts.metrics),
             kubelets: parts.kubelets,
+            fairness: parts.fairness,
             supervisor: parts.supervisor,
         })
     }

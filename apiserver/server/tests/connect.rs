@@ -39,6 +39,12 @@ async fn kubelet(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>
             });
             answer.status(101).header("connection", "Upgrade").header("upgrade", "SPDY/3.1").body(Full::default())
         }
+        "/page" => answer.header("content-type", "text/html").body(Full::from("<a href=\"/rewriteme\">test</a>")),
+        "/moved" => answer.status(302).header("location", "/page").body(Full::default()),
+        "/echo?a=b" => {
+            let text = format!("{} {}", request.method(), request.headers().contains_key("connection"));
+            answer.header("access-control-allow-origin", "*").body(Full::from(text))
+        }
         _ => answer.status(404).body(Full::default()),
     };
     Ok(answer.expect("an answer"))
@@ -136,4 +142,28 @@ async fn proxies_redirect_to_their_slash() {
     assert_eq!(answer.headers["location"], "/api/v1/nodes/n/proxy/?x=1");
     let logs = server.get("/api/v1/nodes/n/proxy/containerLogs/a%2Fb?x=1").await;
     assert_eq!(logs.text(), "/containerLogs/a%2Fb?x=1");
+}
+
+#[tokio::test]
+async fn proxied_pages_lead_back_through_the_proxy() {
+    let server = cluster().await;
+    let page = server.get("/api/v1/nodes/n/proxy/page").await;
+    assert_eq!(page.text(), "<a href=\"/api/v1/nodes/n/proxy/rewriteme\">test</a>");
+    let moved = server.get("/api/v1/nodes/n/proxy/moved").await;
+    assert_eq!(moved.headers["location"], "/api/v1/nodes/n/proxy/page");
+    for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
+        let headers = [("connection", "x-hop"), ("x-hop", "1")];
+        let answer = server.ask(method.clone(), "/api/v1/nodes/n/proxy/echo?a=b", &headers, "").await;
+        assert_eq!(answer.text(), format!("{method} false"));
+        assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    }
+    let other_port = server.get("/api/v1/nodes/n:1/proxy/page").await;
+    assert_eq!(other_port.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn pods_of_this_machine_are_not_proxied_to() {
+    let server = cluster().await;
+    let refused = server.get(&format!("{POD}/proxy/")).await;
+    assert_eq!((refused.status.as_u16(), refused.message().as_str()), (400, "address not allowed"));
 }

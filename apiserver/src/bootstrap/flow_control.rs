@@ -2,8 +2,13 @@
 //!
 //! Upstream: `apiserver/pkg/apis/flowcontrol/bootstrap/default.go`.
 
+use super::{BootstrapError, context, create, ensure};
 use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
+use apiserver_registry::{Registry, Verb};
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Name, nominal shares, lendable percent, and queues, hand size of a queuing level.
 const LEVELS: &[(&str, i64, i64, Option<(i64, i64)>)] = &[
@@ -27,6 +32,51 @@ pub(super) fn objects() -> Vec<Value> {
     objects
 }
 
+/// Annotation that says whether this server may change the spec of an object it once made.
+const AUTO_UPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
+/// How often the objects are looked at, as upstream.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Writes missing objects, and brings those up to date that nobody has made their own.
+pub async fn keep_flow_control(registry: Arc<Registry>) {
+    loop {
+        for object in objects() {
+            if let Err(error) = keep(&registry, object).await {
+                tracing::debug!(%error, "flow control object");
+            }
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn keep(registry: &Registry, wanted: Value) -> Result<(), BootstrapError> {
+    let cx = context(&wanted, Verb::Update)?;
+    let Some(current) = registry.store.cached(&cx.resource, &cx.resource.key("", wanted.name())) else {
+        return create(registry, wanted).await;
+    };
+    let current = current.value();
+    if current.get("spec") == wanted.get("spec") || !may_update(&current) {
+        return Ok(());
+    }
+    ensure(registry, wanted, &["spec"]).await
+}
+
+/// Mandatory objects always; others while the annotation says so, or as long as nobody has changed
+/// them if it says nothing.
+fn may_update(object: &Value) -> bool {
+    if MANDATORY.contains(&object.name()) {
+        return true;
+    }
+    match object.annotations().and_then(|a| a.get(AUTO_UPDATE)).and_then(Value::as_str) {
+        Some("true") => true,
+        Some("false") => false,
+        _ => object.generation() <= 1,
+    }
+}
+
+/// Objects without which requests could not be sorted at all.
+const MANDATORY: &[&str] = &["exempt", "catch-all"];
+
 fn level(name: &str, spec: Value) -> Value {
     object("PriorityLevelConfiguration", name, spec)
 }
@@ -34,7 +84,7 @@ fn level(name: &str, spec: Value) -> Value {
 fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": kind,
-        "metadata": {"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": "true"}},
+        "metadata": {"name": name, "annotations": {AUTO_UPDATE: "true"}},
         "spec": spec,
     })
 }
@@ -145,6 +195,20 @@ fn accounts(namespace: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_belong_to_whoever_changed_them() {
+        let object = |name: &str, annotation: Value, generation: i64| json!({"metadata": {"name": name, "generation": generation, "annotations": {AUTO_UPDATE: annotation}}});
+        for (object, want) in [
+            (object("system", "true".into(), 5), true),
+            (object("system", "false".into(), 1), false),
+            (object("system", Value::Null, 1), true),
+            (object("system", Value::Null, 2), false),
+            (object("exempt", "false".into(), 2), true),
+        ] {
+            assert_eq!(may_update(&object), want, "{object}");
+        }
+    }
 
     /// The specs of a fresh upstream cluster.
     #[test]

@@ -177,6 +177,11 @@ impl Store {
         cache.select(selection, &span, 0).0
     }
 
+    /// How many objects of a resource there are, as far as this server knows.
+    pub fn count(&self, resource: &Arc<ResourceInfo>) -> usize {
+        self.core.cache(resource).map(|cache| cache.len()).unwrap_or_default()
+    }
+
     /// A list.
     pub async fn list(&self, resource: &Arc<ResourceInfo>, query: &ListQuery) -> Result<ListPage, StorageError> {
         let cache = self.cache(resource).await?;

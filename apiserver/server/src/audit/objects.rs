@@ -57,7 +57,7 @@ pub(super) fn collected(body: &mut Body) -> Option<Bytes> {
             Some(whole)
         }
         Body::Guarded(inner) => collected(&mut inner.0),
-        Body::Stream(_) | Body::Proxied(_) => None,
+        Body::Stream(_) | Body::Proxied(_) | Body::Transformed(_) => None,
     }
 }
 

@@ -3,15 +3,26 @@
 //! Upstream: `pkg/registry/core/{node,pod,service}/rest`, `apimachinery/pkg/util/proxy`.
 
 use super::kubelet::Address;
+use super::links::Rewrite;
 use super::pod::kubelet_of;
 use super::{aim, cached, forward};
 use crate::body::Body;
 use crate::chain::{Exchange, Incoming};
 use crate::response;
 use apimachinery::Value;
-use apimachinery::resources;
 use apimachinery::status::{Reason, Status};
+use apiserver_registry::backends;
+use http::header::HOST;
 use http::{Method, Response, StatusCode};
+use std::net::IpAddr;
+
+/// What the server behind the proxy allows to others is not for it to say.
+const CORS: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+];
 
 /// Whether the server behind the proxy is spoken to over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +62,15 @@ pub(super) async fn node<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Resul
     }
     let target = target(exchange)?;
     let mut address = kubelet_of(exchange, target.name)?;
-    if let Ok(port) = target.port.parse() {
-        address.port = port;
+    if target.port.is_empty() || target.port == address.port.to_string() {
+        let request = aim(exchange, &path(exchange), &address.to_string(), body)?;
+        let io = exchange.server.kubelets.connect(&address).await?;
+        let answer = forward(exchange, request, io).await.map_err(|error| unreachable(&error.to_string()))?;
+        return Ok(rewritten(exchange, &address, answer));
     }
-    let request = aim(exchange, &path(exchange), &address.to_string(), body)?;
-    let io = exchange.server.kubelets.connect(&address).await?;
-    forward(exchange, request, io).await.map_err(|error| unreachable(&error.to_string()))
+    // Anything but the kubelet must not see this server's certificate.
+    address.port = number(target.port)?;
+    through(exchange, target.scheme, address, body).await
 }
 
 pub(super) async fn pod<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
@@ -65,13 +79,26 @@ pub(super) async fn pod<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result
     }
     let target = target(exchange)?;
     let pod = cached(exchange, "pods", exchange.info.namespace, target.name)?.value();
-    let host = pod.pointer("/status/podIP").and_then(Value::as_str).filter(|ip| !ip.is_empty());
-    let host = host.ok_or_else(|| Status::bad_request("address not allowed"))?.to_owned();
+    let host = pod.pointer("/status/podIP").and_then(Value::as_str).and_then(|ip| ip.parse::<IpAddr>().ok());
+    let host = host.filter(is_global).ok_or_else(|| Status::bad_request("address not allowed"))?.to_string();
     let port = match target.port {
         "" => first_port(&pod).unwrap_or(if target.scheme == Scheme::Https { 443 } else { 80 }),
-        text => text.parse().map_err(|_| Status::bad_request(format!("invalid port {text:?}")))?,
+        text => number(text)?,
     };
     through(exchange, target.scheme, Address { host, port }, body).await
+}
+
+fn number(port: &str) -> Result<u16, Status> {
+    port.parse().map_err(|_| Status::bad_request(format!("invalid port {port:?}")))
+}
+
+/// An address that a pod can have, and not one of this machine.
+fn is_global(address: &IpAddr) -> bool {
+    let local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    !(local || address.is_loopback() || address.is_unspecified() || address.is_multicast())
 }
 
 fn first_port(pod: &Value) -> Option<u16> {
@@ -85,46 +112,35 @@ pub(super) async fn service<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Re
         return Ok(redirect);
     }
     let target = target(exchange)?;
-    let namespace = exchange.info.namespace;
-    let service = cached(exchange, "services", namespace, target.name)?.value();
-    let missing = || Status::unavailable(format!("no endpoints available for service {:?}", target.name));
-    let port = port_name(&service, target.port).ok_or_else(|| {
-        Status::unavailable(format!("no service port {:?} found for service {:?}", target.port, target.name))
-    })?;
-    let slices = resources::find("discovery.k8s.io", "v1", "endpointslices").ok_or_else(missing)?;
-    let slices = exchange.server.registry.store.cached_list(slices, Some(namespace));
-    let of_service = slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(target.name));
-    let addresses: Vec<Address> = of_service.flat_map(|s| endpoints(&s.value(), port)).collect();
-    if addresses.is_empty() {
-        return Err(missing());
+    let service = cached(exchange, "services", exchange.info.namespace, target.name)?.value();
+    let port = service_port(&service, &target)?;
+    let slices = backends::slices(&exchange.server.registry.store, &service);
+    let backends = backends::ready(&slices, port, |endpoint| is_pod(exchange, endpoint));
+    if backends.is_empty() {
+        return Err(Status::unavailable(format!("no endpoints available for service {:?}", exchange.info.name)));
     }
-    let address = addresses[rand::random_range(0..addresses.len())].clone();
-    through(exchange, target.scheme, address, body).await
+    let backend = &backends[rand::random_range(0..backends.len())];
+    through(exchange, target.scheme, Address { host: backend.host.clone(), port: backend.port }, body).await
 }
 
-/// The name of the service port that was asked for by name or number; the only one if none was.
-fn port_name<'a>(service: &'a Value, asked: &str) -> Option<&'a str> {
-    let ports = service.pointer("/spec/ports")?.as_array()?;
-    let name = |p: &'a Value| p.get("name").and_then(Value::as_str).unwrap_or_default();
-    let port = match asked {
-        "" if ports.len() == 1 => ports.first(),
-        _ => ports.iter().find(|p| {
-            name(p) == asked || p.get("port").and_then(Value::as_u64).is_some_and(|n| n.to_string() == asked)
-        }),
-    };
-    port.map(name)
+/// The name of the port that was asked for, by number or by name.
+fn service_port<'a>(service: &'a Value, target: &Target<'a>) -> Result<&'a str, Status> {
+    let Ok(number) = target.port.parse::<u16>() else { return Ok(target.port) };
+    backends::port_name(service, number)
+        .ok_or_else(|| Status::unavailable(format!("no service port {number} found for service {:?}", target.name)))
 }
 
-/// The ready addresses of a slice, with the number of the named port.
-fn endpoints(slice: &Value, port: &str) -> Vec<Address> {
-    let named = |p: &&Value| p.get("name").and_then(Value::as_str).unwrap_or_default() == port;
-    let ports = slice.get("ports").and_then(Value::as_array);
-    let port = ports.into_iter().flatten().find(named).and_then(|p| u16::try_from(p.get("port")?.as_u64()?).ok());
-    let Some(port) = port else { return Vec::new() };
-    let ready = |e: &&Value| e.pointer("/conditions/ready").and_then(Value::as_bool).unwrap_or(true);
-    let all = slice.get("endpoints").and_then(Value::as_array).into_iter().flatten().filter(ready);
-    let first = |e: &Value| e.get("addresses")?.as_array()?.first()?.as_str().map(str::to_owned);
-    all.filter_map(first).map(|host| Address { host, port }).collect()
+/// Only pods are proxied to: endpoints may be written by users, and name any address.
+fn is_pod(exchange: &Exchange<'_>, endpoint: &Value) -> bool {
+    let text = |path: &str| endpoint.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let namespace = exchange.info.namespace;
+    if text("/targetRef/kind") != "Pod" || text("/targetRef/namespace") != namespace {
+        return false;
+    }
+    let Ok(pod) = cached(exchange, "pods", namespace, text("/targetRef/name")) else { return false };
+    let pod = pod.value();
+    let ips = pod.pointer("/status/podIPs").and_then(Value::as_array).into_iter().flatten();
+    ips.filter_map(|ip| ip.get("ip")?.as_str()).any(|ip| ip == text("/addresses/0"))
 }
 
 async fn through<B: Incoming>(
@@ -140,7 +156,23 @@ async fn through<B: Incoming>(
         Scheme::Http => forward(exchange, request, kubelets.tcp(&address).await.map_err(fail)?).await,
         Scheme::Https => forward(exchange, request, kubelets.connect_any(&address).await.map_err(fail)?).await,
     };
-    answer.map_err(|error| unreachable(&error.to_string()))
+    let answer = answer.map_err(|error| unreachable(&error.to_string()))?;
+    Ok(rewritten(exchange, &address, answer))
+}
+
+/// The answer as a browser behind this server can use it.
+fn rewritten(exchange: &Exchange<'_>, address: &Address, mut answer: Response<Body>) -> Response<Body> {
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return answer;
+    }
+    for name in CORS {
+        answer.headers_mut().remove(*name);
+    }
+    let path = exchange.parts.uri.path();
+    let prefix = path.strip_suffix(subpath(exchange)).unwrap_or(path).trim_end_matches('/');
+    let host = exchange.parts.headers.get(HOST).and_then(|v| v.to_str().ok());
+    let host = host.or_else(|| exchange.parts.uri.authority().map(|a| a.as_str())).unwrap_or_default().to_owned();
+    Rewrite { prefix: prefix.to_owned(), backend: address.to_string(), host }.apply(answer)
 }
 
 fn target<'a>(exchange: &'a Exchange<'_>) -> Result<Target<'a>, Status> {
@@ -151,15 +183,17 @@ fn target<'a>(exchange: &'a Exchange<'_>) -> Result<Target<'a>, Status> {
 
 /// The path after `proxy` as the client wrote it, with the query.
 fn path(exchange: &Exchange<'_>) -> String {
-    // The raw path: what was escaped stays escaped.
-    let raw = exchange.parts.uri.path();
-    let segments = if exchange.info.namespace.is_empty() { 6 } else { 8 };
-    let rest: Vec<&str> = raw.splitn(segments + 1, '/').collect();
-    let rest = rest.get(segments).copied().unwrap_or_default();
+    let rest = subpath(exchange);
     match exchange.parts.uri.query() {
         Some(query) => format!("/{rest}?{query}"),
         None => format!("/{rest}"),
     }
+}
+
+/// The raw path after `proxy/`: what was escaped stays escaped.
+fn subpath<'a>(exchange: &'a Exchange<'_>) -> &'a str {
+    let segments = if exchange.info.namespace.is_empty() { 6 } else { 8 };
+    exchange.parts.uri.path().splitn(segments + 1, '/').nth(segments).unwrap_or_default()
 }
 
 /// Relative links need the slash: `…/proxy` leads to `…/proxy/`.
@@ -198,20 +232,26 @@ mod tests {
     }
 
     #[test]
-    fn service_ports_and_endpoints() {
+    fn service_ports() {
         let service = json!({"spec": {"ports": [{"name": "web", "port": 80}, {"name": "adm", "port": 81}]}});
-        assert_eq!(port_name(&service, "80"), Some("web"));
-        assert_eq!(port_name(&service, "adm"), Some("adm"));
-        assert_eq!(port_name(&service, ""), None);
-        let slice = json!({
-            "ports": [{"name": "web", "port": 8080}],
-            "endpoints": [
-                {"addresses": ["10.0.0.1"], "conditions": {"ready": true}},
-                {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
-            ],
-        });
-        let found: Vec<String> = endpoints(&slice, "web").iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["10.0.0.1:8080"]);
-        assert!(endpoints(&slice, "adm").is_empty());
+        for (name, want) in [("s:80", Ok("web")), ("s:adm", Ok("adm")), ("s", Ok("")), ("s:82", Err(503))] {
+            let target = Target::parse(name).expect("a target");
+            assert_eq!(service_port(&service, &target).map_err(|s| s.code), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_pods_only() {
+        for (address, want) in [
+            ("10.0.0.1", true),
+            ("fd00::1", true),
+            ("127.0.0.1", false),
+            ("169.254.169.254", false),
+            ("0.0.0.0", false),
+            ("fe80::1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(is_global(&address.parse().expect("an address")), want, "{address}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use apiserver_aggregator::Aggregator;
 use apiserver_auth::authentication::{Anonymous, TokenFile, Tokens};
 use apiserver_auth::authorization::Mode;
 use apiserver_auth::{Authenticator, Authorizer};
+use apiserver_fairness::Fairness;
 use apiserver_registry::Registry;
 use apiserver_registry::admission::Chain;
 use apiserver_server::chain::Peer;
@@ -64,6 +65,10 @@ impl TestServer {
     }
 
     pub async fn with_options(options: Options) -> Self {
+        Self::with(options, None).await
+    }
+
+    pub async fn with(options: Options, fairness: Option<Arc<Fairness>>) -> Self {
         let supervisor = Supervisor::new();
         let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
         let tokens = format!("{ADMIN},admin,u1,\"system:masters\"\n{NOBODY},nobody,u2\n");
@@ -87,6 +92,7 @@ impl TestServer {
             health: Health::new(store, supervisor.clone()),
             metrics: component::metrics::registry(),
             kubelets: Kubelets::new(kubelets).expect("TLS"),
+            fairness,
             supervisor: supervisor.clone(),
         });
         apiserver_server::custom::follow_definitions(&server, &supervisor);
