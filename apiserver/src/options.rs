@@ -5,9 +5,11 @@
 
 mod audit;
 mod authentication;
+mod authorization;
 
 pub use audit::Audit;
 pub use authentication::Authentication;
+pub use authorization::Authorization;
 
 use clap::ArgAction;
 use component::GoDuration;
@@ -107,17 +109,6 @@ pub struct Serving {
     pub min_request_timeout: u64,
 }
 
-/// Flags about whether they may.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Authorization {
-    /// Ordered list of authorization modes: AlwaysAllow, AlwaysDeny, ABAC, Node, RBAC.
-    #[arg(long, value_delimiter = ',', default_value = "AlwaysAllow")]
-    pub authorization_mode: Vec<String>,
-    /// File with policies of ABAC, one a line.
-    #[arg(long)]
-    pub authorization_policy_file: Option<PathBuf>,
-}
-
 /// Flags about admission.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Admission {
@@ -213,6 +204,14 @@ pub enum OptionError {
     NoPolicy,
     #[error("cannot specify --authorization-policy-file without mode ABAC")]
     UnusedPolicy,
+    #[error("authorization-mode Webhook's authorization config file not passed")]
+    NoWebhook,
+    #[error("cannot specify --authorization-webhook-config-file without mode Webhook")]
+    UnusedWebhook,
+    #[error(
+        "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined"
+    )]
+    AuthorizationTwice,
     #[error("authorization-mode {0:?} has mode specified more than once")]
     Twice(Vec<String>),
     #[error("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")]
@@ -227,27 +226,8 @@ pub enum OptionError {
     RangeTooLarge(IpNet, u8),
 }
 
-/// Values of `--authorization-mode` that are built.
-const MODES: &[&str] = &["AlwaysAllow", "AlwaysDeny", "ABAC", "Node", "RBAC"];
 /// Bits of a service range that may vary: upstream's bitmap is no larger.
 const MAX_RANGE_BITS: u8 = 20;
-
-impl Authorization {
-    fn validate(&self) -> Result<(), OptionError> {
-        let modes = &self.authorization_mode;
-        if let Some(mode) = modes.iter().find(|m| !MODES.contains(&m.as_str())) {
-            return Err(OptionError::Mode(mode.clone()));
-        }
-        if modes.iter().enumerate().any(|(at, mode)| modes[..at].contains(mode)) {
-            return Err(OptionError::Twice(modes.clone()));
-        }
-        match (modes.iter().any(|m| m == "ABAC"), &self.authorization_policy_file) {
-            (true, None) => Err(OptionError::NoPolicy),
-            (false, Some(_)) => Err(OptionError::UnusedPolicy),
-            _ => Ok(()),
-        }
-    }
-}
 
 impl Options {
     /// Checks what single values cannot show.

@@ -7,6 +7,7 @@ mod admission;
 mod aggregation;
 mod audit;
 mod authenticator;
+mod authorizer;
 mod conversion;
 mod encryption;
 mod fairness;
@@ -149,7 +150,8 @@ fn assemble(
 ) -> anyhow::Result<(Arc<Server>, Hooks)> {
     let tokens = access::service_account_tokens(&options.authentication, &store)?.map(Arc::new);
     let rbac = Rbac::start(&store, storage);
-    let authorizer = Arc::new(access::authorizer(&options.authorization, &store, &rbac)?);
+    let means = Means { store: store.clone(), supervisor: serving.clone() };
+    let authorizer = Arc::new(authorizer::authorizer(&options.authorization, &means, &rbac)?);
     let mut health = Health::new(store.clone(), serving.clone());
     let has_rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
     let hooks = Hooks {
@@ -160,7 +162,7 @@ fn assemble(
         api_services: health.hook("apiservice-registration-controller"),
     };
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage)?;
-    let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &store)?;
+    let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &means)?;
     let authenticator = Arc::new(authenticator);
     authenticator::keep_current(&authenticator, &options.authentication, serving);
     let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };

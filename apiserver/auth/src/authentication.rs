@@ -14,6 +14,7 @@ pub mod service_account;
 pub mod token_file;
 pub mod tokens;
 pub mod user_file;
+pub mod webhook;
 
 pub use anonymous::Anonymous;
 pub use basic_file::BasicFile;
@@ -24,6 +25,7 @@ pub use request_header::RequestHeader;
 pub use service_account::ServiceAccountTokens;
 pub use token_file::TokenFile;
 pub use tokens::{Audiences, TokenVerdict, Tokens};
+pub use webhook::WebhookTokens;
 
 use crate::authorization::rbac::aggregate;
 use apiserver_registry::UserInfo;

@@ -1,6 +1,7 @@
 //! ID tokens of an issuer that publishes its keys over TLS: fetched on first use, and again when
 //! they have been rotated.
-#![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
+
+mod support;
 
 use apiserver_auth::authentication::TokenVerdict;
 use apiserver_auth::authentication::oidc::{Configuration, FlagOptions, Oidc};
@@ -9,9 +10,6 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// An issuer of tokens on a port of its own.
 struct Issuer {
@@ -22,21 +20,14 @@ struct Issuer {
 
 impl Issuer {
     async fn start() -> Self {
-        let serving = pki::serving::self_signed("localhost", &["localhost"]).expect("a certificate");
-        let certificates =
-            pki::pem::parse_certificates(serving.certificate_pem.as_bytes(), "test").expect("certificates");
-        let key = pki::pem::parse_private_key(serving.key_pem.as_bytes(), "test").expect("a key");
-        let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(certificates, key)
-            .expect("an identity");
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
         let keys = Arc::new(Mutex::new(json!({"keys": []})));
-        tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), url.clone(), keys.clone()));
-        Self { url, authority: serving.certificate_pem, keys }
+        let published = keys.clone();
+        let answer = move |url: &str, head: &str, _| match head.starts_with("GET /.well-known/openid-configuration ") {
+            true => json!({"issuer": url, "jwks_uri": format!("{url}/keys")}),
+            false => published.lock().clone(),
+        };
+        let (url, authority) = support::https(answer).await;
+        Self { url, authority, keys }
     }
 
     /// Publishes a new key, which signs from now on.
@@ -64,24 +55,6 @@ impl Signer {
         let expiry = jiff::Timestamp::now().as_second() + 600;
         let claims = json!({"iss": self.issuer, "aud": audience, "exp": expiry, "sub": "jane", "groups": ["dev"]});
         jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
-    }
-}
-
-async fn serve(listener: TcpListener, tls: TlsAcceptor, url: String, keys: Arc<Mutex<Value>>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(mut stream) = tls.accept(stream).await else { continue };
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.expect("a request"));
-        }
-        let body = match head.starts_with(b"GET /.well-known/openid-configuration ") {
-            true => json!({"issuer": url, "jwks_uri": format!("{url}/keys")}),
-            false => keys.lock().clone(),
-        };
-        let body = body.to_string();
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(answer.as_bytes()).await.expect("sent");
-        let _ = stream.shutdown().await;
     }
 }
 

@@ -49,6 +49,15 @@ pub struct Authentication {
     /// Overrides the URI of the key set in the discovery document.
     #[arg(long)]
     pub service_account_jwks_uri: Option<String>,
+    /// File in kubeconfig format with the webhook that judges tokens.
+    #[arg(long)]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    /// How long its answers are kept.
+    #[arg(long, default_value = "2m0s")]
+    pub authentication_token_webhook_cache_ttl: GoDuration,
+    /// The version of the reviews that it takes.
+    #[arg(long, default_value = "v1beta1", value_parser = ["v1", "v1beta1"])]
+    pub authentication_token_webhook_version: String,
     /// File with the issuers of tokens, and who may ask without any.
     #[arg(long)]
     pub authentication_config: Option<PathBuf>,

@@ -1,12 +1,10 @@
-//! Service account tokens and authorizers from their flags.
+//! Service account tokens from their flags.
 
 use super::files;
-use crate::options::{Authentication, Authorization, OptionError};
+use crate::options::Authentication;
 use anyhow::Context as _;
-use apiserver_auth::Authorizer;
 use apiserver_auth::authentication::ServiceAccountTokens;
 use apiserver_auth::authentication::service_account::TokenConfig;
-use apiserver_auth::authorization::{Abac, Mode, NodeAuthorizer, Rbac};
 use apiserver_auth::keys::{SigningKey, VerifyingKey};
 use apiserver_storage::Store;
 
@@ -37,26 +35,4 @@ pub(super) fn service_account_tokens(
         lookup: options.service_account_lookup,
     };
     Ok(Some(ServiceAccountTokens::new(config, store.clone())))
-}
-
-/// The authorizers, in order.
-pub(super) fn authorizer(options: &Authorization, store: &Store, rbac: &Rbac) -> anyhow::Result<Authorizer> {
-    let mode = |name: &String| {
-        anyhow::Ok(match name.as_str() {
-            "AlwaysAllow" => Mode::AlwaysAllow,
-            "AlwaysDeny" => Mode::AlwaysDeny,
-            "ABAC" => Mode::Abac(abac(options)?),
-            "RBAC" => Mode::Rbac(rbac.clone()),
-            "Node" => Mode::Node(NodeAuthorizer::new(store.clone())),
-            _ => return Err(OptionError::Mode(name.clone()).into()),
-        })
-    };
-    let modes = options.authorization_mode.iter().map(mode).collect::<Result<_, _>>()?;
-    Ok(Authorizer { modes, always_allow_paths: Vec::new() })
-}
-
-fn abac(options: &Authorization) -> anyhow::Result<Abac> {
-    let flag = "authorization-policy-file";
-    let text = files::optional_text(&options.authorization_policy_file, flag)?.ok_or(OptionError::NoPolicy)?;
-    Abac::parse(&text).with_context(|| format!("--{flag}"))
 }

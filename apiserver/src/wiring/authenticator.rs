@@ -10,9 +10,9 @@ use apiserver_auth::Authenticator;
 use apiserver_auth::authentication::oidc::{Configuration, FlagOptions};
 use apiserver_auth::authentication::{
     Anonymous, BasicFile, BootstrapTokens, ClientCertificates, Oidc, RequestHeader, ServiceAccountTokens, TokenFile,
-    Tokens,
+    Tokens, WebhookTokens,
 };
-use apiserver_storage::Store;
+use apiserver_webhook::Means;
 use component::Supervisor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 pub(super) fn authenticator(
     options: &Authentication,
     service_accounts: Option<Arc<ServiceAccountTokens>>,
-    store: &Store,
+    means: &Means,
 ) -> anyhow::Result<Authenticator> {
     let client_ca = options.client_ca_file.as_deref();
     let basic_file = files::optional_text(&options.basic_auth_file, "basic-auth-file")?;
@@ -36,7 +36,7 @@ pub(super) fn authenticator(
         request_header: request_header(options)?,
         client_certificates: client_ca.map(|path| certificates(path, "client-ca-file")).transpose()?,
         basic_file: basic_file.map(|text| BasicFile::parse(&text)).transpose().context("--basic-auth-file")?,
-        tokens: tokens(options, service_accounts, store, configuration.as_ref())?,
+        tokens: tokens(options, service_accounts, means, configuration.as_ref())?,
         anonymous: Arc::new(anonymous).into(),
     })
 }
@@ -44,7 +44,7 @@ pub(super) fn authenticator(
 fn tokens(
     options: &Authentication,
     service_accounts: Option<Arc<ServiceAccountTokens>>,
-    store: &Store,
+    means: &Means,
     configuration: Option<&Configuration>,
 ) -> anyhow::Result<Tokens> {
     let file = files::optional_text(&options.token_auth_file, "token-auth-file")?;
@@ -55,10 +55,18 @@ fn tokens(
     Ok(Tokens {
         file: file.map(|text| TokenFile::parse(&text)).transpose().context("--token-auth-file")?,
         service_accounts,
-        bootstrap: options.enable_bootstrap_token_auth.then(|| BootstrapTokens { store: store.clone() }),
+        bootstrap: options.enable_bootstrap_token_auth.then(|| BootstrapTokens { store: means.store.clone() }),
         oidc: configuration.map(Oidc::new).transpose()?.map(Arc::new),
+        webhook: webhook(options, means)?,
         audiences,
     })
+}
+
+fn webhook(options: &Authentication, means: &Means) -> anyhow::Result<Option<WebhookTokens>> {
+    let Some(path) = &options.authentication_token_webhook_config_file else { return Ok(None) };
+    let life = options.authentication_token_webhook_cache_ttl.0;
+    let tokens = WebhookTokens::new(path, &options.authentication_token_webhook_version, life, means);
+    Ok(Some(tokens.context("--authentication-token-webhook-config-file")?))
 }
 
 /// The issuers of ID tokens, from the file or from flags.

@@ -8,7 +8,7 @@ use apiserver_registry::backends::{self, Backend, BackendError, Routing};
 use apiserver_storage::Store;
 use bytes::Bytes;
 use component::Supervisor;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -44,6 +44,7 @@ pub struct Client {
     config: Config,
     means: Means,
     tls: Connector,
+    bearer: Option<HeaderValue>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -135,7 +136,16 @@ impl Client {
     /// Prepares TLS; connects when called.
     pub fn new(config: Config, identity: Option<Identity>, means: &Means) -> Result<Self, ConfigError> {
         let tls = Connector(tls::connector(&config.authorities, identity)?);
-        Ok(Self { config, means: means.clone(), tls, idle: Mutex::default() })
+        Ok(Self { config, means: means.clone(), tls, bearer: None, idle: Mutex::default() })
+    }
+
+    /// Proves who this server is by a token, which no log shows.
+    pub fn with_bearer(mut self, token: &str) -> Self {
+        self.bearer = HeaderValue::from_str(&format!("Bearer {token}")).ok().map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        self
     }
 
     /// Posts JSON, and answers the body of a success.
@@ -174,15 +184,18 @@ impl Client {
     }
 
     fn request(&self, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Cause> {
-        Request::builder()
+        let request = Request::builder()
             .method(Method::POST)
             .uri(path)
             .header(HOST, self.config.authority())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, */*")
-            .header(USER_AGENT, concat!("kube-apiserver/v", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(body))
-            .map_err(Cause::Request)
+            .header(USER_AGENT, concat!("kube-apiserver/v", env!("CARGO_PKG_VERSION")));
+        let request = match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer),
+            None => request,
+        };
+        request.body(Full::new(body)).map_err(Cause::Request)
     }
 
     /// Reads the answer to its end; the connection is kept for the next call.

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/authentication/token/union`.
 
-use super::{BootstrapTokens, Oidc, ServiceAccountTokens, TokenFile};
+use super::{BootstrapTokens, Oidc, ServiceAccountTokens, TokenFile, WebhookTokens};
 use crate::authorization::rbac::aggregate;
 use apiserver_registry::UserInfo;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct Tokens {
     pub bootstrap: Option<BootstrapTokens>,
     /// `--oidc-*` or `--authentication-config`.
     pub oidc: Option<Arc<Oidc>>,
+    /// `--authentication-token-webhook-*`.
+    pub webhook: Option<WebhookTokens>,
     /// `--api-audiences`, or what stands for them.
     pub audiences: Vec<String>,
 }
@@ -45,7 +47,8 @@ pub struct Tokens {
 impl Tokens {
     /// Whether there is nobody to ask.
     pub fn is_empty(&self) -> bool {
-        self.file.is_none() && self.service_accounts.is_none() && self.bootstrap.is_none() && self.oidc.is_none()
+        let local = self.file.is_some() || self.service_accounts.is_some() || self.bootstrap.is_some();
+        !(local || self.oidc.is_some() || self.webhook.is_some())
     }
 
     /// The user of a token that is for one of `audiences` (the apiserver's own if empty).
@@ -79,6 +82,12 @@ impl Tokens {
             && let Some(user) = take(oidc.authenticate(token).await)
         {
             return user;
+        }
+        if let Some(webhook) = &self.webhook {
+            let audiences = if audiences.is_empty() { &self.audiences } else { audiences };
+            if let Some(user) = take(Box::pin(webhook.authenticate(token, audiences)).await) {
+                return user;
+            }
         }
         if wrong.is_empty() { TokenVerdict::NotMine } else { TokenVerdict::Invalid(aggregate(wrong)) }
     }

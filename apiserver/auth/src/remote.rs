@@ -1,0 +1,73 @@
+//! Webhooks that a kubeconfig leads to: who is asking, and may they, answered elsewhere.
+//!
+//! Upstream: `apiserver/pkg/util/webhook`.
+
+mod cache;
+mod kubeconfig;
+
+pub(crate) use cache::Expiring;
+pub use kubeconfig::KubeconfigError;
+
+use apiserver_webhook::{Client, ConfigError, Means};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+/// Calls before a webhook counts as unreachable.
+const ATTEMPTS: u32 = 5;
+/// Wait before the second; each further one is half as long again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A webhook that cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// Its kubeconfig cannot be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigError),
+    /// What the kubeconfig says cannot be used.
+    #[error("{file}: {source}")]
+    Config {
+        /// The kubeconfig.
+        file: String,
+        /// Why.
+        source: ConfigError,
+    },
+}
+
+/// A webhook behind a kubeconfig.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    client: Client,
+    timeout: Duration,
+}
+
+impl Remote {
+    /// Reads the kubeconfig; connects when called.
+    pub(crate) fn load(file: &Path, timeout: Duration, means: &Means) -> Result<Self, RemoteError> {
+        let access = kubeconfig::read(file)?;
+        let wrong = |source| RemoteError::Config { file: file.display().to_string(), source };
+        let client = Client::new(access.config, access.identity, means).map_err(wrong)?;
+        let client = match access.token {
+            Some(token) => client.with_bearer(&token),
+            None => client,
+        };
+        Ok(Self { client, timeout })
+    }
+
+    /// Posts a review, again after a while if there is no answer, and reads the one that comes.
+    pub(crate) async fn review(&self, review: &Value) -> Result<Value, String> {
+        let body = bytes::Bytes::from(review.to_string());
+        let mut pause = PAUSE;
+        let mut attempt = 1;
+        loop {
+            match self.client.post(body.clone(), self.timeout).await {
+                Ok(answer) => return serde_json::from_slice(&answer).map_err(|error| error.to_string()),
+                Err(error) if attempt == ATTEMPTS || error.is_timeout() => return Err(error.to_string()),
+                Err(error) => tracing::debug!(%error, attempt, "webhook does not answer, trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+            pause = pause * 3 / 2;
+        }
+    }
+}
