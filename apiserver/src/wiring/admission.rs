@@ -3,7 +3,7 @@
 use crate::options;
 use anyhow::Context as _;
 use apimachinery::gvk::GroupResource;
-use apimachinery::selector::FieldSelector;
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use apiserver_admission::{Authorize, Means};
 use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
@@ -60,9 +60,11 @@ impl Authorize for Asking {
         };
         let fields = match FieldSelector::parse(&check.field_selector) {
             Ok(fields) => fields,
-            Err(error) => {
-                return cel::Verdict { allowed: false, reason: String::new(), error: Some(error.to_string()) };
-            }
+            Err(error) => return failed(error.to_string()),
+        };
+        let labels = match LabelSelector::parse(&check.label_selector) {
+            Ok(labels) => labels,
+            Err(error) => return failed(error.to_string()),
         };
         let attributes = Attributes {
             verb: &check.verb,
@@ -74,19 +76,26 @@ impl Authorize for Asking {
             namespace: &check.namespace,
             name: &check.name,
             fields: (!fields.is_empty()).then_some(&fields),
+            labels: (!labels.is_empty()).then_some(&labels),
             path: check.path.as_deref().unwrap_or_default(),
         };
         // Expressions are evaluated without a pause, yet an authorizer may be a webhook.
         if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
-            let error = Some("the authorizer cannot be waited for".into());
-            return cel::Verdict { allowed: false, reason: String::new(), error };
+            return failed("the authorizer cannot be waited for".to_owned());
         }
         let asking = self.0.authorize(user, &attributes);
         let decision = tokio::task::block_in_place(|| Handle::current().block_on(asking));
-        let allowed = matches!(decision, Decision::Allow(_));
-        let (Decision::Allow(reason) | Decision::Deny(reason) | Decision::NoOpinion(reason)) = decision;
+        let (allowed, reason) = match decision {
+            Decision::Allow(reason) => (true, reason.to_string()),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
+        };
         cel::Verdict { allowed, reason, error: None }
     }
+}
+
+/// A check that could not be made.
+fn failed(error: String) -> cel::Verdict {
+    cel::Verdict { allowed: false, reason: String::new(), error: Some(error) }
 }
 
 /// A service account as a user, with the groups that its tokens have.
