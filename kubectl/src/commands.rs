@@ -37,6 +37,7 @@ use crate::discovery::Discovery;
 use crate::generate::GenerateError;
 use crate::http::{Client, Refused};
 use crate::writing::Failures;
+use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
@@ -85,7 +86,7 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(flags) => return run::run(&session, &flags).await,
         Command::Attach(flags) => return exec::attach(&session, &flags).await,
         Command::Diff(flags) => return diff::run(&session, &flags).await,
-        Command::Proxy(flags) => proxy::run(session, &flags).await,
+        Command::Proxy(flags) => return proxy::run(session, &flags).await.map(|()| ExitCode::SUCCESS),
         Command::Cp(flags) => cp::run(&session, &flags).await,
         Command::PortForward(flags) => port_forward::run(&session, &flags).await,
         Command::Undo(flags) => undo::run(&session, &flags).await,
@@ -110,7 +111,12 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Version(version) => version::run(&session, &version).await,
         Command::ApiResources(resources) => api_resources::run(&session, &resources).await,
     };
-    done.map(|()| ExitCode::SUCCESS)
+    done?;
+    match session.client.warnings_that_count() {
+        0 => Ok(ExitCode::SUCCESS),
+        1 => anyhow::bail!("1 warning received"),
+        count => anyhow::bail!("{count} warnings received"),
+    }
 }
 
 /// Whether `--user` names subjects, which hides the global flag of that name.
@@ -171,6 +177,7 @@ pub fn error_text(error: &anyhow::Error) -> String {
         return list.iter().map(error_text).collect::<Vec<_>>().join("\n");
     }
     match error.downcast_ref::<Refused>() {
+        Some(refused) if refused.reason == "Invalid" => invalid(refused),
         Some(refused) if !refused.reason.is_empty() => {
             format!("Error from server ({}): {}", refused.reason, refused.message)
         }
@@ -187,6 +194,35 @@ pub fn error_text(error: &anyhow::Error) -> String {
             ];
             let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(_)));
             if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
+        }
+    }
+}
+
+/// Tells a person which types look like one that does not exist; scripts get upstream's words only.
+fn suggest(discovery: &Discovery, name: &str) {
+    use std::io::IsTerminal;
+    let near = discovery.nearest(name);
+    if std::io::stderr().is_terminal() && !near.is_empty() {
+        eprintln!("Did you mean {}?", near.join(", "));
+    }
+}
+
+/// What is wrong with an object, cause by cause.
+fn invalid(refused: &Refused) -> String {
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (kind, name) = (text(&refused.details, "kind"), text(&refused.details, "name"));
+    let head = match kind.is_empty() && name.is_empty() {
+        true => "The request is invalid".to_owned(),
+        false => format!("The {kind} {name:?} is invalid"),
+    };
+    let causes = refused.details.get("causes").and_then(Value::as_array).cloned().unwrap_or_default();
+    match causes.len() {
+        0 if refused.details.is_null() || kind.is_empty() => format!("{head}: {}", refused.message),
+        0 => head,
+        1 => format!("{head}: {}: {}", text(&causes[0], "field"), text(&causes[0], "message")),
+        _ => {
+            let lines = causes.iter().map(|c| format!("* {}: {}", text(c, "field"), text(c, "message")));
+            format!("{head}: \n{}", lines.collect::<Vec<_>>().join("\n"))
         }
     }
 }
@@ -216,7 +252,12 @@ mod tests {
 
     #[test]
     fn words_errors_as_kubectl_does() {
-        let refused = Refused { code: 404, reason: "NotFound".into(), message: "pods \"x\" not found".into() };
+        let refused = Refused {
+            code: 404,
+            reason: "NotFound".into(),
+            message: "pods \"x\" not found".into(),
+            details: Value::Null,
+        };
         assert_eq!(error_text(&refused.into()), "Error from server (NotFound): pods \"x\" not found");
         assert_eq!(error_text(&anyhow::anyhow!("no")), "error: no");
     }

@@ -1,18 +1,22 @@
 //! Kubeconfig files: reading, merging, and choosing cluster, user and namespace.
+//! `credentials` says who we are.
 //!
 //! Upstream: `client-go/tools/clientcmd`.
+
+mod credentials;
 
 use crate::cli::Global;
 use apimachinery::Value;
 use apimachinery::codec::yaml;
 use base64::Engine;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A kubeconfig that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named cannot be read.
-    #[error("stat {path}: {source}")]
+    #[error("stat {path}: {}", crate::config::go_words(.source))]
     Read {
         /// The file.
         path: String,
@@ -28,9 +32,22 @@ pub enum ConfigError {
         /// What is wrong.
         why: String,
     },
-    /// A context that does not exist.
-    #[error("context \"{0}\" does not exist")]
-    NoContext(String),
+    /// A context, cluster or user that does not exist.
+    #[error("{what} {name:?} does not exist")]
+    Missing {
+        /// What it should be.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A timeout that is none.
+    #[error(
+        "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)"
+    )]
+    Timeout,
+    /// A way to log in that is not there.
+    #[error("{0}")]
+    Unsupported(String),
     /// Data that is no base64.
     #[error("{0} is not base64")]
     BadData(&'static str),
@@ -55,7 +72,19 @@ pub struct Connection {
     /// `Authorization` header.
     pub authorization: Option<String>,
     /// `Impersonate-*` headers.
-    pub impersonation: Vec<(&'static str, String)>,
+    pub impersonation: Vec<(String, String)>,
+    /// `http://`, `https://` or `socks5://` of a proxy.
+    pub proxy: Option<String>,
+    /// How long one request may take.
+    pub timeout: Option<Duration>,
+    /// Compressed answers are fine.
+    pub compression: bool,
+    /// `-v`.
+    pub verbosity: u8,
+    /// A warning of the server is an error.
+    pub warnings_as_errors: bool,
+    /// Folder of cached discovery.
+    pub cache: Option<PathBuf>,
     /// The namespace of the context, `default` if it names none.
     pub namespace: String,
 }
@@ -69,87 +98,151 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// Reads the kubeconfig that flags and environment name.
+/// Where a pod finds its token, CA and namespace.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// The connection that flags, environment and files name.
 pub fn load(global: &Global) -> Result<Connection, ConfigError> {
-    let mut configs = Vec::new();
-    for (path, required) in paths(global) {
-        match std::fs::read(&path) {
-            Ok(text) => configs.push((parse(&path, &text)?, path)),
-            Err(source) if required => return Err(ConfigError::Read { path: path.display().to_string(), source }),
-            Err(_) => {}
-        }
+    let mut merged = Merged::read(global)?;
+    if merged.configs.is_empty() && global.kubeconfig.is_none() {
+        merged.configs.extend(in_cluster().map(|config| (config, PathBuf::from(SERVICE_ACCOUNT).join("kubeconfig"))));
     }
-    Merged { configs }.connection(global)
+    merged.connection(global)
 }
 
 /// The files in order of precedence, and whether each must exist.
-fn paths(global: &Global) -> Vec<(PathBuf, bool)> {
+pub fn paths(global: &Global) -> Vec<(PathBuf, bool)> {
     if let Some(path) = &global.kubeconfig {
         return vec![(path.clone(), true)];
     }
     match std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty()) {
         Some(list) => std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).map(|p| (p, false)).collect(),
-        None => {
-            let home = std::env::var_os("HOME").unwrap_or_default();
-            vec![(Path::new(&home).join(".kube/config"), false)]
-        }
+        None => vec![(home().join(".kube/config"), false)],
     }
 }
 
-fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
+/// The user's folder.
+pub fn home() -> PathBuf {
+    std::env::var_os("HOME").unwrap_or_default().into()
+}
+
+/// Reads one file.
+pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
     yaml::to_value(text).map_err(|e| ConfigError::Syntax { path: path.display().to_string(), why: e.to_string() })
 }
 
+/// A kubeconfig for what a pod finds on its disk.
+fn in_cluster() -> Option<Value> {
+    let host = std::env::var("KUBERNETES_SERVICE_HOST").ok()?;
+    let port = std::env::var("KUBERNETES_SERVICE_PORT").ok()?;
+    let folder = Path::new(SERVICE_ACCOUNT);
+    let namespace = std::fs::read_to_string(folder.join("namespace")).ok()?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    Some(serde_json::json!({
+        "current-context": "in-cluster",
+        "contexts": [{"name": "in-cluster", "context": {"cluster": "c", "user": "u", "namespace": namespace.trim()}}],
+        "clusters": [{"name": "c", "cluster": {"server": format!("https://{host}:{port}"), "certificate-authority": folder.join("ca.crt")}}],
+        "users": [{"name": "u", "user": {"tokenFile": folder.join("token")}}],
+    }))
+}
+
 /// Several files as one: the first that has an entry counts.
-struct Merged {
-    configs: Vec<(Value, PathBuf)>,
+pub struct Merged {
+    /// The files that are there.
+    pub configs: Vec<(Value, PathBuf)>,
 }
 
 impl Merged {
+    /// Reads the files that flags and environment name.
+    pub fn read(global: &Global) -> Result<Self, ConfigError> {
+        let mut configs = Vec::new();
+        for (path, required) in paths(global) {
+            match std::fs::read(&path) {
+                Ok(text) => configs.push((parse(&path, &text)?, path)),
+                Err(source) if required => return Err(ConfigError::Read { path: path.display().to_string(), source }),
+                Err(_) => {}
+            }
+        }
+        Ok(Self { configs })
+    }
+
+    /// The name of the current context.
+    pub fn current_context(&self) -> &str {
+        let named = |(c, _): &'_ (Value, PathBuf)| {
+            c.get("current-context").and_then(Value::as_str).is_some_and(|s| !s.is_empty())
+        };
+        let first = self.configs.iter().find(|c| named(c));
+        first.and_then(|(c, _)| c.get("current-context")?.as_str()).unwrap_or_default()
+    }
+
+    /// All entries of a list, the first of each name.
+    pub fn entries(&self, list: &str) -> Vec<(&Value, &Path)> {
+        let mut found: Vec<(&Value, &Path)> = Vec::new();
+        for (config, path) in &self.configs {
+            for entry in config.get(list).and_then(Value::as_array).into_iter().flatten() {
+                if !found.iter().any(|(e, _)| e.get("name") == entry.get("name")) {
+                    found.push((entry, path.parent().unwrap_or(Path::new(""))));
+                }
+            }
+        }
+        found
+    }
+
     fn connection(&self, global: &Global) -> Result<Connection, ConfigError> {
-        let current =
-            || self.configs.iter().find_map(|(c, _)| c.get("current-context")?.as_str().filter(|s| !s.is_empty()));
-        let context_name = global.context.as_deref().or_else(current).unwrap_or_default();
+        let context_name = global.context.as_deref().unwrap_or(self.current_context());
         let context = self.entry("contexts", "context", context_name);
         if context.is_none() && !context_name.is_empty() {
-            return Err(ConfigError::NoContext(context_name.into()));
+            return Err(ConfigError::Missing { what: "context", name: context_name.into() });
         }
-        let context_text = |key: &str| context.and_then(|(c, _)| c.get(key)?.as_str()).unwrap_or_default();
-        let cluster = self.entry("clusters", "cluster", global.cluster.as_deref().unwrap_or(context_text("cluster")));
-        let user = self.entry("users", "user", global.user.as_deref().unwrap_or(context_text("user")));
+        let of_context = |key: &str| context.and_then(|(c, _)| c.get(key)?.as_str()).unwrap_or_default();
+        let cluster =
+            self.chosen("clusters", "cluster", global.cluster.as_deref(), of_context("cluster"), "cluster")?;
+        let user = self.chosen("users", "user", global.user.as_deref(), of_context("user"), "auth info")?;
+        let namespace = global.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(of_context("namespace"));
         let mut connection = Connection {
             server: "http://localhost:8080".into(),
-            namespace: global.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| {
-                match context_text("namespace") {
-                    "" => "default".into(),
-                    namespace => namespace.into(),
-                }
-            }),
-            insecure: global.insecure_skip_tls_verify == "true",
-            impersonation: impersonation(global),
+            namespace: if namespace.is_empty() { "default".into() } else { namespace.into() },
+            impersonation: impersonation(global)?,
+            timeout: timeout(&global.request_timeout)?,
+            compression: !global.disable_compression,
+            verbosity: global.verbosity,
+            warnings_as_errors: global.warnings_as_errors,
+            cache: Some(global.cache_dir.clone().unwrap_or_else(|| home().join(".kube/cache"))),
             ..Connection::default()
         };
         if let Some((cluster, folder)) = cluster {
             apply_cluster(&mut connection, cluster, folder)?;
         }
-        if let Some((user, folder)) = user {
-            apply_user(&mut connection, user, folder)?;
-        }
-        if let Some(server) = &global.server {
-            connection.server = server.clone();
-        }
-        if let Some(token) = &global.token {
-            connection.authorization = Some(format!("Bearer {token}"));
+        apply_cluster_flags(&mut connection, global)?;
+        match user {
+            Some((user, folder)) => credentials::apply(&mut connection, user, folder, cluster.map(|(c, _)| c), global)?,
+            None => credentials::apply_flags(&mut connection, global)?,
         }
         Ok(connection)
     }
 
+    /// The entry that a flag or the context names, which must exist.
+    fn chosen(
+        &self,
+        list: &str,
+        key: &str,
+        flag: Option<&str>,
+        of_context: &str,
+        what: &'static str,
+    ) -> Result<Option<(&Value, &Path)>, ConfigError> {
+        let name = flag.unwrap_or(of_context);
+        match self.entry(list, key, name) {
+            None if !name.is_empty() && flag.is_some() => Err(ConfigError::Missing { what, name: name.into() }),
+            found => Ok(found),
+        }
+    }
+
     /// The named entry of a list, with the folder that its relative paths start from.
-    fn entry(&self, list: &str, what: &str, name: &str) -> Option<(&Value, &Path)> {
+    pub fn entry(&self, list: &str, key: &str, name: &str) -> Option<(&Value, &Path)> {
+        let named = |e: &&Value| e.get("name").and_then(Value::as_str) == Some(name);
         self.configs.iter().find_map(|(config, path)| {
-            let entry =
-                config.get(list)?.as_array()?.iter().find(|e| e.get("name").and_then(Value::as_str) == Some(name))?;
-            Some((entry.get(what)?, path.parent().unwrap_or(Path::new(""))))
+            let entry = config.get(list)?.as_array()?.iter().find(named)?;
+            Some((entry.get(key)?, path.parent().unwrap_or(Path::new(""))))
         })
     }
 }
@@ -159,62 +252,58 @@ fn apply_cluster(connection: &mut Connection, cluster: &Value, folder: &Path) ->
         connection.server = server.to_owned();
     }
     connection.authority = data_or_file(cluster, "certificate-authority", folder)?;
-    connection.insecure |= cluster.get("insecure-skip-tls-verify").and_then(Value::as_bool).unwrap_or(false);
+    connection.insecure = cluster.get("insecure-skip-tls-verify").and_then(Value::as_bool).unwrap_or(false);
     connection.server_name = text(cluster, "tls-server-name").map(str::to_owned);
+    connection.proxy = text(cluster, "proxy-url").map(str::to_owned);
+    connection.compression &= cluster.get("disable-compression").and_then(Value::as_bool) != Some(true);
     Ok(())
 }
 
-fn apply_user(connection: &mut Connection, user: &Value, folder: &Path) -> Result<(), ConfigError> {
-    let certificate = data_or_file(user, "client-certificate", folder)?;
-    let key = data_or_file(user, "client-key", folder)?;
-    connection.identity = certificate.zip(key);
-    if let Some(token) = text(user, "token") {
-        connection.authorization = Some(format!("Bearer {token}"));
-    } else if let Some(path) = text(user, "tokenFile") {
-        let token = read(&folder.join(path))?;
-        connection.authorization = Some(format!("Bearer {}", String::from_utf8_lossy(&token).trim()));
-    } else if let (Some(name), Some(password)) = (text(user, "username"), text(user, "password")) {
-        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
-        connection.authorization = Some(format!("Basic {pair}"));
-    } else if let Some(exec) = user.get("exec") {
-        exec_credentials(connection, exec)?;
+fn apply_cluster_flags(connection: &mut Connection, global: &Global) -> Result<(), ConfigError> {
+    if let Some(server) = &global.server {
+        connection.server = server.clone();
     }
-    Ok(())
-}
-
-/// Runs a credential plug-in (`client.authentication.k8s.io`).
-fn exec_credentials(connection: &mut Connection, exec: &Value) -> Result<(), ConfigError> {
-    let fail = |why: String| ConfigError::Exec(why);
-    let program = text(exec, "command").ok_or_else(|| fail("no command".into()))?;
-    let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let mut command = std::process::Command::new(program);
-    command.args(arguments).stderr(std::process::Stdio::inherit());
-    for variable in exec.get("env").and_then(Value::as_array).into_iter().flatten() {
-        if let (Some(name), Some(value)) = (text(variable, "name"), text(variable, "value")) {
-            command.env(name, value);
-        }
+    if let Some(path) = &global.certificate_authority {
+        connection.authority = Some(read(path)?);
     }
-    let info =
-        serde_json::json!({"apiVersion": exec["apiVersion"], "kind": "ExecCredential", "spec": {"interactive": false}});
-    let output =
-        command.env("KUBERNETES_EXEC_INFO", info.to_string()).output().map_err(|e| fail(format!("{program}: {e}")))?;
-    if !output.status.success() {
-        return Err(fail(format!("executable {program} failed with {}", output.status)));
+    if global.insecure_skip_tls_verify {
+        (connection.insecure, connection.authority) = (true, None);
     }
-    let credential: Value = serde_json::from_slice(&output.stdout).map_err(|e| fail(e.to_string()))?;
-    let status = &credential["status"];
-    connection.authorization = text(status, "token").map(|t| format!("Bearer {t}")).or(connection.authorization.take());
-    if let (Some(certificate), Some(key)) = (text(status, "clientCertificateData"), text(status, "clientKeyData")) {
-        connection.identity = Some((certificate.into(), key.into()));
+    if let Some(name) = &global.tls_server_name {
+        connection.server_name = Some(name.clone());
     }
     Ok(())
 }
 
-fn impersonation(global: &Global) -> Vec<(&'static str, String)> {
-    let user = global.impersonate.iter().map(|u| ("Impersonate-User", u.clone()));
-    let groups = global.impersonate_groups.iter().map(|g| ("Impersonate-Group", g.clone()));
-    let uid = global.impersonate_uid.iter().map(|u| ("Impersonate-Uid", u.clone()));
-    user.chain(groups).chain(uid).collect()
+fn impersonation(global: &Global) -> Result<Vec<(String, String)>, ConfigError> {
+    if global.impersonate.is_none()
+        && !(global.impersonate_groups.is_empty()
+            && global.impersonate_uid.is_none()
+            && global.impersonate_extra.is_empty())
+    {
+        return Err(ConfigError::Unsupported(
+            "requesting uid, groups or user-extra for  without impersonating a user".into(),
+        ));
+    }
+    let header = |name: &str, value: &String| (name.to_owned(), value.clone());
+    let mut headers: Vec<(String, String)> = global.impersonate.iter().map(|u| header("Impersonate-User", u)).collect();
+    headers.extend(global.impersonate_uid.iter().map(|u| header("Impersonate-Uid", u)));
+    headers.extend(global.impersonate_groups.iter().map(|g| header("Impersonate-Group", g)));
+    for extra in &global.impersonate_extra {
+        let Some((key, value)) = extra.split_once('=') else {
+            return Err(ConfigError::Unsupported(format!("invalid argument {extra:?} for \"--as-user-extra\" flag")));
+        };
+        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+        headers.push((format!("Impersonate-Extra-{key}"), value.to_owned()));
+    }
+    Ok(headers)
+}
+
+/// `30`, `30s`, `0`.
+fn timeout(text: &str) -> Result<Option<Duration>, ConfigError> {
+    let whole = text.parse::<u64>().ok().map(Duration::from_secs);
+    let duration = whole.or_else(|| apimachinery::time::parse_go_duration(text)).ok_or(ConfigError::Timeout)?;
+    Ok((!duration.is_zero()).then_some(duration))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -233,6 +322,16 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|source| ConfigError::Read { path: path.display().to_string(), source })
 }
 
+/// An error of the system as Go words it.
+pub(crate) fn go_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file or directory".into(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
+        std::io::ErrorKind::IsADirectory => "is a directory".into(),
+        _ => error.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,12 +341,24 @@ mod tests {
         Merged { configs: configs.iter().map(|c| (c.clone(), PathBuf::from("/x/config"))).collect() }
     }
 
+    fn flags() -> Global {
+        Global { request_timeout: "0".into(), ..Global::default() }
+    }
+
+    #[test]
+    fn timeouts() {
+        for (text, seconds) in [("0", None), ("5", Some(5)), ("2m", Some(120))] {
+            assert_eq!(timeout(text).expect(text).map(|d| d.as_secs()), seconds);
+        }
+        assert!(timeout("soon").is_err());
+    }
+
     #[test]
     fn the_first_file_that_has_an_entry_counts() {
         let one = json!({"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "ns"}}]});
         let two = json!({"current-context": "b", "clusters": [{"name": "c", "cluster": {"server": "https://one"}}],
             "users": [{"name": "u", "user": {"token": "t"}}]});
-        let connection = merged(&[one, two]).connection(&Global::default()).expect("a connection");
+        let connection = merged(&[one, two]).connection(&flags()).expect("a connection");
         assert_eq!((connection.server.as_str(), connection.namespace.as_str()), ("https://one", "ns"));
         assert_eq!(connection.authorization.as_deref(), Some("Bearer t"));
         assert!(!format!("{connection:?}").contains("Bearer"));
@@ -261,16 +372,16 @@ mod tests {
             server: Some("https://two".into()),
             namespace: Some("other".into()),
             impersonate: Some("bob".into()),
-            ..Global::default()
+            ..flags()
         };
         let connection = merged(&[file]).connection(&global).expect("a connection");
         assert_eq!((connection.server.as_str(), connection.namespace.as_str()), ("https://two", "other"));
-        assert_eq!(connection.impersonation, [("Impersonate-User", "bob".to_owned())]);
+        assert_eq!(connection.impersonation, [("Impersonate-User".to_owned(), "bob".to_owned())]);
     }
 
     #[test]
     fn an_unknown_context_is_an_error() {
-        let global = Global { context: Some("x".into()), ..Global::default() };
+        let global = Global { context: Some("x".into()), ..flags() };
         let error = merged(&[json!({})]).connection(&global).expect_err("no such context");
         assert_eq!(error.to_string(), "context \"x\" does not exist");
     }

@@ -1,6 +1,9 @@
-//! What the server has: two requests for the aggregated documents tell everything.
+//! What the server has: two requests for the aggregated documents tell everything, and a cache on
+//! disk in upstream's layout tells it without any.
 //!
 //! Upstream: `client-go/discovery`, `kubectl/pkg/cmd/apiresources`.
+
+mod cache;
 
 use crate::http::Client;
 use apimachinery::Value;
@@ -29,6 +32,8 @@ pub struct Resource {
     pub categories: Vec<String>,
     /// Verbs.
     pub verbs: Vec<String>,
+    /// `log`, `status`, `scale`, each with its verbs.
+    pub subresources: Vec<(String, Vec<String>)>,
 }
 
 impl Resource {
@@ -55,6 +60,12 @@ impl Resource {
         if self.group.is_empty() { singular } else { format!("{singular}.{}", self.group) }
     }
 
+    /// `deployment.apps`, of the kind: how tables of several types name it.
+    pub fn kind_name(&self) -> String {
+        let kind = self.kind.to_lowercase();
+        if self.group.is_empty() { kind } else { format!("{kind}.{}", self.group) }
+    }
+
     /// `deployments.apps`: how errors name it.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
@@ -69,6 +80,14 @@ pub struct Discovery {
 }
 
 impl Discovery {
+    /// What is known from before, or what the server says.
+    pub async fn load(client: &Client) -> anyhow::Result<Self> {
+        match cache::read(client) {
+            Some(known) => Ok(known),
+            None => Self::fetch(client).await,
+        }
+    }
+
     /// Asks the server.
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
         let mut resources = Vec::new();
@@ -76,7 +95,21 @@ impl Discovery {
             let document = client.get(path, AGGREGATED).await?;
             resources.extend(read(&document));
         }
-        Ok(Self { resources })
+        let discovery = Self { resources };
+        cache::write(client, &discovery);
+        Ok(discovery)
+    }
+
+    /// Names that look like one that does not exist.
+    pub fn nearest(&self, name: &str) -> Vec<&str> {
+        let close = |r: &&Resource| {
+            let names = [&r.plural, &r.singular].into_iter().chain(&r.short_names);
+            names.filter(|n| !n.is_empty()).any(|n| crate::cli::distance(name, n) <= 1 + name.len() / 6)
+        };
+        let mut names: Vec<&str> = self.resources.iter().filter(close).map(|r| r.plural.as_str()).collect();
+        names.dedup();
+        names.truncate(3);
+        names
     }
 
     /// The resource of a name as people type it: plural, singular, short name, kind, each with an
@@ -143,7 +176,17 @@ fn resource(group: &str, version: &str, value: &Value) -> Resource {
         short_names: words("shortNames"),
         categories: words("categories"),
         verbs: words("verbs"),
+        subresources: subresources(value),
     }
+}
+
+fn subresources(value: &Value) -> Vec<(String, Vec<String>)> {
+    let list = value.get("subresources").and_then(Value::as_array).into_iter().flatten();
+    list.map(|s| {
+        let verbs = s.get("verbs").and_then(Value::as_array).into_iter().flatten();
+        (text(s, "subresource"), verbs.filter_map(Value::as_str).map(str::to_owned).collect())
+    })
+    .collect()
 }
 
 fn text(value: &Value, key: &str) -> String {

@@ -1,5 +1,7 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
+mod proxy;
+
 use crate::config::Connection;
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -10,12 +12,20 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use url::Url;
+
+/// Warnings of the server so far.
+static WARNINGS: AtomicUsize = AtomicUsize::new(0);
+
+/// Longest answer, unpacked.
+const MAX_ANSWER: u64 = 4 << 30;
 
 /// A stream to the server, encrypted or not.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -31,6 +41,8 @@ pub struct Refused {
     pub reason: String,
     /// `Status.message`, or the body's beginning.
     pub message: String,
+    /// `Status.details`.
+    pub details: Value,
 }
 
 /// A client of one apiserver.
@@ -78,17 +90,33 @@ impl Client {
         self.url.as_str().trim_end_matches('/')
     }
 
+    /// The folder of cached discovery, if there is one.
+    pub fn cache(&self) -> Option<&std::path::Path> {
+        self.connection.cache.as_deref()
+    }
+
     /// GETs an object.
     pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
-        let response = self.send(Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
-        read_object(response).await
+        let body = self.get_bytes(path, accept).await?;
+        serde_json::from_slice(&body).context("the server's answer is not JSON")
+    }
+
+    /// GETs an answer as it is.
+    pub async fn get_bytes(&self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
+        let mut headers = vec![(header::ACCEPT, accept)];
+        if self.connection.compression {
+            headers.push((header::ACCEPT_ENCODING, "gzip"));
+        }
+        let response = self.send(Method::GET, path, &headers, Bytes::new()).await?;
+        self.read_bytes(response).await
     }
 
     /// Sends an object.
     pub async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Value> {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
-        read_object(response).await
+        let body = self.read_bytes(response).await?;
+        serde_json::from_slice(&body).context("the server's answer is not JSON")
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
@@ -101,15 +129,23 @@ impl Client {
     pub async fn dial(&self) -> anyhow::Result<Box<dyn Stream>> {
         let host = self.url.host_str().context("the server has no host")?;
         let port = self.url.port_or_known_default().unwrap_or(443);
-        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
-        let stream = stream.map_err(|error| unreachable_server(&self.url, &error))?;
+        let host_name = host.trim_matches(['[', ']']);
+        let stream = match &self.connection.proxy {
+            Some(proxy) => proxy::connect(proxy, host_name, port).await?,
+            None => {
+                let stream = TcpStream::connect((host_name, port)).await;
+                stream.map_err(|error| unreachable_server(&self.url, &error))?
+            }
+        };
         stream.set_nodelay(true)?;
         match &self.tls {
             None => Ok(Box::new(stream)),
             Some(tls) => {
                 let name = self.connection.server_name.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
                 let stream = tls.connect(ServerName::try_from(name)?, stream).await;
-                Ok(Box::new(stream.map_err(|e| anyhow::anyhow!("Unable to connect to the server: tls: {e}"))?))
+                Ok(Box::new(
+                    stream.map_err(|e| anyhow::anyhow!("Unable to connect to the server: tls: {}", tls_words(&e)))?,
+                ))
             }
         }
     }
@@ -125,7 +161,7 @@ impl Client {
             headers.insert(header::AUTHORIZATION, authorization.parse()?);
         }
         for (name, value) in &self.connection.impersonation {
-            headers.append(*name, value.parse()?);
+            headers.append(header::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
         }
         Ok(headers)
     }
@@ -155,10 +191,54 @@ impl Client {
             Some(sender) => sender,
             None => self.connect().await?,
         };
+        let begin = std::time::Instant::now();
         sender.ready().await?;
-        let response = sender.send_request(build()?).await?;
+        let answer = sender.send_request(build()?);
+        let response = match self.connection.timeout {
+            None => answer.await?,
+            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| too_late())??,
+        };
+        self.log(&method, path, &response, begin.elapsed());
         *self.idle.lock().await = Some(sender);
         Ok(response)
+    }
+
+    /// `-v=6` and above: what was asked, and what came of it.
+    fn log(&self, method: &Method, path: &str, response: &Response<Incoming>, took: std::time::Duration) {
+        if self.connection.verbosity < 6 {
+            return;
+        }
+        let (status, milliseconds) = (response.status(), took.as_millis());
+        let url = format!("{}{path}", self.server());
+        eprintln!("\"Response\" verb=\"{method}\" url=\"{url}\" status=\"{status}\" milliseconds={milliseconds}");
+        if self.connection.verbosity >= 7 {
+            for (name, value) in response.headers() {
+                eprintln!("  {name}: {}", crate::print::harmless(&String::from_utf8_lossy(value.as_bytes())));
+            }
+        }
+    }
+
+    /// The whole answer, unpacked; or the refusal.
+    async fn read_bytes(&self, response: Response<Incoming>) -> anyhow::Result<Bytes> {
+        let response = accepted(response).await?;
+        let packed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip");
+        let body = response.into_body().collect();
+        let body = match self.connection.timeout {
+            None => body.await?,
+            Some(limit) => tokio::time::timeout(limit, body).await.map_err(|_| too_late())??,
+        };
+        let body = body.to_bytes();
+        if !packed {
+            return Ok(body);
+        }
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).take(MAX_ANSWER).read_to_end(&mut text)?;
+        Ok(text.into())
+    }
+
+    /// How many warnings the server gave, when they count as errors.
+    pub fn warnings_that_count(&self) -> usize {
+        if self.connection.warnings_as_errors { WARNINGS.load(Ordering::Relaxed) } else { 0 }
     }
 
     async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
@@ -181,7 +261,11 @@ fn unreachable_server(url: &Url, error: &std::io::Error) -> anyhow::Error {
                 "The connection to the server {place} was refused - did you specify the right host or port?"
             )
         }
-        _ => anyhow::anyhow!("Unable to connect to the server: {error}"),
+        _ if error.to_string().contains("failed to lookup") => {
+            let host = url.host_str().unwrap_or_default();
+            anyhow::anyhow!("Unable to connect to the server: dial tcp: lookup {host}: no such host")
+        }
+        _ => anyhow::anyhow!("Unable to connect to the server: dial tcp {place}: {error}"),
     }
 }
 
@@ -193,9 +277,9 @@ fn tls_config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(insecure::AnyServer(provider)))
     } else {
         let mut roots = rustls::RootCertStore::empty();
-        for certificate in
-            pki::pem::parse_certificates(connection.authority.as_deref().unwrap_or_default(), "certificate-authority")?
-        {
+        let system = || std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+        let authority = connection.authority.clone().unwrap_or_else(system);
+        for certificate in pki::pem::parse_certificates(&authority, "certificate-authority")? {
             roots.add(certificate)?;
         }
         builder.with_root_certificates(roots)
@@ -209,24 +293,25 @@ fn tls_config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
     })
 }
 
-/// The answer's object, or the refusal.
-async fn read_object(response: Response<Incoming>) -> anyhow::Result<Value> {
-    let body = accepted(response).await?.into_body().collect().await?.to_bytes();
-    serde_json::from_slice(&body).context("the server's answer is not JSON")
-}
-
 /// The answer, or the refusal that it is; warnings go to standard error.
 pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
     for warning in response.headers().get_all(header::WARNING) {
         if let Some(text) = warning.to_str().ok().and_then(|w| w.split('"').nth(1)) {
-            eprintln!("Warning: {text}");
+            warn(text);
+            WARNINGS.fetch_add(1, Ordering::Relaxed);
         }
     }
     let code = response.status().as_u16();
     if response.status().is_success() {
         return Ok(response);
     }
-    let body = response.into_body().collect().await?.to_bytes();
+    let packed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip");
+    let mut body = response.into_body().collect().await?.to_bytes();
+    if packed {
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&body[..]).take(MAX_ANSWER).read_to_end(&mut text)?;
+        body = text.into();
+    }
     Err(refused(code, &body).into())
 }
 
@@ -309,6 +394,37 @@ pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes.to_vec())?)
 }
 
+/// `Warning:` in the colour of warnings, where a terminal has colours.
+fn warn(text: &str) {
+    use std::io::IsTerminal;
+    let text = crate::print::harmless(text);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    match colour && std::env::var("TERM").is_ok_and(|t| t != "dumb") {
+        true => eprintln!("\u{1b}[33;1mWarning:\u{1b}[0m {text}"),
+        false => eprintln!("Warning: {text}"),
+    }
+}
+
+fn too_late() -> anyhow::Error {
+    anyhow::anyhow!(
+        "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
+    )
+}
+
+/// Go's words for a handshake that failed.
+fn tls_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.as_str() {
+        t if t.contains("UnknownIssuer") => {
+            "failed to verify certificate: x509: certificate signed by unknown authority".into()
+        }
+        t if t.contains("Expired") || t.contains("expired") => {
+            "failed to verify certificate: x509: certificate has expired or is not yet valid".into()
+        }
+        _ => text,
+    }
+}
+
 /// Reads a `Status`.
 pub fn refused(code: u16, body: &[u8]) -> Refused {
     let status: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -317,7 +433,7 @@ pub fn refused(code: u16, body: &[u8]) -> Refused {
         message if message.is_empty() => String::from_utf8_lossy(body).trim().chars().take(300).collect(),
         message => message,
     };
-    Refused { code, reason: text("reason"), message }
+    Refused { code, reason: text("reason"), message, details: status.get("details").cloned().unwrap_or_default() }
 }
 
 /// `--insecure-skip-tls-verify`.

@@ -1,13 +1,22 @@
 //! Entry point of `kubectl-rs`.
 
-use clap::{CommandFactory, FromArgMatches};
-use kubectl::cli::{Args, switches};
+use kubectl::cli::{self, UsageError};
 use kubectl::commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let matches = switches::loosen(Args::command()).get_matches();
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let words: Vec<String> = std::env::args().collect();
+    let args = match cli::parse(&words) {
+        Ok(args) => args,
+        Err(UsageError::Help(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(UsageError::Wrong(text)) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -98,6 +98,7 @@ pub fn resource() -> Resource {
         short_names: Vec::new(),
         categories: Vec::new(),
         verbs: Vec::new(),
+        subresources: Vec::new(),
     }
 }
 

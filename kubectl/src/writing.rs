@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn refusals_name_their_file() {
-        let refused = Refused { code: 409, reason: "AlreadyExists".into(), message: "no".into() };
+        let refused = Refused { code: 409, reason: "AlreadyExists".into(), message: "no".into(), details: Value::Null };
         let error = with_source(refused.into(), "creating", "f.yaml");
         assert_eq!(error.to_string(), "error when creating \"f.yaml\": no");
         assert_eq!(code(&error), Some(409));

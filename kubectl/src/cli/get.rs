@@ -1,10 +1,10 @@
 //! Flags of `get`.
 
-use super::{Files, Selection};
+use super::{Files, PrintFlags, Selection};
 use clap::Args;
 
 /// `get`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Get {
     /// Resources, and names.
     pub resources: Vec<String>,
@@ -14,9 +14,9 @@ pub struct Get {
     #[command(flatten)]
     /// Which objects, by manifest.
     pub files: Files,
-    /// Output format: json, yaml, name, wide.
-    #[arg(long, short = 'o', default_value = "")]
-    pub output: String,
+    #[command(flatten)]
+    /// How to print them.
+    pub print: PrintFlags,
     /// Selector (field query) to filter on.
     #[arg(long, default_value = "")]
     pub field_selector: String,
@@ -26,16 +26,37 @@ pub struct Get {
     /// When using the default or custom-column output format, don't print headers.
     #[arg(long)]
     pub no_headers: bool,
+    /// If present, list the resource type for the requested object(s).
+    #[arg(long)]
+    pub show_kind: bool,
     /// When printing, show all labels as the last column.
     #[arg(long)]
     pub show_labels: bool,
     /// Accepts a comma separated list of labels that are going to be presented as columns.
     #[arg(long, short = 'L', value_delimiter = ',')]
     pub label_columns: Vec<String>,
-    /// Keep the managedFields when printing objects in JSON or YAML format.
-    #[arg(long)]
-    pub show_managed_fields: bool,
+    /// If non-empty, sort list types using this field specification.
+    #[arg(long, default_value = "")]
+    pub sort_by: String,
+    /// If specified, gets the subresource of the requested object.
+    #[arg(long, default_value = "")]
+    pub subresource: String,
+    /// Return large lists in chunks rather than all at once. Pass 0 to disable.
+    #[arg(long, default_value_t = 500, allow_negative_numbers = true)]
+    pub chunk_size: i64,
+    /// If true, have the server return the appropriate table output.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", action = clap::ArgAction::Set)]
+    pub server_print: bool,
+    /// Raw URI to request from the server.
+    #[arg(long, default_value = "")]
+    pub raw: String,
     /// After listing/getting the requested object, watch for changes.
     #[arg(long, short = 'w')]
     pub watch: bool,
+    /// Watch for changes to the requested object(s), without listing/getting first.
+    #[arg(long)]
+    pub watch_only: bool,
+    /// Output watch event objects when --watch or --watch-only is used.
+    #[arg(long)]
+    pub output_watch_events: bool,
 }

@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn refusals_of_the_server_reopen_the_editor() {
-        let refused = |code| Refused { code, reason: String::new(), message: "no".into() };
+        let refused = |code| Refused { code, reason: String::new(), message: "no".into(), details: Value::Null };
         assert_eq!(refusal(refused(422).into()).ok().as_deref(), Some("no"));
         assert!(refusal(refused(500).into()).is_err() && refusal(anyhow::anyhow!("cut")).is_err());
     }

@@ -1,52 +1,131 @@
 //! `get`: tables rendered by the server, or the objects themselves.
+//!
+//! Upstream: `kubectl/pkg/cmd/get/get.go`.
+
+mod tables;
+mod watch;
 
 use super::{Session, with_query};
 use crate::cli::Get;
+use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
-use crate::print::{self, Output, table};
-use crate::targets::{self, Target};
+use crate::print::{self, Printer, Set, sort};
+use crate::targets::{self, Target, TargetError};
+use crate::writing::Failures;
+use anyhow::bail;
 use apimachinery::Value;
-use http_body_util::BodyExt;
 use std::io::Write;
 
-const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-
 pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
-    let output = Output::parse(&get.output)?;
-    let discovery = session.discovery().await?;
-    let targets = match get.files.filenames.is_empty() {
-        true => targets::parse(&discovery, "get", &get.resources)?,
-        false => {
-            let manifests = files::read(&get.files, &discovery, session).await?;
-            let name =
-                |m: &files::Manifest| m.object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-            manifests.into_iter().map(|m| Target { name: name(&m), resource: m.resource }).collect()
-        }
-    };
+    if !get.raw.is_empty() {
+        return raw(session, get).await;
+    }
+    check(get)?;
+    let printer = Printer::of(&get.print, Set::Tables, get.no_headers)?;
+    let targets = targets(session, get).await?;
     if get.selection.all_namespaces && targets.iter().any(|t| t.name.is_some()) {
-        anyhow::bail!("a resource cannot be retrieved by name across all namespaces");
+        bail!("a resource cannot be retrieved by name across all namespaces");
     }
-    if get.watch {
-        return watch(session, get, &targets, output).await;
+    if get.watch || get.watch_only {
+        return watch::run(session, get, &targets, printer).await;
     }
-    match output {
-        Output::Table | Output::Wide => tables(session, get, &targets, output).await,
-        _ => objects(session, get, &targets, output).await,
+    match printer {
+        None => tables::run(session, get, &targets).await,
+        Some(printer) => objects(session, get, &targets, printer).await,
     }
 }
 
-fn path(session: &Session, get: &Get, target: &Target) -> String {
+fn check(get: &Get) -> anyhow::Result<()> {
+    if get.output_watch_events && !(get.watch || get.watch_only) {
+        bail!("--output-watch-events option can only be used with --watch or --watch-only");
+    }
+    if get.show_labels && !matches!(get.print.output.as_str(), "" | "wide") {
+        bail!("--show-labels option cannot be used with {} printer", get.print.output);
+    }
+    Ok(())
+}
+
+/// `--raw`: whatever the path answers.
+async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
+    if !get.resources.is_empty() {
+        bail!("arguments may not be passed when --raw is specified");
+    }
+    let path = format!("/{}", get.raw.trim_start_matches('/'));
+    let body = session.client.get_bytes(&path, "*/*").await?;
+    Ok(std::io::stdout().write_all(&body)?)
+}
+
+async fn targets(session: &Session, get: &Get) -> anyhow::Result<Vec<Target>> {
+    if get.resources.is_empty() && !get.files.any() {
+        eprintln!(
+            "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n"
+        );
+        bail!(
+            "Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples"
+        );
+    }
+    if get.files.any() {
+        let discovery = session.discovery().await?;
+        let manifests = files::read(&get.files, &discovery, session).await?;
+        let name = |m: &files::Manifest| m.object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+        return Ok(manifests.into_iter().map(|m| Target { name: name(&m), resource: m.resource }).collect());
+    }
+    let known = Discovery::load(&session.client).await?;
+    match targets::parse(&known, "get", &get.resources) {
+        // A type may be younger than the cache.
+        Err(TargetError::NoSuchType(_)) => {
+            let discovery = Discovery::fetch(&session.client).await?;
+            let found = targets::parse(&discovery, "get", &get.resources);
+            if let Err(TargetError::NoSuchType(name)) = &found {
+                super::suggest(&discovery, name);
+            }
+            Ok(found?)
+        }
+        found => Ok(found?),
+    }
+}
+
+fn path(session: &Session, get: &Get, target: &Target, parameters: &[(&str, &str)]) -> String {
     let namespace = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
     let collection = target.resource.path(namespace);
-    match &target.name {
-        Some(name) => format!("{collection}/{name}"),
-        None => {
-            let limit = if get.watch { "" } else { "500" };
-            with_query(
-                &collection,
-                &[("fieldSelector", &get.field_selector), ("labelSelector", &get.selection.selector), ("limit", limit)],
-            )
+    let base = match (&target.name, get.subresource.as_str()) {
+        (None, _) => collection,
+        (Some(name), "") => format!("{collection}/{name}"),
+        (Some(name), subresource) => format!("{collection}/{name}/{subresource}"),
+    };
+    with_query(&base, parameters)
+}
+
+/// All pages of a list, or the one object, as the server sends them.
+async fn pages(
+    session: &Session,
+    get: &Get,
+    target: &Target,
+    accept: &str,
+    mut each: impl FnMut(&[u8]) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let limit = if get.chunk_size > 0 { get.chunk_size.to_string() } else { String::new() };
+    let include = if get.sort_by.is_empty() || !accept.contains("Table") { "" } else { "Object" };
+    let mut token = String::new();
+    loop {
+        let parameters: &[(&str, &str)] = match target.name {
+            Some(_) => &[("includeObject", include)],
+            None => &[
+                ("fieldSelector", &get.field_selector),
+                ("includeObject", include),
+                ("labelSelector", &get.selection.selector),
+                ("limit", &limit),
+                ("continue", &token),
+            ],
+        };
+        let page = session.client.get_bytes(&path(session, get, target, parameters), accept).await;
+        match page {
+            Err(error) if not_found_is_fine(get, &error) => return Ok(()),
+            page => token = each(&page?)?,
+        }
+        if token.is_empty() || target.name.is_some() {
+            return Ok(());
         }
     }
 }
@@ -55,88 +134,41 @@ fn not_found_is_fine(get: &Get, error: &anyhow::Error) -> bool {
     get.ignore_not_found && error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404)
 }
 
-async fn tables(session: &Session, get: &Get, targets: &[Target], output: Output) -> anyhow::Result<()> {
-    let several = targets.iter().any(|t| t.resource != targets[0].resource);
-    let mut printed = 0;
-    let mut grids: Vec<(String, table::Grid)> = Vec::new();
+async fn objects(session: &Session, get: &Get, targets: &[Target], mut printer: Printer) -> anyhow::Result<()> {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     for target in targets {
-        let options = table::Options {
-            wide: output == Output::Wide,
-            no_headers: get.no_headers,
-            with_namespace: get.selection.all_namespaces && target.resource.namespaced,
-            show_labels: get.show_labels,
-            label_columns: get.label_columns.clone(),
-            kind_prefix: several.then(|| target.resource.display()),
-        };
-        for page in pages(session, get, target, AS_TABLE).await? {
-            let grid = table::grid(&page, &options);
-            printed += grid.rows.len();
-            // Names of one type share a table, as do pages of one list.
-            match grids.last_mut() {
-                Some((kind, last)) if *kind == target.resource.group_resource() => last.rows.extend(grid.rows),
-                _ => grids.push((target.resource.group_resource(), grid)),
-            }
-        }
+        let outcome = pages(session, get, target, "application/json", |body| {
+            let page: Value = serde_json::from_slice(body)?;
+            let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+            found.extend(items(target, page));
+            Ok(token)
+        });
+        errors.extend(outcome.await.err());
     }
-    let shown: Vec<String> =
-        grids.iter().filter(|(_, g)| !g.rows.is_empty()).map(|(_, g)| g.render(get.no_headers)).collect();
-    std::io::stdout().write_all(shown.join("\n").as_bytes())?;
-    if printed == 0 && !get.ignore_not_found {
-        let namespaced = targets.iter().any(|t| t.resource.namespaced) && !get.selection.all_namespaces;
-        match namespaced {
-            true => eprintln!("No resources found in {} namespace.", session.namespace),
-            false => eprintln!("No resources found"),
-        }
+    if !get.print.show_managed_fields && printer.shows_objects() {
+        found = found.into_iter().map(print::without_managed_fields).collect();
     }
-    Ok(())
-}
-
-/// All pages of a list, or the one object.
-async fn pages(session: &Session, get: &Get, target: &Target, accept: &str) -> anyhow::Result<Vec<Value>> {
-    let first = path(session, get, target);
-    let mut pages = Vec::new();
-    let mut next = first.clone();
-    loop {
-        let page = match session.client.get(&next, accept).await {
-            Err(error) if not_found_is_fine(get, &error) => return Ok(pages),
-            page => page?,
-        };
-        let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
-        pages.push(page);
-        if token.is_empty() || target.name.is_some() {
-            return Ok(pages);
-        }
-        next = format!("{first}&continue={}", super::encode(&token));
-    }
-}
-
-async fn objects(session: &Session, get: &Get, targets: &[Target], output: Output) -> anyhow::Result<()> {
-    let mut found = Vec::new();
-    for target in targets {
-        for page in pages(session, get, target, "application/json").await? {
-            found.extend(items(target, page).into_iter().map(|object| (target.resource.clone(), object)));
-        }
-    }
-    let tidy = |object: Value| if get.show_managed_fields { object } else { print::without_managed_fields(object) };
-    let mut out = std::io::stdout().lock();
-    if output == Output::Name {
-        for (resource, object) in &found {
-            writeln!(out, "{}", print::name(resource, object))?;
-        }
-        return Ok(());
+    if !get.sort_by.is_empty() {
+        sort::by(&mut found, &get.sort_by, |object| object)?;
     }
     let single = targets.len() == 1 && targets[0].name.is_some();
-    let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| tidy(object)).collect();
-    let value = match (single, objects.pop()) {
-        (true, None) => return Ok(()),
-        (true, Some(one)) => one,
+    let mut out = std::io::stdout().lock();
+    match (single, found.pop()) {
+        (true, Some(one)) => printer.print(&mut out, &one)?,
+        (true, None) => {}
+        (false, None) if !errors.is_empty() => {}
         (false, last) => {
-            objects.extend(last);
-            print::list(objects)
+            found.extend(last);
+            printer.print(&mut out, &print::list(found))?;
         }
-    };
-    let text = if output == Output::Json { print::json(&value) } else { print::yaml(&value) };
-    Ok(out.write_all(text.as_bytes())?)
+    }
+    out.flush()?;
+    drop(out);
+    finish(errors)
+}
+
+fn finish(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    if errors.is_empty() { Ok(()) } else { Err(Failures(errors).into()) }
 }
 
 /// The objects of an answer, each with its kind, which lists leave out.
@@ -157,72 +189,17 @@ fn items(target: &Target, page: Value) -> Vec<Value> {
     }
 }
 
-/// Prints the objects that are there, and then every change.
-async fn watch(session: &Session, get: &Get, targets: &[Target], output: Output) -> anyhow::Result<()> {
-    let [target] = targets else { anyhow::bail!("you may only specify a single resource type") };
-    let mut all = target.clone();
-    let field = target.name.as_ref().map(|name| format!("metadata.name={name}"));
-    all.name = None;
-    let selectors = Get { field_selector: field.unwrap_or_else(|| get.field_selector.clone()), ..copy(get) };
-    let base = path(session, &selectors, &all);
-    let joint = if base.contains('?') { '&' } else { '?' };
-    let accept = if matches!(output, Output::Table | Output::Wide) { AS_TABLE } else { "application/json" };
-    let mut body = session.client.stream(&format!("{base}{joint}watch=true"), accept).await?;
-    let options = table::Options {
-        wide: output == Output::Wide,
-        with_namespace: get.selection.all_namespaces && all.resource.namespaced,
-        show_labels: get.show_labels,
-        label_columns: get.label_columns.clone(),
-        ..table::Options::default()
-    };
-    let mut buffer: Vec<u8> = Vec::new();
-    let mut header = !get.no_headers;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        buffer.extend_from_slice(&data);
-        while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            let event: Value = serde_json::from_slice(&line)?;
-            show_event(&all, &event, output, &options, &mut header)?;
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::tests::sample;
+    use serde_json::json;
 
-fn show_event(
-    target: &Target,
-    event: &Value,
-    output: Output,
-    options: &table::Options,
-    header: &mut bool,
-) -> anyhow::Result<()> {
-    let object = event.get("object").cloned().unwrap_or_default();
-    if event.get("type").and_then(Value::as_str) == Some("ERROR") {
-        anyhow::bail!("{}", object.get("message").and_then(Value::as_str).unwrap_or("the watch ended"));
-    }
-    let text = match output {
-        Output::Table | Output::Wide => table::grid(&object, options).render(!std::mem::take(header)),
-        Output::Name => format!("{}\n", print::name(&target.resource, &object)),
-        Output::Json => print::json(&print::without_managed_fields(object)),
-        Output::Yaml => format!("---\n{}", print::yaml(&print::without_managed_fields(object))),
-    };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
-}
-
-fn copy(get: &Get) -> Get {
-    Get {
-        resources: Vec::new(),
-        selection: get.selection.clone(),
-        files: get.files.clone(),
-        output: get.output.clone(),
-        field_selector: String::new(),
-        ignore_not_found: get.ignore_not_found,
-        no_headers: get.no_headers,
-        show_labels: get.show_labels,
-        label_columns: get.label_columns.clone(),
-        show_managed_fields: get.show_managed_fields,
-        watch: true,
+    #[test]
+    fn items_of_lists_say_what_they_are() {
+        let discovery = sample();
+        let target = Target { resource: discovery.find("po").expect("pods").clone(), name: None };
+        let items = items(&target, json!({"kind": "PodList", "items": [{"metadata": {"name": "a"}}]}));
+        assert_eq!(items, [json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})]);
     }
 }

@@ -1,7 +1,10 @@
 //! Tables: the server's columns, aligned.
 
+use crate::discovery::Resource;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// What to print beside the server's columns.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +33,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Aligned text: columns are three blanks apart.
+    /// Aligned text: columns are three blanks apart and at least six wide.
     pub fn render(&self, no_headers: bool) -> String {
         let shown = (!no_headers).then_some(&self.header).into_iter().chain(&self.rows);
         let mut widths = vec![0; self.header.len()];
@@ -45,7 +48,8 @@ impl Grid {
             for (i, cell) in row.iter().enumerate() {
                 line.push_str(cell);
                 if i + 1 < row.len() {
-                    let blanks = widths.get(i).copied().unwrap_or_default() + 3 - cell.chars().count().min(widths[i]);
+                    let width = (widths.get(i).copied().unwrap_or_default() + 3).max(6);
+                    let blanks = width.saturating_sub(cell.chars().count());
                     line.extend(std::iter::repeat_n(' ', blanks));
                 }
             }
@@ -56,21 +60,110 @@ impl Grid {
     }
 }
 
-/// The grid of a `meta.k8s.io/v1 Table`.
-pub fn grid(table: &Value, options: &Options) -> Grid {
-    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let columns = list(table, "columnDefinitions");
-    let shown: Vec<usize> = (0..columns.len())
-        .filter(|i| options.wide || columns[*i].get("priority").and_then(Value::as_i64).unwrap_or(0) == 0)
-        .collect();
-    let title = |i: &usize| columns[*i].get("name").and_then(Value::as_str).unwrap_or_default().to_uppercase();
+/// A `meta.k8s.io/v1 Table` as it comes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Table {
+    kind: String,
+    metadata: ListMeta,
+    column_definitions: Vec<Column>,
+    /// A row per object.
+    #[serde(deserialize_with = "or_default")]
+    pub rows: Vec<Row>,
+}
+
+/// `null` is nothing, as Go writes an empty list.
+fn or_default<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Row>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ListMeta {
+    r#continue: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Column {
+    name: String,
+    priority: i32,
+}
+
+/// A row; its object is looked at only when asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Row {
+    cells: Vec<Value>,
+    object: Option<Box<RawValue>>,
+}
+
+impl Row {
+    /// The row's object.
+    pub fn tree(&self) -> Value {
+        self.object.as_ref().and_then(|o| serde_json::from_str(o.get()).ok()).unwrap_or_default()
+    }
+}
+
+impl Table {
+    /// Reads a table; an object or a list is rendered here.
+    pub fn read(body: &[u8], resource: &Resource) -> serde_json::Result<Self> {
+        let table: Table = serde_json::from_slice(body)?;
+        match table.kind.as_str() {
+            "Table" => Ok(table),
+            _ => Ok(Self::rendered(serde_json::from_slice(body)?, resource)),
+        }
+    }
+
+    /// The token of the next page, empty on the last.
+    pub fn next_page(&self) -> &str {
+        &self.metadata.r#continue
+    }
+
+    /// What the server would make of objects, as far as it is known here: all built-in kinds.
+    fn rendered(mut value: Value, resource: &Resource) -> Self {
+        let next = value.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let objects = match value.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items,
+            _ => vec![value],
+        };
+        let info = apimachinery::resources::find(&resource.group, &resource.version, &resource.plural);
+        let now = jiff::Timestamp::now();
+        let cells = |object: &Value| match info {
+            Some(info) => rules::tables::cells(info, object, now),
+            None => {
+                let age = object.meta_str("creationTimestamp").parse().ok();
+                let age = age.map_or("<unknown>".into(), |t| rules::tables::human(now, t));
+                vec![object.name().into(), Value::String(age)]
+            }
+        };
+        let column = |name: &str, priority| Column { name: name.to_owned(), priority };
+        let columns = match info {
+            Some(info) => rules::tables::columns(info).iter().map(|c| column(c.name, c.priority)).collect(),
+            None => vec![column("Name", 0), column("Age", 0)],
+        };
+        let row = |object: Value| Row { cells: cells(&object), object: serde_json::value::to_raw_value(&object).ok() };
+        Self {
+            kind: "Table".into(),
+            metadata: ListMeta { r#continue: next },
+            column_definitions: columns,
+            rows: objects.into_iter().map(row).collect(),
+        }
+    }
+}
+
+/// The grid of a table.
+pub fn grid(table: &Table, options: &Options) -> Grid {
+    let columns = &table.column_definitions;
+    let shown: Vec<usize> = (0..columns.len()).filter(|i| options.wide || columns[*i].priority == 0).collect();
     let mut grid = Grid { header: extra_titles(options), rows: Vec::new() };
     let at = usize::from(options.with_namespace);
-    grid.header.splice(at..at, shown.iter().map(title));
-    for row in list(table, "rows") {
-        let cells = list(&row, "cells");
-        let mut line = extra_cells(row.get("object").unwrap_or(&Value::Null), options);
-        line.splice(at..at, shown.iter().map(|i| cell(cells.get(*i))));
+    grid.header.splice(at..at, shown.iter().map(|i| columns[*i].name.to_uppercase()));
+    let looks_at_objects = options.with_namespace || options.show_labels || !options.label_columns.is_empty();
+    for row in &table.rows {
+        let object = if looks_at_objects { row.tree() } else { Value::Null };
+        let mut line = extra_cells(&object, options);
+        line.splice(at..at, shown.iter().map(|i| cell(row.cells.get(*i))));
         if let (Some(prefix), Some(name)) = (&options.kind_prefix, line.get_mut(at)) {
             *name = format!("{prefix}/{name}");
         }
@@ -107,14 +200,18 @@ fn extra_cells(object: &Value, options: &Options) -> Vec<String> {
     cells
 }
 
-/// A cell's text, without anything that a terminal would act on.
+/// A cell's first line, without anything that a terminal would act on.
 fn cell(value: Option<&Value>) -> String {
     let text = match value {
-        None | Some(Value::Null) => "<none>".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        None | Some(Value::Null) => return String::new(),
+        Some(Value::String(text)) => text.as_str(),
+        Some(other) => return other.to_string(),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let (line, more) = match text.find(['\n', '\r', '\u{c}']) {
+        Some(end) => (&text[..end], "..."),
+        None => (text, ""),
+    };
+    crate::print::harmless(line).replace('\t', " ") + more
 }
 
 #[cfg(test)]
@@ -122,16 +219,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn table() -> Value {
-        json!({"columnDefinitions": [{"name": "Name"}, {"name": "Age"}, {"name": "IP", "priority": 1}],
+    fn table() -> Table {
+        serde_json::from_value(json!({"kind": "Table", "columnDefinitions": [{"name": "Name"}, {"name": "Age"}, {"name": "IP", "priority": 1}],
             "rows": [{"cells": ["web", "5m", "10.0.0.1"], "object": {"metadata": {"namespace": "ns", "labels": {"app": "web"}}}},
-                     {"cells": ["a\u{1b}[31m", 7, null], "object": {"metadata": {"namespace": "other"}}}]})
+                     {"cells": ["a\u{1b}[31m", 7, null], "object": {"metadata": {"namespace": "other"}}}]})).expect("a table")
     }
 
     #[test]
     fn aligns_columns() {
         let text = grid(&table(), &Options::default()).render(false);
-        assert_eq!(text, "NAME     AGE\nweb      5m\na [31m   7\n");
+        assert_eq!(text, "NAME      AGE\nweb       5m\na^[[31m   7\n");
     }
 
     #[test]
@@ -147,7 +244,7 @@ mod tests {
         let grid = grid(&table(), &options);
         assert_eq!(grid.header, ["NAMESPACE", "NAME", "AGE", "IP", "APP", "LABELS"]);
         assert_eq!(grid.rows[0], ["ns", "pod/web", "5m", "10.0.0.1", "web", "app=web"]);
-        assert_eq!(grid.rows[1][3..], ["<none>", "", "<none>"]);
+        assert_eq!(grid.rows[1][3..], ["", "", "<none>"]);
         assert!(!grid.render(true).contains("NAMESPACE"));
     }
 }

@@ -1,0 +1,97 @@
+//! Flags of every command.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Options of all commands")]
+pub struct Global {
+    /// Path to the kubeconfig file to use for CLI requests.
+    #[arg(long, global = true)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Path to the kuberc file to use for preferences.
+    #[arg(long, global = true)]
+    pub kuberc: Option<PathBuf>,
+    /// Default cache directory.
+    #[arg(long, global = true)]
+    pub cache_dir: Option<PathBuf>,
+    /// The name of the kubeconfig context to use.
+    #[arg(long, global = true)]
+    pub context: Option<String>,
+    /// The name of the kubeconfig cluster to use.
+    #[arg(long, global = true)]
+    pub cluster: Option<String>,
+    /// The name of the kubeconfig user to use.
+    #[arg(long, global = true)]
+    pub user: Option<String>,
+    /// If present, the namespace scope for this CLI request.
+    #[arg(long, short = 'n', global = true)]
+    pub namespace: Option<String>,
+    /// The address and port of the Kubernetes API server.
+    #[arg(long, short = 's', global = true)]
+    pub server: Option<String>,
+    /// Bearer token for authentication to the API server.
+    #[arg(long, global = true)]
+    pub token: Option<String>,
+    /// Username for basic authentication to the API server.
+    #[arg(long, global = true)]
+    pub username: Option<String>,
+    /// Password for basic authentication to the API server.
+    #[arg(long, global = true)]
+    pub password: Option<String>,
+    /// Path to a cert file for the certificate authority.
+    #[arg(long, global = true)]
+    pub certificate_authority: Option<PathBuf>,
+    /// Path to a client certificate file for TLS.
+    #[arg(long, global = true)]
+    pub client_certificate: Option<PathBuf>,
+    /// Path to a client key file for TLS.
+    #[arg(long, global = true)]
+    pub client_key: Option<PathBuf>,
+    /// Server name to use for server certificate validation.
+    #[arg(long, global = true)]
+    pub tls_server_name: Option<String>,
+    /// If true, the server's certificate will not be checked for validity.
+    #[arg(long, global = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// If true, opt-out of response compression for all requests to the server.
+    #[arg(long, global = true)]
+    pub disable_compression: bool,
+    /// Username to impersonate for the operation.
+    #[arg(long = "as", global = true)]
+    pub impersonate: Option<String>,
+    /// Group to impersonate for the operation, this flag can be repeated to specify multiple groups.
+    #[arg(long = "as-group", global = true)]
+    pub impersonate_groups: Vec<String>,
+    /// UID to impersonate for the operation.
+    #[arg(long = "as-uid", global = true)]
+    pub impersonate_uid: Option<String>,
+    /// User extras to impersonate for the operation, key=value; this flag can be repeated.
+    #[arg(long = "as-user-extra", global = true)]
+    pub impersonate_extra: Vec<String>,
+    /// The length of time to wait before giving up on a single server request.
+    #[arg(long, global = true, default_value = "0")]
+    pub request_timeout: String,
+    /// Require server version to match client version.
+    #[arg(long, global = true)]
+    pub match_server_version: bool,
+    /// Treat warnings received from the server as errors and exit with a non-zero exit code.
+    #[arg(long, global = true)]
+    pub warnings_as_errors: bool,
+    /// Number for the log level verbosity.
+    #[arg(long = "v", short = 'v', global = true, default_value_t = 0)]
+    pub verbosity: u8,
+    /// Name of profile to capture.
+    #[arg(long, global = true, default_value = "none", hide = true)]
+    pub profile: String,
+    /// Name of the file to write the profile to.
+    #[arg(long, global = true, default_value = "profile.pprof", hide = true)]
+    pub profile_output: String,
+    /// Comma-separated list of pattern=N settings for file-filtered logging.
+    #[arg(long, global = true, default_value = "", hide = true)]
+    pub vmodule: String,
+    /// Maximum number of seconds between log flushes.
+    #[arg(long, global = true, default_value = "5s", hide = true)]
+    pub log_flush_frequency: String,
+}

@@ -1,0 +1,199 @@
+//! Reading the command line: flags as Go's `pflag` takes them, complaints as `cobra` words them.
+//!
+//! Upstream: `spf13/cobra`, `spf13/pflag`, `kubectl/pkg/cmd/util/helpers.go`.
+
+use super::{Args, switches};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, FromArgMatches};
+
+/// What to say instead of running something.
+#[derive(Debug)]
+pub enum UsageError {
+    /// Help that was asked for.
+    Help(String),
+    /// A complaint.
+    Wrong(String),
+}
+
+/// Reads a command line; the first word is the program.
+pub fn parse(words: &[String]) -> Result<Args, UsageError> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words).map_err(|error| complaint(&command, words, &error))?;
+    Args::from_arg_matches(&matches).map_err(|error| complaint(&command, words, &error))
+}
+
+/// The whole command line, with switches as Go has them: `-A`, `-A=false`.
+pub fn command() -> Command {
+    switches::loosen(Args::command()).args_override_self(true)
+}
+
+/// Whether the program has a command of this name.
+pub fn has_command(name: &str) -> bool {
+    Args::command().get_subcommands().any(|c| c.get_name() == name || c.get_all_aliases().any(|a| a == name))
+}
+
+fn complaint(command: &Command, words: &[String], error: &clap::Error) -> UsageError {
+    let path = path(command, words);
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(" "),
+        _ => String::new(),
+    };
+    let flag = text(ContextKind::InvalidArg);
+    let name = flag.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
+    let usage = |what: String| UsageError::Wrong(format!("error: {what}\nSee '{path} --help' for usage."));
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            UsageError::Help(error.render().to_string())
+        }
+        ErrorKind::MissingSubcommand => UsageError::Help(error.render().to_string()),
+        ErrorKind::UnknownArgument => usage(unknown_flag(words, &name)),
+        ErrorKind::InvalidSubcommand => unknown_command(command, &path, &text(ContextKind::InvalidSubcommand)),
+        ErrorKind::InvalidValue | ErrorKind::NoEquals if text(ContextKind::InvalidValue).is_empty() => {
+            usage(no_argument(words, &name))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let value = text(ContextKind::InvalidValue);
+            let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+            usage(format!(
+                "invalid argument {value:?} for {} flag: {}",
+                both_names(command, words, &name),
+                number(&value, &why)
+            ))
+        }
+        ErrorKind::MissingRequiredArgument => {
+            let names: Vec<String> =
+                flag.split(' ').filter_map(|f| f.strip_prefix("--")).map(|f| format!("{f:?}")).collect();
+            match names.is_empty() {
+                true => {
+                    UsageError::Wrong(format!("error: missing argument {flag}\nSee '{path} -h' for help and examples"))
+                }
+                false => UsageError::Wrong(format!("error: required flag(s) {} not set", names.join(", "))),
+            }
+        }
+        _ => UsageError::Wrong(error.render().to_string().trim_end().to_owned()),
+    }
+}
+
+/// `kubectl config view`: how deep the words lead into the commands.
+fn path(command: &Command, words: &[String]) -> String {
+    let (mut path, mut at) = (command.get_name().to_owned(), command);
+    for word in words.iter().skip(1).filter(|w| !w.starts_with('-')) {
+        let Some(next) = at.find_subcommand(word) else { continue };
+        path = format!("{path} {}", next.get_name());
+        at = next;
+    }
+    path
+}
+
+fn unknown_flag(words: &[String], name: &str) -> String {
+    match name.strip_prefix('-').filter(|n| !n.starts_with('-')) {
+        Some(letter) => {
+            let whole = words.iter().find(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(letter));
+            format!("unknown shorthand flag: '{letter}' in {}", whole.map_or(name, String::as_str))
+        }
+        None => format!("unknown flag: {name}"),
+    }
+}
+
+fn no_argument(words: &[String], name: &str) -> String {
+    let last = words.last().map(String::as_str).unwrap_or_default();
+    match last.starts_with("--") {
+        false if last.starts_with('-') => {
+            format!("flag needs an argument: '{}' in {last}", last.chars().last().unwrap_or_default())
+        }
+        _ => format!("flag needs an argument: {name}"),
+    }
+}
+
+/// `"-o, --output"` for a flag with a letter.
+fn both_names(command: &Command, words: &[String], name: &str) -> String {
+    let mut at = command;
+    for word in words.iter().skip(1) {
+        at = at.find_subcommand(word).unwrap_or(at);
+    }
+    let long = name.trim_start_matches('-');
+    let found = at.get_arguments().find(|a| a.get_long() == Some(long));
+    match found.and_then(clap::Arg::get_short) {
+        Some(short) => format!("\"-{short}, --{long}\""),
+        None => format!("\"--{long}\""),
+    }
+}
+
+/// Go's words for a number that is none.
+fn number(value: &str, why: &str) -> String {
+    match why.starts_with("invalid digit") {
+        true => format!("strconv.ParseInt: parsing {value:?}: invalid syntax"),
+        false => why.to_owned(),
+    }
+}
+
+fn unknown_command(command: &Command, path: &str, word: &str) -> UsageError {
+    if path != command.get_name() {
+        return UsageError::Wrong(format!("error: unknown command {word:?}\nSee '{path} -h' for help and examples"));
+    }
+    let names = command.get_subcommands().map(Command::get_name);
+    let near: Vec<&str> = names.filter(|n| distance(word, n) <= 2 || n.starts_with(&word.to_lowercase())).collect();
+    let mut text = format!("error: unknown command {word:?} for {path:?}");
+    if !near.is_empty() {
+        text.push_str(&format!("\n\nDid you mean this?\n\t{}", near.join("\n\t")));
+    }
+    UsageError::Wrong(text)
+}
+
+/// How many letters differ (Levenshtein).
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(line: &str) -> String {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        match parse(&words) {
+            Ok(_) => "fine".into(),
+            Err(UsageError::Help(text)) => format!("help: {}", text.lines().next().unwrap_or_default()),
+            Err(UsageError::Wrong(text)) => text,
+        }
+    }
+
+    #[test]
+    fn complains_as_cobra_does() {
+        for (line, want) in [
+            ("kubectl get pods --foo", "error: unknown flag: --foo\nSee 'kubectl get --help' for usage."),
+            ("kubectl get pods -Z", "error: unknown shorthand flag: 'Z' in -Z\nSee 'kubectl get --help' for usage."),
+            ("kubectl get pods -o", "error: flag needs an argument: 'o' in -o\nSee 'kubectl get --help' for usage."),
+            (
+                "kubectl get pods --output",
+                "error: flag needs an argument: --output\nSee 'kubectl get --help' for usage.",
+            ),
+            ("kubectl got", "error: unknown command \"got\" for \"kubectl\"\n\nDid you mean this?\n\tget\n\tset"),
+            (
+                "kubectl get pods -A=maybe",
+                "error: invalid argument \"maybe\" for \"-A, --all-namespaces\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax\nSee 'kubectl get --help' for usage.",
+            ),
+            ("kubectl get pods -A=false --watch=false -wA", "fine"),
+            ("kubectl get -A -A", "fine"),
+        ] {
+            assert_eq!(said(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn counts_letters() {
+        assert_eq!((distance("got", "get"), distance("", "abc"), distance("pods", "pod")), (1, 3, 1));
+    }
+}

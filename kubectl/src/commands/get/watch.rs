@@ -1,0 +1,106 @@
+//! `get --watch`: what is there, and then every change.
+
+use super::tables::{AS_TABLE, options};
+use super::{Get, Session, Target, path};
+use crate::print::table::{self, Table};
+use crate::print::{self, Printer};
+use anyhow::bail;
+use apimachinery::Value;
+use http_body_util::BodyExt;
+use std::io::Write;
+
+/// Longest event; an object in etcd is far smaller.
+const MAX_EVENT: usize = 64 << 20;
+
+pub(super) async fn run(
+    session: &Session,
+    get: &Get,
+    targets: &[Target],
+    printer: Option<Printer>,
+) -> anyhow::Result<()> {
+    let [target] = targets else { bail!("you may only specify a single resource type") };
+    // An object is watched through its collection.
+    let mut get = get.clone();
+    let mut collection = target.clone();
+    if let Some(name) = collection.name.take() {
+        get.field_selector = format!("metadata.name={name}");
+    }
+    let accept = if printer.is_none() { AS_TABLE } else { "application/json" };
+    let mut version = String::new();
+    if get.watch_only {
+        let list = session.client.get(&path(session, &get, &collection, &[("limit", "1")]), "application/json").await?;
+        version = list.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    } else if target.name.is_some() {
+        // A name that is not there is an error, not an endless wait.
+        session.client.get(&path(session, &get, target, &[]), "application/json").await?;
+    }
+    let parameters = [
+        ("fieldSelector", get.field_selector.as_str()),
+        ("labelSelector", &get.selection.selector),
+        ("resourceVersion", &version),
+        ("watch", "true"),
+    ];
+    let mut body = session.client.stream(&path(session, &get, &collection, &parameters), accept).await?;
+    let mut shown = Shown { get: &get, target: &collection, printer, columns: None, header_due: !get.no_headers };
+    let mut buffer: Vec<u8> = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        buffer.extend_from_slice(&data);
+        while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            shown.event(serde_json::from_slice(&line)?)?;
+        }
+        if buffer.len() > MAX_EVENT {
+            bail!("an event of the watch is too long");
+        }
+    }
+    Ok(())
+}
+
+/// What the events before have left to know.
+struct Shown<'a> {
+    get: &'a Get,
+    target: &'a Target,
+    printer: Option<Printer>,
+    /// Only the first table says what its columns are.
+    columns: Option<Value>,
+    header_due: bool,
+}
+
+impl Shown<'_> {
+    fn event(&mut self, mut event: Value) -> anyhow::Result<()> {
+        let kind = event.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut object = event.get_mut("object").map(Value::take).unwrap_or_default();
+        match kind.as_str() {
+            "ERROR" => bail!("{}", object.get("message").and_then(Value::as_str).unwrap_or("the watch ended")),
+            "BOOKMARK" => return Ok(()),
+            _ => {}
+        }
+        let mut out = std::io::stdout().lock();
+        match &mut self.printer {
+            Some(printer) => {
+                if !self.get.print.show_managed_fields && printer.shows_objects() {
+                    object = print::without_managed_fields(object);
+                }
+                if self.get.output_watch_events {
+                    object = serde_json::json!({"type": kind, "object": object});
+                }
+                printer.print(&mut out, &object)?;
+            }
+            None => {
+                match object.get("columnDefinitions").filter(|c| c.as_array().is_some_and(|c| !c.is_empty())) {
+                    Some(columns) => self.columns = Some(columns.clone()),
+                    None => object["columnDefinitions"] = self.columns.clone().unwrap_or_default(),
+                }
+                let table = Table::read(&serde_json::to_vec(&object)?, &self.target.resource)?;
+                let mut grid = table::grid(&table, &options(self.get, self.target, false));
+                if self.get.output_watch_events {
+                    grid.header.insert(0, "EVENT".into());
+                    grid.rows.iter_mut().for_each(|row| row.insert(0, kind.clone()));
+                }
+                out.write_all(grid.render(!std::mem::take(&mut self.header_due)).as_bytes())?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+}

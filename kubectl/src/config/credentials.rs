@@ -1,0 +1,237 @@
+//! Who we are: certificates, tokens, passwords and programs that know them.
+//!
+//! Upstream: `client-go/plugin/pkg/client/auth/exec`, `client-go/rest`.
+
+use super::{ConfigError, Connection, data_or_file, read, text};
+use crate::cli::Global;
+use apimachinery::Value;
+use base64::Engine;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Takes over what a user's entry says; flags win.
+pub(super) fn apply(
+    connection: &mut Connection,
+    user: &Value,
+    folder: &Path,
+    cluster: Option<&Value>,
+    global: &Global,
+) -> Result<(), ConfigError> {
+    let certificate = data_or_file(user, "client-certificate", folder)?;
+    let key = data_or_file(user, "client-key", folder)?;
+    connection.identity = certificate.zip(key);
+    if connection.impersonation.is_empty() {
+        connection.impersonation = impersonation(user);
+    }
+    apply_flags(connection, global)?;
+    if connection.authorization.is_some() {
+        return Ok(());
+    }
+    if let Some(path) = text(user, "tokenFile") {
+        let token = read(&folder.join(path))?;
+        connection.authorization = Some(format!("Bearer {}", String::from_utf8_lossy(&token).trim()));
+    } else if let Some(token) = text(user, "token") {
+        connection.authorization = Some(format!("Bearer {token}"));
+    } else if let (Some(name), Some(password)) = (text(user, "username"), text(user, "password")) {
+        connection.authorization = Some(basic(name, password));
+    } else if let Some(provider) = user.get("auth-provider") {
+        connection.authorization = Some(oidc(provider)?);
+    } else if let Some(exec) = user.get("exec") {
+        run(connection, exec, folder, cluster)?;
+    }
+    Ok(())
+}
+
+/// Takes over what the flags say.
+pub(super) fn apply_flags(connection: &mut Connection, global: &Global) -> Result<(), ConfigError> {
+    if let (Some(certificate), Some(key)) = (&global.client_certificate, &global.client_key) {
+        connection.identity = Some((read(certificate)?, read(key)?));
+    }
+    match (&global.token, &global.username) {
+        (Some(token), _) => connection.authorization = Some(format!("Bearer {token}")),
+        (None, Some(name)) => {
+            connection.authorization = Some(basic(name, global.password.as_deref().unwrap_or_default()));
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+fn basic(name: &str, password: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
+}
+
+/// `as`, `as-uid`, `as-groups`, `as-user-extra` of a user's entry.
+fn impersonation(user: &Value) -> Vec<(String, String)> {
+    let strings = |value: Option<&Value>| -> Vec<String> {
+        let list = value.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut headers = Vec::new();
+    headers.extend(text(user, "as").map(|u| ("Impersonate-User".to_owned(), u.to_owned())));
+    headers.extend(text(user, "as-uid").map(|u| ("Impersonate-Uid".to_owned(), u.to_owned())));
+    headers.extend(strings(user.get("as-groups")).into_iter().map(|g| ("Impersonate-Group".to_owned(), g)));
+    for (key, values) in user.get("as-user-extra").and_then(Value::as_object).into_iter().flatten() {
+        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string();
+        headers.extend(strings(Some(values)).into_iter().map(|v| (format!("Impersonate-Extra-{key}"), v)));
+    }
+    headers
+}
+
+/// The identity token of an OIDC login, as long as it is valid.
+fn oidc(provider: &Value) -> Result<String, ConfigError> {
+    let name = text(provider, "name").unwrap_or_default();
+    if name != "oidc" {
+        return Err(ConfigError::Unsupported(format!("no Auth Provider found for name {name:?}")));
+    }
+    let token = provider.get("config").and_then(|c| text(c, "id-token"));
+    let token = token.ok_or_else(|| {
+        ConfigError::Unsupported("No valid id-token, and cannot refresh without refresh-token".into())
+    })?;
+    let claims =
+        token.split('.').nth(1).and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
+    let claims: Value = claims.and_then(|c| serde_json::from_slice(&c).ok()).unwrap_or_default();
+    let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(i64::MAX);
+    if expires <= jiff::Timestamp::now().as_second() {
+        return Err(ConfigError::Unsupported(
+            "the id-token has expired, and kubectl-rs does not refresh OIDC tokens: log in again".into(),
+        ));
+    }
+    Ok(format!("Bearer {token}"))
+}
+
+/// Runs a credential program (`client.authentication.k8s.io`).
+fn run(connection: &mut Connection, exec: &Value, folder: &Path, cluster: Option<&Value>) -> Result<(), ConfigError> {
+    let fail = |why: String| ConfigError::Exec(why);
+    let version = text(exec, "apiVersion").unwrap_or_default();
+    if !matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
+        return Err(fail(format!("invalid apiVersion {version:?}")));
+    }
+    let program = text(exec, "command").ok_or_else(|| fail("no command".into()))?;
+    let interactive = interactive(exec, program)?;
+    let mut info =
+        serde_json::json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": interactive}});
+    if exec.get("provideClusterInfo").and_then(Value::as_bool) == Some(true) {
+        info["spec"]["cluster"] = cluster_info(connection, cluster);
+    }
+    // A path with a slash is relative to the file that names it.
+    let path = if program.contains('/') { folder.join(program) } else { program.into() };
+    let mut command = Command::new(&path);
+    let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    command.args(arguments).stderr(Stdio::inherit());
+    command.stdin(if interactive { Stdio::inherit() } else { Stdio::null() });
+    for variable in exec.get("env").and_then(Value::as_array).into_iter().flatten() {
+        if let (Some(name), Some(value)) = (text(variable, "name"), variable.get("value").and_then(Value::as_str)) {
+            command.env(name, value);
+        }
+    }
+    let output = command.env("KUBERNETES_EXEC_INFO", info.to_string()).output();
+    let output = output.map_err(|error| match (error.kind(), text(exec, "installHint")) {
+        (std::io::ErrorKind::NotFound, hint) => {
+            let hint = hint.map_or_else(String::new, |h| format!("\n\n{h}"));
+            fail(format!("executable {program} not found\n\nIt looks like you are trying to use a client-go credential plugin that is not installed.\n\nTo learn more about this feature, consult the documentation available at:\n      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins{hint}"))
+        }
+        _ => fail(format!("{program}: {error}")),
+    })?;
+    if !output.status.success() {
+        let code = output.status.code().map_or_else(|| output.status.to_string(), |c| format!("exit code {c}"));
+        return Err(fail(format!("executable {program} failed with {code}")));
+    }
+    let credential: Value =
+        serde_json::from_slice(&output.stdout).map_err(|e| fail(format!("decoding stdout: {e}")))?;
+    if text(&credential, "apiVersion") != Some(version) {
+        let got = text(&credential, "apiVersion").unwrap_or_default();
+        return Err(fail(format!(
+            "exec plugin is configured to use API version {version}, plugin returned version {got}"
+        )));
+    }
+    take(connection, &credential["status"])
+}
+
+fn interactive(exec: &Value, program: &str) -> Result<bool, ConfigError> {
+    let terminal = std::io::stdin().is_terminal();
+    match text(exec, "interactiveMode").unwrap_or("IfAvailable") {
+        "Never" => Ok(false),
+        "Always" if !terminal => Err(ConfigError::Exec(format!(
+            "exec plugin cannot support interactive mode: standard input is not a terminal ({program})"
+        ))),
+        "Always" | "IfAvailable" => Ok(terminal),
+        other => Err(ConfigError::Exec(format!("unknown interactiveMode: {other:?}"))),
+    }
+}
+
+fn cluster_info(connection: &Connection, cluster: Option<&Value>) -> Value {
+    let mut info = serde_json::json!({"server": connection.server});
+    if let Some(authority) = &connection.authority {
+        info["certificate-authority-data"] = base64::engine::general_purpose::STANDARD.encode(authority).into();
+    }
+    if let Some(name) = &connection.server_name {
+        info["tls-server-name"] = name.as_str().into();
+    }
+    if connection.insecure {
+        info["insecure-skip-tls-verify"] = true.into();
+    }
+    let extensions = cluster.and_then(|c| c.get("extensions")).and_then(Value::as_array).into_iter().flatten();
+    let own = extensions.clone().find(|e| text(e, "name") == Some("client.authentication.k8s.io/exec"));
+    if let Some(config) = own.and_then(|e| e.get("extension")) {
+        info["config"] = config.clone();
+    }
+    info
+}
+
+fn take(connection: &mut Connection, status: &Value) -> Result<(), ConfigError> {
+    let pair = text(status, "clientCertificateData").zip(text(status, "clientKeyData"));
+    if let Some((certificate, key)) = pair {
+        connection.identity = Some((certificate.into(), key.into()));
+    }
+    match text(status, "token") {
+        Some(token) => connection.authorization = Some(format!("Bearer {token}")),
+        None if pair.is_none() => {
+            return Err(ConfigError::Exec("exec plugin didn't return a token or cert/key pair".into()));
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with(user: Value) -> Result<Connection, ConfigError> {
+        let mut connection = Connection::default();
+        apply(&mut connection, &user, Path::new(""), None, &Global::default())?;
+        Ok(connection)
+    }
+
+    #[test]
+    fn programs_give_tokens() {
+        let answer =
+            r#"echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t"}}'"#;
+        let exec = |script: &str, version: &str| {
+            json!({"exec": {"apiVersion": format!("client.authentication.k8s.io/{version}"),
+            "command": "sh", "args": ["-c", script], "interactiveMode": "Never"}})
+        };
+        let connection = with(exec(answer, "v1")).expect("a token");
+        assert_eq!(connection.authorization.as_deref(), Some("Bearer t"));
+        assert!(with(exec(answer, "v1beta1")).is_err(), "another version than asked for");
+        assert!(with(exec(answer, "v1alpha1")).is_err(), "a version that is no more");
+        let error = with(exec("exit 3", "v1")).expect_err("it failed");
+        assert_eq!(error.to_string(), "getting credentials: exec: executable sh failed with exit code 3");
+    }
+
+    #[test]
+    fn other_ways_to_log_in() {
+        let basic = with(json!({"username": "a", "password": "b"})).expect("basic");
+        assert_eq!(basic.authorization.as_deref(), Some("Basic YTpi"));
+        let oidc = with(json!({"auth-provider": {"name": "oidc", "config": {"id-token": "a.e30.c"}}})).expect("oidc");
+        assert_eq!(oidc.authorization.as_deref(), Some("Bearer a.e30.c"));
+        assert!(with(json!({"auth-provider": {"name": "gcp"}})).is_err());
+        let user = json!({"token": "t", "as": "bob", "as-groups": ["g"], "as-user-extra": {"a/b": ["c"]}});
+        let headers = with(user).expect("impersonation").impersonation;
+        let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["Impersonate-User", "Impersonate-Group", "Impersonate-Extra-a%2Fb"]);
+    }
+}
