@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn chains_keep_their_order() {
         let links = parse(&format!(
-            "[{{type: Node, name: n}}, {{type: Webhook, name: w, webhook: {{{WEBHOOK}}}}}, {{type: RBAC, name: r}}]"
+            "[{{type: Node, name: node}}, {{type: Webhook, name: hook, webhook: {{{WEBHOOK}}}}}, {{type: RBAC, name: rbac}}]"
         ))
         .expect("a chain");
         match links.as_slice() {
