@@ -10,11 +10,14 @@ terminate() {
     kill -TERM "$process"
     patience=${2:-10} check "$1 ends on SIGTERM" gone "$process"
 }
+# What a component has logged since it started last. One that was killed leaves a lease that looks held.
+since_start() { tac "$dir/logs/$1.log" | sed "/starting $1/q"; }
 holder() { k get lease "$1" -n kube-system -o yaml | sed -n 's/^ *holderIdentity: *//p' | tr -d "\"'"; }
 terminate cluster-dns
 terminate kube-proxy
 terminate kubelet
 for component in kube-scheduler kube-controller-manager; do
+    check "$component leads" says 'became leader' since_start "$component"
     check "$component holds its lease" says . holder "$component"
     terminate "$component"
     check "$component gave its lease back" quiet holder "$component"
