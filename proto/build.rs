@@ -1,8 +1,13 @@
 //! Generates the gRPC types from the .proto files beside it, without `protoc`.
 
+/// One file for each contract.
+const FILES: [&str; 2] = ["runtime/v1.proto", "kms/v2.proto"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=runtime/v1.proto");
-    let files = protox::compile(["runtime/v1.proto"], ["."])?;
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    let files = protox::compile(FILES, ["."])?;
     tonic_prost_build::configure().build_transport(true).compile_fds(files)?;
     Ok(())
 }

@@ -5,11 +5,15 @@
 
 mod authentication;
 mod flow_control;
+mod identity;
+mod master_leases;
 mod objects;
 mod service;
 
-pub use authentication::Trust;
+pub use authentication::{Trust, keep_trust, publish_trust};
 pub use flow_control::keep_flow_control;
+pub use identity::{Identity, collect_identities, keep_identity};
+pub use master_leases::MasterLeases;
 pub use service::{Endpoint, keep_service};
 
 use apimachinery::Value;
@@ -18,6 +22,7 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::{Body, Context, Format, Registry, UserInfo, Verb};
+use apiserver_storage::StorageError;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +38,17 @@ pub enum BootstrapError {
     /// The object's kind is not served.
     #[error("bootstrap object of a kind that is not served: {0}")]
     NotServed(GroupVersionKind),
+    /// etcd did not take or give something.
+    #[error("storage: {0}")]
+    Storage(#[from] StorageError),
+    /// A file of certificates is unusable.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// The list of live servers lacks even this one.
+    #[error(
+        "no API server IP addresses were listed in storage, refusing to erase all endpoints for the kubernetes Service"
+    )]
+    NobodyLives,
     /// The write was refused.
     #[error("bootstrap object {name}")]
     Refused {
@@ -55,11 +71,6 @@ pub async fn objects(registry: Arc<Registry>) -> Result<(), BootstrapError> {
     all.extend(flow_control::objects());
     all.push(objects::service_cidr(&registry.options.service_ranges));
     create_all(registry, all).await
-}
-
-/// Publishes what delegated authentication needs to know.
-pub async fn authentication(registry: Arc<Registry>, trust: Trust) -> Result<(), BootstrapError> {
-    ensure(&registry, trust.config_map(), &["data"]).await
 }
 
 async fn create_all(registry: Arc<Registry>, objects: Vec<Value>) -> Result<(), BootstrapError> {

@@ -7,12 +7,14 @@ mod audit;
 mod authentication;
 mod authorization;
 
-pub use audit::Audit;
+pub use audit::{Audit, AuditLog, AuditWays, AuditWebhook};
 pub use authentication::Authentication;
 pub use authorization::Authorization;
 
+use apiserver_storage::Override;
 use clap::ArgAction;
 use component::GoDuration;
+use component::serve::TlsFlags;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -45,6 +47,10 @@ pub struct Etcd {
     /// List of etcd servers to connect with (scheme://ip:port), comma separated.
     #[arg(long, value_delimiter = ',', required = true)]
     pub etcd_servers: Vec<String>,
+    /// Resources that lie in other etcd clusters: group/resource#servers, where servers are URLs,
+    /// semicolon separated.
+    #[arg(long, value_delimiter = ',')]
+    pub etcd_servers_overrides: Vec<String>,
     /// SSL Certificate Authority file used to secure etcd communication.
     #[arg(long)]
     pub etcd_cafile: Option<PathBuf>,
@@ -89,6 +95,9 @@ pub struct Serving {
     /// File containing the default x509 private key matching --tls-cert-file.
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
+    /// What the handshake offers, and certificates for certain names.
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// The directory where the TLS certificates are located.
     #[arg(long, default_value = "/var/run/kubernetes")]
     pub cert_dir: PathBuf,
@@ -107,6 +116,18 @@ pub struct Serving {
     /// The minimum number of seconds a watch is kept open before timing it out.
     #[arg(long, default_value_t = 1800)]
     pub min_request_timeout: u64,
+    /// How probably an HTTP/2 client is told to go to another server; 0 to 0.02.
+    #[arg(long, default_value_t = 0.0)]
+    pub goaway_chance: f64,
+    /// How long after its start `/livez` does not ask whether the start is complete.
+    #[arg(long, default_value = "0s")]
+    pub livez_grace_period: GoDuration,
+    /// How long the server goes on serving after a signal, while it says that it is not ready.
+    #[arg(long, default_value = "0s")]
+    pub shutdown_delay_duration: GoDuration,
+    /// Go on listening until requests under way are answered, and tell new ones to come back later.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub shutdown_send_retry_after: bool,
 }
 
 /// Flags about admission.
@@ -155,6 +176,9 @@ pub struct Cluster {
     /// A range of ports for services with NodePort visibility: 30000-32767.
     #[arg(long, default_value = "30000-32767", value_parser = port_range)]
     pub service_node_port_range: RangeInclusive<u16>,
+    /// How the endpoints of the kubernetes Service are kept: by leases of all servers, or not at all.
+    #[arg(long, default_value = "lease", value_parser = ["lease", "none"])]
+    pub endpoint_reconciler_type: String,
     /// Allow privileged containers.
     #[arg(long, action = ArgAction::Set, default_value_t = false)]
     pub allow_privileged: bool,
@@ -220,6 +244,16 @@ pub enum OptionError {
     OidcTwice,
     #[error("--service-account-issuer is required with --service-account-signing-key-file")]
     NoIssuer,
+    #[error("{0}")]
+    Audit(String),
+    #[error(
+        "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, semicolon separated"
+    )]
+    Override,
+    #[error("--etcd-servers-overrides: {0} must lie where all others do")]
+    Followed(String),
+    #[error("--goaway-chance can not be less than 0 or greater than 0.02")]
+    Goaway,
     #[error("--service-cluster-ip-range: at most one range of each IP family")]
     Ranges,
     #[error("--service-cluster-ip-range: {0} is larger than /{1} allows")]
@@ -248,12 +282,17 @@ impl Options {
             &cluster.proxy_client_key_file,
             ("proxy-client-cert-file", "proxy-client-key-file"),
         )?;
+        self.etcd.overrides()?;
         self.media_type()?;
         self.authorization.validate()?;
         if self.etcd.encryption_provider_config_automatic_reload && self.etcd.encryption_provider_config.is_none() {
             return Err(OptionError::NothingToReload);
         }
         self.authentication.validate()?;
+        self.audit.validate()?;
+        if !(0.0..=0.02).contains(&serving.goaway_chance) {
+            return Err(OptionError::Goaway);
+        }
         self.validate_ranges()
     }
 
@@ -278,6 +317,37 @@ impl Options {
             "application/json" => Ok(false),
             other => Err(OptionError::MediaType(other.to_owned())),
         }
+    }
+}
+
+/// Resources that the server itself follows from a revision of the main cluster on.
+const FOLLOWED: &[&str] = &[
+    "/services",
+    "apiextensions.k8s.io/customresourcedefinitions",
+    "apiregistration.k8s.io/apiservices",
+    "discovery.k8s.io/endpointslices",
+    "flowcontrol.apiserver.k8s.io/flowschemas",
+    "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
+];
+
+impl Etcd {
+    /// `--etcd-servers-overrides`.
+    pub fn overrides(&self) -> Result<Vec<Override>, OptionError> {
+        self.etcd_servers_overrides.iter().map(|text| one_override(text)).collect()
+    }
+}
+
+fn one_override(text: &str) -> Result<Override, OptionError> {
+    let (resource, servers) = text.split_once('#').ok_or(OptionError::Override)?;
+    if FOLLOWED.contains(&resource) {
+        return Err(OptionError::Followed(resource.to_owned()));
+    }
+    let (group, resource) = resource.split_once('/').ok_or(OptionError::Override)?;
+    let servers: Vec<String> = servers.split(';').map(str::to_owned).collect();
+    let is_odd = resource.contains('/') || servers.iter().any(|server| server.is_empty() || server.contains('#'));
+    match is_odd {
+        true => Err(OptionError::Override),
+        false => Ok(Override { group: group.to_owned(), resource: resource.to_owned(), servers }),
     }
 }
 
@@ -319,6 +389,23 @@ mod tests {
     fn impossible_values_are_named() {
         for (line, want) in [
             ("--tls-cert-file=a", "--tls-cert-file and --tls-private-key-file must be given together"),
+            (
+                "--audit-log-path=a --audit-log-mode=batch --audit-log-batch-max-size=0",
+                "invalid audit batch log max batch size 0, must be a positive number",
+            ),
+            (
+                "--audit-webhook-config-file=a --audit-webhook-truncate-max-batch-size=9",
+                "invalid audit truncate webhook max batch size 9, must be greater than max event size (102400)",
+            ),
+            (
+                "--etcd-servers-overrides=events#http://b:1",
+                "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, semicolon separated",
+            ),
+            (
+                "--etcd-servers-overrides=/services#http://b:1",
+                "--etcd-servers-overrides: /services must lie where all others do",
+            ),
+            ("--goaway-chance=0.03", "--goaway-chance can not be less than 0 or greater than 0.02"),
             (
                 "--storage-media-type=text/plain",
                 "--storage-media-type: \"text/plain\" is not one of application/json, application/vnd.kubernetes.protobuf",

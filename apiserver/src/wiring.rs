@@ -12,10 +12,11 @@ mod conversion;
 mod encryption;
 mod fairness;
 mod files;
+mod hooks;
 mod identity;
 
-use crate::bootstrap::{self, Endpoint, Trust};
-use crate::options::Options;
+use crate::bootstrap::{self, Endpoint, MasterLeases, Trust};
+use crate::options::{Options, Serving};
 use anyhow::Context as _;
 use apimachinery::resources;
 use apiserver_aggregator::Aggregator;
@@ -28,14 +29,15 @@ use apiserver_server::authorization::MayCreate;
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Catalog;
 use apiserver_server::document::Document;
-use apiserver_server::health::{Health, Hook};
+use apiserver_server::health::Health;
+use apiserver_server::serve;
 use apiserver_server::server::{Parts, Server};
-use apiserver_server::{serve, tls};
-use apiserver_storage::{Store, StoreConfig};
+use apiserver_storage::{Encryption, Store, StoreConfig};
 use apiserver_webhook::Means;
 use component::Supervisor;
 use component::daemon::Daemon;
 use conversion::Webhooks;
+use hooks::Hooks;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,10 +45,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// How long requests under way may take to end after a signal.
+/// How long connections may take to end once no request is under way.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long storage may take to end after that.
-const CLOSE: Duration = Duration::from_secs(2);
+/// How often it is looked whether requests are still under way.
+const DRAINED_YET: Duration = Duration::from_millis(20);
+/// How long storage, and audit events on their way, may take to end after that.
+const CLOSE: Duration = Duration::from_secs(5);
 /// Wait before a bootstrap step is tried again.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -54,22 +58,55 @@ const RETRY: Duration = Duration::from_millis(200);
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let options = daemon.options;
     options.validate()?;
-    // Requests under way still need storage, so each has its own end.
-    let (serving, storage) = (Supervisor::new(), Supervisor::new());
+    daemon.grace.extend(options.serving.shutdown_delay_duration.0 + options.serving.request_timeout.0);
+    let owners = Owners { signal: daemon.supervisor, serving: Supervisor::new(), storage: Supervisor::new() };
     let started = tokio::select! {
-        started = start(&options, &serving, &storage) => started?,
-        () = daemon.supervisor.stopping() => return Ok(()),
+        started = start(&options, daemon.shown, &owners) => started?,
+        () = owners.signal.stopping() => return Ok(()),
     };
     tracing::info!(target: "apiserver", address = %started.address, "serving securely");
+    let server = started.server.clone();
     tokio::select! {
-        () = bootstrap(started) => daemon.supervisor.stopping().await,
-        () = daemon.supervisor.stopping() => {}
+        () = bootstrap(started) => owners.signal.stopping().await,
+        () = owners.signal.stopping() => {}
     }
-    if !serving.shutdown(DRAIN).await {
-        tracing::warn!("some requests did not end within {DRAIN:?}");
-    }
-    storage.shutdown(CLOSE).await;
+    stop(&options.serving, &server, &owners).await;
     Ok(())
+}
+
+/// Who owns what. Requests under way still need storage, so each has its own end.
+#[derive(Debug)]
+pub struct Owners {
+    /// Stops at the signal; the server is not ready from then on.
+    pub signal: Supervisor,
+    /// Owns connections.
+    pub serving: Supervisor,
+    /// Owns storage, and what must live as long.
+    pub storage: Supervisor,
+}
+
+/// Ends a server in order: not ready, no new requests, no requests, no storage.
+async fn stop(options: &Serving, server: &Server, owners: &Owners) {
+    tokio::time::sleep(options.shutdown_delay_duration.0).await;
+    if options.shutdown_send_retry_after {
+        server.lifecycle.refuse();
+    } else {
+        owners.serving.stop();
+    }
+    if tokio::time::timeout(options.request_timeout.0, drained(server)).await.is_err() {
+        tracing::warn!("some requests did not end within {:?}", options.request_timeout.0);
+    }
+    if !owners.serving.shutdown(DRAIN).await {
+        tracing::warn!("some connections did not end within {DRAIN:?}");
+    }
+    owners.storage.shutdown(CLOSE).await;
+}
+
+/// Waits until no request is under way; watches and tunnels do not count.
+async fn drained(server: &Server) {
+    while server.readonly.taken() + server.mutating.taken() > 0 {
+        tokio::time::sleep(DRAINED_YET).await;
+    }
 }
 
 /// A server that accepts connections, and what is left to do until it is ready.
@@ -79,30 +116,40 @@ pub struct Started {
     /// The server.
     pub server: Arc<Server>,
     trust: Trust,
-    endpoint: Endpoint,
+    port: u16,
+    leases: Option<MasterLeases>,
     hooks: Hooks,
+    signal: Supervisor,
 }
 
 /// Opens storage, puts everything together, and starts to serve.
-pub async fn start(options: &Options, serving: &Supervisor, storage: &Supervisor) -> anyhow::Result<Started> {
+pub async fn start(options: &Options, shown: BTreeMap<String, String>, owners: &Owners) -> anyhow::Result<Started> {
+    let Owners { serving, storage, .. } = owners;
     let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
     let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
     let address = listener.local_addr()?;
     let advertised = advertised(options);
-    let tls = tls::config(identity::serving(options, advertised)?, &files::client_authorities(options)?)
-        .context("--tls-cert-file, --tls-private-key-file")?;
+    let tls = identity::tls(options, advertised).await?;
     let kubelets = Kubelets::new(files::kubelet(&options.kubelet)?).context("--kubelet-client-certificate")?;
-    let store =
-        Store::open(store_config(options, storage)?, resources::builtin(), storage.clone()).await.context("etcd")?;
+    let encryption = encryption::encryption(&options.etcd, storage)?;
+    let store = Store::open(store_config(options, encryption.clone())?, resources::builtin(), storage.clone())
+        .await
+        .context("etcd")?;
     let endpoint = Endpoint { address: advertised, port: address.port() };
-    let (server, hooks) = assemble(options, store, endpoint, kubelets, serving, storage)?;
+    let leases = match options.cluster.endpoint_reconciler_type.as_str() {
+        "none" => None,
+        _ => Some(MasterLeases::open(store.clone(), advertised).await?),
+    };
+    let (server, hooks) = assemble(options, shown, store, encryption, endpoint, kubelets, owners)?;
     aggregation::follow(&server, storage);
     fairness::follow(&server, storage);
-    serving.spawn("listener", serve::run(server.clone(), listener, Arc::new(tls)));
-    Ok(Started { address, server, trust: files::trust(options)?, endpoint, hooks })
+    serving.spawn_until_stop("certificate reload", tls.clone().keep_current());
+    serving.spawn("listener", serve::run(server.clone(), listener, tls));
+    let (trust, port, signal) = (files::trust(options), address.port(), owners.signal.clone());
+    Ok(Started { address, server, trust, port, leases, hooks, signal })
 }
 
-fn store_config(options: &Options, supervisor: &Supervisor) -> anyhow::Result<StoreConfig> {
+fn store_config(options: &Options, encryption: Option<Arc<Encryption>>) -> anyhow::Result<StoreConfig> {
     let etcd = &options.etcd;
     Ok(StoreConfig {
         servers: etcd.etcd_servers.clone(),
@@ -112,7 +159,8 @@ fn store_config(options: &Options, supervisor: &Supervisor) -> anyhow::Result<St
             .zip(files::optional(&etcd.etcd_keyfile, "etcd-keyfile")?),
         protobuf: options.media_type()?,
         compaction_interval: etcd.etcd_compaction_interval.0,
-        encryption: encryption::encryption(etcd, supervisor)?,
+        encryption,
+        overrides: etcd.overrides()?,
     })
 }
 
@@ -131,36 +179,25 @@ fn outward_address() -> IpAddr {
     chosen.map(|a| a.ip()).unwrap_or(IpAddr::from([127, 0, 0, 1]))
 }
 
-/// The steps after the start that readiness waits for.
-struct Hooks {
-    namespaces: Hook,
-    policy: Option<(Hook, Rbac)>,
-    objects: Hook,
-    authentication: Hook,
-    api_services: Hook,
-}
-
 fn assemble(
     options: &Options,
+    shown: BTreeMap<String, String>,
     store: Store,
+    encryption: Option<Arc<Encryption>>,
     endpoint: Endpoint,
     kubelets: Kubelets,
-    serving: &Supervisor,
-    storage: &Supervisor,
+    owners: &Owners,
 ) -> anyhow::Result<(Arc<Server>, Hooks)> {
+    let Owners { serving, storage, .. } = owners;
     let tokens = access::service_account_tokens(&options.authentication, &store)?.map(Arc::new);
     let rbac = Rbac::start(&store, storage);
     let means = Means { store: store.clone(), supervisor: serving.clone() };
     let authorizer = Arc::new(authorizer::authorizer(&options.authorization, &means, &rbac)?);
-    let mut health = Health::new(store.clone(), serving.clone());
+    let mut health = Health::new(store.clone(), owners.signal.clone());
+    encryption::add_check(encryption, &options.etcd, &mut health);
+    health.set_livez_grace(options.serving.livez_grace_period.0);
     let has_rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
-    let hooks = Hooks {
-        namespaces: health.hook("start-system-namespaces-controller"),
-        policy: has_rbac.then(|| (health.hook("rbac/bootstrap-roles"), rbac.clone())),
-        objects: health.hook("scheduling/bootstrap-system-priority-classes"),
-        authentication: health.hook("start-cluster-authentication-info-controller"),
-        api_services: health.hook("apiservice-registration-controller"),
-    };
+    let hooks = Hooks::add(&mut health, has_rbac.then(|| rbac.clone()));
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage)?;
     let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &means)?;
     let authenticator = Arc::new(authenticator);
@@ -172,13 +209,15 @@ fn assemble(
     let answers = registry_options(options, reviews, escalation, conversion, tokens.clone());
     let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
+    let recorders = Means { store: registry.store.clone(), supervisor: storage.clone() };
+    let audit = audit::audit(&options.audit, &recorders, storage)?;
     let (fairness, metrics) = fairness::new(&options.serving, component::metrics::registry());
     let server = Server::new(Parts {
         registry,
         authenticator,
         authorizer,
-        audit: audit::audit(&options.audit, storage)?,
-        options: server_options(options),
+        audit,
+        options: server_options(options, shown),
         discovery: Catalog::new(resources::builtin(), &authority(endpoint)),
         aggregator,
         documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
@@ -211,12 +250,16 @@ fn registry_options(
     }
 }
 
-fn server_options(options: &Options) -> apiserver_server::Options {
+fn server_options(options: &Options, shown: BTreeMap<String, String>) -> apiserver_server::Options {
+    let default = apiserver_server::Options::default();
     apiserver_server::Options {
         max_requests_inflight: options.serving.max_requests_inflight,
         max_mutating_requests_inflight: options.serving.max_mutating_requests_inflight,
         request_timeout: options.serving.request_timeout.0,
         min_request_timeout: Duration::from_secs(options.serving.min_request_timeout),
+        goaway_chance: options.serving.goaway_chance,
+        max_streams: options.serving.tls.max_streams().unwrap_or(default.max_streams),
+        flags: shown,
     }
 }
 
@@ -244,7 +287,7 @@ fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoin
 
 /// Writes what every cluster contains; each step until it succeeds.
 pub async fn bootstrap(started: Started) {
-    let Started { server, trust, endpoint, hooks, .. } = started;
+    let Started { server, trust, port, leases, hooks, signal, .. } = started;
     let (registry, supervisor) = (server.registry.clone(), server.supervisor.clone());
     step(&supervisor, || bootstrap::namespaces(registry.clone())).await;
     hooks.namespaces.done();
@@ -259,17 +302,24 @@ pub async fn bootstrap(started: Started) {
     let objects = async {
         step(&supervisor, || bootstrap::objects(registry.clone())).await;
         hooks.objects.done();
+        hooks.flow_control.done();
     };
     let authentication = async {
-        step(&supervisor, || bootstrap::authentication(registry.clone(), trust.clone())).await;
+        step(&supervisor, || bootstrap::publish_trust(&registry, &trust)).await;
         hooks.authentication.done();
     };
     tokio::join!(policy, objects, authentication);
-    aggregation::register(&server, hooks.api_services);
+    aggregation::register(&server, [hooks.api_services, hooks.registration]);
     let flow_control = bootstrap::keep_flow_control(registry.clone());
     supervisor.spawn_until_stop("flow control objects", flow_control);
-    let service = bootstrap::keep_service(registry.clone(), endpoint, supervisor.clone());
-    supervisor.spawn_until_stop("kubernetes service", service);
+    supervisor.spawn_until_stop("authentication info", bootstrap::keep_trust(registry.clone(), trust));
+    supervisor.spawn_until_stop("identity lease collector", bootstrap::collect_identities(registry.clone()));
+    // These leave the cluster while the server still serves.
+    let service = bootstrap::keep_service(registry.clone(), port, leases, signal.clone(), move || hooks.service.done());
+    supervisor.spawn("kubernetes service", service);
+    let identity = bootstrap::Identity::of_this_process();
+    let identity = bootstrap::keep_identity(registry, identity, signal, move || hooks.identity.done());
+    supervisor.spawn("identity lease", identity);
 }
 
 async fn step<E, F>(supervisor: &Supervisor, mut work: impl FnMut() -> F)

@@ -27,6 +27,7 @@ use component::serve::{
     Access, ClientAuthority, Delegated, Endpoints, Health, Policy, Protocol, Router, Server, ServerIdentity, Tls,
 };
 use k8s_openapi::api::core::v1::{Pod, Service};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ const IMAGE_GC_PERIOD: Duration = Duration::from_secs(300);
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let config = config::load(&daemon.options, &daemon.given)?;
     let kubelet = Kubelet::build(&daemon, config).await?;
-    kubelet.start(&daemon.supervisor, daemon.given.clone()).await?;
+    kubelet.start(&daemon.supervisor, daemon.shown.clone()).await?;
     daemon.supervisor.stopping().await;
     Ok(())
 }
@@ -85,10 +86,10 @@ impl Kubelet {
         Ok(Self { config, options, client, deps, workers, pleg: Pleg::default() })
     }
 
-    async fn start(self, supervisor: &Supervisor, given: Vec<(String, String)>) -> anyhow::Result<()> {
+    async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
         let name = self.deps.node.name();
         self.deps.events.node(&name, Severity::Normal, "Starting", "Starting kubelet.");
-        self.start_servers(supervisor, given).await?;
+        self.start_servers(supervisor, shown).await?;
         self.start_node(supervisor);
         let api_pods = self.client.clone().map(|client| {
             let (pods, feed) = sources::api::watch(client, &name, self.workers.clone());
@@ -140,7 +141,7 @@ impl Kubelet {
         supervisor.spawn_until_stop("static-pods", files.run(known, self.config.file_check_frequency.0));
     }
 
-    async fn start_servers(&self, supervisor: &Supervisor, given: Vec<(String, String)>) -> anyhow::Result<()> {
+    async fn start_servers(&self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
         let health = Health::new();
         let pleg = self.pleg.clone();
         health.add("syncloop", move || pleg.problem().map_or(Ok(()), Err));
@@ -154,7 +155,7 @@ impl Kubelet {
         let mut endpoints = Endpoints::new("kubelet");
         endpoints.healthz = health;
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
-        endpoints.flags = given;
+        endpoints.flags = shown;
         let router = server::routes(Arc::new(self.api(supervisor)), endpoints);
         let tls = Tls::new(self.identity(), self.client_authority()).await?;
         let server = Server::bind((self.config.address, self.config.port).into()).await?;

@@ -157,7 +157,7 @@ async fn serve(config: &ProxyConfig, progress: &Arc<Progress>, daemon: &Daemon<O
     plain(&config.healthz_bind_address, healthz, &daemon.supervisor).await?;
     let mut endpoints = Endpoints::new("kube-proxy");
     endpoints.configz = Some(("kubeproxy.config.k8s.io", component::kinds::show(config, &KIND)));
-    endpoints.flags = daemon.given.clone();
+    endpoints.flags = daemon.shown.clone();
     let metrics = endpoints.router().get("/proxyMode", |_| router::text(http_ok(), "iptables"));
     plain(&config.metrics_bind_address, metrics, &daemon.supervisor).await
 }

@@ -27,7 +27,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let mut endpoints = Endpoints::new(NAME);
     scheduler.metrics().register(&mut endpoints.registry);
     endpoints.configz = Some(("componentconfig", kinds::show(&config, &KIND)));
-    endpoints.flags.clone_from(&daemon.given);
+    endpoints.flags.clone_from(&daemon.shown);
     let informers = Arc::new(Informers::start(&client, &scheduler, supervisor));
     let ready = Arc::clone(&informers);
     endpoints.readyz.add("informer-sync", move || match ready.are_synced() {

@@ -65,6 +65,8 @@ mod tests {
             options: start.options,
             common: start.common,
             given: start.given,
+            shown: start.shown,
+            grace: Default::default(),
             gates: Gates::default(),
             supervisor: Supervisor::new(),
         })

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/authorization`, `plugin/pkg/auth/authorizer`.
 
 pub mod abac;
+pub mod conditions;
 pub mod escalation;
 pub mod node;
 pub mod rbac;

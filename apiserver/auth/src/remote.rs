@@ -9,6 +9,7 @@ pub(crate) use cache::Expiring;
 pub use kubeconfig::KubeconfigError;
 
 use apiserver_webhook::{Client, ConfigError, Means};
+use bytes::Bytes;
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -36,14 +37,14 @@ pub enum RemoteError {
 
 /// A webhook behind a kubeconfig.
 #[derive(Debug)]
-pub(crate) struct Remote {
+pub struct Remote {
     client: Client,
     timeout: Duration,
 }
 
 impl Remote {
     /// Reads the kubeconfig; connects when called.
-    pub(crate) fn load(file: &Path, timeout: Duration, means: &Means) -> Result<Self, RemoteError> {
+    pub fn load(file: &Path, timeout: Duration, means: &Means) -> Result<Self, RemoteError> {
         let access = kubeconfig::read(file)?;
         let wrong = |source| RemoteError::Config { file: file.display().to_string(), source };
         let client = Client::new(access.config, access.identity, means).map_err(wrong)?;
@@ -56,7 +57,7 @@ impl Remote {
 
     /// Posts a review, again after a while if there is no answer, and reads the one that comes.
     pub(crate) async fn review(&self, review: &Value) -> Result<Value, String> {
-        let body = bytes::Bytes::from(review.to_string());
+        let body = Bytes::from(review.to_string());
         let mut pause = PAUSE;
         let mut attempt = 1;
         loop {
@@ -64,6 +65,22 @@ impl Remote {
                 Ok(answer) => return serde_json::from_slice(&answer).map_err(|error| error.to_string()),
                 Err(error) if attempt == ATTEMPTS || error.is_timeout() => return Err(error.to_string()),
                 Err(error) => tracing::debug!(%error, attempt, "webhook does not answer, trying again"),
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+            pause = pause * 3 / 2;
+        }
+    }
+
+    /// Posts a document whose answer says nothing, again after `pause` and longer ones, whatever
+    /// the reason that it was not taken.
+    pub async fn post(&self, body: Bytes, mut pause: Duration) -> Result<(), String> {
+        let mut attempt = 1;
+        loop {
+            match self.client.post(body.clone(), self.timeout).await {
+                Ok(_) => return Ok(()),
+                Err(error) if attempt == ATTEMPTS => return Err(error.to_string()),
+                Err(error) => tracing::debug!(%error, attempt, "webhook did not take a document, trying again"),
             }
             tokio::time::sleep(pause).await;
             attempt += 1;

@@ -55,6 +55,7 @@ fn options(kubeconfig: PathBuf) -> WebhookOptions {
         unauthorized_ttl: Duration::ZERO,
         timeout: Duration::from_secs(10),
         on_error: OnError::NoOpinion,
+        conditions: Default::default(),
     }
 }
 

@@ -5,10 +5,12 @@
 use crate::audit::{Seen, Trail};
 use crate::body::{self, Body, BodyError};
 use crate::flow::{self, Permit};
+use crate::lifecycle::Farewell;
 use crate::metrics::RequestLabels;
 use crate::negotiate;
 use crate::query::Query;
 use crate::request_info::RequestInfo;
+use crate::rest::Rest;
 use crate::server::Server;
 use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
 use apimachinery::status::Status;
@@ -39,6 +41,8 @@ pub struct Peer {
     pub certificates: Vec<CertificateDer<'static>>,
     /// Its address.
     pub address: Option<std::net::SocketAddr>,
+    /// How the connection is told to end.
+    pub farewell: Farewell,
 }
 
 /// A request body of any origin.
@@ -86,6 +90,8 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     labels.code = response.status().as_u16().into();
     labels.component = "apiserver";
     server.metrics.observe(labels, started.elapsed());
+    peer.farewell.perhaps(server.options.goaway_chance);
+    peer.farewell.translate(&mut response);
     let headers = response.headers_mut();
     headers.insert(response::AUDIT_ID, audit_id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
@@ -100,6 +106,11 @@ struct Arrival<'a> {
 }
 
 async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) -> (Response<Body>, RequestLabels) {
+    if let Some(refusal) = arrival.server.lifecycle.refusal(&parts) {
+        return (refusal, RequestLabels::default());
+    }
+    let waits = parts.headers.contains_key(http::header::EXPECT);
+    let body = Rest::new(body, waits, &arrival.server.supervisor);
     let uri = parts.uri.clone();
     let path: Cow<'_, str> = percent_decode_str(uri.path()).decode_utf8_lossy();
     let query = Query::parse(uri.query().unwrap_or_default());
@@ -155,24 +166,35 @@ async fn admit<B: Incoming>(
                 tracing::error!(err = why, "Unable to authenticate the request");
             }
             if let Some(trail) = trail(server, peer, audit_id, parts, info, None) {
-                trail.unauthenticated();
+                trail.unauthenticated().await;
             }
             return Err(Status::unauthorized());
         }
     };
     let mut trail = trail(server, peer, audit_id, parts, info, Some(&user));
-    if let Some(trail) = &mut trail {
-        trail.received();
+    if let Some(mut begun) = trail.take() {
+        if !begun.received().await {
+            begun.give_up();
+            return Ok(unrecorded(parts));
+        }
+        trail = Some(begun);
     }
     let entry = Entry { server, peer, audit_id, parts, info, query, user, permit };
     match (entry.proceed(body, trail.as_mut()).await, trail) {
-        (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info))),
+        (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info)).await),
         (Err(status), Some(trail)) => {
-            trail.failed(&status);
+            trail.failed(&status).await;
             Err(status)
         }
         (answer, None) => answer,
     }
+}
+
+/// What a request gets that must be recorded and cannot be.
+fn unrecorded(parts: &Parts) -> Response<Body> {
+    let uri = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let text = format!("Internal Server Error: {uri:?}: failed to store audit event\n");
+    response::text(http::StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 fn trail(
@@ -227,13 +249,15 @@ impl Entry<'_, '_> {
             note_decision(trail, &decision);
         }
         decision?;
-        let body = recorded(parts, info, body, trail).await?;
         let deadline = Instant::now() + timeout;
+        // A body that dribbles in does not keep its place longer than any other request.
+        let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail));
+        let body = body.await.unwrap_or_else(|_| Err(timed_out()))?;
         let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
         let answer = dispatch(exchange, body);
         match long_running {
             true => answer.await,
-            false => tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(timed_out())),
+            false => tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| Err(timed_out())),
         }
     }
 }

@@ -10,7 +10,7 @@ mod options;
 mod pod;
 mod proxy;
 
-pub use kubelet::{AddressType, KubeletOptions, Kubelets};
+pub use kubelet::{AddressType, Identity, KubeletOptions, Kubelets};
 
 use crate::body::Body;
 use crate::chain::{Exchange, Incoming};

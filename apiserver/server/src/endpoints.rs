@@ -8,12 +8,15 @@ use crate::health::Family;
 use crate::response;
 use apimachinery::status::Status;
 use apiserver_fairness::Fairness;
-use http::header::ACCEPT;
-use http::{Method, Response, StatusCode};
+use component::zpages::Page;
+use http::header::{ACCEPT, HeaderValue, WARNING};
+use http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::json;
 
 /// Fixed paths, without those of health checks and documents.
-const PATHS: &[&str] = &["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
+const PATHS: &[&str] = &["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"];
+/// The name of this component on its pages, as upstream.
+const COMPONENT: &str = "apiserver";
 
 /// Dumps of priority and fairness.
 const DUMPS: &str = "/debug/api_priority_and_fairness/";
@@ -32,6 +35,8 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
     Ok(match path {
         "/" => response::json(serde_json::to_vec_pretty(&json!({"paths": paths(exchange)})).unwrap_or_default()),
         "/version" | "/version/" => response::json(version()),
+        "/statusz" => page(component::zpages::statusz(COMPONENT, paths(exchange), accepted(headers))),
+        "/flagz" => page(component::zpages::flagz(COMPONENT, &server.options.flags, accepted(headers))),
         "/metrics" => response::with_type(
             StatusCode::OK,
             component::metrics::CONTENT_TYPE,
@@ -43,13 +48,26 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
                 .unwrap_or_else(response::not_found)
         }
         _ => {
-            let accept = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let accept = accepted(headers).unwrap_or_default();
             match (server.documents.get(path), server.discovery.load().find(path, accept)) {
                 (Some(document), _) | (None, Some(document)) => document.respond(headers),
                 (None, None) => response::not_found(),
             }
         }
     })
+}
+
+fn accepted(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ACCEPT)?.to_str().ok()
+}
+
+fn page(page: Page) -> Response<Body> {
+    let code = StatusCode::from_u16(page.code).unwrap_or_default();
+    let mut response = response::with_type(code, page.content_type, Body::Full(page.body.into()));
+    if let Some(warning) = page.warning.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().insert(WARNING, warning);
+    }
+    response
 }
 
 fn dump(exchange: &Exchange<'_>) -> Option<Response<Body>> {

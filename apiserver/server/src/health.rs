@@ -5,13 +5,13 @@
 use crate::body::Body;
 use crate::query::Query;
 use crate::response;
-use apiserver_storage::Store;
+use apiserver_storage::{StorageError, Store};
 use component::Supervisor;
 use http::{Response, StatusCode};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long etcd may take to answer a check (`--etcd-healthcheck-timeout`).
 const ETCD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,6 +57,18 @@ enum Probe {
     Shutdown,
     /// Something that is done once after the start.
     Hook(Arc<AtomicBool>),
+    /// What others know how to check.
+    Other(Other),
+}
+
+/// A check that another part of the server makes: its state is read, nothing is asked.
+#[derive(Clone)]
+struct Other(Arc<dyn Fn() -> Result<(), String> + Send + Sync>);
+
+impl std::fmt::Debug for Other {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Other")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +84,8 @@ pub struct Health {
     checks: Vec<Check>,
     store: Store,
     supervisor: Supervisor,
+    /// When the steps after the start begin to count for `/livez`.
+    lenient_until: Instant,
 }
 
 /// Tells the checks that a step after the start is done.
@@ -83,10 +97,15 @@ impl Hook {
     pub fn done(&self) {
         self.0.store(true, Ordering::Release);
     }
+
+    /// Whether it is.
+    pub fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 impl Health {
-    /// The checks that every server has.
+    /// The checks that every server has. It is not ready once `supervisor` stops.
     pub fn new(store: Store, supervisor: Supervisor) -> Self {
         let check = |name: &str, probe, readyz_only| Check { name: name.into(), probe, readyz_only };
         let checks = vec![
@@ -97,7 +116,26 @@ impl Health {
             check("informer-sync", Probe::Warm, true),
             check("shutdown", Probe::Shutdown, true),
         ];
-        Self { checks, store, supervisor }
+        Self { checks, store, supervisor, lenient_until: Instant::now() }
+    }
+
+    /// `--livez-grace-period`: so long from now, `/livez` does not ask for the steps after the start.
+    pub fn set_livez_grace(&mut self, grace: Duration) {
+        self.lenient_until = Instant::now() + grace;
+    }
+
+    /// Adds a check of all families.
+    pub fn add(&mut self, name: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        let last = self.checks.len() - 1;
+        let probe = Probe::Other(Other(Arc::new(check)));
+        self.checks.insert(last, Check { name: name.into(), probe, readyz_only: false });
+    }
+
+    /// Adds `poststarthook/NAME`, which is done when the watch cache has its first state.
+    pub fn warm_hook(&mut self, name: &str) {
+        let last = self.checks.len() - 1;
+        let check = Check { name: format!("poststarthook/{name}"), probe: Probe::Warm, readyz_only: false };
+        self.checks.insert(last, check);
     }
 
     /// Adds `poststarthook/NAME`, which fails until it is done.
@@ -131,7 +169,7 @@ impl Health {
         }
         match self.of(family).find(|c| c.name == name) {
             None => response::not_found(),
-            Some(check) => match self.run(check).await {
+            Some(check) => match self.run(family, check).await {
                 Ok(()) => response::text(StatusCode::OK, "ok"),
                 Err(why) => {
                     response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
@@ -147,7 +185,7 @@ impl Health {
             // Writing to a string cannot fail.
             let _ = match excluded.contains(&check.name.as_str()) {
                 true => writeln!(report, "[+]{} excluded: ok", check.name),
-                false => match self.run(check).await {
+                false => match self.run(family, check).await {
                     Ok(()) => writeln!(report, "[+]{} ok", check.name),
                     Err(why) => {
                         failed = true;
@@ -169,10 +207,16 @@ impl Health {
         }
     }
 
-    async fn run(&self, check: &Check) -> Result<(), String> {
+    async fn etcd(&self) -> Result<(), StorageError> {
+        self.store.healthy().await?;
+        self.store.others_healthy().await
+    }
+
+    async fn run(&self, family: Family, check: &Check) -> Result<(), String> {
         match &check.probe {
+            Probe::Hook(_) | Probe::Warm if family == Family::Livez && Instant::now() < self.lenient_until => Ok(()),
             Probe::Ping => Ok(()),
-            Probe::Etcd => match tokio::time::timeout(ETCD_TIMEOUT, self.store.healthy()).await {
+            Probe::Etcd => match tokio::time::timeout(ETCD_TIMEOUT, self.etcd()).await {
                 Ok(answer) => answer.map_err(|error| error.to_string()),
                 Err(_) => Err("etcd did not answer in time".into()),
             },
@@ -182,6 +226,7 @@ impl Health {
             Probe::Shutdown => Ok(()),
             Probe::Hook(done) if done.load(Ordering::Acquire) => Ok(()),
             Probe::Hook(_) => Err("not finished".into()),
+            Probe::Other(check) => (check.0)(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod flow;
 pub mod health;
 pub mod impersonation;
 pub mod inflight;
+pub mod lifecycle;
 pub mod metrics;
 pub mod negotiate;
 pub mod openapi;
@@ -34,9 +35,9 @@ pub mod query;
 pub mod request_info;
 pub mod resource;
 pub mod response;
+mod rest;
 pub mod serve;
 pub mod server;
-pub mod tls;
 pub mod watch;
 
 pub use server::{Options, Server};

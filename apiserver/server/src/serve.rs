@@ -3,8 +3,10 @@
 //! Upstream: `apiserver/pkg/server/secure_serving.go`.
 
 use crate::chain::{self, Peer};
+use crate::lifecycle::Farewell;
 use crate::server::Server;
 use component::Supervisor;
+use component::serve::Tls;
 use futures::FutureExt;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -24,8 +26,6 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest time between a connection's start, or its last answer, and a whole request head.
 const HEAD: Duration = Duration::from_secs(90);
-/// Requests under way on one HTTP/2 connection (upstream's default).
-const MAX_STREAMS: u32 = 250;
 /// Bytes of all headers of a request, as Go's default.
 const MAX_HEADERS: u32 = 1024 * 1024;
 /// Bytes of one HTTP/1.1 request head; hyper buffers as much.
@@ -46,8 +46,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(15);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Accepts connections until the server's supervisor stops.
-pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<rustls::ServerConfig>) {
-    let acceptor = TlsAcceptor::from(tls);
+pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<Tls>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -55,9 +54,9 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<rustls::Se
         };
         match accepted {
             Ok((stream, address)) => {
-                let (server, acceptor) = (server.clone(), acceptor.clone());
+                let (server, tls) = (server.clone(), tls.clone());
                 server.supervisor.clone().spawn("connection", async move {
-                    connection(server, acceptor, stream, address).await;
+                    connection(server, &tls, stream, address).await;
                 });
             }
             Err(error) => {
@@ -68,19 +67,21 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<rustls::Se
     }
 }
 
-async fn connection(server: Arc<Server>, acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr) {
+async fn connection(server: Arc<Server>, tls: &Tls, stream: TcpStream, address: SocketAddr) {
     // Answers are written whole; waiting to gather more would only add latency.
     let _ = stream.set_nodelay(true);
-    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
+    let stream = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
     };
     let (_, session) = stream.get_ref();
     let certificates = session.peer_certificates().unwrap_or_default();
-    let peer =
-        Peer { certificates: certificates.iter().map(|c| c.clone().into_owned()).collect(), address: Some(address) };
+    let certificates = certificates.iter().map(|c| c.clone().into_owned()).collect();
     let http2 = session.alpn_protocol() == Some(b"h2");
+    let farewell = if http2 { Farewell::heard() } else { Farewell::default() };
+    let peer = Peer { certificates, address: Some(address), farewell };
     // The future that knows the handshake is large; the one that lives long is not.
     Box::pin(http(server, Arc::new(peer), stream, http2)).await;
 }
@@ -90,7 +91,8 @@ pub async fn http<I>(server: Arc<Server>, peer: Arc<Peer>, stream: I, http2: boo
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let supervisor = server.supervisor.clone();
+    let (supervisor, farewell) = (server.supervisor.clone(), peer.farewell.clone());
+    let streams = server.options.max_streams;
     let io = TokioIo::new(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
@@ -108,10 +110,15 @@ where
             }
         }
         true => {
-            let mut connection = pin!(http2_builder(&supervisor).serve_connection(io, service));
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = supervisor.stopping() => {
+            let mut connection = pin!(http2_builder(&supervisor, streams).serve_connection(io, service));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                () = supervisor.stopping() => None,
+                () = farewell.said() => None,
+            };
+            match ended {
+                Some(ended) => ended,
+                None => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }
@@ -139,11 +146,11 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     }
 }
 
-fn http2_builder(supervisor: &Supervisor) -> http2::Builder<Tasks> {
+fn http2_builder(supervisor: &Supervisor, streams: u32) -> http2::Builder<Tasks> {
     let mut builder = http2::Builder::new(Tasks(supervisor.clone()));
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(streams)
         .max_header_list_size(MAX_HEADERS)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_PENDING_RESETS)

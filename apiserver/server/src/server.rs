@@ -6,6 +6,7 @@ use crate::discovery::Catalog;
 use crate::document::Document;
 use crate::health::Health;
 use crate::inflight::Places;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use apiserver_aggregator::Aggregator;
 use apiserver_auth::{Authenticator, Authorizer};
@@ -27,6 +28,12 @@ pub struct Options {
     pub request_timeout: Duration,
     /// `--min-request-timeout`: watches live between this and twice this, unless they ask for less.
     pub min_request_timeout: Duration,
+    /// `--goaway-chance`: how probably an HTTP/2 request is the last that its connection takes.
+    pub goaway_chance: f64,
+    /// `--http2-max-streams-per-connection`.
+    pub max_streams: u32,
+    /// All flags with their values, for `/flagz`.
+    pub flags: BTreeMap<String, String>,
 }
 
 impl Default for Options {
@@ -36,6 +43,9 @@ impl Default for Options {
             max_mutating_requests_inflight: 200,
             request_timeout: Duration::from_secs(60),
             min_request_timeout: Duration::from_secs(1800),
+            goaway_chance: 0.0,
+            max_streams: 100,
+            flags: BTreeMap::new(),
         }
     }
 }
@@ -61,6 +71,8 @@ pub struct Server {
     pub documents: BTreeMap<String, Document>,
     /// The checks.
     pub health: Health,
+    /// Whether new requests are still served.
+    pub lifecycle: Lifecycle,
     /// The metrics.
     pub metrics: Metrics,
     /// The way to the nodes.
@@ -122,6 +134,7 @@ impl Server {
             aggregator: parts.aggregator,
             documents: parts.documents,
             health: parts.health,
+            lifecycle: Lifecycle::default(),
             metrics: Metrics::new(parts.metrics),
             kubelets: parts.kubelets,
             fairness: parts.fairness,

@@ -35,9 +35,9 @@ pub(super) fn follow(server: &Arc<Server>, supervisor: &Supervisor) {
 }
 
 /// Registers what this server serves itself, and keeps it registered.
-pub(super) fn register(server: &Arc<Server>, hook: Hook) {
+pub(super) fn register(server: &Arc<Server>, hooks: [Hook; 2]) {
     let server = server.clone();
     server.supervisor.clone().spawn_until_stop("API service registration", async move {
-        registration::run(&server.registry, || hook.done()).await;
+        registration::run(&server.registry, || hooks.iter().for_each(Hook::done)).await;
     });
 }

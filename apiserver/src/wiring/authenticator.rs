@@ -14,12 +14,9 @@ use apiserver_auth::authentication::{
 };
 use apiserver_webhook::Means;
 use component::Supervisor;
+use component::files::Watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often files are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The authenticators.
 pub(super) fn authenticator(
@@ -118,9 +115,10 @@ pub(super) fn keep_current(authenticator: &Arc<Authenticator>, options: &Authent
     let authenticator = authenticator.clone();
     let bytes = |path: &Option<PathBuf>| path.as_deref().map(files::bytes);
     supervisor.spawn_until_stop("authentication files", async move {
+        let mut watch = Watch::new([&client, &proxies, &config].into_iter().flatten().cloned());
         let mut known = (bytes(&client), bytes(&proxies), bytes(&config));
         loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            watch.changed().await;
             let clients = authenticator.client_certificates.as_ref();
             refresh(&mut known.0, client.as_deref(), clients, "client-ca-file");
             let fronts = authenticator.request_header.as_ref().map(|r| &r.proxies);

@@ -42,6 +42,7 @@ fn from_flags(options: &Authorization) -> Vec<Link> {
         unauthorized_ttl: options.authorization_webhook_cache_unauthorized_ttl.0,
         timeout: TIMEOUT,
         on_error: OnError::NoOpinion,
+        conditions: Default::default(),
     };
     if options.authorization_mode.is_empty() {
         return vec![Link::Plain("AlwaysAllow".into())];

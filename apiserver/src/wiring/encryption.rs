@@ -6,13 +6,16 @@ use super::files;
 use crate::options::Etcd;
 use anyhow::Context as _;
 use apimachinery::resources;
+use apiserver_server::health::Health;
 use apiserver_storage::Encryption;
 use component::Supervisor;
+use component::files::Watch;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the file is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How often a changed file that could not be used is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The encryption, if it is configured.
 pub(super) fn encryption(options: &Etcd, supervisor: &Supervisor) -> anyhow::Result<Option<Arc<Encryption>>> {
@@ -20,23 +23,40 @@ pub(super) fn encryption(options: &Etcd, supervisor: &Supervisor) -> anyhow::Res
     let encryption = Encryption::load(path, resources::builtin()).context("--encryption-provider-config")?;
     let encryption = Arc::new(encryption);
     if options.encryption_provider_config_automatic_reload {
-        let (encryption, path) = (encryption.clone(), path.clone());
-        supervisor.spawn_until_stop("encryption configuration", async move {
-            let mut known = files::bytes(&path);
-            loop {
-                tokio::time::sleep(LOOK_AGAIN).await;
-                let now = files::bytes(&path);
-                if now == known {
-                    continue;
-                }
-                match encryption.reload(&path) {
-                    Ok(()) => tracing::info!("loaded the changed --encryption-provider-config"),
-                    // What was good stays in use.
-                    Err(error) => tracing::error!(%error, "cannot use the changed --encryption-provider-config"),
-                }
-                known = now;
-            }
-        });
+        let follow = follow(encryption.clone(), path.clone());
+        supervisor.spawn_until_stop("encryption configuration", follow);
     }
     Ok(Some(encryption))
+}
+
+/// Takes over what is written into the file; what cannot be used leaves the old in use, and is tried
+/// again, because a key management service may become well.
+async fn follow(encryption: Arc<Encryption>, path: PathBuf) {
+    let mut watch = Watch::new([path.clone()]);
+    let mut known = files::bytes(&path);
+    loop {
+        tokio::select! {
+            () = watch.changed() => {}
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+        let now = files::bytes(&path);
+        if now == known {
+            continue;
+        }
+        match encryption.reload(&path).await {
+            Ok(()) => {
+                tracing::info!("loaded the changed --encryption-provider-config");
+                known = now;
+            }
+            Err(error) => tracing::error!(%error, "cannot use the changed --encryption-provider-config"),
+        }
+    }
+}
+
+/// Adds the check of key management services, if there are or may be any.
+pub(super) fn add_check(encryption: Option<Arc<Encryption>>, options: &Etcd, health: &mut Health) {
+    let Some(encryption) = encryption else { return };
+    if encryption.uses_services() || options.encryption_provider_config_automatic_reload {
+        health.add("kms-providers", move || encryption.services_healthy());
+    }
 }

@@ -3,8 +3,7 @@
 use crate::bootstrap::Trust;
 use crate::options::{Kubelet, Options};
 use anyhow::Context as _;
-use apiserver_server::connect::{AddressType, KubeletOptions};
-use apiserver_server::tls::Identity;
+use apiserver_server::connect::{AddressType, Identity, KubeletOptions};
 use rustls::RootCertStore;
 use std::path::{Path, PathBuf};
 
@@ -41,19 +40,20 @@ pub(super) fn identity(certificate: &Path, key: &Path, flags: &str) -> anyhow::R
     })
 }
 
-/// All authorities whose client certificates may mean something here.
-pub(super) fn client_authorities(options: &Options) -> anyhow::Result<RootCertStore> {
-    let mut store = RootCertStore::empty();
+/// The files of all authorities whose client certificates may mean something here, checked.
+pub(super) fn client_authorities(options: &Options) -> anyhow::Result<Vec<PathBuf>> {
     let authentication = &options.authentication;
+    let mut files = Vec::new();
     for (path, flag) in [
         (&authentication.client_ca_file, "client-ca-file"),
         (&authentication.requestheader_client_ca_file, "requestheader-client-ca-file"),
     ] {
         if let Some(path) = path {
-            store.roots.extend(authorities(path, flag)?.roots);
+            authorities(path, flag)?;
+            files.push(path.clone());
         }
     }
-    Ok(store)
+    Ok(files)
 }
 
 /// `--kubelet-*`.
@@ -77,16 +77,15 @@ pub(super) fn kubelet(options: &Kubelet) -> anyhow::Result<KubeletOptions> {
 }
 
 /// What is published for delegated authentication.
-pub(super) fn trust(options: &Options) -> anyhow::Result<Trust> {
+pub(super) fn trust(options: &Options) -> Trust {
     let authentication = &options.authentication;
-    let proxies = &authentication.requestheader_client_ca_file;
-    Ok(Trust {
-        client_ca: optional_text(&authentication.client_ca_file, "client-ca-file")?,
-        proxy_ca: optional_text(proxies, "requestheader-client-ca-file")?,
+    Trust {
+        client_ca: authentication.client_ca_file.clone(),
+        proxy_ca: authentication.requestheader_client_ca_file.clone(),
         allowed_names: authentication.requestheader_allowed_names.clone(),
         username_headers: authentication.requestheader_username_headers.clone(),
         uid_headers: authentication.requestheader_uid_headers.clone(),
         group_headers: authentication.requestheader_group_headers.clone(),
         extra_prefixes: authentication.requestheader_extra_headers_prefix.clone(),
-    })
+    }
 }

@@ -3,24 +3,48 @@
 use super::files;
 use crate::options::Options;
 use anyhow::Context as _;
-use apiserver_server::tls::Identity;
+use component::serve::tls::Settings;
+use component::serve::{ClientAuthority, ServerIdentity, Tls};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-pub(super) fn serving(options: &Options, advertised: IpAddr) -> anyhow::Result<Identity> {
+/// The TLS side of the server; errors name the flags.
+pub(super) async fn tls(options: &Options, advertised: IpAddr) -> anyhow::Result<Arc<Tls>> {
+    let flags = &options.serving.tls;
+    let settings = Settings {
+        identity: serving(options, advertised)?,
+        named: flags.tls_sni_cert_key.clone(),
+        authority: ClientAuthority::Later(files::client_authorities(options)?),
+        offer: flags.offer()?,
+        http2: !flags.disable_http2_serving,
+    };
+    for pair in &settings.named {
+        files::identity(&pair.certificate, &pair.key, "--tls-sni-cert-key")?;
+    }
+    Tls::open(settings).await.context("--tls-cert-file, --tls-private-key-file, --tls-sni-cert-key")
+}
+
+fn serving(options: &Options, advertised: IpAddr) -> anyhow::Result<ServerIdentity> {
     let serving = &options.serving;
-    if let (Some(certificate), Some(key)) = (&serving.tls_cert_file, &serving.tls_private_key_file) {
-        return files::identity(certificate, key, "--tls-cert-file, --tls-private-key-file");
+    let given = serving.tls_cert_file.clone().zip(serving.tls_private_key_file.clone());
+    if let Some((certificate, key)) = given {
+        files::identity(&certificate, &key, "--tls-cert-file, --tls-private-key-file")?;
+        return Ok(ServerIdentity::Files { certificate, key });
     }
     let (certificate, key) = (serving.cert_dir.join("apiserver.crt"), serving.cert_dir.join("apiserver.key"));
     if certificate.exists() && key.exists() {
-        return files::identity(&certificate, &key, "--cert-dir");
+        files::identity(&certificate, &key, "--cert-dir")?;
+        return Ok(ServerIdentity::Files { certificate, key });
     }
     let made = make(options, advertised)?;
-    if let Err(error) = keep(&made, &certificate, &key) {
-        tracing::warn!(%error, "the serving certificate is kept in memory only");
+    match keep(&made, &certificate, &key) {
+        Ok(()) => Ok(ServerIdentity::Files { certificate, key }),
+        Err(error) => {
+            tracing::warn!(%error, "the serving certificate is kept in memory only");
+            Ok(ServerIdentity::Made(made))
+        }
     }
-    parse(&made)
 }
 
 fn make(options: &Options, advertised: IpAddr) -> anyhow::Result<pki::serving::Serving> {
@@ -41,12 +65,4 @@ fn keep(made: &pki::serving::Serving, certificate: &Path, key: &Path) -> anyhow:
     pki::files::write_public(certificate, made.certificate_pem.as_bytes())?;
     tracing::info!(certificate = %certificate.display(), "made a self-signed certificate");
     Ok(())
-}
-
-fn parse(made: &pki::serving::Serving) -> anyhow::Result<Identity> {
-    let place = "self-signed certificate";
-    Ok(Identity {
-        certificates: pki::pem::parse_certificates(made.certificate_pem.as_bytes(), place)?,
-        key: pki::pem::parse_private_key(made.key_pem.as_bytes(), place)?,
-    })
 }

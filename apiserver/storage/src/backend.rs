@@ -79,6 +79,13 @@ pub(crate) struct RawEvent {
     pub(crate) value: Option<Vec<u8>>,
 }
 
+/// A change of the past, with what was there before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PastEvent {
+    pub(crate) event: RawEvent,
+    pub(crate) before: Option<Kv>,
+}
+
 /// The claim on one turn of the compactor, see [`Backend::claim_compaction`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
@@ -122,6 +129,10 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync + 'static {
     /// which etcd before 3.4.25 answers out of order (etcd-io/etcd#15220).
     async fn watch(&self, from: u64) -> Result<Box<dyn Events>, StorageError>;
 
+    /// All changes of the revisions in `[from, until]`, of at most so many bytes.
+    /// [`StorageError::Expired`] if they were compacted away or are more than that.
+    async fn past(&self, from: u64, until: u64, max_bytes: usize) -> Result<Vec<PastEvent>, StorageError>;
+
     /// etcd's current revision, linearizably.
     async fn revision(&self) -> Result<u64, StorageError>;
 
@@ -131,6 +142,12 @@ pub(crate) trait Backend: std::fmt::Debug + Send + Sync + 'static {
 
     /// Forgets what is older than this revision.
     async fn compact(&self, revision: u64) -> Result<(), StorageError>;
+}
+
+/// A size that a change of the past takes.
+pub(crate) fn past_size(past: &PastEvent) -> usize {
+    let value = past.event.value.as_ref().map_or(0, Vec::len);
+    past.event.key.len() + value + past.before.as_ref().map_or(0, |before| before.value.len())
 }
 
 /// The key that serialises the compactors of all apiservers, upstream's included.

@@ -154,6 +154,11 @@ impl Cache {
         self.watchers.lock().wake(&news);
     }
 
+    /// Adds events of the past, of the revisions in `(from, until]`.
+    pub(crate) fn prepend(&self, events: Vec<Recorded>, from: u64, until: u64) {
+        self.state.write().prepend(events, from, until);
+    }
+
     /// Replaces the state after a gap in the watch; the differences become events.
     pub(crate) fn replace(&self, objects: Vec<Arc<Object>>, revision: u64) {
         let changes = self.state.read().difference(objects, revision);

@@ -9,6 +9,7 @@
 mod aes;
 mod backend;
 mod config;
+mod kms;
 mod provider;
 mod secretbox;
 
@@ -18,10 +19,13 @@ pub(crate) use backend::Encrypting;
 
 use apimachinery::resources::ResourceInfo;
 use arc_swap::ArcSwap;
+use component::Supervisor;
+use kms::{FetchError, Kms};
 use provider::{CryptoError, Provider};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Marks a decrypted value that the first provider has not encrypted. No value in etcd starts so:
 /// JSON has a brace there and protobuf its own magic.
@@ -29,6 +33,9 @@ pub(crate) const STALE: &[u8] = b"stale\0";
 
 /// What all encrypted values start with.
 const ENCRYPTED: &[u8] = b"k8s:enc:";
+
+/// How often key management services are asked how they are, while they are well and while not.
+const PROBES: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(3));
 
 /// The configured encryption. Its `Debug` shows no keys.
 pub struct Encryption {
@@ -83,10 +90,62 @@ impl Encryption {
         Self { rules: ArcSwap::from_pointee(rules), resources: named.collect() }
     }
 
-    /// Reads the file again: from now on its first providers encrypt. On error all stays as it was.
-    pub fn reload(&self, file: &Path) -> Result<(), ConfigError> {
-        self.rules.store(Arc::new(config::load(file)?));
+    /// Reads the file again: from now on its first providers encrypt. On error, which a key
+    /// management service that is not well is, all stays as it was.
+    pub async fn reload(&self, file: &Path) -> Result<(), ConfigError> {
+        let rules = config::load(file)?;
+        for service in services(&rules) {
+            service.probe().await.map_err(ConfigError::Service)?;
+        }
+        self.rules.store(Arc::new(rules));
         Ok(())
+    }
+
+    /// Whether a key management service is configured.
+    pub fn uses_services(&self) -> bool {
+        !services(&self.rules.load()).is_empty()
+    }
+
+    /// Whether all key management services are well: `/healthz/kms-providers`.
+    pub fn services_healthy(&self) -> Result<(), String> {
+        services(&self.rules.load()).iter().try_for_each(|service| service.health())
+    }
+
+    /// Asks all services how they are, for ever. The first answers are there when this returns.
+    pub async fn follow_services(self: &Arc<Self>, supervisor: &Supervisor) {
+        self.probe_services().await;
+        let encryption = self.clone();
+        supervisor.spawn_until_stop("key management services", async move {
+            loop {
+                let pause = if encryption.services_healthy().is_ok() { PROBES.0 } else { PROBES.1 };
+                tokio::time::sleep(pause).await;
+                encryption.probe_services().await;
+            }
+        });
+    }
+
+    async fn probe_services(&self) {
+        let services = services(&self.rules.load());
+        // What they are like is asked for elsewhere.
+        for service in services {
+            let _known_later = service.probe().await;
+        }
+    }
+
+    /// Has a service decrypt what the value of a key needs, if it needs any.
+    async fn fetch(&self, key: &str, value: &[u8]) -> Result<(), FetchError> {
+        let service = {
+            let rules = self.rules.load();
+            let providers = self.rule(&rules, key).map(|rule| &rule.providers[..]).unwrap_or_default();
+            providers.iter().find_map(|provider| match provider {
+                Provider::Kms(service) if service.owns(value) => Some(service.clone()),
+                _ => None,
+            })
+        };
+        match service {
+            Some(service) => service.fetch(value).await,
+            None => Ok(()),
+        }
     }
 
     /// Encrypts the value of a key, given below the prefix; `path` is the whole key.
@@ -122,6 +181,15 @@ impl Encryption {
         let longer = second.and_then(|at| known(&key[..at]));
         longer.or_else(|| known(&key[..first])).or_else(|| Some((&key[..first], &key[first + 1..second?])))
     }
+}
+
+fn services(rules: &[Rule]) -> Vec<Arc<Kms>> {
+    let providers = rules.iter().flat_map(|rule| &rule.providers);
+    let services = providers.filter_map(|provider| match provider {
+        Provider::Kms(service) => Some(service.clone()),
+        _ => None,
+    });
+    services.collect()
 }
 
 impl Rule {

@@ -20,6 +20,7 @@ mod list;
 mod metrics;
 pub mod object;
 mod own;
+mod past;
 pub mod query;
 pub mod store;
 #[cfg(test)]
@@ -34,6 +35,6 @@ pub use encryption::Encryption;
 pub use error::StorageError;
 pub use object::Object;
 pub use query::{ListPage, ListQuery, Match, Selection, WatchQuery};
-pub use store::{Change, Store, StoreConfig};
+pub use store::{Change, Override, Store, StoreConfig};
 pub use watch::{Event, EventKind, Watch};
 pub use write::Decide;

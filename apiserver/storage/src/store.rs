@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::encryption::{Encrypting, Encryption};
 use crate::freshness::{Revisions, revisions, wait_for};
 use crate::list::Listing;
+use crate::past::Past;
 use crate::query::{ListPage, ListQuery, Match, Selection, WatchQuery};
 use crate::write::{Closure, Decide, Decision, Writer};
 use crate::{Object, StorageError, Watch, cache, compactor, feed, metrics};
@@ -43,6 +44,25 @@ pub struct StoreConfig {
     pub compaction_interval: Duration,
     /// `--encryption-provider-config`.
     pub encryption: Option<Arc<Encryption>>,
+    /// `--etcd-servers-overrides`: resources that lie in other etcd clusters.
+    pub overrides: Vec<Override>,
+}
+
+/// A resource that lies in another etcd cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    /// Its API group, empty for core.
+    pub group: String,
+    /// Its plural name.
+    pub resource: String,
+    /// The servers of its cluster.
+    pub servers: Vec<String>,
+}
+
+impl Override {
+    fn is_about(&self, resource: &ResourceInfo) -> bool {
+        self.group == resource.group && self.resource == resource.plural
+    }
 }
 
 impl StoreConfig {
@@ -72,6 +92,9 @@ pub struct Store {
     leases: Arc<tokio::sync::Mutex<Reuse>>,
     adding: Arc<tokio::sync::Mutex<()>>,
     is_warm: Arc<AtomicBool>,
+    past: Arc<Past>,
+    /// Resources of other etcd clusters, each with the store of its cluster.
+    elsewhere: Arc<[(Override, Store)]>,
 }
 
 impl Store {
@@ -82,12 +105,56 @@ impl Store {
         resources: &[Arc<ResourceInfo>],
         supervisor: Supervisor,
     ) -> Result<Self, StorageError> {
-        let etcd: Arc<dyn Backend> = Arc::new(Etcd::new(&config).await?);
+        let (here, elsewhere): (Vec<_>, Vec<_>) = resources
+            .iter()
+            .cloned()
+            .partition(|resource| !config.overrides.iter().any(|other| other.is_about(resource)));
+        let mut store = Self::open_one(&config, &here, &supervisor).await?;
+        let mut clusters: Vec<(Vec<String>, Store)> = Vec::new();
+        let mut routes = Vec::new();
+        for other in &config.overrides {
+            let mut servers = other.servers.clone();
+            servers.sort();
+            let known = clusters.iter().find(|(cluster, _)| *cluster == servers).map(|(_, store)| store.clone());
+            let cluster = match known {
+                Some(store) => store,
+                None => {
+                    let of_cluster = |resource: &&Arc<ResourceInfo>| {
+                        config.overrides.iter().any(|o| o.is_about(resource) && same_servers(&o.servers, &servers))
+                    };
+                    let there: Vec<Arc<ResourceInfo>> = elsewhere.iter().filter(of_cluster).cloned().collect();
+                    let config = StoreConfig { servers: servers.clone(), overrides: Vec::new(), ..config.clone() };
+                    let store = Self::open_one(&config, &there, &supervisor).await?;
+                    clusters.push((servers, store.clone()));
+                    store
+                }
+            };
+            routes.push((other.clone(), cluster));
+        }
+        store.elsewhere = routes.into();
+        Ok(store)
+    }
+
+    async fn open_one(
+        config: &StoreConfig,
+        resources: &[Arc<ResourceInfo>],
+        supervisor: &Supervisor,
+    ) -> Result<Self, StorageError> {
+        let etcd: Arc<dyn Backend> = Arc::new(Etcd::new(config).await?);
+        if let Some(encryption) = &config.encryption {
+            encryption.follow_services(supervisor).await;
+        }
         let backend: Arc<dyn Backend> = match &config.encryption {
             Some(encryption) => Arc::new(Encrypting::new(etcd, encryption.clone(), config.prefix())),
             None => etcd,
         };
-        Self::over(backend, &config, resources, &supervisor).await
+        Self::over(backend, config, resources, supervisor).await
+    }
+
+    /// The store of the cluster that a resource lies in.
+    fn of(&self, resource: &ResourceInfo) -> &Self {
+        let elsewhere = self.elsewhere.iter().find(|(other, _)| other.is_about(resource));
+        elsewhere.map_or(self, |(_, store)| store)
     }
 
     /// A store whose data are in memory and end with it: for tests of what stands on a store.
@@ -108,7 +175,15 @@ impl Store {
         }
         let (revisions, answer) = revisions(core.clone());
         supervisor.spawn_until_stop("etcd revisions", answer);
-        let store = Self { core, revisions, leases: Arc::default(), adding: Arc::default(), is_warm: Arc::default() };
+        let store = Self {
+            core,
+            revisions,
+            leases: Arc::default(),
+            adding: Arc::default(),
+            is_warm: Arc::default(),
+            past: Arc::default(),
+            elsewhere: Arc::from([]),
+        };
         let revision = store.load().await?;
         store.is_warm.store(true, Ordering::Release);
         supervisor.spawn_until_stop("etcd watch", feed::run(store.core.clone(), revision));
@@ -139,16 +214,17 @@ impl Store {
         key: &str,
         at: Match,
     ) -> Result<Option<Arc<Object>>, StorageError> {
-        let cache = self.cache(resource).await?;
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
         let revision = match at {
             Match::Any => 0,
-            Match::MostRecent => self.revisions.current().await?,
+            Match::MostRecent => this.revisions.current().await?,
             Match::NotOlderThan(revision) | Match::Exact(revision) => revision,
         };
-        match wait_for(&self.core, revision).await {
+        match wait_for(&this.core, revision).await {
             Ok(()) => Ok(cache.get(key)),
             // The watch is behind; etcd itself is not.
-            Err(_) if at == Match::MostRecent => self.get_from_etcd(&cache, key).await,
+            Err(_) if at == Match::MostRecent => this.get_from_etcd(&cache, key).await,
             Err(error) => Err(error),
         }
     }
@@ -161,8 +237,9 @@ impl Store {
     /// One object as far as this server knows, without waiting; what it wrote itself it knows at
     /// once. For admission, authorization and the like.
     pub fn cached(&self, resource: &Arc<ResourceInfo>, key: &str) -> Option<Arc<Object>> {
-        let cache = self.core.cache(resource).ok()?;
-        self.core.newest(&cache, key)
+        let this = self.of(resource);
+        let cache = this.core.cache(resource).ok()?;
+        this.core.newest(&cache, key)
     }
 
     /// All objects of a resource (in a namespace) from the cache, without waiting.
@@ -172,33 +249,39 @@ impl Store {
 
     /// The selected objects of a resource from the cache, without waiting; its indexes are used.
     pub fn cached_matching(&self, resource: &Arc<ResourceInfo>, selection: &Selection) -> Vec<Arc<Object>> {
-        let Ok(cache) = self.core.cache(resource) else { return Vec::new() };
+        let Ok(cache) = self.of(resource).core.cache(resource) else { return Vec::new() };
         let span = cache::Span::all(cache.prefix(), selection);
         cache.select(selection, &span, 0).0
     }
 
     /// How many objects of a resource there are, as far as this server knows.
     pub fn count(&self, resource: &Arc<ResourceInfo>) -> usize {
-        self.core.cache(resource).map(|cache| cache.len()).unwrap_or_default()
+        self.of(resource).core.cache(resource).map(|cache| cache.len()).unwrap_or_default()
     }
 
     /// A list.
     pub async fn list(&self, resource: &Arc<ResourceInfo>, query: &ListQuery) -> Result<ListPage, StorageError> {
-        let cache = self.cache(resource).await?;
-        Listing { core: &self.core, revisions: &self.revisions, cache: &cache, query }.run().await
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
+        Listing { core: &this.core, revisions: &this.revisions, cache: &cache, query }.run().await
     }
 
     /// A watch.
     pub async fn watch(&self, resource: &Arc<ResourceInfo>, query: &WatchQuery) -> Result<Watch, StorageError> {
-        let cache = self.cache(resource).await?;
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
         match query.from {
             Some(revision) if revision > 0 && !query.send_initial_events => {
-                return Watch::from_revision(self.core.clone(), cache, query, revision);
+                let watch = || Watch::from_revision(this.core.clone(), cache.clone(), query, revision);
+                return match watch() {
+                    Err(StorageError::Expired { .. }) if this.past.reach(&this.core, &cache, revision).await => watch(),
+                    watch => watch,
+                };
             }
-            Some(revision) => wait_for(&self.core, revision).await?,
-            None => wait_for(&self.core, self.revisions.current().await?).await?,
+            Some(revision) => wait_for(&this.core, revision).await?,
+            None => wait_for(&this.core, this.revisions.current().await?).await?,
         }
-        Ok(Watch::from_state(self.core.clone(), cache, query))
+        Ok(Watch::from_state(this.core.clone(), cache, query))
     }
 
     /// Writes a new object, with a lease of `ttl` seconds if given.
@@ -209,8 +292,9 @@ impl Store {
         value: Value,
         ttl: Option<u64>,
     ) -> Result<Arc<Object>, StorageError> {
-        let cache = self.cache(resource).await?;
-        self.writer(&cache, key).create(value, ttl).await
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
+        this.writer(&cache, key).create(value, ttl).await
     }
 
     /// `guaranteed_update`: calls `change` with the cached object first; when etcd says that it
@@ -228,8 +312,9 @@ impl Store {
         E: From<StorageError>,
         F: AsyncFnMut(&Arc<Object>) -> Result<Change, E>,
     {
-        let cache = self.cache(resource).await?;
-        self.writer(&cache, key).update(expected, &mut Closure(change)).await
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
+        this.writer(&cache, key).update(expected, &mut Closure(change)).await
     }
 
     /// [`Self::update`] with a decision that is not a closure; its future is `Send`.
@@ -240,8 +325,9 @@ impl Store {
         expected: Option<u64>,
         decision: &mut (impl Decide<E> + ?Sized),
     ) -> Result<(Arc<Object>, bool), E> {
-        let cache = self.cache(resource).await?;
-        self.writer(&cache, key).update(expected, &mut Decision(decision)).await
+        let this = self.of(resource);
+        let cache = this.cache(resource).await?;
+        this.writer(&cache, key).update(expected, &mut Decision(decision)).await
     }
 
     fn writer<'a>(&'a self, cache: &'a Cache, key: &'a str) -> Writer<'a> {
@@ -251,6 +337,14 @@ impl Store {
     /// etcd answers a linearizable read: `/healthz/etcd`.
     pub async fn healthy(&self) -> Result<(), StorageError> {
         self.revisions.current().await.map(drop)
+    }
+
+    /// Whether the clusters of `--etcd-servers-overrides` answer: their checks of `/healthz`.
+    pub async fn others_healthy(&self) -> Result<(), StorageError> {
+        for (_, store) in self.elsewhere.iter() {
+            store.revisions.current().await?;
+        }
+        Ok(())
     }
 
     /// Every cache has its first state: part of `/readyz`.
@@ -300,6 +394,12 @@ impl Store {
             false => feed::load_one(&self.core, &cache).await,
         }
     }
+}
+
+fn same_servers(servers: &[String], sorted: &[String]) -> bool {
+    let mut servers = servers.to_vec();
+    servers.sort();
+    servers == sorted
 }
 
 /// Has each watcher send a bookmark once a minute, spread over the minute.

@@ -3,6 +3,7 @@
 mod builtin;
 mod encrypted;
 mod faults;
+mod kms;
 mod lists;
 mod resources;
 mod watches;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Who asks: the value of the `Authorization` header.
 pub const ADMIN: &str = "Bearer admin-token";
@@ -73,12 +74,46 @@ impl Server {
         Self { child, port, folder }
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Tells it to end.
+    pub fn signal(&self) {
+        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())).expect("a process");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    }
+
+    /// How it ended.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        self.child.wait().await.expect("a status")
+    }
+
+    fn own_certificate(&self) -> PathBuf {
+        self.folder.path().join("certs/apiserver.crt")
+    }
+
+    /// A connection.
+    pub async fn stream(&self) -> TlsStream<TcpStream> {
+        self.stream_trusting(&self.own_certificate()).await
+    }
+
+    async fn stream_trusting(&self, authority: &Path) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
+        let connector = TlsConnector::from(Arc::new(trusting(authority)));
+        let name = ServerName::try_from("localhost").expect("a name");
+        connector.connect(name, stream).await.expect("a handshake")
+    }
+
     /// Sends a request; an empty `who` sends no credentials.
     pub async fn ask(&self, who: &str, method: Method, path: &str, body: Value) -> Answer {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
-        let connector = TlsConnector::from(Arc::new(trusting(&self.folder.path().join("certs/apiserver.crt"))));
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = connector.connect(name, stream).await.expect("a handshake");
+        self.ask_trusting(&self.own_certificate(), who, method, path, body).await
+    }
+
+    /// Sends a request to a server with a certificate of this authority.
+    pub async fn ask_trusting(&self, authority: &Path, who: &str, method: Method, path: &str, body: Value) -> Answer {
+        let stream = self.stream_trusting(authority).await;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
         let content_type = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
@@ -105,7 +140,11 @@ impl Server {
     }
 
     pub async fn ready(&self) {
-        while self.get(ADMIN, "/readyz").await.status != 200 {}
+        self.ready_trusting(&self.own_certificate()).await;
+    }
+
+    pub async fn ready_trusting(&self, authority: &Path) {
+        while self.ask_trusting(authority, ADMIN, Method::GET, "/readyz", Value::Null).await.status != 200 {}
     }
 }
 

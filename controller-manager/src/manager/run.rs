@@ -10,6 +10,7 @@ use component::Supervisor;
 use component::daemon::{Daemon, identity};
 use component::leading::{FIELDS, LeaderElection};
 use component::serve::Endpoints;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Port of the secure endpoint.
@@ -25,13 +26,13 @@ struct Configuration {
 
 /// The work of the daemon.
 pub async fn run(daemon: Daemon<Flags>) -> anyhow::Result<()> {
-    let Daemon { options: flags, given, supervisor, .. } = daemon;
+    let Daemon { options: flags, given, shown, supervisor, .. } = daemon;
     let options = flags.options()?;
     let selection = Selection::parse(&flags.controllers, registry::canonical)?;
     let leading = leader_election(&given)?;
     let agent = component::version::user_agent(NAME);
     let client = client::connect(flags.kubeconfig.as_deref(), &agent).await?;
-    serve(&flags, given, &supervisor).await?;
+    serve(&flags, shown, &supervisor).await?;
     let owner = supervisor.child();
     let identities = match (flags.use_service_account_credentials, &flags.kubeconfig) {
         (true, Some(kubeconfig)) => Identities::each(client.clone(), kubeconfig, &agent, owner.clone()).await?,
@@ -83,9 +84,9 @@ fn leader_election(given: &[(String, String)]) -> anyhow::Result<LeaderElection>
     Ok(configuration.leader_election)
 }
 
-async fn serve(flags: &Flags, given: Vec<(String, String)>, supervisor: &Supervisor) -> anyhow::Result<()> {
+async fn serve(flags: &Flags, shown: BTreeMap<String, String>, supervisor: &Supervisor) -> anyhow::Result<()> {
     let mut endpoints = Endpoints::new(NAME);
-    endpoints.flags = given;
+    endpoints.flags = shown;
     flags.serving.start(NAME, PORT, endpoints.router(), supervisor).await?;
     Ok(())
 }

@@ -46,6 +46,18 @@ impl Program {
         &self.result
     }
 
+    /// Whether a field of the variable is read, as in `variable.field`.
+    pub fn selects(&self, variable: &str, field: &str) -> bool {
+        let mut found = false;
+        self.root.visit(&mut |expr| {
+            if let Kind::Select(select) | Kind::Has(select) = &expr.kind {
+                let of_variable = matches!(&select.operand.kind, Kind::Ident(name) if &**name == variable);
+                found |= of_variable && &*select.field == field;
+            }
+        });
+        found
+    }
+
     /// Whether the variable is used.
     pub fn uses(&self, variable: &str) -> bool {
         let mut found = false;

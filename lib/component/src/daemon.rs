@@ -2,7 +2,10 @@
 
 use crate::flags::{self, Common, Parsed, Start};
 use crate::{Gates, Supervisor, logging};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,10 +23,35 @@ pub struct Daemon<O> {
     pub common: Common,
     /// Flags given explicitly, for [`crate::layers`].
     pub given: Vec<(String, String)>,
+    /// All flags with their values, for `/flagz`.
+    pub shown: BTreeMap<String, String>,
     /// The feature gates.
     pub gates: Gates,
+    /// How long it may take to end after that.
+    pub grace: Grace,
     /// Owns its tasks; stops on SIGTERM and SIGINT.
     pub supervisor: Supervisor,
+}
+
+/// How long a daemon may take to end after a signal.
+#[derive(Clone, Debug)]
+pub struct Grace(Arc<Mutex<Duration>>);
+
+impl Default for Grace {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(GRACE)))
+    }
+}
+
+impl Grace {
+    /// Takes longer by this much, for a daemon that goes on serving after the signal.
+    pub fn extend(&self, by: Duration) {
+        *self.0.lock() += by;
+    }
+
+    fn get(&self) -> Duration {
+        *self.0.lock()
+    }
 }
 
 /// Runs a daemon: `start` returns when it is over, at the latest soon after the supervisor stops.
@@ -55,7 +83,7 @@ where
     F: FnOnce(Daemon<O>) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let Start { options, common, given, unbuilt } = start_with;
+    let Start { options, common, given, shown, unbuilt } = start_with;
     logging::init(&common);
     for flag in &unbuilt {
         tracing::warn!(flag, "flag --{flag} is known but not built; it has no effect");
@@ -66,8 +94,10 @@ where
     }
     tracing::info!(version = crate::version::GIT_VERSION, "starting {name}");
     let supervisor = Supervisor::new();
-    let daemon = Daemon { name, options, common, given, gates, supervisor: supervisor.clone() };
-    runtime()?.block_on(live(name, supervisor, start(daemon)))
+    let grace = Grace::default();
+    let daemon =
+        Daemon { name, options, common, given, shown, gates, grace: grace.clone(), supervisor: supervisor.clone() };
+    runtime()?.block_on(live(name, supervisor, &grace, start(daemon)))
 }
 
 /// Few threads: a daemon idles nearly always, and each thread's stack and heap count.
@@ -79,14 +109,15 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 async fn live(
     name: &'static str,
     supervisor: Supervisor,
+    grace: &Grace,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut work = std::pin::pin!(work);
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
-        _ = terminate.recv() => stopped(name, &supervisor, work).await,
-        _ = interrupt.recv() => stopped(name, &supervisor, work).await,
+        _ = terminate.recv() => stopped(name, &supervisor, grace, work).await,
+        _ = interrupt.recv() => stopped(name, &supervisor, grace, work).await,
     };
     if !supervisor.shutdown(GRACE).await {
         tracing::warn!("some tasks did not end within {GRACE:?}");
@@ -97,11 +128,12 @@ async fn live(
 async fn stopped(
     name: &str,
     supervisor: &Supervisor,
+    grace: &Grace,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     tracing::info!("stopping {name}");
     supervisor.stop();
-    tokio::time::timeout(GRACE, work).await.unwrap_or(Ok(()))
+    tokio::time::timeout(grace.get(), work).await.unwrap_or(Ok(()))
 }
 
 /// The error with its causes in one line.
@@ -125,7 +157,7 @@ mod tests {
     async fn a_daemon_that_ends_by_itself_ends_its_tasks() {
         let supervisor = Supervisor::new();
         supervisor.spawn_until_stop("forever", std::future::pending());
-        live("test", supervisor.clone(), async { Ok(()) }).await.unwrap();
+        live("test", supervisor.clone(), &Grace::default(), async { Ok(()) }).await.unwrap();
         assert!(supervisor.is_stopping());
     }
 
@@ -137,7 +169,7 @@ mod tests {
             stop.stopping().await;
             anyhow::bail!("ended by the stop")
         };
-        let outcome = stopped("test", &supervisor, work).await;
+        let outcome = stopped("test", &supervisor, &Grace::default(), work).await;
         assert_eq!(outcome.unwrap_err().to_string(), "ended by the stop");
     }
 

@@ -8,10 +8,12 @@
 //! Upstream: `spf13/pflag`, `component-base/cli`.
 
 mod normalize;
+mod show;
 mod table;
 
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches};
 use normalize::Normalized;
+use std::collections::BTreeMap;
 pub use table::Kind;
 
 /// A command line that a component cannot start with; one line, upstream's words.
@@ -73,6 +75,8 @@ pub struct Start<O> {
     /// What was given explicitly, on the command line or in the environment: name and value. A
     /// repeated flag stands here as often as it was given.
     pub given: Vec<(String, String)>,
+    /// All flags that are built with their values, as Go would print them; for `/flagz`.
+    pub shown: BTreeMap<String, String>,
     /// Flags that upstream has, that were given, and that are not built.
     pub unbuilt: Vec<String>,
 }
@@ -127,9 +131,10 @@ pub fn parse<O: clap::Args>(
     let from_environment = environment_flags(component, &command, &given, environment);
     given.splice(0..0, from_environment);
     let line = given.iter().map(|(name, value)| format!("--{name}={value}"));
-    let matches = command.try_get_matches_from(line).map_err(|error| refused(&error))?;
+    let matches = command.clone().try_get_matches_from(line).map_err(|error| refused(&error))?;
+    let shown = show::all(component, &command, &matches);
     let All { own, common } = All::from_arg_matches(&matches).map_err(|error| refused(&error))?;
-    Ok(Parsed::Start(Start { options: own, common, given, unbuilt }))
+    Ok(Parsed::Start(Start { options: own, common, given, shown, unbuilt }))
 }
 
 fn printed(normalized: Normalized, mut command: Command) -> String {

@@ -8,6 +8,7 @@
 
 pub mod daemon;
 pub mod duration;
+pub mod files;
 pub mod flags;
 pub mod gates;
 pub mod kinds;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod serve;
 pub mod supervisor;
 pub mod version;
+pub mod zpages;
 
 pub use duration::GoDuration;
 pub use gates::Gates;

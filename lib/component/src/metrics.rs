@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 pub use prometheus_client::registry::Registry;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The content type of [`encode`]'s text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -97,6 +98,11 @@ impl Collector for Process {
         }
         Ok(())
     }
+}
+
+/// When this process was started; the present moment where that cannot be found out.
+pub fn process_start() -> SystemTime {
+    Sample::take().map_or_else(SystemTime::now, |sample| UNIX_EPOCH + Duration::from_secs_f64(sample.started.max(0.0)))
 }
 
 struct Sample {

@@ -15,7 +15,7 @@ pub use endpoints::Endpoints;
 pub use health::Health;
 pub use listener::{Protocol, Server};
 pub use router::{Request, Response, Router};
-pub use tls::{ClientAuthority, ServerIdentity, Tls};
+pub use tls::{ClientAuthority, ServerIdentity, Tls, TlsFlags};
 
 use crate::Supervisor;
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,9 @@ pub struct SecureServing {
     /// File containing the private key matching --tls-cert-file.
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
+    /// What the handshake offers.
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// File with the authorities of client certificates.
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
@@ -77,6 +80,9 @@ pub enum ServeError {
     /// The authorities for client certificates are unusable.
     #[error("client certificate authorities: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// Flags ask for what cannot be offered.
+    #[error(transparent)]
+    Offer(#[from] tls::OfferError),
     /// A kubeconfig is unusable.
     #[error(transparent)]
     Connect(#[from] client::ConnectError),
@@ -101,10 +107,17 @@ impl SecureServing {
         let agent = crate::version::user_agent(component);
         let authentication = self.reviewer(self.authentication_kubeconfig.as_ref(), &agent).await?;
         let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?;
-        let tls = Tls::new(self.identity()?, self.client_authority(authentication.clone())).await?;
+        let settings = tls::Settings {
+            identity: self.identity()?,
+            named: self.tls.tls_sni_cert_key.clone(),
+            authority: self.client_authority(authentication.clone()),
+            offer: self.tls.offer()?,
+            http2: !self.tls.disable_http2_serving,
+        };
+        let tls = Tls::open(settings).await?;
         let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..Policy::default() };
         let access = Access::Delegated(Arc::new(Delegated::new(authentication, authorization, policy)));
-        let server = Server::bind((self.bind_address, port).into()).await?;
+        let server = Server::bind((self.bind_address, port).into()).await?.with_streams(self.tls.max_streams());
         let address = server.address();
         supervisor.spawn_until_stop("certificate reload", Arc::clone(&tls).keep_current());
         let serve = server.run(Protocol::Tls(tls), router, access, supervisor.clone());

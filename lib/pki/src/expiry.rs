@@ -23,9 +23,13 @@ impl Validity {
 
     /// Of the first certificate of a PEM text; `place` names it in errors.
     pub fn of_pem(text: &[u8], place: &str) -> Result<Self, PkiError> {
-        let der = pem::parse_certificates(text, place)?.swap_remove(0);
+        Self::of_der(&pem::parse_certificates(text, place)?[0], place)
+    }
+
+    /// Of a certificate; `place` names it in errors.
+    pub fn of_der(der: &[u8], place: &str) -> Result<Self, PkiError> {
         let malformed = |why: String| PkiError::Malformed { place: place.to_owned(), what: "certificate", why };
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|error| malformed(error.to_string()))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(der).map_err(|error| malformed(error.to_string()))?;
         let time = |seconds| Timestamp::from_second(seconds).map_err(|error| malformed(error.to_string()));
         let validity = parsed.validity();
         Ok(Self {

@@ -19,7 +19,7 @@ pub mod serving;
 
 pub use authority::Authority;
 pub use expiry::Validity;
-pub use identity::{Identity, identity};
+pub use identity::{Identity, host_names, identity};
 pub use key::{Algorithm, Key};
 pub use leaf::{Profile, Usage};
 pub use request::Request;

@@ -1,6 +1,8 @@
 //! Reading PEM: the one place that knows `rustls-pemfile`.
 
 use crate::PkiError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
 
@@ -31,6 +33,21 @@ pub fn parse_certificates(pem: &[u8], place: &str) -> Result<Vec<CertificateDer<
 pub fn parse_private_key(pem: &[u8], place: &str) -> Result<PrivateKeyDer<'static>, PkiError> {
     let key = rustls_pemfile::private_key(&mut &*pem).map_err(|error| malformed(place, "private key", error))?;
     key.ok_or_else(|| PkiError::Missing { place: place.to_owned(), wanted: "private key" })
+}
+
+/// Certificates as a PEM text.
+pub fn certificate_text(certificates: &[CertificateDer<'_>]) -> String {
+    let mut text = String::new();
+    for certificate in certificates {
+        let body = STANDARD.encode(certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in body.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text
 }
 
 /// The first certificate request of a PEM text, as DER.
@@ -70,6 +87,14 @@ mod tests {
             let pem = Key::generate(algorithm).unwrap().to_pem();
             assert!(parse_private_key(pem.as_bytes(), "test").is_ok());
         }
+    }
+
+    #[test]
+    fn certificates_are_written_as_they_are_read() {
+        let authority = crate::Authority::create("ca", std::time::Duration::from_secs(60)).unwrap();
+        let certificates = parse_certificates(authority.certificate_pem().as_bytes(), "test").unwrap();
+        let text = certificate_text(&[certificates[0].clone(), certificates[0].clone()]);
+        assert_eq!(parse_certificates(text.as_bytes(), "test").unwrap(), [&certificates[..], &certificates].concat());
     }
 
     #[test]

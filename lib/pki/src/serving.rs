@@ -16,6 +16,12 @@ pub struct Serving {
     pub key_pem: String,
 }
 
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
+    }
+}
+
 /// A certificate for `host` and the other names, valid for a year, under an authority of its own.
 pub fn self_signed(host: &str, names: &[&str]) -> Result<Serving, PkiError> {
     let authority = Authority::create(&format!("{host}-ca"), YEAR)?;

@@ -24,7 +24,11 @@ const INNER: &[(&str, &str)] = &[("apiserver-", "apiserver/")];
 /// Names that only one folder may depend on.
 const EXCLUSIVE: &[(&str, &[&str], &str)] = &[
     ("etcd-client", &["apiserver/storage/"], "only apiserver/storage knows etcd"),
-    ("proto", &["kubelet/", "lib/testkit/"], "only the kubelet's runtime (and its fake) knows CRI"),
+    (
+        "proto",
+        &["kubelet/", "lib/testkit/", "apiserver/storage/"],
+        "only the kubelet's runtime (and its fake) knows CRI, and only apiserver/storage knows key management services",
+    ),
 ];
 
 /// Finds dependencies that the architecture does not allow.

@@ -7,10 +7,12 @@
 
 mod claims;
 mod config;
+mod expressions;
 mod fetch;
 mod keys;
 
-pub use config::{ConfigError, Configuration, FlagOptions, Issuer};
+pub use config::{ConfigError, Configuration, FlagOptions, Issuer, Mapping, Origin};
+pub use expressions::{Condition, Expression};
 
 use super::{Audiences, TokenVerdict};
 use arc_swap::ArcSwap;

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apiserver/plugin/pkg/authorizer/webhook`.
 
+use super::conditions::MatchConditions;
 use super::{Attributes, Decision, Reason};
 use crate::remote::{Expiring, Remote, RemoteError};
 use crate::reviews::user_value;
@@ -32,6 +33,8 @@ pub struct WebhookOptions {
     pub timeout: Duration,
     /// What no answer means.
     pub on_error: OnError,
+    /// Which requests it is asked about.
+    pub conditions: MatchConditions,
 }
 
 /// What it means that there is no answer.
@@ -61,6 +64,12 @@ impl WebhookAuthorizer {
     /// Asks, or remembers.
     pub async fn authorize(&self, user: &UserInfo, attributes: &Attributes<'_>) -> Decision {
         let spec = spec(user, attributes);
+        let selectors = spec.get("resourceAttributes").unwrap_or(&Value::Null);
+        match self.options.conditions.hold(user, attributes, selectors) {
+            Ok(true) => {}
+            Ok(false) => return Decision::NoOpinion(String::new()),
+            Err(error) => return self.without_answer(&error),
+        }
         let key: [u8; 32] = Sha256::digest(spec.to_string()).into();
         if let Some(known) = self.kept.get(&key) {
             return known;
@@ -70,13 +79,7 @@ impl WebhookAuthorizer {
         let review = json!({"kind": "SubjectAccessReview", "apiVersion": version, "metadata": {}, "spec": spec, "status": {"allowed": false}});
         let answer = match self.remote.review(&review).await {
             Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(%error, "Failed to make webhook authorizer request");
-                return match self.options.on_error {
-                    OnError::NoOpinion => Decision::NoOpinion(String::new()),
-                    OnError::Deny => Decision::Deny(String::new()),
-                };
-            }
+            Err(error) => return self.without_answer(&error),
         };
         let decision = decision(answer.get("status").unwrap_or(&Value::Null));
         if size(attributes) <= MAX_KEPT {
@@ -87,6 +90,16 @@ impl WebhookAuthorizer {
             self.kept.keep(key, decision.clone(), life);
         }
         decision
+    }
+}
+
+impl WebhookAuthorizer {
+    fn without_answer(&self, error: &str) -> Decision {
+        tracing::error!(error, "Failed to make webhook authorizer request");
+        match self.options.on_error {
+            OnError::NoOpinion => Decision::NoOpinion(String::new()),
+            OnError::Deny => Decision::Deny(String::new()),
+        }
     }
 }
 

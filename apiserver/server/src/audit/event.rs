@@ -22,7 +22,9 @@ pub enum Stage {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Event {
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) api_version: &'static str,
     pub(super) level: Level,
     #[serde(rename = "auditID")]

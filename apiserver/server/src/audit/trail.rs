@@ -73,9 +73,14 @@ impl Trail {
         Self { audit, rule, event, is_complete: false }
     }
 
-    /// The request has come in.
-    pub fn received(&mut self) {
-        self.emit(Stage::RequestReceived);
+    /// The request has come in. `false` if that must be recorded and cannot be.
+    pub async fn received(&mut self) -> bool {
+        self.emit(Stage::RequestReceived).await
+    }
+
+    /// Says no more: the request is refused because it cannot be recorded.
+    pub fn give_up(mut self) {
+        self.is_complete = true;
     }
 
     /// Whether the request's body is wanted.
@@ -115,28 +120,28 @@ impl Trail {
     }
 
     /// The request failed.
-    pub fn failed(mut self, status: &Status) {
+    pub async fn failed(mut self, status: &Status) {
         self.event.response_status = Some(bare(status));
         if self.rule.level == Level::RequestResponse {
             self.event.response_object = Some(status.to_value());
         }
-        self.complete();
+        self.complete().await;
     }
 
     /// The request failed before it was anybody's.
-    pub fn unauthenticated(mut self) {
+    pub async fn unauthenticated(mut self) {
         self.annotate("authentication.k8s.io/outcome", "failure");
         self.event.response_status =
             Some(json!({"metadata": {}, "code": 401, "message": "Authentication failed, no credentials provided"}));
-        self.emit(Stage::ResponseStarted);
         self.is_complete = true;
+        self.emit(Stage::ResponseStarted).await;
     }
 
     /// The request is answered; the trail of a long answer ends with its body.
-    pub fn answered(mut self, response: Response<Body>, is_long: bool) -> Response<Body> {
+    pub async fn answered(mut self, response: Response<Body>, is_long: bool) -> Response<Body> {
         self.event.response_status = Some(json!({"metadata": {}, "code": response.status().as_u16()}));
         if is_long {
-            self.emit(Stage::ResponseStarted);
+            self.emit(Stage::ResponseStarted).await;
             return response.map(|body| Body::Guarded(Box::new((body, Box::new(Running(self)) as Box<dyn Send>))));
         }
         let (parts, mut body) = response.into_parts();
@@ -151,22 +156,30 @@ impl Trail {
                 object
             });
         }
-        self.complete();
+        self.complete().await;
         Response::from_parts(parts, body)
     }
 
-    fn complete(&mut self) {
-        self.emit(Stage::ResponseComplete);
+    async fn complete(&mut self) {
         self.is_complete = true;
+        self.emit(Stage::ResponseComplete).await;
     }
 
-    fn emit(&mut self, stage: Stage) {
-        if self.rule.omit_stages.contains(&stage) {
-            return;
+    async fn emit(&mut self, stage: Stage) -> bool {
+        !self.enter(stage) || self.audit.keep(&self.event).await
+    }
+
+    fn emit_later(&mut self, stage: Stage) {
+        if self.enter(stage) {
+            self.audit.keep_later(&self.event);
         }
+    }
+
+    /// Whether the stage is worth an event.
+    fn enter(&mut self, stage: Stage) -> bool {
         self.event.stage = stage;
         self.event.stage_timestamp = time::now_micro();
-        self.audit.log.write(&self.event);
+        !self.rule.omit_stages.contains(&stage)
     }
 }
 
@@ -178,7 +191,7 @@ impl Drop for Trail {
         let panicked = std::thread::panicking();
         let (code, why) = if panicked { (500, "APIServer panic'd") } else { (200, "Connection closed early") };
         self.event.response_status.get_or_insert_with(|| json!({"metadata": {}, "code": code, "message": why}));
-        self.emit(if panicked { Stage::Panic } else { Stage::ResponseComplete });
+        self.emit_later(if panicked { Stage::Panic } else { Stage::ResponseComplete });
     }
 }
 
@@ -187,7 +200,8 @@ struct Running(Trail);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.complete();
+        self.0.is_complete = true;
+        self.0.emit_later(Stage::ResponseComplete);
     }
 }
 

@@ -2,12 +2,11 @@
 //!
 //! Upstream: `pkg/kubelet/client/kubelet_client.go`.
 
-use crate::tls::Identity;
 use apimachinery::Value;
 use apimachinery::status::Status;
 use apiserver_aggregator::unchecked::Unchecked;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, Error, RootCertStore};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -54,6 +53,15 @@ impl FromStr for AddressType {
     fn from_str(text: &str) -> Result<Self, UnknownAddressType> {
         Self::ALL.into_iter().find(|t| t.name() == text).ok_or_else(|| UnknownAddressType(text.to_owned()))
     }
+}
+
+/// What this server proves its identity with.
+#[derive(Debug)]
+pub struct Identity {
+    /// Its certificate with its chain.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The certificate's key.
+    pub key: PrivateKeyDer<'static>,
 }
 
 /// `--kubelet-*`.

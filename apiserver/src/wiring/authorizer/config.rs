@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/apis/apiserver/validation/validation.go`.
 
 use super::Link;
+use apiserver_auth::authorization::conditions::{MAX_CONDITIONS, MatchConditions};
 use apiserver_auth::authorization::webhook::{OnError, WebhookOptions};
 use component::GoDuration;
 use component::kinds::{self, Kind, KindError};
@@ -22,6 +23,8 @@ pub(super) enum ConfigError {
     File(#[from] KindError),
     #[error("{path}: {why}")]
     Value { path: String, why: &'static str },
+    #[error("{path}: {why}")]
+    Expression { path: String, why: String },
 }
 
 #[derive(Deserialize)]
@@ -58,7 +61,14 @@ struct WebhookRule {
     failure_policy: String,
     connection_info: ConnectionInfo,
     #[serde(default)]
-    match_conditions: Vec<serde::de::IgnoredAny>,
+    match_conditions: Vec<MatchCondition>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatchCondition {
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Deserialize)]
@@ -106,9 +116,16 @@ fn links(file: File) -> Result<Vec<Link>, ConfigError> {
 impl WebhookRule {
     fn options(self, path: &str) -> Result<WebhookOptions, ConfigError> {
         let at = |member: &str| format!("{path}.{member}");
-        if !self.match_conditions.is_empty() || !self.match_condition_subject_access_review_version.is_empty() {
-            return Err(wrong(&at("matchConditions"), "is known but not built"));
+        match self.match_condition_subject_access_review_version.as_str() {
+            "v1" => {}
+            "" if self.match_conditions.is_empty() => {}
+            "" => {
+                let path = at("matchConditionSubjectAccessReviewVersion");
+                return Err(wrong(&path, "required if match conditions are specified"));
+            }
+            _ => return Err(wrong(&at("matchConditionSubjectAccessReviewVersion"), "must be v1")),
         }
+        let conditions = conditions(&self.match_conditions, &at("matchConditions"))?;
         if !matches!(self.subject_access_review_version.as_str(), "v1" | "v1beta1") {
             return Err(wrong(&at("subjectAccessReviewVersion"), "must be v1 or v1beta1"));
         }
@@ -129,6 +146,7 @@ impl WebhookRule {
         };
         Ok(WebhookOptions {
             kubeconfig,
+            conditions,
             version: self.subject_access_review_version,
             authorized_ttl: life(self.authorized_ttl, self.cache_authorized_requests, 300),
             unauthorized_ttl: life(self.unauthorized_ttl, self.cache_unauthorized_requests, 30),
@@ -140,6 +158,24 @@ impl WebhookRule {
             },
         })
     }
+}
+
+fn conditions(rules: &[MatchCondition], path: &str) -> Result<MatchConditions, ConfigError> {
+    if rules.len() > MAX_CONDITIONS {
+        return Err(wrong(path, "must have at most 64 items"));
+    }
+    let mut seen = HashSet::new();
+    for (at, rule) in rules.iter().enumerate() {
+        let path = format!("{path}[{at}].expression");
+        if rule.expression.trim().is_empty() {
+            return Err(wrong(&path, "Required value"));
+        }
+        if !seen.insert(&rule.expression) {
+            return Err(wrong(&path, "Duplicate value"));
+        }
+    }
+    let compiled = MatchConditions::compile(rules.iter().map(|rule| rule.expression.as_str()));
+    compiled.map_err(|(at, why)| ConfigError::Expression { path: format!("{path}[{at}].expression"), why })
 }
 
 #[cfg(test)]
@@ -180,7 +216,13 @@ mod tests {
             ("[{type: Webhook, name: a}]".into(), "authorizers[0].webhook: required"),
             (
                 format!("[{{type: Webhook, name: a, webhook: {{{WEBHOOK}, matchConditions: [{{expression: x}}]}}}}]"),
-                "authorizers[0].webhook.matchConditions: is known but not built",
+                "authorizers[0].webhook.matchConditionSubjectAccessReviewVersion: required if match conditions",
+            ),
+            (
+                format!(
+                    "[{{type: Webhook, name: a, webhook: {{{WEBHOOK}, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [{{expression: x}}]}}}}]"
+                ),
+                "authorizers[0].webhook.matchConditions[0].expression: compilation failed: ",
             ),
             (
                 format!("[{{type: Webhook, name: a, webhook: {{{}}}}}]", WEBHOOK.replace("3s", "31s")),

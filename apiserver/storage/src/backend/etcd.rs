@@ -2,13 +2,15 @@
 
 mod failure;
 
-use super::{Backend, COMPACTION_KEY, Claim, Events, Kv, Op, Outcome, Page, Range, RawEvent, Write};
+use super::{
+    Backend, COMPACTION_KEY, Claim, Events, Kv, Op, Outcome, Page, PastEvent, Range, RawEvent, Write, past_size,
+};
 use crate::{StorageError, StoreConfig};
 use async_trait::async_trait;
 use etcd_client::{
     Certificate, Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, GetResponse,
     Identity, KeyValue, KvClient, LeaseClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse,
-    WatchClient, WatchOptions, WatchStream,
+    WatchClient, WatchOptions, WatchResponse, WatchStream,
 };
 use failure::storage_error;
 use std::future::Future;
@@ -157,6 +159,13 @@ impl Backend for Etcd {
         Ok(Box::new(EtcdEvents { stream, from }))
     }
 
+    async fn past(&self, from: u64, until: u64, max_bytes: usize) -> Result<Vec<PastEvent>, StorageError> {
+        let options = WatchOptions::new().with_all_keys().with_prev_key().with_start_revision(signed(from));
+        let stream = within(CALL_DEADLINE, self.watch.clone().watch(Vec::new(), Some(options))).await?;
+        let read = read_past(EtcdEvents { stream, from }, from, until, max_bytes);
+        tokio::time::timeout(CALL_DEADLINE, read).await.unwrap_or(Err(StorageError::Timeout))
+    }
+
     async fn revision(&self) -> Result<u64, StorageError> {
         let options = GetOptions::new().with_count_only();
         let answer = read(&self.kv, CALL_DEADLINE, COMPACTION_KEY.as_bytes(), Some(options)).await?;
@@ -198,20 +207,58 @@ struct EtcdEvents {
 impl Events for EtcdEvents {
     async fn next(&mut self) -> Result<Vec<RawEvent>, StorageError> {
         loop {
-            let message = self.stream.message().await.map_err(storage_error)?;
-            let answer = message.ok_or_else(|| StorageError::Unavailable("the watch ended".into()))?;
-            if answer.compact_revision() > 0 {
-                let oldest = unsigned(answer.compact_revision());
-                return Err(StorageError::Expired { requested: self.from, oldest });
-            }
-            if answer.canceled() {
-                return Err(StorageError::Unavailable(format!("watch canceled: {}", answer.cancel_reason())));
-            }
+            let answer = self.answer().await?;
             let events: Vec<RawEvent> = answer.events().iter().filter_map(event).collect();
             if let Some(last) = events.last() {
                 self.from = last.revision + 1;
                 return Ok(events);
             }
+        }
+    }
+}
+
+impl EtcdEvents {
+    async fn answer(&mut self) -> Result<WatchResponse, StorageError> {
+        let message = self.stream.message().await.map_err(storage_error)?;
+        let answer = message.ok_or_else(|| StorageError::Unavailable("the watch ended".into()))?;
+        if answer.compact_revision() > 0 {
+            let oldest = unsigned(answer.compact_revision());
+            return Err(StorageError::Expired { requested: self.from, oldest });
+        }
+        if answer.canceled() {
+            return Err(StorageError::Unavailable(format!("watch canceled: {}", answer.cancel_reason())));
+        }
+        Ok(answer)
+    }
+}
+
+/// Reads a watch with previous values until it has passed `until`, which lies in the past.
+async fn read_past(
+    mut watch: EtcdEvents,
+    from: u64,
+    until: u64,
+    max_bytes: usize,
+) -> Result<Vec<PastEvent>, StorageError> {
+    let (mut past, mut bytes) = (Vec::new(), 0);
+    loop {
+        let answer = watch.answer().await?;
+        for found in answer.events() {
+            let Some(event) = event(found) else { continue };
+            if event.revision > until {
+                return Ok(past);
+            }
+            let is_last = event.revision == until;
+            let before = found.prev_kv().map(|before| kv(before.clone()));
+            past.push(PastEvent { event, before });
+            bytes += past.last().map_or(0, past_size);
+            if bytes > max_bytes {
+                return Err(StorageError::Expired { requested: from, oldest: until });
+            }
+            // A revision's events come in one answer.
+            watch.from = if is_last { until + 1 } else { watch.from };
+        }
+        if watch.from > until {
+            return Ok(past);
         }
     }
 }

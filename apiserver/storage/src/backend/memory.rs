@@ -1,6 +1,8 @@
 //! A key-value store in memory with etcd's semantics, for tests.
 
-use super::{Backend, COMPACTION_KEY, Claim, Events, Kv, Op, Outcome, Page, Range, RawEvent, Write};
+use super::{
+    Backend, COMPACTION_KEY, Claim, Events, Kv, Op, Outcome, Page, PastEvent, Range, RawEvent, Write, past_size,
+};
 use crate::StorageError;
 use async_trait::async_trait;
 use component::Supervisor;
@@ -131,6 +133,24 @@ impl Backend for Memory {
 
     async fn watch(&self, from: u64) -> Result<Box<dyn Events>, StorageError> {
         Ok(Box::new(MemoryEvents { state: self.state.clone(), revision: self.revision.subscribe(), next: from }))
+    }
+
+    async fn past(&self, from: u64, until: u64, max_bytes: usize) -> Result<Vec<PastEvent>, StorageError> {
+        let state = self.state.lock();
+        if from < state.compacted {
+            return Err(StorageError::Expired { requested: from, oldest: state.compacted });
+        }
+        let events = state.history.iter().filter(|event| (from..=until).contains(&event.revision));
+        let past: Vec<PastEvent> = events
+            .map(|event| {
+                let versions = state.keys.get(&event.key).map(Vec::as_slice).unwrap_or_default();
+                PastEvent { event: event.clone(), before: State::at(&event.key, versions, event.revision - 1) }
+            })
+            .collect();
+        match past.iter().map(past_size).sum::<usize>() > max_bytes {
+            true => Err(StorageError::Expired { requested: from, oldest: until }),
+            false => Ok(past),
+        }
     }
 
     async fn revision(&self) -> Result<u64, StorageError> {

@@ -30,7 +30,7 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    pub(super) fn new(revision: u64, before: Option<Arc<Object>>, after: Option<Arc<Object>>) -> Self {
+    pub(crate) fn new(revision: u64, before: Option<Arc<Object>>, after: Option<Arc<Object>>) -> Self {
         Self { revision, before, after, gone: OnceLock::new(), at: Instant::now() }
     }
 
@@ -66,7 +66,7 @@ pub(super) enum News {
 }
 
 /// A bounded queue of events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recent {
     events: VecDeque<Arc<Recorded>>,
     /// Position of the first event in the queue.
@@ -76,7 +76,37 @@ pub(crate) struct Recent {
     bytes: usize,
 }
 
+/// Where positions begin, so that there are some before it for events that are found out later.
+const FIRST: Position = 1 << 40;
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), start: FIRST, floor: 0, bytes: 0 }
+    }
+}
+
 impl Recent {
+    /// Puts the events of the revisions in `(from, until]` before those that are there. Nothing
+    /// happens if the two do not meet.
+    pub(super) fn prepend(&mut self, events: Vec<Recorded>, from: u64, until: u64) {
+        if !(from..=until).contains(&self.floor) || from == self.floor {
+            return;
+        }
+        let bound = self.floor;
+        self.floor = from;
+        for event in events.into_iter().filter(|event| event.revision <= bound).rev() {
+            self.bytes += event.size();
+            let is_full = self.bytes > MAX_BYTES || self.events.len() >= MAX_EVENTS;
+            if is_full {
+                self.bytes -= event.size();
+                self.floor = event.revision;
+                return;
+            }
+            self.events.push_front(Arc::new(event));
+            self.start -= 1;
+        }
+    }
+
     pub(super) fn push(&mut self, event: Recorded) {
         self.bytes += event.size();
         let now = event.at;
@@ -150,24 +180,40 @@ mod tests {
         recent.set_floor(3);
         assert_eq!(
             [2, 3, 5, 6, 7, 9, 50].map(|r| recent.after(r)),
-            [None, Some(0), Some(1), Some(1), Some(3), Some(4), Some(4)]
+            [None, Some(0), Some(1), Some(1), Some(3), Some(4), Some(4)].map(|at: Option<u64>| at.map(|at| FIRST + at))
         );
-        assert_eq!(recent.get(1).map(|e| e.revision), Some(7));
-        assert!(recent.get(4).is_none());
+        assert_eq!(recent.get(FIRST + 1).map(|e| e.revision), Some(7));
+        assert!(recent.get(FIRST + 4).is_none());
     }
 
     #[test]
     fn drops_the_oldest_beyond_its_bounds() {
         let recent = recent(1..=MAX_EVENTS as u64 + 10);
-        assert_eq!((recent.floor(), recent.end()), (10, MAX_EVENTS as u64 + 10));
-        assert!(recent.after(9).is_none() && recent.get(9).is_none());
-        assert_eq!(recent.after(10), Some(10));
+        assert_eq!((recent.floor(), recent.end()), (10, FIRST + MAX_EVENTS as u64 + 10));
+        assert!(recent.after(9).is_none() && recent.get(FIRST + 9).is_none());
+        assert_eq!(recent.after(10), Some(FIRST + 10));
+    }
+
+    #[test]
+    fn the_past_joins_what_is_there() {
+        let past = |revisions: &[u64]| revisions.iter().map(|r| Recorded::new(*r, None, None)).collect::<Vec<_>>();
+        let revisions = |recent: &Recent| recent.events.iter().map(|event| event.revision).collect::<Vec<_>>();
+        let mut recent = recent([12, 14].into_iter());
+        recent.set_floor(10);
+        recent.prepend(past(&[3, 4]), 2, 9);
+        assert_eq!((recent.floor(), revisions(&recent)), (10, vec![12, 14]), "a gap");
+        recent.prepend(past(&[6, 8, 8, 10, 12]), 5, 12);
+        assert_eq!((recent.floor(), revisions(&recent)), (5, vec![6, 8, 8, 10, 12, 14]));
+        assert_eq!((recent.after(8), recent.after(5), recent.after(4)), (Some(FIRST - 1), Some(FIRST - 4), None));
+        assert_eq!(recent.get(FIRST - 4).map(|event| event.revision), Some(6));
+        recent.prepend(past(&[6]), 5, 12);
+        assert_eq!(recent.events.len(), 6, "once");
     }
 
     #[test]
     fn undoes_from_the_latest() {
         let recent = recent([5, 7, 9].into_iter());
         assert_eq!(recent.back_to(6).iter().map(|e| e.revision).collect::<Vec<_>>(), [9, 7]);
-        assert!(matches!(recent.since(1), News::Events { first: 1, events } if events.len() == 2));
+        assert!(matches!(recent.since(FIRST + 1), News::Events { events, .. } if events.len() == 2));
     }
 }

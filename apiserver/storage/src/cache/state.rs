@@ -142,6 +142,11 @@ impl State {
         }
     }
 
+    /// Adds events of the past, of the revisions in `(from, until]`.
+    pub(super) fn prepend(&mut self, events: Vec<Recorded>, from: u64, until: u64) {
+        self.recent.prepend(events, from, until);
+    }
+
     pub(super) fn apply(&mut self, incoming: Incoming) {
         let Incoming { key, revision, change } = incoming;
         if revision <= self.loaded {

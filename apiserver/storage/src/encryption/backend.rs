@@ -1,8 +1,9 @@
 //! The key-value store with encryption in front of it.
 
+use super::kms::{self, FetchError};
 use super::{Encryption, Plain, STALE};
 use crate::StorageError;
-use crate::backend::{Backend, Claim, Events, Kv, Op, Outcome, Page, Range, RawEvent, Write};
+use crate::backend::{Backend, Claim, Events, Kv, Op, Outcome, Page, PastEvent, Range, RawEvent, Write};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -35,10 +36,17 @@ impl Eyes {
     }
 
     /// The value in clear. What cannot be decrypted stays as it is, and is found corrupt by who
-    /// reads it.
-    fn read(&self, path: &[u8], value: Vec<u8>) -> Vec<u8> {
-        let Some(key) = self.below(path) else { return value };
-        match self.encryption.decrypt(key, path, &value) {
+    /// reads it. An error means that it cannot be decrypted at present.
+    async fn read(&self, path: &[u8], value: Vec<u8>) -> Result<Vec<u8>, StorageError> {
+        let Some(key) = self.below(path) else { return Ok(value) };
+        if value.starts_with(kms::PREFIX) {
+            match self.encryption.fetch(key, &value).await {
+                Ok(()) => {}
+                Err(FetchError::Refused(why)) => tracing::error!(why, key, "cannot decrypt the key of a value"),
+                Err(error) => return Err(StorageError::Unavailable(error.to_string())),
+            }
+        }
+        Ok(match self.encryption.decrypt(key, path, &value) {
             Ok(Plain::AsItIs) => value,
             Ok(Plain::Current(plain)) => plain,
             Ok(Plain::Stale(plain)) => [STALE, &plain].concat(),
@@ -46,24 +54,29 @@ impl Eyes {
                 tracing::error!(%error, key, "cannot decrypt a value");
                 value
             }
-        }
+        })
     }
 
-    fn kv(&self, mut kv: Kv) -> Kv {
-        kv.value = self.read(&kv.key, kv.value);
-        kv
+    async fn kv(&self, mut kv: Kv) -> Result<Kv, StorageError> {
+        kv.value = self.read(&kv.key, kv.value).await?;
+        Ok(kv)
     }
 }
 
 #[async_trait]
 impl Backend for Encrypting {
     async fn get(&self, key: &[u8]) -> Result<Option<Kv>, StorageError> {
-        Ok(self.inner.get(key).await?.map(|kv| self.eyes.kv(kv)))
+        match self.inner.get(key).await? {
+            Some(kv) => self.eyes.kv(kv).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn range(&self, range: Range) -> Result<Page, StorageError> {
         let mut page = self.inner.range(range).await?;
-        page.kvs = page.kvs.into_iter().map(|kv| self.eyes.kv(kv)).collect();
+        for kv in &mut page.kvs {
+            kv.value = self.eyes.read(&kv.key, std::mem::take(&mut kv.value)).await?;
+        }
         Ok(page)
     }
 
@@ -78,7 +91,7 @@ impl Backend for Encrypting {
             (op, _) => op,
         };
         Ok(match self.inner.commit(Write { key, expected, op }).await? {
-            Outcome::Refused(kv) => Outcome::Refused(kv.map(|kv| self.eyes.kv(kv))),
+            Outcome::Refused(Some(kv)) => Outcome::Refused(Some(self.eyes.kv(kv).await?)),
             done => done,
         })
     }
@@ -90,6 +103,19 @@ impl Backend for Encrypting {
     async fn watch(&self, from: u64) -> Result<Box<dyn Events>, StorageError> {
         let inner = self.inner.watch(from).await?;
         Ok(Box::new(Decrypted { inner, eyes: self.eyes.clone() }))
+    }
+
+    async fn past(&self, from: u64, until: u64, max_bytes: usize) -> Result<Vec<PastEvent>, StorageError> {
+        let mut past = self.inner.past(from, until, max_bytes).await?;
+        for PastEvent { event, before } in &mut past {
+            if let Some(value) = event.value.take() {
+                event.value = Some(self.eyes.read(&event.key, value).await?);
+            }
+            if let Some(before) = before {
+                before.value = self.eyes.read(&before.key, std::mem::take(&mut before.value)).await?;
+            }
+        }
+        Ok(past)
     }
 
     async fn revision(&self) -> Result<u64, StorageError> {
@@ -125,7 +151,7 @@ impl Events for Decrypted {
         let mut events = self.inner.next().await?;
         for event in &mut events {
             if let Some(value) = event.value.take() {
-                event.value = Some(self.eyes.read(&event.key, value));
+                event.value = Some(self.eyes.read(&event.key, value).await?);
             }
         }
         Ok(events)

@@ -2,14 +2,17 @@
 //!
 //! Upstream: `apiserver/pkg/apis/apiserver/validation/validation_encryption.go`.
 
+use super::kms::{Kms, Settings};
 use super::provider::{Key, Provider};
 use super::{Pattern, Rule};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use component::GoDuration;
 use component::kinds::{self, Kind, KindError};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 const KIND: Kind = Kind { api_version: "apiserver.config.k8s.io/v1", kind: "EncryptionConfiguration", unbuilt: &[] };
@@ -20,6 +23,9 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("{0}")]
     File(#[from] KindError),
+    /// A key management service is not well.
+    #[error("{0}")]
+    Service(String),
     /// A value makes no sense.
     #[error("{path}: {why}")]
     Value {
@@ -53,7 +59,26 @@ struct ProviderRule {
     aescbc: Option<Keys>,
     aesgcm: Option<Keys>,
     secretbox: Option<Keys>,
-    kms: Option<serde::de::IgnoredAny>,
+    kms: Option<Service>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Service {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    name: String,
+    /// Of version 1 only.
+    cachesize: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    endpoint: String,
+    #[serde(default = "default_timeout")]
+    timeout: GoDuration,
+}
+
+fn default_timeout() -> GoDuration {
+    GoDuration::from_secs(3)
 }
 
 #[derive(Deserialize)]
@@ -94,7 +119,12 @@ fn rules(file: File) -> Result<Vec<Rule>, ConfigError> {
         return Err(wrong("resources", "at least one resource is required"));
     }
     let numbered = file.resources.into_iter().enumerate();
-    numbered.map(|(at, rule)| rule_of(rule, &format!("resources[{at}]"))).collect()
+    let rules = numbered.map(|(at, rule)| rule_of(rule, &format!("resources[{at}]"))).collect::<Result<Vec<_>, _>>()?;
+    let mut names = HashSet::new();
+    match super::services(&rules).iter().any(|service| !names.insert(service.name().to_owned())) {
+        true => Err(wrong("resources", "duplicate KMS provider name, names must be unique")),
+        false => Ok(rules),
+    }
 }
 
 fn rule_of(rule: ResourceRule, path: &str) -> Result<Rule, ConfigError> {
@@ -136,16 +166,14 @@ fn pattern(name: &str, path: &str) -> Result<Pattern, ConfigError> {
 
 fn provider_of(rule: ProviderRule, path: &str) -> Result<Provider, ConfigError> {
     let ProviderRule { identity, aescbc, aesgcm, secretbox, kms } = rule;
-    if kms.is_some() {
-        return Err(wrong(format!("{path}.kms"), "key management services are not built"));
-    }
     let keys = |keys: Keys, kind: &str, lengths: &[usize]| read_keys(keys, &format!("{path}.{kind}.keys"), lengths);
-    match (identity, aescbc, aesgcm, secretbox) {
-        (Some(Empty {}), None, None, None) => Ok(Provider::Identity),
-        (None, Some(k), None, None) => keys(k, "aescbc", &[16, 24, 32]).map(Provider::AesCbc),
-        (None, None, Some(k), None) => keys(k, "aesgcm", &[16, 24, 32]).map(Provider::AesGcm),
-        (None, None, None, Some(k)) => keys(k, "secretbox", &[32]).map(Provider::SecretBox),
-        (None, None, None, None) => Err(wrong(
+    match (identity, aescbc, aesgcm, secretbox, kms) {
+        (Some(Empty {}), None, None, None, None) => Ok(Provider::Identity),
+        (None, Some(k), None, None, None) => keys(k, "aescbc", &[16, 24, 32]).map(Provider::AesCbc),
+        (None, None, Some(k), None, None) => keys(k, "aesgcm", &[16, 24, 32]).map(Provider::AesGcm),
+        (None, None, None, Some(k), None) => keys(k, "secretbox", &[32]).map(Provider::SecretBox),
+        (None, None, None, None, Some(service)) => service_of(service, &format!("{path}.kms")),
+        (None, None, None, None, None) => Err(wrong(
             path,
             "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity",
         )),
@@ -154,6 +182,43 @@ fn provider_of(rule: ProviderRule, path: &str) -> Result<Provider, ConfigError> 
             "more than one provider specified in a single element, should split into different list elements",
         )),
     }
+}
+
+fn service_of(service: Service, path: &str) -> Result<Provider, ConfigError> {
+    let Service { api_version, name, cachesize, endpoint, timeout } = service;
+    let wrong = |member: &str, why| Err(wrong(format!("{path}.{member}"), why));
+    match api_version.as_str() {
+        "v2" => {}
+        // What is not said is version 1.
+        "" | "v1" => {
+            return wrong("apiVersion", "KMSv1 is deprecated and not built. Use KMSv2 instead.");
+        }
+        _ => return wrong("apiVersion", "unsupported apiVersion for KMS provider, only v2 is supported"),
+    }
+    if name.is_empty() {
+        return wrong("name", "name is a mandatory field for a provider");
+    }
+    if name.contains(':') {
+        return wrong("name", "invalid KMS provider name, must not contain ':'");
+    }
+    if cachesize.is_some() {
+        return wrong("cachesize", "cachesize is not supported in v2");
+    }
+    if timeout.0.is_zero() {
+        return wrong("timeout", "timeout should be a positive value");
+    }
+    if endpoint.is_empty() {
+        return wrong("endpoint", "endpoint is a mandatory field for a kms");
+    }
+    let Some(socket) = endpoint.strip_prefix("unix://") else {
+        return wrong("endpoint", "unsupported scheme for KMS provider, only unix is supported");
+    };
+    // Abstract sockets have a name with @ and no slash before it, as upstream takes them.
+    let socket = match socket.strip_prefix("/@").or_else(|| socket.strip_prefix('@')) {
+        Some(_) => return wrong("endpoint", "abstract sockets are known but not built"),
+        None => socket.into(),
+    };
+    Ok(Provider::Kms(Arc::new(Kms::new(Settings { name, socket, timeout: timeout.0 }))))
 }
 
 fn read_keys(keys: Keys, path: &str, lengths: &[usize]) -> Result<Vec<Key>, ConfigError> {
@@ -208,7 +273,26 @@ mod tests {
         let long = "c2VjcmV0IGlzIHNlY3VyZSwgSSB0aGluaz8hISEhISE=";
         for (providers, want) in [
             ("[]".to_owned(), "resources[0].providers: at least one provider is required"),
-            ("[{kms: {name: a}}]".into(), "resources[0].providers[0].kms: key management services are not built"),
+            (
+                "[{kms: {name: a, endpoint: 'unix:///a'}}]".into(),
+                "resources[0].providers[0].kms.apiVersion: KMSv1 is deprecated and not built. Use KMSv2 instead.",
+            ),
+            (
+                "[{kms: {apiVersion: v2, name: 'a:b', endpoint: 'unix:///a'}}]".into(),
+                "resources[0].providers[0].kms.name: invalid KMS provider name",
+            ),
+            (
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'tcp://a'}}]".into(),
+                "resources[0].providers[0].kms.endpoint: unsupported scheme",
+            ),
+            (
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///a', cachesize: 10}}]".into(),
+                "resources[0].providers[0].kms.cachesize: cachesize is not supported in v2",
+            ),
+            (
+                "[{kms: {apiVersion: v2, name: a, endpoint: 'unix:///a'}}, {kms: {apiVersion: v2, name: a, endpoint: 'unix:///b'}}]".into(),
+                "resources: duplicate KMS provider name",
+            ),
             ("[{aescbc: {keys: []}}]".into(), "resources[0].providers[0].aescbc.keys: at least one key is required"),
             (
                 "[{aescbc: {keys: [{name: a, secret: c2hvcnQ=}]}}]".into(),

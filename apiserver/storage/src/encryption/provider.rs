@@ -1,6 +1,8 @@
 //! One provider: what it is called in stored values, and what it does to them.
 
+use super::kms::Kms;
 use super::{ENCRYPTED, aes, secretbox};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// A value that cannot be encrypted or decrypted.
@@ -18,6 +20,14 @@ pub(crate) enum CryptoError {
     /// The value is too short to be one of the provider's.
     #[error("the stored data was shorter than the required size")]
     TooShort,
+    /// A key management service, or what it has sealed, cannot be used.
+    #[error("KMS provider {name}: {why}")]
+    Kms {
+        /// Its name in the configuration.
+        name: String,
+        /// Why.
+        why: String,
+    },
     /// The value has been changed, moved, or encrypted with another key of this name.
     #[error("the stored data does not belong to its key")]
     Forged,
@@ -35,6 +45,7 @@ pub(crate) enum Provider {
     AesCbc(Vec<Key>),
     AesGcm(Vec<Key>),
     SecretBox(Vec<Key>),
+    Kms(Arc<Kms>),
 }
 
 impl Provider {
@@ -45,12 +56,13 @@ impl Provider {
             Provider::AesCbc(_) => "aescbc",
             Provider::AesGcm(_) => "aesgcm",
             Provider::SecretBox(_) => "secretbox",
+            Provider::Kms(_) => "kms",
         }
     }
 
     fn keys(&self) -> &[Key] {
         match self {
-            Provider::Identity => &[],
+            Provider::Identity | Provider::Kms(_) => &[],
             Provider::AesCbc(keys) | Provider::AesGcm(keys) | Provider::SecretBox(keys) => keys,
         }
     }
@@ -63,15 +75,19 @@ impl Provider {
     pub(super) fn owns(&self, value: &[u8]) -> bool {
         match self {
             Provider::Identity => !value.starts_with(ENCRYPTED),
+            Provider::Kms(kms) => kms.owns(value),
             _ => value.starts_with(&self.prefix()),
         }
     }
 
     /// Encrypts with the first key; `place` is the whole key in etcd.
     pub(super) fn encrypt(&self, place: &[u8], value: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        if let Provider::Kms(kms) = self {
+            return kms.encrypt(place, value);
+        }
         let key = self.keys().first().ok_or(CryptoError::NoKey(self.name()))?;
         let sealed = match self {
-            Provider::Identity => value.to_vec(),
+            Provider::Identity | Provider::Kms(_) => value.to_vec(),
             Provider::AesCbc(_) => aes::cbc_encrypt(&key.secret, value)?,
             Provider::AesGcm(_) => aes::gcm_encrypt(&key.secret, place, value)?,
             Provider::SecretBox(_) => secretbox::encrypt(&key.secret, value)?,
@@ -81,12 +97,15 @@ impl Provider {
 
     /// Decrypts with the key that the value names; also whether it is the first.
     pub(super) fn decrypt(&self, place: &[u8], value: &[u8]) -> Result<(Vec<u8>, bool), CryptoError> {
+        if let Provider::Kms(kms) = self {
+            return kms.decrypt(place, value);
+        }
         let rest = value.strip_prefix(&self.prefix()[..]).ok_or(CryptoError::NoProvider)?;
         let named = |key: &Key| rest.strip_prefix(key.name.as_bytes()).and_then(|r| r.strip_prefix(b":"));
         let found = self.keys().iter().enumerate().find_map(|(at, key)| named(key).map(|sealed| (at, key, sealed)));
         let (position, key, sealed) = found.ok_or(CryptoError::NoKey(self.name()))?;
         let plain = match self {
-            Provider::Identity => sealed.to_vec(),
+            Provider::Identity | Provider::Kms(_) => sealed.to_vec(),
             Provider::AesCbc(_) => aes::cbc_decrypt(&key.secret, sealed)?,
             Provider::AesGcm(_) => aes::gcm_decrypt(&key.secret, place, sealed)?,
             Provider::SecretBox(_) => secretbox::decrypt(&key.secret, sealed)?,

@@ -41,7 +41,7 @@ async fn values_are_encrypted_and_rotated<B: TestBackend>() {
         (&["{identity: {}}", SECOND], "{"),
     ] {
         write(&file, providers);
-        encryption.reload(&file).expect("a configuration");
+        encryption.reload(&file).await.expect("a configuration");
         // A write without a change renews the value, as `kubectl replace` of all objects does.
         let (fresh, _stop) = reopened(&raw, &encryption, &things).await;
         let same = async |object: &Arc<crate::Object>| Ok::<_, StorageError>(Change::Put(object.value()));

@@ -87,7 +87,23 @@ async fn goes_on_from_a_revision<B: TestBackend>() {
     assert!(next(&mut watch).await.starts_with("Deleted b "));
     assert_eq!(next(&mut later).await, change(EventKind::Added, &c), "what came before is not shown");
     let (other, _stop) = test.another().await;
-    let refused = other.watch(&test.things, &from(a.revision())).await;
+    let mut resumed = other.watch(&test.things, &from(a.revision())).await.expect("etcd still has it");
+    assert_eq!(next(&mut resumed).await, change(EventKind::Added, &b));
+    assert!(next(&mut resumed).await.starts_with("Deleted b "));
+    assert_eq!(next(&mut resumed).await, change(EventKind::Added, &c));
+    let d = test.create("ns", "d", "x", "").await;
+    assert_eq!(next(&mut resumed).await, change(EventKind::Added, &d));
+    let node = Selection { fields: fields("spec.node=n").fields, ..Selection::default() };
+    let e = test.create("ns", "e", "x", "n").await;
+    test.set_node("things/ns/e", "m").await;
+    let (third, _stop) = test.another().await;
+    let query = WatchQuery { selection: node, from: Some(d.revision()), ..WatchQuery::default() };
+    let mut selected = third.watch(&test.things, &query).await.expect("etcd still has it");
+    assert_eq!(next(&mut selected).await, change(EventKind::Added, &e));
+    assert!(next(&mut selected).await.starts_with("Deleted e "), "its last state is known");
+    test.backend.backend().await.compact(c.revision()).await.expect("compacts");
+    let (late, _stop) = test.another().await;
+    let refused = late.watch(&test.things, &from(a.revision())).await;
     assert!(matches!(refused, Err(StorageError::Expired { requested, .. }) if requested == a.revision()));
 }
 

@@ -2,14 +2,12 @@
 //! `/version`.
 
 use super::health::Health;
-use super::router::{Request, Response, Router, full, json, text};
+use super::router::{Request, Response, Router, full, json};
 use crate::metrics::{self, Registry};
-use http::StatusCode;
+use crate::zpages::{self, Page};
+use http::{HeaderValue, StatusCode, header};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
-
-const WARNING: &str = "Warning: This endpoint is not meant to be machine parseable, has no formatting \
-                       compatibility guarantees and is for debugging purposes only.\n";
 
 /// What the standard paths show.
 #[derive(Debug)]
@@ -24,8 +22,8 @@ pub struct Endpoints {
     pub registry: Registry,
     /// `/configz`: its name and the effective configuration, without secrets.
     pub configz: Option<(&'static str, serde_json::Value)>,
-    /// `/flagz`: the flags that were given.
-    pub flags: Vec<(String, String)>,
+    /// `/flagz`: the flags and their values.
+    pub flags: BTreeMap<String, String>,
 }
 
 impl Endpoints {
@@ -37,7 +35,7 @@ impl Endpoints {
             readyz: Health::new(),
             registry: metrics::registry(),
             configz: None,
-            flags: Vec::new(),
+            flags: BTreeMap::new(),
         }
     }
 
@@ -55,12 +53,22 @@ impl Endpoints {
             router = router.get("/configz", move |_| json(StatusCode::OK, &serde_json::json!({ name: config })));
         }
         router = router.get("/version", |_| json(StatusCode::OK, &crate::version::info()));
-        let flagz = flagz(component, flags);
-        router = router.get("/flagz", move |_| text(StatusCode::OK, flagz.clone()));
-        let started = Instant::now();
-        let paths = router.paths().collect::<Vec<_>>().join(" ");
-        router.get("/statusz", move |_| text(StatusCode::OK, statusz(component, started, &paths)))
+        router = router.get("/flagz", move |request| page(zpages::flagz(component, &flags, accepted(request))));
+        let paths: Vec<String> = router.paths().map(str::to_owned).collect();
+        router.get("/statusz", move |request| page(zpages::statusz(component, paths.clone(), accepted(request))))
     }
+}
+
+fn accepted(request: &Request) -> Option<&str> {
+    request.http.headers().get(header::ACCEPT)?.to_str().ok()
+}
+
+fn page(page: Page) -> Response {
+    let mut response = full(StatusCode::from_u16(page.code).unwrap_or_default(), page.content_type, page.body);
+    if let Some(warning) = page.warning.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().insert(header::WARNING, warning);
+    }
+    response
 }
 
 fn health_routes(router: Router, name: &'static str, health: Health) -> Router {
@@ -70,23 +78,6 @@ fn health_routes(router: Router, name: &'static str, health: Health) -> Router {
         health.answer(name, only, request.query("verbose").is_some())
     };
     router.get(&format!("/{name}"), answer.clone()).get(&format!("/{name}/"), answer)
-}
-
-fn flagz(component: &str, mut flags: Vec<(String, String)>) -> String {
-    flags.sort();
-    let lines: String = flags.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    format!("\n{component} flagz\n{WARNING}\n{lines}")
-}
-
-fn statusz(component: &str, started: Instant, paths: &str) -> String {
-    let up = started.elapsed().as_secs();
-    let (hours, minutes, seconds) = (up / 3600, up / 60 % 60, up % 60);
-    let (major, minor) = (crate::version::MAJOR, crate::version::MINOR);
-    format!(
-        "\n{component} statusz\n{WARNING}\nUp: {hours} hr {minutes:02} min {seconds:02} sec\n\
-         Binary version: {}\nEmulation version: {major}.{minor}\nPaths: {paths}\n",
-        crate::version::GIT_VERSION
-    )
 }
 
 #[cfg(test)]
@@ -104,11 +95,5 @@ mod tests {
         {
             assert!(paths.contains(&path), "no {path} in {paths:?}");
         }
-    }
-
-    #[test]
-    fn flags_are_listed_in_order() {
-        let text = flagz("test", vec![("v".into(), "2".into()), ("bind-address".into(), "::".into())]);
-        assert!(text.ends_with("bind-address=::\nv=2\n"), "{text}");
     }
 }

@@ -24,6 +24,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 
+/// Requests under way on one HTTP/2 connection, unless a flag says otherwise.
+const STREAMS: u32 = 100;
+
 /// How connections speak.
 #[derive(Clone, Debug)]
 pub enum Protocol {
@@ -38,6 +41,7 @@ pub enum Protocol {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    streams: u32,
 }
 
 /// What each connection needs.
@@ -46,6 +50,7 @@ struct App {
     router: Arc<Router>,
     access: Access,
     supervisor: Supervisor,
+    streams: u32,
 }
 
 impl Server {
@@ -54,7 +59,13 @@ impl Server {
         let fail = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, streams: STREAMS })
+    }
+
+    /// Limits the requests under way on one HTTP/2 connection; `None` is the default.
+    #[must_use]
+    pub fn with_streams(self, limit: Option<u32>) -> Self {
+        Self { streams: limit.unwrap_or(STREAMS), ..self }
     }
 
     /// Where it listens.
@@ -64,7 +75,7 @@ impl Server {
 
     /// Serves until the supervisor stops; then connections end after their present request.
     pub async fn run(self, protocol: Protocol, router: Router, access: Access, supervisor: Supervisor) {
-        let app = App { router: Arc::new(router), access, supervisor: supervisor.clone() };
+        let app = App { router: Arc::new(router), access, supervisor: supervisor.clone(), streams: self.streams };
         let places = Arc::new(Semaphore::new(CONNECTIONS_AT_MOST));
         loop {
             let accepted = tokio::select! {
@@ -97,7 +108,8 @@ impl App {
             Protocol::Plain => return self.serve(stream, peer, None).await,
             Protocol::Tls(tls) => tls,
         };
-        let accept = tokio_rustls::TlsAcceptor::from(tls.config()).accept(stream);
+        let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
+        let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
         match tokio::time::timeout(HANDSHAKE, accept).await {
             Ok(Ok(stream)) => {
                 let certificates = stream.get_ref().1.peer_certificates();
@@ -113,12 +125,12 @@ impl App {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let supervisor = self.supervisor.clone();
+        let (supervisor, streams) = (self.supervisor.clone(), self.streams);
         let service = hyper::service::service_fn(move |request| {
             let (app, certificate) = (self.clone(), certificate.clone());
             async move { Ok::<_, std::convert::Infallible>(app.answer(request, peer, certificate).await) }
         });
-        let builder = builder();
+        let builder = builder(streams);
         let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -153,13 +165,13 @@ impl App {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+fn builder(streams: u32) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(100)
+        .max_concurrent_streams(streams)
         .max_header_list_size(64 << 10)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(100)

@@ -1,17 +1,34 @@
-//! The server's certificate and the authorities of its clients, read again when they change.
+//! The server's certificates and the authorities of its clients, read again when they change.
+//!
+//! Upstream: `apiserver/pkg/server/dynamiccertificates`.
+
+mod flags;
+mod names;
+mod offer;
+mod possession;
+
+pub use flags::TlsFlags;
+pub use names::{NamedPair, PairError};
+pub use offer::{Offer, OfferError};
 
 use super::ServeError;
+use crate::files::Watch;
 use arc_swap::ArcSwap;
 use k8s_openapi::api::core::v1::ConfigMap;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use names::Resolver;
+use possession::Possession;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often files and cluster are looked at again.
+/// How often the cluster is asked again, and files whose last change could not be used are read.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the server proves its identity with.
@@ -29,6 +46,8 @@ pub enum ServerIdentity {
         /// Its host name.
         host: String,
     },
+    /// A certificate made before.
+    Made(pki::serving::Serving),
 }
 
 /// Whose client certificates are believed.
@@ -40,6 +59,9 @@ pub enum ClientAuthority {
     File(PathBuf),
     /// Those that the apiserver publishes in `kube-system/extension-apiserver-authentication`.
     Cluster(kube::Client),
+    /// Anybody's: the handshake proves possession of the key, and what the certificate is worth is
+    /// decided later. Clients are told the authorities of these files.
+    Later(Vec<PathBuf>),
 }
 
 impl std::fmt::Debug for ClientAuthority {
@@ -48,53 +70,75 @@ impl std::fmt::Debug for ClientAuthority {
             Self::None => f.write_str("None"),
             Self::File(path) => write!(f, "File({})", path.display()),
             Self::Cluster(_) => f.write_str("Cluster"),
+            Self::Later(paths) => f.debug_tuple("Later").field(paths).finish(),
         }
     }
 }
 
-/// The TLS side of a server.
-pub struct Tls {
-    identity: Identity,
-    authority: ClientAuthority,
-    current: ArcSwap<Current>,
+/// Everything that a [`Tls`] is made from.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Shown to clients that ask for no name, or for one that nobody else has.
+    pub identity: ServerIdentity,
+    /// Certificates for certain names.
+    pub named: Vec<NamedPair>,
+    /// Whose client certificates are believed.
+    pub authority: ClientAuthority,
+    /// Versions, suites and key exchanges.
+    pub offer: Offer,
+    /// Whether HTTP/2 is offered.
+    pub http2: bool,
 }
 
-enum Identity {
-    Files { certificate: PathBuf, key: PathBuf },
-    Made(pki::serving::Serving),
+/// The TLS side of a server.
+pub struct Tls {
+    settings: Settings,
+    current: ArcSwap<Current>,
 }
 
 struct Current {
     config: Arc<ServerConfig>,
+    /// For clients that ask for no name and came to an address that has a certificate.
+    by_address: HashMap<IpAddr, Arc<ServerConfig>>,
     /// Of all that it was made from.
     digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("authority", &self.authority).finish_non_exhaustive()
+        f.debug_struct("Tls").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-/// Everything a configuration is made from.
-struct Material {
+/// A certificate and its key, PEM.
+struct Pair {
     certificate: Vec<u8>,
     key: Vec<u8>,
+}
+
+/// The bytes that a configuration is made from.
+struct Material {
+    identity: Pair,
+    named: Vec<Pair>,
     authorities: Option<Vec<u8>>,
 }
 
 impl Tls {
-    /// Reads everything once. Authorities that the cluster does not give yet are tolerated.
+    /// With the default offer and no certificates for certain names.
     pub async fn new(identity: ServerIdentity, authority: ClientAuthority) -> Result<Arc<Self>, ServeError> {
-        let identity = match identity {
-            ServerIdentity::Files { certificate, key } => Identity::Files { certificate, key },
-            ServerIdentity::SelfSigned { host } => {
-                Identity::Made(pki::serving::self_signed(&host, &["localhost", "127.0.0.1", "::1"])?)
-            }
-        };
-        let material = gather(&identity, &authority).await?;
-        let current = ArcSwap::from_pointee(Current { digest: material.digest(), config: material.config()? });
-        Ok(Arc::new(Self { identity, authority, current }))
+        let offer = Offer::default();
+        Self::open(Settings { identity, named: Vec::new(), authority, offer, http2: true }).await
+    }
+
+    /// Reads everything once. Authorities that the cluster does not give yet are tolerated.
+    pub async fn open(mut settings: Settings) -> Result<Arc<Self>, ServeError> {
+        if let ServerIdentity::SelfSigned { host } = &settings.identity {
+            let made = pki::serving::self_signed(host, &["localhost", "127.0.0.1", "::1"])?;
+            settings.identity = ServerIdentity::Made(made);
+        }
+        let material = settings.gather().await?;
+        let current = ArcSwap::from_pointee(settings.build(&material)?);
+        Ok(Arc::new(Self { settings, current }))
     }
 
     /// The configuration for the next connection.
@@ -102,39 +146,138 @@ impl Tls {
         Arc::clone(&self.current.load().config)
     }
 
-    /// Reads everything again from time to time; what is unusable leaves the old in force.
+    /// The configuration for a connection that came to this address.
+    pub fn config_at(&self, local: IpAddr) -> Arc<ServerConfig> {
+        let current = self.current.load();
+        Arc::clone(current.by_address.get(&local.to_canonical()).unwrap_or(&current.config))
+    }
+
+    /// Reads everything again when files change, and what is in the cluster from time to time; what
+    /// is unusable leaves the old in force.
     pub async fn keep_current(self: Arc<Self>) {
+        let mut files = Watch::new(self.settings.files());
+        // They may have changed since they were read.
+        self.try_refresh().await;
         loop {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            if let Err(error) = self.refresh().await {
-                tracing::warn!(%error, "cannot take the new certificates; keeping the old ones");
+            tokio::select! {
+                () = files.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
+            self.try_refresh().await;
+        }
+    }
+
+    async fn try_refresh(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::error!(%error, "cannot take the new certificates; keeping the old ones");
         }
     }
 
     /// Reads everything again now.
     pub async fn refresh(&self) -> Result<(), ServeError> {
-        let material = gather(&self.identity, &self.authority).await?;
-        let digest = material.digest();
-        if digest != self.current.load().digest {
-            self.current.store(Arc::new(Current { config: material.config()?, digest }));
+        let material = self.settings.gather().await?;
+        if material.digest() != self.current.load().digest {
+            self.current.store(Arc::new(self.settings.build(&material)?));
             tracing::info!("took new certificates");
         }
         Ok(())
     }
 }
 
-async fn gather(identity: &Identity, authority: &ClientAuthority) -> Result<Material, ServeError> {
-    let (certificate, key) = match identity {
-        Identity::Files { certificate, key } => (pki::pem::read(certificate)?, pki::pem::read(key)?),
-        Identity::Made(made) => (made.certificate_pem.clone().into_bytes(), made.key_pem.clone().into_bytes()),
-    };
-    let authorities = match authority {
-        ClientAuthority::None => None,
-        ClientAuthority::File(file) => Some(pki::pem::read(file)?),
-        ClientAuthority::Cluster(client) => published(client).await,
-    };
-    Ok(Material { certificate, key, authorities })
+impl Settings {
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        if let ServerIdentity::Files { certificate, key } = &self.identity {
+            files.extend([certificate.clone(), key.clone()]);
+        }
+        files.extend(self.named.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]));
+        match &self.authority {
+            ClientAuthority::File(file) => files.push(file.clone()),
+            ClientAuthority::Later(more) => files.extend(more.iter().cloned()),
+            ClientAuthority::None | ClientAuthority::Cluster(_) => {}
+        }
+        files
+    }
+
+    async fn gather(&self) -> Result<Material, ServeError> {
+        let identity = match &self.identity {
+            ServerIdentity::Files { certificate, key } => Pair::read(certificate, key)?,
+            ServerIdentity::Made(made) => Pair::made(made),
+            ServerIdentity::SelfSigned { host } => Pair::made(&pki::serving::self_signed(host, &[])?),
+        };
+        let named = self.named.iter().map(|pair| Pair::read(&pair.certificate, &pair.key)).collect::<Result<_, _>>()?;
+        let authorities = match &self.authority {
+            ClientAuthority::None => None,
+            ClientAuthority::File(file) => Some(pki::pem::read(file)?),
+            ClientAuthority::Cluster(client) => published(client).await,
+            ClientAuthority::Later(files) => {
+                Some(files.iter().map(|f| pki::pem::read(f)).collect::<Result<Vec<_>, _>>()?.join(&b'\n'))
+            }
+        };
+        Ok(Material { identity, named, authorities })
+    }
+
+    fn build(&self, material: &Material) -> Result<Current, ServeError> {
+        let default = self.certified(&material.identity, "serving certificate")?;
+        let named = material.named.iter().map(|pair| self.certified(pair, "SNI certificate"));
+        let named = named.collect::<Result<Vec<_>, _>>()?;
+        let pairs = named.into_iter().zip(self.named.iter().map(|pair| &pair.names[..])).collect();
+        let by_name = Arc::new(names::by_name(pairs));
+        let verifier = self.verifier(material)?;
+        let config = |default| self.config(Resolver { default, by_name: Arc::clone(&by_name) }, verifier.clone());
+        let mut by_address = HashMap::new();
+        for (name, certificate) in by_name.iter() {
+            if let Ok(address) = name.parse() {
+                by_address.insert(address, config(Arc::clone(certificate))?);
+            }
+        }
+        Ok(Current { config: config(default)?, by_address, digest: material.digest() })
+    }
+
+    fn certified(&self, pair: &Pair, what: &str) -> Result<Arc<CertifiedKey>, ServeError> {
+        let chain = pki::pem::parse_certificates(&pair.certificate, what)?;
+        let key = pki::pem::parse_private_key(&pair.key, what)?;
+        Ok(Arc::new(CertifiedKey::from_der(chain, key, &self.offer.provider)?))
+    }
+
+    fn verifier(&self, material: &Material) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServeError> {
+        let Some(authorities) = &material.authorities else { return Ok(None) };
+        let mut roots = RootCertStore::empty();
+        let is_hint = matches!(self.authority, ClientAuthority::Later(_));
+        if !is_hint || !authorities.is_empty() {
+            for root in pki::pem::parse_certificates(authorities, "client authorities")? {
+                roots.add(root)?;
+            }
+        }
+        let provider = &self.offer.provider;
+        if is_hint {
+            return Ok(Some(Arc::new(Possession::new(provider, &roots))));
+        }
+        // Others come with a token, or anonymously.
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        Ok(Some(verifier.allow_unauthenticated().build()?))
+    }
+
+    fn config(
+        &self,
+        resolver: Resolver,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Arc<ServerConfig>, ServeError> {
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.offer.provider))
+            .with_protocol_versions(self.offer.versions)?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols = match self.http2 {
+            true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            false => vec![b"http/1.1".to_vec()],
+        };
+        // Resumed sessions do not carry the client's certificates through every client library.
+        config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
 }
 
 async fn published(client: &kube::Client) -> Option<Vec<u8>> {
@@ -150,37 +293,24 @@ async fn published(client: &kube::Client) -> Option<Vec<u8>> {
     }
 }
 
+impl Pair {
+    fn read(certificate: &std::path::Path, key: &std::path::Path) -> Result<Self, ServeError> {
+        Ok(Self { certificate: pki::pem::read(certificate)?, key: pki::pem::read(key)? })
+    }
+
+    fn made(made: &pki::serving::Serving) -> Self {
+        Self { certificate: made.certificate_pem.clone().into_bytes(), key: made.key_pem.clone().into_bytes() }
+    }
+}
+
 impl Material {
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [&self.certificate, &self.key, self.authorities.as_ref().unwrap_or(&Vec::new())] {
+        let pairs = std::iter::once(&self.identity).chain(&self.named).flat_map(|pair| [&pair.certificate, &pair.key]);
+        for part in pairs.chain(&self.authorities) {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
         hash.finalize().into()
-    }
-
-    fn config(&self) -> Result<Arc<ServerConfig>, ServeError> {
-        let chain: Vec<CertificateDer<'static>> =
-            pki::pem::parse_certificates(&self.certificate, "serving certificate")?;
-        let key: PrivateKeyDer<'static> = pki::pem::parse_private_key(&self.key, "serving key")?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        let builder = match &self.authorities {
-            None => builder.with_no_client_auth(),
-            Some(authorities) => {
-                let mut roots = RootCertStore::empty();
-                for root in pki::pem::parse_certificates(authorities, "client authorities")? {
-                    roots.add(root)?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                // Others come with a token, or anonymously.
-                builder.with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
-            }
-        };
-        let mut config = builder.with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
     }
 }

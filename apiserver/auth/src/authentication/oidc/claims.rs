@@ -1,6 +1,7 @@
 //! From claims to a user.
 
-use super::config::{Issuer, Mapping};
+use super::config::{Issuer, Mapping, Origin};
+use super::expressions;
 use crate::authentication::AUTHENTICATED;
 use apiserver_registry::UserInfo;
 use serde_json::{Map, Value};
@@ -38,7 +39,53 @@ pub(super) fn check(issuer: &Issuer, claims: &Claims, now: i64) -> Result<(), St
 
 /// The user of checked claims.
 pub(super) fn user(issuer: &Issuer, claims: &Claims) -> Result<UserInfo, String> {
-    let name = &issuer.username;
+    // Only expressions need all claims as one value.
+    let all = || Value::Object(claims.clone());
+    let name = match &issuer.username {
+        Origin::Claim(mapping) => user_name(mapping, claims)?,
+        Origin::Expression(expression) => match expression.text("username", &all())? {
+            empty if empty.is_empty() => return Err("empty username via CEL expression is not allowed".into()),
+            name => name,
+        },
+    };
+    let groups = match &issuer.groups {
+        Some(Origin::Claim(mapping)) => group_names(mapping, claims)?,
+        Some(Origin::Expression(expression)) => {
+            let wrong = |why| format!("error evaluating group claim expression: {why}");
+            expression.texts(&all()).map_err(wrong)?
+        }
+        None => Vec::new(),
+    };
+    let uid = match &issuer.uid {
+        Some(Origin::Claim(claim)) => match claims.get(claim).and_then(Value::as_str) {
+            Some(uid) => uid.to_owned(),
+            None => return Err(format!("parse uid claim {claim:?}: claim not present")),
+        },
+        Some(Origin::Expression(expression)) => expression.text("uid", &all())?,
+        None => String::new(),
+    };
+    let mut extra = std::collections::BTreeMap::new();
+    if let Some(id) = claims.get("jti").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("JTI={id}")]);
+    }
+    for (key, expression) in &issuer.extra {
+        let wrong = |why| format!("error evaluating extra claim expression: {key}: {why}");
+        let values = expression.texts(&all()).map_err(wrong)?;
+        if !values.is_empty() {
+            extra.insert(key.clone(), values);
+        }
+    }
+    if !issuer.claim_rules.is_empty() {
+        expressions::check_claims(&issuer.claim_rules, &all())?;
+    }
+    let mut user = UserInfo { name, uid, groups, extra };
+    expressions::check_user(&issuer.user_rules, &user)?;
+    // What is added to every user is no business of the rules.
+    user.groups.push(AUTHENTICATED.into());
+    Ok(user)
+}
+
+fn user_name(name: &Mapping, claims: &Claims) -> Result<String, String> {
     let value =
         claims.get(&name.claim).ok_or_else(|| format!("parse username claims {:?}: claim not present", name.claim))?;
     let value = value.as_str().ok_or_else(|| format!("parse username claims {:?}: not a string", name.claim))?;
@@ -52,23 +99,7 @@ pub(super) fn user(issuer: &Issuer, claims: &Claims) -> Result<UserInfo, String>
     if value.is_empty() {
         return Err("username claim value is empty".into());
     }
-    let mut groups = match &issuer.groups {
-        Some(mapping) => group_names(mapping, claims)?,
-        None => Vec::new(),
-    };
-    groups.push(AUTHENTICATED.into());
-    let uid = match &issuer.uid {
-        Some(claim) => match claims.get(claim).and_then(Value::as_str) {
-            Some(uid) => uid.to_owned(),
-            None => return Err(format!("parse uid claim {claim:?}: claim not present")),
-        },
-        None => String::new(),
-    };
-    let mut extra = std::collections::BTreeMap::new();
-    if let Some(id) = claims.get("jti").and_then(Value::as_str).filter(|id| !id.is_empty()) {
-        extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![format!("JTI={id}")]);
-    }
-    Ok(UserInfo { name: format!("{}{value}", name.prefix), uid, groups, extra })
+    Ok(format!("{}{value}", name.prefix))
 }
 
 fn group_names(mapping: &Mapping, claims: &Claims) -> Result<Vec<String>, String> {
@@ -91,6 +122,7 @@ fn strings(value: Option<&Value>) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authentication::oidc::{Condition, Expression};
     use jsonwebtoken::Algorithm;
     use serde_json::json;
 
@@ -102,10 +134,13 @@ mod tests {
             authorities: None,
             audiences: vec!["kubernetes".into()],
             algorithms: vec![Algorithm::RS256],
-            username: mapping("email", "oidc:"),
-            groups: Some(mapping("roles", "g:")),
+            username: Origin::Claim(mapping("email", "oidc:")),
+            groups: Some(Origin::Claim(mapping("roles", "g:"))),
             uid: None,
+            extra: Vec::new(),
             required_claims: vec![("hd".into(), "example.com".into())],
+            claim_rules: Vec::new(),
+            user_rules: Vec::new(),
         }
     }
 
@@ -133,6 +168,33 @@ mod tests {
             let got = check(&issuer(), &claims(changes.clone()), 1000).err();
             assert_eq!(got.is_some(), want.is_some(), "{changes}");
             assert!(got.unwrap_or_default().starts_with(want.unwrap_or_default()), "{changes}");
+        }
+    }
+
+    #[test]
+    fn expressions_name_a_user() {
+        let expression = |source: &str| Expression::over_claims(source).expect("compiles");
+        let rule = |source: &str| Condition::over_user(source, "reserved".into()).expect("compiles");
+        let issuer = Issuer {
+            username: Origin::Expression(expression("'oidc:' + claims.email")),
+            groups: Some(Origin::Expression(expression("claims.roles.filter(r, r != 'ops')"))),
+            uid: Some(Origin::Expression(expression("claims.hd"))),
+            extra: vec![("example.com/roles".into(), expression("claims.roles"))],
+            claim_rules: vec![Condition::over_claims("claims.hd != ''", "hd".into()).expect("compiles")],
+            user_rules: vec![rule("!user.groups.exists(g, g.startsWith('system:'))")],
+            ..issuer()
+        };
+        let found = user(&issuer, &claims(json!({}))).expect("a user");
+        assert_eq!((found.name.as_str(), found.uid.as_str()), ("oidc:a@example.com", "example.com"));
+        assert_eq!(found.groups, ["dev", AUTHENTICATED]);
+        assert_eq!(found.extra["example.com/roles"], ["dev", "ops"]);
+        for (changes, want) in [
+            (json!({"roles": ["system:masters"]}), "error evaluating user info validation rule: validation expression"),
+            (json!({"roles": 7}), "error evaluating group claim expression: "),
+            (json!({"hd": ""}), "error evaluating claim validation expression: "),
+        ] {
+            let error = user(&issuer, &claims(changes)).expect_err("no user");
+            assert!(error.starts_with(want), "{error}");
         }
     }
 

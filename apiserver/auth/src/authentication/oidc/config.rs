@@ -2,13 +2,14 @@
 //!
 //! Upstream: `apiserver/pkg/apis/apiserver/validation/validation.go`.
 
+use super::expressions::{Condition, Expression};
 use crate::authentication::Anonymous;
 use component::kinds::{self, Kind, KindError};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::path::Path;
 
-/// Expressions are refused by name, see [`ConfigError::Unbuilt`].
 const KIND: Kind =
     Kind { api_version: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration", unbuilt: &[] };
 /// Issuers of one configuration, as upstream.
@@ -27,6 +28,14 @@ pub enum ConfigError {
         path: String,
         /// What is wrong.
         why: &'static str,
+    },
+    /// An expression does not compile, or gives the wrong type.
+    #[error("{path}: {why}")]
+    Expression {
+        /// Such as `jwt[0].claimMappings.username.expression`.
+        path: String,
+        /// What is wrong.
+        why: String,
     },
     /// A field that upstream knows and this server does not have.
     #[error("{0}: is known but not built")]
@@ -50,13 +59,28 @@ pub struct Issuer {
     /// Signature algorithms that are taken.
     pub algorithms: Vec<Algorithm>,
     /// Where the user name is.
-    pub username: Mapping,
+    pub username: Origin<Mapping>,
     /// Where groups are.
-    pub groups: Option<Mapping>,
+    pub groups: Option<Origin<Mapping>>,
     /// Where the UID is.
-    pub uid: Option<String>,
+    pub uid: Option<Origin<String>>,
+    /// What else is told of the user, by its key.
+    pub extra: Vec<(String, Expression)>,
     /// Claims that must have these values.
     pub required_claims: Vec<(String, String)>,
+    /// What must hold of the claims.
+    pub claim_rules: Vec<Condition>,
+    /// What must hold of the user.
+    pub user_rules: Vec<Condition>,
+}
+
+/// Where a part of the user comes from.
+#[derive(Clone, Debug)]
+pub enum Origin<C> {
+    /// A claim.
+    Claim(C),
+    /// An expression over all claims.
+    Expression(Expression),
 }
 
 /// A claim, and what is put before its value.
@@ -119,10 +143,13 @@ impl Configuration {
             authorities: flags.authorities,
             audiences: vec![flags.client_id],
             algorithms: flags.algorithms.iter().map(algorithm).collect::<Result<_, _>>()?,
-            username: Mapping { claim: flags.username_claim, prefix },
-            groups: (!groups.claim.is_empty()).then_some(groups),
+            username: Origin::Claim(Mapping { claim: flags.username_claim, prefix }),
+            groups: (!groups.claim.is_empty()).then_some(Origin::Claim(groups)),
             uid: None,
+            extra: Vec::new(),
             required_claims: flags.required_claims,
+            claim_rules: Vec::new(),
+            user_rules: Vec::new(),
         };
         Ok(Self { issuers: vec![issuer], anonymous: None })
     }
@@ -162,12 +189,12 @@ struct AnonymousRule {
     #[serde(default)]
     enabled: bool,
     #[serde(default)]
-    conditions: Vec<Condition>,
+    conditions: Vec<PathCondition>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Condition {
+struct PathCondition {
     path: String,
 }
 
@@ -179,7 +206,7 @@ struct Jwt {
     #[serde(default)]
     claim_validation_rules: Vec<ClaimRule>,
     #[serde(default)]
-    user_validation_rules: Vec<serde::de::IgnoredAny>,
+    user_validation_rules: Vec<UserRule>,
 }
 
 #[derive(Deserialize)]
@@ -206,7 +233,7 @@ struct ClaimMappings {
     #[serde(default)]
     uid: Plain,
     #[serde(default)]
-    extra: Vec<serde::de::IgnoredAny>,
+    extra: Vec<ExtraRule>,
 }
 
 #[derive(Default, Deserialize)]
@@ -215,7 +242,8 @@ struct Prefixed {
     #[serde(default)]
     claim: String,
     prefix: Option<String>,
-    expression: Option<String>,
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -223,7 +251,8 @@ struct Prefixed {
 struct Plain {
     #[serde(default)]
     claim: String,
-    expression: Option<String>,
+    #[serde(default)]
+    expression: String,
 }
 
 #[derive(Deserialize)]
@@ -233,9 +262,28 @@ struct ClaimRule {
     claim: String,
     #[serde(default)]
     required_value: String,
-    expression: Option<String>,
-    #[serde(default, rename = "message")]
-    _message: String,
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UserRule {
+    #[serde(default)]
+    expression: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ExtraRule {
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    value_expression: String,
 }
 
 impl AnonymousRule {
@@ -278,39 +326,133 @@ impl Jwt {
         if !egress_selector_type.is_empty() {
             return Err(ConfigError::Unbuilt(at("issuer.egressSelectorType")));
         }
-        if !self.user_validation_rules.is_empty() {
-            return Err(ConfigError::Unbuilt(at("userValidationRules")));
-        }
-        if !self.claim_mappings.extra.is_empty() {
-            return Err(ConfigError::Unbuilt(at("claimMappings.extra")));
-        }
         let mappings = self.claim_mappings;
-        let username = mappings.username.mapping(&at("claimMappings.username"))?;
-        let rules = self.claim_validation_rules.into_iter().enumerate();
-        Ok(Issuer {
+        let username = mappings.username.origin(&at("claimMappings.username"))?;
+        let (required_claims, claim_rules) = claim_rules(self.claim_validation_rules, &at("claimValidationRules"))?;
+        let issuer = Issuer {
             discovery_url: if discovery_url.is_empty() { discovery_of(&url) } else { discovery_url },
             url,
             authorities: certificate_authority,
             audiences,
             algorithms: ALGORITHMS.iter().map(|(_, algorithm)| *algorithm).collect(),
             username: username.ok_or_else(|| wrong(at("claimMappings.username"), "claim or expression is required"))?,
-            groups: mappings.groups.mapping(&at("claimMappings.groups"))?,
-            uid: mappings.uid.claim(&at("claimMappings.uid"))?,
-            required_claims: rules
-                .map(|(n, rule)| rule.required(&at(&format!("claimValidationRules[{n}]"))))
-                .collect::<Result<_, _>>()?,
-        })
+            groups: mappings.groups.origin(&at("claimMappings.groups"))?,
+            uid: mappings.uid.origin(&at("claimMappings.uid"))?,
+            extra: extra_rules(mappings.extra, &at("claimMappings.extra"))?,
+            required_claims,
+            claim_rules,
+            user_rules: user_rules(self.user_validation_rules, &at("userValidationRules"))?,
+        };
+        match issuer.trusts_any_address() {
+            true => Err(wrong(
+                at("claimMappings.username.expression"),
+                "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression",
+            )),
+            false => Ok(issuer),
+        }
     }
 }
 
+impl Issuer {
+    /// Whether the user's name is an address that nobody needs to have checked.
+    fn trusts_any_address(&self) -> bool {
+        let Origin::Expression(username) = &self.username else { return false };
+        let verified = "email_verified";
+        let is_checked = username.reads(verified)
+            || self.extra.iter().any(|(_, expression)| expression.reads(verified))
+            || self.claim_rules.iter().any(|rule| rule.reads(verified));
+        username.reads("email") && !is_checked
+    }
+}
+
+fn compiled<T>(path: String, outcome: Result<T, String>) -> Result<T, ConfigError> {
+    outcome.map_err(|why| ConfigError::Expression { path, why })
+}
+
+/// Claims with their values, and conditions.
+type ClaimRules = (Vec<(String, String)>, Vec<Condition>);
+
+fn claim_rules(rules: Vec<ClaimRule>, path: &str) -> Result<ClaimRules, ConfigError> {
+    let (mut required, mut conditions) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    for (at, rule) in rules.into_iter().enumerate() {
+        let path = format!("{path}[{at}]");
+        match (rule.claim.is_empty(), rule.expression.is_empty()) {
+            (false, false) => return Err(wrong(path, "claim and expression can't both be set")),
+            (true, true) => return Err(wrong(path, "claim or expression is required")),
+            (false, true) if !rule.message.is_empty() => {
+                return Err(wrong(format!("{path}.message"), "may not be specified when claim is set"));
+            }
+            (true, false) if !rule.required_value.is_empty() => {
+                return Err(wrong(format!("{path}.requiredValue"), "may not be specified when expression is set"));
+            }
+            (is_expression, _) if !seen.insert((is_expression, format!("{}{}", rule.claim, rule.expression))) => {
+                return Err(wrong(path, "Duplicate value"));
+            }
+            (false, true) => required.push((rule.claim, rule.required_value)),
+            (true, false) => {
+                let condition = Condition::over_claims(&rule.expression, rule.message);
+                conditions.push(compiled(format!("{path}.expression"), condition)?);
+            }
+        }
+    }
+    Ok((required, conditions))
+}
+
+fn user_rules(rules: Vec<UserRule>, path: &str) -> Result<Vec<Condition>, ConfigError> {
+    let mut seen = HashSet::new();
+    let mut conditions = Vec::new();
+    for (at, rule) in rules.into_iter().enumerate() {
+        let path = format!("{path}[{at}].expression");
+        if rule.expression.is_empty() {
+            return Err(wrong(path, "Required value"));
+        }
+        if !seen.insert(rule.expression.clone()) {
+            return Err(wrong(path, "Duplicate value"));
+        }
+        conditions.push(compiled(path, Condition::over_user(&rule.expression, rule.message))?);
+    }
+    Ok(conditions)
+}
+
+fn extra_rules(rules: Vec<ExtraRule>, path: &str) -> Result<Vec<(String, Expression)>, ConfigError> {
+    let mut extra: Vec<(String, Expression)> = Vec::new();
+    for (at, rule) in rules.into_iter().enumerate() {
+        let (key_path, value_path) = (format!("{path}[{at}].key"), format!("{path}[{at}].valueExpression"));
+        let domain = rule.key.split_once('/').map(|(domain, rest)| (domain, rest.is_empty()));
+        let reserved = |domain: &str, of: &str| domain == of || domain.ends_with(&format!(".{of}"));
+        match domain {
+            None | Some(("", _) | (_, true)) => {
+                return Err(wrong(key_path, "must be a domain-prefixed path (such as \"acme.io/foo\")"));
+            }
+            Some(_) if rule.key != rule.key.to_lowercase() => return Err(wrong(key_path, "must be lowercase")),
+            Some((domain, _)) if reserved(domain, "kubernetes.io") || reserved(domain, "k8s.io") => {
+                let why = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
+                return Err(wrong(key_path, why));
+            }
+            Some(_) if extra.iter().any(|(key, _)| *key == rule.key) => return Err(wrong(key_path, "Duplicate value")),
+            Some(_) if rule.value_expression.is_empty() => return Err(wrong(value_path, "Required value")),
+            Some(_) => extra.push((rule.key, compiled(value_path, Expression::over_claims(&rule.value_expression))?)),
+        }
+    }
+    Ok(extra)
+}
+
 impl Prefixed {
-    fn mapping(self, path: &str) -> Result<Option<Mapping>, ConfigError> {
-        if self.expression.is_some() {
-            return Err(ConfigError::Unbuilt(format!("{path}.expression")));
+    fn origin(self, path: &str) -> Result<Option<Origin<Mapping>>, ConfigError> {
+        if !self.expression.is_empty() {
+            if !self.claim.is_empty() {
+                return Err(wrong(path, "claim and expression can't both be set"));
+            }
+            if self.prefix.is_some() {
+                return Err(wrong(format!("{path}.prefix"), "may not be specified when expression is set"));
+            }
+            let expression = Expression::over_claims(&self.expression);
+            return Ok(Some(Origin::Expression(compiled(format!("{path}.expression"), expression)?)));
         }
         match (self.claim.is_empty(), self.prefix) {
             (true, _) => Ok(None),
-            (false, Some(prefix)) => Ok(Some(Mapping { claim: self.claim, prefix })),
+            (false, Some(prefix)) => Ok(Some(Origin::Claim(Mapping { claim: self.claim, prefix }))),
             (false, None) => Err(wrong(
                 format!("{path}.prefix"),
                 "prefix is required when claim is set. It can be set to an empty string to disable prefixing",
@@ -320,20 +462,15 @@ impl Prefixed {
 }
 
 impl Plain {
-    fn claim(self, path: &str) -> Result<Option<String>, ConfigError> {
-        match self.expression {
-            Some(_) => Err(ConfigError::Unbuilt(format!("{path}.expression"))),
-            None => Ok(Some(self.claim).filter(|claim| !claim.is_empty())),
-        }
-    }
-}
-
-impl ClaimRule {
-    fn required(self, path: &str) -> Result<(String, String), ConfigError> {
-        match self.expression {
-            Some(_) => Err(ConfigError::Unbuilt(format!("{path}.expression"))),
-            None if self.claim.is_empty() => Err(wrong(path, "claim or expression is required")),
-            None => Ok((self.claim, self.required_value)),
+    fn origin(self, path: &str) -> Result<Option<Origin<String>>, ConfigError> {
+        match (self.claim.is_empty(), self.expression.is_empty()) {
+            (true, true) => Ok(None),
+            (false, true) => Ok(Some(Origin::Claim(self.claim))),
+            (false, false) => Err(wrong(path, "claim and expression can't both be set")),
+            (true, false) => {
+                let expression = Expression::over_claims(&self.expression);
+                Ok(Some(Origin::Expression(compiled(format!("{path}.expression"), expression)?)))
+            }
         }
     }
 }
@@ -398,8 +535,9 @@ jwt:
         assert_eq!(configuration.anonymous, Some(Anonymous::AllowedAt(vec!["/healthz".into()])));
         let [a, b] = configuration.issuers.as_slice() else { panic!("two issuers") };
         assert_eq!(a.discovery_url, "https://a/.well-known/openid-configuration");
-        assert_eq!(a.username, Mapping { claim: "sub".into(), prefix: "a:".into() });
-        assert_eq!((a.uid.as_deref(), a.required_claims.len()), (Some("uid"), 1));
+        assert!(matches!(&a.username, Origin::Claim(of) if (of.claim.as_str(), of.prefix.as_str()) == ("sub", "a:")));
+        assert!(matches!(&a.uid, Some(Origin::Claim(claim)) if claim == "uid"));
+        assert_eq!(a.required_claims.len(), 1);
         assert_eq!((b.discovery_url.as_str(), b.groups.is_none()), ("https://c/d", true));
     }
 
@@ -415,8 +553,24 @@ jwt:
             ),
             (with("url: https://a", "claim: sub, prefix: ''"), "jwt[0].issuer.audiences: at least one"),
             (
-                with("url: https://a, audiences: [k]", "expression: claims.sub"),
-                "jwt[0].claimMappings.username.expression: is known but not built",
+                with("url: https://a, audiences: [k]", "expression: 'claims.'"),
+                "jwt[0].claimMappings.username.expression: compilation failed: ",
+            ),
+            (
+                with("url: https://a, audiences: [k]", "expression: claims.email"),
+                "jwt[0].claimMappings.username.expression: claims.email_verified must be used in",
+            ),
+            (
+                with("url: https://a, audiences: [k]", "expression: claims.sub, prefix: x"),
+                "jwt[0].claimMappings.username.prefix: may not be specified when expression is set",
+            ),
+            (
+                format!("{EXPRESSIVE}  claimValidationRules: [{{expression: claims.sub}}]\n"),
+                "jwt[0].claimValidationRules[0].expression: must evaluate to bool",
+            ),
+            (
+                format!("{EXPRESSIVE}  userValidationRules: [{{expression: user.name == ''}}]\n"),
+                "jwt[0].userValidationRules[0].expression: compilation failed: ",
             ),
             (
                 with("url: https://a, audiences: [k]", "prefix: ''"),
@@ -427,6 +581,27 @@ jwt:
         ] {
             let error = parse(&text).expect_err(&text).to_string();
             assert!(error.starts_with(want), "{error}");
+        }
+    }
+
+    const EXPRESSIVE: &str = "jwt:
+- issuer: {url: https://a/, audiences: [k]}
+  claimMappings:
+    username: {expression: 'claims.email_verified ? claims.email : claims.sub'}
+    groups: {expression: claims.roles}
+    uid: {expression: claims.sub}
+    extra: [{key: example.com/tenant, valueExpression: claims.tenant}]
+";
+
+    #[test]
+    fn expressions_are_compiled() {
+        let rules = "  claimValidationRules: [{expression: 'claims.exp - claims.nbf <= 86400', message: long}]\n  userValidationRules: [{expression: \"!user.username.startsWith('system:')\", message: reserved}]\n";
+        let configuration = parse(&format!("{EXPRESSIVE}{rules}")).expect("a configuration");
+        let issuer = &configuration.issuers[0];
+        assert!(matches!((&issuer.username, &issuer.groups), (Origin::Expression(_), Some(Origin::Expression(_)))));
+        assert_eq!((issuer.extra.len(), issuer.claim_rules.len(), issuer.user_rules.len()), (1, 1, 1));
+        for key in ["tenant", "kubernetes.io/tenant", "a.k8s.io/tenant", "Example.com/tenant", "example.com/"] {
+            assert!(parse(&EXPRESSIVE.replace("example.com/tenant", key)).is_err(), "{key}");
         }
     }
 
@@ -444,7 +619,8 @@ jwt:
             [("sub", "", "https://a#"), ("email", "", ""), ("sub", "-", ""), ("sub", "x:", "x:")]
         {
             let configuration = Configuration::from_flags(flags(claim, prefix)).expect("an issuer");
-            assert_eq!(configuration.issuers[0].username.prefix, want, "{claim} {prefix}");
+            let Origin::Claim(username) = &configuration.issuers[0].username else { panic!("a claim") };
+            assert_eq!(username.prefix, want, "{claim} {prefix}");
         }
         let odd = FlagOptions { algorithms: vec!["none".into()], ..flags("sub", "") };
         assert!(Configuration::from_flags(odd).is_err());

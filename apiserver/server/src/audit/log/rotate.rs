@@ -10,8 +10,6 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Megabytes of a file if nothing is said.
-const DEFAULT_SIZE: u64 = 100;
 const MEGABYTE: u64 = 1024 * 1024;
 const DAY: i64 = 24 * 60 * 60;
 /// Time in the name of an old file.
@@ -32,13 +30,13 @@ impl RotatingFile {
         }
         let file = append(&options.path)?;
         let size = file.metadata()?.len();
-        let limit = if options.max_size == 0 { DEFAULT_SIZE } else { options.max_size } * MEGABYTE;
+        let limit = if options.max_size == 0 { u64::MAX } else { options.max_size.saturating_mul(MEGABYTE) };
         Ok(Self { options, limit, file, size })
     }
 
     pub(super) fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
         let length = line.len() as u64;
-        if self.size > 0 && self.size + length > self.limit {
+        if self.size > 0 && self.size.saturating_add(length) > self.limit {
             self.rotate()?;
         }
         self.file.write_all(line)?;
@@ -119,7 +117,7 @@ fn compress(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Format, Mode};
+    use super::super::Format;
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
@@ -127,7 +125,6 @@ mod tests {
         LogOptions {
             path: folder.join("audit.log"),
             format: Format::Json,
-            mode: Mode::Blocking,
             max_age: 1,
             max_backups: 2,
             max_size: 1,

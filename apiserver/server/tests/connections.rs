@@ -1,0 +1,100 @@
+//! Connections: how clients of HTTP/2 are told to go elsewhere, and that an answer that comes before
+//! the end of the question is not lost.
+#![expect(clippy::disallowed_methods, reason = "tests own their tasks")]
+
+mod support;
+
+use apiserver_server::chain::Peer;
+use apiserver_server::lifecycle::Farewell;
+use apiserver_server::{Options, serve};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::sync::Arc;
+use std::time::Duration;
+use support::{ADMIN, NOBODY, TestServer};
+
+/// A connection of HTTP/2, and the task that ends with it.
+async fn connect(server: &TestServer) -> (SendRequest<Full<Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let (near, far) = tokio::io::duplex(256 * 1024);
+    let peer = Peer { farewell: Farewell::heard(), ..Peer::default() };
+    tokio::spawn(serve::http(server.server.clone(), Arc::new(peer), far, true));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.expect("HTTP/2");
+    (sender, tokio::spawn(connection))
+}
+
+fn request(method: &str, path: &str, who: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(format!("http://test{path}"));
+    let request = request.header("authorization", format!("Bearer {who}")).header("content-type", "application/json");
+    request.body(Full::new(body.into())).expect("a request")
+}
+
+#[tokio::test]
+async fn clients_are_told_to_go_elsewhere_and_watches_go_on() {
+    let server = TestServer::with_options(Options { goaway_chance: 1.0, ..Options::default() }).await;
+    let (mut sender, connection) = connect(&server).await;
+    let watch = request("GET", "/api/v1/namespaces/default/configmaps?watch=1", ADMIN, "");
+    let mut watch = sender.send_request(watch).await.expect("an answer").into_body();
+    // The connection takes no more requests, while the watch on it goes on.
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while let Ok(answer) = sender.send_request(request("GET", "/version", ADMIN, "")).await {
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+    })
+    .await
+    .expect("a farewell");
+    server.config_map("a").await;
+    let event = watch.frame().await.expect("an event").expect("a frame").into_data().expect("data");
+    assert!(event.starts_with(b"{\"type\":\"ADDED\""));
+    drop(watch);
+    tokio::time::timeout(Duration::from_secs(10), connection)
+        .await
+        .expect("an end")
+        .expect("a task")
+        .expect("a good end");
+}
+
+#[tokio::test]
+async fn refusals_reach_clients_that_still_send() {
+    let server = TestServer::start().await;
+    let path = "/api/v1/namespaces/default/configmaps";
+    let (mut sender, _connection) = connect(&server).await;
+    for (who, size, want) in [
+        (NOBODY, 2 << 20, StatusCode::FORBIDDEN),
+        ("wrong", 2 << 20, StatusCode::UNAUTHORIZED),
+        (NOBODY, 16 << 20, StatusCode::FORBIDDEN),
+        (ADMIN, 16 << 20, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let answer = sender.send_request(request("POST", path, who, vec![b' '; size])).await.expect("an answer");
+        assert_eq!(answer.status(), want, "HTTP/2 {who} {size}");
+        let text = answer.into_body().collect().await.expect("all of it").to_bytes();
+        assert!(String::from_utf8_lossy(&text).contains("\"kind\":\"Status\""), "{text:?}");
+    }
+    // The connection is as good as before.
+    let answer = sender.send_request(request("GET", "/version", ADMIN, "")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    for (who, want) in [(NOBODY, StatusCode::FORBIDDEN), ("wrong", StatusCode::UNAUTHORIZED)] {
+        let who = format!("Bearer {who}");
+        let answer = server.ask(http::Method::POST, path, &[("authorization", &who)], vec![b' '; 2 << 20]).await;
+        assert_eq!(answer.status, want, "HTTP/1.1");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_dribble_in_are_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let options = Options { request_timeout: Duration::from_millis(200), ..Options::default() };
+    let server = TestServer::with_options(options).await;
+    let (mut near, far) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(serve::http(server.server.clone(), Arc::new(Peer::default()), far, false));
+    let head = format!(
+        "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {ADMIN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    near.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(10), near.read_exact(&mut answer)).await;
+    read.expect("an answer in time").expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 504");
+}
