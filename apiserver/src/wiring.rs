@@ -65,6 +65,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
         () = owners.signal.stopping() => return Ok(()),
     };
     tracing::info!(target: "apiserver", address = %started.address, "serving securely");
+    component::notify::ready();
     let server = started.server.clone();
     tokio::select! {
         () = bootstrap(started) => owners.signal.stopping().await,

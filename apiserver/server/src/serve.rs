@@ -68,8 +68,9 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<Tls>) {
 }
 
 async fn connection(server: Arc<Server>, tls: &Tls, stream: TcpStream, address: SocketAddr) {
-    // Answers are written whole; waiting to gather more would only add latency.
-    let _ = stream.set_nodelay(true);
+    // Answers are written whole: waiting to gather more would only add latency. The watches of a
+    // machine that is gone must not stay.
+    component::serve::watch_peer(&stream);
     let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
     let stream = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => stream,

@@ -2,11 +2,9 @@
 //!
 //! Upstream: `client-go/tools/clientcmd`, `client-go/rest`.
 
-use crate::metrics::CountRequests;
-use kube::client::ClientBuilder;
+use crate::transport;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::path::Path;
-use std::time::Duration;
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -30,20 +28,18 @@ pub enum ConnectError {
 }
 
 /// A client for this kubeconfig (in-cluster configuration if `None`), with `user_agent`
-/// (`component/version`), no hidden retries and a pool of HTTP/1.1 connections.
+/// (`component/version`), no hidden retries and a pool of HTTP/1.1 connections that notice a dead
+/// peer within 30 s. Every request that is no watch has to be answered in time.
 pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
     let mut config = load(kubeconfig, &path).await?;
     let agent = http::HeaderValue::from_str(user_agent)
         .map_err(|error| ConnectError::Client { path: path.clone(), why: format!("user agent: {error}") })?;
     config.headers.push((http::header::USER_AGENT, agent));
-    // A retry hidden in the client would hide a fault from whoever has to count and delay it.
-    config.default_retry = false;
-    // Between daemons the network is near: inflating costs more CPU than it saves.
-    config.disable_compression = true;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Client { path, why: chain(&error) })?;
-    Ok(builder.with_layer(&CountRequests).build())
+    if let Some(proxy) = &config.proxy_url {
+        return Err(ConnectError::Client { path, why: format!("proxy-url {proxy}: daemons connect directly") });
+    }
+    transport::client(&config).map_err(|error| ConnectError::Client { path, why: chain(&error) })
 }
 
 async fn load(kubeconfig: Option<&Path>, path: &str) -> Result<kube::Config, ConnectError> {

@@ -108,12 +108,17 @@ impl Candidate {
         }
     }
 
-    /// One attempt to take or renew the lease.
+    /// One attempt to take or renew the lease. It may take half the renew deadline, so that a hung
+    /// connection leaves time for another one.
     async fn try_once(&mut self) -> bool {
-        match self.attempt().await {
-            Ok(ours) => ours,
-            Err(error) => {
+        match tokio::time::timeout(self.config.renew_deadline / 2, self.attempt()).await {
+            Ok(Ok(ours)) => ours,
+            Ok(Err(error)) => {
                 tracing::warn!(lease = self.config.name, %error, "cannot take or renew the leader lease");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(lease = self.config.name, "no answer about the leader lease in time");
                 false
             }
         }

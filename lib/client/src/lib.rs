@@ -5,11 +5,13 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod deadline;
 pub mod events;
 pub mod informer;
 pub mod leader;
 pub mod metrics;
 pub mod queue;
+mod transport;
 
 pub use config::{ConnectError, connect};
 pub use events::Recorder;

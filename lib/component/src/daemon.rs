@@ -132,6 +132,7 @@ async fn stopped(
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     tracing::info!("stopping {name}");
+    crate::notify::stopping();
     supervisor.stop();
     tokio::time::timeout(grace.get(), work).await.unwrap_or(Ok(()))
 }

@@ -16,6 +16,7 @@ pub mod layers;
 pub mod leading;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod serve;
 pub mod supervisor;
 pub mod version;

@@ -7,6 +7,7 @@ pub mod access;
 pub mod endpoints;
 pub mod health;
 mod listener;
+mod peer;
 pub mod router;
 pub mod tls;
 
@@ -14,6 +15,7 @@ pub use access::{Access, Attributes, Delegated, Policy, User};
 pub use endpoints::Endpoints;
 pub use health::Health;
 pub use listener::{Protocol, Server};
+pub use peer::watch as watch_peer;
 pub use router::{Request, Response, Router};
 pub use tls::{ClientAuthority, ServerIdentity, Tls, TlsFlags};
 

@@ -103,7 +103,7 @@ impl Server {
 
 impl App {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
-        let _best_effort = stream.set_nodelay(true);
+        super::watch_peer(&stream);
         let tls = match protocol {
             Protocol::Plain => return self.serve(stream, peer, None).await,
             Protocol::Tls(tls) => tls,
