@@ -14,7 +14,8 @@ enum Command {
     /// Write the tables of types and resources anew from facts about a Kubernetes release.
     Codegen(xtask::codegen::Args),
     /// Check the rules that ARCHITECTURE.md and CONTRIBUTING.md state: dependency edges, who may
-    /// know etcd, CRI and netfilter, paths that documents name, text that does not belong.
+    /// know etcd, CRI and netfilter, paths that documents name, text that does not belong; and that
+    /// what is depended on is as `deny.toml` says.
     Tidy,
 }
 

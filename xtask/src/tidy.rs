@@ -3,6 +3,7 @@
 
 mod documents;
 mod edges;
+mod packages;
 mod text;
 
 use anyhow::{Context, bail};
@@ -34,6 +35,8 @@ pub fn run() -> anyhow::Result<()> {
     let mut findings = edges::check(&sources);
     findings.extend(text::check(&sources));
     findings.extend(documents::check(&sources, |path| root.join(path).exists()));
+    let rules = std::fs::read_to_string(root.join("deny.toml")).context("reading deny.toml")?;
+    findings.extend(packages::check(&packages::all(&root)?, &rules));
     for finding in &findings {
         eprintln!("{}: {}", finding.file, finding.what);
     }
