@@ -26,7 +26,8 @@ pub async fn run(deps: Arc<Deps>, workers: Workers) {
     }
 }
 
-async fn containers(runtime: &Runtime) -> Result<(), RuntimeError> {
+/// Removes dead containers and sandboxes that nobody needs any more.
+pub async fn containers(runtime: &Runtime) -> Result<(), RuntimeError> {
     for (uid, outline) in runtime.relist().await? {
         let dead = outline.containers.values().filter(|s| **s == ContainerState::Exited).count();
         if dead < 2 && outline.sandboxes.len() < 2 {

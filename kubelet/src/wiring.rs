@@ -7,17 +7,20 @@ use crate::config::{self, AuthorizationMode, KubeletConfiguration};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::flags::Options;
 use crate::images::{Images, gc as image_gc};
+use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
-use crate::node::{NodeFacts, Reporter, lease, machine, reporter};
+use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
 use crate::probes::Probes;
+use crate::resize::Allocations;
+use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
-use crate::sources::{self, files::Files};
+use crate::sources::{self, files::Files, mirrors::Mirrors};
 use crate::status::StatusWriter;
 use crate::volumes::Volumes;
 use crate::workers::{Deps, Nudges, Settings, Workers};
-use crate::{gc, server::attributes};
+use crate::{eviction, gc, server::attributes};
 use anyhow::Context;
 use client::Recorder;
 use client::informer::{Builder, Informer, Scope};
@@ -40,6 +43,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let config = config::load(&daemon.options, &daemon.given)?;
     let kubelet = Kubelet::build(&daemon, config).await?;
     kubelet.start(&daemon.supervisor, daemon.shown.clone()).await?;
+    component::notify::ready();
     daemon.supervisor.stopping().await;
     Ok(())
 }
@@ -81,8 +85,11 @@ impl Kubelet {
             statuses,
             probes,
             node,
+            allocations: Allocations::load(&options.root_dir),
         });
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
+        let neighbours = workers.clone();
+        deps.allocations.follow(move || neighbours.active());
         Ok(Self { config, options, client, deps, workers, pleg: Pleg::default() })
     }
 
@@ -96,9 +103,13 @@ impl Kubelet {
             supervisor.spawn_until_stop("pods", feed);
             pods
         });
-        self.start_static_pods(supervisor);
+        self.start_static_pods(supervisor, api_pods.clone());
         let (deps, workers, pleg) = (self.deps.clone(), self.workers.clone(), self.pleg.clone());
         supervisor.spawn_until_stop("housekeeping", housekeeping(deps, workers, pleg, api_pods, supervisor.clone()));
+        self.start_log_rotation(supervisor);
+        let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
+        let eviction = eviction::Manager::new(deps, workers, &self.config, root);
+        supervisor.spawn_until_stop("eviction", eviction.run());
         let thresholds = image_gc::Thresholds {
             high: self.config.image_gc_high_threshold_percent,
             low: self.config.image_gc_low_threshold_percent,
@@ -109,8 +120,14 @@ impl Kubelet {
     }
 
     fn start_node(&self, supervisor: &Supervisor) {
+        let (name, heartbeat) = (self.deps.node.name(), Heartbeat::new(&self.config));
+        let connection = self.client.clone().map(|client| {
+            let (connection, feed) = reporter::Connection::new(client, &name, heartbeat);
+            supervisor.spawn_until_stop("node-watch", feed);
+            connection
+        });
         let reporter = Reporter {
-            client: self.client.clone(),
+            connection,
             runtime: self.deps.runtime.clone(),
             pleg: self.pleg.clone(),
             facts: self.deps.node.clone(),
@@ -123,22 +140,42 @@ impl Kubelet {
         supervisor.spawn_until_stop("node", reporter.run());
         if let Some(client) = self.client.clone() {
             let seconds = self.config.node_lease_duration_seconds;
-            supervisor.spawn_until_stop("lease", lease::run(client, self.deps.node.name(), seconds));
+            supervisor.spawn_until_stop("lease", lease::run(client, name, seconds, heartbeat));
         }
     }
 
-    fn start_static_pods(&self, supervisor: &Supervisor) {
+    fn start_static_pods(&self, supervisor: &Supervisor, api_pods: Option<Informer<Pod>>) {
         if self.config.static_pod_path.is_empty() {
             return;
         }
-        let files = Files {
-            folder: PathBuf::from(&self.config.static_pod_path),
-            node: self.deps.node.name(),
-            workers: self.workers.clone(),
+        let (folder, node) = (PathBuf::from(&self.config.static_pod_path), self.deps.node.name());
+        let (mut files, statics) = Files::new(folder, node, self.workers.clone());
+        files.look();
+        supervisor.spawn_until_stop("static-pods", files.run(self.config.file_check_frequency.0));
+        let Some(seen) = api_pods else { return };
+        let mirrors = Mirrors {
+            statics,
+            seen,
+            node: self.deps.node.clone(),
             cluster: self.deps.cluster.clone(),
+            statuses: self.deps.statuses.clone(),
         };
-        let known = files.begin();
-        supervisor.spawn_until_stop("static-pods", files.run(known, self.config.file_check_frequency.0));
+        supervisor.spawn_until_stop("mirror-pods", mirrors.run());
+    }
+
+    fn start_log_rotation(&self, supervisor: &Supervisor) {
+        let rotation = Rotation {
+            runtime: self.deps.runtime.clone(),
+            folder: self.deps.settings.logs.clone(),
+            policy: rotate::Policy {
+                longest: self.config.longest_log().unwrap_or(u64::MAX),
+                files: self.config.container_log_max_files,
+            },
+            every: self.config.container_log_monitor_interval.0,
+            workers: self.config.container_log_max_workers,
+            supervisor: supervisor.clone(),
+        };
+        supervisor.spawn_until_stop("log-rotation", rotation.run());
     }
 
     async fn start_servers(&self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
@@ -204,8 +241,8 @@ impl Kubelet {
     }
 }
 
-/// Watches the runtime from the moment on when it is known which pods are wanted: before, every
-/// pod would look like one that nobody asks for.
+/// Watches the runtime. Until it is known which pods are wanted, those that nobody seems to ask for
+/// are left alone; the apiserver itself may be among the pods that are known already.
 async fn housekeeping(
     deps: Arc<Deps>,
     workers: Workers,
@@ -214,10 +251,15 @@ async fn housekeeping(
     supervisor: Supervisor,
 ) {
     if let Some(pods) = &api_pods {
-        pods.synced().await;
+        let workers = workers.clone();
+        let known = move |uid: &str, _: &Outline| workers.nudge(uid);
+        tokio::select! {
+            () = pods.synced() => {}
+            () = pleg.clone().run(deps.runtime.clone(), known) => {}
+        }
     }
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
-    let changed = move |uid: &str, outline: &crate::runtime::record::Outline| {
+    let changed = move |uid: &str, outline: &Outline| {
         if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {
             workers.remove_orphan(uid, outline);
         } else {

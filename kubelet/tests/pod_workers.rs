@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 use component::Supervisor;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, PodStatus, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, ContainerResizePolicy, Pod, PodSpec, PodStatus, ResourceRequirements, Secret, Service,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cgroups::{Cgroups, v2::Unified};
@@ -12,8 +15,10 @@ use kubelet::images::Images;
 use kubelet::node::{Facts, NodeFacts};
 use kubelet::pleg::Pleg;
 use kubelet::probes::Probes;
+use kubelet::resize::Allocations;
+use kubelet::resources::Amount;
 use kubelet::runtime::{Endpoint, Runtime};
-use kubelet::status::StatusWriter;
+use kubelet::status::{StatusWriter, Verdict};
 use kubelet::volumes::Volumes;
 use kubelet::workers::{Deps, Nudges, Settings, Workers};
 use parking_lot::Mutex;
@@ -56,10 +61,6 @@ impl Cluster for Deletions {
     async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
         Ok(())
     }
-
-    async fn delete_mirror(&self, _: &str, _: &str) -> Result<(), ClusterError> {
-        Ok(())
-    }
 }
 
 struct Node {
@@ -67,6 +68,7 @@ struct Node {
     workers: Workers,
     statuses: StatusWriter,
     deletions: Arc<Deletions>,
+    facts: NodeFacts,
     supervisor: Supervisor,
 }
 
@@ -91,11 +93,13 @@ impl Node {
         let bell = nudges.clone();
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
         let root = cri.folder();
+        let facts = NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() });
         let deps = Arc::new(Deps {
             volumes: Volumes::new(root.join("kubelet"), cluster.clone()),
             cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), "/", false, true),
             images: Images::new(runtime.clone(), events.clone(), 1),
-            node: NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() }),
+            allocations: Allocations::load(&root),
+            node: facts.clone(),
             settings: Settings {
                 logs: root.join("pods"),
                 log_links: root.join("containers"),
@@ -121,7 +125,7 @@ impl Node {
             }
         });
         supervisor.spawn_until_stop("pleg", watch);
-        Self { cri, workers, statuses, deletions, supervisor }
+        Self { cri, workers, statuses, deletions, facts, supervisor }
     }
 
     fn phase(&self) -> String {
@@ -281,4 +285,73 @@ async fn a_rejected_pod_fails_and_runs_nothing() {
     until("it failed", || node.phase() == "Failed").await;
     assert_eq!(node.statuses.get("u").unwrap().reason.as_deref(), Some("NodePorts"));
     until("the first one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+}
+
+fn with_cpu(mut container: Container, cpu: &str) -> Container {
+    let amounts = |text: &str| Some([("cpu".to_owned(), Quantity(text.into()))].into());
+    container.resources = Some(ResourceRequirements { requests: amounts(cpu), limits: amounts(cpu), claims: None });
+    container
+}
+
+/// What a container has by its status, in cores.
+fn has_cpu(node: &Node) -> String {
+    let status = node.statuses.get("u").unwrap_or_default();
+    let resources = status.container_statuses.unwrap_or_default().into_iter().next().and_then(|c| c.resources);
+    resources.and_then(|r| r.limits?.get("cpu").map(|q| q.0.clone())).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_container_is_given_more_without_a_restart() {
+    let node = Node::start().await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container("a"), "1")])));
+    until("it runs", || node.condition("Ready") == "True").await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container("a"), "2")])));
+    until("it has more", || has_cpu(&node) == "2").await;
+    until("nothing is under way", || node.condition("PodResizeInProgress").is_empty()).await;
+    let state = node.cri.state();
+    assert_eq!((state.count("UpdateContainerResources", "a"), state.count("StartContainer", "a")), (1, 1));
+    let (_, container) = state.container("a").unwrap();
+    assert_eq!(container.config.linux.as_ref().unwrap().resources.as_ref().unwrap().cpu_quota, 200_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_has_to_begin_anew_for_it_does() {
+    let node = Node::start().await;
+    let mut container = with_cpu(container("a"), "1");
+    let policy = ContainerResizePolicy { resource_name: "cpu".into(), restart_policy: "RestartContainer".into() };
+    container.resize_policy = Some(vec![policy]);
+    node.workers.update(Arc::new(pod("Always", vec![], vec![container.clone()])));
+    until("it runs", || node.condition("Ready") == "True").await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container, "2")])));
+    until("it runs again", || node.cri.state().count("StartContainer", "a") == 2).await;
+    until("it has more", || has_cpu(&node) == "2" && node.condition("PodResizeInProgress").is_empty()).await;
+    assert_eq!(node.cri.state().count("UpdateContainerResources", "a"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_without_room_waits() {
+    let node = Node::start().await;
+    let allocatable = [("cpu".to_owned(), Amount::whole(3))].into();
+    node.facts.update(|f| f.allocatable = allocatable);
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container("a"), "1")])));
+    until("it runs", || node.condition("Ready") == "True").await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container("a"), "4")])));
+    until("it waits", || node.condition("PodResizePending") == "True").await;
+    assert_eq!((has_cpu(&node).as_str(), node.cri.state().count("UpdateContainerResources", "a")), ("1", 0));
+    node.workers.update(Arc::new(pod("Always", vec![], vec![with_cpu(container("a"), "1")])));
+    until("it is taken back", || node.condition("PodResizePending").is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_evicted_pod_ends_at_once_and_says_why() {
+    let node = Node::start().await;
+    node.workers.update(Arc::new(pod("Always", vec![], vec![container("a")])));
+    until("it runs", || node.condition("Ready") == "True").await;
+    let verdict = Verdict { reason: "Evicted".into(), message: "why".into(), grace: Some(1), disruption: true };
+    node.workers.end("u", verdict);
+    node.workers.ended("u").await;
+    until("it failed", || node.phase() == "Failed").await;
+    assert_eq!(node.condition("DisruptionTarget"), "True");
+    let status = node.statuses.get("u").unwrap();
+    assert_eq!((status.reason.as_deref(), status.message.as_deref()), (Some("Evicted"), Some("why")));
 }

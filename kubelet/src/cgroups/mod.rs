@@ -6,6 +6,7 @@ pub mod v1;
 pub mod v2;
 
 use crate::pod::PodExt;
+use crate::resize::apply::between;
 use crate::resources::linux::{self, LinuxResources};
 use crate::resources::requests::{self, Side};
 use crate::resources::{Amount, QosClass};
@@ -105,6 +106,17 @@ impl Cgroups {
         let path = self.pod(QosClass::of(pod), pod.uid());
         self.driver.create(&path)?;
         self.driver.apply(&path, &linux::of_pod(pod, self.enforce_quota))
+    }
+
+    /// Sets limits under which the containers of the pod as it was and as it is to be both fit.
+    pub fn widen(&self, old: &Pod, new: &Pod) -> Result<(), CgroupError> {
+        if !self.per_qos {
+            return Ok(());
+        }
+        let limits = |pod| linux::of_pod(pod, self.enforce_quota);
+        let path = self.pod(QosClass::of(new), new.uid());
+        self.driver.create(&path)?;
+        self.driver.apply(&path, &between(&limits(old), &limits(new)))
     }
 
     /// Removes the group of a pod, of whichever class.

@@ -98,15 +98,6 @@ impl Cluster for ApiCluster {
             Err(e) => Err(error("pod", pod.name(), e)),
         }
     }
-
-    async fn delete_mirror(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
-        let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        match self.pods(namespace).delete(name, &params).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(e) => Err(error("pod", name, e)),
-        }
-    }
 }
 
 fn token_request(wish: &TokenWish) -> TokenRequest {

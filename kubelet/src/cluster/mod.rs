@@ -62,8 +62,6 @@ pub trait Cluster: Send + Sync + 'static {
     async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError>;
     /// Creates a pod (a mirror of a static one).
     async fn create_pod(&self, pod: &Pod) -> Result<(), ClusterError>;
-    /// Removes the mirror of a static pod that is gone.
-    async fn delete_mirror(&self, namespace: &str, name: &str) -> Result<(), ClusterError>;
 }
 
 /// No apiserver: static pods only.
@@ -97,10 +95,6 @@ impl Cluster for Standalone {
     }
 
     async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
-        Ok(())
-    }
-
-    async fn delete_mirror(&self, _: &str, _: &str) -> Result<(), ClusterError> {
         Ok(())
     }
 }

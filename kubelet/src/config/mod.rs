@@ -5,6 +5,7 @@
 
 pub mod unbuilt;
 
+use crate::eviction::Signal;
 use crate::flags::{self, Options};
 use crate::resources::Amount;
 use crate::runtime::Endpoint;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
+
+/// Shortest `containerLogMonitorInterval`.
+const SHORTEST_LOG_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The file's kind.
 pub const KIND: Kind =
@@ -43,10 +48,17 @@ pub struct KubeletConfiguration {
     pub container_runtime_endpoint: String,
     pub image_service_endpoint: String,
     pub container_log_max_size: String,
-    pub container_log_max_files: u32,
+    pub container_log_max_files: usize,
+    pub container_log_max_workers: usize,
+    pub container_log_monitor_interval: GoDuration,
     pub crash_loop_back_off: CrashLoopBackOff,
     pub enforce_node_allocatable: Vec<String>,
     pub eviction_hard: BTreeMap<String, String>,
+    pub eviction_max_pod_grace_period: i64,
+    pub eviction_minimum_reclaim: BTreeMap<String, String>,
+    pub eviction_pressure_transition_period: GoDuration,
+    pub eviction_soft: BTreeMap<String, String>,
+    pub eviction_soft_grace_period: BTreeMap<String, GoDuration>,
     #[serde(rename = "failCgroupV1")]
     pub fail_cgroup_v1: bool,
     pub fail_swap_on: bool,
@@ -59,8 +71,10 @@ pub struct KubeletConfiguration {
     #[serde(rename = "imageMinimumGCAge")]
     pub image_minimum_gc_age: GoDuration,
     pub kube_reserved: BTreeMap<String, String>,
+    pub local_storage_capacity_isolation: bool,
     pub system_reserved: BTreeMap<String, String>,
     pub max_pods: u32,
+    pub merge_default_eviction_settings: bool,
     pub max_parallel_image_pulls: Option<usize>,
     pub node_lease_duration_seconds: u32,
     pub node_status_max_images: i64,
@@ -186,9 +200,16 @@ impl Default for KubeletConfiguration {
             image_service_endpoint: String::new(),
             container_log_max_size: "10Mi".to_owned(),
             container_log_max_files: 5,
+            container_log_max_workers: 1,
+            container_log_monitor_interval: seconds(10),
             crash_loop_back_off: CrashLoopBackOff::default(),
             enforce_node_allocatable: vec!["pods".to_owned()],
             eviction_hard: default_eviction(),
+            eviction_max_pod_grace_period: 0,
+            eviction_minimum_reclaim: BTreeMap::new(),
+            eviction_pressure_transition_period: seconds(300),
+            eviction_soft: BTreeMap::new(),
+            eviction_soft_grace_period: BTreeMap::new(),
             fail_cgroup_v1: false,
             fail_swap_on: false,
             feature_gates: BTreeMap::new(),
@@ -197,8 +218,10 @@ impl Default for KubeletConfiguration {
             image_gc_low_threshold_percent: 80,
             image_minimum_gc_age: seconds(120),
             kube_reserved: BTreeMap::new(),
+            local_storage_capacity_isolation: true,
             system_reserved: BTreeMap::new(),
             max_pods: 110,
+            merge_default_eviction_settings: false,
             max_parallel_image_pulls: None,
             node_lease_duration_seconds: 40,
             node_status_max_images: 50,
@@ -224,6 +247,7 @@ fn default_eviction() -> BTreeMap<String, String> {
         ("nodefs.available", "10%"),
         ("nodefs.inodesFree", "5%"),
         ("imagefs.available", "15%"),
+        ("imagefs.inodesFree", "5%"),
     ];
     all.map(|(signal, limit)| (signal.to_owned(), limit.to_owned())).into()
 }
@@ -248,7 +272,8 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
     if let Some(hard) =
         file.as_ref().and_then(|f| f.get("evictionHard")).and_then(|v| serde_json::from_value(v.clone()).ok())
     {
-        config.eviction_hard = hard;
+        let defaults = if config.merge_default_eviction_settings { default_eviction() } else { BTreeMap::new() };
+        config.eviction_hard = defaults.into_iter().chain::<BTreeMap<String, String>>(hard).collect();
     }
     if !options.cluster_dns.is_empty() {
         config.cluster_dns.clone_from(&options.cluster_dns);
@@ -285,17 +310,64 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
     if let Some(bad) = config.cluster_dns.iter().find(|ip| ip.parse::<IpAddr>().is_err()) {
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
-    for (signal, limit) in &config.eviction_hard {
-        if Threshold::parse(limit).is_none() {
-            return fail("evictionHard", format!("{signal}: {limit:?} is neither a quantity nor a percentage"));
-        }
-    }
+    validate_logs(config)?;
+    validate_eviction(config)?;
     for reserved in [&config.kube_reserved, &config.system_reserved] {
         if let Some((name, amount)) = reserved.iter().find(|(_, a)| Amount::parse(a).is_none()) {
             return fail("kubeReserved", format!("{name}: {amount:?} is no quantity"));
         }
     }
     Ok(())
+}
+
+fn validate_eviction(config: &KubeletConfiguration) -> Result<(), ConfigError> {
+    let fail = |field, why: String| Err(ConfigError::Value { field, why });
+    let lists = [
+        ("evictionHard", &config.eviction_hard),
+        ("evictionSoft", &config.eviction_soft),
+        ("evictionMinimumReclaim", &config.eviction_minimum_reclaim),
+    ];
+    for (field, (signal, limit)) in lists.into_iter().flat_map(|(field, list)| list.iter().map(move |e| (field, e))) {
+        if Signal::parse(signal).is_none() {
+            return fail(field, format!("unsupported eviction signal {signal}"));
+        }
+        if Threshold::parse(limit).is_none() {
+            return fail(field, format!("{signal}: {limit:?} is neither a quantity nor a percentage"));
+        }
+    }
+    match config.eviction_soft.keys().find(|signal| !config.eviction_soft_grace_period.contains_key(*signal)) {
+        Some(signal) => fail(
+            "evictionSoftGracePeriod",
+            format!("grace period must be specified for the soft eviction threshold {signal}"),
+        ),
+        None => Ok(()),
+    }
+}
+
+fn validate_logs(config: &KubeletConfiguration) -> Result<(), ConfigError> {
+    let fail = |field, why: String| Err(ConfigError::Value { field, why });
+    if config.longest_log().is_none() {
+        return fail("containerLogMaxSize", format!("{:?} is no positive quantity", config.container_log_max_size));
+    }
+    if config.container_log_max_files <= 1 {
+        return fail("containerLogMaxFiles", "must be greater than 1".to_owned());
+    }
+    if config.container_log_max_workers == 0 {
+        return fail("containerLogMaxWorkers", "must be greater than or equal to 1".to_owned());
+    }
+    if config.container_log_monitor_interval.0 < SHORTEST_LOG_INTERVAL {
+        let why = "must be a positive time duration greater than or equal to 3s".to_owned();
+        return fail("containerLogMonitorInterval", why);
+    }
+    Ok(())
+}
+
+impl KubeletConfiguration {
+    /// Bytes from which on a container's log is rotated.
+    pub fn longest_log(&self) -> Option<u64> {
+        let bytes = Amount::parse(&self.container_log_max_size)?.value();
+        u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+    }
 }
 
 /// An eviction threshold: an amount, or a share of the capacity.
@@ -362,6 +434,11 @@ mod tests {
         assert!(bad(|c| c.cluster_dns = vec!["x".into()]));
         assert!(bad(|c| c.container_runtime_endpoint = "tcp://x".into()));
         assert!(bad(|c| c.tls_cert_file = "x".into()));
+        assert!(bad(|c| c.eviction_soft = [("memory.available".to_owned(), "1".to_owned())].into()));
+        assert!(bad(|c| c.eviction_hard = [("nothing.available".to_owned(), "1".to_owned())].into()));
+        assert!(bad(|c| c.container_log_max_size = "-1".into()));
+        assert!(bad(|c| c.container_log_max_files = 1));
+        assert!(bad(|c| c.container_log_monitor_interval = GoDuration::from_secs(2)));
         assert!(bad(|c| c.eviction_hard = [("memory.available".to_owned(), "x".to_owned())].into()));
         assert!(!bad(|_| {}));
     }

@@ -58,6 +58,16 @@ async fn round(
     Ok(())
 }
 
+/// Removes every image that no container uses.
+pub async fn remove_unused(runtime: &Runtime) -> Result<(), crate::runtime::RuntimeError> {
+    let used = runtime.images_in_use().await?;
+    for image in runtime.images().await?.iter().filter(|i| !i.pinned && !is_used(i, &used)) {
+        tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
+        runtime.remove_image(&image.id).await?;
+    }
+    Ok(())
+}
+
 fn is_used(image: &Image, used: &HashSet<String>) -> bool {
     used.contains(&image.id) || image.tags.iter().chain(&image.digests).any(|n| used.contains(n))
 }

@@ -1,28 +1,23 @@
 //! The node's conditions, in upstream's words.
 
-use crate::config::Threshold;
+use crate::eviction::Pressure;
 use k8s_openapi::api::core::v1::NodeCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use std::collections::BTreeMap;
-
-/// What is measured against the eviction thresholds: how much is left, of how much.
-pub type Signals = BTreeMap<&'static str, (i64, i64)>;
+use std::collections::BTreeSet;
 
 /// What the node's health follows from.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    pub signals: Signals,
-    pub thresholds: BTreeMap<String, Threshold>,
+    /// What is running out.
+    pub pressures: BTreeSet<Pressure>,
     /// Why the node is not ready, if it is not.
     pub problems: Vec<String>,
 }
 
 /// The four conditions, with the time of each one's last change.
 pub fn all(health: &Health, old: &[NodeCondition], now: &Time) -> Vec<NodeCondition> {
-    let pressure = |signals: &[&str]| signals.iter().any(|s| is_short(health, s));
-    let memory = pressure(&["memory.available"]);
-    let disk = pressure(&["nodefs.available", "nodefs.inodesFree", "imagefs.available"]);
-    let pid = pressure(&["pid.available"]);
+    let [memory, disk, pid] =
+        [Pressure::Memory, Pressure::Disk, Pressure::Pid].map(|pressure| health.pressures.contains(&pressure));
     let yes_no = |yes: bool| if yes { "True" } else { "False" };
     let (memory_text, disk_text, pid_text) = (
         if memory {
@@ -55,13 +50,6 @@ pub fn all(health: &Health, old: &[NodeCondition], now: &Time) -> Vec<NodeCondit
     ]
     .map(|(kind, status, (reason, message))| condition(kind, status, reason, message, old, now))
     .into()
-}
-
-fn is_short(health: &Health, signal: &str) -> bool {
-    match (health.signals.get(signal), health.thresholds.get(signal)) {
-        (Some((left, total)), Some(threshold)) => *left < threshold.of(*total),
-        _ => false,
-    }
 }
 
 fn condition(
@@ -112,15 +100,7 @@ mod tests {
         let got = all(&Health::default(), &[], &now);
         assert_eq!(status(&got, "Ready"), ("True", "KubeletReady"));
         assert_eq!(status(&got, "MemoryPressure"), ("False", "KubeletHasSufficientMemory"));
-        let health = Health {
-            signals: [("memory.available", (99, 1000)), ("nodefs.available", (99, 1000))].into(),
-            thresholds: [
-                ("memory.available".to_owned(), Threshold::parse("100").unwrap()),
-                ("nodefs.available".to_owned(), Threshold::parse("5%").unwrap()),
-            ]
-            .into(),
-            problems: vec!["a".into(), "b".into()],
-        };
+        let health = Health { pressures: [Pressure::Memory].into(), problems: vec!["a".into(), "b".into()] };
         let got = all(&health, &got, &now);
         assert_eq!(status(&got, "MemoryPressure"), ("True", "KubeletHasInsufficientMemory"));
         assert_eq!(status(&got, "DiskPressure"), ("False", "KubeletHasNoDiskPressure"));

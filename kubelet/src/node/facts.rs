@@ -1,23 +1,29 @@
 //! What pods and the node's status have to know about the machine.
 
+use crate::eviction::Pressure;
 use crate::resources::Amount;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The node as it is now.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub name: String,
+    /// Of the node's object; `None` until it is registered.
+    pub uid: Option<String>,
     pub host_ips: Vec<String>,
     pub capacity: BTreeMap<String, Amount>,
     pub allocatable: BTreeMap<String, Amount>,
     pub labels: BTreeMap<String, String>,
     /// Why pods cannot get a network; `None` if they can.
     pub network_down: Option<String>,
+    /// What is running out.
+    pub pressures: BTreeSet<Pressure>,
 }
 
-/// Shares the facts. Cheap to clone; one writer (the node's status loop), many readers.
+/// Shares the facts. Cheap to clone; few writers (the node's status loop, the
+/// eviction manager), many readers.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFacts(Arc<RwLock<Facts>>);
 

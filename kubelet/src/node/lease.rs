@@ -1,7 +1,11 @@
 //! The node's heartbeat: a Lease, renewed every quarter of its duration.
 //!
+//! A write that gets no answer in time is given up, and with it its connection: the next one goes
+//! over another, which a network that has come back lets through at once.
+//!
 //! Upstream: `component-helpers/apimachinery/lease`.
 
+use super::heartbeat::Heartbeat;
 use crate::clock;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
@@ -13,19 +17,19 @@ const NAMESPACE: &str = "kube-node-lease";
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Renews the lease for ever; give it to the supervisor.
-pub async fn run(client: kube::Client, node: String, seconds: u32) {
+pub async fn run(client: kube::Client, node: String, seconds: u32, heartbeat: Heartbeat) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
     let nodes: Api<Node> = Api::all(client);
     let period = Duration::from_secs(u64::from(seconds)) / 4;
     let mut held = None;
     loop {
-        match renew(&leases, &nodes, held.take(), &node, seconds).await {
+        match heartbeat.within(renew(&leases, &nodes, held.take(), &node, seconds)).await {
             Ok(lease) => {
                 held = Some(lease);
                 tokio::time::sleep(period).await;
             }
             Err(e) => {
-                tracing::warn!(error = super::reporter::message(&e), "cannot renew the node's lease yet");
+                tracing::warn!(error = %e, "cannot renew the node's lease yet");
                 tokio::time::sleep(RETRY).await;
             }
         }

@@ -4,10 +4,12 @@
 
 pub mod conditions;
 pub mod facts;
+pub mod heartbeat;
 pub mod lease;
 pub mod machine;
 pub mod reporter;
 pub mod status;
 
 pub use facts::{Facts, NodeFacts};
+pub use heartbeat::Heartbeat;
 pub use reporter::Reporter;

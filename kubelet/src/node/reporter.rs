@@ -1,6 +1,13 @@
 //! Keeps the node's object current: creates it, then writes what changes.
+//!
+//! What is written is compared with the object as the apiserver has it, not with what the kubelet
+//! wrote last: others change the conditions, too. The node controller does so to a node that was
+//! cut off.
+//!
+//! Upstream: `pkg/kubelet/kubelet_node_status.go`.
 
-use super::conditions::{self, Health, Signals};
+use super::conditions::{self, Health};
+use super::heartbeat::{Heartbeat, HeartbeatError};
 use super::machine;
 use super::status::{self, Observed};
 use super::{Facts, NodeFacts};
@@ -10,10 +17,12 @@ use crate::events::{Events, Severity};
 use crate::pleg::Pleg;
 use crate::resources::Amount;
 use crate::runtime::{Runtime, RuntimeHealth};
+use client::informer::{Builder, Informer, Scope};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, NodeSystemInfo};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_millis(200);
@@ -21,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What the reporter looks at.
 pub struct Reporter {
-    pub client: Option<kube::Client>,
+    pub connection: Option<Connection>,
     pub runtime: Runtime,
     pub pleg: Pleg,
     pub facts: NodeFacts,
@@ -32,9 +41,40 @@ pub struct Reporter {
     pub provider: Option<String>,
 }
 
+/// The node's object at the apiserver.
+pub struct Connection {
+    nodes: Api<Node>,
+    /// A cache of this one node.
+    seen: Informer<Node>,
+    heartbeat: Heartbeat,
+}
+
+impl Connection {
+    /// A connection, and the future that keeps its cache current.
+    pub fn new(
+        client: kube::Client,
+        name: &str,
+        heartbeat: Heartbeat,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let scope = Scope { field_selector: Some(format!("metadata.name={name}")), ..Scope::default() };
+        let (seen, feed) = Builder::<Node>::new(client.clone(), scope).build();
+        (Self { nodes: Api::all(client), seen, heartbeat }, feed)
+    }
+
+    /// The node as it is now: as seen, unless our own last write is ahead of what is seen.
+    fn newest(&self, name: &str, written: &Arc<Node>) -> Arc<Node> {
+        newer(self.seen.get("", name), written)
+    }
+}
+
+fn newer(seen: Option<Arc<Node>>, written: &Arc<Node>) -> Arc<Node> {
+    let version = |n: &Node| n.metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+    seen.filter(|seen| version(seen) > version(written)).unwrap_or_else(|| written.clone())
+}
+
 /// What has been written last, and when.
 struct Written {
-    status: NodeStatus,
+    node: Arc<Node>,
     at: Instant,
 }
 
@@ -51,7 +91,7 @@ impl Reporter {
             tokio::time::sleep(match self.report_if_connected(&observed, &mut written).await {
                 Ok(()) => pause,
                 Err(e) => {
-                    tracing::warn!(error = message(&e), "cannot report the node's status yet");
+                    tracing::warn!(error = %e, "cannot report the node's status yet");
                     RETRY
                 }
             })
@@ -59,9 +99,15 @@ impl Reporter {
         }
     }
 
-    async fn report_if_connected(&self, observed: &Observed, written: &mut Option<Written>) -> kube::Result<()> {
-        if let Some(client) = &self.client {
-            *written = Some(self.report(client, observed, written.take()).await?);
+    /// After a failure the node is read from the apiserver again.
+    async fn report_if_connected(
+        &self,
+        observed: &Observed,
+        written: &mut Option<Written>,
+    ) -> Result<(), HeartbeatError> {
+        if let Some(connection) = &self.connection {
+            let report = self.report(connection, observed, written.take());
+            *written = Some(connection.heartbeat.within(report).await?);
         }
         Ok(())
     }
@@ -77,7 +123,7 @@ impl Reporter {
         self.facts.update(|f| f.network_down = network_down);
         let observed = Observed {
             facts: self.facts.get(),
-            health: Health { signals: self.signals(), thresholds: self.thresholds(), problems },
+            health: Health { pressures: self.facts.get().pressures, problems },
             info: self.info(&runtime),
             images: images.clone(),
             max_images: self.config.node_status_max_images,
@@ -102,48 +148,40 @@ impl Reporter {
         (network, problems)
     }
 
-    fn signals(&self) -> Signals {
-        let memory = self.facts.memory().value();
-        let mut out = Signals::from([("memory.available", (machine::memory_info("MemAvailable").min(memory), memory))]);
-        if let Some(disk) = machine::disk(&self.root_dir) {
-            out.insert("nodefs.available", (disk.free, disk.total));
-            out.insert("imagefs.available", (disk.free, disk.total));
-            if disk.inodes > 0 {
-                out.insert("nodefs.inodesFree", (disk.inodes_free, disk.inodes));
-            }
-        }
-        out
-    }
-
-    fn thresholds(&self) -> BTreeMap<String, Threshold> {
-        thresholds(&self.config)
-    }
-
     async fn report(
         &self,
-        client: &kube::Client,
+        connection: &Connection,
         observed: &Observed,
         written: Option<Written>,
     ) -> kube::Result<Written> {
-        let nodes: Api<Node> = Api::all(client.clone());
-        let Some(written) = written else { return self.register(&nodes, observed).await };
-        let now = clock::now();
-        let new = status::status(observed, &written.status, &now);
+        let nodes = &connection.nodes;
+        let Some(written) = written else { return self.register(nodes, observed).await };
+        let node = connection.newest(&self.facts.name(), &written.node);
+        self.note(&node);
+        let old = node.status.clone().unwrap_or_default();
+        let new = status::status(observed, &old, &clock::now());
         let due = written.at.elapsed() >= self.config.node_status_report_frequency.0;
-        if !due && !status::differs(&written.status, &new) {
-            return Ok(written);
+        if !due && !status::differs(&old, &new) {
+            return Ok(Written { node, at: written.at });
         }
-        let after = self.patch(&nodes, &written.status, &new).await?;
-        self.tell(&written.status, &after);
-        Ok(Written { status: after, at: Instant::now() })
+        self.patch(nodes, &old, &new).await
     }
 
-    async fn patch(&self, nodes: &Api<Node>, old: &NodeStatus, new: &NodeStatus) -> kube::Result<NodeStatus> {
+    async fn patch(&self, nodes: &Api<Node>, old: &NodeStatus, new: &NodeStatus) -> kube::Result<Written> {
         let name = self.facts.name();
         let patch = Patch::Strategic(status::patch(old, new));
         let node = nodes.patch_status(&name, &PatchParams::default(), &patch).await?;
-        self.facts.update(|f| f.labels = node.metadata.labels.clone().unwrap_or_default());
-        Ok(node.status.unwrap_or_default())
+        self.note(&node);
+        self.tell(old, node.status.as_ref().unwrap_or(new));
+        Ok(Written { node: Arc::new(node), at: Instant::now() })
+    }
+
+    /// What others have to know of the node's object.
+    fn note(&self, node: &Node) {
+        self.facts.update(|f| {
+            f.labels = node.metadata.labels.clone().unwrap_or_default();
+            f.uid.clone_from(&node.metadata.uid);
+        });
     }
 
     /// Creates the node, or takes over the one that is there.
@@ -159,9 +197,7 @@ impl Reporter {
         };
         let old_status = old.status.unwrap_or_default();
         let new = status::status(observed, &old_status, &now);
-        let after = self.patch(nodes, &old_status, &new).await?;
-        self.tell(&old_status, &after);
-        Ok(Written { status: after, at: Instant::now() })
+        self.patch(nodes, &old_status, &new).await
     }
 
     async fn create(&self, nodes: &Api<Node>, wanted: &Node) -> kube::Result<Node> {
@@ -195,22 +231,8 @@ impl Reporter {
     }
 }
 
-/// The apiserver's own words, without the object around them.
-pub(super) fn message(e: &kube::Error) -> String {
-    match e {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The hard eviction thresholds by signal.
-pub fn thresholds(config: &KubeletConfiguration) -> BTreeMap<String, Threshold> {
-    config.eviction_hard.iter().filter_map(|(signal, limit)| Some((signal.clone(), Threshold::parse(limit)?))).collect()
-}
-
 /// What pods may have: the capacity without what is reserved and what eviction defends.
 pub fn allocatable(capacity: &BTreeMap<String, Amount>, config: &KubeletConfiguration) -> BTreeMap<String, Amount> {
-    let thresholds = thresholds(config);
     let reserved = |name: &str| -> Amount {
         let of = |map: &BTreeMap<String, String>| map.get(name).and_then(|a| Amount::parse(a)).unwrap_or_default();
         of(&config.kube_reserved) + of(&config.system_reserved)
@@ -221,7 +243,8 @@ pub fn allocatable(capacity: &BTreeMap<String, Amount>, config: &KubeletConfigur
             "ephemeral-storage" => "nodefs.available",
             _ => return Amount::default(),
         };
-        thresholds.get(signal).map(|t| Amount::whole(t.of(capacity.value()))).unwrap_or_default()
+        let limit = config.eviction_hard.get(signal).and_then(|limit| Threshold::parse(limit));
+        limit.map(|t| Amount::whole(t.of(capacity.value()))).unwrap_or_default()
     };
     let left = |name: &str, all: Amount| (all - reserved(name) - defended(name, all)).max(Amount::default());
     capacity.iter().map(|(name, all)| (name.clone(), left(name, *all))).collect()
@@ -247,6 +270,19 @@ pub fn first_facts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    #[test]
+    fn what_others_wrote_since_counts() {
+        let node = |version: &str| {
+            let metadata = ObjectMeta { resource_version: Some(version.into()), ..ObjectMeta::default() };
+            Arc::new(Node { metadata, ..Node::default() })
+        };
+        for (seen, written, want) in [(Some("9"), "10", "10"), (Some("11"), "10", "11"), (None, "10", "10")] {
+            let got = newer(seen.map(node), &node(written));
+            assert_eq!(got.metadata.resource_version.as_deref(), Some(want), "{seen:?}");
+        }
+    }
 
     #[test]
     fn what_is_left_for_pods() {

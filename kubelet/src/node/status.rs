@@ -193,6 +193,11 @@ mod tests {
         let conditions = patch(&first, &second)["status"]["conditions"].as_array().unwrap().len();
         assert_eq!(conditions, 4, "only our own are written");
         assert!(patch(&first, &second)["status"].get("addresses").is_none());
+        let mut silent = first.clone();
+        for c in silent.conditions.iter_mut().flatten().filter(|c| c.type_ == "Ready") {
+            (c.status, c.reason) = ("Unknown".into(), Some("NodeStatusUnknown".into()));
+        }
+        assert!(differs(&silent, &status(&observed(), &silent, &later)), "what the node controller wrote");
         let plain = patch(&NodeStatus::default(), &second)["status"]["addresses"].clone();
         assert_eq!(plain[0]["address"], "192.0.2.1");
     }

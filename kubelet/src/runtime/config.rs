@@ -80,6 +80,13 @@ pub fn pod_resources(pod: &Pod) -> cri::LinuxContainerResources {
     to_cri(&linux::of_pod(pod, true))
 }
 
+/// The limits of a container that runs. Here nothing is said by 0, and no limit by -1.
+pub fn changed_resources(container: &Container, enforce_quota: bool) -> cri::LinuxContainerResources {
+    let r = linux::of_container(container, enforce_quota);
+    let unlimited = |value: Option<i64>| value.map(|v| if v == 0 { -1 } else { v });
+    to_cri(&LinuxResources { quota: unlimited(r.quota), memory: unlimited(r.memory), ..r })
+}
+
 fn resources(pod: &Pod, container: &Container, input: &ContainerInput) -> cri::LinuxContainerResources {
     cri::LinuxContainerResources {
         oom_score_adj: linux::oom_score(pod, container, input.node_memory),

@@ -105,7 +105,7 @@ fn image(i: cri::Image) -> Image {
 }
 
 impl Runtime {
-    /// Ids and names of the images that containers were made from.
+    /// Ids and names of the images that containers and sandboxes were made from.
     pub async fn images_in_use(&self) -> Result<std::collections::HashSet<String>, RuntimeError> {
         let mut client = self.runtime.clone();
         let all =
@@ -115,6 +115,16 @@ impl Runtime {
             .containers
             .into_iter()
             .flat_map(|c| [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()]);
-        Ok(names.filter(|n| !n.is_empty()).collect())
+        let sandbox = self.sandbox_image().await?;
+        Ok(names.chain(sandbox).filter(|n| !n.is_empty()).collect())
+    }
+
+    /// The image that sandboxes are made from, if the runtime tells it. An older containerd does not
+    /// mark it as pinned.
+    async fn sandbox_image(&self) -> Result<Option<String>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let answer = call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: true })).await?;
+        let config = answer.info.get("config").and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+        Ok(config.and_then(|c| c.get("sandboxImage")?.as_str().map(str::to_owned)))
     }
 }

@@ -19,8 +19,10 @@ pub use error::RuntimeError;
 pub use record::{ContainerRecord, ContainerState, PodRecord, SandboxRecord};
 
 use error::call;
+use k8s_openapi::api::core::v1::Container;
 use proto::cri;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 use tonic::transport::Channel;
 
@@ -98,6 +100,16 @@ impl Runtime {
             call(self.timeout, "ListContainers", b.list_containers(cri::ListContainersRequest { filter: None })),
         )?;
         Ok(record::outlines(&sandboxes.items, &containers.containers))
+    }
+
+    /// The running containers' ids and log files, relative to the folder of all logs.
+    pub async fn running_logs(&self) -> Result<Vec<(String, PathBuf)>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let state = cri::ContainerStateValue { state: cri::ContainerState::ContainerRunning.into() };
+        let filter = cri::ContainerFilter { state: Some(state), ..Default::default() };
+        let request = cri::ListContainersRequest { filter: Some(filter) };
+        let answer = call(self.timeout, "ListContainers", client.list_containers(request)).await?;
+        Ok(answer.containers.iter().filter_map(|c| Some((c.id.clone(), record::log_file(c)?))).collect())
     }
 
     /// All that the runtime knows of one pod, newest first.
@@ -209,6 +221,20 @@ impl Runtime {
         let mut client = self.runtime.clone();
         let request = cri::RemoveContainerRequest { container_id: id.to_owned() };
         call(self.timeout, "RemoveContainer", client.remove_container(request)).await.or_else(gone_is_fine).map(drop)
+    }
+
+    /// Gives a running container what it asks for now.
+    pub async fn update_resources(
+        &self,
+        id: &str,
+        container: &Container,
+        enforce_quota: bool,
+    ) -> Result<(), RuntimeError> {
+        let mut client = self.runtime.clone();
+        let linux = Some(config::changed_resources(container, enforce_quota));
+        let request = cri::UpdateContainerResourcesRequest { container_id: id.to_owned(), linux, ..Default::default() };
+        let answer = client.update_container_resources(request);
+        call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
     }
 
     /// Tells the runtime that the log file was moved away.

@@ -3,6 +3,7 @@
 use super::{RuntimeHealth, labels};
 use proto::cri;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 /// A pod as the runtime knows it; newest first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -124,6 +125,16 @@ fn entry<'a>(out: &'a mut HashMap<String, Outline>, of: &HashMap<String, String>
         namespace: text(labels::POD_NAMESPACE),
         ..Outline::default()
     }))
+}
+
+/// Where a container that a kubelet made writes its log, below the folder of all logs.
+pub(super) fn log_file(c: &cri::Container) -> Option<PathBuf> {
+    let label = |key: &str| c.labels.get(key);
+    let pod = [labels::POD_NAMESPACE, labels::POD_NAME, labels::POD_UID].map(label);
+    let [Some(namespace), Some(name), Some(uid)] = pod else { return None };
+    let restarts: u32 = c.annotations.get(labels::RESTART_COUNT)?.parse().ok()?;
+    let folder = PathBuf::from(format!("{namespace}_{name}_{uid}"));
+    Some(folder.join(label(labels::CONTAINER_NAME)?).join(format!("{restarts}.log")))
 }
 
 pub(super) fn sandbox(s: cri::PodSandboxStatus) -> SandboxRecord {

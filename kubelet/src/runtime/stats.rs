@@ -12,6 +12,9 @@ pub struct Usage {
     pub container: String,
     pub cpu_nanos: u64,
     pub memory: u64,
+    /// Bytes and inodes of its writable layer.
+    pub writable: u64,
+    pub inodes: u64,
     /// When it was measured, in milliseconds since the epoch.
     pub at_millis: i64,
 }
@@ -29,6 +32,7 @@ impl Runtime {
 fn usage(s: cri::ContainerStats) -> Option<Usage> {
     let of = s.attributes?.labels;
     let text = |key: &str| of.get(key).cloned().unwrap_or_default();
+    let layer = s.writable_layer.unwrap_or_default();
     let cpu = s.cpu.unwrap_or_default();
     Some(Usage {
         uid: of.get(labels::POD_UID)?.clone(),
@@ -37,6 +41,8 @@ fn usage(s: cri::ContainerStats) -> Option<Usage> {
         container: text(labels::CONTAINER_NAME),
         cpu_nanos: cpu.usage_core_nano_seconds.unwrap_or_default().value,
         memory: s.memory.unwrap_or_default().working_set_bytes.unwrap_or_default().value,
+        writable: layer.used_bytes.unwrap_or_default().value,
+        inodes: layer.inodes_used.unwrap_or_default().value,
         at_millis: cpu.timestamp / 1_000_000,
     })
 }

@@ -124,6 +124,7 @@ mod tests {
             cpu_nanos: 1_500_000_000,
             memory: 7,
             at_millis: 5,
+            ..Usage::default()
         };
         let text = exposition(&[u], 0, 0);
         assert!(

@@ -1,7 +1,7 @@
 //! A static pod from its manifest: named after the node, identified by its content.
 
 use crate::pod::{CONFIG_HASH, CONFIG_MIRROR, CONFIG_SEEN, CONFIG_SOURCE, PodExt};
-use k8s_openapi::api::core::v1::{Container, Node, Pod, Toleration};
+use k8s_openapi::api::core::v1::{Container, Pod, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -22,13 +22,14 @@ pub enum ManifestError {
     Kind(String),
 }
 
-/// Reads a manifest, YAML or JSON.
-pub fn parse(text: &str, node: &str) -> Result<Pod, ManifestError> {
+/// Reads a manifest, YAML or JSON, from the file `path`.
+pub fn parse(text: &str, path: &str, node: &str) -> Result<Pod, ManifestError> {
     let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
     match value.get("kind").and_then(|k| k.as_str()) {
         Some("Pod") => {}
         other => return Err(ManifestError::Kind(other.unwrap_or("thing without a kind").to_owned())),
     }
+    let digest = digest(&value, path, node);
     let mut pod: Pod = serde_json::from_value(value).map_err(|e| ManifestError::Syntax(e.to_string()))?;
     if pod.metadata.name.as_deref().is_none_or(str::is_empty) {
         return Err(ManifestError::NoName);
@@ -40,7 +41,7 @@ pub fn parse(text: &str, node: &str) -> Result<Pod, ManifestError> {
     spec.termination_grace_period_seconds.get_or_insert(30);
     spec.tolerations.get_or_insert_default().push(tolerate_everything());
     spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(set_defaults);
-    identify(&mut pod, text, node);
+    identify(&mut pod, digest, node);
     Ok(pod)
 }
 
@@ -58,37 +59,40 @@ fn set_defaults(c: &mut Container) {
     c.termination_message_policy.get_or_insert_with(|| "File".to_owned());
 }
 
-/// The UID follows from node and content: the same manifest is the same pod after a restart.
-fn identify(pod: &mut Pod, text: &str, node: &str) {
-    let digest = Sha256::new().chain_update(node).chain_update([0]).chain_update(text).finalize();
-    let hash: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+/// Follows from node, file and what the manifest says: the same manifest is the same pod after a
+/// restart, and a comment makes no other pod of it.
+fn digest(manifest: &serde_json::Value, path: &str, node: &str) -> String {
+    let parts = [node, path, &manifest.to_string()].join("\0");
+    Sha256::digest(parts).iter().take(16).map(|b| format!("{b:02x}")).collect()
+}
+
+/// The digest is the UID, unless the manifest gives one, and tells one state of the manifest from another.
+fn identify(pod: &mut Pod, hash: String, node: &str) {
     let meta = &mut pod.metadata;
     meta.name = meta.name.take().map(|n| format!("{n}-{node}"));
     meta.namespace.get_or_insert_with(|| "default".to_owned());
-    meta.uid = Some(hash.clone());
+    meta.uid.get_or_insert_with(|| hash.clone());
     let annotations = meta.annotations.get_or_insert_default();
     annotations.insert(CONFIG_HASH.into(), hash);
     annotations.insert(CONFIG_SOURCE.into(), "file".into());
     annotations.insert(CONFIG_SEEN.into(), Timestamp::now().to_string());
 }
 
-/// The object that shows a static pod at the apiserver.
-pub fn mirror(pod: &Pod, node: Option<&Node>) -> Pod {
+/// The object that shows a static pod at the apiserver; it goes with the node's.
+pub fn mirror(pod: &Pod, node: &str, node_uid: &str) -> Pod {
     let mut mirror = pod.clone();
     mirror.status = None;
     mirror.metadata.uid = None;
     let hash = pod.annotation(CONFIG_HASH).unwrap_or_default().to_owned();
     mirror.metadata.annotations.get_or_insert_default().insert(CONFIG_MIRROR.into(), hash);
-    mirror.metadata.owner_references = node.map(|n| {
-        vec![OwnerReference {
-            api_version: "v1".into(),
-            kind: "Node".into(),
-            name: n.metadata.name.clone().unwrap_or_default(),
-            uid: n.metadata.uid.clone().unwrap_or_default(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]
-    });
+    mirror.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "v1".into(),
+        kind: "Node".into(),
+        name: node.to_owned(),
+        uid: node_uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }]);
     mirror
 }
 
@@ -100,20 +104,27 @@ mod tests {
 
     #[test]
     fn named_after_the_node_and_stable() {
-        let pod = parse(POD, "n1").unwrap();
+        let parse = |text: &str, path: &str, node: &str| super::parse(text, path, node).unwrap();
+        let pod = parse(POD, "f", "n1");
         assert_eq!((pod.name(), pod.namespace()), ("web-n1", "default"));
         assert!(pod.is_static() && pod.is_critical());
-        assert_eq!(pod.uid(), parse(POD, "n1").unwrap().uid());
-        assert_ne!(pod.uid(), parse(POD, "n2").unwrap().uid());
+        assert_eq!(pod.uid(), parse(&format!("# Why.\n{POD}"), "f", "n1").uid());
+        for other in [parse(POD, "f", "n2"), parse(POD, "g", "n1"), parse(&POD.replace("x}", "z}"), "f", "n1")] {
+            assert_ne!(pod.uid(), other.uid());
+        }
+        let given = parse(&POD.replace("name: web", "name: web, uid: u"), "f", "n1");
+        assert_eq!(given.uid(), "u");
         assert_eq!(PodExt::spec(&pod).containers[0].image_pull_policy.as_deref(), Some("Always"));
-        assert!(mirror(&pod, None).is_mirror());
+        let mirror = mirror(&pod, "n1", "u1");
+        assert!(mirror.is_mirror() && mirror.metadata.uid.is_none());
+        assert_eq!(mirror.metadata.owner_references.unwrap()[0].uid, "u1");
     }
 
     #[test]
     fn refuses_what_is_no_pod() {
         for text in ["", "kind: Service", "kind: Pod", "kind: Pod\nmetadata: {name: a}\nspec: {containers: []}", ": ["]
         {
-            assert!(parse(text, "n").is_err(), "{text}");
+            assert!(parse(text, "f", "n").is_err(), "{text}");
         }
     }
 }

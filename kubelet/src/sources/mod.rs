@@ -5,3 +5,4 @@
 pub mod api;
 pub mod files;
 pub mod manifest;
+pub mod mirrors;

@@ -1,11 +1,16 @@
 //! The kubelet's conditions of a pod; those of others are kept.
 
-use super::phase;
+use super::{Verdict, phase};
 use crate::clock;
 use crate::pod::PodExt;
+use crate::resize::{self, Progress, Standing};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+
+/// The condition of a pod that is ended for reasons outside of it, and the kubelet's reason.
+pub const DISRUPTION: &str = "DisruptionTarget";
+pub const BY_KUBELET: &str = "TerminationByKubelet";
 
 /// What the conditions follow from.
 #[derive(Debug)]
@@ -33,6 +38,55 @@ pub fn all(r: &Readiness<'_>, pod: &Pod, old: &PodStatus) -> Vec<PodCondition> {
     let mut out: Vec<_> = OWN.iter().zip(answers).map(|(kind, a)| condition(kind, a, pod, known)).collect();
     out.extend(known.iter().filter(|c| !OWN.contains(&c.type_.as_str())).cloned());
     out
+}
+
+/// Adds that the kubelet ends the pod for the node's sake.
+pub fn with_disruption(mut all: Vec<PodCondition>, verdict: Option<&Verdict>, pod: &Pod) -> Vec<PodCondition> {
+    let Some(verdict) = verdict.filter(|v| v.disruption) else { return all };
+    let old = all.iter().position(|c| c.type_ == DISRUPTION).map(|index| all.remove(index));
+    let since = old.filter(|c| c.status == "True").and_then(|c| c.last_transition_time);
+    all.push(PodCondition {
+        type_: DISRUPTION.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(BY_KUBELET.to_owned()),
+        message: Some(verdict.message.clone()),
+        last_transition_time: Some(since.unwrap_or_else(clock::now)),
+        last_probe_time: None,
+        observed_generation: pod.generation(),
+    });
+    all
+}
+
+/// Says where a change of the pod's resources stands; says nothing if there is none.
+pub fn with_resize(mut all: Vec<PodCondition>, standing: &Standing, pod: &Pod) -> Vec<PodCondition> {
+    let (old, mut all): (Vec<_>, Vec<_>) = all.drain(..).partition(|c| is_of_resize(&c.type_));
+    let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    let mut add = |kind: &str, reason: &str, message: &str| {
+        let since = old.iter().find(|c| c.type_ == kind).and_then(|c| c.last_transition_time.clone());
+        all.push(PodCondition {
+            type_: kind.to_owned(),
+            status: "True".to_owned(),
+            reason: text(reason),
+            message: text(message),
+            last_transition_time: Some(since.unwrap_or_else(clock::now)),
+            last_probe_time: None,
+            observed_generation: pod.generation(),
+        });
+    };
+    if let Some(refusal) = &standing.pending {
+        add(resize::PENDING, refusal.reason, &refusal.message);
+    }
+    match &standing.progress {
+        Some(Progress::Going) => add(resize::IN_PROGRESS, "", ""),
+        Some(Progress::Failed(why)) => add(resize::IN_PROGRESS, "Error", why),
+        None => {}
+    }
+    all
+}
+
+/// Whether conditions of this type tell of a change of the pod's resources.
+pub fn is_of_resize(kind: &str) -> bool {
+    matches!(kind, resize::PENDING | resize::IN_PROGRESS)
 }
 
 /// Whether the kubelet owns conditions of this type.

@@ -78,7 +78,8 @@ fn from_record(
         Role::Ephemeral => false,
         _ => running && probed.started && probed.ready,
     };
-    let resources = running.then(|| container.resources.clone().unwrap_or_default());
+    let has = || o.applied.get(&r.id).cloned().or_else(|| container.resources.clone()).unwrap_or_default();
+    let resources = running.then(has);
     ContainerStatus {
         name: container.name.clone(),
         image: r.image.clone(),

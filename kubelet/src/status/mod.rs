@@ -12,6 +12,7 @@ pub use writer::StatusWriter;
 
 use crate::clock;
 use crate::pod::PodExt;
+use crate::resize::{Applied, Standing};
 use crate::resources::QosClass;
 use crate::runtime::PodRecord;
 use conditions::Readiness;
@@ -33,10 +34,14 @@ pub struct Probed {
 }
 
 /// An end that the kubelet gave the pod, whatever its containers did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub reason: String,
     pub message: String,
+    /// Seconds that its containers get, instead of the pod's own.
+    pub grace: Option<i64>,
+    /// Whether it is a disruption: the pod did nothing that its own limits forbid.
+    pub disruption: bool,
 }
 
 /// How far the pod is on its way.
@@ -65,6 +70,10 @@ pub struct Observed<'a> {
     pub verdict: Option<&'a Verdict>,
     pub progress: Progress,
     pub host_ips: &'a [String],
+    /// What running containers have.
+    pub applied: &'a Applied,
+    /// Where a change of the pod's resources stands.
+    pub standing: &'a Standing,
 }
 
 /// The pod's status.
@@ -87,10 +96,15 @@ pub fn generate(o: &Observed<'_>) -> PodStatus {
         (None, _) => phase::of(spec, &init, &main, stopped),
     };
     let ips = pod_ips(o);
+    let conditions = |readiness: &Readiness<'_>| {
+        let all = conditions::all(readiness, o.pod, o.old);
+        let all = conditions::with_resize(all, o.standing, o.pod);
+        conditions::with_disruption(all, o.verdict, o.pod)
+    };
     let readiness = Readiness { pod: o.pod, phase, init: &init, main: &main, has_sandbox: has_sandbox(o) };
     PodStatus {
         phase: Some(phase.to_owned()),
-        conditions: Some(conditions::all(&readiness, o.pod, o.old)),
+        conditions: Some(conditions(&readiness)),
         reason: o.verdict.map(|v| v.reason.clone()).or_else(|| o.old.reason.clone()),
         message: o.verdict.map(|v| v.message.clone()).or_else(|| o.old.message.clone()),
         host_ip: o.host_ips.first().cloned(),

@@ -41,8 +41,10 @@ pub fn status_patch(pod: &Pod, new: &PodStatus) -> Option<Value> {
         }
     }
     let changed = changed_conditions(&old, new);
+    let gone = gone_conditions(&old, new).map(|kind| json!({ "type": kind, "$patch": "delete" }));
+    let changed: Vec<Value> = changed.into_iter().map(|c| json!(c)).chain(gone).collect();
     if !changed.is_empty() {
-        status.insert("conditions".into(), json!(changed));
+        status.insert("conditions".into(), Value::Array(changed));
     }
     (!status.is_empty()).then(|| json!({ "metadata": { "uid": pod.metadata.uid }, "status": status }))
 }
@@ -71,9 +73,18 @@ fn changed_conditions<'a>(old: &PodStatus, new: &'a PodStatus) -> Vec<&'a PodCon
     new.conditions.iter().flatten().filter(|c| is_kubelets(c) && !is_same(c)).collect()
 }
 
+/// Conditions that are there only while a change of the pod's resources is under way.
+fn gone_conditions<'a>(old: &'a PodStatus, new: &PodStatus) -> impl Iterator<Item = &'a str> {
+    let stays = |kind: &str| new.conditions.iter().flatten().any(|c| c.type_ == kind);
+    let old = old.conditions.iter().flatten().map(|c| c.type_.as_str());
+    old.filter(move |kind| conditions::is_of_resize(kind) && !stays(kind)).collect::<Vec<_>>().into_iter()
+}
+
 /// Disruptions by the kubelet itself (eviction) are its conditions as well.
 fn is_kubelets(c: &PodCondition) -> bool {
-    conditions::is_own(&c.type_) || c.type_ == "DisruptionTarget" && c.reason.as_deref() == Some("TerminationByKubelet")
+    conditions::is_own(&c.type_)
+        || conditions::is_of_resize(&c.type_)
+        || c.type_ == conditions::DISRUPTION && c.reason.as_deref() == Some(conditions::BY_KUBELET)
 }
 
 #[cfg(test)]

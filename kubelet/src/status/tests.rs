@@ -64,6 +64,8 @@ impl Case {
             verdict: None,
             progress: self.progress,
             host_ips: &["192.0.2.1".to_owned()],
+            applied: &Applied::new(),
+            standing: &Standing::default(),
         })
     }
 }

@@ -43,6 +43,16 @@ enum WriteState {
     Writing,
 }
 
+impl WriteState {
+    /// After there is something new to write.
+    fn changed(self) -> Self {
+        match self {
+            Self::Written => Self::Queued,
+            busy => busy,
+        }
+    }
+}
+
 impl StatusWriter {
     /// A writer, and the future that writes.
     pub fn new(cluster: Arc<dyn Cluster>, supervisor: Supervisor) -> (Self, impl Future<Output = ()> + Send) {
@@ -59,14 +69,22 @@ impl StatusWriter {
         let before = newest.get(&uid).map(|e| e.progress);
         let known = newest.get(&uid).map(|e| e.pod.clone()).filter(|k| is_newer(k, pod));
         let base = known.unwrap_or_else(|| pod.clone());
-        let progress = match before {
-            Some(busy @ (WriteState::Writing | WriteState::Queued)) => busy,
-            _ => WriteState::Queued,
-        };
+        let progress = before.map_or(WriteState::Queued, WriteState::changed);
         newest.insert(uid.clone(), Entry { pod: base, status, progress });
         if before.is_none_or(|b| b == WriteState::Written) {
             // The receiver lives as long as the kubelet.
             let _ = self.wake.send(uid);
+        }
+    }
+
+    /// The object that shows the status is another one now: it is written again.
+    pub fn rewrite(&self, uid: &str) {
+        let mut newest = self.newest.lock();
+        let Some(entry) = newest.get_mut(uid) else { return };
+        let before = entry.progress;
+        entry.progress = before.changed();
+        if before == WriteState::Written {
+            let _ = self.wake.send(uid.to_owned());
         }
     }
 

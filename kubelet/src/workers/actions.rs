@@ -15,6 +15,8 @@ pub enum KillReason {
     SpecChanged,
     /// A probe gave it up.
     FailedProbe(&'static str),
+    /// Its resources change, and it has to begin anew for that.
+    Resized,
 }
 
 /// A container to stop.

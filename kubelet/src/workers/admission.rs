@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/lifecycle/predicate.go`.
 
+use crate::eviction;
 use crate::node::Facts;
 use crate::pod::PodExt;
 use crate::resources::Amount;
@@ -18,6 +19,9 @@ pub struct Rejection {
 
 /// Judges a new pod beside those that are active.
 pub fn admit(pod: &Pod, active: &[Arc<Pod>], node: &Facts) -> Result<(), Rejection> {
+    if let Some(message) = eviction::manager::refusal(pod, &node.pressures) {
+        return Err(Rejection { reason: eviction::REASON.into(), message });
+    }
     fits_selector(pod, node)?;
     fits_ports(pod, active)?;
     fits_resources(pod, active, node)
@@ -61,7 +65,8 @@ fn clashes(a: &(String, String, i32), b: &(String, String, i32)) -> bool {
     a.2 == b.2 && a.1 == b.1 && (a.0 == b.0 || any(&a.0) || any(&b.0))
 }
 
-fn fits_resources(pod: &Pod, active: &[Arc<Pod>], node: &Facts) -> Result<(), Rejection> {
+/// Whether what the pod requests is there beside what the active ones do.
+pub fn fits_resources(pod: &Pod, active: &[Arc<Pod>], node: &Facts) -> Result<(), Rejection> {
     let capacity = |name: &str| node.allocatable.get(name).copied();
     if let Some(pods) = capacity("pods") {
         let used = Amount::whole(i64::try_from(active.len()).unwrap_or(i64::MAX));

@@ -7,6 +7,7 @@ use crate::images::Images;
 use crate::network::dns::{ClusterDns, Resolver};
 use crate::node::NodeFacts;
 use crate::probes::Probes;
+use crate::resize::Allocations;
 use crate::runtime::Runtime;
 use crate::status::StatusWriter;
 use crate::volumes::Volumes;
@@ -26,6 +27,7 @@ pub struct Deps {
     pub probes: Probes,
     pub images: Images,
     pub node: NodeFacts,
+    pub allocations: Allocations,
     pub settings: Settings,
 }
 

@@ -10,6 +10,7 @@ pub mod files;
 pub mod messages;
 pub mod mounts;
 pub mod nudges;
+pub mod resizing;
 pub mod start;
 pub mod stop;
 pub mod sync;
@@ -133,6 +134,15 @@ impl Workers {
         }
     }
 
+    /// Waits until nothing of a pod runs any more.
+    pub async fn ended(&self, uid: &str) {
+        let stage = self.shared.entries.lock().get(uid).map(|entry| entry.stage.clone());
+        if let Some(mut stage) = stage {
+            // A worker that is gone has ended its pod.
+            let _ = stage.wait_for(|stage| *stage >= Stage::Terminated).await;
+        }
+    }
+
     /// Something happened to a pod's containers.
     pub fn nudge(&self, uid: &str) {
         self.shared.nudges.nudge(uid);
@@ -163,12 +173,13 @@ impl Workers {
             return Fate::Wanted;
         }
         let deps = &self.shared.deps;
-        match admission::admit(pod, &active(entries), &deps.node.get()) {
+        let others: Vec<_> = active(entries).iter().map(|pod| deps.allocations.granted(pod)).collect();
+        match admission::admit(pod, &others, &deps.node.get()) {
             Ok(()) => Fate::Wanted,
             Err(rejection) => {
                 deps.events.pod(pod, crate::events::Severity::Warning, &rejection.reason, rejection.message.clone());
                 let message = format!("Pod was rejected: {}", rejection.message);
-                Fate::Ended(Verdict { reason: rejection.reason, message })
+                Fate::Ended(Verdict { reason: rejection.reason, message, ..Verdict::default() })
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::env::fields::PodFacts;
 use crate::events::Severity;
 use crate::network;
 use crate::pod::PodExt;
+use crate::resize::apply;
 use crate::runtime::sandbox::{SandboxInput, sandbox_config};
 use crate::runtime::{PodRecord, RuntimeError};
 use crate::status::{Progress, Verdict};
@@ -35,14 +36,15 @@ pub(super) struct Look {
 impl Worker {
     /// Brings the pod one step further. When to look again; `None` when it is to be stopped.
     pub(super) async fn sync(&mut self) -> Option<Duration> {
-        let pod = self.pod();
-        let record = match self.deps.runtime.pod(pod.uid()).await {
+        let desired = self.pod();
+        let record = match self.deps.runtime.pod(desired.uid()).await {
             Ok(record) => record,
             Err(e) => {
-                tracing::warn!(pod = pod.formatted(), error = %e, "cannot ask the runtime");
+                tracing::warn!(pod = desired.formatted(), error = %e, "cannot ask the runtime");
                 return Some(RETRY);
             }
         };
+        let (before, pod) = self.grant(&desired, &record);
         self.deps.probes.sync(&pod, &record, &self.ips(&pod, &record));
         let probed = self.observe(&pod, &record, Progress::Running).await;
         if self.is_over(&pod) {
@@ -53,11 +55,12 @@ impl Worker {
             self.deps.events.pod(&pod, Severity::Warning, "NetworkNotReady", text);
             return Some(RETRY_SANDBOX);
         }
-        let mounted = match Box::pin(self.prepare(&pod, &record)).await {
+        let mounted = match Box::pin(self.prepare(&before, &pod, &record)).await {
             Ok(mounted) => mounted,
             Err(wait) => return Some(wait),
         };
-        let todo = actions::compute(&pod, &record, &self.deps.probes.verdicts(&probed));
+        let mut todo = actions::compute(&pod, &record, &self.deps.probes.verdicts(&probed));
+        Box::pin(self.resize(&pod, &record, &mut todo)).await;
         let wait = Box::pin(self.act(&pod, record, mounted, todo)).await;
         if self.is_over(&pod) {
             return None;
@@ -73,7 +76,7 @@ impl Worker {
         if self.deadline_left(pod).is_some_and(|left| left <= 0) {
             let message = "Pod was active on the node longer than the specified deadline".to_owned();
             self.deps.events.pod(pod, Severity::Normal, "DeadlineExceeded", message.clone());
-            self.verdict = Some(Verdict { reason: "DeadlineExceeded".into(), message });
+            self.verdict = Some(Verdict { reason: "DeadlineExceeded".into(), message, ..Verdict::default() });
             return true;
         }
         false
@@ -89,7 +92,11 @@ impl Worker {
         let usual = self.deps.settings.sync_frequency.mul_f64(1.0 + rand::random::<f64>() / 2.0);
         let deadline = self.deadline_left(pod).and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
         let tokens = self.deps.volumes.next_renewal(pod.uid());
-        [wanted, deadline, tokens].into_iter().flatten().fold(usual, Duration::min).max(Duration::from_millis(100))
+        [wanted, deadline, tokens, self.next_resize()]
+            .into_iter()
+            .flatten()
+            .fold(usual, Duration::min)
+            .max(Duration::from_millis(100))
     }
 
     pub(super) fn ips(&self, pod: &Pod, record: &PodRecord) -> Vec<String> {
@@ -97,8 +104,10 @@ impl Worker {
     }
 
     /// Control group, folders and volumes; how long to wait if one of them is not there.
-    async fn prepare(&mut self, pod: &Arc<Pod>, record: &PodRecord) -> Result<Mounted, Duration> {
-        if let Err(e) = self.deps.cgroups.ensure(pod) {
+    async fn prepare(&mut self, before: &Pod, pod: &Arc<Pod>, record: &PodRecord) -> Result<Mounted, Duration> {
+        let resizing = !apply::updates(pod, record, &self.applied).is_empty();
+        let cgroups = &self.deps.cgroups;
+        if let Err(e) = if resizing { cgroups.widen(before, pod) } else { cgroups.ensure(pod) } {
             let text = format!("unable to ensure pod container exists: {}", chain(&e));
             self.deps.events.pod(pod, Severity::Warning, "FailedCreatePodContainer", text);
             return Err(RETRY);
@@ -149,6 +158,7 @@ impl Worker {
             let text = match &kill.reason {
                 KillReason::SpecChanged => format!("Container {name} definition changed, {again}"),
                 KillReason::FailedProbe(probe) => format!("Container {name} failed {probe} probe, {again}"),
+                KillReason::Resized => format!("Container {name} resize requires restart"),
             };
             let Some(c) = record.containers.iter().find(|c| c.id == kill.id) else { continue };
             let grace = probe_grace(pod, &kill.name, &kill.reason).unwrap_or(pod.grace());
@@ -231,7 +241,7 @@ fn probe_grace(pod: &Pod, name: &str, reason: &KillReason) -> Option<i64> {
     match reason {
         KillReason::FailedProbe("liveness") => container.liveness_probe?.termination_grace_period_seconds,
         KillReason::FailedProbe(_) => container.startup_probe?.termination_grace_period_seconds,
-        KillReason::SpecChanged => None,
+        KillReason::SpecChanged | KillReason::Resized => None,
     }
 }
 

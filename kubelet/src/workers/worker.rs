@@ -5,6 +5,7 @@ use super::stop;
 use super::{Desired, Fate};
 use crate::backoff::Backoff;
 use crate::pod::PodExt;
+use crate::resize::{self, Applied, Resources, Standing};
 use crate::runtime::PodRecord;
 use crate::status::{self, Observed, Probed, Progress, Verdict, Waiting};
 use crate::{clock, workers::messages};
@@ -42,6 +43,11 @@ pub struct Worker {
     /// Termination messages by container id.
     messages: HashMap<String, String>,
     pub(super) verdict: Option<Verdict>,
+    /// What the pod's containers may have by now.
+    pub(super) granted: Resources,
+    /// What they have.
+    pub(super) applied: Applied,
+    pub(super) standing: Standing,
 }
 
 impl Worker {
@@ -54,8 +60,24 @@ impl Worker {
         let status = desired.borrow().pod.status.clone().unwrap_or_default();
         let crashes = Backoff::new(Duration::from_secs(10), deps.settings.longest_backoff);
         let messages = messages::known(&status);
-        let waiting = HashMap::new();
-        Self { deps, desired, nudge, stage, status, waiting, crashes, messages, verdict: None }
+        let granted = {
+            let pod = &desired.borrow().pod;
+            deps.allocations.get(pod.uid()).unwrap_or_else(|| resize::wanted(pod))
+        };
+        Self {
+            deps,
+            desired,
+            nudge,
+            stage,
+            status,
+            waiting: HashMap::new(),
+            crashes,
+            messages,
+            verdict: None,
+            granted,
+            applied: Applied::new(),
+            standing: Standing::default(),
+        }
     }
 
     /// Runs the pod from its first sync to its last trace.
@@ -76,6 +98,11 @@ impl Worker {
 
     pub(super) fn pod(&self) -> Arc<Pod> {
         self.desired.borrow().pod.clone()
+    }
+
+    /// The pod with what it was granted.
+    fn granted_pod(&self) -> Arc<Pod> {
+        resize::with(&self.pod(), &self.granted)
     }
 
     async fn syncing(&mut self) -> Stage {
@@ -126,9 +153,9 @@ impl Worker {
 
     async fn stop_all(&mut self, uid: &str) -> Result<Stopping, crate::runtime::RuntimeError> {
         let record = self.deps.runtime.pod(uid).await?;
-        let pod = self.pod();
+        let pod = self.granted_pod();
         self.observe(&pod, &record, Progress::Stopping).await;
-        let grace = pod.grace();
+        let grace = self.verdict.as_ref().and_then(|v| v.grace).unwrap_or_else(|| pod.grace());
         let mut watched = self.desired.clone();
         tokio::select! {
             done = stop::pod(&self.deps, &pod, &record, grace) => done.map(|()| Stopping::Done),
@@ -146,7 +173,7 @@ impl Worker {
                 }
             }
         };
-        let pod = self.pod();
+        let pod = self.granted_pod();
         self.observe(&pod, &record, Progress::Stopped).await;
     }
 
@@ -207,6 +234,7 @@ impl Worker {
         }
         super::files::remove_logs(&self.deps.settings, &self.pod());
         self.deps.statuses.forget(uid);
+        self.deps.allocations.forget(uid);
     }
 
     /// Computes the status from what the runtime holds and hands it to the writer.
@@ -231,6 +259,8 @@ impl Worker {
             verdict: self.verdict.as_ref(),
             progress,
             host_ips: &host_ips,
+            applied: &self.applied,
+            standing: &self.standing,
         });
         self.set_status(pod, status);
         probed
@@ -276,11 +306,12 @@ async fn shorter(desired: &mut watch::Receiver<Desired>, grace: i64) {
 fn merge_foreign(status: &PodStatus, pod: &Pod) -> PodStatus {
     let own = |kind: &str| status::conditions::is_own(kind);
     let seen = pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
-    let ours = status.conditions.iter().flatten().filter(|c| own(&c.type_)).cloned();
+    let resize = |kind: &str| status::conditions::is_of_resize(kind);
+    let ours = status.conditions.iter().flatten().filter(|c| own(&c.type_) || resize(&c.type_)).cloned();
     let mut conditions: Vec<_> = ours.collect();
     conditions.extend(
         seen.into_iter()
-            .filter(|c| !own(&c.type_) || !conditions.iter().any(|k| k.type_ == c.type_))
+            .filter(|c| !resize(&c.type_) && (!own(&c.type_) || !conditions.iter().any(|k| k.type_ == c.type_)))
             .collect::<Vec<_>>(),
     );
     PodStatus { conditions: Some(conditions), ..status.clone() }

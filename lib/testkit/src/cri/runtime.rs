@@ -219,15 +219,32 @@ impl RuntimeService for Service {
 
     async fn update_container_resources(
         &self,
-        _: Request<cri::UpdateContainerResourcesRequest>,
+        request: Request<cri::UpdateContainerResourcesRequest>,
     ) -> Answer<cri::UpdateContainerResourcesResponse> {
-        unimplemented()
+        let request = request.into_inner();
+        let mut state = self.state.lock();
+        state.check("UpdateContainerResources")?;
+        let container = find(&mut state, &request.container_id)?;
+        container.config.linux.get_or_insert_default().resources = request.linux;
+        let name = container.name().to_owned();
+        state.calls.push(("UpdateContainerResources", name));
+        ok(cri::UpdateContainerResourcesResponse {})
     }
 
     async fn reopen_container_log(
         &self,
-        _: Request<cri::ReopenContainerLogRequest>,
+        request: Request<cri::ReopenContainerLogRequest>,
     ) -> Answer<cri::ReopenContainerLogResponse> {
+        let id = request.into_inner().container_id;
+        let mut state = self.state.lock();
+        state.check("ReopenContainerLog")?;
+        let container = find(&mut state, &id)?;
+        let (name, sandbox, log) =
+            (container.name().to_owned(), container.sandbox.clone(), container.config.log_path.clone());
+        let folder = state.sandboxes.get(&sandbox).ok_or_else(|| not_found(&sandbox))?.config.log_directory.clone();
+        let opened = std::fs::File::create(std::path::Path::new(&folder).join(log));
+        opened.map_err(|e| Status::internal(e.to_string()))?;
+        state.calls.push(("ReopenContainerLog", name));
         ok(cri::ReopenContainerLogResponse {})
     }
 
