@@ -71,13 +71,14 @@ impl Api {
         }
     }
 
-    /// Creates an object, or replaces what differs of one that is there.
-    pub async fn ensure(&self, collection: &str, name: &str, manifest: &str) -> anyhow::Result<()> {
+    /// Creates an object, or changes what differs of one that is there. What others own of it stays.
+    pub async fn apply(&self, collection: &str, name: &str, manifest: &str) -> anyhow::Result<()> {
+        let path = format!("{collection}/{name}?fieldManager=bootstrap&force=true");
         let (status, answer) =
-            self.request("POST", collection, Some(("application/yaml", manifest.to_owned()))).await?;
+            self.request("PATCH", &path, Some(("application/apply-patch+yaml", manifest.to_owned()))).await?;
         match status {
-            200..=299 | 409 => Ok(()),
-            _ => bail!("creating {collection}/{name}: {status}: {}", message(&answer)),
+            200..=299 => Ok(()),
+            _ => bail!("applying {collection}/{name}: {status}: {}", message(&answer)),
         }
     }
 

@@ -16,7 +16,6 @@ const USERS: &[(&str, &str, Option<&str>)] = &[
     ("controller-manager", "system:kube-controller-manager", None),
     ("scheduler", "system:kube-scheduler", None),
     ("proxy", "system:kube-proxy", None),
-    ("dns", "system:cluster-dns", None),
 ];
 
 /// Makes what is missing or about to expire.

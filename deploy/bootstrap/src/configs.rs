@@ -1,6 +1,6 @@
 //! The configuration files of the components, as functions of the layout.
 
-use crate::layout::{DNS_IP, HOST_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
+use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -147,9 +147,12 @@ fn has_sys_resource() -> bool {
     mask.is_some_and(|mask| mask >> SYS_RESOURCE & 1 == 1)
 }
 
-/// Values that manifests refer to as `${NAME}`.
-pub fn substitute(manifest: &str) -> String {
-    manifest.replace("${DNS_IP}", DNS_IP).replace("${HOST_IP}", HOST_IP)
+/// The manifest of the cluster's DNS.
+pub fn dns(image: &str, replicas: usize) -> String {
+    include_str!("../../manifests/dns.yaml")
+        .replace("${DNS_IP}", DNS_IP)
+        .replace("${DNS_IMAGE}", image)
+        .replace("${DNS_REPLICAS}", &replicas.to_string())
 }
 
 #[cfg(test)]
@@ -175,9 +178,6 @@ mod tests {
 
     #[test]
     fn manifests_have_no_names_left() {
-        for manifest in [include_str!("../../manifests/dns.yaml"), include_str!("../../manifests/kubelet-access.yaml")]
-        {
-            assert!(!substitute(manifest).contains("${"));
-        }
+        assert!(!dns("localhost/x:1", 2).contains("${"));
     }
 }

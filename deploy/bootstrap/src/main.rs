@@ -1,5 +1,6 @@
 //! Entry point of the bootstrap tool, which `deploy/up` and `deploy/down` call.
 
+use bootstrap::control_plane::ControlPlane;
 use bootstrap::layout::{Layout, MAX_NODES};
 use bootstrap::{down, host, supervise, up};
 use clap::{Parser, Subcommand};
@@ -29,6 +30,30 @@ enum Command {
         /// So many node hosts in namespaces, instead of this machine as the node.
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
         nodes: Option<u8>,
+        /// Run the control plane as static pods of this machine.
+        #[arg(long, conflicts_with = "nodes")]
+        static_pods: bool,
+    },
+    /// Make certificates, configuration and the units' environment files; start nothing.
+    Files {
+        /// Folder for all state.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Folder of the environment files.
+        #[arg(long, default_value = "/etc/kubernetes")]
+        environment: PathBuf,
+    },
+    /// Make a cluster of the processes of units that have been started.
+    Complete {
+        /// Folder of the state.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Folder of the binaries.
+        #[arg(long)]
+        binaries: PathBuf,
+        /// Folder of this repository's `deploy`.
+        #[arg(long)]
+        deploy: PathBuf,
     },
     /// Stop all that `up` started.
     Down {
@@ -65,9 +90,13 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, nodes } => {
-            up::run(&Layout::new(dir), &up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes })
+        Command::Up { dir, binaries, deploy, nodes, static_pods } => {
+            let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
+            let request = up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes, control_plane };
+            up::run(&Layout::new(dir), &request)
         }
+        Command::Complete { dir, binaries, deploy } => up::complete(&Layout::new(dir), &binaries, &deploy),
+        Command::Files { dir, environment } => up::files(&Layout::new(dir), &environment),
         Command::Down { dir, purge } => down::run(&Layout::new(dir), purge),
         Command::Supervise { dir } => supervise::run(&Layout::new(dir)),
         Command::Host(host) => host::enter(&Layout::new(host.dir), &host.node),

@@ -1,5 +1,6 @@
 //! Which processes run, with which arguments, in which order.
 
+use crate::control_plane::ControlPlane;
 use crate::layout::{API_PORT, ETCD_PEER_PORT, ETCD_PORT, HOST_IP, Layout, Node, POD_CIDR, Place, SERVICE_CIDR};
 use serde::{Deserialize, Serialize};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,12 +27,23 @@ impl Process {
     }
 }
 
+/// A digest of a program's identity.
+pub fn program_digest(program: &Path) -> u64 {
+    let mut digest = DefaultHasher::new();
+    hash_program(program, &mut digest);
+    digest.finish()
+}
+
+fn hash_program(program: &Path, digest: &mut DefaultHasher) {
+    if let Ok(metadata) = std::fs::metadata(program) {
+        (metadata.len(), metadata.modified().ok()).hash(digest);
+    }
+}
+
 /// A digest of the program's identity and of the files that `--flag=/path` names.
 fn inputs(program: &Path, arguments: &[String]) -> u64 {
     let mut digest = DefaultHasher::new();
-    if let Ok(metadata) = std::fs::metadata(program) {
-        (metadata.len(), metadata.modified().ok()).hash(&mut digest);
-    }
+    hash_program(program, &mut digest);
     for path in arguments.iter().filter_map(|a| a.split_once('=')).map(|(_, value)| Path::new(value)) {
         if path.is_absolute() && path.is_file() {
             std::fs::read(path).unwrap_or_default().hash(&mut digest);
@@ -41,14 +53,12 @@ fn inputs(program: &Path, arguments: &[String]) -> u64 {
 }
 
 /// The processes of this machine in the order in which they start; they stop in reverse.
-pub fn of_cluster(layout: &Layout, binaries: &Path, nodes: &[Node]) -> Vec<Process> {
+pub fn of_cluster(layout: &Layout, binaries: &Path, nodes: &[Node], control_plane: ControlPlane) -> Vec<Process> {
     let ours = |name: &str, arguments| Process::new(name, binaries.join(name), arguments);
-    let mut processes = vec![
-        Process::new("etcd", "etcd".into(), etcd(layout)),
-        ours("kube-apiserver", apiserver(layout)),
-        ours("kube-controller-manager", controller_manager(layout)),
-        ours("kube-scheduler", scheduler(layout)),
-    ];
+    let mut processes = match control_plane {
+        ControlPlane::Processes => of_control_plane(layout, binaries),
+        ControlPlane::StaticPods => Vec::new(),
+    };
     for node in nodes {
         match node.place {
             Place::Machine => processes.extend(of_node(binaries, node)),
@@ -59,8 +69,18 @@ pub fn of_cluster(layout: &Layout, binaries: &Path, nodes: &[Node]) -> Vec<Proce
     if nodes.iter().all(|node| node.place == Place::Host) {
         processes.push(ours("kube-proxy", vec![flag("config", layout.config("proxy.yaml"))]));
     }
-    processes.push(ours("cluster-dns", dns(layout)));
     processes
+}
+
+/// The processes of the control plane in the order in which they start.
+pub fn of_control_plane(layout: &Layout, binaries: &Path) -> Vec<Process> {
+    let ours = |name: &str, arguments| Process::new(name, binaries.join(name), arguments);
+    vec![
+        Process::new("etcd", "/usr/bin/etcd".into(), etcd(layout)),
+        ours("kube-apiserver", apiserver(layout)),
+        ours("kube-controller-manager", controller_manager(layout)),
+        ours("kube-scheduler", scheduler(layout)),
+    ]
 }
 
 /// The processes of a node in the order in which they start.
@@ -183,28 +203,20 @@ fn kubelet(node: &Node) -> Vec<String> {
     ]
 }
 
-fn dns(layout: &Layout) -> Vec<String> {
-    vec![
-        flag("kubeconfig", layout.config("dns.conf")),
-        format!("--listen={HOST_IP}:53"),
-        flag("resolv-conf", layout.config("resolv.conf")),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(hosts: Option<u8>) -> Vec<String> {
+    fn names(hosts: Option<u8>, control_plane: ControlPlane) -> Vec<String> {
         let layout = Layout::new("/state".into());
-        let processes = of_cluster(&layout, Path::new("/bin"), &Node::all(&layout, hosts));
+        let processes = of_cluster(&layout, Path::new("/bin"), &Node::all(&layout, hosts), control_plane);
         processes.into_iter().map(|p| p.name).collect()
     }
 
     #[test]
     fn a_machine_that_is_the_node_runs_everything() {
         assert_eq!(
-            names(None),
+            names(None, ControlPlane::Processes),
             [
                 "etcd",
                 "kube-apiserver",
@@ -212,26 +224,22 @@ mod tests {
                 "kube-scheduler",
                 "containerd",
                 "kubelet",
-                "kube-proxy",
-                "cluster-dns"
+                "kube-proxy"
             ]
         );
     }
 
     #[test]
+    fn static_pods_take_the_place_of_processes() {
+        let names = names(None, ControlPlane::StaticPods);
+        assert_eq!(names, ["containerd", "kubelet", "kube-proxy"]);
+    }
+
+    #[test]
     fn node_hosts_run_the_node_s_daemons() {
         assert_eq!(
-            names(Some(2)),
-            [
-                "etcd",
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kube-scheduler",
-                "node-1",
-                "node-2",
-                "kube-proxy",
-                "cluster-dns"
-            ]
+            names(Some(2), ControlPlane::Processes),
+            ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "node-1", "node-2", "kube-proxy"]
         );
         let node = &Node::all(&Layout::new("/state".into()), Some(1))[0];
         let inside: Vec<String> = of_node(Path::new("/bin"), node).into_iter().map(|p| p.name).collect();

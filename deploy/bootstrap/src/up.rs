@@ -1,11 +1,12 @@
 //! Brings the cluster up.
 
 use crate::api::Api;
-use crate::command;
-use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, Place};
+use crate::control_plane::{self, ControlPlane};
+use crate::images::{self, Image};
+use crate::layout::{DNS_IP, Layout, Node, Place};
 use crate::progress::step;
-use crate::{certificates, configs, host, network, plan, supervise};
-use anyhow::{Context, bail};
+use crate::{certificates, configs, host, network, plan, supervise, units};
+use anyhow::{Context, bail, ensure};
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 use std::os::unix::process::CommandExt;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(50);
+/// Servers of the cluster's DNS, unless there are fewer nodes.
+const MOST_DNS: usize = 2;
 
 /// What `up` is asked for.
 pub struct Request<'a> {
@@ -26,30 +29,64 @@ pub struct Request<'a> {
     pub deploy: &'a Path,
     /// So many node hosts, instead of this machine as the node.
     pub hosts: Option<u8>,
+    /// How the control plane runs.
+    pub control_plane: ControlPlane,
 }
 
 /// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
 pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
     let binaries = std::path::absolute(request.binaries)?;
     let nodes = Node::all(layout, request.hosts);
+    ensure!(
+        request.control_plane == ControlPlane::Processes || request.hosts.is_none(),
+        "a control plane of static pods runs on this machine as the node, not beside node hosts"
+    );
     folders(layout, &nodes)?;
     step("certificates", || certificates::ensure(layout, &nodes))?;
     step("configuration", || configs::write(layout, &nodes))?;
     step("network", || network::ensure(&nodes))?;
-    step("processes", || start(layout, &binaries, &nodes))?;
+    step("static pods", || {
+        nodes.iter().try_for_each(|node| control_plane::write(layout, &binaries, node, request.control_plane))
+    })?;
+    step("processes", || start(layout, &binaries, &nodes, request.control_plane))?;
+    let images = images(layout, &binaries, request.control_plane);
+    finish(layout, &nodes, &images, request.deploy)
+}
+
+/// Makes a cluster of processes that others have started, such as systemd: images, first objects, the
+/// pod network.
+pub fn complete(layout: &Layout, binaries: &Path, deploy: &Path) -> anyhow::Result<()> {
+    let (binaries, nodes) = (std::path::absolute(binaries)?, Node::all(layout, None));
+    step("network", || network::ensure(&nodes))?;
+    finish(layout, &nodes, &images(layout, &binaries, ControlPlane::Processes), deploy)
+}
+
+/// Gives the processes what they need to be a cluster, and waits until they are one.
+fn finish(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyhow::Result<()> {
+    step("container runtime", || fill(layout, nodes, images, deploy))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = Api::new(layout)?;
     step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
-    step("first objects", || runtime.block_on(objects(&api)))?;
-    step("container runtime", || nodes.iter().try_for_each(|node| pause_image(node, request.deploy)))?;
-    step("pod network", || runtime.block_on(pod_network(&api, nodes.clone())))?;
-    for node in &nodes {
+    step("first objects", || runtime.block_on(objects(&api, images, nodes.len())))?;
+    step("pod network", || runtime.block_on(pod_network(&api, nodes.to_vec())))?;
+    for node in nodes {
         step(&node.name, || runtime.block_on(until(&node.name, async || node_ready(&api, &node.name).await)))?;
     }
     step("DNS", || runtime.block_on(until("DNS", async || dns_answers().await)))?;
     let config = layout.admin_kubeconfig();
     println!("The cluster is up. Use it with:\n\n  export KUBECONFIG={}\n  kubectl get nodes\n", config.display());
     Ok(())
+}
+
+/// Makes the files and starts nothing: certificates, configuration, and the environment files of the
+/// units of a machine that is control plane and node.
+pub fn files(layout: &Layout, environment: &Path) -> anyhow::Result<()> {
+    let nodes = Node::all(layout, None);
+    folders(layout, &nodes)?;
+    step("certificates", || certificates::ensure(layout, &nodes))?;
+    step("configuration", || configs::write(layout, &nodes))?;
+    let processes = plan::of_cluster(layout, Path::new("/usr/bin"), &nodes, ControlPlane::Processes);
+    step("environment files", || units::write(&processes, environment))
 }
 
 fn folders(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
@@ -65,14 +102,14 @@ fn folders(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
 }
 
 /// Lets the supervisors follow their plans: the node hosts' first, which start with this machine's.
-fn start(layout: &Layout, binaries: &Path, nodes: &[Node]) -> anyhow::Result<()> {
+fn start(layout: &Layout, binaries: &Path, nodes: &[Node], control_plane: ControlPlane) -> anyhow::Result<()> {
     for node in nodes.iter().filter(|node| node.place == Place::Host) {
         let changed = write_plan(&node.layout, &plan::of_node(binaries, node))?;
         if let Some(outside) = supervise::processes(layout).get(&node.name).filter(|_| changed) {
             host::reload(*outside);
         }
     }
-    let changed = write_plan(layout, &plan::of_cluster(layout, binaries, nodes))?;
+    let changed = write_plan(layout, &plan::of_cluster(layout, binaries, nodes, control_plane))?;
     match supervise::running(layout) {
         Some(_) if !changed => Ok(()),
         Some(pid) => kill_process(pid, Signal::HUP).context("telling the supervisor"),
@@ -126,43 +163,54 @@ async fn ready(api: &Api) -> bool {
     api.request("GET", "/readyz", None).await.is_ok_and(|(status, _)| status == 200)
 }
 
-/// The objects of `deploy/manifests`: collection, name, manifest.
-async fn objects(api: &Api) -> anyhow::Result<()> {
-    const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-    let dns = configs::substitute(include_str!("../../manifests/dns.yaml"));
-    let access = configs::substitute(include_str!("../../manifests/kubelet-access.yaml"));
-    let places = [
-        format!("{RBAC}/clusterroles"),
-        format!("{RBAC}/clusterrolebindings"),
-        "/api/v1/namespaces/kube-system/services".into(),
-        "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices".into(),
-    ];
-    for (manifest, collection) in dns.split("\n---\n").zip(&places) {
-        api.ensure(collection, "kube-dns", manifest).await?;
-    }
-    api.ensure(&places[1], "system:kube-apiserver-to-kubelet", &access).await
-}
+/// Collection and name of each object in a manifest.
+type Places = &'static [(&'static str, &'static str)];
 
-/// Puts the pause image into a node's containerd, if it is not there.
-fn pause_image(node: &Node, deploy: &Path) -> anyhow::Result<()> {
-    let socket = node.layout.containerd_socket();
-    wait_for("containerd", || ctr(&socket, &["version"]).is_ok())?;
-    if ctr(&socket, &["images", "list", "--quiet"])?.lines().any(|line| line == PAUSE_IMAGE) {
-        return Ok(());
+const DNS: Places = &[
+    ("/api/v1/namespaces/kube-system/serviceaccounts", "cluster-dns"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "system:cluster-dns"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:cluster-dns"),
+    ("/api/v1/namespaces/kube-system/configmaps", "cluster-dns"),
+    ("/api/v1/namespaces/kube-system/services", "kube-dns"),
+    ("/apis/apps/v1/namespaces/kube-system/deployments", "cluster-dns"),
+];
+const KUBELET_ACCESS: Places =
+    &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
+
+/// Applies the objects of `deploy/manifests`.
+async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()> {
+    let dns = configs::dns(images.dns.name(), nodes.clamp(1, MOST_DNS));
+    let access = include_str!("../../manifests/kubelet-access.yaml");
+    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)] {
+        for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
+            api.apply(collection, name, object).await?;
+        }
     }
-    let archive = node.layout.run("pause.tar");
-    let archive_text = archive.display().to_string();
-    command::run(deploy.join("images/pause"), &[PAUSE_IMAGE, &archive_text])?;
-    ctr(&socket, &["images", "import", &archive_text])?;
-    std::fs::remove_file(archive).ok();
     Ok(())
 }
 
-fn ctr(socket: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let socket = socket.display().to_string();
-    let mut all = vec!["--address", socket.as_str(), "--namespace", "k8s.io"];
-    all.extend(arguments);
-    command::run("ctr", &all)
+/// The images that the cluster itself needs.
+struct Images {
+    dns: Image,
+    others: Vec<Image>,
+}
+
+fn images(layout: &Layout, binaries: &Path, control_plane: ControlPlane) -> Images {
+    let mut others = vec![Image::pause()];
+    if control_plane == ControlPlane::StaticPods {
+        let processes = plan::of_control_plane(layout, binaries);
+        others.extend(processes.into_iter().map(|p| Image::of_program(&p.name, p.program)));
+    }
+    Images { dns: Image::of_program("cluster-dns", binaries.join("cluster-dns")), others }
+}
+
+/// Puts the images into every node's containerd.
+fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyhow::Result<()> {
+    for node in nodes {
+        wait_for("containerd", || images::runtime_answers(node))?;
+    }
+    let folder = layout.run("");
+    images.others.iter().chain([&images.dns]).try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 
 /// Gives every node the part of the pods' addresses that it was assigned when it registered.

@@ -33,10 +33,12 @@ patience=40 check "its pod is made again on node-1" counts 2 '1/1 +Running .*nod
 check "the node port answers meanwhile" says hello curl -sm 2 http://10.198.0.11:30006/
 check "the pod that was cut off waits for its node" says "$second.*Terminating" k get pods --no-headers
 ip -n kube-fabric link set node-2 up
-patience=60 check "node-2 is ready again" says 'node-2 +Ready' k get nodes --no-headers
+mended=$SECONDS
+patience=40 check "node-2 is ready again" says 'node-2 +Ready' k get nodes --no-headers
+echo "   $((SECONDS - mended)) s after the cable is back"
 absent() { ! k get pod "$1"; }
 patience=60 check "the pod that was cut off is gone" absent "$second"
-check "and so are its containers" quiet node_ctr node-2 tasks list --quiet
+patience=60 check "and so are its containers" quiet node_ctr node-2 containers list --quiet "labels.\"io.kubernetes.pod.name\"==$second"
 
 # A crash of a node: it boots again, and its pods run again.
 before=$(pgrep -P "$(pid node-1)")

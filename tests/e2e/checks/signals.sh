@@ -13,7 +13,10 @@ terminate() {
 # What a component has logged since it started last. One that was killed leaves a lease that looks held.
 since_start() { tac "$dir/logs/$1.log" | sed "/starting $1/q"; }
 holder() { k get lease "$1" -n kube-system -o yaml | sed -n 's/^ *holderIdentity: *//p' | tr -d "\"'"; }
-terminate cluster-dns
+# The DNS servers are pods; one that ends is started again.
+dns=$(pgrep -f '^/usr/bin/cluster-dns' | head -n 1)
+kill -TERM "$dns"
+patience=10 check "cluster-dns ends on SIGTERM" gone "$dns"
 terminate kube-proxy
 terminate kubelet
 for component in kube-scheduler kube-controller-manager; do

@@ -88,7 +88,7 @@ check "no request was lost in the update" load_end "$dir/load-1" "$dir/load-2"
 # Each of our processes is killed in turn; the supervisor brings it back and nothing else moves.
 load_begin $url/ "$dir/load-1"
 load_begin http://127.0.0.1:30005/ "$dir/load-2"
-for process in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy cluster-dns; do
+for process in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do
     before=$(pid "$process")
     kill -9 "$before"
     back() { [ -n "$(pid "$process")" ] && [ "$(pid "$process")" != "$before" ]; }
