@@ -27,6 +27,7 @@ use parking_lot::{Mutex, RwLock};
 use state::State;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use watchers::Watchers;
 
 /// The cache of all objects below one storage prefix.
@@ -143,15 +144,37 @@ impl Cache {
         deferred
     }
 
-    /// Applies changes in order and wakes the watchers that they may concern.
-    pub(crate) fn apply(&self, changes: Vec<Incoming>) {
+    /// Applies changes in order and wakes the watchers that they may concern, now or, if a crowd of
+    /// them is still busy, in a few milliseconds.
+    pub(crate) fn apply(self: &Arc<Self>, changes: Vec<Incoming>) {
         let news = {
             let mut state = self.state.write();
             let first = state.recent().end();
             changes.into_iter().for_each(|change| state.apply(change));
             state.recent().since(first)
         };
-        self.watchers.lock().wake(&news);
+        let later = self.watchers.lock().tell(&news, Instant::now());
+        if let Some(later) = later {
+            let cache = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep_until(later).await;
+                cache.release();
+            });
+        }
+    }
+
+    /// Wakes the watchers for what was held back.
+    fn release(&self) {
+        // Under the lock, so that what is applied meanwhile is either in the news or held anew.
+        let mut watchers = self.watchers.lock();
+        let Some(held) = watchers.held() else { return };
+        let news = self.recent(|recent| recent.since(held));
+        watchers.release(&news, Instant::now());
+    }
+
+    /// Position of the first event that nobody was woken for yet.
+    pub(crate) fn held(&self) -> Option<Position> {
+        self.watchers.lock().held()
     }
 
     /// Adds events of the past, of the revisions in `(from, until]`.
@@ -160,7 +183,7 @@ impl Cache {
     }
 
     /// Replaces the state after a gap in the watch; the differences become events.
-    pub(crate) fn replace(&self, objects: Vec<Arc<Object>>, revision: u64) {
+    pub(crate) fn replace(self: &Arc<Self>, objects: Vec<Arc<Object>>, revision: u64) {
         let changes = self.state.read().difference(objects, revision);
         self.apply(changes);
         self.state.write().gap_until(revision);

@@ -149,11 +149,13 @@ impl Watch {
     }
 
     fn try_live(&mut self) -> Option<Result<Event, StorageError>> {
-        // Read before the mailbox: whatever concerns this watcher up to here is in it by then.
+        // Read before the mailbox: whatever concerns this watcher up to here is in it by then, or
+        // held back from a crowd, which a bookmark must not run ahead of.
         let observed = self.core.observed();
+        let mut held = if self.slot.is_bookmark_due() { self.cache.held() } else { None };
         loop {
             if self.next >= self.end {
-                match self.slot.take_pending() {
+                match self.slot.take_pending().or_else(|| held.take()) {
                     Some(first) => self.next = self.next.max(first),
                     None if self.cache.life() == Life::Closed => return Some(Err(StorageError::Closed)),
                     None => return self.bookmark(observed),

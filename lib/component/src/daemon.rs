@@ -62,6 +62,7 @@ where
     F: FnOnce(Daemon<O>) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    use_small_pages();
     let arguments = std::env::args().skip(1);
     let parsed = flags::parse::<O>(name, arguments, |variable| std::env::var(variable).ok());
     let start_with = match parsed {
@@ -98,6 +99,13 @@ where
     let daemon =
         Daemon { name, options, common, given, shown, gates, grace: grace.clone(), supervisor: supervisor.clone() };
     runtime()?.block_on(live(name, supervisor, &grace, start(daemon)))
+}
+
+/// Keeps the kernel from backing the heap with huge pages: the first small allocation of each would
+/// make 2 MiB resident, three times what an idle daemon needs in all.
+fn use_small_pages() {
+    // Only memory is lost where the kernel does not know the switch.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// Few threads: a daemon idles nearly always, and each thread's stack and heap count.

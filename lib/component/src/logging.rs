@@ -25,13 +25,14 @@ where
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(writer).finish()
 }
 
-/// The levels: `-v` 4 and more is debug, 6 and more is trace; libraries stay a step quieter.
+/// The levels: `-v` 4 and more is debug, 6 and more is trace; libraries stay a step quieter. rustls
+/// warns of every client that names the server by its address, which is most of them.
 /// `--vmodule` raises single modules: `scheduler=5`.
 fn directives(common: &Common) -> String {
     let own = level(common.verbosity);
     let mut directives = match common.verbosity {
         ..=5 => format!(
-            "{own},hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,kube_core=warn,kube_client=off,kube_runtime=warn"
+            "{own},hyper=warn,hyper_util=warn,h2=warn,rustls=error,tower=warn,kube_core=warn,kube_client=off,kube_runtime=warn"
         ),
         6..=8 => format!("{own},hyper=info,hyper_util=info,h2=info,rustls=info"),
         _ => own.to_owned(),

@@ -127,10 +127,9 @@ impl Writer<'_> {
     /// The managers after an update by this one.
     fn updated(&self, name: &str, mut managed: Managed, live: &Value, new: &Value) -> Result<Managed, KeyError> {
         let mut transition = Transition::new(self, live, new)?;
-        let changes = transition.own();
-        if !changes.is_empty() {
+        if !transition.is_empty() {
             transition.take_from(&mut managed, None)?;
-            let own = without_system_fields(changes.set());
+            let own = without_system_fields(transition.into_own().into_set());
             if !own.is_empty() {
                 managed.give(&self.as_manager(name, Operation::Update), own, self.now);
             }
@@ -221,7 +220,7 @@ fn applied(
 }
 
 /// A set without the fields that belong to the server and to no manager.
-fn without_system_fields(set: FieldSet) -> FieldSet {
+fn without_system_fields(mut set: FieldSet) -> FieldSet {
     const METADATA: [&str; 9] = [
         "clusterName",
         "creationTimestamp",
@@ -233,9 +232,9 @@ fn without_system_fields(set: FieldSet) -> FieldSet {
         "selfLink",
         "uid",
     ];
-    let root = ["apiVersion", "kind", "metadata"].map(|name| vec![Element::field(name)]);
-    let below = METADATA.map(|name| vec![Element::field("metadata"), Element::field(name)]);
-    set.difference(&root.into_iter().chain(below).collect())
+    ["apiVersion", "kind", "metadata"].into_iter().for_each(|name| set.remove(&[name]));
+    METADATA.into_iter().for_each(|name| set.remove(&["metadata", name]));
+    set
 }
 
 #[cfg(test)]

@@ -46,7 +46,9 @@ impl Priority {
     /// The lowest of the global defaults, should there be several; without any, zero.
     fn default_grade(&self) -> Grade {
         let classes = list(&self.store, CLASSES, None);
-        let defaults = classes.iter().map(|c| c.value()).filter(is_global_default);
+        // Looked at for every pod: hardly a class is a default, and most say so in their bytes.
+        let may_be_default = |bytes: &[u8]| memchr::memmem::find(bytes, br#""globalDefault":true"#).is_some();
+        let defaults = classes.iter().filter(|c| may_be_default(c.json())).map(|c| c.value()).filter(is_global_default);
         defaults.map(|class| grade(&class)).min_by_key(|grade| grade.value).unwrap_or(Grade {
             class: String::new(),
             value: 0,

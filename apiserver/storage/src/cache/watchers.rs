@@ -1,16 +1,28 @@
 //! Who is woken by which event: a watcher waits on the most selective term it has, so that a
 //! change of one pod does not wake the kubelets of all other nodes.
+//!
+//! A crowd that all wait for the same events is woken at a pace: each of them costs a system call
+//! for what it is sent, which takes as long for several events as for one.
 
 use super::history::{News, Position, Recorded};
 use super::terms::{self, ByTerm, Term};
 use crate::query::Selection;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Bookmarks go out once in this many ticks (of a second).
 const BOOKMARK_TICKS: u64 = 60;
 const NONE: u64 = u64::MAX;
+/// So many woken at once are a crowd.
+const CROWD: usize = 64;
+/// For each watcher of a crowd, the next events wait this long: a few times what serving it costs, so
+/// that events of a burst go out together.
+const PACE: Duration = Duration::from_micros(50);
+/// The longest that events wait for a crowd.
+const LONGEST_PACE: Duration = Duration::from_millis(50);
 
 /// One watcher's mailbox.
 #[derive(Debug)]
@@ -30,6 +42,11 @@ impl Slot {
         Some(self.pending.swap(NONE, Ordering::AcqRel)).filter(|position| *position != NONE)
     }
 
+    /// Whether a bookmark is due.
+    pub(crate) fn is_bookmark_due(&self) -> bool {
+        self.is_bookmark_due.load(Ordering::Acquire)
+    }
+
     /// Takes the note that a bookmark is due.
     pub(crate) fn take_bookmark(&self) -> bool {
         self.is_bookmark_due.swap(false, Ordering::AcqRel)
@@ -45,11 +62,14 @@ impl Slot {
         self.wake.notify_one();
     }
 
-    fn notify(&self, position: Position) {
+    /// Answers whether it had to be woken.
+    fn notify(&self, position: Position) -> bool {
         // Who has an event pending has been woken for it.
-        if self.pending.fetch_min(position, Ordering::AcqRel) == NONE {
+        let sleeps = self.pending.fetch_min(position, Ordering::AcqRel) == NONE;
+        if sleeps {
             self.wake.notify_one();
         }
+        sleeps
     }
 }
 
@@ -59,6 +79,10 @@ pub(super) struct Watchers {
     of_all: Vec<Arc<Slot>>,
     by_term: ByTerm<Vec<Arc<Slot>>>,
     registered: u64,
+    /// Until when a crowd that was woken is left to do its work.
+    busy_until: Option<Instant>,
+    /// Position of the first event that nobody was woken for yet.
+    held: Option<Position>,
 }
 
 impl Watchers {
@@ -96,20 +120,50 @@ impl Watchers {
         }
     }
 
-    /// Wakes everyone whom the news may concern.
-    pub(super) fn wake(&self, news: &News) {
-        match news {
-            News::Overflow { first } => self.all().for_each(|slot| slot.notify(*first)),
-            News::Events { first, events } => self.wake_for(*first, events),
+    /// Wakes everyone whom the news may concern, unless a crowd is still busy with earlier news:
+    /// then the answer is when [`Self::held`] is to be looked at, the first time.
+    pub(super) fn tell(&mut self, news: &News, now: Instant) -> Option<Instant> {
+        let (News::Overflow { first } | News::Events { first, .. }) = news;
+        match self.busy_until.filter(|until| *until > now) {
+            Some(_) if self.held.is_some() => None,
+            Some(until) => {
+                self.held = Some(*first);
+                Some(until)
+            }
+            None => {
+                self.wake(news, now);
+                None
+            }
         }
     }
 
-    fn wake_for(&self, first: Position, events: &[Arc<Recorded>]) {
-        if !events.is_empty() {
-            self.of_all.iter().for_each(|slot| slot.notify(first));
+    /// Position of the first event that nobody was woken for yet.
+    pub(super) fn held(&self) -> Option<Position> {
+        self.held
+    }
+
+    /// Wakes everyone whom the news since [`Self::held`] may concern.
+    pub(super) fn release(&mut self, news: &News, now: Instant) {
+        self.held = None;
+        self.wake(news, now);
+    }
+
+    fn wake(&mut self, news: &News, now: Instant) {
+        let woken = match news {
+            News::Overflow { first } => self.all().filter(|slot| slot.notify(*first)).count(),
+            News::Events { first, events } => self.wake_for(*first, events),
+        };
+        self.busy_until = (woken >= CROWD).then(|| now + (PACE * woken as u32).min(LONGEST_PACE));
+    }
+
+    /// Answers how many had to be woken.
+    fn wake_for(&self, first: Position, events: &[Arc<Recorded>]) -> usize {
+        if events.is_empty() {
+            return 0;
         }
+        let mut woken = self.of_all.iter().filter(|slot| slot.notify(first)).count();
         if self.by_term.is_empty() {
-            return;
+            return woken;
         }
         let mut terms = Vec::new();
         for (position, event) in (first..).zip(events) {
@@ -118,8 +172,9 @@ impl Watchers {
             terms.sort_unstable();
             terms.dedup();
             let slots = terms.iter().filter_map(|term| self.by_term.get(term)).flatten();
-            slots.for_each(|slot| slot.notify(position));
+            woken += slots.filter(|slot| slot.notify(position)).count();
         }
+        woken
     }
 
     /// Has everyone look, as there is nothing more to come.

@@ -8,6 +8,7 @@ on_each_backend!(
     goes_on_from_a_revision,
     sends_bookmarks,
     one_write_is_one_object,
+    a_crowd_misses_nothing,
 );
 
 const KEY: &str = "things/ns/a";
@@ -130,6 +131,41 @@ async fn one_write_is_one_object<B: TestBackend>() {
     for watch in [&mut one, &mut two] {
         let Ok(Event::Change { object, .. }) = watch.next().await else { panic!("it was created") };
         assert!(Arc::ptr_eq(&object, &created));
+    }
+}
+
+async fn a_crowd_misses_nothing<B: TestBackend>() {
+    let Some(test) = Fixture::<B>::start().await else { return };
+    let mut crowd = Vec::new();
+    for at in 0..200 {
+        let selection = if at % 2 == 0 { namespace("ns") } else { Selection::default() };
+        crowd.push(test.watch(WatchQuery { selection, bookmarks: true, ..WatchQuery::default() }).await);
+    }
+    let first = test.create("ns", "a", "x", "").await;
+    let mut want = vec![change(EventKind::Added, &first)];
+    for node in ["n1", "n2", "n3"] {
+        let changed = test.set_node(KEY, node).await;
+        want.push(change(EventKind::Modified, &changed));
+        if node == "n2" {
+            // Due while the crowd may still be left to its work.
+            test.store.get(&test.things, KEY, Match::MostRecent).await.expect("has come back");
+            crowd.iter().for_each(Watch::ask_bookmark);
+        }
+    }
+    for watch in &mut crowd {
+        let mut seen = Vec::new();
+        while seen.len() < want.len() {
+            let item = next(watch).await;
+            match item.strip_prefix("Bookmark ") {
+                Some(revision) => {
+                    let revision: u64 = revision.parse().expect("a revision");
+                    let later = want[seen.len()..].iter().filter_map(|event| event.rsplit(' ').next()?.parse().ok());
+                    assert!(later.min().is_none_or(|next: u64| revision < next), "{revision} runs ahead: {seen:?}");
+                }
+                None => seen.push(item),
+            }
+        }
+        assert_eq!(seen, want);
     }
 }
 

@@ -28,8 +28,8 @@ impl Changes {
     }
 
     /// What the second state has and the first has not, or not so.
-    pub fn set(&self) -> FieldSet {
-        self.added.clone().union(self.modified.clone())
+    pub fn into_set(self) -> FieldSet {
+        self.added.union(self.modified)
     }
 }
 

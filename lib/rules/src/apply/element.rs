@@ -132,6 +132,14 @@ impl Ord for Element {
 }
 
 impl Element {
+    /// How it compares to the member of this name.
+    pub(super) fn cmp_field(&self, name: &str) -> Ordering {
+        match self {
+            Self::Field(own) => (**own).cmp(name),
+            _ => Ordering::Greater,
+        }
+    }
+
     fn rank(&self) -> u8 {
         match self {
             Self::Field(_) => 0,

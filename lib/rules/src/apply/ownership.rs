@@ -32,8 +32,13 @@ impl<'a> Transition<'a> {
     }
 
     /// The changes in the version of the request.
-    pub(super) fn own(&self) -> Changes {
-        self.changes.get(self.writer.api_version).cloned().flatten().unwrap_or_default()
+    pub(super) fn into_own(mut self) -> Changes {
+        self.changes.remove(self.writer.api_version).flatten().unwrap_or_default()
+    }
+
+    /// Whether nothing changes in the version of the request.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.get(self.writer.api_version).is_none_or(|own| own.as_ref().is_none_or(Changes::is_empty))
     }
 
     fn in_version(&mut self, version: &str) -> Result<Option<&Changes>, KeyError> {
@@ -52,7 +57,7 @@ impl<'a> Transition<'a> {
         let mut conflicts = Vec::new();
         for entry in managed.entries.iter().filter(|entry| !entry.manager.is(except)) {
             let Some(changes) = self.in_version(&entry.manager.api_version)? else { continue };
-            let wanted = changes.set();
+            let wanted = changes.clone().into_set();
             if entry.touches(&wanted) {
                 let paths = entry.set().intersection(&wanted).paths();
                 conflicts.extend(paths.into_iter().map(|path| Conflict { manager: entry.manager.clone(), path }));

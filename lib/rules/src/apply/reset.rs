@@ -23,14 +23,12 @@ impl Reset {
     pub const NOTHING: Self = Self::These(&[]);
 
     /// A set without the fields.
-    pub(super) fn filter(self, set: FieldSet) -> FieldSet {
+    pub(super) fn filter(self, mut set: FieldSet) -> FieldSet {
         match self {
-            Self::These(paths) => paths.iter().fold(set, |set, path| match path.first() {
-                Some(first) if set.get(&Element::field(first)).is_some() => {
-                    set.recursive_difference(&FieldSet::of_fields(path))
-                }
-                _ => set,
-            }),
+            Self::These(paths) => {
+                paths.iter().for_each(|path| set.remove_all(path));
+                set
+            }
             Self::AllBut(paths) => kept(&set, paths.to_vec()),
         }
     }

@@ -147,19 +147,28 @@ impl FieldSet {
         })
     }
 
-    /// What is in this set and not in the other, nor below anything in it.
-    pub fn recursive_difference(&self, other: &Self) -> Self {
-        self.combined(other, |node, other| match other {
-            None => node.clone(),
-            Some(other) => Node {
-                element: node.element.clone(),
-                is_member: node.is_member && !other.is_member,
-                below: match other.is_member {
-                    true => Self::default(),
-                    false => node.below.recursive_difference(&other.below),
-                },
-            },
-        })
+    /// Takes a path of members out, with all that is below it.
+    pub fn remove_all(&mut self, path: &[&str]) {
+        self.at(path, |node| (node.is_member, node.below) = (false, Self::default()));
+    }
+
+    /// Takes a path of members out, not what is below it.
+    pub fn remove(&mut self, path: &[&str]) {
+        self.at(path, |node| node.is_member = false);
+    }
+
+    /// Changes the node at a path, if there is one, and drops what is empty then.
+    fn at(&mut self, path: &[&str], change: impl FnOnce(&mut Node)) {
+        let Some((step, rest)) = path.split_first() else { return };
+        let place = self.nodes.binary_search_by(|node| node.element.cmp_field(step));
+        let Some((at, node)) = place.ok().and_then(|at| Some((at, self.nodes.get_mut(at)?))) else { return };
+        match rest {
+            [] => change(node),
+            rest => node.below.at(rest, change),
+        }
+        if node.is_empty() {
+            self.nodes.remove(at);
+        }
     }
 
     /// Whether any path is in both sets.
@@ -239,9 +248,28 @@ mod tests {
         assert_eq!(a.clone().union(b.clone()), set(&["a", "a.x", "a.y", "a.y.z", "b", "c"]));
         assert_eq!(a.intersection(&b), set(&["a.x", "c"]));
         assert_eq!(a.difference(&b), set(&["a", "a.y.z"]));
-        assert_eq!(a.recursive_difference(&b), set(&["a"]));
         assert!(a.intersects(&b) && !set(&["a"]).intersects(&set(&["a.x"])));
         assert!(a.has(&path("a.y.z")) && !a.has(&path("a.y")) && !a.has(&[]));
+    }
+
+    #[test]
+    fn paths_are_taken_out() {
+        let without = |change: fn(&mut FieldSet, &[&str]), path: &[&str]| {
+            let mut left = set(&["a", "a.x", "a.x.y", "b.z"]);
+            change(&mut left, path);
+            left
+        };
+        for (path, with_all, alone) in [
+            (&["a", "x"][..], &["a", "b.z"][..], &["a", "a.x.y", "b.z"][..]),
+            (&["a"], &["b.z"], &["a.x", "a.x.y", "b.z"]),
+            (&["b", "z"], &["a", "a.x", "a.x.y"], &["a", "a.x", "a.x.y"]),
+            (&["b"], &["a", "a.x", "a.x.y"], &["a", "a.x", "a.x.y", "b.z"]),
+            (&["c", "d"], &["a", "a.x", "a.x.y", "b.z"], &["a", "a.x", "a.x.y", "b.z"]),
+            (&[], &["a", "a.x", "a.x.y", "b.z"], &["a", "a.x", "a.x.y", "b.z"]),
+        ] {
+            assert_eq!(without(FieldSet::remove_all, path), set(with_all), "{path:?}");
+            assert_eq!(without(FieldSet::remove, path), set(alone), "{path:?}");
+        }
     }
 
     #[test]
