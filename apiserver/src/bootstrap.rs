@@ -137,6 +137,7 @@ fn context(object: &Value, verb: Verb) -> Result<Context, BootstrapError> {
         field_validation: Default::default(),
         deadline: Instant::now() + DEADLINE,
         warnings: Default::default(),
+        annotations: None,
     })
 }
 

@@ -199,7 +199,8 @@ fn assemble(
     health.set_livez_grace(options.serving.livez_grace_period.0);
     let has_rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
     let hooks = Hooks::add(&mut health, has_rbac.then(|| rbac.clone()));
-    let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage)?;
+    let admission_metrics = Arc::<apiserver_admission::metrics::Metrics>::default();
+    let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage, &admission_metrics)?;
     let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &means)?;
     let authenticator = Arc::new(authenticator);
     authenticator::keep_current(&authenticator, &options.authentication, serving);
@@ -212,7 +213,9 @@ fn assemble(
     registry.keep_service_addresses(storage);
     let recorders = Means { store: registry.store.clone(), supervisor: storage.clone() };
     let audit = audit::audit(&options.audit, &recorders, storage)?;
-    let (fairness, metrics) = fairness::new(&options.serving, component::metrics::registry());
+    let mut metrics = component::metrics::registry();
+    admission_metrics.register(&mut metrics);
+    let (fairness, metrics) = fairness::new(&options.serving, metrics);
     let server = Server::new(Parts {
         registry,
         authenticator,

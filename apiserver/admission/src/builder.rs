@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/server/options/admission.go`.
 
 use crate::catalog::{self, Switch};
+use crate::metrics::Metrics;
 use crate::plugins::build;
 use apimachinery::gvk::GroupResource;
 use apiserver_registry::UserInfo;
@@ -31,6 +32,8 @@ pub struct Means {
     pub authorizer: Option<Arc<dyn Authorize>>,
     /// Owns the connections to webhooks.
     pub supervisor: Supervisor,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The chain, and which of its plugins are missing from it.
@@ -61,8 +64,9 @@ pub enum PluginError {
 /// Builds the chain: plugins on by default and enabled ones, without the disabled ones.
 pub fn plugins(enabled: &[String], disabled: &[String], means: &Means) -> Result<Built, PluginError> {
     check(enabled, disabled)?;
-    let mut built = Built { chain: Chain::default(), missing: Vec::new() };
-    for (name, default) in catalog::ORDER {
+    let chain = Chain { plugins: Vec::new(), observer: Some(means.metrics.clone()) };
+    let mut built = Built { chain, missing: Vec::new() };
+    for (name, default, _) in catalog::ORDER {
         let is_enabled = enabled.iter().any(|e| e == name);
         let runs = (is_enabled || *default == Switch::On) && !disabled.iter().any(|d| d == name);
         match runs.then(|| build(name, means)) {
@@ -109,7 +113,7 @@ mod tests {
         assert!(default.contains(&"NamespaceLifecycle") && !default.contains(&"AlwaysPullImages"), "{default:?}");
         let changed = run(&["AlwaysPullImages"], &["Priority"]).expect("a chain");
         assert!(changed.contains(&"AlwaysPullImages") && !changed.contains(&"Priority"), "{changed:?}");
-        let order: Vec<_> = changed.iter().map(|n| catalog::ORDER.iter().position(|(name, _)| name == n)).collect();
+        let order: Vec<_> = changed.iter().map(|n| catalog::ORDER.iter().position(|(name, ..)| name == n)).collect();
         assert!(order.is_sorted());
         assert_eq!(
             run(&["Nonsense"], &[]),

@@ -3,6 +3,8 @@
 //! Upstream: `pkg/kubeapiserver/options/plugins.go` (`AllOrderedPlugins`,
 //! `DefaultOffAdmissionPlugins`).
 
+use apiserver_registry::admission::Step;
+
 /// Whether a plugin runs unless the command line says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
@@ -14,47 +16,69 @@ pub enum Switch {
 
 use Switch::{Off, On};
 
-/// Name and default of every plugin.
-pub const ORDER: &[(&str, Switch)] = &[
-    ("AlwaysAdmit", Off),
-    ("NamespaceAutoProvision", Off),
-    ("NamespaceLifecycle", On),
-    ("NamespaceExists", Off),
-    ("LimitPodHardAntiAffinityTopology", Off),
-    ("LimitRanger", On),
-    ("ServiceAccount", On),
-    ("NodeRestriction", Off),
-    ("TaintNodesByCondition", On),
-    ("AlwaysPullImages", Off),
-    ("ImagePolicyWebhook", Off),
-    ("PodSecurity", On),
-    ("PodNodeSelector", Off),
-    ("Priority", On),
-    ("DefaultTolerationSeconds", On),
-    ("PodTolerationRestriction", Off),
-    ("EventRateLimit", Off),
-    ("ExtendedResourceToleration", Off),
-    ("DefaultStorageClass", On),
-    ("StorageObjectInUseProtection", On),
-    ("OwnerReferencesPermissionEnforcement", Off),
-    ("PersistentVolumeClaimResize", On),
-    ("RuntimeClass", On),
-    ("CertificateApproval", On),
-    ("CertificateSigning", On),
-    ("ClusterTrustBundleAttest", On),
-    ("CertificateSubjectRestriction", On),
-    ("PodTopologyLabels", On),
-    ("DefaultIngressClass", On),
-    ("DenyServiceExternalIPs", Off),
-    ("MutatingAdmissionPolicy", On),
-    ("MutatingAdmissionWebhook", On),
-    ("ValidatingAdmissionPolicy", On),
-    ("ValidatingAdmissionWebhook", On),
-    ("ResourceQuota", On),
-    ("AlwaysDeny", Off),
+/// Which steps a plugin takes part in: metrics are about those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It changes objects.
+    Admit,
+    /// It judges them.
+    Validate,
+    /// It does both.
+    Both,
+}
+
+use Part::{Admit, Both, Validate};
+
+/// Name, default and steps of every plugin.
+pub const ORDER: &[(&str, Switch, Part)] = &[
+    ("AlwaysAdmit", Off, Both),
+    ("NamespaceAutoProvision", Off, Admit),
+    ("NamespaceLifecycle", On, Admit),
+    ("NamespaceExists", Off, Validate),
+    ("LimitPodHardAntiAffinityTopology", Off, Validate),
+    ("LimitRanger", On, Both),
+    ("ServiceAccount", On, Both),
+    ("NodeRestriction", Off, Admit),
+    ("TaintNodesByCondition", On, Admit),
+    ("AlwaysPullImages", Off, Both),
+    ("ImagePolicyWebhook", Off, Validate),
+    ("PodSecurity", On, Validate),
+    ("PodNodeSelector", Off, Both),
+    ("Priority", On, Both),
+    ("DefaultTolerationSeconds", On, Admit),
+    ("PodTolerationRestriction", Off, Both),
+    ("EventRateLimit", Off, Validate),
+    ("ExtendedResourceToleration", Off, Admit),
+    ("DefaultStorageClass", On, Admit),
+    ("StorageObjectInUseProtection", On, Admit),
+    ("OwnerReferencesPermissionEnforcement", Off, Validate),
+    ("PersistentVolumeClaimResize", On, Validate),
+    ("RuntimeClass", On, Both),
+    ("CertificateApproval", On, Validate),
+    ("CertificateSigning", On, Validate),
+    ("ClusterTrustBundleAttest", On, Validate),
+    ("CertificateSubjectRestriction", On, Validate),
+    ("PodTopologyLabels", On, Admit),
+    ("DefaultIngressClass", On, Admit),
+    ("DenyServiceExternalIPs", Off, Validate),
+    ("MutatingAdmissionPolicy", On, Admit),
+    ("MutatingAdmissionWebhook", On, Admit),
+    ("ValidatingAdmissionPolicy", On, Validate),
+    ("ValidatingAdmissionWebhook", On, Validate),
+    ("ResourceQuota", On, Validate),
+    ("AlwaysDeny", Off, Both),
 ];
 
 /// Whether upstream has a plugin of this name.
 pub fn is_known(name: &str) -> bool {
-    ORDER.iter().any(|(known, _)| *known == name)
+    ORDER.iter().any(|(known, ..)| *known == name)
+}
+
+/// Whether a plugin takes part in a step.
+pub(crate) fn takes_part(name: &str, step: Step) -> bool {
+    let part = ORDER.iter().find(|(known, ..)| *known == name).map(|(_, _, part)| *part);
+    match step {
+        Step::Admit => matches!(part, Some(Admit | Both)),
+        Step::Validate => matches!(part, Some(Validate | Both)),
+    }
 }

@@ -12,6 +12,7 @@ pub mod catalog;
 mod denial;
 mod dynamic;
 mod lookup;
+pub mod metrics;
 mod plugins;
 mod pod;
 

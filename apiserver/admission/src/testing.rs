@@ -26,7 +26,12 @@ impl Cluster {
     }
 
     pub(crate) fn means(&self) -> Means {
-        Means { store: self.store.clone(), authorizer: None, supervisor: self._supervisor.clone() }
+        Means {
+            store: self.store.clone(),
+            authorizer: None,
+            supervisor: self._supervisor.clone(),
+            metrics: Arc::default(),
+        }
     }
 
     pub(crate) async fn add(&self, resource: &str, value: Value) {
@@ -55,6 +60,7 @@ pub(crate) fn context(resource: &str, subresource: &str, user: &str) -> Context 
         field_validation: FieldValidation::Warn,
         deadline: Instant::now() + Duration::from_secs(60),
         warnings: Default::default(),
+        annotations: Default::default(),
     }
 }
 
@@ -73,10 +79,21 @@ pub(crate) async fn run(
     object: Value,
     old: Value,
 ) -> Result<Value, Status> {
+    let store = Store::in_memory(&[], Supervisor::new()).await.expect("a store");
+    run_in(store, plugin, context, operation, object, old).await
+}
+
+/// The same, with a registry over this store.
+pub(crate) async fn run_in(
+    store: Store,
+    plugin: &dyn Plugin,
+    context: &Context,
+    operation: Operation,
+    object: Value,
+    old: Value,
+) -> Result<Value, Status> {
     let mut object = object;
     let name = if object.is_null() { old.name().to_owned() } else { object.name().to_owned() };
-    let supervisor = Supervisor::new();
-    let store = Store::in_memory(&[], supervisor.clone()).await.expect("a store");
     let registry = Registry::new(store, Chain::default(), apiserver_registry::Options::default());
     let mut attributes = Attributes {
         registry: &registry,

@@ -37,6 +37,7 @@ pub(crate) fn context(verb: Verb, name: &str) -> Result<Context, Status> {
         field_validation: Default::default(),
         deadline: Instant::now() + DEADLINE,
         warnings: Default::default(),
+        annotations: None,
     })
 }
 

@@ -97,6 +97,7 @@ async fn report(registry: &Registry, mut schema: Value, levels: &[Value]) -> Res
         field_validation: Default::default(),
         deadline: Instant::now() + DEADLINE,
         warnings: Default::default(),
+        annotations: None,
     };
     let body = Body { bytes: serde_json::to_vec(&schema).unwrap_or_default().into(), format: Format::Json };
     match registry.update(&cx, body).await {

@@ -6,6 +6,8 @@ use crate::{Context, Registry};
 use apimachinery::Value;
 use apimachinery::status::Status;
 use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The operation under admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -125,16 +127,55 @@ pub trait Plugin: Send + Sync {
     }
 }
 
+/// A step of admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Objects are changed.
+    Admit,
+    /// Objects are judged.
+    Validate,
+}
+
+/// Is told how long admission takes.
+pub trait Observer: Send + Sync {
+    /// A plugin has run.
+    fn plugin(&self, name: &'static str, ran: &Ran);
+
+    /// All plugins have run, or the request was refused by one of them.
+    fn step(&self, ran: &Ran);
+}
+
+/// What has run.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Ran {
+    pub step: Step,
+    pub operation: Operation,
+    pub rejected: bool,
+    pub elapsed: Duration,
+}
+
 /// The configured plugins in upstream's order.
 #[derive(Default)]
 pub struct Chain {
     /// The plugins.
     pub plugins: Vec<Box<dyn Plugin>>,
+    /// Who is told how long they take.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Chain {
     /// Runs all mutating steps; a second time if somebody has to see what others changed.
     pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
+        let (started, operation) = (Instant::now(), attributes.operation);
+        let result = self.admit_all(attributes).await;
+        if let Some(observer) = &self.observer {
+            observer.step(&ran(Step::Admit, operation, started, &result));
+        }
+        result
+    }
+
+    async fn admit_all(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         self.admit_once(attributes).await?;
         if !attributes.reinvocation.wanted {
             return Ok(());
@@ -146,7 +187,12 @@ impl Chain {
     async fn admit_once(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         for plugin in &self.plugins {
             if plugin.handles(attributes.operation, attributes.context) {
-                plugin.admit(attributes).await?;
+                let (started, operation) = (Instant::now(), attributes.operation);
+                let result = plugin.admit(attributes).await;
+                if let Some(observer) = &self.observer {
+                    observer.plugin(plugin.name(), &ran(Step::Admit, operation, started, &result));
+                }
+                result?;
             }
         }
         Ok(())
@@ -154,11 +200,29 @@ impl Chain {
 
     /// Runs all validating steps.
     pub async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let started = Instant::now();
+        let result = self.validate_all(attributes).await;
+        if let Some(observer) = &self.observer {
+            observer.step(&ran(Step::Validate, attributes.operation, started, &result));
+        }
+        result
+    }
+
+    async fn validate_all(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         for plugin in self.plugins.iter().filter(|p| p.handles(attributes.operation, attributes.context)) {
-            plugin.validate(attributes).await?;
+            let started = Instant::now();
+            let result = plugin.validate(attributes).await;
+            if let Some(observer) = &self.observer {
+                observer.plugin(plugin.name(), &ran(Step::Validate, attributes.operation, started, &result));
+            }
+            result?;
         }
         Ok(())
     }
+}
+
+fn ran(step: Step, operation: Operation, started: Instant, result: &Result<(), Status>) -> Ran {
+    Ran { step, operation, rejected: result.is_err(), elapsed: started.elapsed() }
 }
 
 impl std::fmt::Debug for Chain {

@@ -61,12 +61,24 @@ pub struct Context {
     pub deadline: Instant,
     /// Texts for `Warning:` headers, collected on the way.
     pub warnings: Mutex<Vec<String>>,
+    /// Annotations of the request's audit event; `None` if there is none.
+    pub annotations: Option<Arc<Annotations>>,
 }
+
+/// Annotations of an audit event, collected on the way.
+pub type Annotations = Mutex<BTreeMap<String, String>>;
 
 impl Context {
     /// Adds a text that goes to the client as a `Warning: 299` header.
     pub fn warn(&self, text: impl Into<String>) {
         self.warnings.lock().push(text.into());
+    }
+
+    /// Annotates the request's audit event, if there is one; what has been said stays.
+    pub fn annotate(&self, key: &str, value: impl FnOnce() -> String) {
+        if let Some(annotations) = &self.annotations {
+            annotations.lock().entry(key.to_owned()).or_insert_with(value);
+        }
     }
 
     /// The subresource's name, or the empty string.
@@ -101,6 +113,7 @@ pub(crate) mod testing {
             field_validation: FieldValidation::Warn,
             deadline: Instant::now() + std::time::Duration::from_secs(60),
             warnings: Mutex::new(Vec::new()),
+            annotations: None,
         }
     }
 }

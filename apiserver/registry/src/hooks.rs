@@ -36,11 +36,28 @@ pub trait EscalationCheck: Send + Sync {
     async fn check(&self, cx: &Context, object: &Value, old: &Value) -> Result<(), Status>;
 }
 
-/// Says whether a request that was authorized to change an object may create it.
+/// Says what a request's user may do besides what the request was authorized for.
 ///
-/// Upstream: `withAuthorization` in `apiserver/pkg/endpoints/handlers/create.go`.
+/// Upstream: `withAuthorization` in `apiserver/pkg/endpoints/handlers/create.go`,
+/// `pkg/registry/admissionregistration/*/authz.go`.
 #[async_trait]
 pub trait Permission: Send + Sync {
-    /// Refuses the request in the words of authorization.
+    /// Whether a request that was authorized to change an object may create it; refuses it in the
+    /// words of authorization.
     async fn create(&self, cx: &Context) -> Result<(), Status>;
+
+    /// Whether the user may read something that the request only refers to.
+    async fn reads(&self, cx: &Context, reading: &Reading<'_>) -> bool;
+}
+
+/// What is read; stars mean all.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Reading<'a> {
+    pub verb: &'a str,
+    pub group: &'a str,
+    pub version: &'a str,
+    pub resource: &'a str,
+    pub namespace: &'a str,
+    pub name: &'a str,
 }

@@ -21,6 +21,7 @@ mod equivalence;
 mod failure;
 mod managed;
 mod metadata;
+mod params_access;
 mod services;
 mod strategies;
 mod strategy;
@@ -29,8 +30,8 @@ mod transaction;
 mod verbs;
 mod watching;
 
-pub use context::{Context, UserInfo, Verb};
+pub use context::{Annotations, Context, UserInfo, Verb};
 pub use failure::CONTINUE;
-pub use hooks::{EscalationCheck, Permission, Reviewer, TokenIssuer};
+pub use hooks::{EscalationCheck, Permission, Reading, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
 pub use watching::Watching;

@@ -43,6 +43,7 @@ impl Server {
             field_validation: FieldValidation::Strict,
             deadline: Instant::now() + Duration::from_secs(60),
             warnings: Default::default(),
+            annotations: None,
         }
     }
 

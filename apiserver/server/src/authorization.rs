@@ -9,7 +9,7 @@ use apimachinery::gvk::GroupResource;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};
-use apiserver_registry::{Context, Permission, UserInfo};
+use apiserver_registry::{Context, Permission, Reading, UserInfo};
 use async_trait::async_trait;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub fn attributes<'a>(info: &'a RequestInfo<'_>) -> Attributes<'a> {
     }
 }
 
-/// Authorizes PUT and apply to create what is not there.
+/// Authorizes PUT and apply to create what is not there, and policies to read their parameters.
 pub struct MayCreate(pub Arc<Authorizer>);
 
 #[async_trait]
@@ -75,6 +75,20 @@ impl Permission for MayCreate {
             ..Attributes::default()
         };
         decide(&self.0, &cx.user, &attributes).await.map(drop)
+    }
+
+    async fn reads(&self, cx: &Context, reading: &Reading<'_>) -> bool {
+        let attributes = Attributes {
+            verb: reading.verb,
+            is_resource: true,
+            group: reading.group,
+            version: reading.version,
+            resource: reading.resource,
+            namespace: reading.namespace,
+            name: reading.name,
+            ..Attributes::default()
+        };
+        self.0.authorize(&cx.user, &attributes).await.is_allowed()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{aggregated, authorization, compress, connect, endpoints, impersonati
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};
-use apiserver_registry::UserInfo;
+use apiserver_registry::{Annotations, UserInfo};
 use bytes::Bytes;
 use component::GoDuration;
 use futures::FutureExt;
@@ -73,6 +73,8 @@ pub struct Exchange<'a> {
     pub user: Arc<UserInfo>,
     /// When it must be answered.
     pub deadline: Instant,
+    /// What the handler has to say to the audit event; `None` if there is none.
+    pub annotations: Option<Arc<Annotations>>,
 }
 
 /// Answers a request. Never fails and never panics.
@@ -251,14 +253,20 @@ impl Entry<'_, '_> {
         decision?;
         let deadline = Instant::now() + timeout;
         // A body that dribbles in does not keep its place longer than any other request.
-        let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail));
+        let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail.as_deref_mut()));
         let body = body.await.unwrap_or_else(|_| Err(timed_out()))?;
-        let exchange = Exchange { server, peer, audit_id, parts, info, query, user, deadline };
+        let annotations = trail.as_ref().map(|_| Arc::<Annotations>::default());
+        let exchange =
+            Exchange { server, peer, audit_id, parts, info, query, user, deadline, annotations: annotations.clone() };
         let answer = dispatch(exchange, body);
-        match long_running {
+        let answer = match long_running {
             true => answer.await,
             false => tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| Err(timed_out())),
+        };
+        if let (Some(trail), Some(annotations)) = (trail, annotations) {
+            annotations.lock().iter().for_each(|(key, value)| trail.annotate(key, value.as_str()));
         }
+        answer
     }
 }
 

@@ -132,6 +132,7 @@ fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
         field_validation: Default::default(),
         deadline: exchange.deadline,
         warnings: parking_lot::Mutex::new(warnings),
+        annotations: exchange.annotations.clone(),
     })
 }
 

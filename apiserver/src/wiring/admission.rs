@@ -4,6 +4,7 @@ use crate::options;
 use anyhow::Context as _;
 use apimachinery::gvk::GroupResource;
 use apimachinery::selector::{FieldSelector, LabelSelector};
+use apiserver_admission::metrics::Metrics;
 use apiserver_admission::{Authorize, Means};
 use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
@@ -20,8 +21,14 @@ pub(super) fn chain(
     store: Store,
     authorizer: Arc<Authorizer>,
     supervisor: &Supervisor,
+    metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Chain> {
-    let means = Means { store, authorizer: Some(Arc::new(Asking(authorizer))), supervisor: supervisor.clone() };
+    let means = Means {
+        store,
+        authorizer: Some(Arc::new(Asking(authorizer))),
+        supervisor: supervisor.clone(),
+        metrics: metrics.clone(),
+    };
     let built =
         apiserver_admission::plugins(&options.enable_admission_plugins, &options.disable_admission_plugins, &means)
             .context("admission")?;

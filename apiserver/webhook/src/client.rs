@@ -126,6 +126,14 @@ impl std::fmt::Display for Refusal {
 }
 
 impl CallError {
+    /// The HTTP status of the answer, if there was one.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            CallError::Refused(refusal) => Some(refusal.status.as_u16()),
+            CallError::Unreachable { .. } => None,
+        }
+    }
+
     /// Whether time was up.
     pub fn is_timeout(&self) -> bool {
         matches!(self, CallError::Unreachable { cause: Cause::Deadline, .. })

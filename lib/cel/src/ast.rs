@@ -31,8 +31,8 @@ pub(crate) enum Kind {
     /// `Object.spec{replicas: 3}`
     Struct(Box<Struct>),
     Comprehension(Box<Comprehension>),
-    /// `optMap` and `optFlatMap`.
-    OptionalMap(Box<OptionalMap>),
+    /// `optMap`, `optFlatMap` and `cel.bind`.
+    Named(Box<Named>),
 }
 
 /// A constant.
@@ -140,12 +140,22 @@ pub(crate) enum Walk {
     MapEntry,
 }
 
-/// `target.optMap(variable, body)`.
+/// A macro that names one value in its body: `target.optMap(variable, body)`.
 #[derive(Debug)]
-pub(crate) struct OptionalMap {
+pub(crate) struct Named {
     pub(crate) target: Expr,
     pub(crate) variable: Arc<str>,
     pub(crate) body: Expr,
-    /// Whether the body itself is optional.
-    pub(crate) flat: bool,
+    pub(crate) kind: Naming,
+}
+
+/// What is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// `optMap`: what an optional holds.
+    Map,
+    /// `optFlatMap`: the same, with a body that is optional itself.
+    FlatMap,
+    /// `cel.bind`: the target.
+    Bind,
 }

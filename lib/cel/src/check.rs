@@ -2,7 +2,9 @@
 //!
 //! Upstream: `cel-go/checker/checker.go`.
 
-use crate::ast::{Call, Comprehension, Expr, Kind, Literal, Mode, OptionalMap, Select, Struct, Style, Walk};
+use crate::ast::{
+    Call, Comprehension, Expr, Kind, Literal, Mode, Named, Naming, Select, Struct, StructField, Style, Walk,
+};
 use crate::escape::unescape;
 use crate::library::{self, Entry};
 use crate::types::{self, Binding, Opaque, Type, join};
@@ -51,7 +53,7 @@ impl<'e> Checker<'_, 'e> {
             }
             Kind::Struct(object) => self.object(expr.at, object),
             Kind::Comprehension(walk) => self.walk(walk),
-            Kind::OptionalMap(map) => self.optional_map(map),
+            Kind::Named(named) => self.named(expr.at, named),
         }
     }
 
@@ -102,7 +104,8 @@ impl<'e> Checker<'_, 'e> {
 
     fn call(&mut self, at: usize, call: &'e Call) -> Type {
         let arguments: Vec<Type> = call.arguments.iter().map(|a| self.argument(&call.name, a)).collect();
-        let Some(entry) = call.entry else {
+        let is_foreign = call.name.starts_with(MUTATIONS_ONLY) && !self.environment.has_mutations();
+        let Some(entry) = call.entry.filter(|_| !is_foreign) else {
             return self.fail(at, format!("undeclared reference to '{}' (in container '')", call.name));
         };
         match resolve(entry, &arguments) {
@@ -181,15 +184,28 @@ impl<'e> Checker<'_, 'e> {
         };
         let known = known.filter(|_| self.environment.has_mutations());
         for field in &object.fields {
-            self.check(&field.value);
-            let fits = object.name.as_ref() != "JSONPatch" || PATCH_FIELDS.contains(&&*field.name);
-            if known.is_some() && !fits {
-                self.fail(field.at, format!("undefined field '{}'", field.name));
+            let of = self.check(&field.value);
+            if matches!(known, Some(Type::JsonPatch)) {
+                self.patch_field(field, &of);
             }
         }
         match known {
             Some(of) => of,
             None => self.fail(at, format!("undeclared reference to '{}' (in container '')", object.name)),
+        }
+    }
+
+    fn patch_field(&mut self, field: &StructField, of: &Type) {
+        match (&*field.name, of) {
+            ("value", _) | ("op" | "path" | "from", Type::String | Type::Dyn) => {}
+            ("op" | "path" | "from", other) => {
+                let name = &field.name;
+                let message = format!("expected type of field '{name}' is 'string' but provided type is '{other}'");
+                self.fail(field.at, message);
+            }
+            (name, _) => {
+                self.fail(field.at, format!("undefined field '{name}'"));
+            }
         }
     }
 
@@ -245,25 +261,31 @@ impl<'e> Checker<'_, 'e> {
         }
     }
 
-    fn optional_map(&mut self, map: &'e OptionalMap) -> Type {
-        let inner = match self.check(&map.target) {
-            Type::Optional(inner) => (*inner).clone(),
-            Type::Dyn => Type::Dyn,
-            other => self.fail(map.target.at, format!("expected type 'optional_type(dyn)' but found '{other}'")),
+    fn named(&mut self, at: usize, named: &'e Named) -> Type {
+        let optional = |other: Type| format!("expected type 'optional_type(dyn)' but found '{other}'");
+        let inner = match (named.kind, self.check(&named.target)) {
+            (Naming::Bind, of) => of,
+            (_, Type::Optional(inner)) => (*inner).clone(),
+            (_, Type::Dyn) => Type::Dyn,
+            (_, other) => self.fail(named.target.at, optional(other)),
         };
-        self.locals.push((&map.variable, inner));
-        let body = self.check(&map.body);
+        if named.kind == Naming::Bind && !self.environment.has_binding() {
+            self.fail(at, "undeclared reference to 'cel.bind' (in container '')".into());
+        }
+        self.locals.push((&named.variable, inner));
+        let body = self.check(&named.body);
         self.locals.pop();
-        match (map.flat, body) {
-            (true, of @ (Type::Optional(_) | Type::Dyn)) => of,
-            (true, other) => self.fail(map.body.at, format!("expected type 'optional_type(dyn)' but found '{other}'")),
-            (false, of) => Type::optional(of),
+        match (named.kind, body) {
+            (Naming::Bind, of) => of,
+            (Naming::FlatMap, of @ (Type::Optional(_) | Type::Dyn)) => of,
+            (Naming::FlatMap, other) => self.fail(named.body.at, optional(other)),
+            (Naming::Map, of) => Type::optional(of),
         }
     }
 }
 
-/// Fields of `JSONPatch`.
-const PATCH_FIELDS: &[&str] = &["op", "path", "from", "value"];
+/// The namespace of functions that only mutations have.
+const MUTATIONS_ONLY: &str = "jsonpatch.";
 
 fn of_literal(literal: &Literal) -> Type {
     match literal {

@@ -111,9 +111,9 @@ impl Expr {
                 walk.filter.iter().for_each(|f| f.visit(see));
                 walk.body.visit(see);
             }
-            Kind::OptionalMap(map) => {
-                map.target.visit(see);
-                map.body.visit(see);
+            Kind::Named(named) => {
+                named.target.visit(see);
+                named.body.visit(see);
             }
         }
     }

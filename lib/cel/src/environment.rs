@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 pub struct Environment {
     variables: BTreeMap<String, Type>,
     mutations: bool,
+    binding: bool,
 }
 
 impl Environment {
@@ -28,6 +29,17 @@ impl Environment {
     pub fn with_mutations(mut self) -> Self {
         self.mutations = true;
         self
+    }
+
+    /// Lets expressions name parts of themselves: `cel.bind(name, value, expression)`.
+    #[must_use]
+    pub fn with_binding(mut self) -> Self {
+        self.binding = true;
+        self
+    }
+
+    pub(crate) fn has_binding(&self) -> bool {
+        self.binding
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<&Type> {

@@ -104,6 +104,14 @@ pub enum EvalError {
     /// A map would have a key twice.
     #[error("insert failed: key {0} already exists")]
     DuplicateKey(String),
+    /// A variable of a policy has no value.
+    #[error("composited variable {name:?} fails to {why}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What went wrong: `compile: …`, `evaluate: …`.
+        why: String,
+    },
     /// A value that a function cannot use.
     #[error("{0}")]
     Argument(String),

@@ -34,6 +34,24 @@ pub(crate) fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&word)
 }
 
+/// Whether a text may name a variable.
+pub fn is_identifier(text: &str) -> bool {
+    let is_first = |c: char| c == '_' || c.is_ascii_alphabetic();
+    text.starts_with(is_first) && text.chars().all(|c| is_first(c) || c.is_ascii_digit()) && !is_reserved(text)
+}
+
+/// How expressions write a property; `None` if they cannot.
+pub fn escape(property: &str) -> Option<String> {
+    if is_reserved(property) {
+        return Some(format!("__{property}__"));
+    }
+    let mut written = property.replace("__", "__underscores__");
+    for (sequence, meant) in &SEQUENCES[1..] {
+        written = written.replace(meant, sequence);
+    }
+    is_identifier(&written).then_some(written)
+}
+
 /// The property that an identifier stands for.
 pub(crate) fn unescape(identifier: &str) -> Cow<'_, str> {
     if !identifier.contains("__") {
@@ -65,6 +83,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn identifiers() {
+        for (text, want) in
+            [("a_1", true), ("_", true), ("1a", false), ("a-b", false), ("namespace", false), ("", false)]
+        {
+            assert_eq!(is_identifier(text), want, "{text}");
+        }
+    }
+
+    #[test]
     fn unescapes() {
         for (written, meant) in [
             ("plain", "plain"),
@@ -75,6 +102,15 @@ mod tests {
             ("__", "__"),
         ] {
             assert_eq!(unescape(written), meant, "{written}");
+        }
+        for (property, written) in [
+            ("plain", Some("plain")),
+            ("namespace", Some("__namespace__")),
+            ("a.b-c/d", Some("a__dot__b__dash__c__slash__d")),
+            ("x__y", Some("x__underscores__y")),
+            ("$ref", None),
+        ] {
+            assert_eq!(escape(property).as_deref(), written, "{property}");
         }
     }
 }

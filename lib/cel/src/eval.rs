@@ -27,8 +27,8 @@ pub struct Bindings<'a> {
 pub struct Variable {
     /// The name.
     pub name: String,
-    /// What computes it.
-    pub program: Program,
+    /// What computes it, or why it does not compile.
+    pub program: Result<Program, String>,
 }
 
 impl<'a> Bindings<'a> {
@@ -113,7 +113,7 @@ impl<'a> Run<'a, '_> {
             Kind::Map(members) => self.map(members),
             Kind::Struct(object) => self.object(object),
             Kind::Comprehension(walk) => self.walk(walk),
-            Kind::OptionalMap(map) => self.optional_map(map),
+            Kind::Named(named) => self.named(named),
         };
         self.depth -= 1;
         value
@@ -169,21 +169,33 @@ impl<'a> Run<'a, '_> {
         if let Some(known) = lazy.memory[index].get() {
             return known.clone();
         }
-        let program = &lazy.variables[index].program;
+        let value = self.compute(lazy, &lazy.variables[index]);
+        if !self.budget.is_exhausted() {
+            let _ = lazy.memory[index].set(value.clone());
+        }
+        value
+    }
+
+    /// The value of a variable, which is a call of its own: it has its own limit.
+    fn compute(&mut self, lazy: &Lazy<'a>, variable: &'a Variable) -> Result<Value<'a>, EvalError> {
+        let failed = |why: String| EvalError::Variable { name: variable.name.clone(), why };
+        let program = variable.program.as_ref().map_err(|error| failed(format!("compile: {error}")))?;
         // Later variables are not declared to earlier ones, so this cannot go in circles.
         let bindings = (*lazy.outer).clone().with("variables", Value::lazy(lazy.clone()));
+        let mut budget = self.budget.call();
         let mut run = Run {
             bindings: &bindings,
             patterns: &program.patterns,
-            budget: self.budget,
+            budget: &mut budget,
             locals: Vec::new(),
             depth: self.depth,
         };
         let value = run.eval(&program.root);
-        if value != Err(EvalError::OverBudget) {
-            let _ = lazy.memory[index].set(value.clone());
+        self.budget.settle_apart(&budget);
+        match value {
+            Err(error) if !budget.is_exhausted() => Err(failed(format!("evaluate: {error}"))),
+            value => value,
         }
-        value
     }
 
     fn call(&mut self, call: &'a Call) -> Result<Value<'a>, EvalError> {
@@ -256,7 +268,6 @@ impl<'a> Run<'a, '_> {
         for field in &object.fields {
             let value = self.eval(&field.value)?;
             let Some(value) = present(value, field.mode)? else { continue };
-            check_name(&object.name, &field.name, &value)?;
             entries.insert(Key::text(&unescape(&field.name)), value);
         }
         Ok(Value::object(object.name.clone(), entries))
@@ -282,18 +293,6 @@ fn insert<'a>(entries: &mut BTreeMap<Key<'a>, Value<'a>>, key: Key<'a>, value: V
 
 fn unsupported_key(key: &Value<'_>) -> EvalError {
     EvalError::Argument(format!("unsupported key type: {}", key.type_name()))
-}
-
-/// An object inside an object has to be of the type that its place says.
-fn check_name(outer: &str, field: &str, value: &Value<'_>) -> Result<(), EvalError> {
-    let Some(name) = value.as_map().and_then(|map| map.object_name()) else { return Ok(()) };
-    let expected = format!("{outer}.{field}");
-    match name == expected || outer == "JSONPatch" {
-        true => Ok(()),
-        false => Err(EvalError::Argument(format!(
-            "unexpected type name {name:?}, expected {expected:?}, which matches field name path from root Object type"
-        ))),
-    }
 }
 
 fn optional(found: Option<Value<'_>>) -> Value<'_> {

@@ -37,6 +37,7 @@ mod value;
 pub use compile::{Program, compile};
 pub use environment::Environment;
 pub use error::{CompileError, EvalError, Issue};
+pub use escape::{escape, is_identifier};
 pub use eval::{Bindings, Variable, evaluate};
 pub use library::authorizer::{Authorize, Check, Subject, Verdict};
 pub use meter::Budget;

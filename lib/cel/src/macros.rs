@@ -3,7 +3,7 @@
 //! Upstream: `cel-go/parser/macro.go`, `cel-go/ext/comprehensions.go`, `cel-go/cel/library.go`.
 
 use crate::Issue;
-use crate::ast::{Comprehension, Expr, Kind, OptionalMap, Walk};
+use crate::ast::{Comprehension, Expr, Kind, Named, Naming, Walk};
 use std::sync::Arc;
 
 /// What a call turns out to be.
@@ -26,6 +26,13 @@ pub(crate) fn has(at: usize, mut arguments: Vec<Expr>) -> Result<Expr, Issue> {
 
 /// A macro with a receiver.
 pub(crate) fn method(at: usize, range: Expr, name: &str, arguments: Vec<Expr>) -> Expansion {
+    let is_library = matches!(&range.kind, Kind::Ident(of) if &**of == "cel");
+    if is_library && name == "bind" && arguments.len() == 3 {
+        return match bind(at, arguments) {
+            Ok(expr) => Expansion::Done(expr),
+            Err(issue) => Expansion::Wrong(issue),
+        };
+    }
     let Some(form) = form(name, arguments.len()) else { return Expansion::None(range, arguments) };
     match expand(at, form, range, arguments) {
         Ok(kind) => Expansion::Done(Expr { at, kind }),
@@ -42,9 +49,7 @@ enum Form {
         variables: usize,
         filtered: bool,
     },
-    Optional {
-        flat: bool,
-    },
+    Optional(Naming),
 }
 
 fn form(name: &str, count: usize) -> Option<Form> {
@@ -59,8 +64,8 @@ fn form(name: &str, count: usize) -> Option<Form> {
         ("transformList", 3 | 4) => walk(Walk::List, 2, count == 4),
         ("transformMap", 3 | 4) => walk(Walk::Map, 2, count == 4),
         ("transformMapEntry", 3 | 4) => walk(Walk::MapEntry, 2, count == 4),
-        ("optMap", 2) => Some(Form::Optional { flat: false }),
-        ("optFlatMap", 2) => Some(Form::Optional { flat: true }),
+        ("optMap", 2) => Some(Form::Optional(Naming::Map)),
+        ("optFlatMap", 2) => Some(Form::Optional(Naming::FlatMap)),
         _ => None,
     }
 }
@@ -76,11 +81,20 @@ fn expand(at: usize, form: Form, target: Expr, arguments: Vec<Expr>) -> Result<K
             let body = next()?;
             Ok(Kind::Comprehension(Box::new(Comprehension { kind, range: target, variable, second, filter, body })))
         }
-        Form::Optional { flat } => {
+        Form::Optional(kind) => {
             let variable = simple_name(next()?)?;
-            Ok(Kind::OptionalMap(Box::new(OptionalMap { target, variable, body: next()?, flat })))
+            Ok(Kind::Named(Box::new(Named { target, variable, body: next()?, kind })))
         }
     }
+}
+
+/// `cel.bind(variable, target, body)`.
+fn bind(at: usize, arguments: Vec<Expr>) -> Result<Expr, Issue> {
+    let arguments = <[Expr; 3]>::try_from(arguments);
+    let [variable, target, body] =
+        arguments.map_err(|_| Issue { at, message: "too few arguments to a macro".into() })?;
+    let named = Named { target, variable: simple_name(variable)?, body, kind: Naming::Bind };
+    Ok(Expr { at, kind: Kind::Named(Box::new(named)) })
 }
 
 fn simple_name(argument: Expr) -> Result<Arc<str>, Issue> {

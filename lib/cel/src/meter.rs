@@ -6,19 +6,20 @@
 
 use crate::EvalError;
 
-/// How much may still be spent; shared by evaluations that belong together.
+/// How much may still be spent: in one call, and by all evaluations that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
-    left: u64,
+    call: u64,
+    total: u64,
 }
 
 /// Upstream's limit of one expression.
 const PER_CALL: u64 = 1_000_000;
 
 impl Budget {
-    /// A budget of so many units.
+    /// A budget of so many units, all of which one call may spend.
     pub fn new(limit: u64) -> Self {
-        Self { left: limit }
+        Self { call: limit, total: limit }
     }
 
     /// Upstream's limit for a single expression.
@@ -28,35 +29,63 @@ impl Budget {
 
     /// What is left.
     pub fn left(&self) -> u64 {
-        self.left
+        self.total
     }
 
-    /// Splits off the budget of one call, at most [`Budget::per_call`]; give it back by
+    /// Whether nothing is left for anybody, as opposed to a call that has reached its own limit.
+    pub fn is_exhausted(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The budget of one call: its own limit, within what is left. Give it back by
     /// [`Budget::settle`].
     pub fn call(&self) -> Self {
-        Self::new(self.left.min(PER_CALL))
+        Self { call: PER_CALL, total: self.total }
     }
 
-    /// Takes what a call has spent of the budget it was given.
-    pub fn settle(&mut self, given: u64, call: &Self) {
-        self.left = self.left.saturating_sub(given.saturating_sub(call.left));
+    /// Takes over what a call has left.
+    pub fn settle(&mut self, call: &Self) {
+        let spent = self.total.saturating_sub(call.total);
+        self.call = self.call.saturating_sub(spent);
+        self.total = call.total;
+    }
+
+    /// Takes over what a call of another expression has left, which does not count as spent by this
+    /// call.
+    pub(crate) fn settle_apart(&mut self, call: &Self) {
+        self.total = call.total;
     }
 
     pub(crate) fn charge(&mut self, cost: u64) -> Result<(), EvalError> {
-        match self.left.checked_sub(cost) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                self.left = 0;
-                Err(EvalError::OverBudget)
-            }
+        let affordable = cost.min(self.call).min(self.total);
+        self.call -= affordable;
+        self.total -= affordable;
+        if affordable == cost {
+            return Ok(());
         }
+        self.call = 0;
+        Err(EvalError::OverBudget)
     }
 
     /// Charges for walking over so many characters.
     pub(crate) fn charge_walk(&mut self, length: usize) -> Result<(), EvalError> {
         self.charge((length as u64).div_ceil(10))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_limits_of_their_own() {
+        let mut all = Budget::new(PER_CALL + 10);
+        let mut call = all.call();
+        assert_eq!(call.charge(PER_CALL + 1), Err(EvalError::OverBudget));
+        assert!(!call.is_exhausted(), "only the call has reached its limit");
+        all.settle(&call);
+        let mut call = all.call();
+        assert_eq!((all.left(), call.charge(11)), (10, Err(EvalError::OverBudget)));
+        assert!(call.is_exhausted());
     }
 }

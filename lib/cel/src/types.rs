@@ -145,6 +145,19 @@ impl Type {
         }
     }
 
+    /// The name that upstream's compiler declares the type by, where it complains about a result.
+    pub fn declared(&self) -> String {
+        match self {
+            Type::Null => "null_type".to_owned(),
+            Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
+            Type::Duration => "google.protobuf.Duration".to_owned(),
+            Type::List(of) => format!("list({})", of.declared()),
+            Type::Map(key, value) => format!("map({}, {})", key.declared(), value.declared()),
+            Type::Optional(of) => format!("optional_type({})", of.declared()),
+            other => other.to_string(),
+        }
+    }
+
     pub(crate) fn is_dyn(&self) -> bool {
         matches!(self, Type::Dyn)
     }

@@ -239,6 +239,40 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// What is wrong with the names of the objects that an expression built: each says by its type
+    /// where in the whole it stands, lists and maps on the way aside.
+    ///
+    /// Upstream: `apiserver/pkg/cel/mutation/dynamic/objects.go`.
+    pub fn misnamed(&self) -> Option<String> {
+        let name = self.as_map()?.object_name()?;
+        let mut findings = Vec::new();
+        self.check_names(name, &mut findings);
+        (!findings.is_empty()).then(|| findings.join("\n"))
+    }
+
+    fn check_names(&self, expected: &str, findings: &mut Vec<String>) {
+        match self {
+            Value::List(List(Items::Shared(items))) => {
+                items.iter().for_each(|item| item.check_names(expected, findings));
+            }
+            Value::Map(Map(Entries::Shared(entries))) => {
+                entries.values().for_each(|value| value.check_names(expected, findings));
+            }
+            Value::Map(Map(Entries::Object(name, fields))) => {
+                if **name != *expected {
+                    findings.push(format!(
+                        "unexpected type name {name:?}, expected {expected:?}, which matches field name path from root \
+                         Object type"
+                    ));
+                }
+                for (field, value) in fields.iter() {
+                    value.check_names(&format!("{expected}.{field}"), findings);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The value as JSON; what JSON has no form for is an error.
     pub fn to_json(&self) -> Result<Json, EvalError> {
         Ok(match self {
@@ -346,6 +380,11 @@ impl<'a> Map<'a> {
 
     pub(crate) fn as_lazy(&self) -> Option<&Lazy<'a>> {
         if let Entries::Lazy(lazy) = &self.0 { Some(lazy) } else { None }
+    }
+
+    /// Whether the expression built it as an object of this type.
+    pub fn is_object(&self, name: &str) -> bool {
+        self.object_name() == Some(name)
     }
 
     /// The name of the type, if the expression built it as an object.

@@ -17,9 +17,12 @@ pub enum PatchError {
     /// The patch is not of its form.
     #[error("{0}")]
     Malformed(String),
-    /// The patch is well-formed and does not fit this object: a failed test, a missing path.
+    /// The patch is well-formed and does not fit this object: a missing path.
     #[error("{0}")]
     NotApplicable(String),
+    /// A `test` operation has found another value.
+    #[error("{0}")]
+    TestFailed(String),
     /// More operations, or more copied, than this server takes.
     #[error("{0}")]
     TooMuch(String),
@@ -30,7 +33,7 @@ impl From<PatchError> for Status {
         match error {
             PatchError::Malformed(why) => Status::bad_request(why),
             // Upstream does not say which operation failed.
-            PatchError::NotApplicable(_) => {
+            PatchError::NotApplicable(_) | PatchError::TestFailed(_) => {
                 Status::plain(422, Reason::Invalid, "the server rejected our request due to an error in our request")
             }
             PatchError::TooMuch(why) => Status::plain(413, Reason::RequestEntityTooLarge, why),

@@ -5,14 +5,17 @@
 //!
 //! Upstream: `pkg/apis/*/validation/validation.go`.
 
+mod admission;
 mod batch;
 pub mod check;
 mod config;
+mod devices;
 mod extensions;
 mod meta;
 pub mod names;
 mod networking;
 mod pod;
+mod policies;
 mod rbac;
 mod scaling;
 mod service;
@@ -225,6 +228,17 @@ fn other(group: &str, plural: &str) -> Checks {
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             Checks::of(extensions::webhooks)
         }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            Checks::of(policies::validating).status(policies::status)
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            Checks::of(policies::validating_binding)
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => Checks::of(policies::mutating),
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => Checks::of(policies::mutating_binding),
+        ("resource.k8s.io", "deviceclasses") => Checks::of(devices::class),
+        ("resource.k8s.io", "resourceclaims") => Checks::of(devices::claim),
+        ("resource.k8s.io", "resourceclaimtemplates") => Checks::of(devices::claim_template),
         ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
         ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),
         _ => PLAIN,

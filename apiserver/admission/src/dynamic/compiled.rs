@@ -27,7 +27,7 @@ impl<T> Compiled<T> {
 
     /// Whether there is no such object: the usual case, and a cheap question.
     pub(crate) fn is_empty(&self) -> bool {
-        self.objects().is_empty()
+        self.resource.is_none_or(|resource| self.store.count(resource) == 0)
     }
 
     /// The compiled objects; only those that changed are compiled again.

@@ -7,9 +7,11 @@ use apimachinery::Value;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::{ResourceInfo, Subresource};
 use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::status::Status;
 use apiserver_registry::Context;
 use apiserver_registry::admission::Attributes;
 use serde_json::json;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The resource as which a request is looked at.
@@ -45,21 +47,25 @@ impl Target {
     }
 
     /// An object of the request in this version.
-    pub(crate) fn view(&self, attributes: &Attributes<'_>, object: &Value) -> Value {
+    pub(crate) async fn view<'a>(
+        &self,
+        attributes: &Attributes<'_>,
+        object: &'a Value,
+    ) -> Result<Cow<'a, Value>, Status> {
         let context = attributes.context;
         let foreign = self.kind() != self.resource.gvk();
-        match self.is_own(context) || object.is_null() || foreign {
-            true => object.clone(),
-            false => attributes.registry.convert_to(&context.resource, &self.resource, object.clone()),
+        if self.is_own(context) || object.is_null() || foreign {
+            return Ok(Cow::Borrowed(object));
         }
+        attributes.registry.convert_to(&context.resource, &self.resource, object.clone()).await.map(Cow::Owned)
     }
 
     /// An object in this version as one of the request's.
-    pub(crate) fn back(&self, attributes: &Attributes<'_>, object: Value) -> Value {
+    pub(crate) async fn back(&self, attributes: &Attributes<'_>, object: Value) -> Result<Value, Status> {
         let context = attributes.context;
         match self.is_own(context) || self.kind() != self.resource.gvk() {
-            true => object,
-            false => attributes.registry.convert_to(&self.resource, &context.resource, object),
+            true => Ok(object),
+            false => attributes.registry.convert_to(&self.resource, &context.resource, object).await,
         }
     }
 }

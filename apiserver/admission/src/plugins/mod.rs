@@ -10,6 +10,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod pod_security;
 mod pod_topology_labels;
+mod policies;
 mod priority;
 mod resource_quota;
 mod runtime_class;
@@ -49,7 +50,9 @@ pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
         "CertificateSubjectRestriction" => Box::new(certificates::SubjectRestriction),
         "ClusterTrustBundleAttest" => Box::new(certificates::TrustBundleAttest::new(means)),
         "PodTopologyLabels" => Box::new(pod_topology_labels::PodTopologyLabels::new(store())),
+        "MutatingAdmissionPolicy" => Box::new(policies::Mutating::new(means)),
         "MutatingAdmissionWebhook" => Box::new(webhooks::Mutating::new(means)),
+        "ValidatingAdmissionPolicy" => Box::new(policies::Validating::new(means)),
         "ValidatingAdmissionWebhook" => Box::new(webhooks::Validating::new(means)),
         "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store())),
         _ => return None,

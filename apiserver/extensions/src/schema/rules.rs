@@ -216,9 +216,8 @@ impl Run {
 
     fn run<'a>(&mut self, program: &'a Program, bindings: &Bindings<'a>) -> Result<cel::Value<'a>, EvalError> {
         let mut call = self.budget.call();
-        let given = call.left();
         let result = cel::evaluate(program, bindings, &mut call);
-        self.budget.settle(given, &call);
+        self.budget.settle(&call);
         result
     }
 

@@ -5,7 +5,7 @@
 
 use crate::Registry;
 use apimachinery::Value;
-use apimachinery::resources::ResourceInfo;
+use apimachinery::resources::{Custom, ResourceInfo};
 use apimachinery::selector::FieldSelector;
 use apimachinery::status::Status;
 use apiserver_extensions::conversion;
@@ -67,6 +67,21 @@ pub(crate) async fn stored(registry: &Registry, resource: &ResourceInfo, object:
     let mut value = converted.into_iter().next().ok_or_else(|| Status::internal("conversion lost an object"))?;
     // Prunes along the schema of the object's own version.
     custom.read(&mut value);
+    Ok(value)
+}
+
+/// An object of a custom resource in another of its versions.
+pub(crate) async fn between(
+    registry: &Registry,
+    custom: &dyn Custom,
+    object: Value,
+    version: &str,
+) -> Result<Value, Status> {
+    let caller = registry.options.conversion.as_deref();
+    let converted =
+        conversion::convert(caller, custom.conversion(), vec![object], version).await.map_err(Status::internal)?;
+    let mut value = converted.into_iter().next().ok_or_else(|| Status::internal("conversion lost an object"))?;
+    custom.prune(&mut value);
     Ok(value)
 }
 

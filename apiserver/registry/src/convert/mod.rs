@@ -8,7 +8,7 @@ mod autoscaling;
 mod custom;
 mod events;
 
-pub(crate) use custom::{Filter, served, served_all, stored};
+pub(crate) use custom::{Filter, between, served, served_all, stored};
 
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};

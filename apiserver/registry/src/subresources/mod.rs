@@ -90,5 +90,6 @@ fn for_resource(cx: &Context, resource: std::sync::Arc<apimachinery::resources::
         field_validation: cx.field_validation,
         deadline: cx.deadline,
         warnings: parking_lot::Mutex::default(),
+        annotations: cx.annotations.clone(),
     }
 }

@@ -6,7 +6,7 @@ use super::{Target, admit, check_escalation, options, reply, validate, value_rep
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
-use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata};
+use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, params_access};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
@@ -41,6 +41,9 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     prepare(registry, cx, strategy, &mut object)?;
     let mut errors = rules::validation::create(&cx.resource, &object);
     errors.extend((strategy.check_create)(&object));
+    if errors.is_empty() {
+        errors.extend(params_access::check(registry, cx, &object, &Value::Null).await);
+    }
     if !errors.is_empty() {
         return Err(Status::invalid(&cx.resource.gvk(), object.name(), &errors));
     }

@@ -167,6 +167,7 @@ pub(crate) async fn delete_all(registry: &Registry, resource: &Arc<ResourceInfo>
         field_validation: Default::default(),
         deadline: Instant::now() + DELETE_ALL_DEADLINE,
         warnings: Default::default(),
+        annotations: None,
     };
     let query = ListQuery { revision: Match::MostRecent, ..ListQuery::default() };
     delete_collection(registry, &cx, &json!({}), &query).await?;
@@ -190,6 +191,7 @@ fn single(cx: &Context, object: &Object) -> Context {
         field_validation: cx.field_validation,
         deadline: cx.deadline,
         warnings: parking_lot::Mutex::default(),
+        annotations: cx.annotations.clone(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::services::Claim;
 use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
 use crate::transaction::{self, Decide};
-use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, subresources};
+use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, params_access, subresources};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
@@ -213,6 +213,9 @@ impl Writer<'_> {
             Part::Status => (self.strategy.check_status)(&new),
             _ => Vec::new(),
         });
+        if errors.is_empty() && self.part == Part::Main {
+            errors.extend(params_access::check(self.registry, cx, &new, old).await);
+        }
         if !errors.is_empty() {
             return Err(Status::invalid(&cx.resource.gvk(), &cx.name, &errors).into());
         }

@@ -34,6 +34,7 @@ pub(super) async fn admit(
         field_validation: Default::default(),
         deadline: exchange.deadline,
         warnings: Default::default(),
+        annotations: exchange.annotations.clone(),
     };
     exchange.server.registry.connect(&cx, options(exchange, kind)).await
 }

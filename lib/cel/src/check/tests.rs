@@ -65,6 +65,7 @@ fn findings() {
         ),
         ("[1].all(x, x)", "1:12: expected type 'bool' but found 'int'"),
         ("'a'.matches('[')", "1:13: invalid matches argument: regex parse error:"),
+        ("jsonpatch.escapeKey('a')", "1:20: undeclared reference to 'jsonpatch.escapeKey' (in container '')"),
         ("Object{}", "1:7: undeclared reference to 'Object' (in container '')"),
         ("has(object)", "1:4: invalid argument to has() macro"),
         ("[1].all(x.y, true)", "1:10: argument must be a simple name"),
@@ -79,9 +80,15 @@ fn mutations_are_declared_apart() {
     for (source, want) in [
         ("Object{spec: Object.spec{replicas: 1}}", "Object"),
         ("[JSONPatch{op: 'add', path: '/a', value: 1}]", "list(JSONPatch)"),
+        ("jsonpatch.escapeKey('a/b')", "string"),
     ] {
         assert_eq!(compile(source, &environment).map(|p| p.result_type().to_string()).as_deref(), Ok(want));
     }
-    let error = compile("JSONPatch{operation: 'add'}", &environment).expect_err("no such field");
-    assert!(error.to_string().contains("undefined field 'operation'"), "{error}");
+    for (source, want) in [
+        ("JSONPatch{operation: 'add'}", "undefined field 'operation'"),
+        ("JSONPatch{op: 1}", "expected type of field 'op' is 'string' but provided type is 'int'"),
+    ] {
+        let error = compile(source, &environment).expect_err(source);
+        assert!(error.to_string().contains(want), "{error}");
+    }
 }

@@ -143,15 +143,16 @@ fn what_may_nest_runs() {
 fn variables_are_lazy_and_remembered() {
     let variable = |name: &str, source: &str| Variable {
         name: name.into(),
-        program: compile(source, &environment()).expect("compiles"),
+        program: compile(source, &environment()).map_err(|error| error.to_string()),
     };
     let variables = [
         variable("broken", "1 / 0"),
         variable("replicas", "object.spec.replicas"),
         variable("twice", "variables.replicas * 2"),
+        variable("wrong", "unknown"),
     ];
     let object = object();
-    let programs = ["variables.twice == 6", "variables.broken == 1", "variables.gone"]
+    let programs = ["variables.twice == 6", "variables.broken == 1", "variables.gone", "variables.wrong == 1"]
         .map(|source| (source, compile(source, &environment()).expect("compiles")));
     let bindings = Bindings::new().with("object", Value::json(&object)).with_variables(&variables);
     let run = |source: &str| {
@@ -164,7 +165,13 @@ fn variables_are_lazy_and_remembered() {
     let (second, cheap) = run("variables.twice == 6");
     assert_eq!((first, second), (Ok(json!(true)), Ok(json!(true))));
     assert!(cheap < dear, "{cheap} {dear}");
-    assert_eq!(run("variables.broken == 1").0, Err(EvalError::DivisionByZero));
+    for (source, want) in [
+        ("variables.broken == 1", "composited variable \"broken\" fails to evaluate: division by zero"),
+        ("variables.wrong == 1", "composited variable \"wrong\" fails to compile: ERROR: <input>:1:1: undeclared"),
+    ] {
+        let error = run(source).0.expect_err(source).to_string();
+        assert!(error.starts_with(want), "{error}");
+    }
     assert_eq!(run("variables.gone").0, Err(EvalError::NoSuchKey("gone".into())));
 }
 
@@ -191,7 +198,12 @@ fn objects_are_built_by_their_path() {
     let environment = environment().with_mutations();
     for (source, want) in [
         ("Object{spec: Object.spec{replicas: object == null ? 1 : 2}}", Ok(json!({"spec": {"replicas": 2}}))),
-        ("Object{spec: Object.other{}}", Err(())),
+        ("Object{spec: Object.other{}}", Err("unexpected type name \"Object.other\", expected \"Object.spec\", which")),
+        ("Object{spec: Object.spec{list: [Object.spec.list{a: 1}]}}", Ok(json!({"spec": {"list": [{"a": 1}]}}))),
+        (
+            "Object{spec: Object.spec{list: [Object.spec{}]}}",
+            Err("unexpected type name \"Object.spec\", expected \"Object.spec.list\", which"),
+        ),
         (
             "[JSONPatch{op: 'add', path: '/a', value: {'b': 1}}]",
             Ok(json!([{"op": "add", "path": "/a", "value": {"b": 1}}])),
@@ -200,8 +212,12 @@ fn objects_are_built_by_their_path() {
         let program = compile(source, &environment).unwrap_or_else(|error| panic!("{error}"));
         let object = object();
         let bindings = Bindings::new().with("object", Value::json(&object));
-        let got = evaluate(&program, &bindings, &mut Budget::per_call()).and_then(|v| v.to_json());
-        assert_eq!(got.map_err(|_| ()), want, "{source}");
+        let value = evaluate(&program, &bindings, &mut Budget::per_call()).unwrap_or_else(|error| panic!("{error}"));
+        match (value.misnamed(), want) {
+            (None, Ok(want)) => assert_eq!(value.to_json(), Ok(want), "{source}"),
+            (Some(why), Err(want)) => assert!(why.starts_with(want), "{source}: {why}"),
+            (why, _) => panic!("{source}: {why:?}"),
+        }
     }
 }
 

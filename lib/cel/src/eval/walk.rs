@@ -1,7 +1,7 @@
 //! Comprehensions: the macros that walk over lists and maps.
 
 use super::{EvalError, Run, insert, unsupported_key};
-use crate::ast::{Comprehension, Expr, OptionalMap, Walk};
+use crate::ast::{Comprehension, Expr, Named, Naming, Walk};
 use crate::value::{Key, Value};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -109,16 +109,20 @@ impl<'a> Run<'a, '_> {
         self.eval(expr)?.as_bool().ok_or(EvalError::NoOverload)
     }
 
-    pub(super) fn optional_map(&mut self, map: &'a OptionalMap) -> Result<Value<'a>, EvalError> {
-        let Value::Optional(target) = self.eval(&map.target)? else { return Err(EvalError::NoOverload) };
-        let Some(target) = target else { return Ok(Value::Optional(None)) };
-        self.locals.push((&map.variable, (*target).clone()));
-        let body = self.eval(&map.body);
+    pub(super) fn named(&mut self, named: &'a Named) -> Result<Value<'a>, EvalError> {
+        let target = match (named.kind, self.eval(&named.target)?) {
+            (Naming::Bind, value) => value,
+            (_, Value::Optional(Some(value))) => (*value).clone(),
+            (_, Value::Optional(None)) => return Ok(Value::Optional(None)),
+            _ => return Err(EvalError::NoOverload),
+        };
+        self.locals.push((&named.variable, target));
+        let body = self.eval(&named.body);
         self.locals.pop();
-        match (map.flat, body?) {
-            (true, value @ Value::Optional(_)) => Ok(value),
-            (true, _) => Err(EvalError::NoOverload),
-            (false, value) => Ok(Value::some(value)),
+        match (named.kind, body?) {
+            (Naming::Bind, value) | (Naming::FlatMap, value @ Value::Optional(_)) => Ok(value),
+            (Naming::FlatMap, _) => Err(EvalError::NoOverload),
+            (Naming::Map, value) => Ok(Value::some(value)),
         }
     }
 }

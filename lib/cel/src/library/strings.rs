@@ -21,6 +21,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("substring", &["string, int -> string", "string, int, int -> string"], substring),
     member("join", &["list(string) -> string", "list(string), string -> string"], join),
     global("strings.quote", &["string -> string"], quote),
+    // `apiserver/pkg/cel/library/jsonpatch.go`
+    global("jsonpatch.escapeKey", &["string -> string"], |a, b| {
+        map(a, b, |text| text.replace('~', "~0").replace('/', "~1"))
+    }),
 ];
 
 const TEST: &[&str] = &["string, string -> bool"];

@@ -48,8 +48,10 @@ fn size(value: &Value) -> usize {
 
 fn failure(operation: &PatchOperation, kind: &PatchErrorKind) -> PatchError {
     let path = operation.path();
+    if let (PatchOperation::Test(_), PatchErrorKind::TestFailed) = (operation, kind) {
+        return PatchError::TestFailed(format!("testing value {path} failed: test failed"));
+    }
     PatchError::NotApplicable(match (operation, kind) {
-        (PatchOperation::Test(_), PatchErrorKind::TestFailed) => format!("testing value {path} failed: test failed"),
         (PatchOperation::Test(_), _) => format!("error in test for path: '{path}': missing value"),
         (PatchOperation::Add(_), _) => {
             format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
@@ -91,7 +93,6 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for (patch, want) in [
-            (json!([{"op": "test", "path": "/a", "value": 2}]), "testing value /a failed: test failed"),
             (
                 json!([{"op": "remove", "path": "/b"}]),
                 "remove operation does not apply: doc is missing path: \"/b\": missing value",
@@ -103,6 +104,9 @@ mod tests {
         ] {
             assert_eq!(apply(json!({"a": 1}), &patch), Err(PatchError::NotApplicable(want.into())));
         }
+        let test = json!([{"op": "test", "path": "/a", "value": 2}]);
+        let want = "testing value /a failed: test failed";
+        assert_eq!(apply(json!({"a": 1}), &test), Err(PatchError::TestFailed(want.into())));
         for patch in [json!({}), json!([{"op": "jump", "path": "/a"}]), json!([{"op": "add", "path": "a", "value": 1}])]
         {
             assert!(matches!(apply(json!({"a": 1}), &patch), Err(PatchError::Malformed(_))), "{patch}");

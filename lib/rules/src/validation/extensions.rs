@@ -3,6 +3,7 @@
 //!
 //! Upstream: `pkg/apis/admissionregistration/validation`, `kube-aggregator`.
 
+use super::admission;
 use super::check::{At, Report};
 use super::config::named;
 use super::names::{label_1035, subdomain};
@@ -63,13 +64,9 @@ fn webhook(at: &At<'_>, hook: &Value, out: &mut Report) {
     }
     let rules = at.child("rules");
     for (index, rule) in hook.items("rules").iter().enumerate() {
-        let at = rules.index(index);
-        for key in ["operations", "apiGroups", "apiVersions", "resources"] {
-            if rule.items(key).is_empty() {
-                out.required(&at.child(key), "");
-            }
-        }
+        admission::rule(&rules.index(index), rule, out);
     }
+    admission::conditions(at, hook, false, out);
 }
 
 pub(super) fn api_service(service: &Value, out: &mut Report) {

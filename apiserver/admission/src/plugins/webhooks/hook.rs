@@ -1,9 +1,10 @@
 //! A webhook's configuration, compiled.
 
+use crate::dynamic::FailurePolicy;
 use crate::dynamic::conditions::Conditions;
 use crate::dynamic::rules::{self, MatchPolicy, Rule};
 use crate::dynamic::selectors::Selectors;
-use ::rules::expressions::Extras;
+use ::rules::expressions::Compiler;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apiserver_webhook::{Client, Config, ConfigError, Means};
@@ -32,15 +33,6 @@ pub(super) struct Hook {
     /// Whether it wants to see what others change after it.
     pub(super) reinvocation: Reinvoke,
     pub(super) client: Result<Client, ConfigError>,
-}
-
-/// What a webhook that cannot be asked means for the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailurePolicy {
-    /// It fails.
-    Fail,
-    /// It goes on.
-    Ignore,
 }
 
 /// Whether a webhook may be asked on a dry run.
@@ -79,15 +71,14 @@ impl Hook {
     fn compile(configuration: &str, value: &Value, means: &Means) -> Self {
         let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
         let config = Config::parse(value.get("clientConfig").unwrap_or(&Value::Null));
-        let extras = Extras { params: false, authorizer: true };
         Self {
             id: format!("{configuration}/{}", text("name")),
             name: text("name").to_owned(),
             rules: rules::parse(value.get("rules")),
             policy: MatchPolicy::parse(value.get("matchPolicy")),
             selectors: Selectors::parse(value),
-            conditions: Conditions::compile(value.get("matchConditions"), extras),
-            failure: if text("failurePolicy") == "Ignore" { FailurePolicy::Ignore } else { FailurePolicy::Fail },
+            conditions: Conditions::compile(value.get("matchConditions"), &Compiler::plain(false)),
+            failure: FailurePolicy::parse(value.get("failurePolicy")),
             effects: match text("sideEffects") {
                 "None" | "NoneOnDryRun" => SideEffects::NoneOnDryRun,
                 _ => SideEffects::Unknown,

@@ -14,6 +14,7 @@ use crate::Means;
 use crate::builder::Authorize;
 use crate::dynamic::compiled::Compiled;
 use crate::dynamic::is_exempt;
+use crate::metrics::Metrics;
 use apimachinery::status::Status;
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
@@ -27,16 +28,21 @@ use std::sync::Arc;
 struct Webhooks {
     store: Store,
     authorizer: Option<Arc<dyn Authorize>>,
+    metrics: Arc<Metrics>,
+    /// What metrics call the step: `admit` or `validating`.
+    step: &'static str,
     configurations: Compiled<Configuration>,
 }
 
 impl Webhooks {
-    fn new(means: &Means, plural: &str) -> Self {
+    fn new(means: &Means, plural: &str, step: &'static str) -> Self {
         let client = apiserver_webhook::Means { store: means.store.clone(), supervisor: means.supervisor.clone() };
         let compile = move |value: &_| Configuration::compile(value, &client);
         Self {
             store: means.store.clone(),
             authorizer: means.authorizer.clone(),
+            metrics: means.metrics.clone(),
+            step,
             configurations: Compiled::new(means.store.clone(), plural, compile),
         }
     }
@@ -59,7 +65,7 @@ pub(crate) struct Mutating(Webhooks);
 
 impl Mutating {
     pub(crate) fn new(means: &Means) -> Self {
-        Self(Webhooks::new(means, "mutatingwebhookconfigurations"))
+        Self(Webhooks::new(means, "mutatingwebhookconfigurations", "admit"))
     }
 }
 
@@ -89,7 +95,7 @@ pub(crate) struct Validating(Webhooks);
 
 impl Validating {
     pub(crate) fn new(means: &Means) -> Self {
-        Self(Webhooks::new(means, "validatingwebhookconfigurations"))
+        Self(Webhooks::new(means, "validatingwebhookconfigurations", "validating"))
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) struct Answer {
     /// `status` of a refusal.
     pub(super) status: Value,
     pub(super) warnings: Vec<String>,
+    /// What the audit event is to say.
+    pub(super) annotations: Vec<(String, String)>,
 }
 
 impl Version {
@@ -69,11 +71,13 @@ pub(super) fn decode(version: Version, uid: &str, body: &[u8]) -> Result<Answer,
         check(&review, text(response, "uid"), uid)?;
     }
     let warnings = response.get("warnings").and_then(Value::as_array).into_iter().flatten();
+    let annotations = response.get("auditAnnotations").and_then(Value::as_object).into_iter().flatten();
     Ok(Answer {
         allowed: response.get("allowed").and_then(Value::as_bool).unwrap_or(false),
         patch: patch(version, response)?,
         status: response.get("status").cloned().unwrap_or_default(),
         warnings: warnings.filter_map(Value::as_str).map(str::to_owned).collect(),
+        annotations: annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
     })
 }
 

@@ -148,7 +148,7 @@ async fn denials_and_failures() {
         (
             "/deny",
             json!({"matchConditions": [{"name": "c", "expression": "object.x == 1"}]}),
-            Err("configmaps \"a\" is forbidden: expression \"c\" resulted in error: no such key: x"),
+            Err("configmaps \"a\" is forbidden: expression 'object.x == 1' resulted in error: no such key: x"),
         ),
     ] {
         let (got, _) = validated(|server| server.hook("h", path, with.clone())).await;
