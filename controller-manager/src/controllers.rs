@@ -14,3 +14,4 @@ pub mod replicaset;
 pub mod root_ca;
 pub mod serviceaccount;
 pub mod taint_eviction;
+pub mod validatingadmissionpolicy_status;

@@ -88,7 +88,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("resourceclaim-controller", "", Default::On),
     missing("device-taint-eviction-controller", "", Default::On),
     missing("legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", Default::On),
-    missing("validatingadmissionpolicy-status-controller", "", Default::On),
+    built(controllers::validatingadmissionpolicy_status::NAME, "", "validatingadmissionpolicy-status-controller", controllers::validatingadmissionpolicy_status::start),
     built(controllers::taint_eviction::NAME, "", "node-controller", controllers::taint_eviction::start),
     missing("service-cidr-controller", "", Default::On),
     missing("storage-version-migrator-controller", "", Default::On),

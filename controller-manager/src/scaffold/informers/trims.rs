@@ -4,6 +4,7 @@
 use super::SharedKind;
 use crate::objects::owner;
 use client::informer::{Builder, Informer, Scope};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -25,6 +26,12 @@ pub const BY_SERVICE: &str = "service";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 impl SharedKind for Namespace {}
+
+impl SharedKind for ValidatingAdmissionPolicy {
+    fn shape(builder: Builder<Self>) -> Builder<Self> {
+        builder.trim(|policy| trim_meta(&mut policy.metadata))
+    }
+}
 
 impl SharedKind for Lease {
     /// Only those of kubelets are read.
