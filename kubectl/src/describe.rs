@@ -1,130 +1,181 @@
-//! Objects as people read them: a few kinds in kubectl's own form, the rest field by field.
+//! Objects as people read them: the built-in kinds in a form of their own, the others field by field.
 //!
-//! Upstream: `kubectl/pkg/describe`.
+//! A file has one kind or a small family of kinds; each is a pure function of the object and of what belongs to it,
+//! which [`Source`] gets.
+//!
+//! Upstream: `kubectl/pkg/describe/describe.go`.
 
+mod addresses;
+mod autoscaler;
+mod classes;
+mod containers;
+mod csi_node;
+mod data;
+mod deployment;
+mod disruption;
+mod endpoints;
+mod events;
 mod fields;
+mod ingress;
+mod jobs;
+mod limits;
+mod namespace;
+mod network_policy;
+mod node;
 mod pod;
+mod probes;
+mod quota;
+mod roles;
+mod sections;
+mod selector;
 mod service;
+mod signing_request;
+mod source;
+mod template;
+mod times;
+mod volume;
+mod volume_claims;
+mod volumes;
+mod workloads;
+
+pub use source::Source;
+pub use template::text as pod_template;
 
 use crate::discovery::Resource;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use std::fmt::Write as _;
+use rules::tree::Tree;
+use sections::Sections;
+use source::Subject;
+use workloads::Pods;
 
-/// Text that describes an object with its events.
-pub fn text(resource: &Resource, object: &Value, events: &[Value]) -> String {
-    let mut out = String::new();
-    match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "pods") => pod::describe(&mut out, object),
-        ("", "services") => service::describe(&mut out, object),
-        _ => generic(&mut out, resource, object),
+/// Text that describes an object, with its events where they are asked for.
+pub async fn text(source: &Source<'_>, resource: &Resource, object: &Value) -> anyhow::Result<String> {
+    let mut out = Sections::new(jiff::Timestamp::now());
+    let events = write(&mut out, source, resource, object).await?;
+    if source.events
+        && let Some(events) = events
+    {
+        events::write(&mut out, events);
     }
-    describe_events(&mut out, events);
-    out
+    Ok(out.aligned())
 }
 
-fn generic(out: &mut String, resource: &Resource, object: &Value) {
-    line(out, "Name", object.name());
-    line(out, "Namespace", object.namespace());
-    pairs(out, "Labels", object.labels());
-    pairs(out, "Annotations", object.annotations());
-    line(out, "API Version", &resource.api_version());
-    line(out, "Kind", &resource.kind);
-    let shown = |key: &str| !matches!(key, "apiVersion" | "kind" | "metadata");
-    for (key, value) in object.as_object().into_iter().flatten().filter(|(k, _)| shown(k)) {
-        fields::write(out, key, value, 0);
+/// Writes all but the events and says which those are; none for kinds that have none.
+async fn write(
+    out: &mut Sections,
+    source: &Source<'_>,
+    resource: &Resource,
+    object: &Value,
+) -> anyhow::Result<Option<Vec<Value>>> {
+    let kind = (resource.group.as_str(), resource.kind.as_str());
+    if write_alone(out, kind, object)? {
+        return Ok(None);
     }
-}
-
-/// `Title:  value`, the value at a fixed column.
-pub(super) fn line(out: &mut String, title: &str, value: &str) {
-    let _ = writeln!(out, "{:<18}{}", format!("{title}:"), value);
-}
-
-/// Labels or annotations, one a line.
-pub(super) fn pairs(out: &mut String, title: &str, map: Option<&apimachinery::Map>) {
-    let mut entries = map.into_iter().flatten().filter(|(k, _)| *k != crate::apply::LAST_APPLIED);
-    let show = |(k, v): (&String, &Value), sign: &str| format!("{k}{sign}{}", v.as_str().unwrap_or_default());
-    let sign = if title == "Labels" { "=" } else { ": " };
-    match entries.next() {
-        None => line(out, title, "<none>"),
-        Some(first) => {
-            line(out, title, &show(first, sign));
-            for entry in entries {
-                let _ = writeln!(out, "{:<18}{}", "", show(entry, sign));
+    match kind {
+        ("", "Pod") => {
+            pod::write(out, object);
+            return events(source, Events::Pod, object).await;
+        }
+        ("", "Node") => {
+            node::write(out, object, &node::Related::of(source, object).await?);
+            return events(source, Events::Node, object).await;
+        }
+        ("", "Namespace") => {
+            let quotas = namespace::members(source, object.name(), "resourcequotas").await?;
+            let ranges = namespace::members(source, object.name(), "limitranges").await?;
+            namespace::write(out, object, quotas, ranges.as_deref());
+            return Ok(None);
+        }
+        ("", "PersistentVolumeClaim") => {
+            volume_claims::write(out, object, &volume_claims::users(source, object).await?);
+        }
+        ("", "Service") => {
+            let slices = service::slices(source, object.namespace(), object.name()).await.unwrap_or_default();
+            service::write(out, object, &slices);
+        }
+        ("", "ReplicationController") => {
+            let selector: Vec<String> = sections::equations(object["spec"].object("selector")).collect();
+            let pods = Pods::of(source, object, &selector.join(",")).await?;
+            workloads::replication_controller(out, object, pods);
+        }
+        ("apps", "Deployment") => deployment::write(out, object, &deployment::replica_sets(source, object).await),
+        ("apps", _) if object["spec"].has("template") => {
+            let pods = Pods::of(source, object, &selector::text(object["spec"].at("selector"))).await;
+            match kind.1 {
+                "ReplicaSet" => workloads::replica_set(out, object, pods),
+                "DaemonSet" => workloads::daemon_set(out, object, pods?),
+                _ => workloads::stateful_set(out, object, pods?),
             }
         }
+        ("networking.k8s.io", "Ingress") => ingress::Described::of(source, object).await.write(out),
+        _ => write_simple(out, kind, object)?,
+    }
+    events(source, Events::Object, object).await
+}
+
+/// Kinds that have no events; says whether it is one.
+fn write_alone(out: &mut Sections, kind: (&str, &str), object: &Value) -> anyhow::Result<bool> {
+    match kind {
+        ("", "Secret") => data::secret(out, object),
+        ("", "LimitRange") => limits::write(out, object),
+        ("", "ResourceQuota") => quota::write(out, object),
+        ("networking.k8s.io", "NetworkPolicy") => network_policy::write(out, object),
+        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => roles::role(out, object),
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => roles::binding(out, object),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Kinds that need nothing but the object.
+fn write_simple(out: &mut Sections, kind: (&str, &str), object: &Value) -> anyhow::Result<()> {
+    match kind {
+        ("", "ConfigMap") => data::config_map(out, object),
+        ("", "ServiceAccount") => data::service_account(out, object),
+        ("", "Endpoints") => endpoints::endpoints(out, object),
+        ("", "PersistentVolume") => volume::write(out, object),
+        ("batch", "Job") => jobs::job(out, object),
+        ("batch", "CronJob") => jobs::cron_job(out, object),
+        ("discovery.k8s.io", "EndpointSlice") => endpoints::slice(out, object),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaler::write(out, object),
+        ("networking.k8s.io", "IngressClass") => classes::ingress(out, object),
+        ("networking.k8s.io", "ServiceCIDR") => addresses::service_cidr(out, object),
+        ("networking.k8s.io", "IPAddress") => addresses::ip_address(out, object),
+        ("storage.k8s.io", "StorageClass") => classes::storage(out, object),
+        ("storage.k8s.io", "VolumeAttributesClass") => classes::volume_attributes(out, object),
+        ("storage.k8s.io", "CSINode") => csi_node::write(out, object),
+        ("scheduling.k8s.io", "PriorityClass") => classes::priority(out, object),
+        ("policy", "PodDisruptionBudget") => disruption::write(out, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") => return signing_request::write(out, object),
+        _ => fields::write(out, object),
+    }
+    Ok(())
+}
+
+/// The version in which a kind is described, whatever version it was found in.
+pub fn described_version(resource: &Resource) -> Option<&'static str> {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("autoscaling", "HorizontalPodAutoscaler") => Some("v2"),
+        _ => None,
     }
 }
 
-/// A string somewhere below an object; `<none>` if it is absent or empty.
-pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).filter(|s| !s.is_empty()).unwrap_or("<none>")
+/// Whose events.
+enum Events {
+    Object,
+    Pod,
+    Node,
 }
 
-fn describe_events(out: &mut String, events: &[Value]) {
-    if events.is_empty() {
-        line(out, "Events", "<none>");
-        return;
+/// The events of an object; those that may not be seen are none.
+async fn events(source: &Source<'_>, whose: Events, object: &Value) -> anyhow::Result<Option<Vec<Value>>> {
+    if !source.events {
+        return Ok(None);
     }
-    let header = ["  Type", "Reason", "Age", "From", "Message"].map(str::to_owned).to_vec();
-    let row = |e: &Value| {
-        let text = |p: &str| e.pointer(p).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let from =
-            Some(text("/source/component")).filter(|s| !s.is_empty()).unwrap_or_else(|| text("/reportingComponent"));
-        let age =
-            age(&text("/lastTimestamp")).or_else(|| age(&text("/eventTime"))).unwrap_or_else(|| "<unknown>".into());
-        vec![format!("  {}", text("/type")), text("/reason"), age, from, text("/message").trim().to_owned()]
-    };
-    let grid = crate::print::table::Grid { header, rows: events.iter().map(row).collect() };
-    let _ = write!(out, "Events:\n{}", grid.render(false));
-}
-
-/// How long ago a time was, as tables print it.
-pub(super) fn age(time: &str) -> Option<String> {
-    let then: jiff::Timestamp = time.parse().ok()?;
-    let seconds = (jiff::Timestamp::now().as_second() - then.as_second()).max(0);
-    Some(match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::discovery::tests::sample;
-    use serde_json::json;
-
-    #[test]
-    fn describes_a_pod() {
-        let pod = json!({"metadata": {"name": "web", "namespace": "ns", "labels": {"app": "web"}},
-            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "nginx"}]},
-            "status": {"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": [{"name": "c", "ready": true, "restartCount": 2, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}],
-                       "conditions": [{"type": "Ready", "status": "True"}]}});
-        let events = [
-            json!({"type": "Normal", "reason": "Pulled", "message": "image there", "source": {"component": "kubelet"}}),
-        ];
-        let text = text(sample().find("pods").expect("pods"), &pod, &events);
-        for want in [
-            "Name:             web",
-            "Node:             n1/",
-            "Status:           Running",
-            "    Image:          nginx",
-            "Restart Count:  2",
-            "Normal   Pulled",
-        ] {
-            assert!(text.contains(want), "{want:?} is not in\n{text}");
-        }
-    }
-
-    #[test]
-    fn describes_anything() {
-        let object = json!({"metadata": {"name": "x"}, "spec": {"replicas": 1, "list": [{"a": "b"}]}});
-        let text = text(sample().find("deployments").expect("deployments"), &object, &[]);
-        assert!(text.contains("Spec:\n  List:\n    A:  b\n  Replicas:  1\n"), "{text}");
-        assert!(text.ends_with("Events:           <none>\n"));
-    }
+    Ok(Some(match whose {
+        Events::Object => source.events_about(Subject::of(object)).await.unwrap_or_default(),
+        Events::Pod => pod::events(source, object).await,
+        Events::Node => node::events(source, object).await,
+    }))
 }

@@ -9,6 +9,7 @@ mod kyaml;
 mod printer;
 pub mod sort;
 pub mod table;
+pub mod tabs;
 pub mod template;
 pub mod yaml;
 

@@ -15,6 +15,7 @@ pub mod kubeconfig;
 pub mod leaf;
 pub mod pem;
 pub mod request;
+pub mod request_text;
 pub mod serving;
 
 pub use authority::Authority;
@@ -23,6 +24,7 @@ pub use identity::{Identity, host_names, identity};
 pub use key::{Algorithm, Key};
 pub use leaf::{Profile, Usage};
 pub use request::Request;
+pub use request_text::RequestText;
 
 /// What can go wrong with keys and certificates. Values never contain key material.
 #[derive(Debug, thiserror::Error)]

@@ -80,7 +80,7 @@ impl Request {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {
+pub(crate) fn address(bytes: &[u8]) -> Option<std::net::IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
     }
