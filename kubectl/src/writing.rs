@@ -33,9 +33,7 @@ impl DryRun {
             "none" => Ok(DryRun::None),
             "client" => Ok(DryRun::Client),
             "unchanged" => {
-                eprintln!(
-                    "W0000 00:00:00.000000       1 helpers.go:718] --dry-run is deprecated and can be replaced with --dry-run=client."
-                );
+                log_warning("helpers.go:718", "--dry-run is deprecated and can be replaced with --dry-run=client.");
                 Ok(DryRun::Client)
             }
             "server" => Ok(DryRun::Server),
@@ -195,6 +193,12 @@ impl Failures {
             _ => Err(Failures(failures).into()),
         }
     }
+}
+
+/// A warning in the form of upstream's log; `place` is where upstream gives it.
+pub fn log_warning(place: &str, text: &str) {
+    let now = jiff::Zoned::now().strftime("%m%d %H:%M:%S%.6f");
+    eprintln!("W{now} {:>7} {place}] {text}", std::process::id());
 }
 
 /// Says where a refused object came from.

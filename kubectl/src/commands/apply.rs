@@ -191,8 +191,8 @@ async fn patch(
         let error = match writing.patch(session, &path, kind, &change).await {
             Ok(patched) => {
                 // Only our own bookkeeping may have changed.
-                let done =
-                    if patched.resource_version() == current.resource_version() { "unchanged" } else { "configured" };
+                let same = patched.resource_version() == current.resource_version();
+                let done = if same && writing.dry_run == DryRun::None { "unchanged" } else { "configured" };
                 return Ok((patched, done));
             }
             Err(error) => error,

@@ -75,7 +75,7 @@ fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
         bail!("unexpected -o output mode: {}. We only support '-o name'", flags.output);
     }
     if flags.all && !flags.selector.is_empty() {
-        bail!("cannot set --all and --selector at the same time");
+        bail!("setting 'all' parameter but found a non empty selector. ");
     }
     if flags.all && !flags.field_selector.is_empty() {
         bail!("cannot set --all and --field-selector at the same time");
@@ -339,7 +339,7 @@ mod tests {
                 "--force and --grace-period greater than 0 cannot be specified together",
             ),
             ("k delete pod a --now --grace-period=5", "--now and --grace-period cannot be specified together"),
-            ("k delete pod --all -l a=b", "cannot set --all and --selector at the same time"),
+            ("k delete pod --all -l a=b", "setting 'all' parameter but found a non empty selector. "),
             ("k delete pod a -o yaml", "unexpected -o output mode: yaml. We only support '-o name'"),
             (
                 "k delete pod a --cascade=x",

@@ -15,6 +15,8 @@ use apimachinery::codec::yaml;
 pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    // Upstream does not say that a run is dry.
+    let telling = Writing::new("none", &flags.field_manager, &flags.printing)?;
     let kind = check(flags, writing.dry_run)?;
     let patch = read(flags)?;
     let discovery = session.discovery().await?;
@@ -25,7 +27,7 @@ pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> 
         bail!("no objects passed to patch");
     }
     for manifest in selected.objects {
-        failures.extend(one(session, &writing, flags, kind, &patch, manifest).await.err());
+        failures.extend(one(session, (&writing, &telling), flags, kind, &patch, manifest).await.err());
     }
     Failures::outcome(failures)
 }
@@ -61,7 +63,7 @@ fn read(flags: &Patch) -> anyhow::Result<Value> {
 
 async fn one(
     session: &Session,
-    writing: &Writing<'_>,
+    (writing, telling): (&Writing<'_>, &Writing<'_>),
     flags: &Patch,
     kind: PatchKind,
     patch: &Value,
@@ -71,7 +73,7 @@ async fn one(
         let mut patched = locally(manifest.object.clone(), kind, patch)?;
         record(&mut patched, flags.record.record);
         let done = if patched == manifest.object { "patched (no change)" } else { "patched" };
-        return writing.done(&manifest, &patched, done);
+        return telling.done(&manifest, &patched, done);
     }
     let mut path = manifest.path();
     if !flags.subresource.is_empty() {
@@ -85,7 +87,7 @@ async fn one(
         patched = writing.patch(session, &manifest.path(), PatchKind::Merge, &change).await?;
     }
     let done = if patched == manifest.object { "patched (no change)" } else { "patched" };
-    writing.done(&manifest, &patched, done)
+    telling.done(&manifest, &patched, done)
 }
 
 /// Applies a patch here.

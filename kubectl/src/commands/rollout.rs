@@ -5,7 +5,6 @@
 mod change;
 mod history;
 mod status;
-mod template;
 mod undo;
 
 pub(crate) use history::label_selector;

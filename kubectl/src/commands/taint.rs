@@ -89,6 +89,8 @@ async fn one(
         }
     }
     let (after, done) = edit.apply(&before)?;
+    // Whatever was overwritten counts as modified.
+    let done = if flags.overwrite { "modified" } else { done };
     let mut object = node.object.clone();
     object["spec"]["taints"] = match after.is_empty() {
         true => Value::Null,

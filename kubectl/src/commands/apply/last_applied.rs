@@ -37,7 +37,11 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
     for (manifest, current) in plans {
         let wanted = with_last_applied(&manifest.object);
         let text = wanted.annotations().and_then(|a| a.get(LAST_APPLIED)).cloned().unwrap_or_default();
-        if current.annotations().and_then(|a| a.get(LAST_APPLIED)) == Some(&text) || !writing.sends() {
+        if current.annotations().and_then(|a| a.get(LAST_APPLIED)) == Some(&text) {
+            crate::outln!("set-last-applied {}: no changes required.", manifest.object.name());
+            continue;
+        }
+        if !writing.sends() {
             writing.done(&manifest, &current, "configured")?;
             continue;
         }

@@ -9,7 +9,7 @@ use crate::commands::delete::{Deletion, Victim};
 use crate::discovery::{Discovery, Resource};
 use crate::files::Manifest;
 use crate::selected::list;
-use crate::writing::{DryRun, Failures, Writing, is_not_found};
+use crate::writing::{DryRun, Failures, Writing, is_not_found, log_warning};
 use anyhow::bail;
 use apimachinery::meta::ObjectMeta;
 
@@ -33,6 +33,8 @@ const DEFAULT: &[(&str, &str, &str)] = &[
     ("apps", "v1", "StatefulSet"),
 ];
 
+const GOES_AWAY: &str = "Deprecated: kubectl apply will no longer prune non-namespaced resources by default when used with the --namespace flag in a future release. To preserve the current behaviour, list the resources you want to target explicitly in the --prune-allowlist flag.";
+
 pub(super) async fn run(
     session: &Session,
     discovery: &Discovery,
@@ -41,6 +43,9 @@ pub(super) async fn run(
     applied: &[(Manifest, String)],
 ) -> anyhow::Result<()> {
     let resources = resources(discovery, &flags.prune_allowlist)?;
+    if flags.prune_allowlist.is_empty() {
+        log_warning("prune.go:71", GOES_AWAY);
+    }
     let mut namespaces: Vec<&str> =
         applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
     if session.namespace_given {

@@ -1,12 +1,12 @@
 //! `rollout history`: the revisions of a workload, from its replica sets or controller revisions.
 
-use super::template::pod_template;
 use super::workloads;
 use crate::apply::CHANGE_CAUSE;
 use crate::cli::rollout::History;
 use crate::commands::Session;
+use crate::describe::pod_template;
 use crate::files::Manifest;
-use crate::print;
+use crate::print::{self, Printer, Set};
 use crate::selected::list;
 use crate::writing::Failures;
 use anyhow::bail;
@@ -34,9 +34,8 @@ pub(super) async fn run(session: &Session, flags: &History) -> anyhow::Result<()
 
 async fn one(session: &Session, flags: &History, manifest: &Manifest) -> anyhow::Result<()> {
     let revisions = revisions(session, manifest).await?;
-    match flags.printing.output.as_str() {
-        "" => {}
-        form => return objects(flags, manifest, &revisions, form),
+    if let Some(printer) = Printer::of(&flags.printing, Set::Objects, false)? {
+        return objects(flags, manifest, &revisions, printer);
     }
     let title = print::name(&manifest.resource, &manifest.object);
     match flags.revision {
@@ -50,7 +49,7 @@ async fn one(session: &Session, flags: &History, manifest: &Manifest) -> anyhow:
     Ok(())
 }
 
-fn objects(flags: &History, manifest: &Manifest, revisions: &Revisions, form: &str) -> anyhow::Result<()> {
+fn objects(flags: &History, manifest: &Manifest, revisions: &Revisions, mut printer: Printer) -> anyhow::Result<()> {
     let chosen: Vec<&Value> = match flags.revision {
         0 => revisions.values().collect(),
         revision => match revisions.get(&revision) {
@@ -63,14 +62,11 @@ fn objects(flags: &History, manifest: &Manifest, revisions: &Revisions, form: &s
             Some(_) => applied(kept, &manifest.object)?,
             None => kept.clone(),
         };
-        match form {
-            "json" => crate::out!("{}", print::json(&object)),
-            "yaml" => crate::out!("---\n{}", print::yaml(&object)),
-            "name" => crate::outln!("{}", print::name(&manifest.resource, &manifest.object)),
-            other => bail!(
-                "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,name,yaml"
-            ),
-        }
+        let object = match flags.printing.show_managed_fields {
+            true => object,
+            false => print::without_managed_fields(object),
+        };
+        printer.print(&mut std::io::stdout().lock(), &object)?;
     }
     Ok(())
 }
@@ -139,16 +135,20 @@ fn table(revisions: &Revisions) -> String {
 }
 
 /// The pod template of a revision.
-pub(super) fn template(kept: &Value, workload: &Value) -> anyhow::Result<Value> {
+fn template(kept: &Value, workload: &Value) -> anyhow::Result<Value> {
+    let mut template = bare_template(kept, workload)?;
+    let cause = kept.annotations().and_then(|a| a.get(CHANGE_CAUSE));
+    if let Some(cause) = cause.filter(|_| kept.get("data").is_none()) {
+        template["metadata"]["annotations"][CHANGE_CAUSE] = cause.clone();
+    }
+    Ok(template)
+}
+
+/// The same without why it came about.
+pub(super) fn bare_template(kept: &Value, workload: &Value) -> anyhow::Result<Value> {
     match kept.get("data") {
         Some(_) => Ok(applied(kept, workload)?["spec"]["template"].clone()),
-        None => {
-            let mut template = kept["spec"]["template"].clone();
-            if let Some(cause) = kept.annotations().and_then(|a| a.get(CHANGE_CAUSE)) {
-                template["metadata"]["annotations"][CHANGE_CAUSE] = cause.clone();
-            }
-            Ok(template)
-        }
+        None => Ok(kept["spec"]["template"].clone()),
     }
 }
 

@@ -67,7 +67,7 @@ fn stage(kind: &str, object: &Value, revision: i64) -> anyhow::Result<Stage> {
         "Deployment" => deployment(object, revision),
         "DaemonSet" => daemon_set(object),
         "StatefulSet" => stateful_set(object),
-        kind => bail!("no status viewer has been implemented for {kind}.apps"),
+        kind => bail!("no status viewer has been implemented for {kind}"),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `rollout undo`.
 
 use super::history::{self, REVISION, Revisions};
-use super::template::pod_template;
 use super::workloads;
 use crate::apply::{LAST_APPLIED, last_applied};
 use crate::cli::rollout::Undo;
 use crate::commands::Session;
+use crate::describe::pod_template;
 use crate::files::Manifest;
 use crate::writing::{DryRun, Failures, PatchKind, Writing};
 use anyhow::bail;
@@ -38,14 +38,18 @@ pub(super) async fn run(session: &Session, flags: &Undo) -> anyhow::Result<()> {
 async fn one(session: &Session, writing: &Writing<'_>, to: i64, manifest: &Manifest) -> anyhow::Result<()> {
     if last_applied(&manifest.object).is_some() {
         eprintln!(
-            "Warning: resource {}s/{} has the {LAST_APPLIED} annotation, which means that it is managed by kubectl apply. Rolling it back does not change what is applied next.",
-            manifest.resource.display(),
+            "Warning: resource {}/{} was previously managed with 'kubectl apply'. Rolling back will not update the {LAST_APPLIED} annotation, which may cause unexpected behavior on future 'kubectl apply' operations. Consider using 'kubectl apply' with your previous configuration file instead.",
+            manifest.resource.plural,
             manifest.object.name()
         );
     }
+    let kind = manifest.resource.kind.as_str();
+    if !matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet") {
+        bail!("no rollbacker has been implemented for {kind:?}");
+    }
     let revisions = history::revisions(session, manifest).await?;
     let (_, kept) = target(&revisions, to, manifest)?;
-    let template = history::template(kept, &manifest.object)?;
+    let template = history::bare_template(kept, &manifest.object)?;
     if writing.dry_run == DryRun::Client {
         let prefix = if manifest.resource.kind == "Deployment" { "" } else { "will roll back to " };
         return writing.done(manifest, &manifest.object, &format!("{prefix}{}", pod_template(&template)));
