@@ -2,17 +2,25 @@
 
 mod api_resources;
 pub mod apply;
+pub mod auth;
 pub mod certificate;
+pub mod cluster_info;
+pub mod config;
 mod create;
+pub mod debug;
 pub mod delete;
 mod describe;
 pub mod diff;
 pub mod edit;
+pub mod events;
 mod exec;
+pub mod explain;
 pub mod expose;
 pub mod generators;
 mod get;
 mod global;
+mod help;
+pub mod kuberc;
 pub mod kustomize;
 pub mod label;
 mod logs;
@@ -26,8 +34,12 @@ mod scale;
 pub mod set;
 pub mod streams;
 pub mod switches;
+pub mod top;
 mod usage;
 mod version;
+pub mod wait;
+pub mod why;
+mod words;
 pub mod writing;
 
 pub use api_resources::ApiResources;
@@ -38,12 +50,14 @@ pub use describe::Describe;
 pub use exec::Exec;
 pub use get::Get;
 pub use global::Global;
+pub use help::{help_of, options};
 pub use logs::Logs;
 pub use print_flags::PrintFlags;
 pub use scale::{Autoscale, Scale};
 pub(crate) use usage::distance;
 pub use usage::{UsageError, command, has_command, parse};
 pub use version::Version;
+pub use words::{Walk, flag, given, takes_word, walk};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -129,6 +143,44 @@ pub enum Command {
     Version(Version),
     /// Print the supported API resources on the server.
     ApiResources(ApiResources),
+    /// Print the supported API versions on the server, in the form of "group/version".
+    ApiVersions(cluster_info::ApiVersions),
+    /// Display cluster information.
+    #[command(alias = "clusterinfo")]
+    ClusterInfo(cluster_info::ClusterInfo),
+    /// Modify kubeconfig files.
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Inspect authorization.
+    #[command(subcommand)]
+    Auth(auth::Auth),
+    /// Wait for a specific condition on one or many resources.
+    Wait(wait::Wait),
+    /// List events.
+    Events(events::Events),
+    /// Display resource (CPU/memory) usage.
+    #[command(subcommand)]
+    Top(top::Top),
+    /// Get documentation for a resource.
+    Explain(explain::Explain),
+    /// Create debugging sessions for troubleshooting workloads and nodes.
+    Debug(Box<debug::Debug>),
+    /// Tell in a few words why an object is as it is, with the evidence.
+    Why(why::Why),
+    /// Manage kuberc configuration files.
+    #[command(subcommand)]
+    Kuberc(kuberc::Kuberc),
+    /// Provides utilities for interacting with plugins.
+    #[command(subcommand)]
+    Plugin(kuberc::Plugin),
+    /// Output shell completion code for the specified shell (bash, zsh, fish, or powershell).
+    Completion(kuberc::Completion),
+    /// Commands for features in alpha.
+    #[command(hide = true)]
+    Alpha(config::Words),
+    /// Print the list of flags inherited by all commands.
+    #[command(hide = true)]
+    Options(config::Words),
 }
 
 /// Which objects: by selector, in all namespaces, from files.

@@ -1,23 +1,33 @@
 //! One file per verb. Each takes what was typed and a session.
 
 mod api_resources;
+mod api_versions;
 mod apply;
+mod auth;
 mod autoscale;
 mod certificate;
+mod cluster_info;
+mod completion;
+mod config;
 mod cp;
 mod create;
+mod debug;
 mod delete;
 mod describe;
 mod diff;
 mod drain;
 mod edit;
+mod events;
 mod exec;
+mod explain;
 mod expose;
 mod get;
+mod kuberc;
 mod kustomize;
 mod label;
 mod logs;
 pub(crate) mod patch;
+mod plugin;
 mod port_forward;
 mod proxy;
 mod replace;
@@ -26,13 +36,17 @@ mod run;
 mod scale;
 mod set;
 mod taint;
+mod top;
 mod undo;
 mod version;
+mod wait;
+mod why;
 
+pub use completion::answer as complete;
 pub(crate) use rollout::label_selector;
 
+use crate::cli::kuberc::Plugin;
 use crate::cli::{Args, Command};
-use crate::config;
 use crate::discovery::Discovery;
 use crate::generate::GenerateError;
 use crate::http::{Client, Refused};
@@ -60,21 +74,23 @@ impl Session {
 
 /// Runs a command line; the exit code is the command's.
 pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
-    if let Command::Version(version) = &args.command
-        && version.client
-    {
-        return version::client_only(version);
+    // A debugging profile is none of the program.
+    if !matches!(args.command, Command::Debug(_)) {
+        args.global.check().map_err(|why| anyhow::anyhow!(why))?;
     }
-    if let Command::Kustomize(flags) = &args.command {
-        return kustomize::run(flags).map(|()| ExitCode::SUCCESS);
+    if let Some(outcome) = without_server(&args) {
+        return outcome;
     }
     if names_subjects(&args.command) {
         args.global.user = None;
     }
-    let connection = config::load(&args.global)?;
+    let connection = crate::config::load(&args.global)?;
     let namespace_given = args.global.namespace.as_ref().is_some_and(|n| !n.is_empty());
     let namespace = connection.namespace.clone();
     let session = Session { client: Client::new(connection)?, namespace, namespace_given };
+    if args.global.match_server_version {
+        version::require_match(&session).await?;
+    }
     let done = match args.command {
         Command::Get(get) => get::run(&session, &get).await,
         Command::Describe(describe) => describe::run(&session, &describe).await,
@@ -110,6 +126,21 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Taint(flags) => taint::run(&session, &flags).await,
         Command::Version(version) => version::run(&session, &version).await,
         Command::ApiResources(resources) => api_resources::run(&session, &resources).await,
+        Command::ApiVersions(flags) => api_versions::run(&session, &flags).await,
+        Command::ClusterInfo(flags) => cluster_info::run(&session, &flags).await,
+        Command::Auth(command) => return auth::run(&session, &command).await,
+        Command::Wait(flags) => wait::run(&session, &flags).await,
+        Command::Events(flags) => events::run(&session, &flags).await,
+        Command::Debug(flags) => debug::run(&session, &flags).await,
+        Command::Why(flags) => why::run(&session, &flags).await,
+        Command::Explain(flags) => explain::run(&session, &flags).await,
+        Command::Top(command) => top::run(&session, &command).await,
+        Command::Config(_)
+        | Command::Options(_)
+        | Command::Kuberc(_)
+        | Command::Plugin(_)
+        | Command::Completion(_)
+        | Command::Alpha(_) => Ok(()),
     };
     done?;
     match session.client.warnings_that_count() {
@@ -117,6 +148,30 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         1 => anyhow::bail!("1 warning received"),
         count => anyhow::bail!("{count} warnings received"),
     }
+}
+
+/// The commands that need no server, and so no kubeconfig that makes sense.
+fn without_server(args: &Args) -> Option<anyhow::Result<ExitCode>> {
+    let outcome = match &args.command {
+        Command::Version(flags) if flags.client => return Some(version::client_only(flags)),
+        Command::Kustomize(flags) => kustomize::run(flags),
+        Command::Config(command) => config::run(command, &args.global),
+        Command::Kuberc(command) => kuberc::run(command, &args.global),
+        Command::Plugin(Plugin::List(flags)) => plugin::list(flags),
+        Command::Completion(flags) => completion::run(flags),
+        Command::Options(_) => print(&crate::cli::options()),
+        Command::Alpha(_) => {
+            eprintln!("No alpha commands are available in this version of kubectl");
+            Ok(())
+        }
+        _ => return None,
+    };
+    Some(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    crate::out!("{text}");
+    Ok(())
 }
 
 /// Whether `--user` names subjects, which hides the global flag of that name.
@@ -174,7 +229,10 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// An error as kubectl words it.
 pub fn error_text(error: &anyhow::Error) -> String {
     if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
-        return list.iter().map(error_text).collect::<Vec<_>>().join("\n");
+        // Of several errors each stands for itself.
+        let bare = |text: String| text.strip_prefix("error: ").map_or_else(|| text.clone(), str::to_owned);
+        let texts: Vec<String> = list.iter().map(error_text).collect();
+        return if texts.len() > 1 { texts.into_iter().map(bare).collect::<Vec<_>>() } else { texts }.join("\n");
     }
     match error.downcast_ref::<Refused>() {
         Some(refused) if refused.reason == "Invalid" => invalid(refused),
@@ -187,7 +245,7 @@ pub fn error_text(error: &anyhow::Error) -> String {
             let known = [
                 "The connection to the server",
                 "Unable to connect",
-                "You must specify",
+                "Error in configuration",
                 "Warning",
                 "error: ",
                 "Server-side apply",

@@ -16,13 +16,12 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named cannot be read.
-    #[error("stat {path}: {}", crate::config::go_words(.source))]
+    #[error("stat {path}: {}", crate::config::go_words(.why))]
     Read {
         /// The file.
         path: String,
         /// Why.
-        #[source]
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// Not YAML.
     #[error("error loading config file \"{path}\": {why}")]
@@ -32,14 +31,15 @@ pub enum ConfigError {
         /// What is wrong.
         why: String,
     },
-    /// A context, cluster or user that does not exist.
-    #[error("{what} {name:?} does not exist")]
-    Missing {
-        /// What it should be.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
+    /// A context that does not exist.
+    #[error("Error in configuration: context was not found for specified context: {0}")]
+    NoContext(String),
+    /// A cluster that does not exist.
+    #[error("no server found for cluster {0:?}")]
+    NoCluster(String),
+    /// A user that does not exist.
+    #[error("auth info {0:?} does not exist")]
+    NoUser(String),
     /// A timeout that is none.
     #[error(
         "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)"
@@ -159,7 +159,7 @@ impl Merged {
         for (path, required) in paths(global) {
             match std::fs::read(&path) {
                 Ok(text) => configs.push((parse(&path, &text)?, path)),
-                Err(source) if required => return Err(ConfigError::Read { path: path.display().to_string(), source }),
+                Err(why) if required => return Err(ConfigError::Read { path: path.display().to_string(), why }),
                 Err(_) => {}
             }
         }
@@ -192,12 +192,17 @@ impl Merged {
         let context_name = global.context.as_deref().unwrap_or(self.current_context());
         let context = self.entry("contexts", "context", context_name);
         if context.is_none() && !context_name.is_empty() {
-            return Err(ConfigError::Missing { what: "context", name: context_name.into() });
+            return Err(ConfigError::NoContext(context_name.into()));
         }
         let of_context = |key: &str| context.and_then(|(c, _)| c.get(key)?.as_str()).unwrap_or_default();
-        let cluster =
-            self.chosen("clusters", "cluster", global.cluster.as_deref(), of_context("cluster"), "cluster")?;
-        let user = self.chosen("users", "user", global.user.as_deref(), of_context("user"), "auth info")?;
+        let cluster = self.chosen(
+            "clusters",
+            "cluster",
+            global.cluster.as_deref(),
+            of_context("cluster"),
+            ConfigError::NoCluster,
+        )?;
+        let user = self.chosen("users", "user", global.user.as_deref(), of_context("user"), ConfigError::NoUser)?;
         let namespace = global.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(of_context("namespace"));
         let mut connection = Connection {
             server: "http://localhost:8080".into(),
@@ -228,11 +233,11 @@ impl Merged {
         key: &str,
         flag: Option<&str>,
         of_context: &str,
-        what: &'static str,
+        missing: fn(String) -> ConfigError,
     ) -> Result<Option<(&Value, &Path)>, ConfigError> {
         let name = flag.unwrap_or(of_context);
         match self.entry(list, key, name) {
-            None if !name.is_empty() && flag.is_some() => Err(ConfigError::Missing { what, name: name.into() }),
+            None if !name.is_empty() && flag.is_some() => Err(missing(name.into())),
             found => Ok(found),
         }
     }
@@ -266,7 +271,7 @@ fn apply_cluster_flags(connection: &mut Connection, global: &Global) -> Result<(
     if let Some(path) = &global.certificate_authority {
         connection.authority = Some(read(path)?);
     }
-    if global.insecure_skip_tls_verify {
+    if global.insecure_skip_tls_verify == Some(true) {
         (connection.insecure, connection.authority) = (true, None);
     }
     if let Some(name) = &global.tls_server_name {
@@ -319,7 +324,7 @@ fn data_or_file(value: &Value, key: &'static str, folder: &Path) -> Result<Optio
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|source| ConfigError::Read { path: path.display().to_string(), source })
+    std::fs::read(path).map_err(|why| ConfigError::Read { path: path.display().to_string(), why })
 }
 
 /// An error of the system as Go words it.
@@ -328,6 +333,7 @@ pub(crate) fn go_words(error: &std::io::Error) -> String {
         std::io::ErrorKind::NotFound => "no such file or directory".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),
         std::io::ErrorKind::IsADirectory => "is a directory".into(),
+        std::io::ErrorKind::AlreadyExists => "file exists".into(),
         _ => error.to_string(),
     }
 }
@@ -383,6 +389,6 @@ mod tests {
     fn an_unknown_context_is_an_error() {
         let global = Global { context: Some("x".into()), ..flags() };
         let error = merged(&[json!({})]).connection(&global).expect_err("no such context");
-        assert_eq!(error.to_string(), "context \"x\" does not exist");
+        assert_eq!(error.to_string(), "Error in configuration: context was not found for specified context: x");
     }
 }

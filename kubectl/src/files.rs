@@ -49,11 +49,7 @@ pub async fn read(files: &Files, discovery: &Discovery, session: &Session) -> an
         check_namespace(&object, session)?;
         manifest(&source, object, discovery, &session.namespace)
     });
-    let manifests: Vec<Manifest> = manifests.collect::<anyhow::Result<_>>()?;
-    if manifests.is_empty() {
-        bail!("no objects passed");
-    }
-    Ok(manifests)
+    manifests.collect()
 }
 
 /// The objects that the flags name, with their source, as they are written.

@@ -395,7 +395,7 @@ pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
 }
 
 /// `Warning:` in the colour of warnings, where a terminal has colours.
-fn warn(text: &str) {
+pub(crate) fn warn(text: &str) {
     use std::io::IsTerminal;
     let text = crate::print::harmless(text);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -429,11 +429,48 @@ fn tls_words(error: &std::io::Error) -> String {
 pub fn refused(code: u16, body: &[u8]) -> Refused {
     let status: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let message = match text("message") {
-        message if message.is_empty() => String::from_utf8_lossy(body).trim().chars().take(300).collect(),
-        message => message,
+    if status["kind"] != "Status" {
+        return unexplained(code, body);
+    }
+    Refused {
+        code,
+        reason: text("reason"),
+        message: text("message"),
+        details: status.get("details").cloned().unwrap_or_default(),
+    }
+}
+
+/// A refusal by something that does not know `Status`: upstream's words for the code.
+fn unexplained(code: u16, body: &[u8]) -> Refused {
+    let body: String = String::from_utf8_lossy(body).trim().chars().take(300).collect();
+    let (reason, message) = match code {
+        400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
+        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
+        403 => ("Forbidden", body),
+        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
+        405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource".to_owned()),
+        406 => ("NotAcceptable", body),
+        409 => ("Conflict", "the server reported a conflict".to_owned()),
+        415 => ("UnsupportedMediaType", body),
+        429 => (
+            "TooManyRequests",
+            "the server has received too many requests and has asked us to try again later".to_owned(),
+        ),
+        500 => {
+            ("InternalError", format!("an error on the server ({body:?}) has prevented the request from succeeding"))
+        }
+        503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
+        504 => (
+            "Timeout",
+            "the server was unable to return a response in the time allotted, but may still be processing the request"
+                .to_owned(),
+        ),
+        _ if code > 500 => {
+            ("InternalError", format!("an error on the server ({body:?}) has prevented the request from succeeding"))
+        }
+        _ => ("", format!("the server responded with the status code {code} but did not return more details")),
     };
-    Refused { code, reason: text("reason"), message, details: status.get("details").cloned().unwrap_or_default() }
+    Refused { code, reason: reason.to_owned(), message, details: Value::Null }
 }
 
 /// `--insecure-skip-tls-verify`.
@@ -493,7 +530,12 @@ mod tests {
         let status = br#"{"kind":"Status","reason":"NotFound","message":"pods \"x\" not found","code":404}"#;
         let refused = super::refused(404, status);
         assert_eq!((refused.reason.as_str(), refused.message.as_str()), ("NotFound", "pods \"x\" not found"));
-        assert_eq!(super::refused(502, b" bad gateway\n").message, "bad gateway");
+        let unexplained = super::refused(404, b"404 page not found\n");
+        assert_eq!(
+            (unexplained.reason.as_str(), unexplained.message.as_str()),
+            ("NotFound", "the server could not find the requested resource")
+        );
+        assert!(super::refused(502, b" bad gateway\n").message.contains("(\"bad gateway\")"));
     }
 
     #[test]

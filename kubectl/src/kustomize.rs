@@ -27,6 +27,17 @@ pub enum KustomizeError {
     /// A folder without a kustomization.
     #[error("unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{}'", .0.display())]
     NoKustomization(PathBuf),
+    /// A folder that is not there.
+    #[error(
+        "must build at directory: not a valid directory: evalsymlink failure on '{path}' : lstat {path}: {why}",
+        path = .path.display()
+    )]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+        /// As Go words it.
+        why: String,
+    },
     /// A file that cannot be read.
     #[error("accumulating resources: reading {}: {why}", .path.display())]
     File {
@@ -70,6 +81,9 @@ pub enum KustomizeError {
 
 /// Builds the kustomization of a folder.
 pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
+    if let Err(error) = std::fs::metadata(folder) {
+        return Err(KustomizeError::NoFolder { path: folder.to_owned(), why: crate::config::go_words(&error) });
+    }
     let mut items = load::folder(folder, &mut Vec::new())?;
     if load::order(folder)? == order::Order::Legacy {
         order::sort(&mut items);

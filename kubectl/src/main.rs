@@ -1,39 +1,84 @@
 //! Entry point of `kubectl-rs`.
 
 use kubectl::cli::{self, UsageError};
-use kubectl::commands;
+use kubectl::{commands, plugins, preferences};
+use std::future::Future;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    let args = match cli::parse(&words) {
-        Ok(args) => args,
-        Err(UsageError::Help(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err(UsageError::Wrong(text)) => {
-            eprintln!("{text}");
-            return ExitCode::FAILURE;
-        }
+    if let Some(described) = asks_for_completion(&words) {
+        let words = words.get(2..).unwrap_or_default();
+        return run(async { commands::complete(words, described).await.map(|()| ExitCode::SUCCESS) });
+    }
+    let prepared = preferences::load(&words).and_then(|preferences| {
+        let words = preferences.apply(words)?;
+        Ok((words, preferences))
+    });
+    let (words, preferences) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(&format!("error occurred while applying preferences {error}")),
     };
+    // `create` takes words, and yet may be continued by a plugin.
+    if words.iter().any(|word| word == "create")
+        && let Err(error) = plugins::run_if_any(&words, &cli::walk(&cli::command(), &words))
+    {
+        return fail(&format!("Error: {error:#}"));
+    }
+    match cli::parse(&words) {
+        Ok(mut args) => {
+            args.global.plugins = preferences.plugins;
+            run(commands::run(args))
+        }
+        Err(usage) => instead(&words, usage),
+    }
+}
+
+/// Whether a shell wants candidates, and if so, whether with descriptions.
+fn asks_for_completion(words: &[String]) -> Option<bool> {
+    match words.get(1).map(String::as_str) {
+        Some("__complete") => Some(true),
+        Some("__completeNoDesc") => Some(false),
+        _ => None,
+    }
+}
+
+/// What is no command may be a plugin; otherwise it is help or a complaint.
+fn instead(words: &[String], usage: UsageError) -> ExitCode {
+    let root = cli::command();
+    if let Err(error) = plugins::run_if_any(words, &cli::walk(&root, words)) {
+        return fail(&format!("Error: {error:#}"));
+    }
+    match usage {
+        UsageError::Help(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        UsageError::Lost(text) => {
+            print!("{text}");
+            ExitCode::FAILURE
+        }
+        UsageError::Wrong(text) => fail(&text),
+    }
+}
+
+fn fail(text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::FAILURE
+}
+
+fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&format!("error: {error}")),
     };
-    let outcome = runtime.block_on(commands::run(args));
+    let outcome = runtime.block_on(command);
     // A thread may still wait for standard input.
     runtime.shutdown_background();
     match outcome {
         Ok(code) => code,
         // Whoever read our output has had enough, as in `get pods | head -1`.
         Err(error) if commands::is_broken_pipe(&error) => ExitCode::from(141),
-        Err(error) => {
-            eprintln!("{}", commands::error_text(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(commands::error_text(&error).trim_end_matches('\n')),
     }
 }

@@ -72,7 +72,10 @@ pub fn name(resource: &Resource, object: &Value) -> String {
 pub fn name_of(object: &Value) -> String {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = text("kind").to_lowercase();
-    let name = object.name();
+    let name = match object.name() {
+        "" => "<unknown>",
+        name => name,
+    };
     match text("apiVersion").split_once('/') {
         Some((group, _)) if !kind.is_empty() => format!("{kind}.{group}/{name}"),
         _ if kind.is_empty() => format!("<unknown>/{name}"),

@@ -12,7 +12,8 @@ use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 
-const NOTHING: &str = "You must provide one or more resources by argument or filename.
+/// What is said when nothing is selected.
+pub(crate) const NOTHING: &str = "You must provide one or more resources by argument or filename.
 Example resource specifications include:
    '-f rsrc.yaml'
    '--filename=rsrc.json'

@@ -18,7 +18,7 @@ pub struct Target {
 pub enum TargetError {
     /// Nothing at all.
     #[error(
-        "You must specify the type of resource to {0}. Use \"kubectl-rs api-resources\" for a complete list of supported resources."
+        "You must specify the type of resource to {0}. Use \"kubectl api-resources\" for a complete list of supported resources."
     )]
     Nothing(&'static str),
     /// A type that the server does not have.
@@ -26,12 +26,19 @@ pub enum TargetError {
     NoSuchType(String),
     /// `a/b` among other words.
     #[error(
-        "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'kubectl-rs get resource/<resource_name>' instead of 'kubectl-rs get resource resource/<resource_name>'"
+        "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. '{program} get resource/<resource_name>' instead of '{program} get resource resource/<resource_name>'",
+        program = program()
     )]
     Mixed,
     /// `a/b/c`.
     #[error("arguments in resource/name form may not have more than one slash")]
     Slashes,
+}
+
+/// What the program was called as.
+fn program() -> String {
+    let word = std::env::args().next().unwrap_or_default();
+    word.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Reads the words behind a verb.

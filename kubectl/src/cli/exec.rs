@@ -6,7 +6,10 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct Exec {
     /// Pod, or TYPE/NAME.
-    pub target: String,
+    pub target: Option<String>,
+    /// Files that name the pod instead.
+    #[arg(long = "filename", short = 'f')]
+    pub filenames: Vec<String>,
     /// Container name.
     #[arg(long, short = 'c')]
     pub container: Option<String>,

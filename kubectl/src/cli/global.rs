@@ -1,5 +1,6 @@
 //! Flags of every command.
 
+use crate::preferences::PluginPolicy;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -53,8 +54,8 @@ pub struct Global {
     #[arg(long, global = true)]
     pub tls_server_name: Option<String>,
     /// If true, the server's certificate will not be checked for validity.
-    #[arg(long, global = true)]
-    pub insecure_skip_tls_verify: bool,
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure_skip_tls_verify: Option<bool>,
     /// If true, opt-out of response compression for all requests to the server.
     #[arg(long, global = true)]
     pub disable_compression: bool,
@@ -94,4 +95,57 @@ pub struct Global {
     /// Maximum number of seconds between log flushes.
     #[arg(long, global = true, default_value = "5s", hide = true)]
     pub log_flush_frequency: String,
+    /// Which credential programs may run, by the preferences.
+    #[arg(skip)]
+    pub plugins: PluginPolicy,
+}
+
+/// What upstream can write a profile of.
+const PROFILES: [&str; 7] = ["cpu", "heap", "goroutine", "threadcreate", "block", "mutex", "trace"];
+
+impl Global {
+    /// Checks the flags about the program itself; says which of them have no effect here.
+    pub fn check(&self) -> Result<(), String> {
+        let frequency = &self.log_flush_frequency;
+        if apimachinery::time::parse_go_duration(frequency).is_none() {
+            return Err(format!(
+                "invalid argument {frequency:?} for \"--log-flush-frequency\" flag: time: invalid duration {frequency:?}"
+            ));
+        }
+        let level = |entry: &str| {
+            entry.split_once('=').is_some_and(|(module, n)| !module.is_empty() && n.parse::<u32>().is_ok())
+        };
+        if !self.vmodule.is_empty() && !self.vmodule.split(',').filter(|e| !e.is_empty()).all(level) {
+            return Err(format!(
+                "invalid argument {:?} for \"--vmodule\" flag: syntax error: expect comma-separated list of filename=N",
+                self.vmodule
+            ));
+        }
+        match self.profile.as_str() {
+            "none" => Ok(()),
+            name if PROFILES.contains(&name) => {
+                eprintln!("Warning: --profile={name} has no effect: this program writes no profiles");
+                Ok(())
+            }
+            name => Err(format!("unknown profile '{name}'")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_about_the_program_are_checked() {
+        let with = |profile: &str, vmodule: &str, frequency: &str| Global {
+            profile: profile.into(),
+            vmodule: vmodule.into(),
+            log_flush_frequency: frequency.into(),
+            ..Global::default()
+        };
+        assert_eq!(with("none", "a=1,b/c=2", "1s").check(), Ok(()));
+        assert_eq!(with("x", "", "1s").check(), Err("unknown profile 'x'".to_owned()));
+        assert!(with("none", "a", "1s").check().is_err() && with("none", "", "soon").check().is_err());
+    }
 }

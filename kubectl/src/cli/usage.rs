@@ -4,22 +4,75 @@
 
 use super::{Args, switches};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory, FromArgMatches};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// What to say instead of running something.
 #[derive(Debug)]
 pub enum UsageError {
     /// Help that was asked for.
     Help(String),
+    /// Help for somebody who got lost, on standard output.
+    Lost(String),
     /// A complaint.
     Wrong(String),
 }
 
 /// Reads a command line; the first word is the program.
 pub fn parse(words: &[String]) -> Result<Args, UsageError> {
+    if let Some(args) = parse_quickly(words) {
+        return Ok(args);
+    }
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(words).map_err(|error| complaint(&command, words, &error))?;
-    Args::from_arg_matches(&matches).map_err(|error| complaint(&command, words, &error))
+    let mut words = words.to_vec();
+    let matches = loop {
+        match command.try_get_matches_from_mut(&words) {
+            Ok(matches) => break matches,
+            // A command that looks at no words lets them pass.
+            Err(error) => match superfluous(&command, &words, &error) {
+                Some(place) => drop(words.remove(place)),
+                None => return Err(complaint(&command, &words, &error)),
+            },
+        }
+    };
+    Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))
+}
+
+/// The place of a word that is neither a flag nor wanted.
+fn superfluous(command: &Command, words: &[String], error: &clap::Error) -> Option<usize> {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+        return None;
+    }
+    let walk = super::walk(command, words);
+    // Words behind a command that has commands are commands that do not exist.
+    let takes_commands = walk.command.get_subcommands().next().is_some();
+    if takes_commands { None } else { walk.rest.into_iter().find(|place| words[*place] == *word) }
+}
+
+/// The command line of scripts that ask for the version again and again, read without building
+/// the flags of all other commands; nothing if it is not one of them, or not a good one.
+fn parse_quickly(words: &[String]) -> Option<Args> {
+    if words.get(1).is_none_or(|word| word != "version") {
+        return None;
+    }
+    let command = switches::loosen(Quick::command()).args_override_self(true);
+    let quick = Quick::from_arg_matches(&command.try_get_matches_from(words).ok()?).ok()?;
+    let QuickCommand::Version(version) = quick.command;
+    Some(Args { global: quick.global, command: super::Command::Version(version) })
+}
+
+#[derive(Parser)]
+#[command(name = "kubectl", disable_version_flag = true)]
+struct Quick {
+    #[command(flatten)]
+    global: super::Global,
+    #[command(subcommand)]
+    command: QuickCommand,
+}
+
+#[derive(Subcommand)]
+enum QuickCommand {
+    Version(super::Version),
 }
 
 /// The whole command line, with switches as Go has them: `-A`, `-A=false`.
@@ -43,10 +96,19 @@ fn complaint(command: &Command, words: &[String], error: &clap::Error) -> UsageE
     let name = flag.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
     let usage = |what: String| UsageError::Wrong(format!("error: {what}\nSee '{path} --help' for usage."));
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            UsageError::Help(error.render().to_string())
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand => {
+            let names: Vec<&str> = path.split(' ').skip(1).collect();
+            let help = super::help::help_of(&names);
+            // Upstream's commands differ in what they do without a command of their own.
+            match (error.kind(), names.as_slice()) {
+                (ErrorKind::DisplayHelp, _) | (_, [] | ["certificate"]) => UsageError::Help(help),
+                (_, ["rollout"]) => UsageError::Lost(help),
+                _ => UsageError::Wrong(help.trim_end().to_owned()),
+            }
         }
-        ErrorKind::MissingSubcommand => UsageError::Help(error.render().to_string()),
         ErrorKind::UnknownArgument => usage(unknown_flag(words, &name)),
         ErrorKind::InvalidSubcommand => unknown_command(command, &path, &text(ContextKind::InvalidSubcommand)),
         ErrorKind::InvalidValue | ErrorKind::NoEquals if text(ContextKind::InvalidValue).is_empty() => {
@@ -166,6 +228,7 @@ mod tests {
         match parse(&words) {
             Ok(_) => "fine".into(),
             Err(UsageError::Help(text)) => format!("help: {}", text.lines().next().unwrap_or_default()),
+            Err(UsageError::Lost(text)) => format!("lost: {}", text.lines().next().unwrap_or_default()),
             Err(UsageError::Wrong(text)) => text,
         }
     }
@@ -173,6 +236,12 @@ mod tests {
     #[test]
     fn complains_as_cobra_does() {
         for (line, want) in [
+            ("kubectl proxy x", "fine"),
+            ("kubectl", "help: kubectl controls the Kubernetes cluster manager."),
+            ("kubectl rollout", "lost: Manage the rollout of a resource."),
+            ("kubectl rollout --help", "help: Manage the rollout of a resource."),
+            ("kubectl version --client -ojson --context x", "fine"),
+            ("kubectl version --foo", "error: unknown flag: --foo\nSee 'kubectl version --help' for usage."),
             ("kubectl get pods --foo", "error: unknown flag: --foo\nSee 'kubectl get --help' for usage."),
             ("kubectl get pods -Z", "error: unknown shorthand flag: 'Z' in -Z\nSee 'kubectl get --help' for usage."),
             ("kubectl get pods -o", "error: flag needs an argument: 'o' in -o\nSee 'kubectl get --help' for usage."),
@@ -180,7 +249,10 @@ mod tests {
                 "kubectl get pods --output",
                 "error: flag needs an argument: --output\nSee 'kubectl get --help' for usage.",
             ),
-            ("kubectl got", "error: unknown command \"got\" for \"kubectl\"\n\nDid you mean this?\n\tget\n\tset"),
+            (
+                "kubectl got",
+                "error: unknown command \"got\" for \"kubectl\"\n\nDid you mean this?\n\tget\n\tset\n\ttop",
+            ),
             (
                 "kubectl get pods -A=maybe",
                 "error: invalid argument \"maybe\" for \"-A, --all-namespaces\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax\nSee 'kubectl get --help' for usage.",

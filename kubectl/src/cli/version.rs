@@ -5,6 +5,8 @@ use clap::Args;
 /// `version`.
 #[derive(Debug, Args)]
 pub struct Version {
+    /// None.
+    pub words: Vec<String>,
     /// If true, shows client version only (no server required).
     #[arg(long)]
     pub client: bool,

@@ -49,6 +49,9 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
 }
 
 fn check(flags: &Autoscale) -> anyhow::Result<()> {
+    if flags.max == -1 {
+        bail!("required flag(s) \"max\" not set");
+    }
     if flags.max < 1 {
         bail!("--max=MAXPODS is required and must be at least 1, max: {}", flags.max);
     }

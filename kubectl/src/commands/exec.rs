@@ -3,10 +3,11 @@
 //! Upstream: `kubectl/pkg/cmd/{exec,attach}`.
 
 use super::{Session, encode};
-use crate::cli::Exec;
 use crate::cli::streams::Attach;
+use crate::cli::{Exec, Files};
 use crate::detach::Detach;
 use crate::exec::{self, Streams};
+use crate::files;
 use crate::pods;
 use crate::writing::usage;
 use anyhow::bail;
@@ -15,25 +16,41 @@ use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
-    if flags.command.is_empty() {
+    let (target, command) = words(session, flags).await?;
+    if command.is_empty() {
         bail!("you must specify at least one command for the container");
     }
-    let pod = pods::first_of(session, &flags.target, &flags.pod_running_timeout).await?;
+    let pod = pods::first_of(session, &target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, flags.container.as_deref().unwrap_or_default(), flags.quiet)?;
     let tty = terminal(flags.tty, flags.stdin, flags.quiet);
-    let path = exec_path(&pod, &container, &flags.command, flags.stdin, tty);
+    let path = exec_path(&pod, &container, &command, flags.stdin, tty);
     exec::ended(&exec::run(&session.client, &path, Streams::standard(flags.stdin, tty)).await?)
+}
+
+/// The pod or workload, by name or by manifest, and the command. With a manifest all words belong
+/// to the command.
+async fn words(session: &Session, flags: &Exec) -> anyhow::Result<(String, Vec<String>)> {
+    match (&flags.target, flags.filenames.is_empty()) {
+        (Some(target), true) => Ok((target.clone(), flags.command.clone())),
+        (None, true) => bail!("pod, type/name or --filename must be specified"),
+        (first, false) => {
+            let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
+            let discovery = session.discovery().await?;
+            let manifest = files::read(&files, &discovery, session).await?.into_iter().next();
+            let Some(manifest) = manifest else { bail!("no objects passed") };
+            let target = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
+            Ok((target, first.iter().chain(&flags.command).cloned().collect()))
+        }
+    }
 }
 
 pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<ExitCode> {
     let [target] = flags.targets.as_slice() else {
-        let why = if flags.targets.is_empty() {
-            "at least 1 argument is required for attach"
-        } else {
-            "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments)"
-        };
-        return Err(usage("attach", why));
+        if flags.targets.is_empty() {
+            bail!("at least 1 argument is required for attach");
+        }
+        return Err(usage("attach", "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments)"));
     };
     let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;

@@ -51,13 +51,18 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     if !get.resources.is_empty() {
         bail!("arguments may not be passed when --raw is specified");
     }
-    let path = format!("/{}", get.raw.trim_start_matches('/'));
-    let body = session.client.get_bytes(&path, "*/*").await?;
+    if !get.raw.starts_with('/') {
+        bail!("--raw must be a valid URL path: parse {:?}: invalid URI for request", get.raw);
+    }
+    let body = session.client.get_bytes(&get.raw, "*/*").await?;
     Ok(std::io::stdout().write_all(&body)?)
 }
 
 async fn targets(session: &Session, get: &Get) -> anyhow::Result<Vec<Target>> {
     if get.resources.is_empty() && !get.files.any() {
+        if get.watch || get.watch_only {
+            bail!(crate::selected::NOTHING);
+        }
         eprintln!(
             "You must specify the type of resource to get. Use \"kubectl api-resources\" for a complete list of supported resources.\n"
         );

@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(session: &Session, flags: &Scale) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
+    if flags.replicas.is_none() {
+        bail!("required flag(s) \"replicas\" not set");
+    }
     let Some(replicas) = flags.replicas.filter(|count| *count >= 0) else {
         bail!("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0");
     };

@@ -4,10 +4,11 @@
 
 use super::{ConfigError, Connection, data_or_file, read, text};
 use crate::cli::Global;
+use crate::preferences::PluginPolicy;
 use apimachinery::Value;
 use base64::Engine;
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Takes over what a user's entry says; flags win.
@@ -38,7 +39,7 @@ pub(super) fn apply(
     } else if let Some(provider) = user.get("auth-provider") {
         connection.authorization = Some(oidc(provider)?);
     } else if let Some(exec) = user.get("exec") {
-        run(connection, exec, folder, cluster)?;
+        run(connection, exec, folder, cluster, &global.plugins)?;
     }
     Ok(())
 }
@@ -102,7 +103,13 @@ fn oidc(provider: &Value) -> Result<String, ConfigError> {
 }
 
 /// Runs a credential program (`client.authentication.k8s.io`).
-fn run(connection: &mut Connection, exec: &Value, folder: &Path, cluster: Option<&Value>) -> Result<(), ConfigError> {
+fn run(
+    connection: &mut Connection,
+    exec: &Value,
+    folder: &Path,
+    cluster: Option<&Value>,
+    policy: &PluginPolicy,
+) -> Result<(), ConfigError> {
     let fail = |why: String| ConfigError::Exec(why);
     let version = text(exec, "apiVersion").unwrap_or_default();
     if !matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
@@ -117,6 +124,7 @@ fn run(connection: &mut Connection, exec: &Value, folder: &Path, cluster: Option
     }
     // A path with a slash is relative to the file that names it.
     let path = if program.contains('/') { folder.join(program) } else { program.into() };
+    check_policy(policy, program, &path)?;
     let mut command = Command::new(&path);
     let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     command.args(arguments).stderr(Stdio::inherit());
@@ -147,6 +155,36 @@ fn run(connection: &mut Connection, exec: &Value, folder: &Path, cluster: Option
         )));
     }
     take(connection, &credential["status"])
+}
+
+/// Whether the user's preferences let a program run: by its name, its path, or where either leads.
+fn check_policy(policy: &PluginPolicy, program: &str, path: &Path) -> Result<(), ConfigError> {
+    let allowed = match policy {
+        PluginPolicy::AllowAll => return Ok(()),
+        PluginPolicy::DenyAll => {
+            return Err(ConfigError::Exec(format!("plugin {program:?} not allowed: policy set to \"DenyAll\"")));
+        }
+        PluginPolicy::Allowlist(allowed) => allowed,
+    };
+    let found = on_path(path);
+    let fits = |entry: &String| entry == program || Path::new(entry) == path || on_path(Path::new(entry)) == found;
+    match allowed.iter().any(fits) {
+        true => Ok(()),
+        false => Err(ConfigError::Exec(format!(
+            "plugin path {:?} is not permitted by the credential plugin allowlist",
+            found.display().to_string()
+        ))),
+    }
+}
+
+/// Where a program's name leads.
+fn on_path(program: &Path) -> PathBuf {
+    if program.components().count() > 1 {
+        return program.to_owned();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.unwrap_or_else(|| program.to_owned())
 }
 
 fn interactive(exec: &Value, program: &str) -> Result<bool, ConfigError> {
@@ -220,6 +258,20 @@ mod tests {
         assert!(with(exec(answer, "v1alpha1")).is_err(), "a version that is no more");
         let error = with(exec("exit 3", "v1")).expect_err("it failed");
         assert_eq!(error.to_string(), "getting credentials: exec: executable sh failed with exit code 3");
+    }
+
+    #[test]
+    fn programs_run_only_if_they_may() {
+        let allowed = |policy: &PluginPolicy| check_policy(policy, "sh", Path::new("sh")).map_err(|e| e.to_string());
+        assert_eq!(allowed(&PluginPolicy::AllowAll), Ok(()));
+        assert!(
+            allowed(&PluginPolicy::DenyAll)
+                .is_err_and(|e| e.ends_with("plugin \"sh\" not allowed: policy set to \"DenyAll\""))
+        );
+        let list = |entry: &str| PluginPolicy::Allowlist(vec![entry.to_owned()]);
+        assert_eq!(allowed(&list("sh")), Ok(()));
+        assert_eq!(allowed(&list(&on_path(Path::new("sh")).display().to_string())), Ok(()));
+        assert!(allowed(&list("other")).is_err());
     }
 
     #[test]

@@ -12,6 +12,49 @@ pub fn pretty(value: &Value) -> String {
     out
 }
 
+/// Indented by so many blanks; members stand in the order of the list, others behind them.
+pub fn ordered(value: &Value, order: &[&str], blanks: usize) -> String {
+    let mut out = String::new();
+    write_ordered(&mut out, value, order, (blanks, 0));
+    out.push('\n');
+    out
+}
+
+fn write_ordered(out: &mut String, value: &Value, order: &[&str], (blanks, depth): (usize, usize)) {
+    let inner = (blanks, depth + 1);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(' ', blanks * depth));
+    };
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| order.iter().position(|o| o == key).unwrap_or(order.len()));
+            out.push('{');
+            for (i, (key, value)) in entries.into_iter().enumerate() {
+                out.push_str(if i > 0 { "," } else { "" });
+                line(out, depth + 1);
+                string(out, key);
+                out.push_str(": ");
+                write_ordered(out, value, order, inner);
+            }
+            line(out, depth);
+            out.push('}');
+        }
+        Value::Array(list) if !list.is_empty() => {
+            out.push('[');
+            for (i, value) in list.iter().enumerate() {
+                out.push_str(if i > 0 { "," } else { "" });
+                line(out, depth + 1);
+                write_ordered(out, value, order, inner);
+            }
+            line(out, depth);
+            out.push(']');
+        }
+        other => write(out, other, None),
+    }
+}
+
 /// On one line.
 pub fn compact(value: &Value) -> String {
     let mut out = String::new();

@@ -1,6 +1,5 @@
 //! Tables: the server's columns, aligned.
 
-use crate::discovery::Resource;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use serde::Deserialize;
@@ -35,8 +34,13 @@ pub struct Grid {
 impl Grid {
     /// Aligned text: columns are three blanks apart and at least six wide.
     pub fn render(&self, no_headers: bool) -> String {
+        self.render_from(no_headers, &mut Vec::new())
+    }
+
+    /// The same below what was printed before: columns are at least as wide as they were then.
+    pub fn render_from(&self, no_headers: bool, widths: &mut Vec<usize>) -> String {
         let shown = (!no_headers).then_some(&self.header).into_iter().chain(&self.rows);
-        let mut widths = vec![0; self.header.len()];
+        widths.resize(self.header.len(), 0);
         for row in shown.clone() {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
@@ -107,11 +111,11 @@ impl Row {
 
 impl Table {
     /// Reads a table; an object or a list is rendered here.
-    pub fn read(body: &[u8], resource: &Resource) -> serde_json::Result<Self> {
+    pub fn read(body: &[u8]) -> serde_json::Result<Self> {
         let table: Table = serde_json::from_slice(body)?;
         match table.kind.as_str() {
             "Table" => Ok(table),
-            _ => Ok(Self::rendered(serde_json::from_slice(body)?, resource)),
+            _ => Ok(Self::rendered(serde_json::from_slice(body)?)),
         }
     }
 
@@ -120,33 +124,25 @@ impl Table {
         &self.metadata.r#continue
     }
 
-    /// What the server would make of objects, as far as it is known here: all built-in kinds.
-    fn rendered(mut value: Value, resource: &Resource) -> Self {
+    /// Objects that the server did not render: their names and ages, as upstream shows them.
+    fn rendered(mut value: Value) -> Self {
         let next = value.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
         let objects = match value.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
             _ => vec![value],
         };
-        let info = apimachinery::resources::find(&resource.group, &resource.version, &resource.plural);
         let now = jiff::Timestamp::now();
-        let cells = |object: &Value| match info {
-            Some(info) => rules::tables::cells(info, object, now),
-            None => {
-                let age = object.meta_str("creationTimestamp").parse().ok();
-                let age = age.map_or("<unknown>".into(), |t| rules::tables::human(now, t));
-                vec![object.name().into(), Value::String(age)]
-            }
+        let cells = |object: &Value| {
+            let created = object.meta_str("creationTimestamp").parse().ok();
+            let age = created.map_or("<unknown>".into(), |t| rules::tables::human(now, t));
+            vec![object.name().into(), Value::String(age)]
         };
-        let column = |name: &str, priority| Column { name: name.to_owned(), priority };
-        let columns = match info {
-            Some(info) => rules::tables::columns(info).iter().map(|c| column(c.name, c.priority)).collect(),
-            None => vec![column("Name", 0), column("Age", 0)],
-        };
+        let column = |name: &str| Column { name: name.to_owned(), priority: 0 };
         let row = |object: Value| Row { cells: cells(&object), object: serde_json::value::to_raw_value(&object).ok() };
         Self {
             kind: "Table".into(),
             metadata: ListMeta { r#continue: next },
-            column_definitions: columns,
+            column_definitions: vec![column("Name"), column("Age")],
             rows: objects.into_iter().map(row).collect(),
         }
     }

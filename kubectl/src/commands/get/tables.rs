@@ -1,7 +1,7 @@
 //! `get` as tables: pages are read one by one, and only their cells are kept.
 
 use super::{Get, Session, Target, finish, pages};
-use crate::print::sort;
+use crate::print::sort::{self, SortError};
 use crate::print::table::{self, Grid, Table};
 use apimachinery::Value;
 use std::io::Write;
@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, get: &Get, targets: &[Target]) -> any
         let options = options(get, target, several);
         let accept = if get.server_print { AS_TABLE } else { "application/json" };
         let outcome = pages(session, get, target, accept, |body| {
-            let table = Table::read(body, &target.resource)?;
+            let table = Table::read(body)?;
             let mut grid = table::grid(&table, &options);
             if !get.sort_by.is_empty() {
                 rows.extend(table.rows.iter().map(table::Row::tree).zip(grid.rows.drain(..)));
@@ -33,7 +33,12 @@ pub(super) async fn run(session: &Session, get: &Get, targets: &[Target]) -> any
         errors.extend(outcome.await.err());
     }
     if let Some((_, grid)) = grids.last_mut().filter(|_| !get.sort_by.is_empty()) {
-        sort::by(&mut rows, &get.sort_by, |(object, _)| object)?;
+        match sort::by(&mut rows, &get.sort_by, |(object, _)| object) {
+            // Of several rows that all lack the field upstream prints none; one needs no order.
+            Err(SortError::NoField(_)) if rows.len() > 1 => rows.clear(),
+            Err(SortError::NoField(_)) => {}
+            sorted => sorted?,
+        }
         grid.rows = rows.into_iter().map(|(_, row)| row).collect();
     }
     let shown: Vec<String> =

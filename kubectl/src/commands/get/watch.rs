@@ -92,7 +92,7 @@ impl Shown<'_> {
                     Some(columns) => self.columns = Some(columns.clone()),
                     None => object["columnDefinitions"] = self.columns.clone().unwrap_or_default(),
                 }
-                let table = Table::read(&serde_json::to_vec(&object)?, &self.target.resource)?;
+                let table = Table::read(&serde_json::to_vec(&object)?)?;
                 let mut grid = table::grid(&table, &options(self.get, self.target, false));
                 if self.get.output_watch_events {
                     grid.header.insert(0, "EVENT".into());

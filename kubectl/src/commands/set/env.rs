@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
 
 fn check(flags: &Env, words: &[String]) -> anyhow::Result<()> {
     if words.is_empty() && !flags.setting.files.any() {
-        bail!("one or more resources must be specified as <resource> <name> or <resource>/<name>");
+        bail!(crate::selected::NOTHING);
     }
     if flags.list && !flags.setting.printing.output.is_empty() {
         bail!("--list and --output may not be specified together");

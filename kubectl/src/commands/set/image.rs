@@ -10,7 +10,7 @@ use apimachinery::Value;
 pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> {
     let (words, images) = split(&flags.setting.words, |word| word.contains('='));
     if words.is_empty() && !flags.setting.files.any() {
-        bail!("one or more resources must be specified as <resource> <name> or <resource>/<name>");
+        bail!(crate::selected::NOTHING);
     }
     if images.is_empty() {
         bail!("at least one image update is required");

@@ -1,0 +1,22 @@
+//! `api-versions`.
+//!
+//! Upstream: `kubectl/pkg/cmd/apiresources/apiversions.go`.
+
+use super::Session;
+use crate::cli::cluster_info::ApiVersions;
+use crate::writing::usage;
+use anyhow::Context;
+
+pub(super) async fn run(session: &Session, flags: &ApiVersions) -> anyhow::Result<()> {
+    if !flags.words.is_empty() {
+        return Err(usage("api-versions", format!("unexpected arguments: [{}]", flags.words.join(" "))));
+    }
+    let discovery = session.discovery().await.context("couldn't get available api versions from server")?;
+    let mut versions: Vec<String> = discovery.resources.iter().map(|r| r.api_version()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    for version in versions {
+        crate::outln!("{version}");
+    }
+    Ok(())
+}
