@@ -144,27 +144,21 @@ impl Cache {
         deferred
     }
 
-    /// Applies changes in order and wakes the watchers that they may concern, now or, if a crowd of
-    /// them is still busy, in a few milliseconds.
-    pub(crate) fn apply(self: &Arc<Self>, changes: Vec<Incoming>) {
+    /// Applies changes in order and wakes the watchers that they may concern. If a crowd of them is
+    /// still busy, the answer is when [`Self::release`] is to wake them.
+    #[must_use]
+    pub(crate) fn apply(&self, changes: Vec<Incoming>) -> Option<Instant> {
         let news = {
             let mut state = self.state.write();
             let first = state.recent().end();
             changes.into_iter().for_each(|change| state.apply(change));
             state.recent().since(first)
         };
-        let later = self.watchers.lock().tell(&news, Instant::now());
-        if let Some(later) = later {
-            let cache = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep_until(later).await;
-                cache.release();
-            });
-        }
+        self.watchers.lock().tell(&news, Instant::now())
     }
 
     /// Wakes the watchers for what was held back.
-    fn release(&self) {
+    pub(crate) fn release(&self) {
         // Under the lock, so that what is applied meanwhile is either in the news or held anew.
         let mut watchers = self.watchers.lock();
         let Some(held) = watchers.held() else { return };
@@ -182,11 +176,14 @@ impl Cache {
         self.state.write().prepend(events, from, until);
     }
 
-    /// Replaces the state after a gap in the watch; the differences become events.
-    pub(crate) fn replace(self: &Arc<Self>, objects: Vec<Arc<Object>>, revision: u64) {
+    /// Replaces the state after a gap in the watch; the differences become events, as in
+    /// [`Self::apply`].
+    #[must_use]
+    pub(crate) fn replace(&self, objects: Vec<Arc<Object>>, revision: u64) -> Option<Instant> {
         let changes = self.state.read().difference(objects, revision);
-        self.apply(changes);
+        let later = self.apply(changes);
         self.state.write().gap_until(revision);
+        later
     }
 
     /// The object of this key.

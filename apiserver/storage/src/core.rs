@@ -12,7 +12,8 @@ use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// Objects in the first page of a bulk read.
 const FIRST_PAGE: u64 = 500;
@@ -33,11 +34,22 @@ pub(crate) struct Core {
     pub(crate) observed: watch::Sender<u64>,
     compacted: AtomicU64,
     pub(crate) metrics: Metrics,
+    crowds: mpsc::UnboundedSender<Crowd>,
 }
 
+/// Watchers of a cache that are to be woken for what was held back, and when. A cache is on its way
+/// at most once.
+pub(crate) type Crowd = (Instant, Arc<Cache>);
+
 impl Core {
-    pub(crate) fn new(backend: Arc<dyn Backend>, prefix: &str, protobuf: bool) -> Self {
-        Self {
+    /// With the crowds that somebody must wake.
+    pub(crate) fn new(
+        backend: Arc<dyn Backend>,
+        prefix: &str,
+        protobuf: bool,
+    ) -> (Self, mpsc::UnboundedReceiver<Crowd>) {
+        let (crowds, held) = mpsc::unbounded_channel();
+        let core = Self {
             backend,
             prefix: format!("/{}/", prefix.trim_matches('/')).replace("//", "/"),
             protobuf,
@@ -46,6 +58,16 @@ impl Core {
             observed: watch::Sender::new(0),
             compacted: AtomicU64::new(0),
             metrics: Metrics::default(),
+            crowds,
+        };
+        (core, held)
+    }
+
+    /// Has the watchers of a cache woken later.
+    pub(crate) fn wake_later(&self, cache: &Arc<Cache>, later: Option<Instant>) {
+        if let Some(later) = later {
+            // Nobody is left to be woken when the task has ended.
+            let _ = self.crowds.send((later, cache.clone()));
         }
     }
 

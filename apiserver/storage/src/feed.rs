@@ -3,11 +3,12 @@
 use crate::StorageError;
 use crate::backend::{Events, Kv, RawEvent};
 use crate::cache::{Cache, Change, Incoming};
-use crate::core::Core;
+use crate::core::{Core, Crowd};
 use crate::object::Object;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Pauses between attempts to watch.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -53,6 +54,14 @@ pub(crate) async fn run(core: Arc<Core>, mut revision: u64) {
     }
 }
 
+/// Wakes the watchers that were left to their work, each crowd when its time has come.
+pub(crate) async fn wake(mut crowds: mpsc::UnboundedReceiver<Crowd>) {
+    while let Some((later, cache)) = crowds.recv().await {
+        tokio::time::sleep_until(later).await;
+        cache.release();
+    }
+}
+
 /// Applies events until the watch ends with an error.
 async fn follow(core: &Core, revision: &mut u64) -> Result<(), StorageError> {
     let mut events: Box<dyn Events> = core.backend.watch(*revision + 1).await?;
@@ -71,7 +80,8 @@ pub(crate) async fn relist(core: &Core, revision: &mut u64) -> Result<(), Storag
     let (mut objects, listed) = read(core).await?;
     core.own.forget_until(listed);
     for cache in core.caches().iter().filter(|cache| cache.is_ready()) {
-        cache.replace(objects.remove(cache.prefix()).unwrap_or_default(), listed);
+        let later = cache.replace(objects.remove(cache.prefix()).unwrap_or_default(), listed);
+        core.wake_later(cache, later);
     }
     core.set_compacted(*revision);
     *revision = listed;
@@ -114,7 +124,8 @@ fn apply(core: &Core, events: Vec<RawEvent>) {
         }
     }
     for (cache, changes) in by_cache {
-        cache.apply(changes);
+        let later = cache.apply(changes);
+        core.wake_later(&cache, later);
     }
 }
 

@@ -169,7 +169,8 @@ impl Store {
         resources: &[Arc<ResourceInfo>],
         supervisor: &Supervisor,
     ) -> Result<Self, StorageError> {
-        let core = Arc::new(Core::new(backend, config.prefix(), config.protobuf));
+        let (core, crowds) = Core::new(backend, config.prefix(), config.protobuf);
+        let core = Arc::new(core);
         for resource in resources.iter().filter(|resource| resource.is_stored()) {
             core.ensure_cache(resource);
         }
@@ -186,6 +187,7 @@ impl Store {
         };
         let revision = store.load().await?;
         store.is_warm.store(true, Ordering::Release);
+        supervisor.spawn_until_stop("crowds of watchers", feed::wake(crowds));
         supervisor.spawn_until_stop("etcd watch", feed::run(store.core.clone(), revision));
         supervisor.spawn_until_stop("watch bookmarks", bookmarks(store.core.clone()));
         if !config.compaction_interval.is_zero() {
