@@ -39,7 +39,7 @@ for tool in "$binaries/kubectl-rs" kubectl; do
     done
     check "affinity keeps a client on one pod" test -n "$first"
     check "get in all namespaces" says 'magedu-nginx-service.*NodePort' k get service,pods,nodes,deployment --all-namespaces -o wide
-    check "describe" says 'Successfully assigned' k describe pods -n magedu
+    check "describe" says 'Successfully assigned' k describe pods -n magedu --show-events
     check "logs" says 'GET / HTTP' k logs -n magedu "$first"
     check "exec tells the exit code" says 'exit code 7' k exec -n magedu "$(pod 1)" -- /bin/bash -c 'exit 7'
 
