@@ -124,8 +124,11 @@ impl Watchers {
     /// then the answer is when [`Self::held`] is to be looked at, the first time.
     pub(super) fn tell(&mut self, news: &News, now: Instant) -> Option<Instant> {
         let (News::Overflow { first } | News::Events { first, .. }) = news;
+        // However late the release is: who is woken for later news looks at nothing before them.
+        if self.held.is_some() {
+            return None;
+        }
         match self.busy_until.filter(|until| *until > now) {
-            Some(_) if self.held.is_some() => None,
             Some(until) => {
                 self.held = Some(*first);
                 Some(until)
@@ -198,4 +201,26 @@ fn most_selective(selection: &Selection) -> Option<Term> {
     let term = positive().find(|term| term.field == "metadata.name").or_else(|| positive().next());
     let field = term.map(|term| terms::field(&term.field, &term.value));
     field.or_else(|| selection.namespace.as_deref().map(terms::namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_told_first() {
+        let mut watchers = Watchers::default();
+        let crowd: Vec<_> = (0..CROWD).map(|_| watchers.register("things/", &Selection::default(), false)).collect();
+        let news = |first| News::Events { first, events: vec![Arc::new(Recorded::new(first, None, None))] };
+        let pending = || crowd.iter().map(|slot| slot.take_pending()).collect::<Vec<_>>();
+        let now = Instant::now();
+        assert_eq!(watchers.tell(&news(0), now), None);
+        assert_eq!(pending(), vec![Some(0); CROWD]);
+        let until = watchers.tell(&news(1), now).expect("the crowd is busy");
+        assert_eq!(watchers.tell(&news(2), now), None);
+        assert_eq!(watchers.tell(&news(3), until + PACE), None, "the release is late");
+        assert_eq!((pending(), watchers.held()), (vec![None; CROWD], Some(1)));
+        watchers.release(&news(1), until + PACE);
+        assert_eq!((pending(), watchers.held()), (vec![Some(1); CROWD], None));
+    }
 }
