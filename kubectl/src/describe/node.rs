@@ -5,7 +5,7 @@ mod amounts;
 use super::containers::quantity;
 use super::sections::{Sections, or_none};
 use super::source::{Chosen, Source, Subject};
-use super::times::{since, stamp};
+use super::times::{conditions, since, stamp};
 use crate::http::Refused;
 use amounts::Totals;
 use apimachinery::Value;
@@ -64,7 +64,7 @@ pub(super) fn write(out: &mut Sections, node: &Value, related: &Related) {
     taints(out, spec);
     out.field(0, "Unschedulable", spec.flag("unschedulable"));
     lease(out, &related.lease);
-    conditions(out, status.items("conditions"));
+    conditions(out, status.items("conditions"), "Heartbeat");
     out.line(0, "Addresses:");
     for address in status.items("addresses") {
         out.field(1, address.text("type"), address.text("address"));
@@ -125,29 +125,6 @@ fn lease(out: &mut Sections, lease: &anyhow::Result<Value>) {
     for (title, member) in [("AcquireTime", "acquireTime"), ("RenewTime", "renewTime")] {
         let time = lease.at(member).and_then(Value::as_str).map(stamp);
         out.field(1, title, time.unwrap_or_else(|| "<unset>".into()));
-    }
-}
-
-fn conditions(out: &mut Sections, conditions: &[Value]) {
-    if conditions.is_empty() {
-        return;
-    }
-    out.line(0, "Conditions:");
-    out.line(1, "Type\tStatus\tLastHeartbeatTime\tLastTransitionTime\tReason\tMessage");
-    out.line(1, "----\t------\t-----------------\t------------------\t------\t-------");
-    for c in conditions {
-        out.line(
-            1,
-            format_args!(
-                "{} \t{} \t{} \t{} \t{} \t{}",
-                c.text("type"),
-                c.text("status"),
-                stamp(c.text("lastHeartbeatTime")),
-                stamp(c.text("lastTransitionTime")),
-                c.text("reason"),
-                c.text("message")
-            ),
-        );
     }
 }
 

@@ -1,7 +1,10 @@
 //! Points in time.
 
+use super::sections::Sections;
+use apimachinery::Value;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rules::tree::Tree;
 
 /// A time in the zone of this machine, as in mail; absent ones are Go's zero time.
 pub(super) fn stamp(text: &str) -> String {
@@ -26,6 +29,23 @@ pub(super) fn since(now: Timestamp, text: &str) -> String {
 /// From one time to another.
 pub(super) fn between(begin: &str, end: &str) -> String {
     end.parse().map_or_else(|_| "<unknown>".into(), |end| since(end, begin))
+}
+
+/// Conditions that are told when they were last seen: by a `Heartbeat` or a `Probe`. The lines below the
+/// titles have upstream's lengths, whatever the title's.
+pub(super) fn conditions(out: &mut Sections, conditions: &[Value], seen: &str) {
+    if conditions.is_empty() {
+        return;
+    }
+    out.line(0, "Conditions:");
+    out.line(1, format_args!("Type\tStatus\tLast{seen}Time\tLastTransitionTime\tReason\tMessage"));
+    out.line(1, "----\t------\t-----------------\t------------------\t------\t-------");
+    let last = format!("last{seen}Time");
+    for c in conditions {
+        let (state, why) = ((c.text("type"), c.text("status")), (c.text("reason"), c.text("message")));
+        let (seen, changed) = (stamp(c.text(&last)), stamp(c.text("lastTransitionTime")));
+        out.line(1, format_args!("{} \t{} \t{seen} \t{changed} \t{} \t{}", state.0, state.1, why.0, why.1));
+    }
 }
 
 /// So many seconds.

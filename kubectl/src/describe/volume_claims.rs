@@ -3,7 +3,7 @@
 use super::containers::quantity;
 use super::sections::{Sections, equations};
 use super::source::{Chosen, Source};
-use super::times::{since, stamp};
+use super::times::{conditions, since};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use rules::tree::Tree;
@@ -37,7 +37,7 @@ pub(super) fn write(out: &mut Sections, claim: &Value, users: &[Value]) {
     let mut names: Vec<&str> = users.iter().map(ObjectMeta::name).collect();
     names.sort_unstable();
     out.multiline("Used By", names);
-    conditions(out, status.items("conditions"));
+    conditions(out, status.items("conditions"), "Probe");
 }
 
 /// A claim in a pod.
@@ -107,27 +107,4 @@ pub(super) fn modes(object: &Value) -> String {
         [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
     let given = |mode: &str| object.texts("accessModes").any(|m| m == mode);
     known.iter().filter(|(mode, _)| given(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
-}
-
-fn conditions(out: &mut Sections, conditions: &[Value]) {
-    if conditions.is_empty() {
-        return;
-    }
-    out.line(0, "Conditions:");
-    out.line(1, "Type\tStatus\tLastProbeTime\tLastTransitionTime\tReason\tMessage");
-    out.line(1, "----\t------\t-----------------\t------------------\t------\t-------");
-    for c in conditions {
-        out.line(
-            1,
-            format_args!(
-                "{} \t{} \t{} \t{} \t{} \t{}",
-                c.text("type"),
-                c.text("status"),
-                stamp(c.text("lastProbeTime")),
-                stamp(c.text("lastTransitionTime")),
-                c.text("reason"),
-                c.text("message")
-            ),
-        );
-    }
 }
