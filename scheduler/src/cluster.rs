@@ -1,19 +1,22 @@
-//! The state that one decision is made on: nodes with their pods, and namespaces.
+//! The state that one decision is made on: nodes with their pods, namespaces, and what groups pods.
 //!
 //! It changes only between decisions (the cache's lock is held during one), so every decision
 //! sees a snapshot without copying anything.
 
 use crate::model::Nodes;
+use crate::model::groups::Groups;
 use crate::model::selector::Labels;
 use std::collections::HashMap;
 
-/// Nodes with their pods, and the labels of namespaces.
+/// Nodes with their pods, the labels of namespaces, and what groups pods.
 #[derive(Debug, Default)]
 pub struct Cluster {
     /// The nodes.
     pub nodes: Nodes,
     /// Labels by namespace.
     pub namespaces: HashMap<String, Labels>,
+    /// What groups pods together.
+    pub groups: Groups,
 }
 
 static NO_LABELS: Labels = Labels::new();

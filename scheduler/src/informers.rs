@@ -2,10 +2,15 @@
 
 use crate::model::Pod;
 use crate::model::node::NodeFacts;
+use crate::model::pod::{Owner, OwnerKind};
+use crate::model::selector::PodSelector;
 use crate::scheduler::Scheduler;
-use client::informer::{Builder, Change, Informer, Scope};
+use client::informer::{Builder, Cached, Change, Informer, Scope};
 use component::Supervisor;
+use k8s_openapi::Metadata;
+use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
 /// The running watches.
@@ -14,42 +19,77 @@ pub struct Informers {
     nodes: Informer<core::Node>,
     pods: Informer<core::Pod>,
     namespaces: Informer<core::Namespace>,
+    services: Informer<core::Service>,
+    replication_controllers: Informer<core::ReplicationController>,
+    replica_sets: Informer<apps::ReplicaSet>,
+    stateful_sets: Informer<apps::StatefulSet>,
+}
+
+/// Starts the watches of one kind after the other.
+struct Starter<'a> {
+    client: &'a kube::Client,
+    scheduler: &'a Arc<Scheduler>,
+    supervisor: &'a Supervisor,
+}
+
+impl Starter<'_> {
+    fn start<K: Cached>(
+        &self,
+        scope: Scope,
+        trim: impl Fn(&mut K) + Send + Sync + 'static,
+        on: impl Fn(&Scheduler, &Change<K>) + Send + Sync + 'static,
+    ) -> Informer<K> {
+        let to = Arc::clone(self.scheduler);
+        let builder = Builder::new(self.client.clone(), scope).trim(trim);
+        let (informer, feed) = builder.on_change(move |change| on(&to, change)).build();
+        self.supervisor.spawn_until_stop("informer", feed);
+        informer
+    }
 }
 
 impl Informers {
     /// Starts the watches.
     pub fn start(client: &kube::Client, scheduler: &Arc<Scheduler>, supervisor: &Supervisor) -> Self {
-        let to = Arc::clone(scheduler);
-        let (nodes, feed) = Builder::new(client.clone(), Scope::default())
-            .trim(trim_node)
-            .on_change(move |change| on_node(&to, change))
-            .build();
-        supervisor.spawn_until_stop("node informer", feed);
-        let to = Arc::clone(scheduler);
+        let starter = Starter { client, scheduler, supervisor };
         // A pod that has ended takes no place; leaving the scope looks like a deletion.
         let running = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
-        let (pods, feed) = Builder::new(client.clone(), Scope { field_selector: Some(running), ..Scope::default() })
-            .trim(trim_pod)
-            .on_change(move |change| on_pod(&to, change))
-            .build();
-        supervisor.spawn_until_stop("pod informer", feed);
-        let to = Arc::clone(scheduler);
-        let (namespaces, feed) = Builder::new(client.clone(), Scope::default())
-            .trim(|namespace: &mut core::Namespace| namespace.metadata.annotations = None)
-            .on_change(move |change| on_namespace(&to, change))
-            .build();
-        supervisor.spawn_until_stop("namespace informer", feed);
-        Self { nodes, pods, namespaces }
+        Self {
+            nodes: starter.start(Scope::default(), trim_node, on_node),
+            pods: starter.start(Scope { field_selector: Some(running), ..Scope::default() }, trim_pod, on_pod),
+            namespaces: starter.start(Scope::default(), trim_metadata, on_namespace),
+            services: starter.start(Scope::default(), trim_service, on_service),
+            replication_controllers: starter.start(
+                Scope::default(),
+                trim_owner::<core::ReplicationController>,
+                on_owner,
+            ),
+            replica_sets: starter.start(Scope::default(), trim_owner::<apps::ReplicaSet>, on_owner),
+            stateful_sets: starter.start(Scope::default(), trim_owner::<apps::StatefulSet>, on_owner),
+        }
     }
 
     /// Waits for the first complete lists.
     pub async fn synced(&self) {
-        tokio::join!(self.nodes.synced(), self.pods.synced(), self.namespaces.synced());
+        tokio::join!(
+            self.nodes.synced(),
+            self.pods.synced(),
+            self.namespaces.synced(),
+            self.services.synced(),
+            self.replication_controllers.synced(),
+            self.replica_sets.synced(),
+            self.stateful_sets.synced(),
+        );
     }
 
     /// Whether the first lists are complete.
     pub fn are_synced(&self) -> bool {
-        self.nodes.is_synced() && self.pods.is_synced() && self.namespaces.is_synced()
+        self.nodes.is_synced()
+            && self.pods.is_synced()
+            && self.namespaces.is_synced()
+            && self.services.is_synced()
+            && self.replication_controllers.is_synced()
+            && self.replica_sets.is_synced()
+            && self.stateful_sets.is_synced()
     }
 }
 
@@ -85,6 +125,105 @@ fn on_namespace(scheduler: &Scheduler, change: &Change<core::Namespace>) {
     scheduler.set_namespace(name, labels);
 }
 
+fn on_service(scheduler: &Scheduler, change: &Change<core::Service>) {
+    let service = change.object();
+    let (namespace, name) = key(&service.metadata);
+    let selector = match change {
+        Change::Added(_) | Change::Updated(..) => service.spec.as_ref().and_then(|spec| spec.selector.clone()),
+        Change::Deleted(_) => None,
+    };
+    scheduler.set_service(namespace, name, selector.filter(|selector| !selector.is_empty()));
+}
+
+fn on_owner<K: Owning>(scheduler: &Scheduler, change: &Change<K>) {
+    let owner = change.object();
+    let (namespace, name) = key(owner.metadata());
+    let selector = match change {
+        Change::Added(_) | Change::Updated(..) => owner.selector(),
+        Change::Deleted(_) => None,
+    };
+    scheduler.set_owner(namespace, Owner { kind: K::OWNER, name: Arc::from(name) }, selector);
+}
+
+fn key(metadata: &ObjectMeta) -> (&str, &str) {
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+}
+
+/// A kind of controller by which pods are spread.
+trait Owning: Metadata<Ty = ObjectMeta> {
+    /// The kind.
+    const OWNER: OwnerKind;
+    /// The pods that it owns.
+    fn selector(&self) -> Option<PodSelector>;
+    /// Keeps the selector of the specification only.
+    fn trim(&mut self);
+}
+
+impl Owning for core::ReplicationController {
+    const OWNER: OwnerKind = OwnerKind::ReplicationController;
+
+    fn selector(&self) -> Option<PodSelector> {
+        let labels = self.spec.as_ref()?.selector.as_ref()?;
+        let mut selector = PodSelector::default();
+        labels.iter().for_each(|(key, value)| selector.require(key, value));
+        Some(selector)
+    }
+
+    fn trim(&mut self) {
+        self.status = None;
+        let selector = self.spec.take().and_then(|spec| spec.selector);
+        self.spec = Some(core::ReplicationControllerSpec { selector, ..Default::default() });
+    }
+}
+
+impl Owning for apps::ReplicaSet {
+    const OWNER: OwnerKind = OwnerKind::ReplicaSet;
+
+    fn selector(&self) -> Option<PodSelector> {
+        PodSelector::of(self.spec.as_ref().map(|spec| &spec.selector))
+    }
+
+    fn trim(&mut self) {
+        self.status = None;
+        let selector = self.spec.take().map(|spec| spec.selector).unwrap_or_default();
+        self.spec = Some(apps::ReplicaSetSpec { selector, ..Default::default() });
+    }
+}
+
+impl Owning for apps::StatefulSet {
+    const OWNER: OwnerKind = OwnerKind::StatefulSet;
+
+    fn selector(&self) -> Option<PodSelector> {
+        PodSelector::of(self.spec.as_ref().map(|spec| &spec.selector))
+    }
+
+    fn trim(&mut self) {
+        self.status = None;
+        let selector = self.spec.take().map(|spec| spec.selector).unwrap_or_default();
+        self.spec = Some(apps::StatefulSetSpec { selector, ..Default::default() });
+    }
+}
+
+fn trim_owner<K: Owning>(owner: &mut K) {
+    owner.trim();
+    trim_metadata(owner);
+}
+
+/// Keeps names and labels.
+fn trim_metadata<K: Metadata<Ty = ObjectMeta>>(object: &mut K) {
+    let metadata = object.metadata_mut();
+    metadata.annotations = None;
+    metadata.owner_references = None;
+    metadata.finalizers = None;
+}
+
+fn trim_service(service: &mut core::Service) {
+    service.status = None;
+    let selector = service.spec.take().and_then(|spec| spec.selector);
+    service.spec = Some(core::ServiceSpec { selector, ..core::ServiceSpec::default() });
+    trim_metadata(service);
+}
+
 fn trim_node(node: &mut core::Node) {
     node.metadata.annotations = None;
     if let Some(status) = &mut node.status {
@@ -97,7 +236,9 @@ fn trim_node(node: &mut core::Node) {
 /// Keeps what [`Pod::of`] reads.
 fn trim_pod(pod: &mut core::Pod) {
     pod.metadata.annotations = None;
-    pod.metadata.owner_references = None;
+    if let Some(owners) = &mut pod.metadata.owner_references {
+        owners.retain(|owner| owner.controller == Some(true));
+    }
     pod.metadata.finalizers = None;
     if let Some(spec) = &mut pod.spec {
         spec.volumes = None;
@@ -131,7 +272,9 @@ mod tests {
     #[test]
     fn trimming_takes_nothing_that_is_read() {
         let json = serde_json::json!({
-            "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"a": "b"}, "annotations": {"x": "y"}},
+            "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"a": "b"}, "annotations": {"x": "y"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "1"},
+                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "2", "controller": true}]},
             "spec": {
                 "containers": [{"name": "c", "image": "i", "env": [{"name": "E"}], "ports": [{"containerPort": 1, "hostPort": 2}],
                     "resources": {"requests": {"cpu": "1"}}}],

@@ -9,7 +9,8 @@ use crate::framework::Event;
 use crate::metrics::{Metrics, Outcome};
 use crate::model::Pod;
 use crate::model::node::NodeFacts;
-use crate::model::selector::Labels;
+use crate::model::pod::Owner;
+use crate::model::selector::{Labels, PodSelector};
 use crate::preempt::{self, Preemption};
 use crate::profile::{Profile, ProfileError};
 use crate::queue::{Attempt, Queue};
@@ -67,6 +68,16 @@ impl Scheduler {
     pub fn set_namespace(&self, name: &str, labels: Option<Labels>) {
         self.cache.lock().set_namespace(name, labels);
         self.queue.wake(Event::NamespaceLabels);
+    }
+
+    /// A Service's selector; `None` if the Service is gone or selects nothing.
+    pub fn set_service(&self, namespace: &str, name: &str, selector: Option<Labels>) {
+        self.cache.lock().cluster.groups.set_service(namespace, name, selector);
+    }
+
+    /// A controller's selector; `None` if the controller is gone.
+    pub fn set_owner(&self, namespace: &str, owner: Owner, selector: Option<PodSelector>) {
+        self.cache.lock().cluster.groups.set_owner(namespace, owner, selector);
     }
 
     /// A pod's new state.

@@ -104,6 +104,10 @@ impl PodAffinity {
     }
 }
 
+/// The label that every node has for itself.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// What a spread constraint does to nodes that break it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenUnsatisfiable {
@@ -175,9 +179,26 @@ impl Spread {
         }
     }
 
+    /// What upstream does for pods without constraints of their own: spread those that
+    /// `selector` groups, if possible.
+    pub fn by_default(selector: &PodSelector) -> [Self; 2] {
+        let spread = |topology_key: &str, max_skew| Self {
+            max_skew,
+            topology_key: topology_key.to_owned(),
+            when: WhenUnsatisfiable::ScheduleAnyway,
+            min_domains: 1,
+            node_affinity: Inclusion::Honor,
+            node_taints: Inclusion::Ignore,
+            selector: Some(selector.clone()),
+        };
+        [spread(HOSTNAME, 3), spread(ZONE, 5)]
+    }
+
     /// The pods that count, in the pod's namespace.
     pub fn question(&self, namespace: &str) -> Question {
-        Question { parts: vec![Part { namespaces: vec![namespace.to_owned()], selector: self.selector.clone() }] }
+        // Upstream counts nothing by an empty selector.
+        let selector = self.selector.clone().filter(|selector| !selector.is_empty());
+        Question { parts: vec![Part { namespaces: vec![namespace.to_owned()], selector }] }
     }
 
     /// Whether a pod with these labels counts; namespaces are the caller's business.

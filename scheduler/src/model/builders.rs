@@ -50,6 +50,13 @@ impl PodBuilder {
         self
     }
 
+    /// The controller that owns it.
+    pub fn controller(mut self, api_version: &str, kind: &str, name: &str) -> Self {
+        self.0["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": name, "controller": true}]);
+        self
+    }
+
     /// Its priority.
     pub fn priority(self, priority: i32) -> Self {
         self.spec("priority", priority.into())

@@ -56,6 +56,41 @@ pub struct PreferredNode {
     pub term: NodeTerm,
 }
 
+/// The kinds of controllers by which upstream spreads pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// Of `v1`.
+    ReplicationController,
+    /// Of `apps/v1`.
+    ReplicaSet,
+    /// Of `apps/v1`.
+    StatefulSet,
+}
+
+/// The controller of a pod, in the pod's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: OwnerKind,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl Owner {
+    /// The controller among a pod's owners, if pods are spread by its kind.
+    fn of(pod: &core::Pod) -> Option<Self> {
+        let mut owners = pod.metadata.owner_references.iter().flatten();
+        let controller = owners.find(|owner| owner.controller == Some(true))?;
+        let kind = match (controller.api_version.as_str(), controller.kind.as_str()) {
+            ("v1", "ReplicationController") => OwnerKind::ReplicationController,
+            ("apps/v1", "ReplicaSet") => OwnerKind::ReplicaSet,
+            ("apps/v1", "StatefulSet") => OwnerKind::StatefulSet,
+            _ => return None,
+        };
+        Some(Self { kind, name: Arc::from(controller.name.as_str()) })
+    }
+}
+
 /// A pod in compact form.
 #[derive(Clone, Debug)]
 pub struct Pod {
@@ -93,6 +128,8 @@ pub struct Pod {
     pub weight_memory: i64,
     /// Its labels.
     pub labels: Labels,
+    /// Its controller, if pods are spread by that kind.
+    pub owner: Option<Owner>,
     /// Which nodes it may go to.
     pub node_selector: NodeSelector,
     /// Which nodes it likes.
@@ -146,6 +183,7 @@ impl Pod {
             affinity: PodAffinity::of(spec, namespace, &labels),
             spreads: Spread::all_of(spec, &labels),
             images: containers(spec).filter_map(|container| container.image.clone()).collect(),
+            owner: Owner::of(pod),
             labels,
             namespace: Arc::from(namespace),
             name: Arc::from(meta.name.as_deref().unwrap_or_default()),

@@ -87,6 +87,16 @@ impl PodSelector {
         self.requirements.push(Requirement::equals(key, value));
     }
 
+    /// Adds all that another one requires.
+    pub fn require_all(&mut self, other: &Self) {
+        self.requirements.extend_from_slice(&other.requirements);
+    }
+
+    /// Whether it requires nothing, and so matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
     /// Whether the labels fulfil every requirement.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|r| r.matches(labels.get(&r.key).map(String::as_str)))

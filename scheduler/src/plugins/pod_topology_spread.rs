@@ -1,14 +1,19 @@
-//! Pods spread over the domains of a topology.
+//! Pods spread over the domains of a topology; those without constraints of their own are spread
+//! with the others of their Services and controller.
+//!
+//! Upstream: `pkg/scheduler/framework/plugins/podtopologyspread`.
 
 use crate::cluster::Cluster;
 use crate::framework::{Candidates, Event, Filter, MAX_SCORE, Rejection, Score};
-use crate::model::affinity::{Inclusion, Spread, WhenUnsatisfiable};
+use crate::model::affinity::{HOSTNAME, Inclusion, Spread, WhenUnsatisfiable};
 use crate::model::taints::untolerated;
 use crate::model::tallies::{Domains, NO_DOMAIN};
 use crate::model::{NodeId, Pod};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The plugin, without upstream's default constraints.
+/// The plugin, with upstream's default constraints (`defaultingType: System`).
 #[derive(Debug)]
 pub(super) struct PodTopologySpread;
 
@@ -16,7 +21,7 @@ const NAME: &str = "PodTopologySpread";
 const UNEVEN: &str = "node(s) didn't match pod topology spread constraints";
 const NO_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
 
-/// A constraint with what counts towards it.
+/// A constraint that excludes nodes, with what counts towards it.
 struct Measured<'p> {
     spread: &'p Spread,
     domains: Arc<Domains>,
@@ -31,11 +36,12 @@ fn constraints(pod: &Pod, when: WhenUnsatisfiable) -> impl Iterator<Item = &Spre
 }
 
 impl<'p> Measured<'p> {
-    /// Measures all constraints of a kind; only nodes with all their labels count.
-    fn all(cluster: &Cluster, pod: &'p Pod, when: WhenUnsatisfiable) -> Vec<Self> {
+    /// Measures all constraints that exclude; only nodes with all their labels count.
+    fn all(cluster: &Cluster, pod: &'p Pod) -> Vec<Self> {
         let nodes = &cluster.nodes;
-        let spreads: Vec<_> =
-            constraints(pod, when).map(|spread| (spread, nodes.domains(&spread.topology_key))).collect();
+        let spreads: Vec<_> = constraints(pod, WhenUnsatisfiable::DoNotSchedule)
+            .map(|spread| (spread, nodes.domains(&spread.topology_key)))
+            .collect();
         let has_all = |node: NodeId| spreads.iter().all(|(_, domains)| domains.of_node[node as usize] != NO_DOMAIN);
         let measure = |(spread, domains): &(&'p Spread, Arc<Domains>)| {
             let eligible = |node: &&NodeId| has_all(**node) && is_eligible(cluster, pod, spread, **node);
@@ -78,7 +84,7 @@ impl Filter for PodTopologySpread {
     }
 
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates) {
-        let measured = Measured::all(cluster, pod, WhenUnsatisfiable::DoNotSchedule);
+        let measured = Measured::all(cluster, pod);
         let limits: Vec<_> = measured
             .iter()
             .map(|m| {
@@ -109,13 +115,25 @@ impl Score for PodTopologySpread {
         NAME
     }
 
-    fn concerns(&self, _cluster: &Cluster, pod: &Pod) -> bool {
-        constraints(pod, WhenUnsatisfiable::ScheduleAnyway).next().is_some()
+    fn concerns(&self, cluster: &Cluster, pod: &Pod) -> bool {
+        preferences(cluster, pod).next().is_some()
     }
 
     fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
-        let measured = Measured::all(cluster, pod, WhenUnsatisfiable::ScheduleAnyway);
-        let raw: Vec<Option<i64>> = nodes.iter().map(|&node| crowd(&measured, node)).collect();
+        let preferences: Vec<_> =
+            preferences(cluster, pod).map(|spread| (cluster.nodes.domains(&spread.topology_key), spread)).collect();
+        // Nodes that lack a label score nothing, unless nobody asked for these topologies.
+        let counts = |node: NodeId| {
+            pod.spreads.is_empty() || preferences.iter().all(|(domains, _)| domains.of_node[node as usize] != NO_DOMAIN)
+        };
+        let counted: Vec<NodeId> = nodes.iter().copied().filter(|&node| counts(node)).collect();
+        let weighed = preferences.iter().map(|(domains, spread)| {
+            let live = cluster.nodes.live().iter().copied().filter(|&node| counts(node));
+            Weighed::new(cluster, pod, spread, Arc::clone(domains), &counted, live)
+        });
+        let weighed: Vec<_> = weighed.collect();
+        let crowd = |node: NodeId| weighed.iter().map(|weighed| weighed.crowd(node)).sum::<f64>().round() as i64;
+        let raw: Vec<Option<i64>> = nodes.iter().map(|&node| counts(node).then(|| crowd(node))).collect();
         let known = || raw.iter().flatten().copied();
         let (least, most) = (known().min().unwrap_or(0), known().max().unwrap_or(0));
         for (raw, score) in raw.iter().zip(scores) {
@@ -128,25 +146,69 @@ impl Score for PodTopologySpread {
     }
 }
 
-/// How crowded a node's domains are; a topology of many domains counts more. `None` without the
-/// labels.
-fn crowd(measured: &[Measured<'_>], node: NodeId) -> Option<i64> {
-    let mut crowd = 0.0;
-    for m in measured {
-        let domain = m.domains.of_node[node as usize];
-        if domain == NO_DOMAIN {
-            return None;
-        }
-        let weight = ((m.exists.iter().filter(|exists| **exists).count() + 2) as f64).ln();
-        crowd += m.sums[domain as usize] as f64 * weight + (m.spread.max_skew - 1) as f64;
+/// The constraints that a score follows: the pod's own, or the default ones if it has none at all.
+fn preferences<'p>(cluster: &Cluster, pod: &'p Pod) -> impl Iterator<Item = Cow<'p, Spread>> {
+    let own = constraints(pod, WhenUnsatisfiable::ScheduleAnyway).map(Cow::Borrowed);
+    let group = if pod.spreads.is_empty() { cluster.groups.selector(pod) } else { None };
+    own.chain(group.into_iter().flat_map(|group| Spread::by_default(&group)).map(Cow::Owned))
+}
+
+/// A constraint that scores, with what counts towards it.
+struct Weighed {
+    skew: f64,
+    /// A topology of many domains counts more.
+    weight: f64,
+    domains: Arc<Domains>,
+    counts: Counts,
+}
+
+/// Matching pods.
+enum Counts {
+    /// Where every node is a domain of its own.
+    ByNode(Arc<Vec<i64>>),
+    ByDomain(Vec<i64>),
+}
+
+impl Weighed {
+    /// `candidates` are compared; the pods of `live` nodes count.
+    fn new(
+        cluster: &Cluster,
+        pod: &Pod,
+        spread: &Spread,
+        domains: Arc<Domains>,
+        candidates: &[NodeId],
+        live: impl Iterator<Item = NodeId>,
+    ) -> Self {
+        let by_node = cluster.nodes.answer(&spread.question(&pod.namespace));
+        let (size, counts) = if spread.topology_key == HOSTNAME {
+            (candidates.len(), Counts::ByNode(by_node))
+        } else {
+            let size = candidates.iter().map(|&node| domains.of_node[node as usize]).collect::<HashSet<_>>().len();
+            let eligible = live.filter(|&node| is_eligible(cluster, pod, spread, node));
+            (size, Counts::ByDomain(domains.sums(&by_node, eligible)))
+        };
+        Self { skew: (spread.max_skew - 1) as f64, weight: ((size + 2) as f64).ln(), domains, counts }
     }
-    Some(crowd.round() as i64)
+
+    /// How crowded a node's domain is.
+    fn crowd(&self, node: NodeId) -> f64 {
+        let domain = self.domains.of_node[node as usize];
+        if domain == NO_DOMAIN {
+            return 0.0;
+        }
+        let count = match &self.counts {
+            Counts::ByNode(counts) => counts.get(node as usize).copied().unwrap_or(0),
+            Counts::ByDomain(sums) => sums[domain as usize],
+        };
+        count as f64 * self.weight + self.skew
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::builders::{PodBuilder, node, pod};
+    use crate::model::node::NodeFacts;
     use crate::plugins::testing::{cluster, rejections, scores};
     use serde_json::json;
 
@@ -213,5 +275,39 @@ mod tests {
         let incoming = spreading("p", "ScheduleAnyway", json!({})).build();
         let scores = scores(&PodTopologySpread, &zones(&[("1", "a1"), ("2", "a2"), ("3", "b1")]), &incoming);
         assert!(scores[0] == scores[1] && scores[2] > scores[0] && scores[3] == 0, "{scores:?}");
+    }
+
+    fn grouped(nodes: Vec<(&str, NodeFacts)>, pods: &[(&str, &str)]) -> Cluster {
+        let pods = pods.iter().map(|(name, on)| pod(name).label("app", "a").on(on).build());
+        let mut cluster = cluster(nodes, pods.collect());
+        let selector = [("app".to_owned(), "a".to_owned())].into_iter().collect();
+        cluster.groups.set_service("default", "service", Some(selector));
+        cluster
+    }
+
+    #[test]
+    fn pods_of_a_group_spread_without_being_asked() {
+        let host = |name: &str| node().label(HOSTNAME, name).facts();
+        let cluster = grouped(vec![("n1", host("n1")), ("n2", host("n2"))], &[("1", "n1")]);
+        let member = pod("p").label("app", "a");
+        let favoured = scores(&PodTopologySpread, &cluster, &member.clone().build());
+        assert!(favoured[1] == MAX_SCORE && favoured[0] < favoured[1], "{favoured:?}");
+        assert_eq!(scores(&PodTopologySpread, &cluster, &pod("alone").build()), [0, 0]);
+        // Whoever has constraints of any kind has no others.
+        let own = member.spec(
+            "topologySpreadConstraints",
+            json!([{"maxSkew": 1, "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "a"}}}]),
+        );
+        assert!(!Score::concerns(&PodTopologySpread, &cluster, &own.build()));
+    }
+
+    #[test]
+    fn nodes_without_the_labels_of_defaults_are_as_empty_as_can_be() {
+        let cluster = grouped(
+            vec![("named", node().label(HOSTNAME, "named").facts()), ("bare", node().facts())],
+            &[("1", "bare"), ("2", "bare")],
+        );
+        assert_eq!(scores(&PodTopologySpread, &cluster, &pod("p").label("app", "a").build()), [0, MAX_SCORE]);
     }
 }
