@@ -10,9 +10,6 @@ use apiserver_storage::StorageError;
 pub(crate) const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
-/// The cause that carries the token of an expired list.
-pub const CONTINUE: &str = "Continue";
-
 /// Why a change inside a transaction did not come about.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -63,15 +60,14 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
 }
 
 /// A token that was given out too long ago: the answer carries another one, for clients that
-/// prefer an inconsistent list to starting anew. The server puts it into `metadata.continue`.
+/// prefer an inconsistent list to starting anew.
 fn expired_continue(continue_token: String) -> Status {
     let why = "The provided continue parameter is too old to display a consistent list result. You can start a new list \
                without the continue parameter, or use the continue token in this response to retrieve the remainder of \
                the results. Continuing with the provided token results in an inconsistent list - objects that were \
                created, modified, or deleted between the time the first chunk was returned and now may show up in the \
                list.";
-    let cause = Cause { reason: CONTINUE.into(), message: continue_token, ..Cause::default() };
-    Status { details: Some(Box::new(Details { causes: vec![cause], ..Details::default() })), ..Status::expired(why) }
+    Status { continue_token: Some(continue_token.into()), ..Status::expired(why) }
 }
 
 fn too_large(message: String) -> Status {
@@ -113,5 +109,14 @@ mod tests {
             let status = storage(error, &pods, "a");
             assert_eq!((status.code, status.message.as_str()), (code, message));
         }
+    }
+
+    #[test]
+    fn an_expired_list_says_how_to_go_on() {
+        let expired = StorageError::ExpiredContinue { continue_token: "abc".into() };
+        let status = storage(expired, &GroupResource::new("", "pods"), "").to_value();
+        assert_eq!(status["code"], 410);
+        assert_eq!(status["metadata"], serde_json::json!({"continue": "abc"}));
+        assert_eq!(status.get("details"), None);
     }
 }

@@ -31,7 +31,6 @@ mod verbs;
 mod watching;
 
 pub use context::{Annotations, Context, UserInfo, Verb};
-pub use failure::CONTINUE;
 pub use hooks::{EscalationCheck, Permission, Reading, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
 pub use watching::Watching;

@@ -72,6 +72,8 @@ pub struct Status {
     pub message: String,
     /// What the request was about.
     pub details: Option<Box<Details>>,
+    /// `metadata.continue`: from where an expired list goes on, if the client accepts a newer state.
+    pub continue_token: Option<Box<str>>,
 }
 
 impl Status {
@@ -120,12 +122,8 @@ impl Status {
             causes,
             ..Details::default()
         };
-        Self {
-            code: 422,
-            reason: Reason::Invalid,
-            message: format!("{label} \"{name}\" is invalid: {list}"),
-            details: Some(Box::new(details)),
-        }
+        let message = format!("{label} \"{name}\" is invalid: {list}");
+        Self { details: Some(Box::new(details)), ..Self::plain(422, Reason::Invalid, message) }
     }
 
     /// 400 with `why` as its message.
@@ -171,7 +169,7 @@ impl Status {
 
     /// A status without details.
     pub fn plain(code: u16, reason: Reason, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self { code, reason, message: message.into(), details: None, continue_token: None }
     }
 
     fn about(code: u16, reason: Reason, resource: &GroupResource, name: &str, message: String) -> Self {
@@ -181,7 +179,7 @@ impl Status {
             kind: resource.resource.to_string(),
             ..Details::default()
         };
-        Self { code, reason, message, details: Some(Box::new(details)) }
+        Self { details: Some(Box::new(details)), ..Self::plain(code, reason, message) }
     }
 
     /// The `Status` object as it goes over the wire.
@@ -195,6 +193,9 @@ impl Status {
         }
         if let Some(details) = &self.details {
             status["details"] = details.to_value();
+        }
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = token.as_ref().into();
         }
         status
     }
