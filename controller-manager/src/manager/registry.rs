@@ -47,7 +47,7 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::endpoints::NAME, "endpoint", "endpoint-controller", controllers::endpoints::start),
     built(controllers::endpointslice::NAME, "endpointslice", "endpointslice-controller", controllers::endpointslice::start),
     missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
-    missing("replicationcontroller-controller", "replicationcontroller", Default::On),
+    built(controllers::replicationcontroller::NAME, "replicationcontroller", "replication-controller", controllers::replicationcontroller::start),
     built(controllers::pod_gc::NAME, "podgc", "pod-garbage-collector", controllers::pod_gc::start),
     missing("resourcequota-controller", "resourcequota", Default::On),
     built(controllers::namespace::NAME, "namespace", "namespace-controller", controllers::namespace::start),

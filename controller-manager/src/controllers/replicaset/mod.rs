@@ -1,42 +1,53 @@
-//! Keeps as many pods of a replica set's template as it asks for.
+//! Keeps as many pods of a template as a replica set, or a replication controller, asks for.
 //!
 //! Upstream: `pkg/controller/replicaset`.
 
+mod kind;
 mod plan;
 mod reconcile;
 
 use crate::objects::owner;
-use crate::objects::selector::Selector;
 use crate::scaffold::pod_control::PodControl;
 use crate::scaffold::{Context, Lane};
 use client::informer::Change;
 use client::{Informer, ObjectKey};
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use kind::Replicating;
 
 /// The controller's name.
 pub const NAME: &str = "replicaset-controller";
 
 /// Starts it.
 pub fn start(context: &Context) {
-    let mut lane = Lane::new(context, NAME);
-    let sets = lane.watches::<ReplicaSet>();
+    start_for::<ReplicaSet>(context, NAME, "replicaset-controller", context.options.workers.replicaset);
+}
+
+/// Starts the controller of one of the kinds that keep a number of pods.
+pub(super) fn start_for<K: Replicating>(
+    context: &Context,
+    name: &'static str,
+    component: &'static str,
+    workers: usize,
+) {
+    let mut lane = Lane::new(context, name);
+    let sets = lane.watches::<K>();
     let for_orphans = sets.clone();
     let pods = lane.maps(move |change: &Change<Pod>| owners(change, &for_orphans));
     let control = PodControl {
         client: context.client.clone(),
-        recorder: context.recorder("replicaset-controller"),
+        recorder: context.recorder(component),
         pods,
         writes: lane.writes(),
     };
-    lane.run(context.options.workers.replicaset, reconcile::ReplicaSets { sets, control });
+    lane.run(workers, reconcile::Replicas { sets, control });
 }
 
-/// The replica sets that a change of a pod concerns: its owner before and after; for an orphan all
-/// that could adopt it.
-fn owners(change: &Change<Pod>, sets: &Informer<ReplicaSet>) -> Vec<ObjectKey> {
+/// The sets that a change of a pod concerns: its owner before and after; for an orphan all that
+/// could adopt it.
+fn owners<K: Replicating>(change: &Change<Pod>, sets: &Informer<K>) -> Vec<ObjectKey> {
     let owner = |pod: &Pod| {
-        let name = owner::controller_name::<ReplicaSet>(&pod.metadata)?.to_owned();
+        let name = owner::controller_name::<K>(&pod.metadata)?.to_owned();
         Some(ObjectKey { namespace: pod.metadata.namespace.clone().unwrap_or_default(), name })
     };
     let mut keys: Vec<_> = owner(change.object()).into_iter().collect();
@@ -49,11 +60,11 @@ fn owners(change: &Change<Pod>, sets: &Informer<ReplicaSet>) -> Vec<ObjectKey> {
     keys
 }
 
-fn adopters(orphan: &Pod, sets: &Informer<ReplicaSet>) -> Vec<ObjectKey> {
+fn adopters<K: Replicating>(orphan: &Pod, sets: &Informer<K>) -> Vec<ObjectKey> {
     let labels = orphan.metadata.labels.as_ref();
     let sets = sets.list_namespace(orphan.metadata.namespace.as_deref().unwrap_or_default());
-    let selects = |set: &ReplicaSet| {
-        let selector = set.spec.as_ref().and_then(|spec| Selector::new(&spec.selector).ok());
+    let selects = |set: &K| {
+        let selector = set.selector().ok();
         selector.is_some_and(|selector| !selector.is_empty() && selector.matches(labels))
     };
     sets.iter().filter(|set| selects(set)).map(|set| ObjectKey::of(&**set)).collect()

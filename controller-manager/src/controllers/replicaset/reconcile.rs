@@ -1,7 +1,8 @@
-//! Reads a replica set with its pods; creates, deletes, writes the status.
+//! Reads a set with its pods; creates, deletes, writes the status.
 
+use super::kind::Replicating;
 use super::plan::{self, Scale};
-use crate::objects::{owner, selector::Selector};
+use crate::objects::owner;
 use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::trims::{BY_OWNER, claimable};
 use crate::scaffold::pod_control::{Owner, PodControl, settle_claims};
@@ -12,28 +13,28 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
 
-pub(super) struct ReplicaSets {
-    pub(super) sets: Informer<ReplicaSet>,
+pub(super) struct Replicas<K> {
+    pub(super) sets: Informer<K>,
     pub(super) control: PodControl,
 }
 
-impl Controller for ReplicaSets {
+impl<K: Replicating> Controller for Replicas<K> {
     async fn reconcile(&self, key: &ObjectKey) -> Result<Next, ReconcileError> {
-        let Some(set) = self.sets.get(&key.namespace, &key.name) else {
+        let Some(object) = self.sets.get(&key.namespace, &key.name) else {
             self.control.writes.forget(key);
             return Ok(Next::OnChange);
         };
-        let owned = self.claim(&set).await?;
+        let set = object.as_set();
+        let owned = self.claim(&*object).await?;
         let now = Timestamp::now();
         let scale = plan::scale(&set, &owned, &self.related(&set), now);
-        let scaled = self.apply(key, &set, &scale).await;
+        let scaled = self.apply(key, &*object, &set, &scale).await;
         let failure = scaled.as_ref().err().map(|error| scale.failure(error.cause()));
         let (status, available_in) = plan::status(&set, &owned, failure, now);
-        let mut after = (*set).clone();
-        after.status = Some(status);
-        let api = namespaced::<ReplicaSet>(&self.control.client, &key.namespace);
+        let after = object.with_status(status);
+        let api = namespaced::<K>(&self.control.client, &key.namespace);
         if let Some(written) =
-            patch::write_status(&api, &set, &after).await.at(|| format!("write the status of {key}"))?
+            patch::write_status(&api, &*object, &after).await.at(|| format!("write the status of {key}"))?
         {
             self.control.writes.wrote(key, &self.sets, &written);
         }
@@ -43,31 +44,30 @@ impl Controller for ReplicaSets {
     }
 }
 
-impl ReplicaSets {
-    async fn claim(&self, set: &ReplicaSet) -> Result<Vec<Arc<Pod>>, ReconcileError> {
-        let key = ObjectKey::of(set);
-        let selector =
-            set.spec.as_ref().map(|spec| Selector::new(&spec.selector)).unwrap_or_else(|| Ok(Selector::default()));
-        let selector =
-            selector.map_err(|error| ReconcileError::Unusable { object: key.to_string(), why: error.to_string() })?;
-        let candidates = claimable(&self.control.pods, &set.metadata);
-        let claims = owner::claim(&set.metadata, &selector, candidates);
-        settle_claims(&self.control.client, set, claims, &self.control.pods, &self.control.writes).await
+impl<K: Replicating> Replicas<K> {
+    async fn claim(&self, object: &K) -> Result<Vec<Arc<Pod>>, ReconcileError> {
+        let selector = object.selector().map_err(|error| ReconcileError::Unusable {
+            object: ObjectKey::of(object).to_string(),
+            why: error.to_string(),
+        })?;
+        let candidates = claimable(&self.control.pods, object.meta());
+        let claims = owner::claim(object.meta(), &selector, candidates);
+        settle_claims(&self.control.client, object, claims, &self.control.pods, &self.control.writes).await
     }
 
     /// The pods of all sets that the set's own owner controls.
     fn related(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
-        let uid = |set: &ReplicaSet| set.metadata.uid.clone().unwrap_or_default();
         let Some(parent) = owner::controller_of(&set.metadata) else {
-            return self.control.pods.by_index(BY_OWNER, &uid(set));
+            return self.control.pods.by_index(BY_OWNER, set.metadata.uid.as_deref().unwrap_or_default());
         };
         let siblings = self.sets.by_index(BY_OWNER, &parent.uid);
-        siblings.iter().flat_map(|sibling| self.control.pods.by_index(BY_OWNER, &uid(sibling))).collect()
+        let uids = siblings.iter().filter_map(|sibling| sibling.meta().uid.as_deref());
+        uids.flat_map(|uid| self.control.pods.by_index(BY_OWNER, uid)).collect()
     }
 
-    async fn apply(&self, key: &ObjectKey, set: &ReplicaSet, scale: &Scale) -> Result<(), ReconcileError> {
-        let about = events::reference(set);
-        let owner = Owner { key, reference: owner::controller_ref(set), about: &about };
+    async fn apply(&self, key: &ObjectKey, object: &K, set: &ReplicaSet, scale: &Scale) -> Result<(), ReconcileError> {
+        let about = events::reference(object);
+        let owner = Owner { key, reference: owner::controller_ref(object), about: &about };
         match scale {
             Scale::Keep => Ok(()),
             Scale::Create(count) => {

@@ -54,7 +54,7 @@ impl SharedKind for ReplicaSet {
 
 impl SharedKind for ReplicationController {
     fn shape(builder: Builder<Self>) -> Builder<Self> {
-        builder.trim(|rc| trim_meta(&mut rc.metadata))
+        builder.trim(|rc| trim_meta(&mut rc.metadata)).index(BY_OWNER, |rc| owner_uid(&rc.metadata))
     }
 }
 
