@@ -111,6 +111,21 @@ pub struct Flags {
     /// Garbage collector workers.
     #[arg(long, default_value_t = 20)]
     pub concurrent_gc_syncs: usize,
+    /// Jobs that are synced at the same time.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_job_syncs: usize,
+    /// Cron jobs that are synced at the same time.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_cron_job_syncs: usize,
+    /// Daemon sets that are synced at the same time.
+    #[arg(long, default_value_t = 2)]
+    pub concurrent_daemonset_syncs: usize,
+    /// Stateful sets that are synced at the same time.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_statefulset_syncs: usize,
+    /// Finished jobs whose time to live is looked at at the same time.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_ttl_after_finished_syncs: usize,
 }
 
 /// A value that the manager cannot start with.
@@ -236,6 +251,11 @@ impl Flags {
             endpointslice: self.concurrent_service_endpoint_syncs,
             namespace: self.concurrent_namespace_syncs,
             garbage: self.concurrent_gc_syncs,
+            job: self.concurrent_job_syncs,
+            cron_job: self.concurrent_cron_job_syncs,
+            daemon_set: self.concurrent_daemonset_syncs,
+            stateful_set: self.concurrent_statefulset_syncs,
+            ttl_after_finished: self.concurrent_ttl_after_finished_syncs,
         }
     }
 

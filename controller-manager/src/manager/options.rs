@@ -78,6 +78,16 @@ pub struct Workers {
     pub namespace: usize,
     /// `--concurrent-gc-syncs`.
     pub garbage: usize,
+    /// `--concurrent-job-syncs`.
+    pub job: usize,
+    /// `--concurrent-cron-job-syncs`.
+    pub cron_job: usize,
+    /// `--concurrent-daemonset-syncs`.
+    pub daemon_set: usize,
+    /// `--concurrent-statefulset-syncs`.
+    pub stateful_set: usize,
+    /// `--concurrent-ttl-after-finished-syncs`.
+    pub ttl_after_finished: usize,
 }
 
 /// `--cluster-signing-*`.

@@ -54,7 +54,7 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::serviceaccount::NAME, "serviceaccount", "service-account-controller", controllers::serviceaccount::start),
     built(controllers::garbage_collector::NAME, "garbagecollector", "generic-garbage-collector", controllers::garbage_collector::start),
     missing("daemonset-controller", "daemonset", Default::On),
-    missing("job-controller", "job", Default::On),
+    built(controllers::job::NAME, "job", "job-controller", controllers::job::start),
     built(controllers::deployment::NAME, "deployment", "deployment-controller", controllers::deployment::start),
     built(controllers::replicaset::NAME, "replicaset", "replicaset-controller", controllers::replicaset::start),
     missing("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", Default::On),

@@ -4,6 +4,7 @@
 //! Upstream: `client-go/informers.SharedInformerFactory`.
 
 pub mod trims;
+mod workloads;
 
 use client::informer::{Builder, Cached, Informer, Scope};
 use component::Supervisor;

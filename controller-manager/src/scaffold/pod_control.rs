@@ -130,23 +130,46 @@ where
     O: Cached + kube::Resource<Scope = NamespaceResourceScope>,
     K: Cached + Serialize + kube::Resource<Scope = NamespaceResourceScope>,
 {
+    settle_tracked_claims(client, owner, claims, cache, writes, "").await
+}
+
+/// As [`settle_claims`]; what is adopted gets the finalizer, what is released loses it. An empty
+/// one is none.
+pub async fn settle_tracked_claims<O, K>(
+    client: &kube::Client,
+    owner: &O,
+    claims: Claims<K>,
+    cache: &Informer<K>,
+    writes: &Writes,
+    finalizer: &str,
+) -> Result<Vec<Arc<K>>, ReconcileError>
+where
+    O: Cached + kube::Resource<Scope = NamespaceResourceScope>,
+    K: Cached + Serialize + kube::Resource<Scope = NamespaceResourceScope>,
+{
     let key = ObjectKey::of(owner);
     let Claims { mut owned, adopt, release } = claims;
     if !adopt.is_empty() && !may_adopt(client, owner, &key).await? {
         return Ok(owned);
     }
     let api = namespaced::<K>(client, &key.namespace);
+    let others = |object: &K| {
+        let finalizers = object.meta().finalizers.iter().flatten();
+        finalizers.filter(|other| *other != finalizer).cloned().collect::<Vec<_>>()
+    };
     for object in adopt {
         let owners = owner::with_owner(object.meta(), owner::controller_ref(owner));
-        if let Some(adopted) = write_owners(&api, &object, owners, &key).await? {
+        let mut finalizers = others(&object);
+        finalizers.extend(Some(finalizer.to_owned()).filter(|finalizer| !finalizer.is_empty()));
+        if let Some(adopted) = write_owners(&api, &object, owners, finalizers, &key).await? {
             writes.wrote(&key, cache, &adopted);
-            owned.push(object);
+            owned.push(Arc::new(adopted));
         }
     }
     for object in release {
         let uid = owner.meta().uid.as_deref().unwrap_or_default();
         let owners = owner::without_owner(object.meta(), uid);
-        if let Some(released) = write_owners(&api, &object, owners, &key).await? {
+        if let Some(released) = write_owners(&api, &object, owners, others(&object), &key).await? {
             writes.wrote(&key, cache, &released);
         }
     }
@@ -165,9 +188,11 @@ async fn write_owners<K: Cached + Serialize>(
     api: &Api<K>,
     object: &K,
     owners: Vec<OwnerReference>,
+    finalizers: Vec<String>,
     key: &ObjectKey,
 ) -> Result<Option<K>, ReconcileError> {
     let mut after = object.clone();
+    after.meta_mut().finalizers = (!finalizers.is_empty()).then_some(finalizers);
     after.meta_mut().owner_references = (!owners.is_empty()).then_some(owners);
     match patch::write(api, Part::Object, Guard::Version, object, &after).await {
         Err(error) if is_not_found(&error) => Ok(None),

@@ -124,7 +124,7 @@ impl SharedKind for Pod {
     }
 }
 
-fn owner_uid(meta: &ObjectMeta) -> Vec<String> {
+pub(super) fn owner_uid(meta: &ObjectMeta) -> Vec<String> {
     vec![match owner::controller_of(meta) {
         Some(owner) => owner.uid.clone(),
         None => orphans(meta.namespace.as_deref().unwrap_or_default()),
@@ -143,7 +143,7 @@ pub fn claimable<K: SharedKind>(cache: &Informer<K>, owner: &ObjectMeta) -> Vec<
     objects
 }
 
-fn trim_meta(meta: &mut ObjectMeta) {
+pub(super) fn trim_meta(meta: &mut ObjectMeta) {
     meta.managed_fields = None;
     if let Some(annotations) = &mut meta.annotations {
         annotations.remove(LAST_APPLIED);
