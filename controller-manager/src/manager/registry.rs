@@ -60,7 +60,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", Default::On),
     missing("disruption-controller", "disruption", Default::On),
     missing("statefulset-controller", "statefulset", Default::On),
-    missing("cronjob-controller", "cronjob", Default::On),
+    built(controllers::cronjob::NAME, "cronjob", "cronjob-controller", controllers::cronjob::start),
     missing("certificatesigningrequest-signing-controller", "csrsigning", Default::On),
     missing("certificatesigningrequest-approving-controller", "csrapproving", Default::On),
     missing("certificatesigningrequest-cleaner-controller", "csrcleaner", Default::On),
