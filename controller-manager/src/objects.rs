@@ -6,6 +6,7 @@
 
 pub mod amount;
 pub mod conditions;
+pub mod history;
 pub mod owner;
 pub mod pods;
 pub mod ranking;

@@ -53,7 +53,7 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::namespace::NAME, "namespace", "namespace-controller", controllers::namespace::start),
     built(controllers::serviceaccount::NAME, "serviceaccount", "service-account-controller", controllers::serviceaccount::start),
     built(controllers::garbage_collector::NAME, "garbagecollector", "generic-garbage-collector", controllers::garbage_collector::start),
-    missing("daemonset-controller", "daemonset", Default::On),
+    built(controllers::daemonset::NAME, "daemonset", "daemon-set-controller", controllers::daemonset::start),
     built(controllers::job::NAME, "job", "job-controller", controllers::job::start),
     built(controllers::deployment::NAME, "deployment", "deployment-controller", controllers::deployment::start),
     built(controllers::replicaset::NAME, "replicaset", "replicaset-controller", controllers::replicaset::start),
