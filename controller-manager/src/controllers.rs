@@ -17,5 +17,6 @@ pub mod replicaset;
 pub mod replicationcontroller;
 pub mod root_ca;
 pub mod serviceaccount;
+pub mod statefulset;
 pub mod taint_eviction;
 pub mod validatingadmissionpolicy_status;

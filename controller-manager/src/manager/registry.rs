@@ -59,7 +59,7 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::replicaset::NAME, "replicaset", "replicaset-controller", controllers::replicaset::start),
     missing("horizontal-pod-autoscaler-controller", "horizontalpodautoscaling", Default::On),
     missing("disruption-controller", "disruption", Default::On),
-    missing("statefulset-controller", "statefulset", Default::On),
+    built(controllers::statefulset::NAME, "statefulset", "statefulset-controller", controllers::statefulset::start),
     built(controllers::cronjob::NAME, "cronjob", "cronjob-controller", controllers::cronjob::start),
     missing("certificatesigningrequest-signing-controller", "csrsigning", Default::On),
     missing("certificatesigningrequest-approving-controller", "csrapproving", Default::On),

@@ -3,6 +3,7 @@
 //!
 //! Upstream: `pkg/controller/history`, `pkg/controller/daemon/update.go`.
 
+use super::template;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -10,8 +11,10 @@ use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 use serde_json::{Number, Value, json};
 use std::collections::BTreeMap;
 
-/// The label with the hash of a revision, on the revision and on its pods.
+/// The label with the revision of a pod; of a daemon set also on the revision, with its hash.
 pub const HASH_LABEL: &str = "controller-revision-hash";
+/// The label with the hash of a stateful set's revision.
+pub const DATA_HASH_LABEL: &str = "controller.kubernetes.io/hash";
 
 /// The strategic merge patch that replaces a template by this one. Serialized, its bytes are those
 /// of upstream's: members sorted, no spaces, large numbers as Go's floats have them.
@@ -39,6 +42,30 @@ fn as_go_reads(tree: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// The template that a revision brings back.
+pub fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
+    let template = revision.data.as_ref()?.0.get("spec")?.get("template")?;
+    serde_json::from_value(template.clone()).ok()
+}
+
+/// The hash of a patch, as upstream has it: of its bytes as Go writes them, and of the number of
+/// collisions.
+pub fn data_hash(patch: &Value, collisions: i32) -> String {
+    let mut text = patch.to_string();
+    for (letter, escaped) in
+        [("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u{2028}", "\\u2028"), ("\u{2029}", "\\u2029")]
+    {
+        text = text.replace(letter, escaped);
+    }
+    text.push_str(&collisions.to_string());
+    template::safe(&fnv32(text.as_bytes()).to_string())
+}
+
+/// FNV-1, 32 bits.
+fn fnv32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash: u32, byte| hash.wrapping_mul(0x0100_0193) ^ u32::from(*byte))
 }
 
 /// Whether the revision holds this patch.
@@ -71,17 +98,19 @@ pub struct Draft<'a> {
     pub number: i64,
     /// What its name ends with.
     pub hash: String,
+    /// The label that shows the hash.
+    pub hash_label: &'static str,
 }
 
 /// A new revision, named after its owner and its hash.
 pub fn revision(draft: Draft<'_>) -> ControllerRevision {
     /// Upstream cuts the owner's name so that the whole is a name.
     const OWNER_NAME_LENGTH: usize = 223;
-    let Draft { owner, reference, mut labels, patch, number, hash } = draft;
+    let Draft { owner, reference, mut labels, patch, number, hash, hash_label } = draft;
     let name = owner.name.as_deref().unwrap_or_default();
     let prefix = &name[..name.floor_char_boundary(OWNER_NAME_LENGTH)];
     let full = format!("{prefix}-{hash}");
-    labels.insert(HASH_LABEL.to_owned(), hash);
+    labels.insert(hash_label.to_owned(), hash);
     ControllerRevision {
         metadata: ObjectMeta {
             name: Some(full),
@@ -98,6 +127,7 @@ pub fn revision(draft: Draft<'_>) -> ControllerRevision {
 
 #[cfg(test)]
 mod tests {
+    use super::super::template as names;
     use super::*;
 
     fn template() -> PodTemplateSpec {
@@ -120,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn hashes_are_upstream_s() {
+        assert_eq!(fnv32(b""), 0x811c_9dc5);
+        assert_eq!(fnv32(b"a"), 0x050c_5d7e);
+        assert_eq!(fnv32(b"foobar"), 0x31f0_b262);
+        let escaped = data_hash(&json!("<&>"), 0);
+        assert_eq!(escaped, names::safe(&fnv32(b"\"\\u003c\\u0026\\u003e\"0").to_string()));
+    }
+
+    #[test]
     fn a_revision_of_an_owner() {
         let owner = ObjectMeta { name: Some("web".into()), namespace: Some("n".into()), ..ObjectMeta::default() };
         let draft = Draft {
@@ -129,10 +168,12 @@ mod tests {
             patch: patch(&template()),
             number: 3,
             hash: "5d4".into(),
+            hash_label: HASH_LABEL,
         };
         let revision = revision(draft);
         assert_eq!((name(&revision), hash(&revision), revision.revision), ("web-5d4", Some("5d4"), 3));
         assert!(holds(&revision, &patch(&template())));
+        assert_eq!(super::template(&revision), Some(template()));
         assert!(!holds(&revision, &json!({})));
     }
 }

@@ -44,7 +44,7 @@ pub fn hash<T: Serialize>(template: &T, collisions: i32) -> String {
 }
 
 /// As upstream's `SafeEncodeString`: no vowels, nothing that looks like another letter.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     text.bytes().map(|byte| char::from(SAFE[usize::from(byte) % SAFE.len()])).collect()
 }
 

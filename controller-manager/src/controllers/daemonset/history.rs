@@ -165,6 +165,7 @@ impl DaemonSets {
             patch: patch.clone(),
             number,
             hash: template::hash(&template, collisions),
+            hash_label: HASH_LABEL,
         });
         let api = self.api(key);
         match api.create(&PostParams::default(), &draft).await {
