@@ -19,4 +19,5 @@ pub mod root_ca;
 pub mod serviceaccount;
 pub mod statefulset;
 pub mod taint_eviction;
+pub mod ttl_after_finished;
 pub mod validatingadmissionpolicy_status;

@@ -80,7 +80,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("persistentvolumeclaim-protection-controller", "pvc-protection", Default::On),
     missing("persistentvolume-protection-controller", "pv-protection", Default::On),
     missing("volumeattributesclass-protection-controller", "", Default::On),
-    missing("ttl-after-finished-controller", "ttl-after-finished", Default::On),
+    built(controllers::ttl_after_finished::NAME, "ttl-after-finished", "ttl-after-finished-controller", controllers::ttl_after_finished::start),
     built(controllers::root_ca::NAME, "root-ca-cert-publisher", "root-ca-cert-publisher", controllers::root_ca::start),
     missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", "", Default::On),
     missing("ephemeral-volume-controller", "ephemeral-volume", Default::On),
