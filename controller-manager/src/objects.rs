@@ -5,11 +5,14 @@
 //! `pkg/api/v1/pod`, `apimachinery/pkg/util/intstr`.
 
 pub mod amount;
+pub mod claims;
 pub mod conditions;
 pub mod history;
 pub mod owner;
 pub mod pods;
 pub mod ranking;
+pub mod requests;
+pub mod secrets;
 pub mod selector;
 pub mod serving;
 pub mod template;

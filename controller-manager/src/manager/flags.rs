@@ -2,7 +2,11 @@
 //!
 //! Upstream: `cmd/kube-controller-manager/app/options`.
 
-use super::options::{Ipam, NodeHealth, Options, Signing, Workers};
+mod groups;
+
+pub use groups::{AccountFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, SigningFlags, VolumeFlags};
+
+use super::options::{Ipam, NodeHealth, Options, Workers};
 use component::GoDuration;
 use component::leading::LeaderFlags;
 use component::serve::SecureServing;
@@ -33,12 +37,6 @@ pub struct Flags {
     /// Root certificate authority for pods to verify the apiserver with.
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
-    /// Certificate of the CA for cluster-scoped certificates.
-    #[arg(long)]
-    pub cluster_signing_cert_file: Option<PathBuf>,
-    /// Key of the CA for cluster-scoped certificates.
-    #[arg(long)]
-    pub cluster_signing_key_file: Option<PathBuf>,
     /// Should CIDRs for pods be allocated and set on nodes.
     #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
     pub allocate_node_cidrs: bool,
@@ -126,6 +124,24 @@ pub struct Flags {
     /// Finished jobs whose time to live is looked at at the same time.
     #[arg(long, default_value_t = 5)]
     pub concurrent_ttl_after_finished_syncs: usize,
+    /// Resource quotas.
+    #[command(flatten)]
+    pub quota: QuotaFlags,
+    /// Mirrored endpoints.
+    #[command(flatten)]
+    pub mirroring: MirroringFlags,
+    /// Volumes and their claims.
+    #[command(flatten)]
+    pub volumes: VolumeFlags,
+    /// Signers.
+    #[command(flatten)]
+    pub signers: SigningFlags,
+    /// Service account tokens.
+    #[command(flatten)]
+    pub accounts: AccountFlags,
+    /// Horizontal autoscaling.
+    #[command(flatten)]
+    pub autoscaler: AutoscalerFlags,
 }
 
 /// A value that the manager cannot start with.
@@ -177,7 +193,13 @@ impl Flags {
             endpoints_per_slice: self.max_endpoints_per_slice,
             namespace_resync: self.namespace_sync_period.0,
             garbage_collector: self.enable_garbage_collector,
-            signing: self.signing()?,
+            quota: self.quota,
+            mirroring: self.mirroring,
+            volumes: self.volumes.clone(),
+            signers: self.signers.signers()?,
+            accounts: self.accounts,
+            token_key: self.service_account_private_key_file.clone(),
+            autoscaler: self.autoscaler,
         })
     }
 
@@ -192,7 +214,7 @@ impl Flags {
         if self.node_monitor_grace_period <= self.node_monitor_period {
             return impossible("node-monitor-grace-period", "must be greater than --node-monitor-period");
         }
-        Ok(())
+        self.autoscaler.check()
     }
 
     fn root_ca(&self) -> Result<Option<String>, OptionsError> {
@@ -257,20 +279,6 @@ impl Flags {
             stateful_set: self.concurrent_statefulset_syncs,
             ttl_after_finished: self.concurrent_ttl_after_finished_syncs,
         }
-    }
-
-    fn signing(&self) -> Result<Signing, OptionsError> {
-        if self.cluster_signing_cert_file.is_some() != self.cluster_signing_key_file.is_some() {
-            let why = "must be given together with --cluster-signing-key-file".to_owned();
-            return Err(OptionsError::Impossible { flag: "cluster-signing-cert-file", why });
-        }
-        for (flag, path) in [
-            ("cluster-signing-cert-file", &self.cluster_signing_cert_file),
-            ("cluster-signing-key-file", &self.cluster_signing_key_file),
-        ] {
-            path.as_deref().map(|path| read(flag, path)).transpose()?;
-        }
-        Ok(Signing { cert: self.cluster_signing_cert_file.clone(), key: self.cluster_signing_key_file.clone() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the flags say, checked and typed.
 
+use super::flags::{AccountFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, VolumeFlags};
 use ipnet::IpNet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,8 +24,20 @@ pub struct Options {
     pub namespace_resync: Duration,
     /// `--enable-garbage-collector`.
     pub garbage_collector: bool,
+    /// Resource quotas.
+    pub quota: QuotaFlags,
+    /// Mirrored endpoints.
+    pub mirroring: MirroringFlags,
+    /// Volumes and their claims.
+    pub volumes: VolumeFlags,
     /// `--cluster-signing-*`.
-    pub signing: Signing,
+    pub signers: Signers,
+    /// Service account tokens.
+    pub accounts: AccountFlags,
+    /// `--service-account-private-key-file`: signs the tokens of Secrets.
+    pub token_key: Option<PathBuf>,
+    /// Horizontal autoscaling.
+    pub autoscaler: AutoscalerFlags,
 }
 
 /// `--allocate-node-cidrs` and what belongs to it.
@@ -90,11 +103,26 @@ pub struct Workers {
     pub ttl_after_finished: usize,
 }
 
-/// `--cluster-signing-*`.
+/// `--cluster-signing-*`: a certificate authority per signer; one that has none does not sign.
 #[derive(Clone, Debug, std::default::Default)]
-pub struct Signing {
-    /// Certificate of the signing CA.
-    pub cert: Option<PathBuf>,
+pub struct Signers {
+    /// `kubernetes.io/kubelet-serving`.
+    pub kubelet_serving: Option<CaFiles>,
+    /// `kubernetes.io/kube-apiserver-client-kubelet`.
+    pub kubelet_client: Option<CaFiles>,
+    /// `kubernetes.io/kube-apiserver-client`.
+    pub client: Option<CaFiles>,
+    /// `kubernetes.io/legacy-unknown`.
+    pub legacy_unknown: Option<CaFiles>,
+    /// The longest that a certificate is valid.
+    pub duration: Duration,
+}
+
+/// Where a certificate authority is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaFiles {
+    /// Its certificate.
+    pub cert: PathBuf,
     /// Its key.
-    pub key: Option<PathBuf>,
+    pub key: PathBuf,
 }

@@ -24,7 +24,7 @@ pub struct Registration {
     pub name: &'static str,
     /// The name of old, still accepted.
     pub alias: &'static str,
-    /// Its service account in `kube-system`.
+    /// Its service account in `kube-system`; empty for one that speaks as the process itself.
     pub account: &'static str,
     /// Whether it runs without being named.
     pub default: Default,
@@ -49,7 +49,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
     built(controllers::replicationcontroller::NAME, "replicationcontroller", "replication-controller", controllers::replicationcontroller::start),
     built(controllers::pod_gc::NAME, "podgc", "pod-garbage-collector", controllers::pod_gc::start),
-    missing("resourcequota-controller", "resourcequota", Default::On),
+    built(controllers::resourcequota::NAME, "resourcequota", "resourcequota-controller", controllers::resourcequota::start),
     built(controllers::namespace::NAME, "namespace", "namespace-controller", controllers::namespace::start),
     built(controllers::serviceaccount::NAME, "serviceaccount", "service-account-controller", controllers::serviceaccount::start),
     built(controllers::garbage_collector::NAME, "garbagecollector", "generic-garbage-collector", controllers::garbage_collector::start),
@@ -109,8 +109,11 @@ pub fn start(context: &Context, identities: &Identities, selection: &Selection) 
         match line.start {
             Start::With(start) if selection.enables(line.name, line.default) => {
                 tracing::info!(controller = line.name, "starting");
-                let client = clients.entry(line.account).or_insert_with(|| identities.client(line.account));
-                start(&Context { client: client.clone(), ..context.clone() });
+                let client = match line.account {
+                    "" => context.client.clone(),
+                    account => clients.entry(account).or_insert_with(|| identities.client(account)).clone(),
+                };
+                start(&Context { client, ..context.clone() });
             }
             Start::NotBuilt if selection.names(line.name) => {
                 tracing::warn!(controller = line.name, "asked for by name, but not built yet");

@@ -22,6 +22,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// The connection that caches are fed by: the process' own, which may list everything.
+    pub fn caches(&self) -> kube::Client {
+        self.informers.client()
+    }
+
     /// Events of this component name; its sender runs under the supervisor.
     pub fn recorder(&self, component: &'static str) -> Recorder {
         let (recorder, sender) = Recorder::new(self.client.clone(), component, "");

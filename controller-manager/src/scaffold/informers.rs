@@ -5,6 +5,7 @@
 
 pub mod trims;
 mod workloads;
+pub mod whole;
 
 use client::informer::{Builder, Cached, Informer, Scope};
 use component::Supervisor;
@@ -42,6 +43,11 @@ impl Informers {
     /// No caches yet; their feeds will run under `supervisor`.
     pub fn new(client: kube::Client, supervisor: Supervisor) -> Self {
         Self { client, supervisor, by_kind: Mutex::default() }
+    }
+
+    /// The connection that feeds them.
+    pub fn client(&self) -> kube::Client {
+        self.client.clone()
     }
 
     /// The cache of this kind.

@@ -2,7 +2,7 @@
 
 use crate::scaffold::informers::SharedKind;
 use crate::scaffold::{Context, ReconcileError, Writes};
-use client::informer::{Change, Informer, ObjectKey};
+use client::informer::{Builder, Cached, Change, Informer, ObjectKey, Scope};
 use client::queue::{Outcome, Queue};
 use futures::future::BoxFuture;
 use std::future::Future;
@@ -81,6 +81,23 @@ impl Lane {
         let informer = self.reads::<K>();
         let queue = self.queue.clone();
         informer.subscribe(move |change| keys(change).into_iter().for_each(|key| queue.add(key)));
+        informer
+    }
+
+    /// A cache of this controller's own, of a part of a kind that is not shared; a change queues the
+    /// keys that `keys` gives.
+    pub fn follows<K: Cached>(
+        &mut self,
+        scope: Scope,
+        keys: impl Fn(&Change<K>) -> Vec<ObjectKey> + Send + Sync + 'static,
+    ) -> Informer<K> {
+        let queue = self.queue.clone();
+        let (informer, feed) = Builder::new(self.context.caches(), scope)
+            .on_change(move |change| keys(change).into_iter().for_each(|key| queue.add(key)))
+            .build();
+        self.context.supervisor.spawn_until_stop("informer", feed);
+        let complete = informer.clone();
+        self.synced.push(Box::pin(async move { complete.synced().await }));
         informer
     }
 

@@ -87,7 +87,11 @@ impl Authority {
         Ok(certificate.map_err(PkiError::crypto("cannot sign the request"))?.pem())
     }
 
-    fn issuer(&self) -> Result<Issuer<'static, &rcgen::KeyPair>, PkiError> {
+    pub(crate) fn signing_key(&self) -> &rcgen::KeyPair {
+        &self.key.pair
+    }
+
+    pub(crate) fn issuer(&self) -> Result<Issuer<'static, &rcgen::KeyPair>, PkiError> {
         Issuer::from_ca_cert_pem(&self.certificate_pem, &self.key.pair)
             .map_err(PkiError::crypto("cannot use the authority's certificate"))
     }

@@ -46,6 +46,12 @@ impl Key {
         self.pair.serialize_pem()
     }
 
+    /// The public key as DER (`SubjectPublicKeyInfo`).
+    pub fn public_der(&self) -> Vec<u8> {
+        use rcgen::PublicKeyData as _;
+        self.pair.subject_public_key_info()
+    }
+
     /// The public key as PEM (`PUBLIC KEY`).
     pub fn public_pem(&self) -> String {
         self.pair.public_key_pem()

@@ -9,6 +9,7 @@
 pub mod authority;
 pub mod expiry;
 pub mod files;
+pub mod grant;
 pub mod identity;
 pub mod key;
 pub mod kubeconfig;
@@ -20,6 +21,7 @@ pub mod serving;
 
 pub use authority::Authority;
 pub use expiry::Validity;
+pub use grant::{Grant, UnknownUsages};
 pub use identity::{Identity, host_names, identity};
 pub use key::{Algorithm, Key};
 pub use leaf::{Profile, Usage};

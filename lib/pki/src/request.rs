@@ -71,6 +71,10 @@ impl Request {
         }
     }
 
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     pub(crate) fn parse_for_signing(&self) -> Result<CertificateSigningRequestParams, PkiError> {
         CertificateSigningRequestParams::from_der(&self.der.as_slice().into()).map_err(|error| PkiError::Malformed {
             place: self.place.clone(),

@@ -13,6 +13,7 @@ pub mod defaults;
 pub mod expressions;
 pub mod patch;
 pub mod placement;
+pub mod quota;
 pub mod tables;
 pub mod tree;
 pub mod validation;

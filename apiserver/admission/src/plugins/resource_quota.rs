@@ -1,12 +1,9 @@
 //! `ResourceQuota`: what a namespace may use, counted when it is asked for.
 //!
-//! [`usage`] says what an object uses, [`scope`] whether a quota is about it; here they are
+//! [`rules::quota`] says what an object uses and whether a quota is about it; here they are
 //! compared and the count is written. The quota controller corrects counts of what did not come about.
 //!
-//! Upstream: `apiserver/pkg/admission/plugin/resourcequota`, `pkg/quota/v1/evaluator/core`.
-
-mod scope;
-mod usage;
+//! Upstream: `apiserver/pkg/admission/plugin/resourcequota`.
 
 use crate::denial::forbidden;
 use crate::lookup::list;
@@ -20,7 +17,8 @@ use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_storage::{Change, Match, Object, StorageError, Store};
 use async_trait::async_trait;
-use rules::placement::requests::{Amounts, amounts};
+use rules::placement::requests::amounts;
+use rules::quota::{self, Amounts};
 use std::sync::Arc;
 
 /// Lost races over one quota until the client has to try again.
@@ -78,9 +76,9 @@ impl Plugin for ResourceQuota {
         if quotas.is_empty() {
             return Ok(());
         }
-        let mut delta = usage::of(&context.resource, attributes.object);
+        let mut delta = quota::of(counted(context), attributes.object);
         if attributes.operation == Operation::Update {
-            for (name, before) in usage::of(&context.resource, attributes.old_object) {
+            for (name, before) in quota::of(counted(context), attributes.old_object) {
                 let now = delta.get(&name).copied().unwrap_or(Quantity::ZERO);
                 delta.insert(name, now - before);
             }
@@ -88,7 +86,7 @@ impl Plugin for ResourceQuota {
         delta.retain(|_, amount| !amount.is_zero());
         for quota in quotas {
             let tree = quota.value();
-            if !scope::covers(&tree, &context.resource, attributes.object) {
+            if !quota::covers(&tree, counted(context), attributes.object) {
                 continue;
             }
             if attributes.operation == Operation::Create {
@@ -100,10 +98,14 @@ impl Plugin for ResourceQuota {
     }
 }
 
+fn counted(context: &Context) -> quota::Resource<'_> {
+    quota::Resource { group: &context.resource.group, plural: &context.resource.plural }
+}
+
 /// A quota on cpu or memory makes every container say what it needs.
 fn check_specified(quota: &Value, attributes: &Attributes<'_>) -> Result<(), Status> {
     let hard = hard(quota);
-    let missing = usage::unspecified(&attributes.context.resource, attributes.object, &hard);
+    let missing = quota::unspecified(counted(attributes.context), attributes.object, &hard);
     match missing.is_empty() {
         true => Ok(()),
         false => {

@@ -2,7 +2,7 @@
 //! cannot be shared; a field that is dropped here must not be read by a controller.
 
 use super::SharedKind;
-use crate::objects::owner;
+use crate::objects::{claims, owner};
 use client::informer::{Builder, Informer, Scope};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub const BY_NODE: &str = "node";
 /// Index by the uid of the controlling owner.
 pub const BY_OWNER: &str = "owner";
+/// Index of pods by the claims of their volumes, `namespace/name`.
+pub const BY_CLAIM: &str = "claim";
 /// Index of endpoint slices by their Service, `namespace/name`.
 pub const BY_SERVICE: &str = "service";
 
@@ -121,6 +123,7 @@ impl SharedKind for Pod {
             .trim(trim_pod)
             .index(BY_NODE, |pod| vec![pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default()])
             .index(BY_OWNER, |pod| owner_uid(&pod.metadata))
+            .index(BY_CLAIM, |pod| claims::of_pod(pod).into_iter().map(|claim| claim.key.to_string()).collect())
     }
 }
 
