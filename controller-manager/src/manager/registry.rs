@@ -48,6 +48,8 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::endpointslice::NAME, "endpointslice", "endpointslice-controller", controllers::endpointslice::start),
     missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
     built(controllers::replicationcontroller::NAME, "replicationcontroller", "replication-controller", controllers::replicationcontroller::start),
+    built(controllers::endpointslice_mirroring::NAME, "endpointslicemirroring", "endpointslicemirroring-controller", controllers::endpointslice_mirroring::start),
+    missing("replicationcontroller-controller", "replicationcontroller", Default::On),
     built(controllers::pod_gc::NAME, "podgc", "pod-garbage-collector", controllers::pod_gc::start),
     built(controllers::resourcequota::NAME, "resourcequota", "resourcequota-controller", controllers::resourcequota::start),
     built(controllers::namespace::NAME, "namespace", "namespace-controller", controllers::namespace::start),
