@@ -1,6 +1,9 @@
 //! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
 //! applies.
 
+pub mod certificate_approving;
+pub mod certificate_cleaner;
+pub mod certificate_signing;
 pub mod clusterrole_aggregation;
 pub mod cronjob;
 pub mod daemonset;
