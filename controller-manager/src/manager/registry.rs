@@ -43,7 +43,7 @@ const fn missing(name: &'static str, alias: &'static str, default: Default) -> R
 /// All controllers, in upstream's order of starting.
 #[rustfmt::skip]
 pub static CONTROLLERS: &[Registration] = &[
-    missing("serviceaccount-token-controller", "serviceaccount-token", Default::On),
+    built(controllers::serviceaccount_token::NAME, "serviceaccount-token", "", controllers::serviceaccount_token::start),
     built(controllers::endpoints::NAME, "endpoint", "endpoint-controller", controllers::endpoints::start),
     built(controllers::endpointslice::NAME, "endpointslice", "endpointslice-controller", controllers::endpointslice::start),
     missing("endpointslice-mirroring-controller", "endpointslicemirroring", Default::On),
@@ -92,7 +92,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("storageversion-garbage-collector-controller", "storage-version-gc", Default::On),
     missing("resourceclaim-controller", "", Default::On),
     missing("device-taint-eviction-controller", "", Default::On),
-    missing("legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner", Default::On),
+    built(controllers::legacy_token_cleaner::NAME, "legacy-service-account-token-cleaner", "legacy-service-account-token-cleaner", controllers::legacy_token_cleaner::start),
     built(controllers::validatingadmissionpolicy_status::NAME, "", "validatingadmissionpolicy-status-controller", controllers::validatingadmissionpolicy_status::start),
     built(controllers::taint_eviction::NAME, "", "node-controller", controllers::taint_eviction::start),
     missing("service-cidr-controller", "", Default::On),
