@@ -1,6 +1,7 @@
 //! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
 //! applies.
 
+pub mod bootstrap_signer;
 pub mod certificate_approving;
 pub mod certificate_cleaner;
 pub mod certificate_signing;
@@ -31,4 +32,5 @@ pub mod statefulset;
 pub mod serviceaccount_token;
 pub mod taint_eviction;
 pub mod ttl_after_finished;
+pub mod token_cleaner;
 pub mod validatingadmissionpolicy_status;

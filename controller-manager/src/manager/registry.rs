@@ -36,6 +36,11 @@ const fn built(name: &'static str, alias: &'static str, account: &'static str, s
     Registration { name, alias, account, default: Default::On, start: Start::With(start) }
 }
 
+/// One that only runs if it is named.
+const fn optional(name: &'static str, alias: &'static str, account: &'static str, start: fn(&Context)) -> Registration {
+    Registration { name, alias, account, default: Default::Off, start: Start::With(start) }
+}
+
 const fn missing(name: &'static str, alias: &'static str, default: Default) -> Registration {
     Registration { name, alias, account: "", default, start: Start::NotBuilt }
 }
@@ -71,8 +76,8 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::certificate_cleaner::NAME, "csrcleaner", "certificate-controller", controllers::certificate_cleaner::start),
     missing("podcertificaterequest-cleaner-controller", "", Default::On),
     missing("ttl-controller", "ttl", Default::On),
-    missing("bootstrap-signer-controller", "bootstrapsigner", Default::Off),
-    missing("token-cleaner-controller", "tokencleaner", Default::Off),
+    optional(controllers::bootstrap_signer::NAME, "bootstrapsigner", "bootstrap-signer", controllers::bootstrap_signer::start),
+    optional(controllers::token_cleaner::NAME, "tokencleaner", "token-cleaner", controllers::token_cleaner::start),
     built(controllers::node_ipam::NAME, "nodeipam", "node-controller", controllers::node_ipam::start),
     built(controllers::node_lifecycle::NAME, "nodelifecycle", "node-controller", controllers::node_lifecycle::start),
     missing("service-lb-controller", "service", Default::On),
