@@ -16,6 +16,7 @@ pub mod endpointslice_mirroring;
 pub mod ephemeral_volume;
 pub mod garbage_collector;
 pub mod job;
+pub mod horizontal_pod_autoscaler;
 pub mod legacy_token_cleaner;
 pub mod namespace;
 pub mod node_ipam;

@@ -68,6 +68,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("disruption-controller", "disruption", Default::On),
     built(controllers::statefulset::NAME, "statefulset", "statefulset-controller", controllers::statefulset::start),
     built(controllers::cronjob::NAME, "cronjob", "cronjob-controller", controllers::cronjob::start),
+    built(controllers::horizontal_pod_autoscaler::NAME, "horizontalpodautoscaling", "horizontal-pod-autoscaler", controllers::horizontal_pod_autoscaler::start),
     built(controllers::disruption::NAME, "disruption", "disruption-controller", controllers::disruption::start),
     missing("statefulset-controller", "statefulset", Default::On),
     missing("cronjob-controller", "cronjob", Default::On),
