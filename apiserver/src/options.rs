@@ -3,10 +3,12 @@
 //! Upstream: `cmd/kube-apiserver/app/options`, `pkg/kubeapiserver/options`,
 //! `apiserver/pkg/server/options`.
 
+mod api_enablement;
 mod audit;
 mod authentication;
 mod authorization;
 
+pub use api_enablement::{ApiEnablement, RuntimeConfigError, Served};
 pub use audit::{Audit, AuditLog, AuditWays, AuditWebhook};
 pub use authentication::Authentication;
 pub use authorization::Authorization;
@@ -35,6 +37,8 @@ pub struct Options {
     pub audit: Audit,
     #[command(flatten)]
     pub admission: Admission,
+    #[command(flatten)]
+    pub apis: ApiEnablement,
     #[command(flatten)]
     pub kubelet: Kubelet,
     #[command(flatten)]
@@ -72,7 +76,7 @@ pub struct Etcd {
     /// Whether that file is read again when it changes.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub encryption_provider_config_automatic_reload: bool,
-    /// The media type to use to store objects in storage.
+    /// The media type to use to store objects in storage; nothing means application/json.
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
     pub storage_media_type: String,
 }
@@ -220,7 +224,9 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
 pub enum OptionError {
     #[error("--{0} and --{1} must be given together")]
     Pair(&'static str, &'static str),
-    #[error("--storage-media-type: {0:?} is not one of application/json, application/vnd.kubernetes.protobuf")]
+    #[error(
+        "--storage-media-type {0:?} invalid, allowed values: application/json, application/vnd.kubernetes.protobuf"
+    )]
     MediaType(String),
     #[error("--authorization-mode: {0:?} is not a valid mode")]
     Mode(String),
@@ -246,6 +252,8 @@ pub enum OptionError {
     NoIssuer,
     #[error("{0}")]
     Audit(String),
+    #[error(transparent)]
+    RuntimeConfig(#[from] RuntimeConfigError),
     #[error(
         "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, semicolon separated"
     )]
@@ -289,6 +297,7 @@ impl Options {
             return Err(OptionError::NothingToReload);
         }
         self.authentication.validate()?;
+        self.apis.served(serving.enable_priority_and_fairness)?;
         self.audit.validate()?;
         if !(0.0..=0.02).contains(&serving.goaway_chance) {
             return Err(OptionError::Goaway);
@@ -314,7 +323,8 @@ impl Options {
     pub fn media_type(&self) -> Result<bool, OptionError> {
         match self.etcd.storage_media_type.as_str() {
             "application/vnd.kubernetes.protobuf" => Ok(true),
-            "application/json" => Ok(false),
+            // Upstream's storage falls back to JSON.
+            "application/json" | "" => Ok(false),
             other => Err(OptionError::MediaType(other.to_owned())),
         }
     }
@@ -408,8 +418,9 @@ mod tests {
             ("--goaway-chance=0.03", "--goaway-chance can not be less than 0 or greater than 0.02"),
             (
                 "--storage-media-type=text/plain",
-                "--storage-media-type: \"text/plain\" is not one of application/json, application/vnd.kubernetes.protobuf",
+                "--storage-media-type \"text/plain\" invalid, allowed values: application/json, application/vnd.kubernetes.protobuf",
             ),
+            ("--runtime-config=nonesuch.io/v1=true", "unknown api groups nonesuch.io/v1"),
             (
                 "--service-account-signing-key-file=a",
                 "--service-account-issuer is required with --service-account-signing-key-file",

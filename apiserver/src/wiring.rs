@@ -16,7 +16,7 @@ mod hooks;
 mod identity;
 
 use crate::bootstrap::{self, Endpoint, MasterLeases, Trust};
-use crate::options::{Options, Serving};
+use crate::options::{Options, Served, Serving};
 use anyhow::Context as _;
 use apimachinery::resources;
 use apiserver_aggregator::Aggregator;
@@ -208,7 +208,10 @@ fn assemble(
     let aggregator = Arc::new(Aggregator::new(store.clone(), aggregation::config(&options.cluster)?));
     let escalation = Escalation { authorizer: authorizer.clone(), rbac };
     let conversion = Webhooks::new(Means { store: store.clone(), supervisor: serving.clone() });
+    let served = served(options)?;
+    let discovery = Catalog::new(&served.built(), &authority(endpoint));
     let answers = registry_options(options, reviews, escalation, conversion, tokens.clone());
+    let answers = apiserver_registry::Options { unserved: served.without, ..answers };
     let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
     let recorders = Means { store: registry.store.clone(), supervisor: storage.clone() };
@@ -222,7 +225,7 @@ fn assemble(
         authorizer,
         audit,
         options: server_options(options, shown),
-        discovery: Catalog::new(resources::builtin(), &authority(endpoint)),
+        discovery,
         aggregator,
         documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
         health,
@@ -233,6 +236,15 @@ fn assemble(
     });
     apiserver_server::custom::follow_definitions(&server, storage);
     Ok((server, hooks))
+}
+
+/// `--runtime-config`.
+fn served(options: &Options) -> anyhow::Result<Served> {
+    let served = options.apis.served(options.serving.enable_priority_and_fairness)?;
+    for version in &served.unbuilt {
+        tracing::warn!(version, "API {version} is known but not built; it is not served");
+    }
+    Ok(served)
 }
 
 fn registry_options(
@@ -251,6 +263,7 @@ fn registry_options(
         token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
         escalation: Some(Arc::new(escalation)),
         conversion: Some(Arc::new(conversion)),
+        unserved: Vec::new(),
     }
 }
 

@@ -328,6 +328,44 @@ async fn what_must_be_recorded_and_cannot_be_is_refused() {
 }
 
 #[tokio::test]
+async fn flags_say_what_is_served_and_as_which_version() {
+    if !Etcd::is_installed() {
+        println!("skipped: etcd is not installed");
+        return;
+    }
+    let etcd = Etcd::start().expect("etcd");
+    let reported = format!("v{}+rust-custom", env!("CARGO_PKG_VERSION"));
+    let server = Server::start(&etcd, |folder| {
+        vec![
+            tokens(folder),
+            format!("--version={reported}"),
+            "--storage-media-type=".into(),
+            "--runtime-config=api/v1,batch/v1=false".into(),
+            "--runtime-config=autoscaling/v1/horizontalpodautoscalers=false".into(),
+        ]
+    })
+    .await;
+    server.ready().await;
+    assert_eq!(server.get(ADMIN, "/version").await.json()["gitVersion"], reported);
+    for (path, served) in [
+        ("/apis/batch/v1/jobs", false),
+        ("/apis/batch", false),
+        ("/openapi/v3/apis/batch/v1", false),
+        ("/apis/autoscaling/v1/horizontalpodautoscalers", false),
+        ("/apis/autoscaling/v2/horizontalpodautoscalers", true),
+        ("/apis/apiregistration.k8s.io/v1/apiservices/v1.batch", false),
+        ("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps", true),
+        ("/api/v1/pods", true),
+    ] {
+        let want = if served { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        assert_eq!(server.get(ADMIN, path).await.status, want, "{path}");
+    }
+    let groups = server.get(ADMIN, "/apis").await.json();
+    assert!(groups["groups"].as_array().expect("groups").iter().all(|group| group["name"] != "batch"));
+    assert_eq!(server.get(ADMIN, "/openapi/v2").await.json()["paths"]["/apis/batch/v1/jobs"], Value::Null);
+}
+
+#[tokio::test]
 async fn events_reach_a_webhook() {
     if !Etcd::is_installed() {
         println!("skipped: etcd is not installed");

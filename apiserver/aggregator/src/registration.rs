@@ -6,12 +6,14 @@
 use crate::service::text;
 use crate::{priority, write};
 use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ResourceInfo;
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Value, resources};
 use apiserver_registry::{Registry, Verb};
 use apiserver_storage::{Store, WatchQuery};
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Label of objects that are kept for a reason: [`ON_START`] or [`ALWAYS`].
@@ -65,7 +67,7 @@ pub async fn run(registry: &Registry, started: impl FnOnce()) {
 async fn turn(registry: &Registry, phase: Phase) -> Result<(), Status> {
     let current: Vec<Value> = objects(&registry.store, priority::OWN, "apiservices");
     let definitions = objects(&registry.store, "apiextensions.k8s.io", "customresourcedefinitions");
-    for action in plan(&builtin(), &served(&definitions), &current, phase) {
+    for action in plan(&builtin(registry.builtin()), &served(&definitions), &current, phase) {
         act(registry, action).await?;
     }
     Ok(())
@@ -109,8 +111,8 @@ async fn act(registry: &Registry, action: Action) -> Result<(), Status> {
 }
 
 /// The group versions that are built in. The aggregator registers every group but its own.
-fn builtin() -> BTreeSet<GroupVersion> {
-    let all = resources::builtin().iter().filter(|r| r.group != priority::OWN);
+fn builtin<'a>(served: impl Iterator<Item = &'a Arc<ResourceInfo>>) -> BTreeSet<GroupVersion> {
+    let all = served.filter(|r| r.group != priority::OWN);
     all.map(|r| (r.group.to_string(), r.version.to_string())).collect()
 }
 
@@ -238,8 +240,9 @@ mod tests {
         let definition = json!({"spec": {"group": "c.io", "versions": [
             {"name": "v1", "served": true}, {"name": "v2", "served": false}]}});
         assert_eq!(served(&[definition]), versions(&[("c.io", "v1")]));
-        assert!(builtin().contains(&(String::new(), "v1".into())));
-        assert!(!builtin().iter().any(|(g, _)| g == priority::OWN));
-        assert!(builtin().iter().all(|(g, _)| priority::is_builtin(g)));
+        let builtin = builtin(resources::builtin().iter());
+        assert!(builtin.contains(&(String::new(), "v1".into())));
+        assert!(!builtin.iter().any(|(g, _)| g == priority::OWN));
+        assert!(builtin.iter().all(|(g, _)| priority::is_builtin(g)));
     }
 }

@@ -20,7 +20,7 @@ impl Registry {
         let shares = |other: &&Arc<ResourceInfo>| {
             other.storage_prefix == resource.storage_prefix && other.is_stored() && !is_same(other)
         };
-        let mut found: Vec<_> = resources::builtin().iter().filter(shares).cloned().collect();
+        let mut found: Vec<_> = self.builtin().filter(shares).cloned().collect();
         found.extend(self.custom_resources().iter().filter(shares).cloned());
         found
     }

@@ -86,6 +86,8 @@ pub struct Options {
     pub permission: Option<Arc<dyn Permission>>,
     /// Reaches the webhooks that convert custom resources.
     pub conversion: Option<Arc<dyn WebhookCaller>>,
+    /// Built-in resources that are not served (`--runtime-config`).
+    pub unserved: Vec<Arc<ResourceInfo>>,
 }
 
 impl Default for Options {
@@ -99,6 +101,7 @@ impl Default for Options {
             escalation: None,
             permission: None,
             conversion: None,
+            unserved: Vec::new(),
         }
     }
 }
@@ -196,13 +199,22 @@ impl Registry {
     /// A resource of this group, version and plural name, built in or custom.
     pub fn resource(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ResourceInfo>> {
         if let Some(found) = resources::find(group, version, plural) {
-            return Some(found.clone());
+            return self.serves(found).then(|| found.clone());
         }
         let custom = self.custom.load();
         if custom.is_empty() {
             return None;
         }
         custom.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// The built-in resources that are served, in discovery order.
+    pub fn builtin(&self) -> impl Iterator<Item = &'static Arc<ResourceInfo>> {
+        resources::builtin().iter().filter(|resource| self.serves(resource))
+    }
+
+    fn serves(&self, builtin: &Arc<ResourceInfo>) -> bool {
+        !self.options.unserved.iter().any(|other| Arc::ptr_eq(other, builtin))
     }
 
     /// All custom resources, each version.

@@ -16,7 +16,7 @@ pub fn system_info(runtime: &str) -> NodeSystemInfo {
         container_runtime_version: runtime.to_owned(),
         kernel_version: uname.release().to_string_lossy().into_owned(),
         kube_proxy_version: String::new(),
-        kubelet_version: component::version::GIT_VERSION.to_owned(),
+        kubelet_version: component::version::git_version().to_owned(),
         operating_system: "linux".to_owned(),
         os_image: os_image(&std::fs::read_to_string("/etc/os-release").unwrap_or_default()),
         system_uuid: system_uuid(&machine_id),

@@ -207,6 +207,11 @@ impl Schema {
         self.kinds.get(kind).map(|id| TypeRef { schema: self.clone(), id: *id })
     }
 
+    /// All kinds.
+    pub fn kinds(&self) -> impl Iterator<Item = &GroupVersionKind> {
+        self.kinds.keys()
+    }
+
     /// The kinds of a type, usually none or one.
     pub fn kinds_of(&self, id: u32) -> impl Iterator<Item = &GroupVersionKind> {
         self.kinds.iter().filter(move |(_, i)| **i == id).map(|(kind, _)| kind)

@@ -84,7 +84,8 @@ where
     F: FnOnce(Daemon<O>) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let Start { options, common, given, shown, unbuilt } = start_with;
+    let Start { options, common, given, shown, unbuilt, version } = start_with;
+    version.iter().try_for_each(|version| crate::version::report(version))?;
     logging::init(&common);
     for flag in &unbuilt {
         tracing::warn!(flag, "flag --{flag} is known but not built; it has no effect");
@@ -93,7 +94,7 @@ where
     for gate in gates.unbuilt(&[]) {
         tracing::warn!(gate, "feature gate {gate} is known but not built; it has no effect");
     }
-    tracing::info!(version = crate::version::GIT_VERSION, "starting {name}");
+    tracing::info!(version = crate::version::git_version(), "starting {name}");
     let supervisor = Supervisor::new();
     let grace = Grace::default();
     let daemon =

@@ -77,8 +77,10 @@ pub struct Start<O> {
     pub given: Vec<(String, String)>,
     /// All flags that are built with their values, as Go would print them; for `/flagz`.
     pub shown: BTreeMap<String, String>,
-    /// Flags that upstream has, that were given, and that are not built.
+    /// Flags that upstream has, that were given a value, and that are not built.
     pub unbuilt: Vec<String>,
+    /// The version to report, of `--version=vX.Y.Z...`.
+    pub version: Option<String>,
 }
 
 /// Flags of every daemon.
@@ -125,7 +127,7 @@ pub fn parse<O: clap::Args>(
 ) -> Result<Parsed<O>, FlagError> {
     let command = All::<O>::command().name(component);
     let normalized = normalize::normalize(component, &command, arguments)?;
-    let Normalized::Flags { mut given, unbuilt } = normalized else {
+    let Normalized::Flags { mut given, unbuilt, version } = normalized else {
         return Ok(Parsed::Print(printed(normalized, command)));
     };
     let from_environment = environment_flags(component, &command, &given, environment);
@@ -134,13 +136,13 @@ pub fn parse<O: clap::Args>(
     let matches = command.clone().try_get_matches_from(line).map_err(|error| refused(&error))?;
     let shown = show::all(component, &command, &matches);
     let All { own, common } = All::from_arg_matches(&matches).map_err(|error| refused(&error))?;
-    Ok(Parsed::Start(Start { options: own, common, given, shown, unbuilt }))
+    Ok(Parsed::Start(Start { options: own, common, given, shown, unbuilt, version }))
 }
 
 fn printed(normalized: Normalized, mut command: Command) -> String {
     match normalized {
         Normalized::RawVersion => format!("{:?}", crate::version::info()),
-        Normalized::Version => format!("Kubernetes {}", crate::version::GIT_VERSION),
+        Normalized::Version => format!("Kubernetes {}", crate::version::git_version()),
         Normalized::Help | Normalized::Flags { .. } => command.render_long_help().to_string(),
     }
 }

@@ -42,7 +42,7 @@ fn this_build() -> Build {
     Build {
         major: crate::version::MAJOR,
         minor: crate::version::MINOR,
-        git_version: crate::version::GIT_VERSION,
+        git_version: crate::version::git_version(),
         git_commit: "unknown",
         git_tree_state: "clean",
         build_date: "1970-01-01T00:00:00Z",

@@ -8,7 +8,7 @@ use clap::Command;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Normalized {
     /// To start.
-    Flags { given: Vec<(String, String)>, unbuilt: Vec<String> },
+    Flags { given: Vec<(String, String)>, unbuilt: Vec<String>, version: Option<String> },
     /// `--help`.
     Help,
     /// `--version`.
@@ -22,7 +22,7 @@ pub(super) fn normalize(
     command: &Command,
     arguments: impl IntoIterator<Item = String>,
 ) -> Result<Normalized, FlagError> {
-    let (mut given, mut unbuilt) = (Vec::new(), Vec::new());
+    let (mut given, mut unbuilt, mut version) = (Vec::new(), Vec::new(), None);
     let mut words = arguments.into_iter();
     while let Some(word) = words.next() {
         let (name, inline) = split(component, &word)?;
@@ -31,7 +31,9 @@ pub(super) fn normalize(
         let kind = kind.ok_or_else(|| FlagError::Unknown(name.clone()))?;
         match (kind, name.as_str(), inline.as_deref()) {
             (Kind::Version, _, Some("raw")) => return Ok(Normalized::RawVersion),
-            (Kind::Version, _, None | Some("true")) => return Ok(Normalized::Version),
+            (Kind::Version, _, inline) if inline.is_none_or(|text| go_bool(text) == Some(true)) => {
+                return Ok(Normalized::Version);
+            }
             (_, "help", _) => return Ok(Normalized::Help),
             _ => {}
         }
@@ -41,13 +43,16 @@ pub(super) fn normalize(
             (_, None) => words.next().ok_or_else(|| FlagError::MissingValue(name.clone()))?,
         };
         let value = checked(kind, &name, value)?;
-        if built {
-            given.push((name, value));
-        } else if !unbuilt.contains(&name) {
-            unbuilt.push(name);
+        match kind {
+            _ if built => given.push((name, value)),
+            Kind::Version => version = Some(value).filter(|value| value.starts_with('v')).or(version),
+            // Scripts pass empty texts for what they have no say in.
+            Kind::Text if value.is_empty() => {}
+            _ if !unbuilt.contains(&name) => unbuilt.push(name),
+            _ => {}
         }
     }
-    Ok(Normalized::Flags { given, unbuilt })
+    Ok(Normalized::Flags { given, unbuilt, version })
 }
 
 /// A word's flag and the value behind its `=`.
@@ -91,6 +96,10 @@ fn checked(kind: Kind, flag: &str, value: String) -> Result<String, FlagError> {
         Kind::Int => value.parse::<i64>().err().map(|error| error.to_string()),
         Kind::Float => value.parse::<f64>().err().map(|error| error.to_string()),
         Kind::Duration => value.parse::<crate::GoDuration>().err().map(|error| error.to_string()),
+        Kind::Version if value.starts_with('v') => crate::version::check(&value).err().map(|error| error.to_string()),
+        Kind::Version if go_bool(&value).is_none() => {
+            Some(format!("strconv.ParseBool: parsing {value:?}: invalid syntax"))
+        }
         Kind::Text | Kind::Version => None,
     };
     match problem {

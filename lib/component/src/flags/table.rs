@@ -14,7 +14,7 @@ pub enum Kind {
     Duration,
     /// Anything.
     Text,
-    /// `--version` or `--version=raw`.
+    /// `--version`, `--version=raw`, or `--version=vX.Y.Z...` to report that version.
     Version,
 }
 

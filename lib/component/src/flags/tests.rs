@@ -120,6 +120,23 @@ fn help_and_version_are_printed() {
 }
 
 #[test]
+fn a_version_to_report_is_a_reason_to_start() {
+    let own = crate::version::GIT_VERSION;
+    let custom = format!("{own}-custom");
+    let version = start(&[&format!("--version={custom}")]).unwrap().version;
+    assert_eq!(version, Some(custom));
+    let start = start_with(&["--version=false", "--kube-api-content-type="], |_| None).unwrap();
+    assert_eq!((start.version, start.unbuilt), (None, vec![]));
+    for (word, why) in [
+        ("v1.2.3", format!("version \"v1.2.3\" must match major/minor/patch of default version \"{own}\"")),
+        ("maybe", "strconv.ParseBool: parsing \"maybe\": invalid syntax".to_owned()),
+    ] {
+        let error = start_with(&[&format!("--version={word}")], |_| None).unwrap_err();
+        assert_eq!(error.to_string(), format!("invalid argument \"{word}\" for \"--version\" flag: {why}"));
+    }
+}
+
+#[test]
 fn every_daemon_knows_its_upstream_flags() {
     let table = [
         ("kube-apiserver", "etcd-servers", Kind::Text),
