@@ -2,11 +2,11 @@
 
 use crate::body::Body;
 use crate::response;
-use apimachinery::Value;
+use apimachinery::openapi;
 use bytes::Bytes;
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Response, StatusCode};
-use sha2::{Digest, Sha256};
+use serde::Serialize;
 
 /// Bytes, their type and their tag.
 #[derive(Clone, Debug)]
@@ -21,18 +21,18 @@ pub struct Document {
 
 impl Document {
     /// A JSON document.
-    pub fn json(value: &Value) -> Self {
+    pub fn json(value: &impl Serialize) -> Self {
         Self::new(value, "application/json")
     }
 
     /// A JSON document of a more precise type.
-    pub fn new(value: &Value, content_type: &'static str) -> Self {
+    pub fn new(value: &impl Serialize, content_type: &'static str) -> Self {
         Self::from_bytes(crate::encode::json(value), content_type)
     }
 
     /// Bytes as they are.
     pub fn from_bytes(bytes: Bytes, content_type: &'static str) -> Self {
-        let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02X}")).collect();
+        let digest = openapi::hash(&bytes);
         Self { bytes, content_type, digest }
     }
 

@@ -202,9 +202,7 @@ fn accept(headers: &HeaderMap, offers: Offers) -> Option<Output> {
         "" | "application/json" | "*/*" => return Some(Output::default()),
         _ => {}
     }
-    let mut clauses: Vec<(f32, &str)> = header.split(',').map(|c| (quality(c), c)).collect();
-    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses.iter().find_map(|(_, clause)| {
+    clauses(header).find_map(|clause| {
         let mut parts = clause.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
         MEDIA
@@ -212,6 +210,22 @@ fn accept(headers: &HeaderMap, offers: Offers) -> Option<Output> {
             .filter(|(k, s, _)| matches(kind, subtype, k, s))
             .find_map(|(_, _, media)| options(parts.clone(), *media, offers))
     })
+}
+
+/// What the client likes best of the types that a fixed document has, by type and subtype.
+pub(crate) fn prefer<T: Copy>(headers: &HeaderMap, forms: &[(&str, &str, T)]) -> Option<T> {
+    let header = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).filter(|header| !header.is_empty());
+    clauses(header.unwrap_or("*/*")).find_map(|clause| {
+        let (kind, subtype) = clause.split(';').next()?.trim().split_once('/')?;
+        forms.iter().find(|(k, s, _)| matches(kind, subtype, k, s)).map(|(_, _, form)| *form)
+    })
+}
+
+/// The clauses of an `Accept` header, the best first.
+fn clauses(header: &str) -> impl Iterator<Item = &str> {
+    let mut clauses: Vec<(f32, &str)> = header.split(',').map(|c| (quality(c), c)).collect();
+    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
+    clauses.into_iter().map(|(_, clause)| clause)
 }
 
 fn matches(kind: &str, subtype: &str, k: &str, s: &str) -> bool {

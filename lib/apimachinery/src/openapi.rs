@@ -11,82 +11,113 @@ mod operation;
 mod parameters;
 mod paths;
 mod schemas;
+mod swagger;
 mod v2;
 mod v3;
 
-use crate::resources::{self, ResourceInfo};
+use crate::resources::ResourceInfo;
 use crate::{Map, Value};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, OnceLock};
 
-/// One document, built when it is first asked for.
-struct Document {
-    build: Box<dyn Fn() -> Value + Send + Sync>,
-    bytes: OnceLock<Bytes>,
+/// What a document of version 3 is about.
+#[derive(Debug)]
+enum Scope {
+    /// `/api/`.
+    Core,
+    /// `/apis/`.
+    Groups,
+    /// `/apis/GROUP/`.
+    Group(String),
+    /// Group and version.
+    Version(String, String),
 }
 
-static DOCUMENTS: LazyLock<BTreeMap<String, Document>> = LazyLock::new(|| {
-    let mut documents = BTreeMap::new();
-    let mut add = |path: String, build: Box<dyn Fn() -> Value + Send + Sync>| {
-        documents.insert(path, Document { build, bytes: OnceLock::new() });
-    };
-    add("api".into(), Box::new(|| v3::document(&[paths::core_versions()], None, &Map::new())));
-    add("apis".into(), Box::new(|| v3::document(&[paths::groups()], None, &Map::new())));
-    for (group, version) in group_versions() {
-        if !group.is_empty() {
-            add(format!("apis/{group}"), Box::new(move || v3::document(&[paths::group(group)], None, &Map::new())));
+/// The documents of built-in resources, each made when it is first asked for.
+#[derive(Debug)]
+pub struct Documents {
+    served: Vec<Arc<ResourceInfo>>,
+    /// By path without slashes at its ends.
+    v3: BTreeMap<String, (Scope, OnceLock<Bytes>)>,
+    index: OnceLock<Value>,
+}
+
+impl Documents {
+    /// The documents of these resources, which stand in discovery order.
+    pub fn new(served: &[Arc<ResourceInfo>]) -> Self {
+        let mut v3 = BTreeMap::new();
+        let mut add = |path: String, scope| drop(v3.insert(path, (scope, OnceLock::new())));
+        add("api".into(), Scope::Core);
+        add("apis".into(), Scope::Groups);
+        for (group, version) in group_versions(served) {
+            if !group.is_empty() {
+                add(format!("apis/{group}"), Scope::Group(group.to_owned()));
+            }
+            add(names::root(group, version), Scope::Version(group.to_owned(), version.to_owned()));
         }
-        let build = move || {
-            v3::document(
-                &paths::group_version(group, version, resources::builtin()),
-                Some((group, version)),
-                &Map::new(),
-            )
-        };
-        add(names::root(group, version), Box::new(build));
+        Self { served: served.to_vec(), v3, index: OnceLock::new() }
     }
-    documents
-});
 
-static INDEX: LazyLock<Value> = LazyLock::new(|| {
-    let entry = |path: &String| {
-        let hash = hash(&v3(path)?);
-        let url = format!("/openapi/v3/{path}?hash={hash}");
-        Some((path.clone(), serde_json::json!({ "serverRelativeURL": url })))
-    };
-    let paths: Map = DOCUMENTS.keys().filter_map(entry).collect();
-    serde_json::json!({ "paths": paths })
-});
-
-static V2: LazyLock<Bytes> = LazyLock::new(|| to_bytes(&v2::document(&builtin_paths(), &Map::new())));
-
-fn builtin_paths() -> Vec<paths::Path> {
-    let mut paths = vec![paths::core_versions(), paths::groups()];
-    for (group, version) in group_versions() {
-        paths.extend(paths::group_version(group, version, resources::builtin()));
+    /// The document of `api/v1`, `apis/apps/v1` and so on; `None` if there is none.
+    pub fn v3(&self, path: &str) -> Option<Bytes> {
+        let (scope, bytes) = self.v3.get(path)?;
+        Some(bytes.get_or_init(|| json(&self.build(scope))).clone())
     }
-    let named = group_versions().into_iter().filter(|(group, _)| !group.is_empty());
-    let groups: BTreeMap<&str, ()> = named.map(|(group, _)| (group, ())).collect();
-    paths.extend(groups.into_keys().map(paths::group));
-    paths
+
+    fn build(&self, scope: &Scope) -> Value {
+        let none = Map::new();
+        match scope {
+            Scope::Core => v3::document(&[paths::core_versions()], None, &none),
+            Scope::Groups => v3::document(&[paths::groups()], None, &none),
+            Scope::Group(group) => v3::document(&[paths::group(group)], None, &none),
+            Scope::Version(group, version) => {
+                v3::document(&paths::group_version(group, version, &self.served), Some((group, version)), &none)
+            }
+        }
+    }
+
+    /// The document at `/openapi/v3`: where each group version's document lies, with a hash of its
+    /// content that clients cache it by.
+    pub fn v3_index(&self) -> &Value {
+        self.index.get_or_init(|| {
+            let entry = |path: &String| {
+                let url = format!("/openapi/v3/{path}?hash={}", hash(&self.v3(path)?));
+                Some((path.clone(), serde_json::json!({ "serverRelativeURL": url })))
+            };
+            let paths: Map = self.v3.keys().filter_map(entry).collect();
+            serde_json::json!({ "paths": paths })
+        })
+    }
+
+    /// The document of version 2 of these and of custom resources, whose types are given by
+    /// [`type_name`]. It is made anew each time.
+    pub fn v2(&self, custom: &[Arc<ResourceInfo>], types: &Map) -> Value {
+        let mut paths = vec![paths::core_versions(), paths::groups()];
+        let versions = group_versions(&self.served);
+        for (group, version) in &versions {
+            paths.extend(paths::group_version(group, version, &self.served));
+        }
+        let groups: BTreeSet<&str> = versions.iter().map(|(group, _)| *group).filter(|g| !g.is_empty()).collect();
+        paths.extend(groups.into_iter().map(paths::group));
+        let versions: BTreeSet<(&str, &str)> = custom.iter().map(|r| (&*r.group, &*r.version)).collect();
+        for (group, version) in &versions {
+            paths.extend(paths::group_version(group, version, custom));
+        }
+        v2::document(&paths, types)
+    }
 }
 
 /// The OpenAPI v3 document of one group version of custom resources, whose types are given by
 /// [`type_name`].
 pub fn custom_v3(group: &str, version: &str, served: &[Arc<ResourceInfo>], types: &Map) -> Bytes {
-    to_bytes(&v3::document(&paths::group_version(group, version, served), Some((group, version)), types))
+    json(&v3::document(&paths::group_version(group, version, served), Some((group, version)), types))
 }
 
-/// The OpenAPI v2 document of built-in resources and of these custom ones.
-pub fn v2_with(served: &[Arc<ResourceInfo>], types: &Map) -> Bytes {
-    let mut paths = builtin_paths();
-    let versions: BTreeSet<(&str, &str)> = served.iter().map(|r| (&*r.group, &*r.version)).collect();
-    for (group, version) in &versions {
-        paths.extend(paths::group_version(group, version, served));
-    }
-    to_bytes(&v2::document(&paths, types))
+/// The schema of a built-in type as documents of version 3 have it.
+pub fn schema(name: &str) -> Value {
+    v3::schema(name)
 }
 
 /// The name of a custom type: its group backwards, version and kind.
@@ -95,36 +126,24 @@ pub fn type_name(group: &str, version: &str, kind: &str) -> String {
     parts.join(".")
 }
 
-/// The document at `/openapi/v3`: where each group version's document lies, with a hash of its
-/// content that clients cache it by.
-pub fn v3_index() -> &'static Value {
-    &INDEX
-}
-
-/// The document of `api/v1`, `apis/apps/v1` and so on; `None` if there is none.
-pub fn v3(path: &str) -> Option<Bytes> {
-    let document = DOCUMENTS.get(path)?;
-    Some(document.bytes.get_or_init(|| to_bytes(&(document.build)())).clone())
-}
-
-/// The hash that [`v3_index`] names for this content.
+/// The hash that [`Documents::v3_index`] names for this content.
 pub fn hash(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// The OpenAPI v2 document of all built-in resources.
-pub fn v2() -> Bytes {
-    V2.clone()
-}
-
-fn to_bytes(document: &Value) -> Bytes {
+/// A document as JSON.
+pub fn json(document: &Value) -> Bytes {
     // A tree with string keys always serializes.
     serde_json::to_vec(document).unwrap_or_default().into()
 }
 
-fn group_versions() -> Vec<(&'static str, &'static str)> {
-    let mut versions: Vec<(&str, &str)> =
-        resources::builtin().iter().map(|r| (r.group.as_ref(), r.version.as_ref())).collect();
+/// A document of version 2 as the protobuf message `openapi.v2.Document`.
+pub fn protobuf(document: &Value) -> Bytes {
+    swagger::encode(document).into()
+}
+
+fn group_versions(served: &[Arc<ResourceInfo>]) -> Vec<(&str, &str)> {
+    let mut versions: Vec<(&str, &str)> = served.iter().map(|r| (r.group.as_ref(), r.version.as_ref())).collect();
     versions.dedup();
     versions
 }
@@ -132,19 +151,30 @@ fn group_versions() -> Vec<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resources;
+
+    fn documents() -> Documents {
+        Documents::new(resources::builtin())
+    }
 
     fn parsed(path: &str) -> Value {
-        serde_json::from_slice(&v3(path).expect("a document")).expect("JSON")
+        serde_json::from_slice(&documents().v3(path).expect("a document")).expect("JSON")
+    }
+
+    fn v2() -> Value {
+        documents().v2(&[], &Map::new())
     }
 
     #[test]
     fn the_index_names_every_document_by_its_hash() {
-        let paths = v3_index()["paths"].as_object().expect("paths");
+        let documents = documents();
+        let paths = documents.v3_index()["paths"].as_object().expect("paths");
         assert!(paths.contains_key("api/v1") && paths.contains_key("apis/apps/v1") && paths.contains_key("apis/apps"));
         let url = paths["apis/batch/v1"]["serverRelativeURL"].as_str().expect("a URL");
-        let expected = format!("/openapi/v3/apis/batch/v1?hash={}", hash(&v3("apis/batch/v1").expect("served")));
+        let expected =
+            format!("/openapi/v3/apis/batch/v1?hash={}", hash(&documents.v3("apis/batch/v1").expect("served")));
         assert_eq!(url, expected);
-        assert!(v3("apis/nonsense/v1").is_none());
+        assert!(documents.v3("apis/nonsense/v1").is_none());
     }
 
     #[test]
@@ -179,8 +209,9 @@ mod tests {
 
     #[test]
     fn every_reference_of_a_document_resolves_in_it() {
-        let mut documents: Vec<Value> = DOCUMENTS.keys().map(|path| parsed(path)).collect();
-        documents.push(serde_json::from_slice(&v2()).expect("JSON"));
+        let all = documents();
+        let mut documents: Vec<Value> = all.v3.values().map(|(scope, _)| all.build(scope)).collect();
+        documents.push(v2());
         for document in &documents {
             let mut pending = vec![document];
             while let Some(value) = pending.pop() {
@@ -196,7 +227,7 @@ mod tests {
 
     #[test]
     fn version_2_has_every_resource() {
-        let document: Value = serde_json::from_slice(&v2()).expect("JSON");
+        let document = v2();
         assert_eq!(document["swagger"], "2.0");
         let paths = document["paths"].as_object().expect("paths");
         for path in ["/api/v1/namespaces/{namespace}/pods/{name}/log", "/apis/apps/", "/version/"] {
@@ -205,5 +236,15 @@ mod tests {
         let spec = &document["definitions"]["io.k8s.api.apps.v1.DeploymentSpec"];
         assert_eq!(spec["properties"]["template"]["$ref"], "#/definitions/io.k8s.api.core.v1.PodTemplateSpec");
         assert_eq!(spec["required"], serde_json::json!(["selector", "template"]));
+    }
+
+    #[test]
+    fn what_is_not_served_is_not_listed() {
+        let served: Vec<_> = resources::builtin().iter().filter(|r| r.group != "batch").cloned().collect();
+        let documents = Documents::new(&served);
+        assert!(documents.v3("apis/batch/v1").is_none() && documents.v3("apis/apps/v1").is_some());
+        let v2 = documents.v2(&[], &Map::new());
+        assert_eq!(v2["paths"]["/apis/batch/"], Value::Null);
+        assert_eq!(v2["definitions"]["io.k8s.api.batch.v1.Job"], Value::Null);
     }
 }

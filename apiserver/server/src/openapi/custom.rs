@@ -7,7 +7,7 @@ use apiserver_extensions::definition::Document;
 use apiserver_extensions::openapi::{Dialect, described_metadata, types};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -17,11 +17,10 @@ pub struct CustomDocuments {
     /// By path: `apis/GROUP/VERSION`.
     v3: BTreeMap<String, Bytes>,
     documents: Vec<Document>,
-    v2: OnceLock<Bytes>,
 }
 
 impl CustomDocuments {
-    /// Makes the documents of version 3; that of version 2 is made when somebody asks.
+    /// Makes the documents of version 3.
     pub fn new(documents: Vec<&Document>) -> Self {
         let mut versions: BTreeMap<(&str, &str), Vec<&Document>> = BTreeMap::new();
         for document in &documents {
@@ -33,7 +32,7 @@ impl CustomDocuments {
             all.insert(OBJECT_META.into(), METADATA.clone());
             (format!("apis/{group}/{version}"), openapi::custom_v3(group, version, &resources(of_version), &all))
         });
-        Self { v3: v3.collect(), v2: OnceLock::new(), documents: documents.into_iter().cloned().collect() }
+        Self { v3: v3.collect(), documents: documents.into_iter().cloned().collect() }
     }
 
     /// The document of a group version.
@@ -46,13 +45,10 @@ impl CustomDocuments {
         self.v3.iter().map(|(path, bytes)| (path.as_str(), bytes))
     }
 
-    /// The document of version 2, built-in resources included.
-    pub fn v2(&self) -> Bytes {
-        let make = || {
-            let all: Vec<&Document> = self.documents.iter().collect();
-            openapi::v2_with(&resources(&all), &kinds(&all, Dialect::V2))
-        };
-        self.v2.get_or_init(make).clone()
+    /// The document of version 2, with the built-in resources.
+    pub fn v2(&self, builtin: &openapi::Documents) -> Value {
+        let all: Vec<&Document> = self.documents.iter().collect();
+        builtin.v2(&resources(&all), &kinds(&all, Dialect::V2))
     }
 }
 
@@ -65,8 +61,4 @@ fn resources(documents: &[&Document]) -> Vec<Arc<ResourceInfo>> {
 }
 
 /// `ObjectMeta` as the built-in documents have it, with descriptions.
-static METADATA: LazyLock<Value> = LazyLock::new(|| {
-    let core = openapi::v3("api/v1").unwrap_or_default();
-    let core: Value = serde_json::from_slice(&core).unwrap_or_default();
-    described_metadata(core["components"]["schemas"][OBJECT_META].clone())
-});
+static METADATA: LazyLock<Value> = LazyLock::new(|| described_metadata(openapi::schema(OBJECT_META)));

@@ -7,7 +7,7 @@
 mod decode;
 mod encode;
 mod special;
-mod wire;
+pub(crate) mod wire;
 
 use super::DecodeError;
 use crate::Value;

@@ -57,6 +57,11 @@ fn kinds(name: &str, group_version: Option<(&str, &str)>) -> Vec<GroupVersionKin
     kinds
 }
 
+/// The schema of one type.
+pub(super) fn schema(name: &str) -> Value {
+    DIALECT.schema(name, &kinds(name, None))
+}
+
 /// The built-in types that given ones refer to.
 pub(super) fn metadata(own: &Map) -> Vec<String> {
     match own.is_empty() {

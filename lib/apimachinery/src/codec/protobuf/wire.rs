@@ -4,7 +4,7 @@ use crate::codec::DecodeError;
 
 /// One field's value on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Raw<'a> {
+pub(crate) enum Raw<'a> {
     Varint(u64),
     Fixed64(u64),
     /// No type has one; its value is skipped.
@@ -13,21 +13,21 @@ pub(super) enum Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    pub(super) fn bytes(&self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&self) -> Option<&'a [u8]> {
         match self {
             Raw::Bytes(bytes) => Some(bytes),
             _ => None,
         }
     }
 
-    pub(super) fn text(&self) -> Result<String, DecodeError> {
+    pub(crate) fn text(&self) -> Result<String, DecodeError> {
         let bytes = self.bytes().ok_or_else(wrong_wire_type)?;
         std::str::from_utf8(bytes)
             .map(str::to_owned)
             .map_err(|_| DecodeError::Syntax("proto: string field contains invalid UTF-8".into()))
     }
 
-    pub(super) fn varint(&self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&self) -> Result<u64, DecodeError> {
         match self {
             Raw::Varint(value) => Ok(*value),
             _ => Err(wrong_wire_type()),
@@ -35,7 +35,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-pub(super) fn wrong_wire_type() -> DecodeError {
+pub(crate) fn wrong_wire_type() -> DecodeError {
     DecodeError::Syntax("proto: wrong wireType".into())
 }
 
@@ -44,16 +44,16 @@ fn truncated() -> DecodeError {
 }
 
 /// Iterates over the fields of a message.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, DecodeError> {
         if self.bytes.is_empty() {
             return Ok(None);
         }
@@ -88,7 +88,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or_else(truncated)?;
@@ -101,7 +101,7 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     Err(DecodeError::Syntax("proto: integer overflow".into()))
 }
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -109,24 +109,24 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-pub(super) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
+pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire_type: u8) {
     put_varint(out, u64::from(number) << 3 | u64::from(wire_type));
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
     put_tag(out, number, 2);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn put_integer(out: &mut Vec<u8>, number: u32, value: i64) {
+pub(crate) fn put_integer(out: &mut Vec<u8>, number: u32, value: i64) {
     put_tag(out, number, 0);
     put_varint(out, value as u64);
 }
 
 /// Writes a length-delimited field whose content `write` appends: the length goes in front
 /// afterwards, which moves the content by its one or two bytes at most times.
-pub(super) fn put_nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     put_tag(out, number, 2);
     let start = out.len();
     out.push(0);
