@@ -8,8 +8,8 @@ mod groups;
 mod legacy;
 
 use crate::document::Document;
-use crate::openapi::CustomDocuments;
-use apimachinery::Value;
+use crate::openapi::OpenApi;
+use apimachinery::openapi::Documents;
 use apimachinery::resources::ResourceInfo;
 use apiserver_aggregator::RemoteVersion;
 use apiserver_extensions::Definition;
@@ -41,19 +41,19 @@ impl Discovery {
         let groups = groups(resources, remote);
         let (core, named): (Vec<_>, Vec<_>) = groups.iter().partition(|g| g.name.is_empty());
         let mut documents = HashMap::new();
-        let mut add = |path: String, value: Value| documents.insert(path, Document::json(&value));
-        add("/api".into(), legacy::api_versions(&core, address));
-        add("/apis".into(), legacy::group_list(&named));
+        let mut add = |path: String, document: Document| documents.insert(path, document);
+        add("/api".into(), Document::json(&legacy::api_versions(&core, address)));
+        add("/apis".into(), Document::json(&legacy::group_list(&named)));
         for group in &groups {
             let prefix = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
             if !group.name.is_empty() {
-                add(prefix.clone(), legacy::api_group(group, true));
+                add(prefix.clone(), Document::json(&legacy::api_group(group, true)));
             }
             for version in &group.versions {
                 // The others answer for themselves.
                 if let Content::Local(resources) = &version.content {
                     let list = legacy::resource_list(group.name, version.version, resources);
-                    add(format!("{prefix}/{}", version.version), list);
+                    add(format!("{prefix}/{}", version.version), Document::json(&list));
                 }
             }
         }
@@ -105,20 +105,17 @@ pub struct Edition {
     sources: Sources,
     address: String,
     made: OnceLock<Discovery>,
-    openapi: OnceLock<CustomDocuments>,
+    openapi: Arc<OpenApi>,
 }
 
 impl Edition {
-    fn new(sources: Sources, address: &str) -> Self {
-        Self { sources, address: address.to_owned(), made: OnceLock::new(), openapi: OnceLock::new() }
+    fn new(sources: Sources, address: &str, openapi: Arc<OpenApi>) -> Self {
+        Self { sources, address: address.to_owned(), made: OnceLock::new(), openapi }
     }
 
-    /// What OpenAPI tells of custom resources; `None` if there are none.
-    pub fn openapi(&self) -> Option<&CustomDocuments> {
-        let custom = &self.sources.custom;
-        (!custom.is_empty()).then(|| {
-            self.openapi.get_or_init(|| CustomDocuments::new(custom.values().flat_map(|d| &d.documents).collect()))
-        })
+    /// What OpenAPI tells of the resources.
+    pub fn openapi(&self) -> &OpenApi {
+        &self.openapi
     }
 }
 
@@ -138,8 +135,9 @@ impl Catalog {
     /// Of these resources alone.
     pub fn new(builtin: &[Arc<ResourceInfo>], address: &str) -> Self {
         let sources = Sources { builtin: builtin.to_vec(), custom: OrdMap::new(), remote: Vec::new() };
+        let openapi = Arc::new(OpenApi::new(Arc::new(Documents::new(builtin)), Vec::new()));
         Self {
-            current: ArcSwap::from_pointee(Edition::new(sources.clone(), address)),
+            current: ArcSwap::from_pointee(Edition::new(sources.clone(), address, openapi)),
             sources: Mutex::new(sources),
             address: address.to_owned(),
         }
@@ -152,15 +150,20 @@ impl Catalog {
 
     /// Replaces the definition of a custom resource; `None` if it is gone.
     pub fn set_custom(&self, name: &str, definition: Option<&Definition>) {
-        self.change(|sources| match definition {
+        let mut sources = self.sources.lock();
+        match definition {
             None => drop(sources.custom.remove(name)),
             Some(definition) => drop(sources.custom.insert(name.to_owned(), Arc::new(definition.clone()))),
-        });
+        }
+        let openapi = self.load().openapi.with(sources.custom.values().cloned().collect());
+        self.publish(&sources, Arc::new(openapi));
     }
 
     /// Replaces what aggregated servers serve.
     pub fn set_remote(&self, remote: &[Arc<RemoteVersion>]) {
-        self.change(|sources| sources.remote = remote.to_vec());
+        let mut sources = self.sources.lock();
+        sources.remote = remote.to_vec();
+        self.publish(&sources, self.load().openapi.clone());
     }
 
     /// What aggregated servers serve.
@@ -168,10 +171,8 @@ impl Catalog {
         self.sources.lock().remote.clone()
     }
 
-    fn change(&self, change: impl FnOnce(&mut Sources)) {
-        let mut sources = self.sources.lock();
-        change(&mut sources);
-        self.current.store(Arc::new(Edition::new(sources.clone(), &self.address)));
+    fn publish(&self, sources: &Sources, openapi: Arc<OpenApi>) {
+        self.current.store(Arc::new(Edition::new(sources.clone(), &self.address, openapi)));
     }
 }
 
@@ -187,7 +188,7 @@ fn wants_aggregated(accept: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apimachinery::resources;
+    use apimachinery::{Value, resources};
     use serde_json::json;
 
     fn discovery() -> Discovery {
@@ -209,6 +210,31 @@ mod tests {
         assert_eq!(find("pods").expect("pods")["storageVersionHash"], "xPOwRZ+Yhw8=");
         assert_eq!(find("pods/eviction").expect("eviction")["group"], "policy");
         assert!(discovery.find("/apis/nothing", "").is_none());
+    }
+
+    #[test]
+    fn members_stand_in_upstreams_order() {
+        let discovery = discovery();
+        let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        for (path, accept, part) in [
+            ("/api", "", r#"{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[{"clientCIDR":"#),
+            ("/apis/batch", "", r#"{"kind":"APIGroup","apiVersion":"v1","name":"batch","versions":[{"groupVersion":"#),
+            (
+                "/api/v1",
+                "",
+                r#"{"name":"configmaps","singularName":"configmap","namespaced":true,"kind":"ConfigMap","verbs":["#,
+            ),
+            ("/api/v1", "", r#""shortNames":["po"],"categories":["all"],"storageVersionHash":"#),
+            (
+                "/apis",
+                accept,
+                r#"{"resource":"deployments","responseKind":{"group":"","version":"","kind":"Deployment"},"#,
+            ),
+        ] {
+            let document = discovery.find(path, accept).expect(path);
+            let text = std::str::from_utf8(&document.bytes).expect("text");
+            assert!(text.contains(part), "{path}: {text}");
+        }
     }
 
     #[test]

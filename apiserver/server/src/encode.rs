@@ -25,8 +25,8 @@ fn yaml(value: &Value) -> String {
     text
 }
 
-/// Compact JSON of a tree.
-pub fn json(value: &Value) -> Bytes {
+/// Compact JSON of a tree, or of what is like one.
+pub fn json(value: &impl serde::Serialize) -> Bytes {
     // Trees have string keys and finite numbers, so this cannot fail.
     serde_json::to_vec(value).unwrap_or_default().into()
 }
