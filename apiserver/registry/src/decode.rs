@@ -114,7 +114,7 @@ fn package(group: &str) -> &str {
 }
 
 fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
-    let known = matches!(error, DecodeError::Type(_));
+    let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. });
     match known {
         true => Status::bad_request(format!(
             "{0} in version {1:?} cannot be handled as a {0}: {error}",

@@ -37,6 +37,16 @@ pub enum DecodeError {
     /// `json: cannot unmarshal string into Go struct field PodSpec.spec.hostPID of type bool`.
     #[error("{0}")]
     Type(String),
+    /// The same of a value whose JSON type is another one.
+    #[error("{message}")]
+    Mismatch {
+        /// Upstream's words.
+        message: String,
+        /// What there is, as JSON calls it: `string`, `number`, `number 1.5`, `bool`, `array`, `object`.
+        found: String,
+        /// What there should be, as Go calls it: `int32`, `map[string]string`, `v1.PodSpec`.
+        wanted: String,
+    },
     /// Nested deeper or larger than this server takes.
     #[error("{0}")]
     Limit(&'static str),

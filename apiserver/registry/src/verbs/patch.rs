@@ -8,7 +8,7 @@ mod document;
 use super::update::{Part, Source, change};
 use crate::{Body, Context, PatchType, Registry, Reply, decode, managed, metadata, subresources};
 use apimachinery::Value;
-use apimachinery::codec::{DecodeError, json};
+use apimachinery::codec::json;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::{Schema, TypeRef};
@@ -60,16 +60,11 @@ fn scale_type() -> Result<TypeRef, Status> {
 /// The patched object, checked against its schema like any body.
 fn patched(cx: &Context, document: &Document, ty: &TypeRef, old: &Value) -> Result<Value, Status> {
     let new = document.apply(ty, old)?;
-    let decoded = json::conform(ty, &new).map_err(|error| mistyped(cx, &error))?;
-    decode::judge(cx, decoded.findings, |text| {
-        let kind = FieldErrorKind::Invalid(document.text(), text);
+    let refused = |why: String| {
+        let kind = FieldErrorKind::Invalid(document.text(&new), why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
-    })?;
+    };
+    let decoded = json::conform(ty, &new).map_err(|error| refused(document.mistyped(&cx.resource, &error)))?;
+    decode::judge(cx, decoded.findings, refused)?;
     Ok(decoded.value)
-}
-
-fn mistyped(cx: &Context, error: &DecodeError) -> Status {
-    let kind = &cx.resource.kind;
-    let version = &cx.resource.version;
-    Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }

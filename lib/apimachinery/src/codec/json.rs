@@ -237,12 +237,14 @@ impl<'a> Decoder<'a> {
 
     fn wrong_type(&self, found: &str, wanted: &str) -> DecodeError {
         let path = self.field_path();
-        match path.is_empty() {
-            true => DecodeError::Type(format!("json: cannot unmarshal {found} into Go value of type {wanted}")),
-            false => DecodeError::Type(format!(
-                "json: cannot unmarshal {found} into Go struct field {}.{path} of type {wanted}",
-                self.owner()
-            )),
+        let place = match path.is_empty() {
+            true => "Go value".to_owned(),
+            false => format!("Go struct field {}.{path}", self.owner()),
+        };
+        DecodeError::Mismatch {
+            message: format!("json: cannot unmarshal {found} into {place} of type {wanted}"),
+            found: found.to_owned(),
+            wanted: wanted.to_owned(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use crate::{Body, Context, Format, PatchType};
 use apimachinery::Value;
-use apimachinery::codec::{json, yaml};
+use apimachinery::codec::{DecodeError, json, yaml};
+use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::TypeRef;
 use apimachinery::status::{Reason, Status};
 
@@ -47,10 +48,74 @@ impl Document {
         new.map_err(Status::from)
     }
 
-    /// The patch as it stands in messages.
-    pub(super) fn text(&self) -> String {
-        let (Document::Json(patch) | Document::Merge(patch) | Document::Strategic(patch)) = self;
-        format!("{:?}", patch.to_string())
+    /// What messages quote: the object that came out, or of a strategic patch the patch as Go prints
+    /// maps.
+    pub(super) fn text(&self, new: &Value) -> String {
+        match self {
+            Document::Json(_) | Document::Merge(_) => format!("{:?}", new.to_string()),
+            Document::Strategic(patch) => format!("{:?}", GoMap(patch).to_string()),
+        }
+    }
+
+    /// Why what came out is no object of the resource. Upstream reads it from JSON, or after a
+    /// strategic patch restores it from a tree.
+    pub(super) fn mistyped(&self, resource: &ResourceInfo, error: &DecodeError) -> String {
+        match (self, error) {
+            (Document::Strategic(_), DecodeError::Mismatch { found, wanted, .. }) => restore_error(found, wanted),
+            _ => {
+                let ResourceInfo { kind, version, .. } = resource;
+                format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}")
+            }
+        }
+    }
+}
+
+/// A tree as Go's `%+v` prints it.
+struct GoMap<'a>(&'a Value);
+
+impl std::fmt::Display for GoMap<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Value::Null => f.write_str("<nil>"),
+            Value::String(text) => f.write_str(text),
+            Value::Bool(_) | Value::Number(_) => write!(f, "{}", self.0),
+            Value::Array(items) => {
+                f.write_str("[")?;
+                for (at, item) in items.iter().enumerate() {
+                    write!(f, "{}{}", if at == 0 { "" } else { " " }, GoMap(item))?;
+                }
+                f.write_str("]")
+            }
+            Value::Object(members) => {
+                f.write_str("map[")?;
+                for (at, (key, value)) in members.iter().enumerate() {
+                    write!(f, "{}{key}:{}", if at == 0 { "" } else { " " }, GoMap(value))?;
+                }
+                f.write_str("]")
+            }
+        }
+    }
+}
+
+/// Upstream's words for a value in a tree that is not of its Go type.
+///
+/// Upstream: `apimachinery/pkg/runtime/converter.go`.
+fn restore_error(found: &str, wanted: &str) -> String {
+    let (kind, is_number) = match found {
+        "string" => ("string", false),
+        "bool" => ("bool", false),
+        "object" => ("map", false),
+        "array" => ("slice", false),
+        number if number.contains(['.', 'e', 'E']) => ("float64", true),
+        _ => ("int64", true),
+    };
+    match wanted {
+        map if map.starts_with("map[") => format!("cannot restore map from {kind}"),
+        list if list.starts_with("[]") => format!("cannot restore slice from {kind}"),
+        message if message.contains('.') => format!("cannot restore struct from: {kind}"),
+        // Go converts numbers among each other, and to a letter.
+        scalar if is_number && scalar != "bool" => format!("cannot convert {kind} to {scalar}"),
+        scalar => format!("unrecognized type: {scalar}"),
     }
 }
 
@@ -71,6 +136,45 @@ mod tests {
         let cx = crate::context::testing::context("", "pods");
         let body = Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json };
         Document::parse(&cx, kind, &body).map_err(|status| status.code)
+    }
+
+    #[test]
+    fn what_came_out_wrong_is_said_in_upstreams_words() {
+        let pods = apimachinery::resources::find("", "v1", "pods").expect("served");
+        for (kind, text, quoted, why) in [
+            (
+                PatchType::Strategic,
+                r#"{"metadata":{"labels":"invalid"}}"#,
+                "map[metadata:map[labels:invalid]]",
+                "cannot restore map from string",
+            ),
+            (PatchType::Strategic, r#"{"spec":[1,null]}"#, "map[spec:[1 <nil>]]", "cannot restore struct from: slice"),
+            (
+                PatchType::Strategic,
+                r#"{"spec":{"priority":1.5}}"#,
+                "map[spec:map[priority:1.5]]",
+                "cannot convert float64 to int32",
+            ),
+            (
+                PatchType::Strategic,
+                r#"{"spec":{"hostPID":"x"}}"#,
+                "map[spec:map[hostPID:x]]",
+                "unrecognized type: bool",
+            ),
+            (
+                PatchType::Merge,
+                r#"{"metadata":{"labels":"x"}}"#,
+                r#"{"metadata":{"labels":"x"}}"#,
+                "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field \
+                 ObjectMeta.metadata.labels of type map[string]string",
+            ),
+        ] {
+            let document = parse(kind, text).expect(text);
+            let new = document.apply(&pods.schema, &serde_json::json!({})).expect(text);
+            let error = json::conform(&pods.schema, &new).expect_err(text);
+            assert_eq!(document.mistyped(pods, &error), why);
+            assert_eq!(document.text(&new), format!("{quoted:?}"));
+        }
     }
 
     #[test]
