@@ -328,3 +328,33 @@ async fn plugins_can_be_disabled() {
     enforce(&server, "never", never, &["Deny"], Value::Null).await;
     server.create(MAPS, config_map("a", json!({}))).await;
 }
+
+#[tokio::test]
+async fn connections_and_failures_are_warned_about() {
+    if !Etcd::is_installed() {
+        println!("skipped: etcd is not installed");
+        return;
+    }
+    let etcd = Etcd::start().expect("etcd");
+    let server = server(&etcd, &["--disable-admission-plugins=ServiceAccount"]).await;
+    let constraints = |operation: &str, resource: &str| {
+        json!({"resourceRules": [{"operations": [operation],
+        "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource]}]})
+    };
+    for (name, operation, resource) in [("talks", "CONNECT", "pods/exec"), ("maps", "CREATE", "configmaps")] {
+        let policy = json!({"matchConstraints": constraints(operation, resource),
+            "validations": [{"expression": "false", "message": format!("about {name}")}]});
+        enforce(&server, name, policy, &["Warn"], Value::Null).await;
+    }
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+        "spec": {"containers": [{"name": "c", "image": "x"}]}});
+    server.create("/api/v1/namespaces/default/pods", pod).await;
+    // Neither comes to be: the pod has no node, and the map no valid name.
+    let exec = server.ask(ADMIN, Method::POST, "/api/v1/namespaces/default/pods/p/exec?command=c", Value::Null).await;
+    let map = post(&server, MAPS, config_map("No", json!({}))).await;
+    for (answer, name) in [(exec, "talks"), (map, "maps")] {
+        assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{answer:?}");
+        let warning = answer.headers.get("warning").map(|value| value.to_str().expect("a text")).unwrap_or_default();
+        assert!(warning.contains(&format!("Validation failed for ValidatingAdmissionPolicy '{name}'")), "{answer:?}");
+    }
+}

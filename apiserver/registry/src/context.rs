@@ -60,10 +60,13 @@ pub struct Context {
     /// When the request must be answered.
     pub deadline: Instant,
     /// Texts for `Warning:` headers, collected on the way.
-    pub warnings: Mutex<Vec<String>>,
+    pub warnings: Arc<Warnings>,
     /// Annotations of the request's audit event; `None` if there is none.
     pub annotations: Option<Arc<Annotations>>,
 }
+
+/// Texts for `Warning:` headers, collected on the way; the request may fail for all that.
+pub type Warnings = Mutex<Vec<String>>;
 
 /// Annotations of an audit event, collected on the way.
 pub type Annotations = Mutex<BTreeMap<String, String>>;
@@ -112,7 +115,7 @@ pub(crate) mod testing {
             field_manager: String::new(),
             field_validation: FieldValidation::Warn,
             deadline: Instant::now() + std::time::Duration::from_secs(60),
-            warnings: Mutex::new(Vec::new()),
+            warnings: Arc::default(),
             annotations: None,
         }
     }

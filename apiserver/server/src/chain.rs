@@ -16,7 +16,7 @@ use crate::{aggregated, authorization, compress, connect, endpoints, impersonati
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};
-use apiserver_registry::{Annotations, UserInfo};
+use apiserver_registry::{Annotations, UserInfo, Warnings};
 use bytes::Bytes;
 use component::GoDuration;
 use futures::FutureExt;
@@ -75,6 +75,8 @@ pub struct Exchange<'a> {
     pub deadline: Instant,
     /// What the handler has to say to the audit event; `None` if there is none.
     pub annotations: Option<Arc<Annotations>>,
+    /// What the handler has to say to the client, whatever comes of the request.
+    pub warnings: &'a Arc<Warnings>,
 }
 
 /// Answers a request. Never fails and never panics.
@@ -82,9 +84,9 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
-    let answer = AssertUnwindSafe(filter(Arrival { server: &server, peer: &peer, audit_id: &audit_id }, parts, body))
-        .catch_unwind()
-        .await;
+    let warnings = Arc::default();
+    let arrival = Arrival { server: &server, peer: &peer, audit_id: &audit_id, warnings: &warnings };
+    let answer = AssertUnwindSafe(filter(arrival, parts, body)).catch_unwind().await;
     let (mut response, mut labels) = answer.unwrap_or_else(|_| {
         let status = Status::internal("the handler of this request panicked; the details are in the server's log");
         (response::failure(&status, negotiate::Output::default()), RequestLabels::default())
@@ -94,6 +96,7 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     server.metrics.observe(labels, started.elapsed());
     peer.farewell.perhaps(server.options.goaway_chance);
     peer.farewell.translate(&mut response);
+    response::add_warnings(&mut response, &warnings.lock());
     let headers = response.headers_mut();
     headers.insert(response::AUDIT_ID, audit_id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
@@ -105,6 +108,7 @@ struct Arrival<'a> {
     server: &'a Arc<Server>,
     peer: &'a Peer,
     audit_id: &'a HeaderValue,
+    warnings: &'a Arc<Warnings>,
 }
 
 async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) -> (Response<Body>, RequestLabels) {
@@ -153,7 +157,7 @@ fn keep(response: Response<Body>, permit: Permit) -> Response<Body> {
 /// Authentication, and the audit of all that follows. What the request holds while it is served goes
 /// to `permit`.
 async fn admit<B: Incoming>(
-    Arrival { server, peer, audit_id }: Arrival<'_>,
+    Arrival { server, peer, audit_id, warnings }: Arrival<'_>,
     parts: &mut Parts,
     info: &RequestInfo<'_>,
     query: &Query<'_>,
@@ -181,7 +185,7 @@ async fn admit<B: Incoming>(
         }
         trail = Some(begun);
     }
-    let entry = Entry { server, peer, audit_id, parts, info, query, user, permit };
+    let entry = Entry { server, peer, audit_id, warnings, parts, info, query, user, permit };
     match (entry.proceed(body, trail.as_mut()).await, trail) {
         (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info)).await),
         (Err(status), Some(trail)) => {
@@ -218,6 +222,7 @@ struct Entry<'a, 'b> {
     server: &'a Arc<Server>,
     peer: &'a Peer,
     audit_id: &'a HeaderValue,
+    warnings: &'a Arc<Warnings>,
     parts: &'a mut Parts,
     info: &'a RequestInfo<'b>,
     query: &'a Query<'b>,
@@ -228,7 +233,7 @@ struct Entry<'a, 'b> {
 impl Entry<'_, '_> {
     /// Impersonation to handler.
     async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Status> {
-        let Entry { server, peer, audit_id, parts, info, query, user, permit } = self;
+        let Entry { server, peer, audit_id, warnings, parts, info, query, user, permit } = self;
         let timeout = timeout(server, query)?;
         let asking = user.clone();
         let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
@@ -256,8 +261,9 @@ impl Entry<'_, '_> {
         let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail.as_deref_mut()));
         let body = body.await.unwrap_or_else(|_| Err(timed_out()))?;
         let annotations = trail.as_ref().map(|_| Arc::<Annotations>::default());
+        let noted = annotations.clone();
         let exchange =
-            Exchange { server, peer, audit_id, parts, info, query, user, deadline, annotations: annotations.clone() };
+            Exchange { server, peer, audit_id, parts, info, query, user, deadline, annotations: noted, warnings };
         let answer = dispatch(exchange, body);
         let answer = match long_running {
             true => answer.await,

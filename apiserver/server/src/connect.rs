@@ -65,7 +65,7 @@ impl Kind {
 /// Serves a connection.
 pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) -> Result<Response<Body>, Status> {
     let verb = exchange.info.verb;
-    let resource = find(exchange.info.resource)?;
+    let resource = exchange.server.registry.resource("", "v1", exchange.info.resource).ok_or_else(unknown)?;
     let subresource = resource.subresource(exchange.info.subresource).ok_or_else(unknown)?;
     // Discovery cannot name OPTIONS, which has no verb; proxies pass it on all the same.
     let passed_on = exchange.parts.method == http::Method::OPTIONS
@@ -73,7 +73,7 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) ->
     if !passed_on && !subresource.verbs.iter().any(|v| v == verb) {
         return Err(Status::method_not_allowed());
     }
-    options::admit(exchange, kind, resource, subresource).await?;
+    options::admit(exchange, kind, &resource, subresource).await?;
     match kind {
         Kind::Log => log::serve(exchange, body).await,
         Kind::Exec => pod::serve(exchange, pod::Stream::Exec, body).await,

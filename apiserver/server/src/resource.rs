@@ -46,19 +46,19 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         Verb::Create => {
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
             let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
-            return Ok(answer(exchange, &cx, reply?, &resource, output));
+            return Ok(answer(exchange, reply?, &resource, output));
         }
         Verb::Update => {
             let cx = with_write_options(cx, exchange, "UpdateOptions")?;
             let reply = exchange.server.registry.update(&cx, read(exchange, body).await?).await;
-            return Ok(answer(exchange, &cx, reply?, &resource, output));
+            return Ok(answer(exchange, reply?, &resource, output));
         }
         Verb::Patch => return serve_patch(exchange, cx, body, output).await,
         Verb::Delete => return serve_delete(exchange, cx, body, output).await,
         Verb::DeleteCollection => return serve_delete_collection(exchange, cx, body).await,
         Verb::List | Verb::Watch | Verb::Connect => Err(Status::method_not_allowed()),
     };
-    Ok(answer(exchange, &cx, reply?, &resource, output))
+    Ok(answer(exchange, reply?, &resource, output))
 }
 
 /// Finds the resource, and whether it serves the verb at this path.
@@ -118,7 +118,7 @@ fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
     let info = exchange.info;
     let namespaced = route.resource.namespaced;
     let deprecated = route.resource.custom.as_ref().and_then(|custom| custom.warning());
-    let warnings = deprecated.map(str::to_owned).into_iter().collect();
+    exchange.warnings.lock().extend(deprecated.map(str::to_owned));
     Ok(Context {
         user: exchange.user.clone(),
         verb: route.verb,
@@ -131,7 +131,7 @@ fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
         field_manager: field_manager(exchange),
         field_validation: Default::default(),
         deadline: exchange.deadline,
-        warnings: parking_lot::Mutex::new(warnings),
+        warnings: exchange.warnings.clone(),
         annotations: exchange.annotations.clone(),
     })
 }
@@ -180,9 +180,7 @@ fn list_offers(resource: &ResourceInfo) -> Offers {
 fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Output) -> Response<Body> {
     let source =
         list::Source { page, resource: cx.resource.clone(), registry: exchange.server.registry.clone(), output };
-    let mut answer = response::encoded(StatusCode::OK, output.media, list::body(source));
-    response::add_warnings(&mut answer, &cx.warnings.lock());
-    answer
+    response::encoded(StatusCode::OK, output.media, list::body(source))
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
@@ -198,9 +196,7 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let encoder = Encoder::new(resource, server.registry.clone(), output);
     let guard = Box::new(server.metrics.long_running().take());
     let frames = watch::stream(watch, encoder, lifetime, server.supervisor.clone(), guard);
-    let mut answer = response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames));
-    response::add_warnings(&mut answer, &cx.warnings.lock());
-    Ok(answer)
+    Ok(response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames)))
 }
 
 /// Between the least lifetime and twice that, so that not all watches come back at once.
@@ -224,7 +220,7 @@ async fn serve_patch<B: Incoming>(
     let body = RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format };
     let reply = exchange.server.registry.patch(&cx, kind, exchange.query.flag("force"), body).await?;
     let resource = cx.resource.clone();
-    Ok(answer(exchange, &cx, reply, &resource, output))
+    Ok(answer(exchange, reply, &resource, output))
 }
 
 /// Apply must name its manager, and only apply can be forced.
@@ -254,7 +250,7 @@ async fn serve_delete<B: Incoming>(
     cx.dry_run = params::is_dry_run(&options);
     let reply = exchange.server.registry.delete(&cx, &options).await?;
     let resource = cx.resource.clone();
-    Ok(answer(exchange, &cx, reply, &resource, output))
+    Ok(answer(exchange, reply, &resource, output))
 }
 
 async fn serve_delete_collection<B: Incoming>(
@@ -271,13 +267,7 @@ async fn serve_delete_collection<B: Incoming>(
     Ok(list_answer(exchange, &cx, page, output))
 }
 
-fn answer(
-    exchange: &Exchange<'_>,
-    cx: &Context,
-    reply: Reply,
-    resource: &ResourceInfo,
-    output: Output,
-) -> Response<Body> {
+fn answer(exchange: &Exchange<'_>, reply: Reply, resource: &ResourceInfo, output: Output) -> Response<Body> {
     let (code, reply) = unwrap(StatusCode::OK, reply);
     let bytes = match &reply {
         Reply::Value { value, ty } => object::value(value, ty, resource, output),
@@ -290,9 +280,7 @@ fn answer(
     };
     let media =
         if bytes.first() == Some(&b'{') && output.media == Media::Protobuf { Media::Json } else { output.media };
-    let mut answer = response::encoded(code, media, Body::Full(bytes));
-    response::add_warnings(&mut answer, &cx.warnings.lock());
-    answer
+    response::encoded(code, media, Body::Full(bytes))
 }
 
 fn unwrap(code: StatusCode, reply: Reply) -> (StatusCode, Reply) {

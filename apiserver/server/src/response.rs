@@ -10,8 +10,10 @@ use http::{Response, StatusCode};
 
 /// Header of the request's audit ID.
 pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-/// Longest text of one `Warning` header, as upstream.
-const MAX_WARNING: usize = 4 * 1024;
+/// How many letters the texts of all `Warning` headers have together, as upstream.
+const MAX_WARNINGS: usize = 4 * 1024;
+/// How many one has if all of them together had more.
+const MAX_WARNING: usize = 256;
 
 /// A body in one of the API's encodings.
 pub fn encoded(code: StatusCode, media: Media, body: Body) -> Response<Body> {
@@ -60,28 +62,38 @@ pub fn failure(status: &Status, output: Output) -> Response<Body> {
     response
 }
 
-/// Adds a `Warning: 299` header for each text.
+/// Adds a `Warning: 299` header for each text. Where they are too much together, each is cut and the
+/// last ones are left out.
 pub fn add_warnings(response: &mut Response<Body>, warnings: &[String]) {
-    for (i, warning) in warnings.iter().enumerate() {
-        if warnings[..i].contains(warning) {
-            continue;
+    if warnings.is_empty() {
+        return;
+    }
+    let is_new = |(i, text): &(usize, &String)| !text.is_empty() && !warnings[..*i].contains(text);
+    let texts: Vec<&str> = warnings.iter().enumerate().filter(is_new).map(|(_, text)| text.as_str()).collect();
+    let letters = |text: &str| text.chars().count();
+    let limit = match texts.iter().map(|text| letters(text)).sum::<usize>() <= MAX_WARNINGS {
+        true => MAX_WARNINGS,
+        false => MAX_WARNING,
+    };
+    let mut written = 0;
+    for text in texts {
+        if written >= MAX_WARNINGS {
+            break;
         }
-        if let Ok(value) = HeaderValue::from_str(&warning_value(warning)) {
+        written += letters(text).min(limit);
+        if let Ok(value) = HeaderValue::from_bytes(warning_value(text, limit).as_bytes()) {
             response.headers_mut().append(http::header::WARNING, value);
         }
     }
 }
 
-fn warning_value(text: &str) -> String {
+fn warning_value(text: &str, limit: usize) -> String {
     let mut value = String::from("299 - \"");
-    for c in text.chars() {
+    for c in text.chars().take(limit) {
         match c {
             '"' | '\\' => value.extend(['\\', c]),
             c if c.is_control() => value.push(' '),
             c => value.push(c),
-        }
-        if value.len() >= MAX_WARNING {
-            break;
         }
     }
     value.push('"');
@@ -94,11 +106,20 @@ mod tests {
 
     #[test]
     fn warnings_are_quoted() {
-        assert_eq!(warning_value("unknown field \"a\""), "299 - \"unknown field \\\"a\\\"\"");
-        assert_eq!(warning_value("a\nb"), "299 - \"a b\"");
+        assert_eq!(warning_value("unknown field \"a\"", 99), "299 - \"unknown field \\\"a\\\"\"");
+        assert_eq!(warning_value("a\nb", 99), "299 - \"a b\"");
         let mut response = text(StatusCode::OK, "");
-        add_warnings(&mut response, &["a".into(), "b".into(), "a".into()]);
+        add_warnings(&mut response, &["a".into(), "b\u{e4}".into(), "a".into(), String::new()]);
         assert_eq!(response.headers().get_all("warning").iter().count(), 2);
+    }
+
+    #[test]
+    fn too_many_warnings_are_cut() {
+        let mut response = text(StatusCode::OK, "");
+        let warnings: Vec<String> = (10..40).map(|i| format!("{i}").repeat(500)).collect();
+        add_warnings(&mut response, &warnings);
+        let lengths: Vec<usize> = response.headers().get_all("warning").iter().map(HeaderValue::len).collect();
+        assert_eq!(lengths, [MAX_WARNING + "299 - \"\"".len(); 16]);
     }
 
     #[test]

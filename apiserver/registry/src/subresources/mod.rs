@@ -89,7 +89,7 @@ fn for_resource(cx: &Context, resource: std::sync::Arc<apimachinery::resources::
         field_manager: cx.field_manager.clone(),
         field_validation: cx.field_validation,
         deadline: cx.deadline,
-        warnings: parking_lot::Mutex::default(),
+        warnings: Default::default(),
         annotations: cx.annotations.clone(),
     }
 }

@@ -190,7 +190,7 @@ fn single(cx: &Context, object: &Object) -> Context {
         field_manager: cx.field_manager.clone(),
         field_validation: cx.field_validation,
         deadline: cx.deadline,
-        warnings: parking_lot::Mutex::default(),
+        warnings: Default::default(),
         annotations: cx.annotations.clone(),
     }
 }

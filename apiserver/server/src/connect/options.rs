@@ -33,7 +33,7 @@ pub(super) async fn admit(
         field_manager: String::new(),
         field_validation: Default::default(),
         deadline: exchange.deadline,
-        warnings: Default::default(),
+        warnings: exchange.warnings.clone(),
         annotations: exchange.annotations.clone(),
     };
     exchange.server.registry.connect(&cx, options(exchange, kind)).await
