@@ -43,7 +43,7 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
         StorageError::ExpiredContinue { continue_token } => expired_continue(continue_token),
         error @ StorageError::TooLarge { .. } => too_large(error.to_string()),
         StorageError::BadContinue(why) => Status::bad_request(format!("continue key is not valid: {why}")),
-        error @ StorageError::Corrupt { .. } => Status::internal(error),
+        error @ (StorageError::Corrupt { .. } | StorageError::Sealed { .. }) => Status::internal(error),
         // Upstream passes etcd's refusals on without a reason.
         error @ (StorageError::RequestTooLarge | StorageError::NoSpace) => {
             Status::plain(500, Reason::Unknown, error.to_string())
@@ -104,6 +104,11 @@ mod tests {
                 "Timeout: Too large resource version: 9, current: 5",
             ),
             (StorageError::BadContinue("x"), 400, "continue key is not valid: x"),
+            (
+                StorageError::Sealed { key: key(), why: "failed to decrypt DEK, error: x".into() },
+                500,
+                "Internal error occurred: unable to transform key \"pods/default/a\": failed to decrypt DEK, error: x",
+            ),
             (StorageError::RequestTooLarge, 500, "etcdserver: request is too large"),
         ] {
             let status = storage(error, &pods, "a");

@@ -53,10 +53,16 @@ async fn follow(encryption: Arc<Encryption>, path: PathBuf) {
     }
 }
 
-/// Adds the check of key management services, if there are or may be any.
+/// Adds the checks of key management services: one of all if there may be others later, else one of
+/// each, as upstream.
 pub(super) fn add_check(encryption: Option<Arc<Encryption>>, options: &Etcd, health: &mut Health) {
     let Some(encryption) = encryption else { return };
-    if encryption.uses_services() || options.encryption_provider_config_automatic_reload {
+    if options.encryption_provider_config_automatic_reload {
         health.add("kms-providers", move || encryption.services_healthy());
+        return;
+    }
+    for at in 0..encryption.services() {
+        let encryption = encryption.clone();
+        health.add(&format!("kms-provider-{at}"), move || encryption.service_healthy(at));
     }
 }

@@ -17,6 +17,7 @@ pub(crate) use select::{Span, count_after, scan};
 pub(crate) use state::Objects;
 pub(crate) use watchers::Slot;
 
+use crate::StorageError;
 use crate::backend::RawEvent;
 use crate::form::Form;
 use crate::object::Object;
@@ -42,6 +43,8 @@ pub(crate) struct Cache {
     watchers: Mutex<Watchers>,
     /// Says that the first state is in, or that the resource is gone.
     news: watch::Sender<Life>,
+    /// Why the first state cannot be read at present.
+    sealed: Mutex<Option<StorageError>>,
 }
 
 /// How far the cache of a resource is.
@@ -73,14 +76,35 @@ pub(crate) enum Change {
 
 impl Cache {
     pub(crate) fn new(resource: &ResourceInfo, protobuf: bool) -> Self {
+        let prefix = format!("{}/", resource.storage_prefix).into();
+        Self::empty(prefix, resource.group_resource(), Arc::new(Form::new(resource, protobuf)))
+    }
+
+    /// An empty cache of the same resource.
+    pub(crate) fn anew(&self) -> Self {
+        Self::empty(self.prefix.clone(), self.resource.clone(), self.form())
+    }
+
+    fn empty(prefix: Box<str>, resource: GroupResource, form: Arc<Form>) -> Self {
         Self {
-            prefix: format!("{}/", resource.storage_prefix).into(),
-            resource: resource.group_resource(),
-            form: RwLock::new(Arc::new(Form::new(resource, protobuf))),
+            prefix,
+            resource,
+            form: RwLock::new(form),
             state: RwLock::new(State::default()),
             watchers: Mutex::default(),
             news: watch::Sender::new(Life::Loading),
+            sealed: Mutex::default(),
         }
+    }
+
+    /// Why its first state cannot be read at present, if that is so.
+    pub(crate) fn sealed(&self) -> Option<StorageError> {
+        self.sealed.lock().clone()
+    }
+
+    /// Says why its first state cannot be read at present. Whether nobody had said so before.
+    pub(crate) fn seal(&self, why: StorageError) -> bool {
+        self.sealed.lock().replace(why).is_none()
     }
 
     /// How far it is.
@@ -137,9 +161,15 @@ impl Cache {
         self.state.write().defer(event)
     }
 
+    /// Forgets what was kept for later: a state that is read from now on has it.
+    pub(crate) fn forget_deferred(&self) {
+        self.state.write().forget_deferred();
+    }
+
     /// Sets the first state, as of `revision`. Returns the events to apply on top.
     pub(crate) fn load(&self, objects: Vec<Arc<Object>>, revision: u64) -> Vec<RawEvent> {
         let deferred = self.state.write().load(objects, revision);
+        *self.sealed.lock() = None;
         self.news.send_if_modified(|life| std::mem::replace(life, Life::Ready) == Life::Loading);
         deferred
     }

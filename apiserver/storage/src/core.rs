@@ -35,6 +35,16 @@ pub(crate) struct Core {
     compacted: AtomicU64,
     pub(crate) metrics: Metrics,
     crowds: mpsc::UnboundedSender<Crowd>,
+    sealed: mpsc::UnboundedSender<Arc<Cache>>,
+}
+
+/// What a core leaves to tasks of the feed.
+#[derive(Debug)]
+pub(crate) struct Chores {
+    /// Watchers to be woken later.
+    pub(crate) crowds: mpsc::UnboundedReceiver<Crowd>,
+    /// Caches whose first state cannot be read at present.
+    pub(crate) sealed: mpsc::UnboundedReceiver<Arc<Cache>>,
 }
 
 /// Watchers of a cache that are to be woken for what was held back, and when. A cache is on its way
@@ -42,13 +52,10 @@ pub(crate) struct Core {
 pub(crate) type Crowd = (Instant, Arc<Cache>);
 
 impl Core {
-    /// With the crowds that somebody must wake.
-    pub(crate) fn new(
-        backend: Arc<dyn Backend>,
-        prefix: &str,
-        protobuf: bool,
-    ) -> (Self, mpsc::UnboundedReceiver<Crowd>) {
+    /// With the chores that somebody must do.
+    pub(crate) fn new(backend: Arc<dyn Backend>, prefix: &str, protobuf: bool) -> (Self, Chores) {
         let (crowds, held) = mpsc::unbounded_channel();
+        let (sealed, unread) = mpsc::unbounded_channel();
         let core = Self {
             backend,
             prefix: format!("/{}/", prefix.trim_matches('/')).replace("//", "/"),
@@ -59,8 +66,9 @@ impl Core {
             compacted: AtomicU64::new(0),
             metrics: Metrics::default(),
             crowds,
+            sealed,
         };
-        (core, held)
+        (core, Chores { crowds: held, sealed: unread })
     }
 
     /// Has the watchers of a cache woken later.
@@ -69,6 +77,37 @@ impl Core {
             // Nobody is left to be woken when the task has ended.
             let _ = self.crowds.send((later, cache.clone()));
         }
+    }
+
+    /// Has a cache that waits for its first state read when that is possible again.
+    pub(crate) fn seal(&self, cache: &Arc<Cache>, why: StorageError) {
+        tracing::error!(error = %why, "objects cannot be read at present");
+        if cache.seal(why) {
+            // Nobody reads anything when the task has ended.
+            let _ = self.sealed.send(cache.clone());
+        }
+    }
+
+    /// Gives a resource of which something cannot be read at present an empty cache; watches end.
+    pub(crate) fn seal_anew(&self, cache: &Arc<Cache>, why: StorageError) {
+        let empty = Arc::new(cache.anew());
+        {
+            let mut caches = self.caches.write();
+            let current = caches.get_mut(cache.prefix().trim_end_matches('/'));
+            match current.filter(|current| Arc::ptr_eq(current, cache)) {
+                Some(current) => *current = empty.clone(),
+                // It has another one already.
+                None => return,
+            }
+        }
+        cache.close();
+        self.seal(&empty, why);
+    }
+
+    /// Whether this is the cache of its resource.
+    pub(crate) fn is_current(&self, cache: &Arc<Cache>) -> bool {
+        let current = self.caches.read().get(cache.prefix().trim_end_matches('/')).cloned();
+        current.is_some_and(|current| Arc::ptr_eq(&current, cache))
     }
 
     /// The cache of a resource.

@@ -56,6 +56,9 @@ impl Draft {
 /// Reads what lies in etcd.
 pub(crate) fn decode(form: &Arc<Form>, key: &str, bytes: &[u8], revision: u64) -> Result<Object, StorageError> {
     let corrupt = |why: String| StorageError::Corrupt { key: key.to_owned(), why };
+    if let Some(why) = bytes.strip_prefix(encryption::SEALED) {
+        return Err(StorageError::Sealed { key: key.to_owned(), why: String::from_utf8_lossy(why).into_owned() });
+    }
     let (bytes, is_fresh) = match bytes.strip_prefix(encryption::STALE) {
         Some(bytes) => (bytes, false),
         None => (bytes, true),

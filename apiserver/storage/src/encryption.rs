@@ -31,6 +31,9 @@ use std::time::Duration;
 /// JSON has a brace there and protobuf its own magic.
 pub(crate) const STALE: &[u8] = b"stale\0";
 
+/// Stands before the reason why a value cannot be decrypted at present, in place of the value.
+pub(crate) const SEALED: &[u8] = b"sealed\0";
+
 /// What all encrypted values start with.
 const ENCRYPTED: &[u8] = b"k8s:enc:";
 
@@ -101,9 +104,14 @@ impl Encryption {
         Ok(())
     }
 
-    /// Whether a key management service is configured.
-    pub fn uses_services(&self) -> bool {
-        !services(&self.rules.load()).is_empty()
+    /// How many key management services are configured.
+    pub fn services(&self) -> usize {
+        services(&self.rules.load()).len()
+    }
+
+    /// Whether one key management service is well: `/healthz/kms-provider-N`.
+    pub fn service_healthy(&self, at: usize) -> Result<(), String> {
+        services(&self.rules.load()).get(at).map_or(Ok(()), |service| service.health())
     }
 
     /// Whether all key management services are well: `/healthz/kms-providers`.

@@ -59,6 +59,14 @@ pub enum StorageError {
         /// The decoder's words.
         why: String,
     },
+    /// The stored bytes are encrypted with a key that cannot be had at present.
+    #[error("unable to transform key {key:?}: {why}")]
+    Sealed {
+        /// Key below the prefix.
+        key: String,
+        /// The key management service's words.
+        why: String,
+    },
     /// The write is larger than etcd takes (`--etcd` request limit, 1.5 MiB by default).
     #[error("etcdserver: request is too large")]
     RequestTooLarge,

@@ -1,7 +1,7 @@
 //! The one task that reads etcd's watch and feeds all caches, in revision order.
 
 use crate::StorageError;
-use crate::backend::{Events, Kv, RawEvent};
+use crate::backend::{Events, Kv, Range, RawEvent, prefix_end};
 use crate::cache::{Cache, Change, Incoming};
 use crate::core::{Core, Crowd};
 use crate::object::Object;
@@ -13,27 +13,72 @@ use tokio::sync::mpsc;
 /// Pauses between attempts to watch.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Pause between attempts to read what could not be decrypted.
+const SEALED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Reads the whole prefix into all caches that are there. Returns the revision.
 pub(crate) async fn load(core: &Core) -> Result<u64, StorageError> {
     let (mut objects, revision) = read(core).await?;
     for cache in core.caches() {
-        let of_cache = objects.remove(cache.prefix()).unwrap_or_default();
-        let deferred = cache.load(of_cache, revision);
-        apply(core, deferred);
+        match objects.remove(cache.prefix()).unwrap_or_default() {
+            Found { sealed: Some(why), .. } => core.seal(&cache, why),
+            Found { objects, sealed: None } => {
+                let deferred = cache.load(objects, revision);
+                apply(core, deferred);
+            }
+        }
     }
     core.observed.send_replace(revision);
     Ok(revision)
 }
 
-/// Reads one resource into its new cache while the watch goes on.
-pub(crate) async fn load_one(core: &Core, cache: &Cache) -> Result<(), StorageError> {
-    let mut objects = Vec::new();
-    let take = |kvs: Vec<Kv>| objects.extend(kvs.into_iter().filter_map(|kv| decode(core, &kv).map(|(_, o)| o)));
+/// Reads one resource into its new cache while the watch goes on. What cannot be decrypted at
+/// present is left for later.
+pub(crate) async fn load_one(core: &Core, cache: &Arc<Cache>) -> Result<(), StorageError> {
+    cache.forget_deferred();
+    let mut found = Found::default();
+    let take = |kvs: Vec<Kv>| kvs.iter().for_each(|kv| found.add(decode(core, kv)));
     let revision = core.read_all(cache.prefix(), take).await?;
-    let deferred = cache.load(objects, revision);
-    apply(core, deferred);
+    match found.sealed {
+        Some(why) => core.seal(cache, why),
+        None => {
+            let deferred = cache.load(found.objects, revision);
+            apply(core, deferred);
+        }
+    }
     Ok(())
+}
+
+/// Reads the caches that could not be read before, until they can be.
+pub(crate) async fn unseal(core: Arc<Core>, mut sealed: mpsc::UnboundedReceiver<Arc<Cache>>) {
+    let mut waiting: Vec<Arc<Cache>> = Vec::new();
+    loop {
+        tokio::select! {
+            cache = sealed.recv() => match cache {
+                Some(cache) => waiting.push(cache),
+                None => return,
+            },
+            () = tokio::time::sleep(SEALED_PAUSE), if !waiting.is_empty() => {
+                for cache in &waiting {
+                    if let Err(error) = try_again(&core, cache).await {
+                        tracing::warn!(%error, "cannot read objects, trying again");
+                    }
+                }
+                waiting.retain(|cache| cache.sealed().is_some() && core.is_current(cache));
+            }
+        }
+    }
+}
+
+/// Reads a cache if its first object can be read.
+async fn try_again(core: &Core, cache: &Arc<Cache>) -> Result<(), StorageError> {
+    let start = core.full_key(cache.prefix());
+    let end = prefix_end(&start);
+    let page = core.backend.range(Range { start, end, revision: 0, limit: 1 }).await?;
+    match page.kvs.first().map(|kv| decode(core, kv)) {
+        Some(Decoded::Sealed(..)) => Ok(()),
+        _ => load_one(core, cache).await,
+    }
 }
 
 /// Watches from after `revision` on, for ever.
@@ -80,7 +125,12 @@ pub(crate) async fn relist(core: &Core, revision: &mut u64) -> Result<(), Storag
     let (mut objects, listed) = read(core).await?;
     core.own.forget_until(listed);
     for cache in core.caches().iter().filter(|cache| cache.is_ready()) {
-        let later = cache.replace(objects.remove(cache.prefix()).unwrap_or_default(), listed);
+        let found = objects.remove(cache.prefix()).unwrap_or_default();
+        if let Some(why) = found.sealed {
+            core.seal_anew(cache, why);
+            continue;
+        }
+        let later = cache.replace(found.objects, listed);
         core.wake_later(cache, later);
     }
     core.set_compacted(*revision);
@@ -89,26 +139,56 @@ pub(crate) async fn relist(core: &Core, revision: &mut u64) -> Result<(), Storag
     Ok(())
 }
 
+/// What was read for a cache.
+#[derive(Debug, Default)]
+struct Found {
+    objects: Vec<Arc<Object>>,
+    /// Why something of it cannot be read at present.
+    sealed: Option<StorageError>,
+}
+
+impl Found {
+    fn add(&mut self, decoded: Decoded) {
+        match decoded {
+            Decoded::Object(_, object) => self.objects.push(object),
+            Decoded::Sealed(_, why) => drop(self.sealed.get_or_insert(why)),
+            Decoded::Nothing => {}
+        }
+    }
+}
+
+/// A value of etcd and the cache that it belongs to.
+#[derive(Debug)]
+enum Decoded {
+    Object(Arc<Cache>, Arc<Object>),
+    /// It cannot be decrypted at present.
+    Sealed(Arc<Cache>, StorageError),
+    /// It belongs to none, or makes no sense, which is said.
+    Nothing,
+}
+
 /// All objects by the prefix of their cache.
-async fn read(core: &Core) -> Result<(HashMap<Box<str>, Vec<Arc<Object>>>, u64), StorageError> {
-    let mut objects: HashMap<Box<str>, Vec<Arc<Object>>> = HashMap::new();
+async fn read(core: &Core) -> Result<(HashMap<Box<str>, Found>, u64), StorageError> {
+    let mut objects: HashMap<Box<str>, Found> = HashMap::new();
     let take = |kvs: Vec<Kv>| {
-        for (cache, object) in kvs.iter().filter_map(|kv| decode(core, kv)) {
-            objects.entry(cache.prefix().into()).or_default().push(object);
+        for decoded in kvs.iter().map(|kv| decode(core, kv)) {
+            let (Decoded::Object(cache, _) | Decoded::Sealed(cache, _)) = &decoded else { continue };
+            let found = objects.entry(cache.prefix().into()).or_default();
+            found.add(decoded);
         }
     };
     let revision = core.read_all("", take).await?;
     Ok((objects, revision))
 }
 
-/// Decodes what belongs to a cache. What cannot be read is left out, and said so.
-fn decode(core: &Core, kv: &Kv) -> Option<(Arc<Cache>, Arc<Object>)> {
-    let (key, cache) = core.place(&kv.key)?;
+fn decode(core: &Core, kv: &Kv) -> Decoded {
+    let Some((key, cache)) = core.place(&kv.key) else { return Decoded::Nothing };
     match core.object(&cache, key, &kv.value, kv.mod_revision) {
-        Ok(object) => Some((cache, object)),
+        Ok(object) => Decoded::Object(cache, object),
+        Err(error @ StorageError::Sealed { .. }) => Decoded::Sealed(cache, error),
         Err(error) => {
             tracing::error!(%error, "skipping an object");
-            None
+            Decoded::Nothing
         }
     }
 }
@@ -139,6 +219,10 @@ fn incoming(core: &Core, event: RawEvent) -> Option<(Arc<Cache>, Incoming)> {
         (Some(_), Some(object)) => Change::Put(object),
         (Some(value), None) => match crate::encode::decode(&cache.form(), key, &value, revision) {
             Ok(object) => Change::Put(Arc::new(object)),
+            Err(error @ StorageError::Sealed { .. }) => {
+                core.seal_anew(&cache, error);
+                return None;
+            }
             Err(error) => {
                 // What cannot be read is as good as gone.
                 tracing::error!(%error, "dropping an object");

@@ -11,7 +11,6 @@ use crate::backend::{Kv, PastEvent};
 use crate::cache::{Cache, Recorded};
 use crate::core::Core;
 use crate::encode;
-use crate::object::Object;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -43,7 +42,9 @@ impl Past {
         match core.backend.past(revision + 1, until, MOST_BYTES).await {
             Ok(past) => {
                 tracing::info!(revision, until, events = past.len(), "read events from before the start");
-                add(core, past, revision, until);
+                if let Err(error) = add(core, past, revision, until) {
+                    tracing::warn!(%error, revision, until, "cannot read events from before the start");
+                }
                 is_known(cache, revision)
             }
             Err(StorageError::Expired { .. }) => {
@@ -64,25 +65,34 @@ fn is_known(cache: &Cache, revision: u64) -> bool {
 
 /// Hands out events to all caches, also those that none of them concerns: they know now that there
 /// were none.
-fn add(core: &Core, past: Vec<PastEvent>, from: u64, until: u64) {
+fn add(core: &Core, past: Vec<PastEvent>, from: u64, until: u64) -> Result<(), StorageError> {
     let mut by_cache: HashMap<Box<str>, Vec<Recorded>> = HashMap::new();
     for event in &past {
         let Some((key, cache)) = core.place(&event.event.key) else { continue };
-        if let Some(recorded) = recorded(&cache, key, event) {
+        if let Some(recorded) = recorded(&cache, key, event)? {
             by_cache.entry(cache.prefix().into()).or_default().push(recorded);
         }
     }
     for cache in core.caches().iter().filter(|cache| cache.is_ready()) {
         cache.prepend(by_cache.remove(cache.prefix()).unwrap_or_default(), from, until);
     }
+    Ok(())
 }
 
-/// An event as the cache would have recorded it. What cannot be read is as good as gone.
-fn recorded(cache: &Cache, key: &str, PastEvent { event, before }: &PastEvent) -> Option<Recorded> {
-    let object = |value: &[u8], revision| -> Option<Arc<Object>> {
-        encode::decode(&cache.form(), key, value, revision).ok().map(Arc::new)
+/// An event as the cache would have recorded it. What cannot be read is as good as gone; what cannot
+/// be decrypted at present is an error.
+fn recorded(
+    cache: &Cache,
+    key: &str,
+    PastEvent { event, before }: &PastEvent,
+) -> Result<Option<Recorded>, StorageError> {
+    let object = |value: &[u8], revision| match encode::decode(&cache.form(), key, value, revision) {
+        Ok(object) => Ok(Some(Arc::new(object))),
+        Err(error @ StorageError::Sealed { .. }) => Err(error),
+        Err(_) => Ok(None),
     };
-    let before = before.as_ref().and_then(|Kv { value, mod_revision, .. }| object(value, *mod_revision));
-    let after = event.value.as_ref().and_then(|value| object(value, event.revision));
-    (before.is_some() || after.is_some()).then(|| Recorded::new(event.revision, before, after))
+    let before = before.as_ref().map(|Kv { value, mod_revision, .. }| object(value, *mod_revision));
+    let after = event.value.as_ref().map(|value| object(value, event.revision));
+    let (before, after) = (before.transpose()?.flatten(), after.transpose()?.flatten());
+    Ok((before.is_some() || after.is_some()).then(|| Recorded::new(event.revision, before, after)))
 }

@@ -169,7 +169,7 @@ impl Store {
         resources: &[Arc<ResourceInfo>],
         supervisor: &Supervisor,
     ) -> Result<Self, StorageError> {
-        let (core, crowds) = Core::new(backend, config.prefix(), config.protobuf);
+        let (core, chores) = Core::new(backend, config.prefix(), config.protobuf);
         let core = Arc::new(core);
         for resource in resources.iter().filter(|resource| resource.is_stored()) {
             core.ensure_cache(resource);
@@ -187,7 +187,8 @@ impl Store {
         };
         let revision = store.load().await?;
         store.is_warm.store(true, Ordering::Release);
-        supervisor.spawn_until_stop("crowds of watchers", feed::wake(crowds));
+        supervisor.spawn_until_stop("crowds of watchers", feed::wake(chores.crowds));
+        supervisor.spawn_until_stop("sealed resources", feed::unseal(store.core.clone(), chores.sealed));
         supervisor.spawn_until_stop("etcd watch", feed::run(store.core.clone(), revision));
         supervisor.spawn_until_stop("watch bookmarks", bookmarks(store.core.clone()));
         if !config.compaction_interval.is_zero() {
@@ -351,7 +352,7 @@ impl Store {
 
     /// Every cache has its first state: part of `/readyz`.
     pub fn is_warm(&self) -> bool {
-        self.is_warm.load(Ordering::Acquire)
+        self.is_warm.load(Ordering::Acquire) && self.core.caches().iter().all(|cache| cache.sealed().is_none())
     }
 
     /// Everything up to this revision is in the caches.
@@ -367,6 +368,9 @@ impl Store {
     /// The cache of a resource, once its first state is in.
     async fn cache(&self, resource: &ResourceInfo) -> Result<Arc<Cache>, StorageError> {
         let cache = self.core.cache(resource)?;
+        if let Some(why) = cache.sealed() {
+            return Err(why);
+        }
         if cache.life() == Life::Loading {
             let loaded = tokio::time::timeout(LOAD_DEADLINE, cache.ready()).await;
             loaded.map_err(|_| StorageError::Timeout)?;

@@ -123,6 +123,12 @@ impl State {
         }
     }
 
+    pub(super) fn forget_deferred(&mut self) {
+        if let Phase::Loading(events) = &mut self.phase {
+            events.clear();
+        }
+    }
+
     pub(super) fn load(&mut self, objects: Vec<Arc<Object>>, revision: u64) -> Vec<RawEvent> {
         objects.into_iter().for_each(|object| self.put(object));
         self.gap_until(revision);

@@ -1,7 +1,7 @@
 //! The key-value store with encryption in front of it.
 
 use super::kms::{self, FetchError};
-use super::{Encryption, Plain, STALE};
+use super::{Encryption, Plain, SEALED, STALE};
 use crate::StorageError;
 use crate::backend::{Backend, Claim, Events, Kv, Op, Outcome, Page, PastEvent, Range, RawEvent, Write};
 use async_trait::async_trait;
@@ -36,17 +36,17 @@ impl Eyes {
     }
 
     /// The value in clear. What cannot be decrypted stays as it is, and is found corrupt by who
-    /// reads it. An error means that it cannot be decrypted at present.
-    async fn read(&self, path: &[u8], value: Vec<u8>) -> Result<Vec<u8>, StorageError> {
-        let Some(key) = self.below(path) else { return Ok(value) };
+    /// reads it; what cannot be decrypted at present is [`SEALED`].
+    async fn read(&self, path: &[u8], value: Vec<u8>) -> Vec<u8> {
+        let Some(key) = self.below(path) else { return value };
         if value.starts_with(kms::PREFIX) {
             match self.encryption.fetch(key, &value).await {
                 Ok(()) => {}
                 Err(FetchError::Refused(why)) => tracing::error!(why, key, "cannot decrypt the key of a value"),
-                Err(error) => return Err(StorageError::Unavailable(error.to_string())),
+                Err(error) => return [SEALED, error.to_string().as_bytes()].concat(),
             }
         }
-        Ok(match self.encryption.decrypt(key, path, &value) {
+        match self.encryption.decrypt(key, path, &value) {
             Ok(Plain::AsItIs) => value,
             Ok(Plain::Current(plain)) => plain,
             Ok(Plain::Stale(plain)) => [STALE, &plain].concat(),
@@ -54,12 +54,12 @@ impl Eyes {
                 tracing::error!(%error, key, "cannot decrypt a value");
                 value
             }
-        })
+        }
     }
 
-    async fn kv(&self, mut kv: Kv) -> Result<Kv, StorageError> {
-        kv.value = self.read(&kv.key, kv.value).await?;
-        Ok(kv)
+    async fn kv(&self, mut kv: Kv) -> Kv {
+        kv.value = self.read(&kv.key, kv.value).await;
+        kv
     }
 }
 
@@ -67,7 +67,7 @@ impl Eyes {
 impl Backend for Encrypting {
     async fn get(&self, key: &[u8]) -> Result<Option<Kv>, StorageError> {
         match self.inner.get(key).await? {
-            Some(kv) => self.eyes.kv(kv).await.map(Some),
+            Some(kv) => Ok(Some(self.eyes.kv(kv).await)),
             None => Ok(None),
         }
     }
@@ -75,7 +75,7 @@ impl Backend for Encrypting {
     async fn range(&self, range: Range) -> Result<Page, StorageError> {
         let mut page = self.inner.range(range).await?;
         for kv in &mut page.kvs {
-            kv.value = self.eyes.read(&kv.key, std::mem::take(&mut kv.value)).await?;
+            kv.value = self.eyes.read(&kv.key, std::mem::take(&mut kv.value)).await;
         }
         Ok(page)
     }
@@ -91,7 +91,7 @@ impl Backend for Encrypting {
             (op, _) => op,
         };
         Ok(match self.inner.commit(Write { key, expected, op }).await? {
-            Outcome::Refused(Some(kv)) => Outcome::Refused(Some(self.eyes.kv(kv).await?)),
+            Outcome::Refused(Some(kv)) => Outcome::Refused(Some(self.eyes.kv(kv).await)),
             done => done,
         })
     }
@@ -109,10 +109,10 @@ impl Backend for Encrypting {
         let mut past = self.inner.past(from, until, max_bytes).await?;
         for PastEvent { event, before } in &mut past {
             if let Some(value) = event.value.take() {
-                event.value = Some(self.eyes.read(&event.key, value).await?);
+                event.value = Some(self.eyes.read(&event.key, value).await);
             }
             if let Some(before) = before {
-                before.value = self.eyes.read(&before.key, std::mem::take(&mut before.value)).await?;
+                before.value = self.eyes.read(&before.key, std::mem::take(&mut before.value)).await;
             }
         }
         Ok(past)
@@ -151,7 +151,7 @@ impl Events for Decrypted {
         let mut events = self.inner.next().await?;
         for event in &mut events {
             if let Some(value) = event.value.take() {
-                event.value = Some(self.eyes.read(&event.key, value).await?);
+                event.value = Some(self.eyes.read(&event.key, value).await);
             }
         }
         Ok(events)

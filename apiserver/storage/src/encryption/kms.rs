@@ -33,6 +33,9 @@ pub(super) const PREFIX: &[u8] = b"k8s:enc:kms:v2:";
 const WRITES_FOR: Duration = Duration::from_secs(3 * 60);
 /// Seeds that are kept in memory; there is about one for each start and each key of the service.
 const SEEDS: usize = 4096;
+/// How long a service that could not be reached is not asked for another seed: there may be as many
+/// values as there are seeds.
+const REST: Duration = Duration::from_secs(1);
 /// Pauses between attempts to decrypt a seed that is needed.
 const PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
 
@@ -55,6 +58,8 @@ pub(crate) struct Kms {
     seeds: Mutex<HashMap<[u8; 32], Seed>>,
     /// Of the last probe.
     health: Mutex<Result<(), String>>,
+    /// The last attempt to have a seed decrypted, if nobody answered.
+    unanswered: Mutex<Option<(Instant, FetchError)>>,
 }
 
 /// What encrypts at present.
@@ -83,7 +88,14 @@ pub(super) enum FetchError {
 impl Kms {
     pub(super) fn new(settings: Settings) -> Self {
         let health = Mutex::new(Err("not probed yet".to_owned()));
-        Self { settings, client: OnceLock::new(), writes: ArcSwapOption::empty(), seeds: Mutex::default(), health }
+        Self {
+            settings,
+            client: OnceLock::new(),
+            writes: ArcSwapOption::empty(),
+            seeds: Mutex::default(),
+            health,
+            unanswered: Mutex::default(),
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -162,6 +174,18 @@ impl Kms {
         if self.seed(&source).is_some() {
             return Ok(());
         }
+        if let Some((since, error)) = &*self.unanswered.lock()
+            && since.elapsed() < REST
+        {
+            return Err(error.clone());
+        }
+        let fetched = self.fetch_seed(&source).await;
+        let unanswered = fetched.as_ref().err().filter(|error| matches!(error, FetchError::Unreachable(_)));
+        *self.unanswered.lock() = unanswered.map(|error| (Instant::now(), error.clone()));
+        fetched
+    }
+
+    async fn fetch_seed(&self, source: &Source) -> Result<(), FetchError> {
         let mut pauses = PAUSES.into_iter();
         loop {
             let answer = self.call(|mut client| {
@@ -175,7 +199,7 @@ impl Kms {
                 (Ok(answer), _) => {
                     let plain = Zeroizing::new(answer.plaintext);
                     let dek = Dek::new(source.kind, plain).map_err(|why| FetchError::Refused(why.to_owned()))?;
-                    self.keep_seed(&source, Arc::new(dek));
+                    self.keep_seed(source, Arc::new(dek));
                     return Ok(());
                 }
                 (Err(status), pause) if is_passing(&status) => match pause {

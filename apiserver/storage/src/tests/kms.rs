@@ -1,10 +1,10 @@
 //! A key management service: what lies in etcd, how its key is rotated, and what happens without it.
 
 use super::*;
-use crate::Object;
 use crate::backend::Backend;
 use crate::backend::memory::Memory;
 use crate::encryption::{Encrypting, Encryption};
+use crate::{Object, WatchQuery};
 use parking_lot::Mutex;
 use proto::kms::key_management_service_server::{KeyManagementService, KeyManagementServiceServer};
 use proto::kms::{DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusRequest, StatusResponse};
@@ -22,6 +22,8 @@ struct State {
     key: String,
     problem: String,
     decryptions: usize,
+    /// It does not decrypt at present.
+    is_away: bool,
 }
 
 #[tonic::async_trait]
@@ -43,6 +45,9 @@ impl KeyManagementService for Plugin {
     async fn decrypt(&self, request: Request<DecryptRequest>) -> Result<Response<DecryptResponse>, Status> {
         let DecryptRequest { ciphertext, key_id, annotations, uid } = request.into_inner();
         self.0.lock().decryptions += 1;
+        if self.0.lock().is_away {
+            return Err(Status::unavailable("away"));
+        }
         assert!(!uid.is_empty() && annotations["local.example.com"] == b"note");
         let sealed = ciphertext.strip_prefix(key_id.as_bytes());
         let sealed = sealed.ok_or_else(|| Status::failed_precondition("no such key"))?;
@@ -127,23 +132,76 @@ async fn values_are_sealed_with_seeds_that_the_service_seals() {
 }
 
 #[tokio::test]
-async fn without_the_service_nothing_is_taken_for_gone() {
+async fn without_the_service_the_rest_is_served_and_nothing_is_taken_for_gone() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, things, owner, service) =
         (configuration(folder.path()), testing::things(), Supervisor::new(), Supervisor::new());
+    let socket = folder.path().join("kms.sock");
     let _stop = StopOnDrop(owner.clone());
-    Plugin::start(&folder.path().join("kms.sock"), &service);
+    Plugin::start(&socket, &service);
     let raw: Arc<dyn Backend> = Arc::new(Memory::new(&owner));
-    let key = things.key("ns", "a");
-    let (store, ..) = open(&raw, &file).await;
-    store.expect("opens").create(&things, &key, testing::thing("ns", "a", "x", "n"), None).await.expect("is new");
+    let (key, other) = (things.key("ns", "a"), things.key("ns", "b"));
+    let (writer, _, _writing) = open(&raw, &file).await;
+    let writer = writer.expect("opens");
+    writer.create(&things, &key, testing::thing("ns", "a", "x", "n"), None).await.expect("is new");
     assert!(service.shutdown(std::time::Duration::from_secs(10)).await);
+    std::fs::remove_file(&socket).expect("a socket");
 
-    let encryption = Arc::new(Encryption::load(&file, std::slice::from_ref(&things)).expect("a configuration"));
-    encryption.follow_services(&owner).await;
-    let why = encryption.services_healthy().expect_err("nobody answers");
+    // A start without it: what it has sealed is an error, all else is there.
+    let (store, encryption, _second) = open(&raw, &file).await;
+    let store = store.expect("opens all the same");
+    let why = encryption.service_healthy(0).expect_err("nobody answers");
     assert!(why.starts_with("failed to perform status section of the healthz check for KMS Provider vault"), "{why}");
-    let encrypting = Encrypting::new(raw, encryption, "/registry");
-    let read = encrypting.get(b"/registry/things/ns/a").await;
-    assert!(matches!(&read, Err(StorageError::Unavailable(_))), "{read:?}");
+    assert!(!store.is_warm());
+    let list = store.list(&things, &ListQuery::default()).await.expect_err("is sealed").to_string();
+    assert!(list.starts_with("unable to transform key \"things/ns/a\": failed to decrypt DEK, error: "), "{list}");
+    for outcome in [
+        store.get(&things, &key, Match::MostRecent).await.map(drop),
+        store.get(&things, &other, Match::Any).await.map(drop),
+        store.create(&things, &other, testing::thing("ns", "b", "x", "n"), None).await.map(drop),
+        store.watch(&things, &WatchQuery::default()).await.map(drop),
+    ] {
+        assert!(matches!(&outcome, Err(StorageError::Sealed { .. })), "{outcome:?}");
+    }
+    assert!(store.healthy().await.is_ok());
+
+    // It comes back, and so do the objects; what was written meanwhile as well.
+    writer.create(&things, &other, testing::thing("ns", "b", "x", "n"), None).await.expect("is new");
+    let _plugin = Plugin::start(&socket, &owner);
+    warm(&store).await;
+    assert_eq!(store.list(&things, &ListQuery::default()).await.expect("a list").items.len(), 2);
+}
+
+/// Waits until everything can be read.
+async fn warm(store: &Store) {
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while !store.is_warm() {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect("in time");
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_decrypted_is_not_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, things, owner) = (configuration(folder.path()), testing::things(), Supervisor::new());
+    let _stop = StopOnDrop(owner.clone());
+    let plugin = Plugin::start(&folder.path().join("kms.sock"), &owner);
+    let raw: Arc<dyn Backend> = Arc::new(Memory::new(&owner));
+    let (store, _, _first) = open(&raw, &file).await;
+    let (other, _, _second) = open(&raw, &file).await;
+    let (store, other) = (store.expect("opens"), other.expect("opens"));
+    store.create(&things, &things.key("ns", "a"), testing::thing("ns", "a", "x", "n"), None).await.expect("is new");
+    let mut watch = store.watch(&things, &WatchQuery::default()).await.expect("a watch");
+    assert!(matches!(watch.next().await, Ok(Event::Change { kind: EventKind::Added, .. })));
+    plugin.0.lock().is_away = true;
+    other.create(&things, &things.key("ns", "b"), testing::thing("ns", "b", "x", "n"), None).await.expect("is new");
+    let end = watch.next().await;
+    assert!(matches!(&end, Err(StorageError::Closed)), "{end:?}");
+    let list = store.list(&things, &ListQuery::default()).await;
+    assert!(matches!(&list, Err(StorageError::Sealed { .. })), "{list:?}");
+    plugin.0.lock().is_away = false;
+    warm(&store).await;
+    assert_eq!(store.list(&things, &ListQuery::default()).await.expect("a list").items.len(), 2);
 }
