@@ -4,8 +4,8 @@
 //! Upstream: `client-go/informers.SharedInformerFactory`.
 
 pub mod trims;
+mod whole;
 mod workloads;
-pub mod whole;
 
 use client::informer::{Builder, Cached, Informer, Scope};
 use component::Supervisor;

@@ -1,11 +1,10 @@
-//! How the caches of workloads, their histories and their claims are kept.
+//! How the caches of workloads and their histories are kept.
 
 use super::SharedKind;
 use super::trims::{BY_OWNER, owner_uid, trim_meta};
 use client::informer::Builder;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 impl SharedKind for Job {
     fn shape(builder: Builder<Self>) -> Builder<Self> {
@@ -36,11 +35,5 @@ impl SharedKind for ControllerRevision {
         builder
             .trim(|revision| trim_meta(&mut revision.metadata))
             .index(BY_OWNER, |revision| owner_uid(&revision.metadata))
-    }
-}
-
-impl SharedKind for PersistentVolumeClaim {
-    fn shape(builder: Builder<Self>) -> Builder<Self> {
-        builder.trim(|claim| trim_meta(&mut claim.metadata))
     }
 }
