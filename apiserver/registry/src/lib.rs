@@ -30,9 +30,7 @@ mod transaction;
 mod verbs;
 mod watching;
 
-pub use context::{Annotations, Context, UserInfo, Verb};
 pub use context::{Annotations, Context, UserInfo, Verb, Warnings};
-pub use failure::CONTINUE;
 pub use hooks::{EscalationCheck, Permission, Reading, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
 pub use watching::Watching;
