@@ -358,3 +358,33 @@ async fn connections_and_failures_are_warned_about() {
         assert!(warning.contains(&format!("Validation failed for ValidatingAdmissionPolicy '{name}'")), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn scales_are_admitted_as_scales() {
+    if !Etcd::is_installed() {
+        println!("skipped: etcd is not installed");
+        return;
+    }
+    let etcd = Etcd::start().expect("etcd");
+    let server = server(&etcd, &[]).await;
+    server.create(DEPLOYMENTS, deployment("d", 1)).await;
+    let policy = |resource: &str, expression: &str| {
+        json!({"matchConstraints": constraints("apps", resource),
+        "validations": [{"expression": expression, "messageExpression": "object.kind + ' is refused'"}]})
+    };
+    let few = "object.kind == 'Scale' && object.apiVersion == 'autoscaling/v1' && object.spec.replicas < 4 \
+               && oldObject.kind == 'Scale' && request.subResource == 'scale' && request.kind.kind == 'Scale'";
+    enforce(&server, "few", policy("deployments/scale", few), &["Deny"], Value::Null).await;
+    enforce(&server, "none", policy("deployments", "false"), &["Deny"], Value::Null).await;
+    let path = format!("{DEPLOYMENTS}/d/scale");
+    let patch = |replicas: u32| server.ask(ADMIN, Method::PATCH, &path, json!({"spec": {"replicas": replicas}}));
+    let scaled = patch(3).await;
+    assert_eq!((scaled.status, &scaled.json()["spec"]["replicas"]), (StatusCode::OK, &json!(3)), "{scaled:?}");
+    let refused = patch(4).await;
+    let want = "deployments.apps \"d\" is forbidden: ValidatingAdmissionPolicy 'few' with binding 'few-binding' denied request: Scale is refused";
+    assert_eq!(refused.message(), want);
+    assert_eq!(server.get(ADMIN, &path).await.json()["spec"]["replicas"], 3);
+    // The object itself is another matter.
+    let whole = server.ask(ADMIN, Method::PATCH, &format!("{DEPLOYMENTS}/d"), json!({"spec": {"replicas": 2}})).await;
+    assert!(whole.message().ends_with("Deployment is refused"), "{whole:?}");
+}

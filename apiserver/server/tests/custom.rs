@@ -3,8 +3,11 @@
 mod support;
 
 use apimachinery::Value;
+use apiserver_extensions::conversion::WebhookCaller;
+use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 use support::{Answer, TestServer};
 
@@ -234,4 +237,107 @@ async fn openapi_tells_of_custom_kinds() {
     wait_for(&server, "/apis/stable.example.com", StatusCode::NOT_FOUND).await;
     assert_eq!(server.get("/openapi/v2").await.json()["definitions"]["com.example.stable.v1.Foo"], Value::Null);
     assert_eq!(server.get("/openapi/v3/apis/stable.example.com/v1").await.status, StatusCode::NOT_FOUND);
+}
+
+/// Shows every third object in red, the others in blue.
+struct Painter;
+
+#[async_trait]
+impl WebhookCaller for Painter {
+    async fn call(&self, _: &Value, review: &Value, _: Duration) -> Result<Value, String> {
+        let mut objects = review["request"]["objects"].clone();
+        for object in objects.as_array_mut().expect("objects") {
+            let number = object["metadata"]["name"].as_str().expect("a name")[1..].parse::<usize>().expect("a number");
+            object["apiVersion"] = review["request"]["desiredAPIVersion"].clone();
+            object["spec"]["color"] = if number.is_multiple_of(3) { "red".into() } else { "blue".into() };
+        }
+        Ok(json!({"kind": "ConversionReview", "apiVersion": review["apiVersion"], "response": {
+            "uid": review["request"]["uid"], "result": {"status": "Success"}, "convertedObjects": objects}}))
+    }
+}
+
+#[tokio::test]
+async fn pages_of_converted_objects_keep_to_the_limit() {
+    let registry =
+        apiserver_registry::Options { conversion: Some(Arc::new(Painter)), ..apiserver_registry::Options::default() };
+    let server = TestServer::over(registry, apiserver_server::Options::default(), None).await;
+    let mut definition = definition();
+    definition["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "clientConfig": {"url": "https://example.com/convert"}, "conversionReviewVersions": ["v1"]}});
+    server.create(CRDS, definition).await;
+    wait_for(&server, "/apis/stable.example.com/v1", StatusCode::OK).await;
+    for number in 0..8 {
+        server.create(FOOS, foo(&format!("f{number}"), json!({}))).await;
+    }
+    let list = "/apis/stable.example.com/v1beta1/namespaces/default/foos?fieldSelector=spec.color%3Dred";
+    for (limit, want) in [(0, vec![3]), (1, vec![1, 1, 1]), (2, vec![2, 1]), (3, vec![3]), (9, vec![3])] {
+        let (mut sizes, mut names, mut token) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = server.get(&format!("{list}&limit={limit}&continue={token}")).await.json();
+            let items = page["items"].as_array().unwrap_or_else(|| panic!("{page}")).clone();
+            sizes.push(items.len());
+            names.extend(items.iter().map(|item| item["metadata"]["name"].clone()));
+            token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!((sizes, names), (want, vec![json!("f0"), json!("f3"), json!("f6")]), "limit {limit}");
+    }
+}
+
+async fn apply(server: &TestServer, manager: &str, object: &Value) -> Answer {
+    let path = format!("/apis/stable.example.com/v1/namespaces/default/boxes/b?fieldManager={manager}");
+    server.ask(Method::PATCH, &path, &[("content-type", "application/apply-patch+yaml")], object.to_string()).await
+}
+
+#[tokio::test]
+async fn applied_objects_own_what_no_schema_lists() {
+    let server = TestServer::start().await;
+    let spec = json!({"type": "object", "properties": {
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {
+            "known": {"type": "string"}}},
+        "template": {"type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true},
+        "closed": {"type": "object", "properties": {"known": {"type": "string"}}},
+    }});
+    server
+        .create(
+            CRDS,
+            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "boxes.stable.example.com"}, "spec": {"group": "stable.example.com", "scope": "Namespaced",
+            "names": {"plural": "boxes", "kind": "Box"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]}}),
+        )
+        .await;
+    wait_for(&server, "/apis/stable.example.com/v1", StatusCode::OK).await;
+    let object = |spec: Value| json!({"apiVersion": "stable.example.com/v1", "kind": "Box", "metadata": {"name": "b"}, "spec": spec});
+    let template = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"l": "1"}},
+        "spec": {"nodeName": "n", "containers": [{"name": "c"}]}});
+    let first = object(json!({"free": {"known": "k", "deep": {"a": 1}, "list": [1, 2]}, "template": template}));
+    let created = apply(&server, "one", &first).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{}", created.text());
+    let created = created.json();
+    assert_eq!(created["spec"], first["spec"]);
+    assert_eq!(
+        created["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:spec": {
+        "f:free": {"f:known": {}, "f:deep": {"f:a": {}}, "f:list": {}},
+        "f:template": {"f:apiVersion": {}, "f:kind": {}, "f:metadata": {"f:name": {}, "f:labels": {"f:l": {}}},
+            "f:spec": {"f:nodeName": {}, "f:containers": {}}}}})
+    );
+
+    let conflict = apply(&server, "two", &object(json!({"free": {"deep": {"a": 2}}}))).await;
+    assert_eq!(conflict.status, StatusCode::CONFLICT, "{}", conflict.text());
+    assert!(conflict.message().ends_with("conflict with \"one\": .spec.free.deep.a"), "{}", conflict.message());
+    let both = apply(&server, "two", &object(json!({"free": {"deep": {"b": 2}}}))).await;
+    assert_eq!(both.json()["spec"]["free"]["deep"], json!({"a": 1, "b": 2}), "{}", both.text());
+    // What one manager no longer wants is gone, and what the other owns stays.
+    let less =
+        apply(&server, "one", &object(json!({"template": {"apiVersion": "v1", "kind": "Pod", "metadata": {}}}))).await;
+    let left = json!({"free": {"deep": {"b": 2}}, "template": {"apiVersion": "v1", "kind": "Pod", "metadata": {}}});
+    assert_eq!(less.json()["spec"], left, "{}", less.text());
+
+    let unknown = apply(&server, "one", &object(json!({"closed": {"odd": 1}}))).await;
+    assert!(unknown.message().contains(".spec.closed.odd: field not declared in schema"), "{}", unknown.text());
 }

@@ -4,6 +4,7 @@ use crate::StorageError;
 use crate::encryption;
 use crate::form::{Encoding, Form};
 use crate::object::{Object, Parts, StoredAs};
+use apimachinery::codec::fields::ManagedFields;
 use apimachinery::codec::protobuf;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
@@ -143,7 +144,10 @@ fn write_metadata(out: &mut Vec<u8>, metadata: &Map) -> usize {
         }
         write(out, name);
         out.push(b':');
-        write(out, member);
+        match name.as_str() {
+            "managedFields" => write(out, &ManagedFields(member)),
+            _ => write(out, member),
+        }
         out.push(b',');
     }
     if revision_at == 0 {

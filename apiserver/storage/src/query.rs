@@ -1,6 +1,9 @@
 //! What lists and watches ask for.
 
 use crate::Object;
+use crate::cache::Span;
+use crate::token::Continue;
+use apimachinery::resources::ResourceInfo;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use std::sync::Arc;
 
@@ -53,6 +56,15 @@ pub struct ListPage {
     pub continue_token: String,
     /// Objects after this page; `None` on the last page and with selectors, as upstream.
     pub remaining: Option<u64>,
+}
+
+impl ListPage {
+    /// The token of a page that ends with this object of a list with this selection, for who leaves out
+    /// objects of pages.
+    pub fn token_after(resource: &ResourceInfo, selection: &Selection, last: &str, revision: u64) -> String {
+        let span = Span::all(&format!("{}/", resource.storage_prefix), selection);
+        Continue::after(&span.prefix, last, revision)
+    }
 }
 
 /// A watch request.

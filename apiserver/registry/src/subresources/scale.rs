@@ -5,7 +5,7 @@
 use super::{body_type, decode_body};
 use crate::strategies::{member, text};
 use crate::verbs::tree;
-use crate::verbs::update::{Part, Source, change_tree};
+use crate::verbs::update::{Seen, Source, change_seen};
 use crate::{Body, Context, Registry, Reply, managed, metadata};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
@@ -43,7 +43,7 @@ pub(crate) async fn put(registry: &Registry, cx: &Context, body: Body) -> Result
 }
 
 /// Writes the scale that `source` makes of the present one, which has the managed fields of the
-/// object's replicas.
+/// object's replicas. Admission sees scales, too.
 pub(crate) async fn write(
     registry: &Registry,
     cx: &Context,
@@ -52,7 +52,8 @@ pub(crate) async fn write(
 ) -> Result<Reply, Status> {
     let on_object = Context { subresource: None, ..super::for_resource(cx, cx.resource.clone(), &cx.name) };
     let replicas = replicas(cx);
-    let changed = change_tree(registry, &on_object, Part::Main, options, &mut |old| {
+    let seen = Seen { cx, show: view, take: admitted };
+    let changed = change_seen(registry, &on_object, &seen, options, &mut |old| {
         let mut shown = view(cx, old);
         if let Some(managed) = rules::apply::scale::to_scale(managed_fields(old), &replicas) {
             shown.set_meta("managedFields", managed);
@@ -69,6 +70,13 @@ pub(crate) async fn write(
     .await;
     cx.warnings.lock().append(&mut on_object.warnings.lock());
     reply(cx, &changed?)
+}
+
+/// The object with the scale as admission has left it.
+fn admitted(cx: &Context, mut object: Value, scale: &Value) -> Result<Value, Status> {
+    check(cx, scale)?;
+    set_replicas(cx, &mut object, scale);
+    Ok(object)
 }
 
 /// Where the object keeps its replicas.
@@ -174,11 +182,7 @@ fn check(cx: &Context, scale: &Value) -> Result<(), Status> {
 /// The object with the scale's replicas; the scale's version and UID are preconditions.
 fn scaled(cx: &Context, old: &Value, scale: &Value) -> Value {
     let mut new = old.clone();
-    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
-    match scale_paths(cx) {
-        None => drop(member(&mut new, "spec").insert("replicas".into(), replicas)),
-        Some(paths) => insert_at(&mut new, &paths.spec_replicas.1, replicas),
-    }
+    set_replicas(cx, &mut new, scale);
     for key in ["resourceVersion", "uid"] {
         match scale.meta_str(key) {
             "" if key == "resourceVersion" => drop(new.metadata_mut().remove(key)),
@@ -187,6 +191,14 @@ fn scaled(cx: &Context, old: &Value, scale: &Value) -> Value {
         }
     }
     new
+}
+
+fn set_replicas(cx: &Context, object: &mut Value, scale: &Value) {
+    let replicas = scale.pointer("/spec/replicas").cloned().unwrap_or_else(|| 0.into());
+    match scale_paths(cx) {
+        None => drop(member(object, "spec").insert("replicas".into(), replicas)),
+        Some(paths) => insert_at(object, &paths.spec_replicas.1, replicas),
+    }
 }
 
 /// Sets a value at a path; members on the way are made.

@@ -4,7 +4,7 @@ use super::{Target, reply};
 use crate::failure::storage;
 use crate::{Context, Registry, Reply, Watching, convert, subresources};
 use apimachinery::status::Status;
-use apiserver_storage::{ListPage, ListQuery, Match, Object, WatchQuery};
+use apiserver_storage::{ListPage, ListQuery, Match, Object, Selection, WatchQuery};
 use std::sync::Arc;
 
 pub(crate) async fn get(registry: &Registry, cx: &Context, at: Match) -> Result<Reply, Status> {
@@ -44,23 +44,52 @@ pub(crate) async fn list(registry: &Registry, cx: &Context, query: &ListQuery) -
     page.map_err(|error| storage(error, &cx.resource.group_resource(), ""))
 }
 
-/// Custom resources are converted, and selected by fields after that if a webhook converts. The
-/// page is then whole: its size is not known before.
+/// Objects that are converted at once, at least, to find those that fields select.
+const CONVERTED: usize = 500;
+
+/// Custom resources are converted, and selected by fields after that if a webhook converts.
 async fn list_custom(registry: &Registry, cx: &Context, query: &ListQuery) -> Result<ListPage, Status> {
-    let failed = |error| storage(error, &cx.resource.group_resource(), "");
-    let filter = convert::Filter::of(&cx.resource, &query.selection);
-    let mut page = match &filter {
-        None => registry.store.list(&cx.resource, query).await.map_err(failed)?,
-        Some((_, selection)) => {
-            let all = ListQuery { selection: selection.clone(), limit: 0, ..query.clone() };
-            registry.store.list(&cx.resource, &all).await.map_err(failed)?
-        }
-    };
-    page.items = convert::served_all(registry, &cx.resource, page.items).await?;
-    if let Some((filter, _)) = &filter {
-        page.items.retain(|object| filter.matches(object));
+    if let Some((filter, selection)) = convert::Filter::of(&cx.resource, &query.selection) {
+        return list_filtered(registry, cx, query, &filter, selection).await;
     }
+    let failed = |error| storage(error, &cx.resource.group_resource(), "");
+    let mut page = registry.store.list(&cx.resource, query).await.map_err(failed)?;
+    page.items = convert::served_all(registry, &cx.resource, page.items).await?;
     Ok(page)
+}
+
+/// Converts page by page until enough objects are selected.
+async fn list_filtered(
+    registry: &Registry,
+    cx: &Context,
+    query: &ListQuery,
+    filter: &convert::Filter,
+    selection: Selection,
+) -> Result<ListPage, Status> {
+    let resource = &cx.resource;
+    let failed = |error| storage(error, &resource.group_resource(), "");
+    // Any state is listed as a whole, as upstream does.
+    let limit = if query.revision == Match::Any { 0 } else { query.limit };
+    let at_once = if limit == 0 { 0 } else { limit.max(CONVERTED) };
+    let mut next = ListQuery { selection, limit: at_once, ..query.clone() };
+    let mut items: Vec<Arc<Object>> = Vec::new();
+    loop {
+        let page = registry.store.list(resource, &next).await.map_err(failed)?;
+        let revision = page.revision;
+        let converted = convert::served_all(registry, resource, page.items).await?;
+        for object in converted.into_iter().filter(|object| filter.matches(object)) {
+            if limit > 0 && items.len() == limit {
+                let last = items.last().map_or("", |object| object.key());
+                let continue_token = ListPage::token_after(resource, &next.selection, last, revision);
+                return Ok(ListPage { items, revision, continue_token, remaining: None });
+            }
+            items.push(object);
+        }
+        if page.continue_token.is_empty() || limit > 0 && items.len() == limit {
+            return Ok(ListPage { items, revision, continue_token: page.continue_token, remaining: None });
+        }
+        next.continue_token = page.continue_token;
+    }
 }
 
 pub(crate) async fn watch(registry: &Arc<Registry>, cx: &Context, query: &WatchQuery) -> Result<Watching, Status> {

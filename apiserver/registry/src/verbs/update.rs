@@ -89,6 +89,17 @@ pub(crate) async fn may_create(registry: &Registry, cx: &Context) -> Result<(), 
     }
 }
 
+/// What admission sees in place of the object, where a request writes a part of it that is a kind of
+/// its own.
+pub(crate) struct Seen<'a> {
+    /// The request as it came.
+    pub(crate) cx: &'a Context,
+    /// The part as an object.
+    pub(crate) show: fn(&Context, &Value) -> Value,
+    /// The object with the part that admission may have changed.
+    pub(crate) take: fn(&Context, Value, &Value) -> Result<Value, Status>,
+}
+
 /// What became of a change.
 enum Outcome {
     /// Written, or nothing to write.
@@ -105,21 +116,21 @@ pub(crate) async fn change(
     options_kind: &str,
     source: &mut Source<'_>,
 ) -> Result<Reply, Status> {
-    match apply(registry, cx, part, options_kind, source).await? {
+    match apply(registry, cx, part, options_kind, source, None).await? {
         Outcome::Stored(object) => Ok(reply(cx, object)),
         Outcome::Dry(value) => Ok(value_reply(cx, value)),
     }
 }
 
-/// As [`change`], answering the tree.
-pub(crate) async fn change_tree(
+/// As [`change`] of the whole object, of which admission sees a part, answering the tree.
+pub(crate) async fn change_seen(
     registry: &Registry,
     cx: &Context,
-    part: Part,
+    seen: &Seen<'_>,
     options_kind: &str,
     source: &mut Source<'_>,
 ) -> Result<Value, Status> {
-    match apply(registry, cx, part, options_kind, source).await? {
+    match apply(registry, cx, Part::Main, options_kind, source, Some(seen)).await? {
         Outcome::Stored(object) => Ok(tree(cx, &object)),
         Outcome::Dry(value) => Ok(value),
     }
@@ -131,11 +142,12 @@ async fn apply(
     part: Part,
     options_kind: &str,
     source: &mut Source<'_>,
+    seen: Option<&Seen<'_>>,
 ) -> Result<Outcome, Status> {
     let target = Target::of(cx);
     let options = options(cx, options_kind);
     let strategy = strategy::of(&cx.resource);
-    let writer = Writer { registry, cx, strategy, part, options: &options, dry: None };
+    let writer = Writer { registry, cx, strategy, part, seen, options: &options, dry: None };
     let mut attempt = Attempt { writer, source, claim: Claim::default() };
     let written = transaction::run(&registry.store, &target, &mut attempt).await;
     match (written, cx.dry_run) {
@@ -185,6 +197,7 @@ struct Writer<'a> {
     cx: &'a Context,
     strategy: &'static Strategy,
     part: Part,
+    seen: Option<&'a Seen<'a>>,
     options: &'a Value,
     dry: Option<Value>,
 }
@@ -195,7 +208,7 @@ impl Writer<'_> {
         let cx = self.cx;
         check_uid(cx, &new, old)?;
         check_version(cx, self.strategy, &new, revision)?;
-        admit(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
+        new = self.admit(new, old).await?;
         check_escalation(self.registry, cx, &new, old).await?;
         managed::keep_times(&mut new, old);
         self.prepare(&mut new, old);
@@ -219,8 +232,28 @@ impl Writer<'_> {
         if !errors.is_empty() {
             return Err(Status::invalid(&cx.resource.gvk(), &cx.name, &errors).into());
         }
-        validate(self.registry, cx, Operation::Update, &mut new, old, self.options).await?;
+        self.validate(&mut new, old).await?;
         Ok(new)
+    }
+
+    async fn admit(&self, mut new: Value, old: &Value) -> Result<Value, Status> {
+        let Some(Seen { cx, show, take }) = self.seen else {
+            admit(self.registry, self.cx, Operation::Update, &mut new, old, self.options).await?;
+            return Ok(new);
+        };
+        let mut shown = show(cx, &new);
+        admit(self.registry, cx, Operation::Update, &mut shown, &show(cx, old), self.options).await?;
+        take(cx, new, &shown)
+    }
+
+    async fn validate(&self, new: &mut Value, old: &Value) -> Result<(), Status> {
+        match self.seen {
+            None => validate(self.registry, self.cx, Operation::Update, new, old, self.options).await,
+            Some(Seen { cx, show, .. }) => {
+                let (mut new, old) = (show(cx, new), show(cx, old));
+                validate(self.registry, cx, Operation::Update, &mut new, &old, self.options).await
+            }
+        }
     }
 
     fn prepare(&self, new: &mut Value, old: &Value) {

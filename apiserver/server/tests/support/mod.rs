@@ -69,12 +69,20 @@ impl TestServer {
     }
 
     pub async fn with(options: Options, fairness: Option<Arc<Fairness>>) -> Self {
+        Self::over(apiserver_registry::Options::default(), options, fairness).await
+    }
+
+    pub async fn over(
+        registry: apiserver_registry::Options,
+        options: Options,
+        fairness: Option<Arc<Fairness>>,
+    ) -> Self {
         let supervisor = Supervisor::new();
         let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
         let tokens = format!("{ADMIN},admin,u1,\"system:masters\"\n{NOBODY},nobody,u2\n");
         let kubelets = KubeletOptions { address_types: vec![AddressType::InternalIp], ..KubeletOptions::default() };
         let server = Server::new(Parts {
-            registry: Arc::new(Registry::new(store.clone(), Chain::default(), apiserver_registry::Options::default())),
+            registry: Arc::new(Registry::new(store.clone(), Chain::default(), registry)),
             authenticator: Arc::new(Authenticator {
                 tokens: Tokens { file: Some(TokenFile::parse(&tokens).expect("tokens")), ..Tokens::default() },
                 anonymous: Arc::new(Anonymous::Allowed).into(),

@@ -167,7 +167,9 @@ impl<'a> Place<'a> {
                     None if def.is_object && matches!(name, "kind" | "apiVersion") => {
                         Some((Self::plain(self.schema, &TEXT), Declared::ByName))
                     }
-                    None => def.members.is_empty().then_some((Self::plain(self.schema, &FREE), Declared::AsElement)),
+                    // Objects without members, or with others than the schema lists.
+                    None => (def.members.is_empty() || def.keeps_unknown)
+                        .then_some((Self::plain(self.schema, &FREE), Declared::AsElement)),
                 }
             }
             Shape::Map(inner) => Some((Self::plain(self.schema, inner), Declared::AsElement)),
