@@ -1,8 +1,10 @@
 //! Which requests could be approved, and on what condition.
 
 use crate::objects::requests::{KUBELET_CLIENT, certificate, check_kubelet_client, has_condition};
+use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pki::RequestText;
 
 /// A right that lets a requester have a certificate without anybody's look at it.
@@ -68,13 +70,14 @@ pub(super) fn question(request: &CertificateSigningRequest, right: Right) -> Sub
 }
 
 /// The request, approved.
-pub(super) fn approved(request: &CertificateSigningRequest, right: Right) -> CertificateSigningRequest {
+pub(super) fn approved(request: &CertificateSigningRequest, right: Right, now: Timestamp) -> CertificateSigningRequest {
     let mut after = request.clone();
     let condition = CertificateSigningRequestCondition {
         type_: "Approved".to_owned(),
         status: "True".to_owned(),
         reason: Some("AutoApproved".to_owned()),
         message: Some(right.message().to_owned()),
+        last_update_time: Some(Time(now)),
         ..CertificateSigningRequestCondition::default()
     };
     after.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
@@ -125,7 +128,7 @@ mod tests {
         let question = question(&request, Right::SelfNodeClient);
         assert_eq!(question.spec.user.as_deref(), Some("system:node:n1"));
         assert_eq!(question.spec.resource_attributes.unwrap().subresource.as_deref(), Some("selfnodeclient"));
-        let after = approved(&request, Right::NodeClient);
+        let after = approved(&request, Right::NodeClient, Timestamp::UNIX_EPOCH);
         assert_eq!(after.status.unwrap().conditions.unwrap()[0].reason.as_deref(), Some("AutoApproved"));
     }
 }

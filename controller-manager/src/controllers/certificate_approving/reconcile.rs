@@ -3,6 +3,7 @@
 use super::plan;
 use crate::scaffold::{At, Controller, Next, ReconcileError, is_not_found};
 use client::{Informer, ObjectKey};
+use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
@@ -26,7 +27,7 @@ impl Controller for Approver {
                 continue;
             }
             let api = Api::<CertificateSigningRequest>::all(self.client.clone());
-            let approved = plan::approved(&request, *right);
+            let approved = plan::approved(&request, *right, Timestamp::now());
             return match api.replace_subresource("approval", &key.name, &PostParams::default(), &approved).await {
                 Err(error) if is_not_found(&error) => Ok(Next::OnChange),
                 written => written.map(|_| Next::OnChange).at(|| format!("approve request {key}")),

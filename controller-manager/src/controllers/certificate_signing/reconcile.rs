@@ -2,7 +2,6 @@
 
 use super::plan::{self, Verdict};
 use crate::manager::options::CaFiles;
-use crate::objects::requests;
 use crate::scaffold::{At, Controller, Next, ReconcileError, is_not_found};
 use client::{Informer, ObjectKey};
 use jiff::Timestamp;
@@ -35,7 +34,6 @@ impl Controller for Signer {
                 after
             }
         };
-        debug_assert!(requests::is_approved(&after));
         let api = Api::<CertificateSigningRequest>::all(self.client.clone());
         match api.replace_status(&key.name, &PostParams::default(), &after).await {
             Err(error) if is_not_found(&error) => Ok(Next::OnChange),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use kube::api::PostParams;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub(super) struct Budgets {
@@ -79,14 +79,14 @@ impl Budgets {
             return Ok(0);
         }
         let mut scales: HashMap<String, i32> = HashMap::new();
-        let mut asked: HashMap<&str, ()> = HashMap::new();
+        let mut asked: HashSet<&str> = HashSet::new();
         let mut unmanaged = false;
         for pod in pods {
             let Some(owner) = owner::controller_of(&pod.metadata) else {
                 unmanaged = true;
                 continue;
             };
-            if asked.insert(&owner.uid, ()).is_some() {
+            if !asked.insert(&owner.uid) {
                 continue;
             }
             let name = pod.metadata.name.as_deref().unwrap_or_default();

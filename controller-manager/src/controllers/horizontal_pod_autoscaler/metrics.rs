@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// What a metric is taken over, unless it says.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
 
+/// What a server says of a path that it does not serve.
+const UNKNOWN: &str = "the server could not find the requested resource";
+
 #[derive(Deserialize)]
 struct List<T> {
     #[serde(default = "Vec::new")]
@@ -169,8 +172,10 @@ impl Metrics {
         let uri = uri(path, query)?;
         let request = http::Request::get(uri).body(Vec::new()).map_err(|error| error.to_string())?;
         self.client.request(request).await.map_err(|error| match &error {
-            kube::Error::Api(status) if status.code == 404 && status.reason != "NotFound" => {
-                format!("the server could not find the requested resource ({what})")
+            kube::Error::Api(status)
+                if status.code == 404 && (status.reason != "NotFound" || status.message == UNKNOWN) =>
+            {
+                format!("{UNKNOWN} ({what})")
             }
             _ => message(&error),
         })

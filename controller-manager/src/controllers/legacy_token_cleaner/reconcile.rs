@@ -53,7 +53,11 @@ impl Controller for Cleaner {
 impl Cleaner {
     async fn is_tracked(&self, period: SignedDuration, now: Timestamp) -> Result<bool, ReconcileError> {
         let api = namespaced::<ConfigMap>(&self.client, "kube-system");
-        let map = api.get(TRACKING).await.at(|| "read since when uses of tokens are tracked".to_owned())?;
+        let map = api.get_opt(TRACKING).await.at(|| "read since when uses of tokens are tracked".to_owned())?;
+        let Some(map) = map else {
+            tracing::debug!("the apiserver does not track uses of tokens: none is cleaned up");
+            return Ok(false);
+        };
         let since = map.data.as_ref().and_then(|data| data.get("since")).map(String::as_str).unwrap_or_default();
         plan::is_tracked(since, period, now).ok_or_else(|| ReconcileError::Unusable {
             object: TRACKING.to_owned(),

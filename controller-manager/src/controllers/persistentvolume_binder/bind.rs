@@ -2,6 +2,7 @@
 
 use super::plan;
 use crate::scaffold::context::namespaced;
+use crate::scaffold::patch::{self, Guard, Part};
 use crate::scaffold::{At, ReconcileError, Writes};
 use client::{Informer, ObjectKey, Recorder};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimStatus};
@@ -32,7 +33,7 @@ impl Binder {
         };
         let volume = self.set_phase(&volume, "Bound", "").await?;
         let claim = match plan::bound_claim(claim, &volume) {
-            Some(bound) => self.write_claim(&bound).await?,
+            Some(bound) => self.write_claim(claim, &bound).await?,
             None => claim.clone(),
         };
         self.set_status(&claim, plan::claim_status(&claim, "Bound", Some(&volume))).await.map(drop)
@@ -44,15 +45,17 @@ impl Binder {
         self.set_phase(&volume, "Available", "").await.map(drop)
     }
 
-    /// Writes a claim's specification.
+    /// Writes what is new in a claim's specification.
     pub(super) async fn write_claim(
         &self,
-        claim: &PersistentVolumeClaim,
+        before: &PersistentVolumeClaim,
+        after: &PersistentVolumeClaim,
     ) -> Result<PersistentVolumeClaim, ReconcileError> {
-        let key = ObjectKey::of(claim);
+        let key = ObjectKey::of(before);
         let api = namespaced::<PersistentVolumeClaim>(&self.client, &key.namespace);
-        let written = api.replace(&key.name, &PostParams::default(), claim).await;
+        let written = patch::write(&api, Part::Object, Guard::Version, before, after).await;
         let written = written.at(|| format!("write claim {key}"))?;
+        let Some(written) = written else { return Ok(before.clone()) };
         self.of_claims.wrote(&key, &self.claims, &written);
         Ok(written)
     }
@@ -69,10 +72,12 @@ impl Binder {
         let key = ObjectKey::of(claim);
         let after = PersistentVolumeClaim { status: Some(status), ..claim.clone() };
         let api = namespaced::<PersistentVolumeClaim>(&self.client, &key.namespace);
-        let written = api.replace_status(&key.name, &PostParams::default(), &after).await;
+        let written = patch::write_status(&api, claim, &after).await;
         let written = written.at(|| format!("write the status of claim {key}"))?;
-        self.of_claims.wrote(&key, &self.claims, &written);
-        Ok(true)
+        if let Some(written) = &written {
+            self.of_claims.wrote(&key, &self.claims, written);
+        }
+        Ok(written.is_some())
     }
 
     /// Writes a volume's specification.

@@ -40,7 +40,7 @@ impl Controller for Claims {
             ClaimStep::AssignClass(class) => {
                 let mut after = (*claim).clone();
                 after.spec.get_or_insert_default().storage_class_name = Some(class);
-                self.binder.write_claim(&after).await?;
+                self.binder.write_claim(&claim, &after).await?;
             }
             ClaimStep::Provision(class) => self.provision(&claim, class.as_deref()).await?,
             ClaimStep::Wait(event) => {
@@ -104,7 +104,7 @@ impl Claims {
             annotations.insert(plan::MIGRATED_TO.to_owned(), provisioner.to_owned());
         }
         if after != *claim {
-            self.binder.write_claim(&after).await.inspect_err(|error| {
+            self.binder.write_claim(claim, &after).await.inspect_err(|error| {
                 let message = format!("Error saving claim: {}", error.cause());
                 self.binder.recorder.warning(&about, "ProvisioningFailed", message);
             })?;

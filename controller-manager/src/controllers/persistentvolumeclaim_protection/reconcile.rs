@@ -4,10 +4,11 @@ use super::plan::{self, FINALIZER};
 use crate::objects::claims::{self, Protection};
 use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::trims::BY_CLAIM;
+use crate::scaffold::patch::{self, Guard, Part};
 use crate::scaffold::{At, Controller, Next, ReconcileError, is_not_found};
 use client::{Informer, ObjectKey};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{ListParams, PostParams};
+use kube::api::ListParams;
 
 pub(super) struct Claims {
     pub(super) client: kube::Client,
@@ -26,7 +27,7 @@ impl Controller for Claims {
             Protection::Held => claims::without_finalizer(&mut after.metadata, FINALIZER),
         }
         let api = namespaced::<PersistentVolumeClaim>(&self.client, &key.namespace);
-        match api.replace(&key.name, &PostParams::default(), &after).await {
+        match patch::write(&api, Part::Object, Guard::Version, &*claim, &after).await {
             Err(error) if is_not_found(&error) => Ok(Next::OnChange),
             written => written.map(|_| Next::OnChange).at(|| format!("write the finalizer of claim {key}")),
         }

@@ -23,6 +23,21 @@ const LISTED_AT_MOST: Duration = Duration::from_secs(10);
 /// What is served is not looked up more often for the sake of unknown names.
 const DISCOVER_AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
+/// When a resource that is not served is looked for again.
+const NOT_SERVED: Duration = Duration::from_secs(30);
+
+/// How many objects of a resource a namespace has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Count {
+    /// So many.
+    Objects(usize),
+    /// The cluster does not serve the resource, as far as is known.
+    NotServed {
+        /// When to ask again.
+        again: Duration,
+    },
+}
+
 /// Told of a namespace and a resource of which an object is gone.
 type Freed = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
@@ -59,34 +74,33 @@ impl Counts {
         }
     }
 
-    /// How many there are; `None` if the cluster does not serve the resource.
-    pub(super) async fn count(
-        self: &Arc<Self>,
-        resource: &str,
-        namespace: &str,
-    ) -> Result<Option<usize>, ReconcileError> {
+    /// How many there are.
+    pub(super) async fn count(self: &Arc<Self>, resource: &str, namespace: &str) -> Result<Count, ReconcileError> {
         let known = self.followed.lock().get(resource).cloned();
         let followed = match known {
             Some(followed) => followed,
             None => match self.kind(resource).await? {
-                Some(kind) => self.follow(resource, kind),
-                None => return Ok(None),
+                Ok(kind) => self.follow(resource, kind),
+                Err(again) => return Ok(Count::NotServed { again }),
             },
         };
         let mut listed = followed.listed.clone();
         match tokio::time::timeout(LISTED_AT_MOST, listed.wait_for(|listed| *listed)).await {
-            Ok(Ok(_)) => Ok(Some(followed.tally.lock().of(namespace))),
+            Ok(Ok(_)) => Ok(Count::Objects(followed.tally.lock().of(namespace))),
             _ => Err(ReconcileError::Unfinished { left: format!("no list of {resource} yet") }),
         }
     }
 
-    async fn kind(&self, resource: &str) -> Result<Option<Kind>, ReconcileError> {
+    /// How a resource is reached; or when to look for it again.
+    async fn kind(&self, resource: &str) -> Result<Result<Kind, Duration>, ReconcileError> {
         let mut served = self.served.lock().await;
-        let is_fresh = served.at.is_some_and(|at| at.elapsed() < DISCOVER_AT_MOST_EVERY);
-        if !served.kinds.contains_key(resource) && !is_fresh {
+        let age = served.at.map(|at| at.elapsed()).filter(|age| *age < DISCOVER_AT_MOST_EVERY);
+        if !served.kinds.contains_key(resource) && age.is_none() {
             served.read(&self.client).await?;
         }
-        Ok(served.kinds.get(resource).cloned())
+        let kind = served.kinds.get(resource).cloned();
+        // What was looked up for another may be older than this resource.
+        Ok(kind.ok_or(age.map_or(NOT_SERVED, |age| DISCOVER_AT_MOST_EVERY.saturating_sub(age))))
     }
 
     fn follow(self: &Arc<Self>, resource: &str, kind: Kind) -> Followed {

@@ -1,6 +1,6 @@
 //! Counts for one quota and writes its status.
 
-use super::counts::Counts;
+use super::counts::{Count, Counts};
 use super::plan;
 use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::SharedKind;
@@ -16,8 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When a resource that is not served is looked for again.
-const NOT_SERVED: Duration = Duration::from_secs(30);
+/// What objects of a resource use, or when to ask again what they use.
+enum Used {
+    Amounts(Amounts),
+    NotServed(Duration),
+}
 
 pub(super) struct Quotas {
     pub(super) client: kube::Client,
@@ -38,8 +41,8 @@ impl Controller for Quotas {
         let (mut next, mut failed) = (self.resync, None);
         for resource in plan::counted(&quota) {
             match self.used(&quota, &tree, resource, &key.namespace).await {
-                Ok(Some(amounts)) => drop(found.insert(resource.to_owned(), amounts)),
-                Ok(None) => next = next.min(NOT_SERVED),
+                Ok(Used::Amounts(amounts)) => drop(found.insert(resource.to_owned(), amounts)),
+                Ok(Used::NotServed(again)) => next = next.min(again),
                 Err(error) => failed = Some(error),
             }
         }
@@ -56,32 +59,34 @@ impl Controller for Quotas {
 }
 
 impl Quotas {
-    /// What the namespace's objects of a resource use; `None` if the cluster does not serve it.
+    /// What the namespace's objects of a resource use.
     async fn used(
         &self,
         quota: &ResourceQuota,
         tree: &Value,
         resource: &str,
         namespace: &str,
-    ) -> Result<Option<Amounts>, ReconcileError> {
+    ) -> Result<Used, ReconcileError> {
         let amounts = match resource {
             "pods" => plan::used(tree, resource, trees(&self.pods, namespace)),
             "services" => plan::used(tree, resource, trees(&self.services, namespace)),
             "persistentvolumeclaims" => plan::used(tree, resource, trees(&self.claims, namespace)),
             "resourceclaims.resource.k8s.io" => {
                 // Few clusters limit devices: their claims are cached only where one does.
-                let Some(_) = self.counts.count(resource, namespace).await? else { return Ok(None) };
+                if let Count::NotServed { again } = self.counts.count(resource, namespace).await? {
+                    return Ok(Used::NotServed(again));
+                }
                 let claims = self.informers.of::<ResourceClaim>();
                 claims.synced().await;
                 plan::used(tree, resource, trees(&claims, namespace))
             }
             _ if plan::is_scoped(quota) => Amounts::new(),
             _ => match self.counts.count(resource, namespace).await? {
-                Some(objects) => plan::number(resource, objects),
-                None => return Ok(None),
+                Count::Objects(objects) => plan::number(resource, objects),
+                Count::NotServed { again } => return Ok(Used::NotServed(again)),
             },
         };
-        Ok(Some(amounts))
+        Ok(Used::Amounts(amounts))
     }
 }
 

@@ -197,3 +197,69 @@ fn pair(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Flags;
+    use super::*;
+    use component::flags::{Parsed, parse};
+
+    fn flags(arguments: &[&str]) -> Flags {
+        let arguments = arguments.iter().map(ToString::to_string);
+        match parse::<Flags>("kube-controller-manager", arguments, |_| None) {
+            Ok(Parsed::Start(start)) => start.options,
+            _ => panic!("not parsed"),
+        }
+    }
+
+    #[test]
+    fn signers_share_an_authority_unless_one_has_its_own() {
+        let common = ["--cluster-signing-cert-file=/dev/null", "--cluster-signing-key-file=/dev/null"];
+        let all = flags(&common).signers.signers().unwrap();
+        assert!(all.kubelet_serving.is_some() && all.client.is_some() && all.legacy_unknown.is_some());
+        assert_eq!(all.duration.as_secs(), 8760 * 3600);
+        let own = [
+            "--cluster-signing-kubelet-client-cert-file=/dev/null",
+            "--cluster-signing-kubelet-client-key-file=/dev/null",
+            "--cluster-signing-duration=1h",
+        ];
+        let single = flags(&own).signers.signers().unwrap();
+        assert!(single.kubelet_client.is_some() && single.client.is_none());
+        assert_eq!(single.duration.as_secs(), 3600);
+        let none = flags(&[]).signers.signers().unwrap();
+        assert!(none.kubelet_client.is_none() && none.legacy_unknown.is_none());
+    }
+
+    #[test]
+    fn half_an_authority_is_none() {
+        let common = ["--cluster-signing-cert-file=/dev/null", "--cluster-signing-key-file=/dev/null"];
+        let client = "--cluster-signing-kube-apiserver-client-cert-file=/dev/null";
+        let key = "--cluster-signing-kube-apiserver-client-key-file=/dev/null";
+        let table = [
+            (
+                vec![client],
+                "invalid --cluster-signing-kube-apiserver-client-cert-file: must be given together with \
+                 --cluster-signing-kube-apiserver-client-key-file",
+            ),
+            (
+                vec![common[0], common[1], client, key],
+                "invalid --cluster-signing-cert-file: cannot be given together with the files of single signers",
+            ),
+        ];
+        for (arguments, expected) in table {
+            assert_eq!(flags(&arguments).signers.signers().unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_needs_a_period_and_a_tolerance() {
+        for (argument, is_fine) in [
+            ("--horizontal-pod-autoscaler-tolerance=0", true),
+            ("--horizontal-pod-autoscaler-tolerance=-1", false),
+            ("--horizontal-pod-autoscaler-tolerance=NaN", false),
+            ("--horizontal-pod-autoscaler-sync-period=0s", false),
+        ] {
+            assert_eq!(flags(&[argument]).autoscaler.check().is_ok(), is_fine, "{argument}");
+        }
+    }
+}

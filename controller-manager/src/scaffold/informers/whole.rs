@@ -1,4 +1,4 @@
-//! Kinds that are written back as they were cached: nothing of them is dropped.
+//! Kinds that are written back as they were cached, or of which everything is read: nothing of them is dropped.
 
 use super::SharedKind;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
