@@ -201,7 +201,6 @@ fn pair(
 #[cfg(test)]
 mod tests {
     use super::super::Flags;
-    use super::*;
     use component::flags::{Parsed, parse};
 
     fn flags(arguments: &[&str]) -> Flags {
