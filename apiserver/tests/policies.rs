@@ -346,12 +346,15 @@ async fn connections_and_failures_are_warned_about() {
             "validations": [{"expression": "false", "message": format!("about {name}")}]});
         enforce(&server, name, policy, &["Warn"], Value::Null).await;
     }
+    let denial =
+        json!({"matchConstraints": constraints("CREATE", "configmaps"), "validations": [{"expression": "false"}]});
+    enforce(&server, "none", denial, &["Deny"], Value::Null).await;
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
         "spec": {"containers": [{"name": "c", "image": "x"}]}});
     server.create("/api/v1/namespaces/default/pods", pod).await;
-    // Neither comes to be: the pod has no node, and the map no valid name.
+    // Neither comes to be: the pod has no node, and another policy refuses the map.
     let exec = server.ask(ADMIN, Method::POST, "/api/v1/namespaces/default/pods/p/exec?command=c", Value::Null).await;
-    let map = post(&server, MAPS, config_map("No", json!({}))).await;
+    let map = post(&server, MAPS, config_map("m", json!({}))).await;
     for (answer, name) in [(exec, "talks"), (map, "maps")] {
         assert!(answer.status.is_client_error() || answer.status.is_server_error(), "{answer:?}");
         let warning = answer.headers.get("warning").map(|value| value.to_str().expect("a text")).unwrap_or_default();

@@ -322,9 +322,9 @@ async fn applied_objects_own_what_no_schema_lists() {
     assert_eq!(
         created["metadata"]["managedFields"][0]["fieldsV1"],
         json!({"f:spec": {
-        "f:free": {"f:known": {}, "f:deep": {"f:a": {}}, "f:list": {}},
+        "f:free": {"f:known": {}, "f:deep": {".": {}, "f:a": {}}, "f:list": {}},
         "f:template": {"f:apiVersion": {}, "f:kind": {}, "f:metadata": {"f:name": {}, "f:labels": {"f:l": {}}},
-            "f:spec": {"f:nodeName": {}, "f:containers": {}}}}})
+            "f:spec": {".": {}, "f:nodeName": {}, "f:containers": {}}}}})
     );
 
     let conflict = apply(&server, "two", &object(json!({"free": {"deep": {"a": 2}}}))).await;

@@ -45,6 +45,8 @@ pub(crate) struct Cache {
     news: watch::Sender<Life>,
     /// Why the first state cannot be read at present.
     sealed: Mutex<Option<StorageError>>,
+    /// Held while the first state is being read.
+    pub(crate) loading: tokio::sync::Mutex<()>,
 }
 
 /// How far the cache of a resource is.
@@ -94,6 +96,7 @@ impl Cache {
             watchers: Mutex::default(),
             news: watch::Sender::new(Life::Loading),
             sealed: Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
         }
     }
 

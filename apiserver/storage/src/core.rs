@@ -81,8 +81,9 @@ impl Core {
 
     /// Has a cache that waits for its first state read when that is possible again.
     pub(crate) fn seal(&self, cache: &Arc<Cache>, why: StorageError) {
-        tracing::error!(error = %why, "objects cannot be read at present");
+        let text = why.to_string();
         if cache.seal(why) {
+            tracing::error!(error = text, "objects cannot be read at present");
             // Nobody reads anything when the task has ended.
             let _ = self.sealed.send(cache.clone());
         }

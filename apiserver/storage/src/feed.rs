@@ -35,6 +35,14 @@ pub(crate) async fn load(core: &Core) -> Result<u64, StorageError> {
 /// Reads one resource into its new cache while the watch goes on. What cannot be decrypted at
 /// present is left for later.
 pub(crate) async fn load_one(core: &Core, cache: &Arc<Cache>) -> Result<(), StorageError> {
+    let _alone = cache.loading.lock().await;
+    match cache.is_ready() {
+        true => Ok(()),
+        false => load_alone(core, cache).await,
+    }
+}
+
+async fn load_alone(core: &Core, cache: &Arc<Cache>) -> Result<(), StorageError> {
     cache.forget_deferred();
     let mut found = Found::default();
     let take = |kvs: Vec<Kv>| kvs.iter().for_each(|kv| found.add(decode(core, kv)));
@@ -72,12 +80,16 @@ pub(crate) async fn unseal(core: Arc<Core>, mut sealed: mpsc::UnboundedReceiver<
 
 /// Reads a cache if its first object can be read.
 async fn try_again(core: &Core, cache: &Arc<Cache>) -> Result<(), StorageError> {
+    let _alone = cache.loading.lock().await;
     let start = core.full_key(cache.prefix());
     let end = prefix_end(&start);
+    // What was kept until now is in what will be read later.
+    cache.forget_deferred();
     let page = core.backend.range(Range { start, end, revision: 0, limit: 1 }).await?;
     match page.kvs.first().map(|kv| decode(core, kv)) {
         Some(Decoded::Sealed(..)) => Ok(()),
-        _ => load_one(core, cache).await,
+        _ if cache.is_ready() => Ok(()),
+        _ => load_alone(core, cache).await,
     }
 }
 
