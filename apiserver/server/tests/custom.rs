@@ -230,6 +230,9 @@ async fn openapi_tells_of_custom_kinds() {
     assert!(created["description"].as_str().expect("a text").starts_with("CreationTimestamp is"));
     assert!(document["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/foos/{name}"]["get"].is_object());
     let v2 = server.get("/openapi/v2").await.json();
+    let patch = &v2["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/foos/{name}"]["patch"];
+    let patches = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+    assert_eq!(patch["consumes"], json!(patches));
     let kind = &v2["definitions"]["com.example.stable.v1.Foo"];
     assert_eq!(kind["x-kubernetes-group-version-kind"][0]["kind"], "Foo");
     assert_eq!(kind["properties"]["spec"]["properties"]["color"]["enum"], json!(["red", "blue"]));

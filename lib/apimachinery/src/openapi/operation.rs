@@ -41,8 +41,8 @@ pub(super) enum Body {
     Object(String),
     /// `DeleteOptions`, which may be left out.
     Options,
-    /// A patch.
-    Patch,
+    /// A patch of one of these types.
+    Patch(&'static [&'static str]),
 }
 
 /// A value in a response.
@@ -63,12 +63,17 @@ pub(super) enum Media {
     Connection,
 }
 
+/// Patches of built-in resources.
 pub(super) const PATCHES: &[&str] = &[
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+
+/// Patches of custom resources: no strategic ones, which clients find out here.
+pub(super) const CUSTOM_PATCHES: &[&str] =
+    &["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 impl Media {
     /// The media types.

@@ -4,7 +4,7 @@
 
 use super::names::{capital, infix, root, tag};
 pub(super) use super::operation::Path;
-use super::operation::{Body, Content, Media, Operation};
+use super::operation::{Body, CUSTOM_PATCHES, Content, Media, Operation, PATCHES};
 use super::parameters::{self, Parameter};
 use crate::gvk::GroupVersionKind;
 use crate::resources::{ResourceInfo, Subresource};
@@ -295,7 +295,7 @@ impl Builder<'_> {
             verb: "patch",
             action: "patch",
             parameters: parameters::patch(),
-            body: Some(Body::Patch),
+            body: Some(Body::Patch(if self.resource.custom.is_some() { CUSTOM_PATCHES } else { PATCHES })),
             ..self.replace(kind)
         }
     }
@@ -349,5 +349,5 @@ fn content(kind: &GroupVersionKind) -> Content {
 }
 
 fn body(kind: &GroupVersionKind) -> Body {
-    type_name(kind).map_or(Body::Patch, Body::Object)
+    type_name(kind).map_or(Body::Patch(PATCHES), Body::Object)
 }

@@ -1,6 +1,6 @@
 //! The document in Swagger 2.0, for clients that do not know better.
 
-use super::operation::{Body, Content, Operation, PATCHES, Path, meaning};
+use super::operation::{Body, Content, Operation, Path, meaning};
 use super::parameters::{Parameter, Place};
 use super::schemas::{Dialect, kind};
 use super::v3::{closure, metadata, named};
@@ -74,7 +74,7 @@ fn parameter(parameter: &Parameter) -> Value {
 }
 
 fn operation(o: &Operation, mut parameters: Vec<Value>) -> Value {
-    let consumes = if matches!(o.body, Some(Body::Patch)) { PATCHES } else { &["*/*"] };
+    let consumes = if let Some(Body::Patch(types)) = o.body { types } else { &["*/*"] };
     parameters.extend(o.body.as_ref().map(body));
     let mut responses: Map = o.codes.iter().map(|code| (code.to_string(), response(o, *code))).collect();
     responses.insert("401".into(), json!({ "description": meaning(401) }));
@@ -104,7 +104,7 @@ fn body(body: &Body) -> Value {
     let (name, required) = match body {
         Body::Object(name) => (name.clone(), true),
         Body::Options => (format!("{META}.DeleteOptions"), false),
-        Body::Patch => (format!("{META}.Patch"), true),
+        Body::Patch(_) => (format!("{META}.Patch"), true),
     };
     let mut parameter = json!({ "in": "body", "name": "body", "schema": DIALECT.reference(&name) });
     if required {

@@ -1,6 +1,6 @@
 //! Documents in OpenAPI 3.0.
 
-use super::operation::{Body, Content, Operation, PATCHES, Path, meaning};
+use super::operation::{Body, Content, Operation, Path, meaning};
 use super::parameters::{Parameter, Place};
 use super::schemas::{Dialect, kind, references};
 use crate::gvk::GroupVersionKind;
@@ -76,7 +76,7 @@ pub(super) fn named(operation: &Operation) -> Vec<String> {
     match &operation.body {
         Some(Body::Object(name)) => names.push(name.clone()),
         Some(Body::Options) => names.push(OPTIONS.into()),
-        Some(Body::Patch) => names.push(PATCH.into()),
+        Some(Body::Patch(_)) => names.push(PATCH.into()),
         None => {}
     }
     if let Content::Object(name) = &operation.answer {
@@ -148,7 +148,7 @@ fn request_body(body: &Body) -> Value {
     match body {
         Body::Object(name) => json!({ "required": true, "content": content(&["*/*"], &DIALECT.reference(name)) }),
         Body::Options => json!({ "content": content(&["*/*"], &DIALECT.reference(OPTIONS)) }),
-        Body::Patch => json!({ "required": true, "content": content(PATCHES, &DIALECT.reference(PATCH)) }),
+        Body::Patch(types) => json!({ "required": true, "content": content(types, &DIALECT.reference(PATCH)) }),
     }
 }
 
