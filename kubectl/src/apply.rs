@@ -106,14 +106,14 @@ pub fn patch_between(old: &Value, new: &Value) -> (PatchKind, Value) {
 fn object(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -> Map {
     let mut patch = Map::new();
     for (key, value) in wanted.as_object().into_iter().flatten() {
-        let (shape, lists) = member(ty, key);
+        let member = Member::of(ty, key);
         let before = last.get(key).unwrap_or(&Value::Null);
-        if let Some(change) = change(ty, shape, &lists, before, value, current.get(key)) {
-            order(&mut patch, key, &lists, value, current.get(key));
+        if let Some(change) = change(ty, &member, before, value, current.get(key)) {
+            order(&mut patch, key, &member.lists, value, current.get(key));
             patch.insert(key.clone(), change);
         }
-        if let Some(gone) = gone(&lists, before, value, current.get(key)) {
-            order(&mut patch, key, &lists, value, current.get(key));
+        if let Some(gone) = gone(&member.lists, before, value, current.get(key)) {
+            order(&mut patch, key, &member.lists, value, current.get(key));
             patch.insert(format!("$deleteFromPrimitiveList/{key}"), gone);
         }
     }
@@ -121,6 +121,23 @@ fn object(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -
         if wanted.get(key).is_none() && current.get(key).is_some() {
             patch.insert(key.clone(), Value::Null);
         }
+    }
+    patch
+}
+
+/// The same for a union, of which the server keeps only the members that are wanted: what it
+/// defaulted for one kind does not stay with another.
+fn union(ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -> Map {
+    let mut patch = object(ty, last, wanted, current);
+    let present = |object: &Value| -> Vec<String> {
+        let members = object.as_object().into_iter().flatten();
+        members.filter(|(_, value)| !value.is_null()).map(|(key, _)| key.clone()).collect()
+    };
+    let mut kept = present(wanted);
+    let outgrown = present(current).iter().any(|key| wanted.get(key).is_none());
+    if !kept.is_empty() && (!patch.is_empty() || outgrown) {
+        kept.sort_unstable();
+        patch.insert("$retainKeys".into(), kept.into());
     }
     patch
 }
@@ -155,21 +172,37 @@ enum Lists {
     ByKey(String),
 }
 
-fn member<'a>(ty: Option<&'a TypeRef>, key: &str) -> (Option<&'a Shape>, Lists) {
-    let field = ty.and_then(|ty| ty.field(key));
-    let lists = match field.and_then(|f| f.patch.as_ref()).filter(|p| p.merge) {
-        Some(strategy) if strategy.key.is_empty() => Lists::Scalars,
-        Some(strategy) => Lists::ByKey(strategy.key.to_string()),
-        None => Lists::Replace,
-    };
-    let granular = field.filter(|f| f.semantics != Semantics::AtomicMap);
-    (granular.map(|f| &f.shape), lists)
+/// How a member is patched.
+struct Member<'a> {
+    /// What it is, where the schema knows.
+    shape: Option<&'a Shape>,
+    lists: Lists,
+    /// Objects of it are unions: what is not wanted goes.
+    retains: bool,
+}
+
+impl<'a> Member<'a> {
+    fn of(ty: Option<&'a TypeRef>, key: &str) -> Self {
+        let field = ty.and_then(|ty| ty.field(key));
+        let strategy = field.and_then(|f| f.patch.as_ref());
+        let lists = match strategy.filter(|p| p.merge) {
+            Some(strategy) if strategy.key.is_empty() => Lists::Scalars,
+            Some(strategy) => Lists::ByKey(strategy.key.to_string()),
+            None => Lists::Replace,
+        };
+        let granular = field.filter(|f| f.semantics != Semantics::AtomicMap);
+        Self { shape: granular.map(|f| &f.shape), lists, retains: strategy.is_some_and(|p| p.retain_keys) }
+    }
+
+    fn object(&self, ty: Option<&TypeRef>, last: &Value, wanted: &Value, current: &Value) -> Map {
+        let patch = if self.retains { union } else { object };
+        patch(ty, last, wanted, current)
+    }
 }
 
 fn change(
     ty: Option<&TypeRef>,
-    shape: Option<&Shape>,
-    lists: &Lists,
+    member: &Member<'_>,
     last: &Value,
     wanted: &Value,
     current: Option<&Value>,
@@ -181,31 +214,38 @@ fn change(
     };
     match (wanted, current) {
         (Value::Object(_), Value::Object(_)) => {
-            let patch = object(inner(shape).as_ref(), last, wanted, current);
+            let patch = member.object(inner(member.shape).as_ref(), last, wanted, current);
             (!patch.is_empty()).then_some(Value::Object(patch))
         }
         (Value::Array(wanted_items), Value::Array(current_items)) if wanted != current => {
-            let element = match shape {
+            let element = match member.shape {
                 Some(Shape::List(element)) => inner(Some(element)),
                 _ => None,
             };
-            list(element.as_ref(), lists, last, wanted_items, current_items)
+            list(element.as_ref(), member, last, wanted_items, current_items)
         }
         _ => (!same(wanted, current)).then(|| wanted.clone()),
     }
 }
 
-fn list(ty: Option<&TypeRef>, lists: &Lists, last: &Value, wanted: &[Value], current: &[Value]) -> Option<Value> {
+fn list(ty: Option<&TypeRef>, member: &Member<'_>, last: &Value, wanted: &[Value], current: &[Value]) -> Option<Value> {
     let last = last.as_array().map(Vec::as_slice).unwrap_or_default();
-    let items: Vec<Value> = match lists {
+    let items: Vec<Value> = match &member.lists {
         Lists::Replace => return Some(Value::Array(wanted.to_vec())),
         Lists::Scalars => wanted.iter().filter(|item| !current.contains(item)).cloned().collect(),
-        Lists::ByKey(key) => by_key(ty, key, last, wanted, current),
+        Lists::ByKey(key) => by_key(ty, member, key, last, wanted, current),
     };
     (!items.is_empty()).then_some(Value::Array(items))
 }
 
-fn by_key(ty: Option<&TypeRef>, key: &str, last: &[Value], wanted: &[Value], current: &[Value]) -> Vec<Value> {
+fn by_key(
+    ty: Option<&TypeRef>,
+    member: &Member<'_>,
+    key: &str,
+    last: &[Value],
+    wanted: &[Value],
+    current: &[Value],
+) -> Vec<Value> {
     let find = |list: &[Value], item: &Value| {
         list.iter().find(|other| other.get(key).is_some() && other.get(key) == item.get(key)).cloned()
     };
@@ -215,7 +255,7 @@ fn by_key(ty: Option<&TypeRef>, key: &str, last: &[Value], wanted: &[Value], cur
             None => items.push(item.clone()),
             Some(there) => {
                 let before = find(last, item).unwrap_or(Value::Null);
-                let mut patch = object(ty, &before, item, &there);
+                let mut patch = member.object(ty, &before, item, &there);
                 if !patch.is_empty() {
                     patch.insert(key.to_owned(), item.get(key).cloned().unwrap_or_default());
                     items.push(Value::Object(patch));
@@ -274,6 +314,20 @@ mod tests {
         let want = json!({"$setElementOrder/containers": [{"name": "a"}],
             "containers": [{"name": "a", "image": "x:2"}, {"name": "gone", "$patch": "delete"}]});
         assert_eq!(spec(&patch), Some(&want));
+    }
+
+    #[test]
+    fn what_was_defaulted_for_one_kind_goes_with_another() {
+        let strategy =
+            |value: Value| json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"strategy": value}});
+        let rolling = strategy(json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%"}}));
+        let patch = three_way(None, &strategy(json!({"type": "Recreate"})), &rolling).1;
+        assert_eq!(patch["spec"]["strategy"], json!({"$retainKeys": ["type"], "type": "Recreate"}));
+        let volumes = |source: Value| deployment(json!({"volumes": [source]}));
+        let wanted = volumes(json!({"name": "v", "hostPath": {"path": "/x"}}));
+        let patch = three_way(None, &wanted, &volumes(json!({"name": "v", "emptyDir": {}}))).1;
+        let want = json!([{"$retainKeys": ["hostPath", "name"], "hostPath": {"path": "/x"}, "name": "v"}]);
+        assert_eq!(spec(&patch).map(|spec| &spec["volumes"]), Some(&want));
     }
 
     #[test]

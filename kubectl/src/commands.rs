@@ -285,15 +285,20 @@ fn invalid(refused: &Refused) -> String {
     }
 }
 
+/// What Go's `url.QueryEscape` escapes.
+const ESCAPED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
 /// Percent-encodes a query value.
 pub(crate) fn encode(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    percent_encoding::utf8_percent_encode(text, ESCAPED).to_string()
 }
 
-/// A path with query parameters; those without a value are left out.
+/// A path with query parameters in the order of their names; those without a value are left out.
 pub(crate) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
-    let given: Vec<String> =
+    let mut given: Vec<String> =
         parameters.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={}", encode(v))).collect();
+    given.sort_unstable();
     if given.is_empty() { path.to_owned() } else { format!("{path}?{}", given.join("&")) }
 }
 
@@ -322,7 +327,7 @@ mod tests {
 
     #[test]
     fn queries_are_escaped() {
-        assert_eq!(with_query("/p", &[("a", "x=y,z"), ("b", "")]), "/p?a=x%3Dy%2Cz");
+        assert_eq!(with_query("/p", &[("c", "1-2"), ("a", "x=y,z"), ("b", "")]), "/p?a=x%3Dy%2Cz&c=1-2");
         assert_eq!(with_query("/p", &[("b", "")]), "/p");
     }
 }

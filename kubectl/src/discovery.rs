@@ -66,6 +66,10 @@ impl Resource {
         if self.group.is_empty() { kind } else { format!("{kind}.{}", self.group) }
     }
 
+    fn has_short_name(&self, name: &str) -> bool {
+        self.short_names.iter().any(|short| short == name)
+    }
+
     /// `deployments.apps`: how errors name it.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.group) }
@@ -113,20 +117,37 @@ impl Discovery {
     }
 
     /// The resource of a name as people type it: plural, singular, short name, kind, each with an
-    /// optional version and group behind dots.
+    /// optional version and group, or the beginning of a group, behind dots.
     pub fn find(&self, name: &str) -> Option<&Resource> {
         let lower = name.to_ascii_lowercase();
         let (word, rest) = lower.split_once('.').unwrap_or((&lower, ""));
-        let named = |r: &&Resource| {
-            r.plural == word
-                || r.singular == word
-                || r.kind.eq_ignore_ascii_case(word)
-                || r.short_names.iter().any(|s| s == word)
-        };
-        let placed = |r: &&Resource| rest.is_empty() || r.group == rest || format!("{}.{}", r.version, r.group) == rest;
-        // A plural wins over another resource's short name.
-        let exact = self.resources.iter().filter(placed).find(|r| r.plural == word);
-        exact.or_else(|| self.resources.iter().filter(placed).find(named))
+        let in_group =
+            |r: &&Resource| rest.is_empty() || r.group == rest || rest == format!("{}.{}", r.version, r.group);
+        let nearly = |r: &&Resource| r.group.starts_with(rest);
+        // A full name wins over another resource's short name, and a whole group over a beginning.
+        let full = |r: &&Resource| r.plural == word || r.singular == word;
+        let other = |r: &&Resource| r.kind.eq_ignore_ascii_case(word) || r.has_short_name(word);
+        let all = || self.resources.iter();
+        let exact = all().filter(in_group).find(full).or_else(|| all().filter(in_group).find(other));
+        exact.or_else(|| all().filter(nearly).find(full)).or_else(|| all().filter(nearly).find(other))
+    }
+
+    /// The resources of other types that a short name could mean as well, `plural.group` each.
+    pub fn also_meant(&self, name: &str) -> Vec<String> {
+        let lower = name.to_ascii_lowercase();
+        let (word, group) = lower.split_once('.').unwrap_or((&lower, ""));
+        let full = |r: &Resource| r.plural == word || r.singular == word;
+        let mut names: Vec<String> = Vec::new();
+        for resource in self.resources.iter().filter(|r| group.is_empty() || r.group == group) {
+            if full(resource) {
+                return Vec::new();
+            }
+            let name = resource.group_resource();
+            if resource.has_short_name(word) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.split_off(names.len().min(1))
     }
 
     /// The resource that serves a kind.
@@ -224,10 +245,14 @@ pub(crate) mod tests {
             ("deployment.v1.apps", "deployments.apps"),
             ("ev", "events"),
             ("events.events.k8s.io", "events.events.k8s.io"),
+            ("ev.events", "events.events.k8s.io"),
+            ("deploy.ap", "deployments.apps"),
         ] {
             assert_eq!(discovery.find(name).map(Resource::group_resource).as_deref(), Some(want), "{name}");
         }
         assert!(discovery.find("nonsense").is_none() && discovery.find("pods.apps").is_none());
+        assert_eq!(discovery.also_meant("ev"), ["events.events.k8s.io"]);
+        assert!(discovery.also_meant("events").is_empty() && discovery.also_meant("po").is_empty());
         assert_eq!(discovery.find("no").map(|r| r.path(Some("x"))).as_deref(), Some("/api/v1/nodes"));
         assert_eq!(
             discovery.find("deploy").map(|r| r.path(Some("x"))).as_deref(),

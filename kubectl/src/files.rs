@@ -163,8 +163,28 @@ fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-/// The documents of a stream, without empty ones.
+/// The documents of a stream, without empty ones: YAML between lines of dashes, or JSON, one value
+/// after another.
 pub(crate) fn documents(text: &str) -> Vec<String> {
+    let (mut documents, rest) = json_values(text);
+    documents.extend(yaml_documents(rest));
+    documents
+}
+
+/// The JSON values that a stream begins with, and what comes behind them.
+fn json_values(text: &str) -> (Vec<String>, &str) {
+    let (mut values, mut rest) = (Vec::new(), text);
+    while rest.trim_start().starts_with('{') {
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<serde::de::IgnoredAny>();
+        let Some(Ok(_)) = stream.next() else { break };
+        let (value, behind) = rest.split_at(stream.byte_offset());
+        values.push(value.trim().to_owned());
+        rest = behind;
+    }
+    (values, rest)
+}
+
+fn yaml_documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.lines() {
         match line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t'])) {
@@ -200,6 +220,8 @@ mod tests {
     fn splits_documents() {
         let text = "# only a comment\n---\na: 1\n--- # second\nb: '---'\n---\n\n";
         assert_eq!(documents(text), ["a: 1\n", "b: '---'\n"]);
+        assert_eq!(documents("{\"a\": \"}\"}\n {\"b\": 1}\n---\nc: 1"), ["{\"a\": \"}\"}", "{\"b\": 1}", "c: 1\n"]);
+        assert_eq!(documents("{a: 1, b: {}}"), ["{a: 1, b: {}}\n"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use apimachinery::Value;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -120,9 +120,10 @@ impl Client {
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
-    pub async fn stream(&self, path: &str, accept: &str) -> anyhow::Result<Incoming> {
+    pub async fn stream(&self, path: &str, accept: &str) -> anyhow::Result<Flow> {
+        let deadline = self.connection.timeout.map(|limit| tokio::time::Instant::now() + limit);
         let response = self.send(Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
-        Ok(accepted(response).await?.into_body())
+        Ok(Flow { body: accepted(response).await?.into_body(), deadline })
     }
 
     /// Opens a stream of its own and the request line's parts for an upgrade.
@@ -187,20 +188,32 @@ impl Client {
             Ok(request.body(Full::new(body.clone()))?)
         };
         let idle = self.idle.lock().await.take();
-        let mut sender = match idle.filter(|s| !s.is_closed()) {
-            Some(sender) => sender,
-            None => self.connect().await?,
-        };
         let begin = std::time::Instant::now();
-        sender.ready().await?;
-        let answer = sender.send_request(build()?);
-        let response = match self.connection.timeout {
-            None => answer.await?,
-            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| too_late())??,
+        let (sender, response) = match idle {
+            None => self.exchange(self.connect().await?, build()?).await?,
+            // The server may have closed a connection that was not used for a while.
+            Some(sender) => match self.exchange(sender, build()?).await {
+                Err(error) if unheard(&error, &method) => self.exchange(self.connect().await?, build()?).await?,
+                outcome => outcome?,
+            },
         };
         self.log(&method, path, &response, begin.elapsed());
         *self.idle.lock().await = Some(sender);
         Ok(response)
+    }
+
+    async fn exchange(
+        &self,
+        mut sender: SendRequest<Full<Bytes>>,
+        request: http::Request<Full<Bytes>>,
+    ) -> anyhow::Result<(SendRequest<Full<Bytes>>, Response<Incoming>)> {
+        sender.ready().await?;
+        let answer = sender.send_request(request);
+        let response = match self.connection.timeout {
+            None => answer.await?,
+            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| too_late())??,
+        };
+        Ok((sender, response))
     }
 
     /// `-v=6` and above: what was asked, and what came of it.
@@ -251,6 +264,14 @@ impl Client {
         });
         Ok(sender)
     }
+}
+
+/// Whether the server did not get a request, or may get it twice.
+fn unheard(error: &anyhow::Error, method: &Method) -> bool {
+    let cut = |error: &hyper::Error| {
+        error.is_canceled() || error.is_closed() || method.is_safe() && error.is_incomplete_message()
+    };
+    error.downcast_ref::<hyper::Error>().is_some_and(cut)
 }
 
 fn unreachable_server(url: &Url, error: &std::io::Error) -> anyhow::Error {
@@ -315,10 +336,43 @@ pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<I
     Err(refused(code, &body).into())
 }
 
+/// A body that comes bit by bit, at the longest until the request's time is up.
+#[derive(Debug)]
+pub struct Flow {
+    body: Incoming,
+    deadline: Option<tokio::time::Instant>,
+}
+
+impl Flow {
+    /// The next bytes; nothing at the end.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
+        while let Some(frame) = self.frame().await? {
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn frame(&mut self) -> anyhow::Result<Option<Frame<Bytes>>> {
+        let frame = self.body.frame();
+        let frame = match self.deadline {
+            None => frame.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, frame).await.map_err(|_| OutOfTime)?,
+        };
+        Ok(frame.transpose()?)
+    }
+}
+
+/// `--request-timeout` ended an answer that was still coming.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("context deadline exceeded (Client.Timeout or context cancellation while reading body)")]
+pub struct OutOfTime;
+
 /// A body, line by line: watches and logs.
 #[derive(Debug)]
 pub struct Lines {
-    body: Incoming,
+    body: Flow,
     seen: Vec<u8>,
     /// The last line had no break.
     cut: bool,
@@ -329,7 +383,7 @@ impl Lines {
     const MAX: usize = 64 << 20;
 
     /// The lines of a body.
-    pub fn new(body: Incoming) -> Self {
+    pub fn new(body: Flow) -> Self {
         Self { body, seen: Vec::new(), cut: false }
     }
 
@@ -352,12 +406,8 @@ impl Lines {
             if searched > Self::MAX {
                 bail!("a line of the answer is too long");
             }
-            match self.body.frame().await {
-                Some(frame) => {
-                    if let Ok(data) = frame?.into_data() {
-                        self.seen.extend_from_slice(&data);
-                    }
-                }
+            match self.body.next().await? {
+                Some(data) => self.seen.extend_from_slice(&data),
                 None if self.seen.is_empty() => return Ok(None),
                 None => {
                     self.cut = true;

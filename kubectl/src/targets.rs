@@ -63,18 +63,26 @@ fn pair(discovery: &Discovery, word: &str) -> Result<Target, TargetError> {
     match word.split('/').collect::<Vec<_>>().as_slice() {
         [_] => Err(TargetError::Mixed),
         [kind, name] => {
-            let resource = discovery.find(kind).ok_or_else(|| TargetError::NoSuchType((*kind).into()))?;
+            let resource = find(discovery, kind).ok_or_else(|| TargetError::NoSuchType((*kind).into()))?;
             Ok(Target { resource: resource.clone(), name: Some((*name).into()) })
         }
         _ => Err(TargetError::Slashes),
     }
 }
 
+/// Finds a resource; warns of others that a short name could mean.
+fn find<'a>(discovery: &'a Discovery, word: &str) -> Option<&'a Resource> {
+    for other in discovery.also_meant(word) {
+        crate::http::warn(&format!("short name {word:?} could also match lower priority resource {other}"));
+    }
+    discovery.find(word)
+}
+
 fn types<'a>(discovery: &'a Discovery, list: &str) -> Result<Vec<&'a Resource>, TargetError> {
     let mut found = Vec::new();
     for word in list.split(',').filter(|w| !w.is_empty()) {
         let category = discovery.category(word);
-        match discovery.find(word) {
+        match find(discovery, word) {
             Some(resource) => found.push(resource),
             None if !category.is_empty() => found.extend(category),
             None => return Err(TargetError::NoSuchType(word.into())),

@@ -11,6 +11,7 @@ use crate::http::Refused;
 use crate::print::{self, Printer, Set};
 use anyhow::bail;
 use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
 use http::Method;
 use std::cell::RefCell;
 
@@ -103,17 +104,23 @@ impl<'a> Writing<'a> {
 
     /// A path with the parameters of a write.
     pub fn path(&self, path: &str) -> String {
-        let parameters = [
-            ("dryRun", self.dry_run.parameter()),
-            ("fieldManager", self.manager),
-            ("fieldValidation", self.validation),
-        ];
+        self.path_as(path, self.manager)
+    }
+
+    /// The same for another manager.
+    pub fn path_as(&self, path: &str, manager: &str) -> String {
+        let parameters =
+            [("dryRun", self.dry_run.parameter()), ("fieldManager", manager), ("fieldValidation", self.validation)];
         with_query(path, &parameters)
     }
 
-    /// Creates an object.
+    /// Creates an object. The version of another one, of which it may be a copy, is left out.
     pub async fn create(&self, session: &Session, collection: &str, object: &Value) -> anyhow::Result<Value> {
-        session.client.write(Method::POST, &self.path(collection), "application/json", object).await
+        let mut object = std::borrow::Cow::Borrowed(object);
+        if !object.resource_version().is_empty() {
+            object.to_mut().metadata_mut().remove("resourceVersion");
+        }
+        session.client.write(Method::POST, &self.path(collection), "application/json", &object).await
     }
 
     /// Replaces an object.

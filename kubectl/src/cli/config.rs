@@ -86,7 +86,6 @@ pub struct GetContexts {
 #[derive(Debug, Args)]
 pub struct Set {
     /// The property and its value.
-    #[arg(allow_hyphen_values = true)]
     pub words: Vec<String>,
     /// When writing a []byte PROPERTY_VALUE, write the given string directly without base64 decoding.
     #[arg(long)]

@@ -23,7 +23,7 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
         return Ok(args);
     }
     let mut command = command();
-    let mut words = words.to_vec();
+    let mut words = commands_first(&command, words);
     let matches = loop {
         match command.try_get_matches_from_mut(&words) {
             Ok(matches) => break matches,
@@ -35,6 +35,16 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
         }
     };
     Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))
+}
+
+/// The words with those that name commands in front: Go's flags may stand anywhere, also before
+/// the command that they belong to.
+fn commands_first(command: &Command, words: &[String]) -> Vec<String> {
+    let commands = super::walk(command, words).commands;
+    let is_command = |place: &usize| *place == 0 || commands.contains(place);
+    let (mut places, behind): (Vec<usize>, Vec<usize>) = (0..words.len()).partition(is_command);
+    places.extend(behind);
+    places.into_iter().map(|place| words[place].clone()).collect()
 }
 
 /// The place of a word that is neither a flag nor wanted.
@@ -190,12 +200,23 @@ fn number(value: &str, why: &str) -> String {
     }
 }
 
+/// Words that some people type for a command.
+const MEANT: [(&str, &[&str]); 4] =
+    [("delete", &["rm", "remove"]), ("describe", &["inspect"]), ("get", &["list", "ls"]), ("top", &["stats"])];
+
+/// Whether a command may be what somebody meant.
+fn is_near(word: &str, name: &str) -> bool {
+    let word = word.to_lowercase();
+    let meant = MEANT.iter().any(|(of, words)| *of == name && words.contains(&word.as_str()));
+    meant || distance(&word, name) <= 2 || name.starts_with(&word)
+}
+
 fn unknown_command(command: &Command, path: &str, word: &str) -> UsageError {
     if path != command.get_name() {
         return UsageError::Wrong(format!("error: unknown command {word:?}\nSee '{path} -h' for help and examples"));
     }
     let names = command.get_subcommands().map(Command::get_name);
-    let near: Vec<&str> = names.filter(|n| distance(word, n) <= 2 || n.starts_with(&word.to_lowercase())).collect();
+    let near: Vec<&str> = names.filter(|name| is_near(word, name)).collect();
     let mut text = format!("error: unknown command {word:?} for {path:?}");
     if !near.is_empty() {
         text.push_str(&format!("\n\nDid you mean this?\n\t{}", near.join("\n\t")));
@@ -259,6 +280,13 @@ mod tests {
             ),
             ("kubectl get pods -A=false --watch=false -wA", "fine"),
             ("kubectl get -A -A", "fine"),
+            ("kubectl create -s https://x --dry-run=client clusterrole r --verb=get --resource=pods", "fine"),
+            ("kubectl create --verb get --context x role r --resource=pods", "fine"),
+            (
+                "kubectl config --kubeconfig f set a.b ---x",
+                "error: bad flag syntax: ---x\nSee 'kubectl config set --help' for usage.",
+            ),
+            ("kubectl list", "error: unknown command \"list\" for \"kubectl\"\n\nDid you mean this?\n\tget"),
         ] {
             assert_eq!(said(line), want, "{line}");
         }

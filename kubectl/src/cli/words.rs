@@ -25,15 +25,18 @@ pub struct Walk<'a> {
 pub fn walk<'a>(root: &'a Command, words: &[String]) -> Walk<'a> {
     let mut walk =
         Walk { command: root, path: Vec::new(), commands: Vec::new(), rest: Vec::new(), open_flag: None, ended: false };
+    let mut is_value = false;
     for (place, word) in words.iter().enumerate().skip(1) {
         if walk.ended {
             walk.rest.push(place);
-        } else if walk.open_flag.take().is_some() {
+        } else if walk.open_flag.take().is_some() || std::mem::take(&mut is_value) {
             // The value of the flag before.
         } else if word == "--" {
             walk.ended = true;
         } else if word.len() > 1 && word.starts_with('-') {
             walk.open_flag = awaits_value(root, walk.command, word);
+            // A flag of a command that comes later is taken for one with a value, as cobra does.
+            is_value = walk.command.has_subcommands() && is_unknown(root, walk.command, word);
         } else {
             let sub = if walk.rest.is_empty() { walk.command.find_subcommand(word) } else { None };
             match sub {
@@ -95,6 +98,15 @@ fn awaits_value<'a>(root: &'a Command, command: &'a Command, word: &str) -> Opti
     None
 }
 
+/// Whether neither the command nor all commands have the flag, which stands alone.
+fn is_unknown(root: &Command, command: &Command, word: &str) -> bool {
+    match (word.strip_prefix("--"), word.chars().nth(1)) {
+        (Some(long), _) => !long.contains('=') && long != "help" && flag(root, command, long).is_none(),
+        (None, Some(short)) => word.chars().count() == 2 && short != 'h' && letter(root, command, short).is_none(),
+        (None, None) => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +122,7 @@ mod tests {
             ("k --context=x rollout status deploy/a", "rollout status", "deploy/a", None),
             ("k exec p -- get --x", "exec", "p get --x", None),
             ("k foo get", "", "foo get", None),
+            ("k create --verb get role r", "create role", "r", None),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let walk = walk(&root, &words);

@@ -3,7 +3,8 @@
 //! Upstream: `kubectl/pkg/cmd/apply`.
 
 mod last_applied;
-mod prune;
+mod migration;
+pub(super) mod prune;
 
 use super::delete::{Deadline, Deletion, Victim};
 use super::{Session, edit};
@@ -28,6 +29,14 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 const SERVER_SIDE_MANAGER: &str = "kubectl";
 const CLIENT_SIDE_MANAGER: &str = "kubectl-client-side-apply";
 
+/// The manager that applies: the one that is named, or the one of the side that it is done on.
+pub(super) fn manager(named: &str, server_side: bool) -> &str {
+    match (server_side, named) {
+        (true, CLIENT_SIDE_MANAGER) => SERVER_SIDE_MANAGER,
+        (_, named) => named,
+    }
+}
+
 pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> {
     match &flags.command {
         Some(LastApplied::EditLastApplied(flags)) => return edit::last_applied_of(session, flags).await,
@@ -36,10 +45,7 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         None => {}
     }
     warn_of_record(flags.record.record);
-    let manager = match (flags.server_side, flags.field_manager.as_str()) {
-        (true, CLIENT_SIDE_MANAGER) => SERVER_SIDE_MANAGER,
-        (_, manager) => manager,
-    };
+    let manager = manager(&flags.field_manager, flags.server_side);
     let writing =
         Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
     check(flags, writing.dry_run)?;
@@ -124,6 +130,8 @@ async fn client_side(
     let current = match session.client.get(&target(manifest, flags), "application/json").await {
         Ok(current) => current,
         Err(error) if is_not_found(&error) => {
+            // As a patch would do, a null leaves its member out.
+            let wanted = without_nulls(wanted);
             let created = match writing.sends() {
                 true => writing.create(session, &manifest.collection(), &wanted).await,
                 false => Ok(wanted),
@@ -139,6 +147,16 @@ async fn client_side(
         warn_of_missing_annotation(manifest);
     }
     patch(session, writing, flags, manifest, &wanted, current).await
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            map.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// An object as errors of `apply` name it.
@@ -272,10 +290,24 @@ async fn server_side(
     manifest: &Manifest,
 ) -> anyhow::Result<(Value, &'static str)> {
     let force = if flags.force_conflicts { "true" } else { "false" };
-    let path = format!("{}&force={force}", writing.path(&target(manifest, flags)));
-    let content_type = PatchKind::Apply.content_type();
-    match session.client.write(Method::PATCH, &path, content_type, &manifest.object).await {
-        Ok(object) => Ok((object, "serverside-applied")),
+    let target = target(manifest, flags);
+    let path = format!("{}&force={force}", writing.path(&target));
+    let send = || session.client.write(Method::PATCH, &path, PatchKind::Apply.content_type(), &manifest.object);
+    match send().await {
+        Ok(object) => {
+            let applied = match migration::run(session, writing, manifest, &target, object.clone()).await {
+                migration::Outcome::Kept(object) => object,
+                // What the manager took over and does not want any more goes only now.
+                migration::Outcome::Migrated => send().await.unwrap_or_else(|error| {
+                    migration::warn(
+                        "failed to re-apply configuration after performing Server-Side Apply migration.",
+                        &error,
+                    );
+                    object
+                }),
+            };
+            Ok((applied, "serverside-applied"))
+        }
         Err(error) if code(&error) == Some(409) => {
             let message = format!("{error:#}");
             bail!(
@@ -293,6 +325,12 @@ async fn server_side(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nulls_are_left_out() {
+        let object = json!({"a": null, "b": {"c": null, "d": [null, {"e": null}]}});
+        assert_eq!(without_nulls(object), json!({"b": {"d": [null, {}]}}));
+    }
 
     #[test]
     fn conflicts_are_what_both_changed() {

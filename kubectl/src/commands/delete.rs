@@ -13,7 +13,6 @@ use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::time;
 use http::Method;
-use http_body_util::BodyExt;
 use serde_json::json;
 use std::time::Duration;
 
@@ -286,8 +285,7 @@ async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<(
         );
         let mut body = session.client.stream(&path, "application/json").await?;
         let mut seen = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            let Ok(data) = frame.into_data() else { continue };
+        while let Ok(Some(data)) = body.next().await {
             seen.extend_from_slice(&data);
             if seen.windows(10).any(|w| w == b"\"DELETED\",") {
                 return Ok(());

@@ -4,10 +4,12 @@
 
 mod secrets;
 
+use super::apply::prune;
 use super::{Session, undo};
 use crate::apply::{last_applied, three_way, with_last_applied};
 use crate::cli::diff::Diff;
 use crate::cli::writing::Printing;
+use crate::discovery::Discovery;
 use crate::files::{self, Manifest};
 use crate::print;
 use crate::selected::labelled;
@@ -45,11 +47,9 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     if flags.force_conflicts && !flags.server_side {
         bail!("--force-conflicts only works with --server-side");
     }
-    if flags.prune {
-        bail!("--prune is not supported by diff yet");
-    }
     let printing = Printing::default();
-    let writing = Writing::new("server", &flags.field_manager, &printing)?;
+    let manager = super::apply::manager(&flags.field_manager, flags.server_side);
+    let writing = Writing::new("server", manager, &printing)?;
     let discovery = session.discovery().await?;
     let mut manifests = files::read(&flags.files, &discovery, session).await?;
     if !flags.selector.is_empty() {
@@ -69,22 +69,16 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     if flags.record {
         undo::record(session, manifests.iter().zip(pairs.iter().map(|p| p.live.as_ref())))?;
     }
+    let pruned = if flags.prune { pruned(session, &discovery, flags, &manifests, &pairs).await? } else { Vec::new() };
     let folders = Folders::new()?;
-    for pair in pairs {
+    for pair in pairs.into_iter().chain(pruned) {
         folders.write(flags, pair)?;
     }
     folders.compare()
 }
 
 async fn pair(session: &Session, writing: &Writing<'_>, flags: &Diff, manifest: &Manifest) -> anyhow::Result<Pair> {
-    let resource = &manifest.resource;
-    let name =
-        [&resource.group, &resource.version, &resource.kind, &manifest.namespace, &manifest.object.name().to_owned()]
-            .iter()
-            .filter(|part| !part.is_empty())
-            .map(|part| part.as_str())
-            .collect::<Vec<_>>()
-            .join(".");
+    let name = file_name(manifest);
     for _ in 0..TRIES {
         let live = match session.client.get(&manifest.path(), "application/json").await {
             Ok(live) => Some(live),
@@ -118,6 +112,33 @@ async fn merged(
     };
     let (kind, patch) = three_way(last_applied(live).as_ref(), &wanted, live);
     writing.patch(session, &manifest.path(), kind, &patch).await
+}
+
+/// What `apply --prune` would delete, as objects that are no more.
+async fn pruned(
+    session: &Session,
+    discovery: &Discovery,
+    flags: &Diff,
+    manifests: &[Manifest],
+    pairs: &[Pair],
+) -> anyhow::Result<Vec<Pair>> {
+    let mut namespaces: Vec<&str> =
+        manifests.iter().filter(|m| m.resource.namespaced).map(|m| m.namespace.as_str()).collect();
+    namespaces.sort_unstable();
+    namespaces.dedup();
+    let uids: Vec<&str> = pairs.iter().filter_map(|pair| pair.live.as_ref()).map(ObjectMeta::uid).collect();
+    let outdated =
+        prune::all_outdated(session, discovery, &flags.prune_allowlist, &flags.selector, &namespaces, &uids).await?;
+    let gone = |manifest: Manifest| Pair { name: file_name(&manifest), live: Some(manifest.object), merged: None };
+    Ok(outdated.into_iter().map(gone).collect())
+}
+
+/// `apps.v1.Deployment.default.web`; what is in no namespace has two dots there.
+fn file_name(manifest: &Manifest) -> String {
+    let resource = &manifest.resource;
+    let group = if resource.group.is_empty() { String::new() } else { format!("{}.", resource.group) };
+    let namespace = if resource.namespaced { manifest.namespace.as_str() } else { "" };
+    format!("{group}{}.{}.{namespace}.{}", resource.version, resource.kind, manifest.object.name())
 }
 
 /// Two temporary folders that are compared and go.
@@ -205,6 +226,18 @@ impl Drop for Folders {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_named_by_type_and_place() {
+        let sample = crate::discovery::tests::sample();
+        let named = |resource: &str| {
+            let resource = sample.find(resource).expect("known").clone();
+            let object = serde_json::json!({"metadata": {"name": "a"}});
+            file_name(&Manifest { source: String::new(), object, resource, namespace: "ns".into() })
+        };
+        assert_eq!((named("deploy"), named("po")), ("apps.v1.Deployment.ns.a".into(), "v1.Pod.ns.a".into()));
+        assert_eq!(named("no"), "v1.Node..a");
+    }
 
     #[test]
     fn arguments_of_the_program_are_plain() {

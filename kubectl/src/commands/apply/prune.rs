@@ -1,4 +1,5 @@
-//! `apply --prune`: deletes what was applied before and is in no manifest any more.
+//! `apply --prune`: deletes what was applied before and is in no manifest any more; `diff --prune`
+//! shows it.
 //!
 //! Upstream: `kubectl/pkg/cmd/apply/prune.go`.
 
@@ -43,9 +44,6 @@ pub(super) async fn run(
     applied: &[(Manifest, String)],
 ) -> anyhow::Result<()> {
     let resources = resources(discovery, &flags.prune_allowlist)?;
-    if flags.prune_allowlist.is_empty() {
-        log_warning("prune.go:71", GOES_AWAY);
-    }
     let mut namespaces: Vec<&str> =
         applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
     if session.namespace_given {
@@ -68,8 +66,49 @@ pub(super) async fn run(
     Failures::outcome(failures)
 }
 
+/// Objects of a type that were applied once, but are not among those of the manifests.
+async fn outdated(
+    session: &Session,
+    resource: &Resource,
+    namespace: Option<&str>,
+    selector: &str,
+    uids: &[&str],
+) -> anyhow::Result<Vec<Manifest>> {
+    let objects = list(session, resource, namespace, selector, "").await?;
+    let outdated = objects.into_iter().filter(|o| last_applied(o).is_some() && !uids.contains(&o.uid()));
+    let manifest = |object: apimachinery::Value| {
+        let namespace = object.namespace().to_owned();
+        Manifest { source: String::new(), object, resource: resource.clone(), namespace }
+    };
+    Ok(outdated.map(manifest).collect())
+}
+
+/// What `apply --prune` would delete in the namespaces, and outside of them.
+pub(in crate::commands) async fn all_outdated(
+    session: &Session,
+    discovery: &Discovery,
+    allowed: &[String],
+    selector: &str,
+    namespaces: &[&str],
+    uids: &[&str],
+) -> anyhow::Result<Vec<Manifest>> {
+    let mut found = Vec::new();
+    let (inside, outside): (Vec<Resource>, Vec<Resource>) =
+        resources(discovery, allowed)?.into_iter().partition(|resource| resource.namespaced);
+    for namespace in namespaces {
+        for resource in &inside {
+            found.extend(outdated(session, resource, Some(namespace), selector, uids).await?);
+        }
+    }
+    for resource in &outside {
+        found.extend(outdated(session, resource, None, selector, uids).await?);
+    }
+    Ok(found)
+}
+
 fn resources(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<Vec<Resource>> {
     if allowed.is_empty() {
+        log_warning("prune.go:71", GOES_AWAY);
         let known = DEFAULT.iter().filter_map(|(group, version, kind)| {
             discovery.for_kind(&apimachinery::gvk::api_version(group, version), kind).cloned()
         });
@@ -102,12 +141,8 @@ struct Pruner<'a> {
 
 impl Pruner<'_> {
     async fn prune(&self, resource: &Resource, namespace: Option<&str>) -> anyhow::Result<()> {
-        for object in list(self.session, resource, namespace, &self.flags.selector, "").await? {
-            if last_applied(&object).is_none() || self.applied.iter().any(|(_, uid)| *uid == object.uid()) {
-                continue;
-            }
-            let namespace = object.namespace().to_owned();
-            let manifest = Manifest { source: String::new(), object, resource: resource.clone(), namespace };
+        let uids: Vec<&str> = self.applied.iter().map(|(_, uid)| uid.as_str()).collect();
+        for manifest in outdated(self.session, resource, namespace, &self.flags.selector, &uids).await? {
             if self.deletion.dry_run != DryRun::Client {
                 match self.deletion.ask(self.session, &Victim::of(&manifest)).await {
                     Err(error) if !is_not_found(&error) => return Err(error),

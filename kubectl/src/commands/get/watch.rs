@@ -2,15 +2,12 @@
 
 use super::tables::{AS_TABLE, options};
 use super::{Get, Session, Target, path};
+use crate::http::{Lines, OutOfTime};
 use crate::print::table::{self, Table};
 use crate::print::{self, Printer};
 use anyhow::bail;
 use apimachinery::Value;
-use http_body_util::BodyExt;
 use std::io::Write;
-
-/// Longest event; an object in etcd is far smaller.
-const MAX_EVENT: usize = 64 << 20;
 
 pub(super) async fn run(
     session: &Session,
@@ -40,21 +37,17 @@ pub(super) async fn run(
         ("resourceVersion", &version),
         ("watch", "true"),
     ];
-    let mut body = session.client.stream(&path(session, &get, &collection, &parameters), accept).await?;
+    let mut events = Lines::new(session.client.stream(&path(session, &get, &collection, &parameters), accept).await?);
     let mut shown = Shown { get: &get, target: &collection, printer, columns: None, header_due: !get.no_headers };
-    let mut buffer: Vec<u8> = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        buffer.extend_from_slice(&data);
-        while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            shown.event(serde_json::from_slice(&line)?)?;
-        }
-        if buffer.len() > MAX_EVENT {
-            bail!("an event of the watch is too long");
+    loop {
+        match events.next().await {
+            Ok(Some(line)) => shown.event(serde_json::from_slice(&line)?)?,
+            Ok(None) => return Ok(()),
+            // A watch may take as long as it was given.
+            Err(error) if error.is::<OutOfTime>() => return Ok(()),
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
 /// What the events before have left to know.
