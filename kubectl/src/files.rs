@@ -43,37 +43,140 @@ impl Manifest {
     }
 }
 
-/// Reads all manifests that the flags name.
-pub async fn read(files: &Files, discovery: &Discovery, session: &Session) -> anyhow::Result<Vec<Manifest>> {
-    let manifests = objects(files).await?.into_iter().map(|(source, object)| {
-        check_namespace(&object, session)?;
-        manifest(&source, object, discovery, &session.namespace)
-    });
-    manifests.collect()
+/// What manifests say, and what is wrong with others of them.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// The objects in their order.
+    pub manifests: Vec<Manifest>,
+    /// What could not be read.
+    pub failures: Vec<anyhow::Error>,
 }
 
-/// The objects that the flags name, with their source, as they are written.
-pub async fn objects(files: &Files) -> anyhow::Result<Vec<(String, Value)>> {
+impl Manifests {
+    /// All objects, or the first thing that is wrong.
+    pub fn all(self) -> anyhow::Result<Vec<Manifest>> {
+        self.failures.into_iter().next().map_or(Ok(self.manifests), Err)
+    }
+}
+
+/// Whether a document must say what it is before it is read any further, as `--validate` asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It must be an object of a known type.
+    Decoded,
+    /// It must have a kind and a version, or the rest of its file is not read.
+    Validated,
+}
+
+impl Check {
+    /// The check of a value of `--validate`.
+    pub fn of(validate: &str) -> Self {
+        if matches!(validate, "ignore" | "false") { Check::Decoded } else { Check::Validated }
+    }
+}
+
+/// Reads all manifests that the flags name. A file that cannot be had at all is an error; what is
+/// wrong inside of one is told beside the objects of the others.
+pub async fn read(files: &Files, discovery: &Discovery, session: &Session) -> anyhow::Result<Manifests> {
+    read_checked(files, discovery, session, Check::Decoded).await
+}
+
+/// The same with the check of a command that has `--validate`.
+pub async fn read_checked(
+    files: &Files,
+    discovery: &Discovery,
+    session: &Session,
+    check: Check,
+) -> anyhow::Result<Manifests> {
+    let mut read = Manifests::default();
+    for source in sources(files).await? {
+        let (name, documents) = match source {
+            Source::Built(name, objects) => (name, objects.into_iter().map(Ok).collect()),
+            Source::Text(name, text) => {
+                let parsed: Vec<_> = documents(&text).iter().map(|d| yaml::to_value(d.as_bytes())).collect();
+                (name, parsed)
+            }
+        };
+        for document in documents {
+            let document = match document.map_err(|error| unparsed(&name, &error)).and_then(|document| match check {
+                Check::Decoded => Ok(document),
+                Check::Validated => validated(&name, document),
+            }) {
+                Ok(document) => document,
+                // What is behind it in the same file is not looked at.
+                Err(error) => {
+                    read.failures.push(error);
+                    break;
+                }
+            };
+            for object in flatten(document) {
+                let manifest = check_namespace(&object, session)
+                    .and_then(|()| manifest(&name, object, discovery, &session.namespace));
+                match manifest {
+                    Ok(manifest) => read.manifests.push(manifest),
+                    Err(error) => read.failures.push(error),
+                }
+            }
+        }
+    }
+    Ok(read)
+}
+
+fn unparsed(source: &str, error: &impl std::fmt::Display) -> anyhow::Error {
+    let text = error.to_string();
+    let text = text.trim_start_matches("yaml: ").trim_start_matches("error: ");
+    anyhow::anyhow!("error parsing {source}: error converting YAML to JSON: yaml: {text}")
+}
+
+/// The document, if it says what it is.
+fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
+    let why = match &document {
+        Value::Object(object) => {
+            let missing = |key: &str| match object.get(key) {
+                None | Some(Value::Null) => Some(format!("{key} not set")),
+                Some(Value::String(text)) if text.is_empty() => Some(format!("{key} not set")),
+                Some(Value::String(_)) => None,
+                Some(_) => Some(format!("{key} isn't string type")),
+            };
+            let missing: Vec<String> = ["kind", "apiVersion"].into_iter().filter_map(missing).collect();
+            match missing.as_slice() {
+                [] => return Ok(document),
+                [one] => one.clone(),
+                several => format!("[{}]", several.join(", ")),
+            }
+        }
+        _ => "invalid object to validate".to_owned(),
+    };
+    bail!(
+        "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
+    )
+}
+
+/// Where objects come from.
+enum Source {
+    /// A text, and how it is named.
+    Text(String, String),
+    /// A folder with what was built of it.
+    Built(String, Vec<Value>),
+}
+
+async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
     match (files.filenames.is_empty(), files.kustomize.is_empty()) {
         (true, true) => bail!("must specify one of -f and -k"),
         (false, false) => bail!("only one of -f or -k can be specified"),
         (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
         (true, false) => {
             let built = crate::kustomize::build(Path::new(&files.kustomize))?;
-            return Ok(built.into_iter().map(|object| (files.kustomize.clone(), object)).collect());
+            return Ok(vec![Source::Built(files.kustomize.clone(), built)]);
         }
         (false, true) => {}
     }
-    let mut objects = Vec::new();
+    let mut sources = Vec::new();
     for name in &files.filenames {
-        for (source, text) in texts(name, files.recursive).await? {
-            for document in documents(&text) {
-                let value = yaml::to_value(document.as_bytes()).with_context(|| format!("error parsing {source}"))?;
-                objects.extend(flatten(value).into_iter().map(|object| (source.clone(), object)));
-            }
-        }
+        let texts = texts(name, files.recursive).await?;
+        sources.extend(texts.into_iter().map(|(name, text)| Source::Text(name, text)));
     }
-    Ok(objects)
+    Ok(sources)
 }
 
 /// A namespace on the command line must be the manifest's.
@@ -92,10 +195,8 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if kind.is_empty() {
-        bail!("error validating \"{source}\": error validating data: kind not set");
-    }
-    if api_version.is_empty() {
-        bail!("error validating \"{source}\": error validating data: apiVersion not set");
+        let text = crate::apply::go_json(&object);
+        bail!("unable to decode \"{source}\": Object 'Kind' is missing in '{text}'");
     }
     let Some(resource) = discovery.for_kind(&api_version, &kind) else {
         bail!(
@@ -243,8 +344,19 @@ mod tests {
     #[test]
     fn says_what_is_missing() {
         let says = |value| manifest("f", value, &sample(), "ns").map(drop).expect_err("wrong").to_string();
-        assert!(says(json!({})).ends_with("kind not set"));
-        assert!(says(json!({"kind": "Pod"})).ends_with("apiVersion not set"));
+        assert_eq!(says(json!({"a": 1})), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'");
+        assert!(says(json!({"kind": "Pod"})).contains("no matches for kind \"Pod\" in version \"\""));
+        let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();
+        let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
+        for (value, want) in [
+            (json!({"kind": "Pod"}), "apiVersion not set"),
+            (json!({}), "[kind not set, apiVersion not set]"),
+            (json!({"kind": 1, "apiVersion": "v1"}), "kind isn't string type"),
+            (json!([1]), "invalid object to validate"),
+        ] {
+            assert_eq!(why(value), format!("error validating \"f\": error validating data: {want}{ending}"));
+        }
+        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"})).is_ok());
         assert!(
             says(json!({"kind": "X", "apiVersion": "y/v1"})).contains("no matches for kind \"X\" in version \"y/v1\"")
         );

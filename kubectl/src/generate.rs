@@ -29,8 +29,8 @@ pub enum GenerateError {
     #[error("{0}")]
     Value(String),
     /// A type that the server does not have.
-    #[error("the server doesn't have a resource type \"{0}\"")]
-    NoSuchType(String),
+    #[error("the server doesn't have a resource type {0:?}{in_group}", in_group = in_group(.1))]
+    NoSuchType(String, String),
     /// A file that cannot be read.
     #[error("error reading {path}: {why}")]
     File {
@@ -64,6 +64,10 @@ pub fn typed(object: &Value) -> Value {
 /// A number, or a name: what Go calls `intstr`.
 pub fn int_or_string(text: &str) -> Value {
     text.parse::<i32>().map_or_else(|_| text.into(), Value::from)
+}
+
+fn in_group(group: &str) -> String {
+    if group.is_empty() { String::new() } else { format!(" in group {group:?}") }
 }
 
 #[cfg(test)]

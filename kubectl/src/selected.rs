@@ -105,7 +105,9 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     query.check()?;
     let mut selected = Selected::default();
     if query.files.any() {
-        for manifest in files::read(query.files, discovery, session).await? {
+        let read = files::read(query.files, discovery, session).await?;
+        selected.failures = read.failures;
+        for manifest in read.manifests {
             if !query.selector.is_empty() && !labelled(&manifest.object, query.selector)? {
                 continue;
             }
@@ -163,6 +165,9 @@ impl Selected {
     }
 }
 
+/// How many objects a page has unless the command line says so.
+const PAGE: i64 = 500;
+
 /// All objects of a resource, page by page, with their type as single objects have it.
 pub async fn list(
     session: &Session,
@@ -171,12 +176,25 @@ pub async fn list(
     selector: &str,
     field_selector: &str,
 ) -> anyhow::Result<Vec<Value>> {
+    list_by(session, resource, namespace, selector, field_selector, PAGE).await
+}
+
+/// The same with pages of a size, or all at once if that is zero.
+pub async fn list_by(
+    session: &Session,
+    resource: &Resource,
+    namespace: Option<&str>,
+    selector: &str,
+    field_selector: &str,
+    page: i64,
+) -> anyhow::Result<Vec<Value>> {
+    let limit = if page > 0 { page.to_string() } else { String::new() };
     let path = resource.path(namespace);
     let mut token = String::new();
     let mut objects = Vec::new();
     loop {
         let parameters =
-            [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", "500"), ("continue", &token)];
+            [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", &limit), ("continue", &token)];
         let mut page = session.client.get(&with_query(&path, &parameters), "application/json").await?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             objects.extend(items.into_iter().map(|item| typed(resource, item)));

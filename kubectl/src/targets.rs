@@ -11,6 +11,8 @@ pub struct Target {
     pub resource: Resource,
     /// One object, or all if none.
     pub name: Option<String>,
+    /// The namespace, where it is not that of the command line.
+    pub namespace: Option<String>,
 }
 
 /// Words that make no sense; kubectl's messages.
@@ -50,10 +52,12 @@ pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Res
     let mut targets = Vec::new();
     for resource in types(discovery, first)? {
         match names.is_empty() {
-            true => targets.push(Target { resource: resource.clone(), name: None }),
-            false => {
-                targets.extend(names.iter().map(|name| Target { resource: resource.clone(), name: Some(name.clone()) }))
-            }
+            true => targets.push(Target { resource: resource.clone(), name: None, namespace: None }),
+            false => targets.extend(names.iter().map(|name| Target {
+                resource: resource.clone(),
+                name: Some(name.clone()),
+                namespace: None,
+            })),
         }
     }
     Ok(targets)
@@ -63,11 +67,16 @@ fn pair(discovery: &Discovery, word: &str) -> Result<Target, TargetError> {
     match word.split('/').collect::<Vec<_>>().as_slice() {
         [_] => Err(TargetError::Mixed),
         [kind, name] => {
-            let resource = find(discovery, kind).ok_or_else(|| TargetError::NoSuchType((*kind).into()))?;
-            Ok(Target { resource: resource.clone(), name: Some((*name).into()) })
+            let resource = find(discovery, kind).ok_or_else(|| no_such(kind))?;
+            Ok(Target { resource: resource.clone(), name: Some((*name).into()), namespace: None })
         }
         _ => Err(TargetError::Slashes),
     }
+}
+
+/// Upstream names a type that is not there without its group.
+fn no_such(word: &str) -> TargetError {
+    TargetError::NoSuchType(word.split('.').next().unwrap_or_default().into())
 }
 
 /// Finds a resource; warns of others that a short name could mean.
@@ -85,7 +94,7 @@ fn types<'a>(discovery: &'a Discovery, list: &str) -> Result<Vec<&'a Resource>, 
         match find(discovery, word) {
             Some(resource) => found.push(resource),
             None if !category.is_empty() => found.extend(category),
-            None => return Err(TargetError::NoSuchType(word.into())),
+            None => return Err(no_such(word)),
         }
     }
     Ok(found)
@@ -111,6 +120,7 @@ mod tests {
         assert_eq!(parsed("po/a deploy/b"), ok(&["pods/a", "deployments/b"]));
         assert!(parsed("all").is_ok_and(|all| all.len() > 2));
         assert_eq!(parsed("x"), Err("the server doesn't have a resource type \"x\"".into()));
+        assert_eq!(parsed("po.x.io"), Err("the server doesn't have a resource type \"po\"".into()));
         assert!(parsed("po a/b").is_err() && parsed("a/b/c").is_err() && parsed("").is_err());
     }
 }

@@ -164,6 +164,7 @@ fn unknown_flag(words: &[String], name: &str) -> String {
             let whole = words.iter().find(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(letter));
             format!("unknown shorthand flag: '{letter}' in {}", whole.map_or(name, String::as_str))
         }
+        None if name.starts_with("---") => format!("bad flag syntax: {name}"),
         None => format!("unknown flag: {name}"),
     }
 }

@@ -11,7 +11,7 @@ use super::{Session, edit};
 use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
 use crate::cli::apply::LastApplied;
-use crate::files::{self, Manifest};
+use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
 use crate::selected::labelled;
 use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, record, warn_of_record, with_source};
@@ -50,8 +50,10 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
     check(flags, writing.dry_run)?;
     let discovery = session.discovery().await?;
-    let (mut failures, mut applied) = (Vec::new(), Vec::new());
-    for mut manifest in files::read(&flags.files, &discovery, session).await? {
+    let check = Check::of(&flags.validate.validate);
+    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
+    let (mut failures, mut applied) = (read.failures, Vec::new());
+    for mut manifest in read.manifests {
         if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
             continue;
         }
@@ -221,7 +223,8 @@ async fn patch(
                 current = session.client.get(&path, "application/json").await?;
             }
             Some(409 | 422) if flags.removal.force => {
-                return replace(session, writing, flags, manifest, wanted).await.map(|o| (o, "configured"));
+                let made = replace(session, writing, flags, manifest, wanted, &current).await;
+                return made.map(|o| (o, "configured"));
             }
             _ => {
                 let doing =
@@ -268,19 +271,28 @@ fn conflict(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
     })
 }
 
-/// Deletes, waits, creates.
+/// Deletes, waits, creates; what was there comes back if its successor is refused.
 async fn replace(
     session: &Session,
     writing: &Writing<'_>,
     flags: &Apply,
     manifest: &Manifest,
     wanted: &Value,
+    original: &Value,
 ) -> anyhow::Result<Value> {
     let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
     let victim = Victim::of(manifest);
     let uid = deletion.ask(session, &victim).await?;
     Deadline::new(&flags.removal.timeout)?.gone(session, &victim, &uid).await?;
-    writing.create(session, &manifest.collection(), wanted).await
+    match writing.create(session, &manifest.collection(), wanted).await {
+        Err(error) => match writing.create(session, &manifest.collection(), original).await {
+            Ok(_) => Err(error),
+            Err(again) => bail!(
+                "An error occurred force-replacing the existing object with the newly provided one:\n\n{error:#}.\n\nAdditionally, an error occurred attempting to restore the original object:\n\n{again:#}"
+            ),
+        },
+        created => created,
+    }
 }
 
 async fn server_side(

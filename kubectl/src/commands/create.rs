@@ -7,7 +7,7 @@ use crate::apply::with_last_applied;
 use crate::cli::Create;
 use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
 use crate::discovery::Discovery;
-use crate::files::{self, Manifest};
+use crate::files::{self, Check, Manifest};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
 use crate::print;
 use crate::selected::{labelled, named};
@@ -43,9 +43,11 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
     let discovery = session.discovery().await?;
-    let mut failures = Vec::new();
+    let check = Check::of(&flags.validate.validate);
+    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
+    let mut failures = read.failures;
     let mut created = 0;
-    for mut manifest in files::read(&flags.files, &discovery, session).await? {
+    for mut manifest in read.manifests {
         if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
             continue;
         }

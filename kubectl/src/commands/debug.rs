@@ -163,7 +163,7 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
         let discovery = session.discovery().await?;
         if !flags.filenames.is_empty() {
             let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
-            paths.extend(files::read(&files, &discovery, session).await?.iter().map(files::Manifest::path));
+            paths.extend(files::read(&files, &discovery, session).await?.all()?.iter().map(files::Manifest::path));
         }
         for word in &flags.targets {
             let word = if word.contains('/') { word.clone() } else { format!("pods/{word}") };

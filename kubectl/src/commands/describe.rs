@@ -70,7 +70,13 @@ async fn find(
         if !flags.resources.is_empty() {
             bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
         }
-        for manifest in files::read(&flags.files, discovery, session).await? {
+        let read = files::read(&flags.files, discovery, session).await?;
+        failures = read.failures;
+        for manifest in read.manifests {
+            let selector = &flags.selection.selector;
+            if !selector.is_empty() && !selected::labelled(&manifest.object, selector)? {
+                continue;
+            }
             match session.client.get(&manifest.path(), "application/json").await {
                 Ok(object) => found.push(Found { resource: manifest.resource, object }),
                 Err(error) => failures.push(error),
@@ -96,7 +102,7 @@ async fn objects(session: &Session, flags: &Describe, target: &Target) -> anyhow
     let (selection, resource) = (&flags.selection, &target.resource);
     let namespace = (!selection.all_namespaces).then_some(session.namespace.as_str());
     match &target.name {
-        None => selected::list(session, resource, namespace, &selection.selector, "").await,
+        None => selected::list_by(session, resource, namespace, &selection.selector, "", flags.chunk_size).await,
         Some(_) if !selection.selector.is_empty() => bail!("name cannot be provided when a selector is specified"),
         Some(_) if selection.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
         Some(name) => {
@@ -119,7 +125,7 @@ async fn by_prefix(source: &Source<'_>, discovery: &Discovery, kind: &str, prefi
     }
     for target in targets {
         let namespace = Some(source.session.namespace.as_str());
-        for object in selected::list(source.session, &target.resource, namespace, "", "").await? {
+        for object in selected::list_by(source.session, &target.resource, namespace, "", "", source.chunk).await? {
             if object.name().starts_with(prefix) {
                 let one = Found { resource: target.resource.clone(), object };
                 crate::outln!("{}", described(source, discovery, &one).await?);

@@ -51,7 +51,7 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     let manager = super::apply::manager(&flags.field_manager, flags.server_side);
     let writing = Writing::new("server", manager, &printing)?;
     let discovery = session.discovery().await?;
-    let mut manifests = files::read(&flags.files, &discovery, session).await?;
+    let mut manifests = files::read(&flags.files, &discovery, session).await?.all()?;
     if !flags.selector.is_empty() {
         let mut kept = Vec::new();
         for manifest in manifests {

@@ -8,7 +8,7 @@ use crate::apply::{LAST_APPLIED, annotate, last_applied, patch_between, with_las
 use crate::cli::Create;
 use crate::cli::edit::Edit;
 use crate::editor::Editor;
-use crate::files::{self, Manifest};
+use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
 use crate::print;
 use crate::selected::{Query, resolve};
@@ -117,7 +117,8 @@ pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
     let discovery = session.discovery().await?;
-    let manifests = files::read(&flags.files, &discovery, session).await?;
+    let manifests =
+        files::read_checked(&flags.files, &discovery, session, Check::of(&flags.validate.validate)).await?.all()?;
     let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
     let mut round = Round::new(&manifests.iter().map(|m| m.object.clone()).collect::<Vec<_>>(), form)?;
     while let Some(edited) = round.next()? {

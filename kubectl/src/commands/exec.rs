@@ -37,7 +37,7 @@ async fn words(session: &Session, flags: &Exec) -> anyhow::Result<(String, Vec<S
         (first, false) => {
             let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
             let discovery = session.discovery().await?;
-            let manifest = files::read(&files, &discovery, session).await?.into_iter().next();
+            let manifest = files::read(&files, &discovery, session).await?.all()?.into_iter().next();
             let Some(manifest) = manifest else { bail!("no objects passed") };
             let target = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
             Ok((target, first.iter().chain(&flags.command).cloned().collect()))

@@ -11,10 +11,12 @@ use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
 use crate::print::{self, Printer, Set, sort};
+use crate::selected::labelled;
 use crate::targets::{self, Target, TargetError};
 use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
 use std::io::Write;
 
 pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
@@ -23,16 +25,16 @@ pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
     }
     check(get)?;
     let printer = Printer::of(&get.print, Set::Tables, get.no_headers)?;
-    let targets = targets(session, get).await?;
-    if get.selection.all_namespaces && targets.iter().any(|t| t.name.is_some()) {
+    let Asked { targets, single, failures } = targets(session, get).await?;
+    if get.selection.all_namespaces && !get.files.any() && targets.iter().any(|t| t.name.is_some()) {
         bail!("a resource cannot be retrieved by name across all namespaces");
     }
     if get.watch || get.watch_only {
         return watch::run(session, get, &targets, printer).await;
     }
     match printer {
-        None => tables::run(session, get, &targets).await,
-        Some(printer) => objects(session, get, &targets, printer).await,
+        None => tables::run(session, get, &targets, failures).await,
+        Some(printer) => objects(session, get, &targets, single, printer, failures).await,
     }
 }
 
@@ -58,7 +60,45 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     Ok(std::io::stdout().write_all(&body)?)
 }
 
-async fn targets(session: &Session, get: &Get) -> anyhow::Result<Vec<Target>> {
+/// What the command line asks for.
+struct Asked {
+    targets: Vec<Target>,
+    /// The one object stands for itself, not in a list.
+    single: bool,
+    /// What could not be read of manifests.
+    failures: Vec<anyhow::Error>,
+}
+
+impl Asked {
+    fn words(targets: Vec<Target>) -> Self {
+        let single = matches!(targets.as_slice(), [one] if one.name.is_some());
+        Self { targets, single, failures: Vec::new() }
+    }
+
+    async fn files(session: &Session, get: &Get) -> anyhow::Result<Self> {
+        if !get.resources.is_empty() {
+            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+        }
+        let discovery = session.discovery().await?;
+        let read = files::read(&get.files, &discovery, session).await?;
+        let mut targets = Vec::new();
+        for manifest in read.manifests {
+            if get.selection.selector.is_empty() || labelled(&manifest.object, &get.selection.selector)? {
+                targets.push(Target {
+                    name: Some(manifest.object.name().to_owned()).filter(|name| !name.is_empty()),
+                    resource: manifest.resource,
+                    namespace: Some(manifest.namespace),
+                });
+            }
+        }
+        // What a folder or standard input has is a list, even if it is of one.
+        let is_one = |name: &String| name != "-" && !std::path::Path::new(name).is_dir();
+        let single = targets.len() == 1 && get.files.filenames.len() <= 1 && get.files.filenames.iter().all(is_one);
+        Ok(Self { targets, single, failures: read.failures })
+    }
+}
+
+async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
     if get.resources.is_empty() && !get.files.any() {
         if get.watch || get.watch_only {
             bail!(crate::selected::NOTHING);
@@ -71,10 +111,7 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Vec<Target>> {
         );
     }
     if get.files.any() {
-        let discovery = session.discovery().await?;
-        let manifests = files::read(&get.files, &discovery, session).await?;
-        let name = |m: &files::Manifest| m.object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-        return Ok(manifests.into_iter().map(|m| Target { name: name(&m), resource: m.resource }).collect());
+        return Asked::files(session, get).await;
     }
     let known = Discovery::load(&session.client).await?;
     match targets::parse(&known, "get", &get.resources) {
@@ -85,14 +122,15 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Vec<Target>> {
             if let Err(TargetError::NoSuchType(name)) = &found {
                 super::suggest(&discovery, name);
             }
-            Ok(found?)
+            Ok(Asked::words(found?))
         }
-        found => Ok(found?),
+        found => Ok(Asked::words(found?)),
     }
 }
 
 fn path(session: &Session, get: &Get, target: &Target, parameters: &[(&str, &str)]) -> String {
-    let namespace = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
+    let of_command = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
+    let namespace = target.namespace.as_deref().or(of_command);
     let collection = target.resource.path(namespace);
     let base = match (&target.name, get.subresource.as_str()) {
         (None, _) => collection,
@@ -139,8 +177,15 @@ fn not_found_is_fine(get: &Get, error: &anyhow::Error) -> bool {
     get.ignore_not_found && error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404)
 }
 
-async fn objects(session: &Session, get: &Get, targets: &[Target], mut printer: Printer) -> anyhow::Result<()> {
-    let (mut found, mut errors) = (Vec::new(), Vec::new());
+async fn objects(
+    session: &Session,
+    get: &Get,
+    targets: &[Target],
+    single: bool,
+    mut printer: Printer,
+    mut errors: Vec<anyhow::Error>,
+) -> anyhow::Result<()> {
+    let mut found = Vec::new();
     for target in targets {
         let outcome = pages(session, get, target, "application/json", |body| {
             let page: Value = serde_json::from_slice(body)?;
@@ -156,7 +201,6 @@ async fn objects(session: &Session, get: &Get, targets: &[Target], mut printer: 
     if !get.sort_by.is_empty() {
         sort::by(&mut found, &get.sort_by, |object| object)?;
     }
-    let single = targets.len() == 1 && targets[0].name.is_some();
     let mut out = std::io::stdout().lock();
     match (single, found.pop()) {
         (true, Some(one)) => printer.print(&mut out, &one)?,
@@ -203,7 +247,7 @@ mod tests {
     #[test]
     fn items_of_lists_say_what_they_are() {
         let discovery = sample();
-        let target = Target { resource: discovery.find("po").expect("pods").clone(), name: None };
+        let target = Target { resource: discovery.find("po").expect("pods").clone(), name: None, namespace: None };
         let items = items(&target, json!({"kind": "PodList", "items": [{"metadata": {"name": "a"}}]}));
         assert_eq!(items, [json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})]);
     }

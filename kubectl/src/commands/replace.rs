@@ -7,7 +7,7 @@ use super::create::{check_raw, one, raw};
 use super::delete::{Deadline, Deletion, Victim};
 use crate::apply::{last_applied, with_last_applied};
 use crate::cli::replace::Replace;
-use crate::files::{self, Manifest};
+use crate::files::{self, Check, Manifest};
 use crate::writing::{DryRun, Failures, Writing, is_not_found, record, warn_of_record, with_source};
 use anyhow::bail;
 use apimachinery::Value;
@@ -23,12 +23,14 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
         return raw(session, Method::PUT, &flags.raw, &flags.files.filenames[0]).await;
     }
     let discovery = session.discovery().await?;
-    let manifests = files::read(&flags.files, &discovery, session).await?;
+    // What is to be deleted first need not be well-formed otherwise.
+    let check = if flags.removal.force { Check::Decoded } else { Check::of(&flags.validate.validate) };
+    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
+    let mut failures = read.failures;
     if flags.removal.force {
-        remove(session, flags, &manifests).await?;
+        remove(session, flags, &read.manifests).await?;
     }
-    let mut failures = Vec::new();
-    for mut manifest in manifests {
+    for mut manifest in read.manifests {
         record(&mut manifest.object, flags.record.record);
         let outcome = match flags.removal.force {
             true => one(session, &writing, &manifest, flags.save_config).await,

@@ -207,8 +207,7 @@ fn check_resources(verbs: &[String], words: &[Word<'_>], discovery: &Discovery) 
             }
         }
         if !known {
-            let name = if group.is_empty() { plural } else { format!("{plural}.{group}") };
-            return Err(GenerateError::NoSuchType(name));
+            return Err(GenerateError::NoSuchType(plural, group));
         }
     }
     Ok(())
@@ -302,6 +301,7 @@ mod tests {
             ("role r --verb=get", "at least one resource must be specified"),
             ("role r --verb=bind --resource=po", "can not perform 'bind' on 'pods' in group ''"),
             ("role r --verb=get --resource=foos", "the server doesn't have a resource type \"foos\""),
+            ("role r --verb=get --resource=po.x", "the server doesn't have a resource type \"po\" in group \"x\""),
             ("clusterrole r --verb=get --non-resource-url=x", "nonResourceURL should start with /"),
             (
                 "clusterrole r --verb=get --non-resource-url=/x/*/y",

@@ -72,12 +72,20 @@ fn open(path: &Path) -> Result<Folder, KustomizeError> {
     let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) else {
         return Err(KustomizeError::NoKustomization(path));
     };
-    let says = parse(&file, &read(&file)?)?;
+    let says = in_known_spelling(parse(&file, &read(&file)?)?);
     let unknown = says.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str()));
     match unknown {
         Some(field) => Err(KustomizeError::Unsupported(field.clone())),
         None => Ok(Folder { path, says }),
     }
+}
+
+/// Fields are known by their letters, in whatever case.
+fn in_known_spelling(says: Value) -> Value {
+    let Value::Object(fields) = says else { return says };
+    let known = |field: &str| KNOWN.iter().find(|known| known.eq_ignore_ascii_case(field));
+    let spelt = |(field, value): (String, Value)| (known(&field).map_or(field, |known| (*known).to_owned()), value);
+    fields.into_iter().map(spelt).collect()
 }
 
 impl Folder {

@@ -18,7 +18,7 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
     let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
     let discovery = session.discovery().await?;
     let mut plans = Vec::new();
-    for manifest in files::read(&flags.files, &discovery, session).await? {
+    for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
         let current = match session.client.get(&manifest.path(), "application/json").await {
             Err(error) if is_not_found(&error) => {
                 bail!("Error from server (NotFound): {error:#}");

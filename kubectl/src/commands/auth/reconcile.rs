@@ -28,8 +28,9 @@ pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<
         bail!("--dry-run=server for command reconcile is not supported yet");
     }
     let discovery = session.discovery().await?;
-    let mut failures = Vec::new();
-    for manifest in files::read(&flags.files, &discovery, session).await? {
+    let read = files::read(&flags.files, &discovery, session).await?;
+    let mut failures = read.failures;
+    for manifest in read.manifests {
         failures.extend(one(session, flags, &writing, &manifest).await.err());
     }
     Failures::outcome(failures)

@@ -9,9 +9,13 @@ use std::io::Write;
 /// Asks for a rendered table.
 pub(super) const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
-pub(super) async fn run(session: &Session, get: &Get, targets: &[Target]) -> anyhow::Result<()> {
+pub(super) async fn run(
+    session: &Session,
+    get: &Get,
+    targets: &[Target],
+    mut errors: Vec<anyhow::Error>,
+) -> anyhow::Result<()> {
     let several = targets.iter().any(|t| t.resource != targets[0].resource);
-    let mut errors = Vec::new();
     let mut grids: Vec<(&Target, Grid)> = Vec::new();
     let mut rows: Vec<(Value, Vec<String>)> = Vec::new();
     for target in targets {
