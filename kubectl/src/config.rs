@@ -128,7 +128,17 @@ pub fn home() -> PathBuf {
 
 /// Reads one file.
 pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
-    yaml::to_value(text).map_err(|e| ConfigError::Syntax { path: path.display().to_string(), why: e.to_string() })
+    let wrong = |why: String| ConfigError::Syntax { path: path.display().to_string(), why };
+    let value = yaml::to_value(text).map_err(|e| wrong(e.to_string()))?;
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    match (text("apiVersion"), text("kind")) {
+        ("" | "v1", "" | "Config") => Ok(value),
+        (version, kind) => {
+            let version = if version.is_empty() { "v1" } else { version };
+            let kind = if kind.is_empty() { "Config" } else { kind };
+            Err(wrong(format!("no kind {kind:?} is registered for version {version:?} in scheme \"clientcmd/latest\"")))
+        }
+    }
 }
 
 /// A kubeconfig for what a pod finds on its disk.

@@ -7,6 +7,8 @@ mod cache;
 
 use crate::http::Client;
 use apimachinery::Value;
+use apimachinery::resources::{self, ResourceInfo};
+use std::sync::Arc;
 
 /// Asks for the aggregated form and takes the plain one.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
@@ -102,6 +104,23 @@ impl Discovery {
         let discovery = Self { resources };
         cache::write(client, &discovery);
         Ok(discovery)
+    }
+
+    /// What every server of this version has, known without asking one.
+    pub fn builtin() -> Self {
+        let resource = |info: &Arc<ResourceInfo>| Resource {
+            group: info.group.to_string(),
+            version: info.version.to_string(),
+            plural: info.plural.to_string(),
+            singular: info.singular.to_string(),
+            kind: info.kind.to_string(),
+            namespaced: info.namespaced,
+            short_names: info.short_names.iter().map(ToString::to_string).collect(),
+            categories: info.categories.iter().map(ToString::to_string).collect(),
+            verbs: info.verbs.iter().map(ToString::to_string).collect(),
+            subresources: Vec::new(),
+        };
+        Self { resources: resources::builtin().iter().map(resource).collect() }
     }
 
     /// Names that look like one that does not exist.
@@ -251,6 +270,11 @@ pub(crate) mod tests {
             assert_eq!(discovery.find(name).map(Resource::group_resource).as_deref(), Some(want), "{name}");
         }
         assert!(discovery.find("nonsense").is_none() && discovery.find("pods.apps").is_none());
+        let builtin = Discovery::builtin();
+        assert_eq!(
+            builtin.for_kind("v1", "Secret").map(|r| (r.plural.as_str(), r.namespaced)),
+            Some(("secrets", true))
+        );
         assert_eq!(discovery.also_meant("ev"), ["events.events.k8s.io"]);
         assert!(discovery.also_meant("events").is_empty() && discovery.also_meant("po").is_empty());
         assert_eq!(discovery.find("no").map(|r| r.path(Some("x"))).as_deref(), Some("/api/v1/nodes"));

@@ -10,6 +10,8 @@ use apimachinery::meta::ObjectMeta;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+/// Said of a command line that wants standard input for two things.
+pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
 /// Longest manifest that is read.
 const MAX_FILE: u64 = 64 << 20;
 
@@ -170,6 +172,9 @@ async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
             return Ok(vec![Source::Built(files.kustomize.clone(), built)]);
         }
         (false, true) => {}
+    }
+    if files.filenames.iter().filter(|name| *name == "-").count() > 1 {
+        bail!(STDIN_TWICE);
     }
     let mut sources = Vec::new();
     for name in &files.filenames {

@@ -197,7 +197,7 @@ impl Client {
                 outcome => outcome?,
             },
         };
-        self.log(&method, path, &response, begin.elapsed());
+        self.log(&method, path, extra, &response, begin.elapsed());
         *self.idle.lock().await = Some(sender);
         Ok(response)
     }
@@ -217,7 +217,14 @@ impl Client {
     }
 
     /// `-v=6` and above: what was asked, and what came of it.
-    fn log(&self, method: &Method, path: &str, response: &Response<Incoming>, took: std::time::Duration) {
+    fn log(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(header::HeaderName, &str)],
+        response: &Response<Incoming>,
+        took: std::time::Duration,
+    ) {
         if self.connection.verbosity < 6 {
             return;
         }
@@ -225,6 +232,10 @@ impl Client {
         let url = format!("{}{path}", self.server());
         eprintln!("\"Response\" verb=\"{method}\" url=\"{url}\" status=\"{status}\" milliseconds={milliseconds}");
         if self.connection.verbosity >= 7 {
+            // What the caller asks for; who it is stays out of the log.
+            for (name, value) in headers {
+                eprintln!("  > {name}: {value}");
+            }
             for (name, value) in response.headers() {
                 eprintln!("  {name}: {}", crate::print::harmless(&String::from_utf8_lossy(value.as_bytes())));
             }

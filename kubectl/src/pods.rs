@@ -115,7 +115,9 @@ pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String>
     if !name.is_empty() {
         return match names.iter().any(|n| n == name) {
             true => Ok(name.to_owned()),
-            false => bail!("container {name} not found in pod {}", pod.name()),
+            false => {
+                bail!("container {name} is not valid for pod {} out of: {}", pod.name(), shown_names(pod).join(", "))
+            }
         };
     }
     let regular: Vec<&str> =
@@ -135,7 +137,7 @@ pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String>
 
 /// Regular containers first, then the others with what they are.
 fn shown_names(pod: &Value) -> Vec<String> {
-    let lists = [("containers", ""), ("initContainers", " (init)"), ("ephemeralContainers", " (ephem)")];
+    let lists = [("containers", ""), ("ephemeralContainers", " (ephem)"), ("initContainers", " (init)")];
     let one = |(list, mark): &(&str, &str)| -> Vec<String> {
         let containers = pod["spec"][*list].as_array().into_iter().flatten();
         containers.filter_map(|c| Some(format!("{}{mark}", c["name"].as_str()?))).collect()
@@ -153,7 +155,10 @@ mod tests {
         let mut pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]}});
         assert_eq!(container(&pod, "", true).expect("one"), "a");
         assert_eq!(container(&pod, "i", true).expect("one"), "i");
-        assert_eq!(container(&pod, "x", true).expect_err("none").to_string(), "container x not found in pod p");
+        assert_eq!(
+            container(&pod, "x", true).expect_err("none").to_string(),
+            "container x is not valid for pod p out of: a, b, i (init)"
+        );
         assert_eq!(shown_names(&pod), ["a", "b", "i (init)"]);
         pod["metadata"]["annotations"] = json!({DEFAULT_CONTAINER: "b"});
         assert_eq!(container(&pod, "", true).expect("one"), "b");

@@ -96,7 +96,12 @@ pub fn load(words: &[String]) -> anyhow::Result<Preferences> {
     };
     match read(&text) {
         Ok(Some(value)) => parse(&value),
-        Ok(None) => Ok(Preferences::default()),
+        Ok(None) => {
+            if verbosity(words) >= 5 {
+                eprintln!("kuberc: no preferences found in {}", place.path.display());
+            }
+            Ok(Preferences::default())
+        }
         Err(NoPreferences) => {
             let why = format!("no valid preferences found in {}, use --v=5 to see details", place.path.display());
             unusable(&place, &why)
@@ -128,6 +133,22 @@ fn flag(words: &[String]) -> anyhow::Result<Option<PathBuf>> {
         };
     }
     Ok(None)
+}
+
+/// `-v N`, before flags are read.
+fn verbosity(words: &[String]) -> u8 {
+    let mut words = words.iter().take_while(|w| *w != "--");
+    let mut level = 0;
+    while let Some(word) = words.next() {
+        let rest = word.strip_prefix("--v").filter(|r| r.is_empty() || r.starts_with('='));
+        let value = match rest.or_else(|| word.strip_prefix("-v")) {
+            Some("") => words.next().map(String::as_str),
+            Some(value) => Some(value.trim_start_matches('=')),
+            None => None,
+        };
+        level = value.and_then(|value| value.parse().ok()).unwrap_or(level);
+    }
+    level
 }
 
 /// Documents, but none that holds preferences.

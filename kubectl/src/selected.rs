@@ -37,12 +37,26 @@ pub struct Query<'a> {
     pub all_namespaces: bool,
     /// Manifests and names as they are written, without asking the server.
     pub local: bool,
+    /// Manifests as they are written, but names as the server knows them.
+    pub as_written: bool,
+    /// How many objects a page of a list has; zero asks for all at once.
+    pub page: i64,
 }
 
 impl<'a> Query<'a> {
     /// By words and manifests only.
     pub fn new(words: &'a [String], files: &'a Files) -> Self {
-        Query { words, files, selector: "", field_selector: "", all: false, all_namespaces: false, local: false }
+        Query {
+            words,
+            files,
+            selector: "",
+            field_selector: "",
+            all: false,
+            all_namespaces: false,
+            local: false,
+            as_written: false,
+            page: PAGE,
+        }
     }
 
     /// Also by label.
@@ -60,6 +74,12 @@ impl<'a> Query<'a> {
     /// Manifests as they are written.
     pub fn local(mut self, local: bool) -> Self {
         self.local = local;
+        self
+    }
+
+    /// Manifests as they are written, names as the server knows them.
+    pub fn as_written(mut self) -> Self {
+        self.as_written = true;
         self
     }
 
@@ -111,7 +131,7 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
             if !query.selector.is_empty() && !labelled(&manifest.object, query.selector)? {
                 continue;
             }
-            match query.local {
+            match query.local || query.as_written {
                 true => selected.objects.push(manifest),
                 false => selected.fetch(session, manifest).await,
             }
@@ -157,7 +177,7 @@ impl Selected {
 
     async fn list(&mut self, session: &Session, query: &Query<'_>, resource: Resource) -> anyhow::Result<()> {
         let namespace = (!query.all_namespaces).then_some(session.namespace.as_str());
-        for object in list(session, &resource, namespace, query.selector, query.field_selector).await? {
+        for object in list_by(session, &resource, namespace, query.selector, query.field_selector, query.page).await? {
             let namespace = object.namespace().to_owned();
             self.objects.push(Manifest { source: String::new(), object, resource: resource.clone(), namespace });
         }

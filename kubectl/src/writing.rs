@@ -38,8 +38,18 @@ impl DryRun {
                 Ok(DryRun::Client)
             }
             "server" => Ok(DryRun::Server),
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Self::of_boolean(text, DryRun::Client)),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Self::of_boolean(text, DryRun::None)),
             other => bail!("Invalid dry-run value ({other}). Must be \"none\", \"server\", or \"client\"."),
         }
+    }
+
+    /// What a boolean stands for, which it was once.
+    fn of_boolean(text: &str, meant: Self) -> Self {
+        let name = if meant == DryRun::Client { "client" } else { "none" };
+        let hint = format!("--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={name}.");
+        log_warning("helpers.go:731", &hint);
+        meant
     }
 
     /// The query parameter's value.
@@ -258,7 +268,9 @@ mod tests {
     #[test]
     fn reads_flags() {
         assert_eq!(DryRun::parse("server").ok(), Some(DryRun::Server));
-        assert!(DryRun::parse("true").is_err());
+        assert_eq!(DryRun::parse("true").ok(), Some(DryRun::Client));
+        assert_eq!(DryRun::parse("F").ok(), Some(DryRun::None));
+        assert!(DryRun::parse("yes").is_err());
         assert_eq!(field_validation("true").ok(), Some("Strict"));
         assert!(field_validation("x").is_err());
     }

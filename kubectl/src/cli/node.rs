@@ -12,8 +12,8 @@ pub struct Cordon {
     /// Whether to write.
     pub dry_run: DryRunFlag,
     /// Selector (label query) to filter on.
-    #[arg(long, short = 'l', default_value = "")]
-    pub selector: String,
+    #[arg(long, short = 'l')]
+    pub selector: Option<String>,
 }
 
 /// `drain`.
@@ -24,7 +24,7 @@ pub struct Drain {
     pub nodes: Cordon,
     /// Return large lists in chunks rather than all at once.
     #[arg(long, default_value_t = 500)]
-    pub chunk_size: u64,
+    pub chunk_size: i64,
     /// Continue even if there are pods using emptyDir (local data that will be deleted when the node is drained).
     #[arg(long)]
     pub delete_emptydir_data: bool,

@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     let Some(resource) = discovery.for_kind("autoscaling/v2", "HorizontalPodAutoscaler").cloned() else {
         bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");
     };
-    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files)).await?;
+    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         bail!("no objects passed to autoscale");

@@ -147,7 +147,10 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     let creation = plan.creation;
     let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
         .validating(&creation.validate.validate)?;
-    let discovery = session.discovery().await?;
+    // Without a server nothing need be known of it, unless an object depends on what it has.
+    let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
+        || matches!(generator, Generator::Job(flags) if !flags.from.is_empty());
+    let discovery = if writing.sends() || asks { session.discovery().await? } else { Discovery::builtin() };
     let mut object = make(session, &discovery, generator, name).await?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {

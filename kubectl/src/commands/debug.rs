@@ -184,7 +184,9 @@ async fn in_pod(session: &Session, wanted: &Wanted<'_>, pod: &Value) -> anyhow::
     warn_of_user(&container, pod);
     let name = container["name"].as_str().unwrap_or_default().to_owned();
     let path = format!("/api/v1/namespaces/{}/pods/{}/ephemeralcontainers", pod.namespace(), pod.name());
-    let patch = json!({"spec": {"ephemeralContainers": [container]}});
+    let there = pod["spec"]["ephemeralContainers"].as_array().into_iter().flatten();
+    let order: Vec<Value> = there.chain([&container]).map(|c| json!({"name": c["name"]})).collect();
+    let patch = json!({"spec": {"$setElementOrder/ephemeralContainers": order, "ephemeralContainers": [container]}});
     let kind = writing::PatchKind::Strategic.content_type();
     let patched = session.client.write(Method::PATCH, &path, kind, &patch).await;
     // A pod that is gone is named by the server, a subresource that is not there is not.

@@ -49,15 +49,15 @@ impl Mark {
 pub(super) async fn cordon(session: &Session, flags: &Cordon, mark: Mark) -> anyhow::Result<()> {
     let printing = Printing::default();
     let writing = Writing::new(&flags.dry_run.dry_run, "", &printing)?;
-    let nodes = nodes(session, flags, mark.verb()).await?;
+    let nodes = nodes(session, flags, mark.verb(), 0).await?;
     mark_nodes(session, &writing, &nodes, mark).await
 }
 
-async fn nodes(session: &Session, flags: &Cordon, command: &str) -> anyhow::Result<Vec<Manifest>> {
-    if flags.nodes.is_empty() && flags.selector.is_empty() {
+async fn nodes(session: &Session, flags: &Cordon, command: &str, page: i64) -> anyhow::Result<Vec<Manifest>> {
+    if flags.nodes.is_empty() && flags.selector.is_none() {
         return Err(usage(command, format_args!("USAGE: {command} NODE [flags]")));
     }
-    if !flags.nodes.is_empty() && !flags.selector.is_empty() {
+    if !flags.nodes.is_empty() && flags.selector.as_ref().is_some_and(|s| !s.is_empty()) {
         return Err(usage(command, "error: cannot specify both a node name and a --selector option"));
     }
     let discovery = session.discovery().await?;
@@ -68,7 +68,12 @@ async fn nodes(session: &Session, flags: &Cordon, command: &str) -> anyhow::Resu
     }
     let words: Vec<String> = std::iter::once("nodes".to_owned()).chain(flags.nodes.iter().map(plain)).collect();
     let files = crate::cli::Files::default();
-    resolve(session, &discovery, &Query::new(&words, &files).selector(&flags.selector)).await?.all_or_nothing()
+    let selector = flags.selector.as_deref().unwrap_or_default();
+    if flags.nodes.is_empty() && selector.is_empty() {
+        bail!("must provide one or more resources by argument or filename");
+    }
+    let query = Query { page, ..Query::new(&words, &files).selector(selector) };
+    resolve(session, &discovery, &query).await?.all_or_nothing()
 }
 
 async fn mark_nodes(session: &Session, writing: &Writing<'_>, nodes: &[Manifest], mark: Mark) -> anyhow::Result<()> {
@@ -99,7 +104,7 @@ pub(super) async fn run(session: &Session, flags: &Drain) -> anyhow::Result<()> 
     }
     let timeout = time::parse_go_duration(&flags.timeout)
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
-    let nodes = nodes(session, &flags.nodes, "drain").await?;
+    let nodes = nodes(session, &flags.nodes, "drain", flags.chunk_size).await?;
     mark_nodes(session, &writing, &nodes, Mark::Cordoned).await?;
     let drainer = Drainer { session, flags, dry_run: writing.dry_run, timeout };
     let (mut failures, mut pending) = (Vec::new(), Vec::new());
@@ -159,7 +164,7 @@ impl Drainer<'_> {
     /// The pods of a node that are to go; those that must not are an error.
     async fn pods(&self, node: &str) -> anyhow::Result<Vec<Value>> {
         let selector = format!("spec.nodeName={node}");
-        let limit = self.flags.chunk_size.to_string();
+        let limit = if self.flags.chunk_size > 0 { self.flags.chunk_size.to_string() } else { String::new() };
         let (mut pods, mut token) = (Vec::new(), String::new());
         loop {
             let parameters = [

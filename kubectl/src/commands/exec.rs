@@ -37,7 +37,11 @@ async fn words(session: &Session, flags: &Exec) -> anyhow::Result<(String, Vec<S
         (first, false) => {
             let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
             let discovery = session.discovery().await?;
-            let manifest = files::read(&files, &discovery, session).await?.all()?.into_iter().next();
+            let mut manifests = files::read(&files, &discovery, session).await?.all()?.into_iter();
+            let manifest = manifests.next();
+            if manifests.next().is_some() {
+                bail!("cannot exec into multiple objects at a time");
+            }
             let Some(manifest) = manifest else { bail!("no objects passed") };
             let target = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
             Ok((target, first.iter().chain(&flags.command).cloned().collect()))

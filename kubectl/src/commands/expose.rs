@@ -20,7 +20,7 @@ pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()>
     let Some(resource) = discovery.for_kind("v1", "Service").cloned() else {
         bail!("the server doesn't have a resource type \"services\"");
     };
-    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files)).await?;
+    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         let kind = manifest.resource.kind.as_str();

@@ -7,7 +7,7 @@ use crate::apply::merge_patch;
 use crate::cli::Scale;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, record, warn_of_record};
+use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, flags: &Scale) -> anyhow::Result<()> 
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
     let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
     let discovery = session.discovery().await?;
-    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);
+    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all).as_written();
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.len() > 1 && !flags.resource_version.is_empty() {
@@ -57,8 +57,12 @@ async fn one(
     replicas: i64,
     timeout: Duration,
 ) -> anyhow::Result<()> {
+    let mut object = manifest.object.clone();
+    if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("replicas".into(), replicas.into());
+    }
     if !writing.sends() {
-        return writing.done(manifest, &manifest.object, "scaled");
+        return writing.done(manifest, &object, "scaled");
     }
     let path = format!("{}/scale", manifest.path());
     let scaled = match flags.current_replicas >= 0 || !flags.resource_version.is_empty() {
@@ -70,18 +74,18 @@ async fn one(
     };
     scaled?;
     if flags.record.record {
-        let mut recorded = manifest.object.clone();
+        let mut recorded = object.clone();
         record(&mut recorded, true);
-        let patch = merge_patch(&manifest.object, &recorded);
+        let patch = merge_patch(&object, &recorded);
         writing.patch(session, &manifest.path(), PatchKind::Merge, &patch).await?;
     }
-    if !timeout.is_zero() {
+    if !timeout.is_zero() && writing.dry_run == DryRun::None {
         let wait = settled(session, &path, replicas);
         if tokio::time::timeout(timeout, wait).await.is_err() {
             bail!("timed out waiting for {:?} to be synced", manifest.object.name());
         }
     }
-    writing.done(manifest, &manifest.object, "scaled")
+    writing.done(manifest, &object, "scaled")
 }
 
 /// Updates only what still is as the flags expect it.

@@ -42,12 +42,21 @@ struct Change<'a> {
     failing: &'static str,
 }
 
+/// The server alone knows what has a name.
+const NOT_LOCAL: &str = "error: you must specify resources by --filename when --local is set.
+Example resource specifications include:
+   '-f rsrc.yaml'
+   '--filename=rsrc.json'";
+
 impl Change<'_> {
     fn check(&self) -> anyhow::Result<()> {
         if self.setting.all && !self.selector.is_empty() {
             bail!("cannot set --all and --selector at the same time");
         }
         let dry_run = DryRun::parse(&self.setting.dry_run.dry_run)?;
+        if self.setting.local && !self.words.is_empty() {
+            bail!(NOT_LOCAL);
+        }
         if self.setting.local && dry_run == DryRun::Server {
             bail!("cannot specify --local and --dry-run=server - did you mean --dry-run=client?");
         }

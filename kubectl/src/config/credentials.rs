@@ -146,8 +146,7 @@ fn run(
         let code = output.status.code().map_or_else(|| output.status.to_string(), |c| format!("exit code {c}"));
         return Err(fail(format!("executable {program} failed with {code}")));
     }
-    let credential: Value =
-        serde_json::from_slice(&output.stdout).map_err(|e| fail(format!("decoding stdout: {e}")))?;
+    let credential: Value = serde_json::from_slice(&output.stdout).map_err(|e| fail(undecoded(&e)))?;
     if text(&credential, "apiVersion") != Some(version) {
         let got = text(&credential, "apiVersion").unwrap_or_default();
         return Err(fail(format!(
@@ -155,6 +154,11 @@ fn run(
         )));
     }
     take(connection, &credential["status"])
+}
+
+/// What is wrong with a program's answer.
+fn undecoded(error: &serde_json::Error) -> String {
+    format!("decoding stdout: couldn't get version/kind; json parse error: {error}")
 }
 
 /// Whether the user's preferences let a program run: by its name, its path, or where either leads.

@@ -5,6 +5,7 @@
 use super::{GenerateError, int_or_string};
 use crate::cli::generators::{PodDisruptionBudget, PriorityClass, Quota};
 use apimachinery::quantity::Quantity;
+use apimachinery::selector::{LabelSelector, Operator, Requirement};
 use apimachinery::{Map, Value};
 use serde_json::json;
 
@@ -57,7 +58,7 @@ pub fn disruption_budget(name: &str, flags: &PodDisruptionBudget) -> Result<Valu
         return Err(GenerateError::Flags(wrong));
     }
     Ok(json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name},
-        "spec": {member: int_or_string(text), "selector": {"matchLabels": labels(&flags.selector)?}}}))
+        "spec": {member: int_or_string(text), "selector": label_selector(&flags.selector)?}}))
 }
 
 /// Equality requirements as labels.
@@ -70,6 +71,40 @@ pub fn labels(selector: &str) -> Result<Map, GenerateError> {
         labels.insert(key.into(), value.strip_prefix('=').unwrap_or(value).into());
     }
     Ok(labels)
+}
+
+/// A selector as it is typed as the API has it.
+fn label_selector(text: &str) -> Result<Value, GenerateError> {
+    let selector = LabelSelector::parse(text).map_err(|error| GenerateError::Value(error.to_string()))?;
+    let (mut labels, mut expressions) = (Map::new(), Vec::new());
+    for Requirement { key, operator } in selector.requirements {
+        let expression = |operator: &str, values: Vec<String>| match values.is_empty() {
+            true => json!({"key": key, "operator": operator}),
+            false => json!({"key": key, "operator": operator, "values": values}),
+        };
+        match operator {
+            Operator::In(values) if values.len() == 1 => {
+                let value = values.into_iter().next().unwrap_or_default();
+                labels.insert(key, value.into());
+            }
+            Operator::In(values) => expressions.push(expression("In", values)),
+            Operator::NotIn(values) => expressions.push(expression("NotIn", values)),
+            Operator::Exists => expressions.push(expression("Exists", Vec::new())),
+            Operator::DoesNotExist => expressions.push(expression("DoesNotExist", Vec::new())),
+            Operator::GreaterThan(_) | Operator::LessThan(_) => {
+                let name = if matches!(operator, Operator::LessThan(_)) { "lt" } else { "gt" };
+                return Err(GenerateError::Value(format!("{name:?} isn't supported in label selectors")));
+            }
+        }
+    }
+    let mut selector = Map::new();
+    if !labels.is_empty() {
+        selector.insert("matchLabels".into(), labels.into());
+    }
+    if !expressions.is_empty() {
+        selector.insert("matchExpressions".into(), expressions.into());
+    }
+    Ok(selector.into())
 }
 
 /// A priority class.

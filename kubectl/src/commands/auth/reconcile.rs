@@ -6,6 +6,7 @@
 use super::Session;
 use super::rules::{Rule, uncovered};
 use crate::cli::auth::Reconcile;
+use crate::discovery::{Discovery, Resource};
 use crate::files::{self, Manifest};
 use crate::writing::{DryRun, Failures, Writing, code, is_not_found};
 use anyhow::bail;
@@ -14,6 +15,7 @@ use apimachinery::{Map, Value};
 use http::Method;
 use serde_json::json;
 
+const GROUP: &str = "rbac.authorization.k8s.io";
 /// The annotation of objects that want to be left alone.
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 /// How often a conflict is met with another look.
@@ -27,7 +29,7 @@ pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<
     if writing.dry_run == DryRun::Server {
         bail!("--dry-run=server for command reconcile is not supported yet");
     }
-    let discovery = session.discovery().await?;
+    let discovery = with_older_versions(Discovery::builtin());
     let read = files::read(&flags.files, &discovery, session).await?;
     let mut failures = read.failures;
     for manifest in read.manifests {
@@ -57,9 +59,13 @@ struct Plan {
 }
 
 async fn one(session: &Session, flags: &Reconcile, writing: &Writing<'_>, manifest: &Manifest) -> anyhow::Result<()> {
-    let is_role = match (manifest.resource.group.as_str(), manifest.resource.kind.as_str()) {
-        ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => true,
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => false,
+    let resource = &manifest.resource;
+    if resource.group == GROUP && resource.version != "v1" {
+        bail!("only {GROUP}/v1 is supported: not *{}.{}", resource.version, resource.kind);
+    }
+    let is_role = match (resource.group.as_str(), resource.kind.as_str()) {
+        (GROUP, "Role" | "ClusterRole") => true,
+        (GROUP, "RoleBinding" | "ClusterRoleBinding") => false,
         _ => return Ok(()),
     };
     let remove = if is_role { flags.remove_extra_permissions } else { flags.remove_extra_subjects };
@@ -98,9 +104,36 @@ async fn write(session: &Session, manifest: &Manifest, live: Option<&Value>, pla
             let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
             client.write(Method::DELETE, &manifest.path(), "application/json", &options).await?;
         }
+        Operation::Create if manifest.resource.namespaced => ensure_namespace(session, &manifest.namespace).await?,
         Operation::Create => {}
     }
     client.write(Method::POST, &manifest.collection(), "application/json", &plan.object).await
+}
+
+/// Makes a namespace that is not there. Who may not look or create may still be right.
+async fn ensure_namespace(session: &Session, name: &str) -> anyhow::Result<()> {
+    let fine = |error: anyhow::Error, codes: [u16; 2]| match code(&error) {
+        Some(code) if codes.contains(&code) => Ok(()),
+        _ => Err(error),
+    };
+    match session.client.get(&format!("/api/v1/namespaces/{name}"), "application/json").await {
+        Ok(_) => return Ok(()),
+        Err(error) => fine(error, [403, 404])?,
+    }
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    match session.client.write(Method::POST, "/api/v1/namespaces", "application/json", &namespace).await {
+        Ok(_) => Ok(()),
+        Err(error) => fine(error, [403, 409]),
+    }
+}
+
+/// Versions that no server has any more are known, to be refused by name.
+fn with_older_versions(mut discovery: Discovery) -> Discovery {
+    let current: Vec<Resource> = discovery.resources.iter().filter(|r| r.group == GROUP).cloned().collect();
+    for version in ["v1beta1", "v1alpha1"] {
+        discovery.resources.extend(current.iter().map(|r| Resource { version: version.into(), ..r.clone() }));
+    }
+    discovery
 }
 
 fn plan(wanted: &Value, live: Option<&Value>, is_role: bool, remove: bool) -> Plan {

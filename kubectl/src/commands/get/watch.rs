@@ -15,7 +15,14 @@ pub(super) async fn run(
     targets: &[Target],
     printer: Option<Printer>,
 ) -> anyhow::Result<()> {
-    let [target] = targets else { bail!("you may only specify a single resource type") };
+    let [target] = targets else {
+        match get.files.any() {
+            true => bail!(
+                "watch is only supported on individual resources and resource collections - more than 1 resource was found"
+            ),
+            false => bail!("you may only specify a single resource type"),
+        }
+    };
     // An object is watched through its collection.
     let mut get = get.clone();
     let mut collection = target.clone();

@@ -19,6 +19,10 @@ pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
     let (words, mut changes) = split(&flags.setting.words, is_change);
     changes.extend(flags.env.iter().cloned());
     check(flags, &words)?;
+    let manifests = &flags.setting.files.filenames;
+    if changes.iter().any(|change| change == "-") && manifests.iter().any(|name| name == "-") {
+        bail!(crate::files::STDIN_TWICE);
+    }
     let mut edit = Edit::parse(&changes)?;
     let change = Change {
         setting: &flags.setting,
