@@ -297,9 +297,9 @@ pub(crate) fn encode(text: &str) -> String {
 
 /// A path with query parameters in the order of their names; those without a value are left out.
 pub(crate) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
-    let mut given: Vec<String> =
-        parameters.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={}", encode(v))).collect();
-    given.sort_unstable();
+    let mut parameters: Vec<&(&str, &str)> = parameters.iter().filter(|(_, value)| !value.is_empty()).collect();
+    parameters.sort_by_key(|(name, _)| *name);
+    let given: Vec<String> = parameters.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
     if given.is_empty() { path.to_owned() } else { format!("{path}?{}", given.join("&")) }
 }
 

@@ -95,7 +95,15 @@ pub fn load(words: &[String]) -> anyhow::Result<Preferences> {
         }
     };
     match read(&text) {
-        Ok(Some(value)) => parse(&value),
+        Ok(Some(value)) => {
+            let unknown = unknown_fields(&value);
+            if !unknown.is_empty() {
+                let path = place.path.display();
+                let what = unknown.join(", ");
+                eprint!("kuberc: ignoring strict decoding error in {path}: strict decoding error: {what}");
+            }
+            parse(&value)
+        }
         Ok(None) => {
             if verbosity(words) >= 5 {
                 eprintln!("kuberc: no preferences found in {}", place.path.display());
@@ -166,6 +174,34 @@ fn read(text: &str) -> Result<Option<Value>, NoPreferences> {
         }
     }
     if documents.is_empty() { Ok(None) } else { Err(NoPreferences) }
+}
+
+/// What a document says that preferences have no field for.
+fn unknown_fields(value: &Value) -> Vec<String> {
+    let older = value["apiVersion"].as_str().is_some_and(|v| v.ends_with("v1alpha1"));
+    let (defaults, options) = if older { ("overrides", "flags") } else { ("defaults", "options") };
+    let mut top = vec!["apiVersion", "kind", "aliases", defaults];
+    if !older {
+        top.extend(["credentialPluginPolicy", "credentialPluginAllowlist"]);
+    }
+    let mut unknown = Vec::new();
+    let mut check = |value: &Value, path: &str, known: &[&str]| {
+        let fields = value.as_object().into_iter().flatten().map(|(field, _)| field);
+        let others = fields.filter(|field| !known.contains(&field.as_str()));
+        unknown.extend(others.map(|field| format!("unknown field \"{path}{field}\"")));
+    };
+    check(value, "", &top);
+    for (list, known) in
+        [("aliases", &["name", "command", "prependArgs", "appendArgs", options][..]), (defaults, &["command", options])]
+    {
+        for (place, entry) in value[list].as_array().into_iter().flatten().enumerate() {
+            check(entry, &format!("{list}[{place}]."), known);
+            for (inner, option) in entry[options].as_array().into_iter().flatten().enumerate() {
+                check(option, &format!("{list}[{place}].{options}[{inner}]."), &["name", "default"]);
+            }
+        }
+    }
+    unknown
 }
 
 fn parse(value: &Value) -> anyhow::Result<Preferences> {
@@ -329,6 +365,24 @@ mod tests {
             ("k bad", Err("invalid alias flag nothing in alias k")),
         ] {
             assert_eq!(applied(line), want.map(str::to_owned).map_err(str::to_owned), "{line}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_known_are_named() {
+        let value = json!({"apiVersion": "kubectl.config.k8s.io/v1beta1", "kind": "Preference", "odd": 1,
+            "defaults": [{"command": "get", "flags": [], "options": [{"name": "output", "default": "wide", "x": 1}]}]});
+        let want = ["odd", "defaults[0].flags", "defaults[0].options[0].x"].map(|f| format!("unknown field {f:?}"));
+        assert_eq!(unknown_fields(&value), want);
+    }
+
+    #[test]
+    fn the_level_of_the_log_is_found_in_all_forms() {
+        for (line, want) in
+            [("k get --v=5", 5), ("k -v 6 get", 6), ("k get -v7", 7), ("k get -- -v 8", 0), ("k version", 0)]
+        {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(verbosity(&words), want, "{line}");
         }
     }
 

@@ -137,7 +137,7 @@ mod tests {
             json!({"metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": [{"name": "c", "tty": true}]}});
         assert_eq!(
             exec_path(&pod, "c", &["sh".into(), "-c".into()], true, true),
-            "/api/v1/namespaces/n/pods/p/exec?command=sh&command=%2Dc&container=c&stdin=true&stdout=true&tty=true"
+            "/api/v1/namespaces/n/pods/p/exec?command=sh&command=-c&container=c&stdin=true&stdout=true&tty=true"
         );
         assert!(has_tty(&pod, "c") && !has_tty(&pod, "d"));
         assert!(check_running(&json!({"status": {"phase": "Failed"}})).is_err());

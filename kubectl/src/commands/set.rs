@@ -38,7 +38,7 @@ struct Change<'a> {
     selector: &'a str,
     /// `image`: what messages say was updated.
     what: &'static str,
-    /// What messages say of a refused patch.
+    /// What messages say of a refused patch, empty if what the server says stands for itself.
     failing: &'static str,
 }
 
@@ -111,7 +111,10 @@ impl Change<'_> {
         record(&mut object, self.setting.record.record);
         let (kind, patch) = patch_between(&manifest.object, &object);
         let patched = writing.patch(session, &manifest.path(), kind, &patch).await;
-        let patched = patched.map_err(|error| anyhow::anyhow!("{}: {error:#}", self.failing))?;
+        let patched = patched.map_err(|error| match self.failing {
+            "" => error,
+            failing => anyhow::anyhow!("{failing}{error:#}"),
+        })?;
         writing.done(&manifest, &patched, &done)
     }
 }
@@ -164,7 +167,7 @@ async fn service_account(session: &Session, flags: &crate::cli::set::ServiceAcco
         words,
         selector: "",
         what: "serviceaccount",
-        failing: "failed to patch ServiceAccountName",
+        failing: "failed to patch ServiceAccountName ",
     };
     change
         .run(session, |object| {
@@ -181,8 +184,7 @@ async fn service_account(session: &Session, flags: &crate::cli::set::ServiceAcco
 async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyhow::Result<()> {
     let Some((selector, words)) = flags.setting.words.split_last() else { bail!("one selector is required") };
     let labels = crate::generate::policy::labels(selector)?;
-    let change =
-        Change { setting: &flags.setting, words, selector: "", what: "selector", failing: "failed to patch selector" };
+    let change = Change { setting: &flags.setting, words, selector: "", what: "selector", failing: "" };
     change
         .run(session, |object| {
             if object["kind"] != "Service" {

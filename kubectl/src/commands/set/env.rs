@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
         words: &words,
         selector: &flags.selector,
         what: "env",
-        failing: "failed to patch env update to pod template",
+        failing: "failed to patch env update to pod template: ",
     };
     if !flags.from.is_empty() {
         edit.set.extend(imported(session, flags).await?);

@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> 
         words: &words,
         selector: &flags.selector,
         what: "image",
-        failing: "failed to patch image update to pod template",
+        failing: "failed to patch image update to pod template: ",
     };
     change.run(session, |object| set(object, &images)).await
 }

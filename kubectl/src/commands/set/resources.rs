@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, flags: &Resources) -> anyhow::Result<
         words: &flags.setting.words,
         selector: &flags.selector,
         what: "resource requirements",
-        failing: "failed to patch resources update to pod template",
+        failing: "failed to patch resources update to pod template ",
     };
     change.run(session, |object| set(object, &flags.containers, &limits, &requests)).await
 }

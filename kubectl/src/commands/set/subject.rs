@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session, flags: &Subject) -> anyhow::Result<()
         words: &flags.setting.words,
         selector: &flags.selector,
         what: "subjects",
-        failing: "failed to patch subjects to rolebinding",
+        failing: "failed to patch subjects to rolebinding: ",
     };
     change.run(session, |object| add(object, &subjects)).await
 }
