@@ -38,7 +38,8 @@ pub(super) fn apply(
         connection.authorization = Some(basic(name, password));
     } else if let Some(provider) = user.get("auth-provider") {
         connection.authorization = Some(oidc(provider)?);
-    } else if let Some(exec) = user.get("exec") {
+    } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none()) {
+        // Who has a certificate already needs no program.
         run(connection, exec, folder, cluster, &global.plugins)?;
     }
     Ok(())
