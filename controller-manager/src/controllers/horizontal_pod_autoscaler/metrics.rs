@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(all.iter().map(|(name, sample)| (name.as_str(), sample.value)).collect::<Vec<_>>(), [("a", 1250)]);
         assert_eq!(all["a"].window, SignedDuration::from_secs(30));
         assert_eq!(of_pods(&list.items, "cpu", Some("y"))["a"].value, 1000);
-        assert!(of_pods(&list.items, "memory", None).get("a").is_none());
+        assert!(!of_pods(&list.items, "memory", None).contains_key("a"));
     }
 
     #[test]

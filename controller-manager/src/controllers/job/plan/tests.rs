@@ -63,8 +63,7 @@ fn describe(step: &Step) -> String {
         Step::Keep => "keep".to_owned(),
         Step::Delete(pods) => format!("delete {}", names(pods)),
         Step::Create(pods) if pods.iter().all(|pod| pods::index(pod).is_some()) => {
-            let indexes: Vec<_> =
-                pods.iter().filter_map(|pod| pods::index(pod)).map(|index| index.to_string()).collect();
+            let indexes: Vec<_> = pods.iter().filter_map(pods::index).map(|index| index.to_string()).collect();
             format!("create {}", indexes.join(","))
         }
         Step::Create(pods) => format!("create x{}", pods.len()),

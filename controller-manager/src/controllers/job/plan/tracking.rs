@@ -87,7 +87,7 @@ fn suspend_or_resume(observed: &Observed, status: &mut JobStatus) -> Option<(&'s
             let new = condition(SUSPENDED, "JobResumed", "Job resumed", observed.now);
             let new = JobCondition { status: "False".to_owned(), ..new };
             // The deadline counts the time that a job runs without a break.
-            ensure(list, new).then(|| (Some(Time(observed.now)), ("Resumed", "Job resumed")))
+            ensure(list, new).then_some((Some(Time(observed.now)), ("Resumed", "Job resumed")))
         }
     };
     if list.is_empty() {

@@ -29,7 +29,7 @@ fn named<'a>(map: &'a [u8], number: u32, name: &str) -> &'a [u8] {
     at(entry, &[2]).bytes().expect("a value")
 }
 
-fn message_at<'a>(bytes: &'a [u8], number: u32) -> &'a [u8] {
+fn message_at(bytes: &[u8], number: u32) -> &[u8] {
     at(bytes, &[number]).bytes().expect("a message")
 }
 
