@@ -9,11 +9,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::daemon;
 use testkit::etcd::Etcd;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
@@ -36,26 +36,16 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder");
         let tokens = folder.path().join("tokens");
         std::fs::write(&tokens, format!("{TOKEN},admin,u0,system:masters\n")).expect("a token file");
-        let mut child = command()
-            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
-            .args(["--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
-            .arg("--token-auth-file")
-            .arg(&tokens)
-            .arg("--cert-dir")
-            .arg(folder.path().join("certs"))
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let port = loop {
-            let line = lines.next_line().await.expect("a line").expect("an address before the end");
-            if let Some(port) = port_of(&line) {
-                break port;
-            }
-        };
-        // Its output must be read, or it would block.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (child, port) = daemon::serving(
+            command()
+                .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
+                .args(["--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
+                .arg("--token-auth-file")
+                .arg(&tokens)
+                .arg("--cert-dir")
+                .arg(folder.path().join("certs")),
+        )
+        .await;
         Self { child, port, folder }
     }
 
@@ -79,11 +69,6 @@ impl Server {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
         self.child.wait().await.expect("a status")
     }
-}
-
-fn port_of(line: &str) -> Option<u16> {
-    let rest = line.split("address=127.0.0.1:").nth(1)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn trusting(certificate: &Path) -> rustls::ClientConfig {

@@ -3,11 +3,13 @@
 //!
 //! Upstream: the handlers, queue and worker that each folder of `pkg/controller` repeats.
 
+pub mod changes;
 pub mod context;
 pub mod discovery;
 pub mod error;
 pub mod informers;
 pub mod lane;
+pub mod owning;
 pub mod patch;
 pub mod pod_control;
 pub mod writes;

@@ -9,10 +9,9 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use testkit::daemon;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
@@ -63,34 +62,19 @@ impl Server {
 
 async fn launch(etcd: &str, folder: &Path, port: u16) -> (Child, u16) {
     let binary = std::env::var_os("KUBE_APISERVER").unwrap_or_else(|| env!("CARGO_BIN_EXE_kube-apiserver").into());
-    let mut child = Command::new(binary)
-        .args(["--etcd-servers", etcd, "--secure-port", &port.to_string(), "--bind-address", "127.0.0.1"])
-        .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
-        // The whole history is read from etcd at the end.
-        .args(["--etcd-compaction-interval", "0"])
-        .arg("--token-auth-file")
-        .arg(folder.join("tokens"))
-        .arg("--cert-dir")
-        .arg(folder.join("certs"))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the binary");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let port = loop {
-        let line = lines.next_line().await.expect("a line").expect("an address before the end");
-        if let Some(port) = port_of(&line) {
-            break port;
-        }
-    };
-    // Its output must be read, or it would block.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let (child, port) = daemon::serving(
+        Command::new(binary)
+            .args(["--etcd-servers", etcd, "--secure-port", &port.to_string(), "--bind-address", "127.0.0.1"])
+            .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
+            // The whole history is read from etcd at the end.
+            .args(["--etcd-compaction-interval", "0"])
+            .arg("--token-auth-file")
+            .arg(folder.join("tokens"))
+            .arg("--cert-dir")
+            .arg(folder.join("certs")),
+    )
+    .await;
     (child, port)
-}
-
-fn port_of(line: &str) -> Option<u16> {
-    let rest = line.split("address=127.0.0.1:").nth(1)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn trusting(certificate: &Path) -> rustls::ClientConfig {

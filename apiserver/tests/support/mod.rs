@@ -10,10 +10,9 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
+use testkit::daemon;
 use testkit::etcd::Etcd;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
@@ -52,25 +51,15 @@ impl Server {
     pub async fn start(etcd: &Etcd, prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let more = prepare(folder.path());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kube-apiserver"))
-            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
-            .args(["--service-cluster-ip-range", "10.96.0.0/16"])
-            .arg("--cert-dir")
-            .arg(folder.path().join("certs"))
-            .args(more)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let port = loop {
-            let line = lines.next_line().await.expect("a line").expect("an address before the end");
-            if let Some(port) = port_of(&line) {
-                break port;
-            }
-        };
-        // Its output must be read, or it would block.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (child, port) = daemon::serving(
+            Command::new(env!("CARGO_BIN_EXE_kube-apiserver"))
+                .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
+                .args(["--service-cluster-ip-range", "10.96.0.0/16"])
+                .arg("--cert-dir")
+                .arg(folder.path().join("certs"))
+                .args(more),
+        )
+        .await;
         Self { child, port, folder }
     }
 
@@ -153,11 +142,6 @@ pub fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, text).expect("a file");
     path
-}
-
-fn port_of(line: &str) -> Option<u16> {
-    let rest = line.split("address=127.0.0.1:").nth(1)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn trusting(certificate: &Path) -> rustls::ClientConfig {

@@ -3,7 +3,9 @@
 //! Upstream: `pkg/controller/certificates/certificate_controller_utils.go`,
 //! `pkg/apis/certificates/helpers.go`.
 
+use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pki::RequestText;
 use std::collections::BTreeSet;
 
@@ -24,6 +26,27 @@ pub fn conditions(request: &CertificateSigningRequest) -> &[CertificateSigningRe
 /// Whether it has a condition of this type. Approval and denial are never taken back.
 pub fn has_condition(request: &CertificateSigningRequest, kind: &str) -> bool {
     conditions(request).iter().any(|condition| condition.type_ == kind)
+}
+
+/// The request with one more condition, which holds from `now` on.
+pub fn with_condition(
+    request: &CertificateSigningRequest,
+    kind: &str,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) -> CertificateSigningRequest {
+    let mut after = request.clone();
+    let condition = CertificateSigningRequestCondition {
+        type_: kind.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(reason.to_owned()),
+        message: Some(message),
+        last_update_time: Some(Time(now)),
+        ..CertificateSigningRequestCondition::default()
+    };
+    after.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
+    after
 }
 
 /// Whether it was approved and not denied.

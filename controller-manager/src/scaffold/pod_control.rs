@@ -5,6 +5,7 @@
 
 use crate::objects::owner::{self, Claims};
 use crate::objects::template;
+use crate::scaffold::changes::Target;
 use crate::scaffold::context::namespaced;
 use crate::scaffold::error::{is_namespace_terminating, message};
 use crate::scaffold::patch::{self, Guard, Part};
@@ -47,6 +48,11 @@ pub struct PodControl {
 }
 
 impl PodControl {
+    /// Where changes of the owner's other objects are written.
+    pub fn target<'a, K>(&'a self, key: &'a ObjectKey, cache: &'a Informer<K>) -> Target<'a, K> {
+        Target { client: &self.client, key, cache, writes: &self.writes }
+    }
+
     /// Creates `count` pods in batches of 1, 2, 4, …, so that a quota that refuses them all is
     /// asked once, not `count` times. `false` if the namespace is going away.
     pub async fn create_slowly(

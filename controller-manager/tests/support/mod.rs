@@ -9,9 +9,8 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use testkit::daemon;
 use testkit::etcd::Etcd;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 const TOKEN: &str = "admin-token";
@@ -114,33 +113,18 @@ async fn apiserver(etcd: &Etcd, folder: &Path) -> (Child, u16) {
     let tokens = write("tokens.csv", &format!("{TOKEN},admin,u0,system:masters\n"));
     let key = pki::Key::generate(pki::Algorithm::EcdsaP256).expect("a key");
     let key = write("sa.key", &key.to_pem());
-    let mut child = Command::new(binary("kube-apiserver"))
-        .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
-        .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
-        .args(["--service-account-issuer", "https://issuer.example"])
-        .arg(format!("--service-account-signing-key-file={}", key.display()))
-        .arg(format!("--service-account-key-file={}", key.display()))
-        .arg(format!("--token-auth-file={}", tokens.display()))
-        .arg(format!("--cert-dir={}", folder.join("certs").display()))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("the binary");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    let port = loop {
-        let line = lines.next_line().await.expect("a line").expect("an address before the end");
-        if let Some(port) = port_of(&line) {
-            break port;
-        }
-    };
-    // Its output must be read, or it would block.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let (child, port) = daemon::serving(
+        Command::new(binary("kube-apiserver"))
+            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
+            .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
+            .args(["--service-account-issuer", "https://issuer.example"])
+            .arg(format!("--service-account-signing-key-file={}", key.display()))
+            .arg(format!("--service-account-key-file={}", key.display()))
+            .arg(format!("--token-auth-file={}", tokens.display()))
+            .arg(format!("--cert-dir={}", folder.join("certs").display())),
+    )
+    .await;
     (child, port)
-}
-
-fn port_of(line: &str) -> Option<u16> {
-    let rest = line.split("address=127.0.0.1:").nth(1)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn kubeconfig(folder: &Path, port: u16) -> PathBuf {

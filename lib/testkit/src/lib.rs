@@ -1,4 +1,5 @@
 //! Test helpers.
 
 pub mod cri;
+pub mod daemon;
 pub mod etcd;

@@ -1,10 +1,9 @@
 //! Which requests could be approved, and on what condition.
 
-use crate::objects::requests::{KUBELET_CLIENT, certificate, check_kubelet_client, has_condition};
+use crate::objects::requests::{self, KUBELET_CLIENT, certificate, check_kubelet_client, has_condition};
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use pki::RequestText;
 
 /// A right that lets a requester have a certificate without anybody's look at it.
@@ -71,17 +70,7 @@ pub(super) fn question(request: &CertificateSigningRequest, right: Right) -> Sub
 
 /// The request, approved.
 pub(super) fn approved(request: &CertificateSigningRequest, right: Right, now: Timestamp) -> CertificateSigningRequest {
-    let mut after = request.clone();
-    let condition = CertificateSigningRequestCondition {
-        type_: "Approved".to_owned(),
-        status: "True".to_owned(),
-        reason: Some("AutoApproved".to_owned()),
-        message: Some(right.message().to_owned()),
-        last_update_time: Some(Time(now)),
-        ..CertificateSigningRequestCondition::default()
-    };
-    after.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
-    after
+    requests::with_condition(request, "Approved", "AutoApproved", right.message().to_owned(), now)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use crate::objects::requests::{self, CLIENT, KUBELET_CLIENT, KUBELET_SERVING};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use pki::RequestText;
 use std::time::Duration;
 
@@ -72,17 +71,7 @@ pub(super) fn validity(
 
 /// The request with the failure in its status.
 pub(super) fn failed(request: &CertificateSigningRequest, why: String, now: Timestamp) -> CertificateSigningRequest {
-    let mut after = request.clone();
-    let condition = CertificateSigningRequestCondition {
-        type_: "Failed".to_owned(),
-        status: "True".to_owned(),
-        reason: Some("SignerValidationFailure".to_owned()),
-        message: Some(why),
-        last_update_time: Some(Time(now)),
-        ..CertificateSigningRequestCondition::default()
-    };
-    after.status.get_or_insert_default().conditions.get_or_insert_default().push(condition);
-    after
+    requests::with_condition(request, "Failed", "SignerValidationFailure", why, now)
 }
 
 #[cfg(test)]

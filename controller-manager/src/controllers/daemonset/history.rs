@@ -7,8 +7,8 @@ use crate::objects::{owner, selector::Selector, template};
 use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::trims::claimable;
 use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::{same, settle_claims};
-use crate::scaffold::{At, ReconcileError, is_exists, is_not_found};
+use crate::scaffold::pod_control::settle_claims;
+use crate::scaffold::{At, ReconcileError, is_exists};
 use client::ObjectKey;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::Pod;
@@ -120,25 +120,7 @@ impl DaemonSets {
                 self.control.writes.wrote(key, &self.control.pods, &written);
             }
         }
-        self.drop_revisions(key, &revisions.doubles).await
-    }
-
-    /// Deletes revisions.
-    pub(super) async fn drop_revisions(
-        &self,
-        key: &ObjectKey,
-        doomed: &[Arc<ControllerRevision>],
-    ) -> Result<(), ReconcileError> {
-        let api = self.api(key);
-        for revision in doomed {
-            let name = history::name(revision);
-            match api.delete(name, &same(&**revision)).await {
-                Ok(_) => self.control.writes.deleted(key, &self.revisions, &**revision),
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error).at(|| format!("delete revision {name} of {key}")),
-            }
-        }
-        Ok(())
+        self.control.target(key, &self.revisions).delete(revisions.doubles.clone()).await
     }
 
     /// A revision of the current template. Its annotations are the set's, which the cache has not all.

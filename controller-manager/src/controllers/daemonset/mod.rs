@@ -7,15 +7,14 @@ mod plan;
 mod reconcile;
 
 use crate::objects::owner;
-use crate::objects::selector::Selector;
 use crate::scaffold::informers::trims::BY_NODE;
+use crate::scaffold::owning::{self, owners};
 use crate::scaffold::pod_control::PodControl;
 use crate::scaffold::{Context, Lane};
 use client::informer::Change;
 use client::{Informer, ObjectKey};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use parking_lot::Mutex;
 use plan::{Fit, Placement};
 
@@ -42,41 +41,14 @@ pub fn start(context: &Context) {
     lane.run(context.options.workers.daemon_set, controller);
 }
 
-fn owner(meta: &ObjectMeta) -> Option<ObjectKey> {
-    let name = owner::controller_name::<DaemonSet>(meta)?.to_owned();
-    Some(ObjectKey { namespace: meta.namespace.clone().unwrap_or_default(), name })
-}
-
-/// The sets that a change of a pod concerns.
-fn owners(change: &Change<Pod>, sets: &Informer<DaemonSet>) -> Vec<ObjectKey> {
-    let meta = &change.object().metadata;
-    let mut keys: Vec<_> = owner(meta).into_iter().collect();
-    if let Change::Updated(before, _) = change {
-        keys.extend(owner(&before.metadata).filter(|before| !keys.contains(before)));
-    }
-    if !matches!(change, Change::Deleted(_)) && owner::controller_of(meta).is_none() {
-        keys.extend(adopters(meta, sets));
-    }
-    keys
-}
-
 /// Only what others do to revisions is news: its own the controller knows.
 fn owner_of_revision(change: &Change<ControllerRevision>, sets: &Informer<DaemonSet>) -> Vec<ObjectKey> {
     let meta = &change.object().metadata;
     match change {
-        Change::Deleted(_) => owner(meta).into_iter().collect(),
-        _ if owner::controller_of(meta).is_none() => adopters(meta, sets),
+        Change::Deleted(_) => owning::owner::<DaemonSet>(meta).into_iter().collect(),
+        _ if owner::controller_of(meta).is_none() => owning::adopters(meta, sets),
         _ => Vec::new(),
     }
-}
-
-fn adopters(orphan: &ObjectMeta, sets: &Informer<DaemonSet>) -> Vec<ObjectKey> {
-    let candidates = sets.list_namespace(orphan.namespace.as_deref().unwrap_or_default());
-    let selects = |set: &DaemonSet| {
-        let selector = set.spec.as_ref().and_then(|spec| Selector::new(&spec.selector).ok());
-        selector.is_some_and(|selector| !selector.is_empty() && selector.matches(orphan.labels.as_ref()))
-    };
-    candidates.iter().filter(|set| selects(set)).map(|set| ObjectKey::of(&**set)).collect()
 }
 
 /// The sets that a node gets or loses a pod of, or that may count it as misplaced no longer.
@@ -90,7 +62,7 @@ fn concerned(change: &Change<Node>, sets: &Informer<DaemonSet>, pods: &Informer<
         return Vec::new();
     }
     let there = pods.by_index(BY_NODE, node.metadata.name.as_deref().unwrap_or_default());
-    let there: Vec<_> = there.iter().filter_map(|pod| owner(&pod.metadata)).collect();
+    let there: Vec<_> = there.iter().filter_map(|pod| owning::owner::<DaemonSet>(&pod.metadata)).collect();
     let is_gone = matches!(change, Change::Deleted(_));
     let is_news = |set: &DaemonSet, has_pod: bool| {
         let misplaced = set.status.as_ref().is_some_and(|status| status.number_misscheduled > 0);

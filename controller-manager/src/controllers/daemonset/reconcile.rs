@@ -45,7 +45,7 @@ impl Controller for DaemonSets {
         let observed = Observed::new(Arc::clone(&set), &pods, self.nodes.list(), hash.clone(), Timestamp::now());
         let (managed, result) = self.manage(key, &set, &hash, &observed).await;
         let result = match result {
-            Ok(()) => self.drop_revisions(key, &revisions.surplus(&set, &pods)).await,
+            Ok(()) => self.control.target(key, &self.revisions).delete(revisions.surplus(&set, &pods)).await,
             failed => failed,
         };
         let (status, available_in) = plan::status(&observed);

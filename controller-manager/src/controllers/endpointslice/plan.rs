@@ -18,12 +18,7 @@ pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// A change of one slice.
-#[derive(Debug)]
-pub(super) enum Change {
-    Create(Box<EndpointSlice>),
-    Update { before: Arc<EndpointSlice>, after: Box<EndpointSlice> },
-    Delete(Arc<EndpointSlice>),
-}
+pub(super) type Change = crate::scaffold::changes::Change<EndpointSlice>;
 
 /// What is known when planning.
 #[derive(Debug)]

@@ -1,17 +1,13 @@
 //! Reads a Service with its pods and slices; writes the slices.
 
-use super::plan::{self, Change, MANAGED_BY, MANAGER, Observed};
+use super::plan::{self, MANAGED_BY, MANAGER, Observed};
 use crate::objects::serving::{self, TriggerTimes};
-use crate::scaffold::context::namespaced;
-use crate::scaffold::error::is_namespace_terminating;
+use crate::scaffold::changes::Target;
 use crate::scaffold::informers::trims::BY_SERVICE;
-use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::same;
-use crate::scaffold::{At, Controller, Next, ReconcileError, Writes, is_not_found};
+use crate::scaffold::{Controller, Next, ReconcileError, Writes};
 use client::{Informer, ObjectKey};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::PostParams;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,8 +43,9 @@ impl Controller for Slices {
         let groups = plan::desired(&service, &pods, |name| self.nodes.get("", name));
         let slices = self.ours(key);
         let observed = Observed { service: &service, groups, slices, trigger, per_slice: self.per_slice };
+        let target = Target { client: &self.client, key, cache: &self.slices, writes: &self.writes };
         for change in plan::plan(observed) {
-            self.apply(key, change).await?;
+            target.apply(change).await?;
         }
         Ok(Next::OnChange)
     }
@@ -63,29 +60,5 @@ impl Slices {
         });
         slices.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
         slices
-    }
-
-    async fn apply(&self, key: &ObjectKey, change: Change) -> Result<(), ReconcileError> {
-        let api = namespaced::<EndpointSlice>(&self.client, &key.namespace);
-        let written = match &change {
-            Change::Create(slice) => api.create(&PostParams::default(), slice).await.map(Some),
-            Change::Update { before, after } => {
-                patch::write(&api, Part::Object, Guard::Version, &**before, after).await
-            }
-            Change::Delete(slice) => {
-                let name = slice.metadata.name.as_deref().unwrap_or_default();
-                let deleted = api.delete(name, &same(&**slice)).await;
-                deleted.map(|_| self.writes.deleted(key, &self.slices, &**slice)).map(|()| None)
-            }
-        };
-        match written {
-            Ok(Some(slice)) => self.writes.wrote(key, &self.slices, &slice),
-            Ok(None) => {}
-            Err(error) if is_namespace_terminating(&error) => {}
-            // Deleted by somebody meanwhile: its event brings us back.
-            Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(error).at(|| format!("write the endpoint slices of {key}")),
-        }
-        Ok(())
     }
 }

@@ -165,12 +165,7 @@ fn parse(text: &str) -> Option<IpAddr> {
 }
 
 /// A change of one slice.
-#[derive(Debug)]
-pub(super) enum Change {
-    Create(Box<EndpointSlice>),
-    Update { before: Arc<EndpointSlice>, after: Box<EndpointSlice> },
-    Delete(Arc<EndpointSlice>),
-}
+pub(super) type Change = crate::scaffold::changes::Change<EndpointSlice>;
 
 /// Decides what to write, given the slices that mirror these Endpoints now.
 pub(super) fn plan(endpoints: &Endpoints, desired: Desired, slices: Vec<Arc<EndpointSlice>>) -> Vec<Change> {

@@ -1,16 +1,12 @@
 //! Reads Endpoints with their Service and slices; writes the slices.
 
 use super::plan::{self, Change};
-use crate::scaffold::context::namespaced;
-use crate::scaffold::error::is_namespace_terminating;
+use crate::scaffold::changes::Target;
 use crate::scaffold::informers::trims::BY_SERVICE;
-use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::same;
-use crate::scaffold::{At, Controller, Next, ReconcileError, Writes, is_not_found};
+use crate::scaffold::{Controller, Next, ReconcileError, Writes};
 use client::{Informer, ObjectKey, Recorder, events};
 use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::PostParams;
 use std::sync::Arc;
 
 pub(super) struct Mirrors {
@@ -37,8 +33,9 @@ impl Controller for Mirrors {
             }
             None => slices.into_iter().map(Change::Delete).collect(),
         };
+        let target = Target { client: &self.client, key, cache: &self.slices, writes: &self.writes };
         for change in changes {
-            self.apply(key, change).await?;
+            target.apply(change).await?;
         }
         Ok(Next::OnChange)
     }
@@ -66,26 +63,5 @@ impl Mirrors {
             );
             self.recorder.warning(&about, "TooManyAddressesToMirror", message);
         }
-    }
-
-    async fn apply(&self, key: &ObjectKey, change: Change) -> Result<(), ReconcileError> {
-        let api = namespaced::<EndpointSlice>(&self.client, &key.namespace);
-        let written = match &change {
-            Change::Create(slice) => api.create(&PostParams::default(), slice).await.map(Some),
-            Change::Update { before, after } => {
-                patch::write(&api, Part::Object, Guard::Version, &**before, after).await
-            }
-            Change::Delete(slice) => {
-                let deleted = api.delete(slice.metadata.name.as_deref().unwrap_or_default(), &same(&**slice)).await;
-                deleted.map(|_| self.writes.deleted(key, &self.slices, &**slice)).map(|()| None)
-            }
-        };
-        match written {
-            Ok(Some(slice)) => self.writes.wrote(key, &self.slices, &slice),
-            Ok(None) => {}
-            Err(error) if is_namespace_terminating(&error) || is_not_found(&error) => {}
-            Err(error) => return Err(error).at(|| format!("mirror the endpoints of {key}")),
-        }
-        Ok(())
     }
 }

@@ -3,8 +3,7 @@
 //!
 //! Upstream: `pkg/controller/replication/conversion.go`.
 
-use crate::objects::selector::{BadOperator, Selector};
-use crate::scaffold::SharedKind;
+use crate::scaffold::owning::Owning;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{
@@ -15,9 +14,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 
 /// A kind whose objects keep a number of pods of one template.
-pub(crate) trait Replicating: SharedKind + Serialize + kube::Resource<Scope = NamespaceResourceScope> {
-    /// Which pods are its.
-    fn selector(&self) -> Result<Selector, BadOperator>;
+pub(crate) trait Replicating: Owning + Serialize + kube::Resource<Scope = NamespaceResourceScope> {
     /// The replica set that says the same.
     fn as_set(&self) -> Cow<'_, ReplicaSet>;
     /// The same object with the status of that replica set.
@@ -25,10 +22,6 @@ pub(crate) trait Replicating: SharedKind + Serialize + kube::Resource<Scope = Na
 }
 
 impl Replicating for ReplicaSet {
-    fn selector(&self) -> Result<Selector, BadOperator> {
-        self.spec.as_ref().map_or_else(|| Ok(Selector::default()), |spec| Selector::new(&spec.selector))
-    }
-
     fn as_set(&self) -> Cow<'_, ReplicaSet> {
         Cow::Borrowed(self)
     }
@@ -39,11 +32,6 @@ impl Replicating for ReplicaSet {
 }
 
 impl Replicating for ReplicationController {
-    fn selector(&self) -> Result<Selector, BadOperator> {
-        let labels = self.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        Ok(labels.map(Selector::labels).unwrap_or_default())
-    }
-
     fn as_set(&self) -> Cow<'_, ReplicaSet> {
         Cow::Owned(ReplicaSet {
             metadata: self.metadata.clone(),
@@ -125,7 +113,7 @@ mod tests {
         let set = controller.as_set();
         let spec = set.spec.as_ref().unwrap();
         assert_eq!((spec.replicas, spec.min_ready_seconds), (Some(2), Some(5)));
-        assert_eq!(Selector::new(&spec.selector).unwrap(), controller.selector().unwrap());
+        assert_eq!(crate::objects::selector::Selector::new(&spec.selector).unwrap(), controller.selector().unwrap());
         assert_eq!(set.metadata, controller.metadata);
         assert!(spec.template.is_some());
     }

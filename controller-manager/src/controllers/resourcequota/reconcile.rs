@@ -81,6 +81,8 @@ impl Quotas {
                 plan::used(tree, resource, trees(&claims, namespace))
             }
             _ if plan::is_scoped(quota) => Amounts::new(),
+            // From the cache that shows this quota itself: another one may not have it yet.
+            "resourcequotas" => plan::number(resource, self.quotas.list_namespace(namespace).len()),
             _ => match self.counts.count(resource, namespace).await? {
                 Count::Objects(objects) => plan::number(resource, objects),
                 Count::NotServed { again } => return Ok(Used::NotServed(again)),

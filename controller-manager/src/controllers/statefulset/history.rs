@@ -7,8 +7,8 @@ use crate::objects::{owner, selector::Selector};
 use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::trims::claimable;
 use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::{same, settle_claims};
-use crate::scaffold::{At, ReconcileError, is_exists, is_not_found};
+use crate::scaffold::pod_control::settle_claims;
+use crate::scaffold::{At, ReconcileError, is_exists};
 use client::ObjectKey;
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 use kube::Api;
@@ -131,23 +131,5 @@ impl StatefulSets {
             }
             Err(error) => Err(error).at(|| format!("create revision {name} of {key}")),
         }
-    }
-
-    /// Deletes revisions.
-    pub(super) async fn drop_revisions(
-        &self,
-        key: &ObjectKey,
-        doomed: &[Arc<ControllerRevision>],
-    ) -> Result<(), ReconcileError> {
-        let api = self.api(key);
-        for revision in doomed {
-            let name = history::name(revision);
-            match api.delete(name, &same(&**revision)).await {
-                Ok(_) => self.control.writes.deleted(key, &self.revisions, &**revision),
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error).at(|| format!("delete revision {name} of {key}")),
-            }
-        }
-        Ok(())
     }
 }

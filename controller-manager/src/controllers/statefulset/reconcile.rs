@@ -44,7 +44,8 @@ impl Controller for StatefulSets {
         let status = plan::status(&observed, &done);
         self.write_status(key, &set, status).await?;
         let in_use = [observed.current.name.as_str(), observed.update.name.as_str()];
-        self.drop_revisions(key, &plan::surplus(&set, &all, in_use, &observed.pods)).await?;
+        let surplus = plan::surplus(&set, &all, in_use, &observed.pods);
+        self.control.target(key, &self.revisions).delete(surplus).await?;
         result?;
         let again = plan::available_in(&observed).and_then(|again| again.try_into().ok());
         Ok(again.map_or(Next::OnChange, Next::After))
