@@ -105,10 +105,12 @@ fn verb(name: &str) -> Option<Verb> {
     })
 }
 
-/// Reviews and subresources of other kinds have no Table and no metadata form.
+/// Reviews, which can only be created, and subresources of other kinds have no Table and no metadata
+/// form.
 fn offers(route: &Route) -> Offers {
     let own_kind = route.subresource.as_ref().is_none_or(|s| s.kind == route.resource.gvk());
-    match own_kind && route.resource.is_stored() {
+    let can_be_read = route.resource.verbs.iter().any(|verb| *verb == "get");
+    match own_kind && can_be_read {
         true => Offers::Object,
         false => Offers::Plain,
     }
@@ -164,17 +166,12 @@ async fn read<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<RequestBo
 }
 
 async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let offers = list_offers(&route.resource);
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers)?.of_kind(&route.resource);
+    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&route.resource);
     let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, "")?;
     let page = exchange.server.registry.list(&cx, &options.into_list()?).await?;
     Ok(list_answer(exchange, &cx, page, output))
-}
-
-fn list_offers(resource: &ResourceInfo) -> Offers {
-    if resource.is_stored() { Offers::List } else { Offers::Plain }
 }
 
 fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Output) -> Response<Body> {
