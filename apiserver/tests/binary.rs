@@ -107,6 +107,8 @@ async fn becomes_ready_serves_and_ends() {
 
 #[tokio::test]
 async fn impossible_command_lines_end_with_one_line() {
+    let certificates = tempfile::tempdir().expect("a folder");
+    let folder = format!("--cert-dir={}", certificates.path().display());
     for (arguments, want) in [
         (&["--no-such-flag"][..], "Error: unknown flag: --no-such-flag"),
         (
@@ -117,7 +119,7 @@ async fn impossible_command_lines_end_with_one_line() {
             &[
                 "--etcd-servers=http://127.0.0.1:1",
                 "--secure-port=0",
-                "--cert-dir=/nonexistent",
+                &folder,
                 "--authorization-mode=Nothing",
             ],
             "Error: --authorization-mode: \"Nothing\" is not a valid mode",
@@ -126,7 +128,7 @@ async fn impossible_command_lines_end_with_one_line() {
             &[
                 "--etcd-servers=http://127.0.0.1:1",
                 "--secure-port=0",
-                "--cert-dir=/nonexistent",
+                &folder,
                 "--client-ca-file=/nonexistent",
             ],
             "Error: --client-ca-file: /nonexistent",

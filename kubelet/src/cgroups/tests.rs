@@ -17,7 +17,10 @@ fn v1_has_one_folder_per_controller() {
     let dir = tempfile::tempdir().unwrap();
     for c in ["cpu", "memory", "cpuset"] {
         std::fs::create_dir(dir.path().join(c)).unwrap();
+        std::fs::write(dir.path().join(c).join("cgroup.procs"), "").unwrap();
     }
+    // Nothing is mounted here.
+    std::fs::create_dir(dir.path().join("pids")).unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.cpus"), "0-1\n").unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.mems"), "0\n").unwrap();
     let groups = Cgroups::new(Arc::new(v1::Hierarchies::new(dir.path())), "/", true, true);
@@ -29,6 +32,7 @@ fn v1_has_one_folder_per_controller() {
     assert_eq!(read(dir.path().join("cpuset/kubepods/burstable/podu1/cpuset.cpus")), "0-1");
     assert_eq!(groups.parent(&burstable()), "/kubepods/burstable/podu1");
     assert_eq!(groups.pods(), ["u1"]);
+    assert!(!dir.path().join("pids/kubepods").exists());
 }
 
 #[test]

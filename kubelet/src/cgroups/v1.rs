@@ -14,10 +14,11 @@ pub struct Hierarchies {
 }
 
 impl Hierarchies {
-    /// Those of the known controllers that are mounted.
+    /// Those of the known controllers that are mounted: a bare folder of the name is no hierarchy, and writing
+    /// to it would limit nothing.
     pub fn new(mount: impl AsRef<Path>) -> Self {
         let roots = CONTROLLERS.map(|c| (c, mount.as_ref().join(c)));
-        Self { roots: roots.into_iter().filter(|(_, root)| root.is_dir()).collect() }
+        Self { roots: roots.into_iter().filter(|(_, root)| root.join("cgroup.procs").exists()).collect() }
     }
 
     fn set(&self, controller: &str, path: &Path, file: &str, value: Option<i64>) -> Result<(), CgroupError> {
