@@ -116,21 +116,11 @@ async fn impossible_command_lines_end_with_one_line() {
             "Error: --tls-cert-file and --tls-private-key-file must be given together",
         ),
         (
-            &[
-                "--etcd-servers=http://127.0.0.1:1",
-                "--secure-port=0",
-                &folder,
-                "--authorization-mode=Nothing",
-            ],
+            &["--etcd-servers=http://127.0.0.1:1", "--secure-port=0", &folder, "--authorization-mode=Nothing"],
             "Error: --authorization-mode: \"Nothing\" is not a valid mode",
         ),
         (
-            &[
-                "--etcd-servers=http://127.0.0.1:1",
-                "--secure-port=0",
-                &folder,
-                "--client-ca-file=/nonexistent",
-            ],
+            &["--etcd-servers=http://127.0.0.1:1", "--secure-port=0", &folder, "--client-ca-file=/nonexistent"],
             "Error: --client-ca-file: /nonexistent",
         ),
     ] {

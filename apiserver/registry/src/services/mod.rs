@@ -9,8 +9,7 @@
 mod addresses;
 mod families;
 mod ports;
-
-pub(crate) use ports::patch_allocated;
+pub(crate) mod update;
 
 use crate::Context;
 use addresses::Addresses;

@@ -176,12 +176,12 @@ fn full(at: &Path) -> FieldError {
     }
 }
 
-fn node_port(entry: &Value) -> Option<Port> {
+pub(super) fn node_port(entry: &Value) -> Option<Port> {
     entry.get("nodePort").and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0)
 }
 
 /// Whether the service gets node ports without asking.
-fn wants_ports(service: &Value) -> bool {
+pub(super) fn wants_ports(service: &Value) -> bool {
     match text(service, "/spec/type") {
         "NodePort" => true,
         "LoadBalancer" => {
@@ -191,66 +191,21 @@ fn wants_ports(service: &Value) -> bool {
     }
 }
 
-fn wants_health_check(service: &Value) -> bool {
+pub(super) fn wants_health_check(service: &Value) -> bool {
     text(service, "/spec/type") == "LoadBalancer" && text(service, "/spec/externalTrafficPolicy") == "Local"
 }
 
 /// All node ports of a service.
 pub(super) fn of(service: &Value) -> Vec<Port> {
-    let entries = service.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
     let health = service.pointer("/spec/healthCheckNodePort").and_then(Value::as_u64);
     let health = health.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0);
-    entries.filter_map(node_port).chain(health).collect()
+    in_list(service).into_iter().chain(health).collect()
 }
 
-/// An update that leaves allocated addresses and ports out keeps them; one that changes the type
-/// drops what the new type has not.
-pub(crate) fn patch_allocated(new: &mut Value, old: &Value) {
-    let is_reachable = |service: &Value| text(service, "/spec/type") != "ExternalName";
-    if is_reachable(new) && is_reachable(old) && text(new, "/spec/clusterIP").is_empty() {
-        for key in ["clusterIP", "clusterIPs"] {
-            let value = old.pointer(&format!("/spec/{key}")).cloned();
-            crate::metadata::set_or_remove(member(new, "spec"), key, value.as_ref());
-        }
-    }
-    match (wants_ports(new), wants_ports(old)) {
-        (true, true) => keep_ports(new, old),
-        (false, true) => drop_ports(new, old),
-        _ => {}
-    }
-    if wants_health_check(new) && wants_health_check(old) && new.pointer("/spec/healthCheckNodePort").is_none() {
-        let value = old.pointer("/spec/healthCheckNodePort").cloned();
-        crate::metadata::set_or_remove(member(new, "spec"), "healthCheckNodePort", value.as_ref());
-    }
-    if !wants_health_check(new) && new.pointer("/spec/healthCheckNodePort") == old.pointer("/spec/healthCheckNodePort")
-    {
-        member(new, "spec").remove("healthCheckNodePort");
-    }
-}
-
-fn keep_ports(new: &mut Value, old: &Value) {
-    let before = old.pointer("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
-    let used = of(new);
-    let ports = member(new, "spec").get_mut("ports").and_then(Value::as_array_mut);
-    for entry in ports.into_iter().flatten().filter(|entry| node_port(entry).is_none()) {
-        let same = |other: &&Value| ["port", "protocol"].iter().all(|key| other.get(*key) == entry.get(*key));
-        if let Some(port) = before.iter().find(same).and_then(node_port).filter(|port| !used.contains(port)) {
-            entry["nodePort"] = port.into();
-        }
-    }
-}
-
-/// Node ports that were carried along from before go with the type.
-fn drop_ports(new: &mut Value, old: &Value) {
-    let before = of(old);
-    let ports = member(new, "spec").get_mut("ports").and_then(Value::as_array_mut);
-    for entry in ports.into_iter().flatten() {
-        if let (Some(port), Some(map)) = (node_port(entry), entry.as_object_mut())
-            && before.contains(&port)
-        {
-            map.remove("nodePort");
-        }
-    }
+/// Those of its ports.
+pub(super) fn in_list(service: &Value) -> Vec<Port> {
+    let entries = service.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
+    entries.filter_map(node_port).collect()
 }
 
 #[cfg(test)]
@@ -298,19 +253,6 @@ mod tests {
         let mut dns = service(json!([{"port": 53, "protocol": "UDP", "nodePort": 30000},
             {"port": 53, "protocol": "TCP", "nodePort": 30000}]));
         assert_eq!(ports.complete("n/a", &mut dns, &[]), Ok(vec![30000]));
-    }
-
-    #[test]
-    fn updates_keep_what_they_leave_out() {
-        let old = json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
-            "ports": [{"port": 80, "protocol": "TCP", "nodePort": 30000}]}});
-        let mut new = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}});
-        patch_allocated(&mut new, &old);
-        assert_eq!(new, old);
-        let mut plain = old.clone();
-        plain["spec"]["type"] = "ClusterIP".into();
-        patch_allocated(&mut plain, &old);
-        assert_eq!(of(&plain), Vec::<Port>::new());
     }
 
     #[test]

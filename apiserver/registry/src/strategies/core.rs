@@ -61,7 +61,7 @@ const ROWS: super::Rows = &[
         "services",
         Strategy {
             allocates: Allocates::ServiceAddresses,
-            prepare_update: |new, old| crate::services::patch_allocated(new, old),
+            prepare_update: |new, old| crate::services::update::prepare(new, old),
             ..RETURNED
         },
     ),

@@ -91,9 +91,9 @@ fn bound(mut pod: Value, binding: &Value) -> Result<Value, String> {
             }
         }
     }
-    let generation = metadata::generation(&pod) + 1;
-    pod.set_meta("generation", generation);
-    set_scheduled(&mut pod, generation);
+    // Upstream binds below the strategy: the generation stays.
+    member(&mut pod, "status").remove("nominatedNodeName");
+    set_scheduled(&mut pod);
     Ok(pod)
 }
 
@@ -123,8 +123,8 @@ fn check_pod(pod: &Value, binding: &Value, node: &str) -> Result<(), String> {
 }
 
 /// Replaces the `PodScheduled` condition by a true one.
-fn set_scheduled(pod: &mut Value, generation: i64) {
-    let condition = json!({"type": "PodScheduled", "status": "True", "observedGeneration": generation,
+fn set_scheduled(pod: &mut Value) {
+    let condition = json!({"type": "PodScheduled", "status": "True",
         "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now()});
     let conditions = member(pod, "status").entry("conditions").or_insert_with(|| json!([]));
     let Some(list) = conditions.as_array_mut() else { return };
@@ -144,9 +144,11 @@ mod tests {
 
     #[test]
     fn binds_once() {
-        let pod = json!({"metadata": {"name": "p", "generation": 1}, "spec": {}, "status": {"phase": "Pending"}});
+        let pod = json!({"metadata": {"name": "p", "generation": 1}, "spec": {},
+            "status": {"phase": "Pending", "nominatedNodeName": "n1"}});
         let pod = bound(pod, &binding()).expect("bound");
-        assert_eq!((text(&pod, "/spec/nodeName"), metadata::generation(&pod)), ("n1", 2));
+        assert_eq!((text(&pod, "/spec/nodeName"), metadata::generation(&pod)), ("n1", 1));
+        assert_eq!(pod["status"].get("nominatedNodeName"), None);
         assert_eq!(pod["metadata"]["annotations"], json!({"a": "b"}));
         assert_eq!(
             (text(&pod, "/status/conditions/0/type"), text(&pod, "/status/conditions/0/status")),
