@@ -39,5 +39,6 @@ mod rest;
 pub mod serve;
 pub mod server;
 pub mod watch;
+pub mod websocket;
 
 pub use server::{Options, Server};

@@ -8,7 +8,7 @@ use crate::encode::events::Encoder;
 use crate::encode::{list, object};
 use crate::negotiate::{self, Media, Offers, Output};
 use crate::params::{self, ListOptions};
-use crate::{response, watch};
+use crate::{response, watch, websocket};
 use apimachinery::resources::{ResourceInfo, Subresource};
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::{Body as RequestBody, Context, PatchType, Reply, Verb};
@@ -193,7 +193,15 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let encoder = Encoder::new(resource, server.registry.clone(), output);
     let guard = Box::new(server.metrics.long_running().take());
     let frames = watch::stream(watch, encoder, lifetime, server.supervisor.clone(), guard);
-    Ok(response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames)))
+    let answer = response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames));
+    if websocket::is_asked(&exchange.parts.headers) {
+        let framing = match output.media {
+            Media::Protobuf => websocket::Framing::Frames,
+            _ => websocket::Framing::Lines,
+        };
+        return websocket::serve(exchange, answer, framing);
+    }
+    Ok(answer)
 }
 
 /// Between the least lifetime and twice that, so that not all watches come back at once.

@@ -1,6 +1,7 @@
 //! Termination messages: what a container left behind when it ended.
 
 use crate::runtime::{ContainerRecord, ContainerState, PodRecord};
+use crate::server::log_format;
 use k8s_openapi::api::core::v1::{ContainerState as ApiState, PodStatus};
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -60,13 +61,16 @@ fn log_tail(c: &ContainerRecord, logs: &Path) -> Option<String> {
     file.seek(SeekFrom::Start(length.saturating_sub(MAX_LOG + 60 * MAX_LOG_LINES as u64))).ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().filter_map(|l| l.splitn(4, ' ').nth(3)).collect();
-    let joined =
-        lines[lines.len().saturating_sub(MAX_LOG_LINES)..].iter().map(|l| format!("{l}\n")).collect::<String>();
-    let from = joined.len().saturating_sub(MAX_LOG as usize);
-    let from = (from..joined.len()).find(|i| joined.is_char_boundary(*i)).unwrap_or(0);
-    Some(joined[from..].to_owned())
+    let lines = bytes[log_format::tail_start(&bytes, MAX_LOG_LINES)..].split(|byte| *byte == b'\n');
+    let mut joined = Vec::new();
+    for entry in lines.filter_map(log_format::parse) {
+        joined.extend_from_slice(entry.content);
+        joined.extend(entry.complete.then_some(b'\n'));
+    }
+    let text = String::from_utf8_lossy(&joined);
+    let from = text.len().saturating_sub(MAX_LOG as usize);
+    let from = (from..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    Some(text[from..].to_owned())
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         std::fs::write(
             dir.path().join("0.log"),
-            "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stderr F two\n",
+            "2026-01-01T00:00:00Z stdout F one\n2026-01-01T00:00:01Z stderr P tw\n2026-01-01T00:00:01Z stderr P o\n",
         )
         .unwrap();
         let mut c = ContainerRecord {
@@ -90,7 +94,7 @@ mod tests {
             exit_code: 1,
             ..ContainerRecord::default()
         };
-        assert_eq!(read(&c, dir.path()).as_deref(), Some("one\ntwo\n"));
+        assert_eq!(read(&c, dir.path()).as_deref(), Some("one\ntwo"));
         c.exit_code = 0;
         assert_eq!(read(&c, dir.path()), None);
         std::fs::write(&file, "done").unwrap();

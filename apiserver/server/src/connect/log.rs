@@ -7,7 +7,7 @@ use super::{aim, cached, find, forward};
 use crate::body::Body;
 use crate::chain::{Exchange, Incoming};
 use crate::query::Query;
-use crate::response;
+use crate::{response, websocket};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::{GroupResource, GroupVersionKind};
@@ -35,6 +35,10 @@ pub(super) async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Resu
     let path = options.path(&pod, &container);
     let mut request = aim(exchange, &path, &address.to_string(), body)?;
     request.headers_mut().remove(http::header::ACCEPT_ENCODING);
+    let in_messages = websocket::is_asked(&exchange.parts.headers);
+    if in_messages {
+        websocket::strip(request.headers_mut());
+    }
     let io = exchange.server.kubelets.connect(&address).await?;
     let answer = forward(exchange, request, io).await;
     let answer = answer.map_err(|error| Status::internal(format!("Get \"https://{address}{path}\": {error}")))?;
@@ -44,7 +48,10 @@ pub(super) async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Resu
     }
     let mut answer = answer;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    Ok(answer)
+    match in_messages {
+        true => websocket::serve(exchange, answer, websocket::Framing::Bytes),
+        false => Ok(answer),
+    }
 }
 
 /// The options that have a say in the kubelet's path.
