@@ -1,33 +1,26 @@
-//! A process in a container over WebSocket: channels for the streams, the error channel for its
-//! exit code.
+//! A process in a container: its streams, its terminal, and how it ended.
 //!
-//! Upstream: `client-go/tools/remotecommand/websocket.go`.
+//! [`websocket`] and [`spdy`] are the two protocols that carry it, [`terminal`] is ours.
+//!
+//! Upstream: `client-go/tools/remotecommand`.
+
+mod spdy;
+mod terminal;
+mod websocket;
 
 use crate::detach::Detach;
-use crate::http::{Client, Stream, refused};
-use anyhow::{Context, bail};
+use crate::http::Client;
+use crate::upgrade::{Gate, NoWebSocket};
+use anyhow::bail;
 use apimachinery::Value;
-use futures::{SinkExt, StreamExt};
-use rustix::termios;
 use std::io::Write;
 use std::process::ExitCode;
+use terminal::RawTerminal;
+pub use terminal::is_terminal;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-/// Channels by their first byte.
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const ERROR: u8 = 3;
-const RESIZE: u8 = 4;
-/// Version 5: the channel in the second byte is closed.
-const CLOSE: u8 = 255;
-
-/// Sub-protocols, the preferred one first.
-const PROTOCOLS: [&str; 2] = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/// Bytes of standard input that go on their way together.
+const PORTION: usize = 32 * 1024;
 
 /// Where a process' bytes come from and go to.
 pub struct Streams {
@@ -60,131 +53,83 @@ impl Streams {
             detach: None,
         }
     }
+
+    /// The sides that are used at the same time.
+    fn split(self) -> (Option<Input>, Output) {
+        let input = self.stdin.map(|source| Input { source, detach: self.detach, buffer: vec![0; PORTION] });
+        (input, Output { stdout: self.stdout, stderr: self.stderr })
+    }
 }
 
-/// Whether standard input is a terminal.
-pub fn is_terminal() -> bool {
-    termios::isatty(rustix::stdio::stdin())
-}
-
-/// Runs a process until it ends; the status that the error channel tells, null if none came.
+/// Runs a process until it ends; the status that the server tells, null if none came.
 pub async fn run(client: &Client, path: &str, streams: Streams) -> anyhow::Result<Value> {
-    let (socket, protocol) = connect(client, path, &PROTOCOLS).await?;
-    let raw = streams.tty.then(RawTerminal::new).transpose()?;
-    let outcome = converse(socket, streams, protocol == PROTOCOLS[0]).await;
+    if Gate::RemoteCommand.allows_websockets() {
+        match websocket::connect(client, path).await {
+            Ok(socket) => return attached(streams.tty, websocket::converse(socket, streams)).await,
+            Err(NoWebSocket::Failed(error)) => return Err(error),
+            Err(NoWebSocket::Refused(_)) => {}
+        }
+    }
+    let connection = spdy::connect(client, path).await?;
+    attached(streams.tty, spdy::converse(connection, streams)).await
+}
+
+/// A conversation, with the terminal raw while it lasts.
+async fn attached(tty: bool, conversation: impl Future<Output = anyhow::Result<Value>>) -> anyhow::Result<Value> {
+    let raw = tty.then(RawTerminal::new).transpose()?;
+    let outcome = conversation.await;
     drop(raw);
     outcome
 }
 
-/// Opens a WebSocket with the first protocol that the server takes. Servers that know only an
-/// older one refuse the others.
-pub async fn connect<'p>(
-    client: &Client,
-    path: &str,
-    protocols: &[&'p str],
-) -> anyhow::Result<(WebSocketStream<Box<dyn Stream>>, &'p str)> {
-    let mut refusal = None;
-    for protocol in protocols {
-        let scheme = if client.server().starts_with("https") { "wss" } else { "ws" };
-        let host = client.server().split("://").nth(1).unwrap_or_default().to_owned();
-        let mut request = format!("{scheme}://{host}{path}").into_client_request()?;
-        request.headers_mut().remove(http::header::HOST);
-        for (name, value) in &client.headers()? {
-            request.headers_mut().append(name.clone(), value.clone());
-        }
-        request.headers_mut().insert("sec-websocket-protocol", protocol.parse()?);
-        match tokio_tungstenite::client_async(request, client.dial().await?).await {
-            Ok((socket, _)) => return Ok((socket, protocol)),
-            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-                refusal = Some(refused(response.status().as_u16(), response.body().as_deref().unwrap_or_default()));
-                if !matches!(response.status().as_u16(), 400 | 403 | 500) {
-                    break;
-                }
-            }
-            Err(error) => return Err(error).context("opening the stream"),
-        }
-    }
-    match refusal {
-        Some(refused) => Err(refused.into()),
-        None => bail!("the server does not stream"),
-    }
+/// Standard input.
+struct Input {
+    source: Box<dyn AsyncRead + Send + Unpin>,
+    detach: Option<Detach>,
+    buffer: Vec<u8>,
 }
 
-/// Moves bytes until the error channel tells how the process ended.
-async fn converse(
-    socket: WebSocketStream<Box<dyn Stream>>,
-    mut streams: Streams,
-    can_close: bool,
-) -> anyhow::Result<Value> {
-    let (mut sink, mut source) = socket.split();
-    let mut window = signal(SignalKind::window_change())?;
-    if streams.tty {
-        sink.send(size_message()).await?;
-    }
-    let mut stdin = streams.stdin.take();
-    let mut buffer = vec![0; 32 * 1024];
-    loop {
-        let read = async {
-            match &mut stdin {
-                Some(stdin) => stdin.read(&mut buffer).await,
-                None => std::future::pending().await,
+/// What comes of reading standard input.
+#[derive(Debug, PartialEq, Eq)]
+enum Portion {
+    /// Bytes for the process.
+    Bytes(Vec<u8>),
+    /// There are no more.
+    End,
+    /// The keys that end the session.
+    Detach,
+}
+
+impl Input {
+    async fn next(&mut self) -> std::io::Result<Portion> {
+        loop {
+            let length = self.source.read(&mut self.buffer).await?;
+            let mut bytes = self.buffer[..length].to_vec();
+            if length == 0 {
+                return Ok(Portion::End);
             }
-        };
-        tokio::select! {
-            message = source.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => if let Some(status) = receive(&bytes, &mut streams)? {
-                    return Ok(status);
-                },
-                Some(Ok(Message::Close(_))) | None => return Ok(Value::Null),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error).context("the stream broke off"),
-            },
-            read = read => {
-                let length = read?;
-                let mut bytes = buffer[..length].to_vec();
-                if let Some(detach) = &mut streams.detach
-                    && detach.feed(&mut bytes)
-                {
-                    return Ok(Value::Null);
-                }
-                if length == 0 {
-                    stdin = None;
-                    if can_close {
-                        sink.send(Message::binary(vec![CLOSE, STDIN])).await?;
-                    }
-                } else if !bytes.is_empty() {
-                    sink.send(Message::binary([&[STDIN], bytes.as_slice()].concat())).await?;
-                }
+            if self.detach.as_mut().is_some_and(|detach| detach.feed(&mut bytes)) {
+                return Ok(Portion::Detach);
             }
-            _ = window.recv(), if streams.tty => sink.send(size_message()).await?,
+            if !bytes.is_empty() {
+                return Ok(Portion::Bytes(bytes));
+            }
         }
     }
 }
 
-/// Prints output; the status that ends the process, when it comes.
-fn receive(bytes: &[u8], streams: &mut Streams) -> anyhow::Result<Option<Value>> {
-    let Some((channel, data)) = bytes.split_first() else { return Ok(None) };
-    match *channel {
-        STDOUT => {
-            streams.stdout.write_all(data)?;
-            streams.stdout.flush()?;
-        }
-        STDERR => streams.stderr.write_all(data)?,
-        // The channel opens with an empty message.
-        ERROR if !data.is_empty() => {
-            let text = || Value::String(String::from_utf8_lossy(data).into_owned());
-            return Ok(Some(serde_json::from_slice(data).unwrap_or_else(|_| text())));
-        }
-        _ => {}
-    }
-    Ok(None)
+/// Where the process' output goes.
+struct Output {
+    stdout: Box<dyn Write + Send>,
+    stderr: Box<dyn Write + Send>,
 }
 
-fn size_message() -> Message {
-    let size = termios::tcgetwinsize(rustix::stdio::stdout());
-    let (width, height) = size.map_or((80, 24), |s| (s.ws_col, s.ws_row));
-    let text = serde_json::json!({"Width": width, "Height": height}).to_string();
-    Message::binary([&[RESIZE], text.as_bytes()].concat())
+/// What the error stream says: a status, or a text of a server that does not know it.
+fn status(data: &[u8]) -> Value {
+    if data.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(data).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(data).into_owned()))
 }
 
 /// The exit code that a status stands for.
@@ -211,28 +156,6 @@ pub fn ended(status: &Value) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-/// A raw terminal until it is dropped.
-struct RawTerminal {
-    before: termios::Termios,
-}
-
-impl RawTerminal {
-    fn new() -> anyhow::Result<Self> {
-        let before = termios::tcgetattr(rustix::stdio::stdin())?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        termios::tcsetattr(rustix::stdio::stdin(), termios::OptionalActions::Now, &raw)?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no mending.
-        let _ = termios::tcsetattr(rustix::stdio::stdin(), termios::OptionalActions::Now, &self.before);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,11 +170,22 @@ mod tests {
     }
 
     #[test]
-    fn the_error_channel_ends_the_conversation() {
-        let mut streams = Streams::standard(false, false);
-        let status = receive(b"\x03{\"status\":\"Success\"}", &mut streams).expect("fine");
-        assert_eq!(status, Some(json!({"status": "Success"})));
-        assert_eq!(receive(b"", &mut streams).expect("fine"), None);
-        assert_eq!(receive(b"\x03", &mut streams).expect("fine"), None);
+    fn the_error_stream_may_be_empty_or_text() {
+        assert_eq!(status(b""), Value::Null);
+        assert_eq!(status(b"{\"status\":\"Success\"}"), json!({"status": "Success"}));
+        assert_eq!(status(b"no such container"), json!("no such container"));
+    }
+
+    #[tokio::test]
+    async fn input_ends_with_its_keys() {
+        let input = |keys: &str, bytes: &'static [u8]| Input {
+            source: Box::new(bytes),
+            detach: Detach::parse(keys).expect("keys"),
+            buffer: vec![0; 8],
+        };
+        let mut plain = input("", b"ab");
+        assert_eq!(plain.next().await.expect("reads"), Portion::Bytes(b"ab".to_vec()));
+        assert_eq!(plain.next().await.expect("reads"), Portion::End);
+        assert_eq!(input("ctrl-p,ctrl-q", b"\x10\x11").next().await.expect("reads"), Portion::Detach);
     }
 }

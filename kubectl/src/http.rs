@@ -271,7 +271,8 @@ impl Client {
         // A command-line tool is its own supervisor: the task ends with the process.
         #[expect(clippy::disallowed_methods, reason = "one connection, owned by the process")]
         tokio::spawn(async move {
-            let _ = connection.await;
+            // With what an upgrade leaves of it.
+            let _ = connection.with_upgrades().await;
         });
         Ok(sender)
     }

@@ -46,6 +46,8 @@ pub mod preferences;
 pub mod print;
 pub mod progress;
 pub mod selected;
+pub mod spdy;
 pub mod targets;
+pub mod upgrade;
 pub mod why;
 pub mod writing;

@@ -1,29 +1,33 @@
 //! `port-forward`: a connection to us becomes one to a port of a pod.
 //!
-//! Each connection has a WebSocket of its own: the data on one channel, what goes wrong on the
-//! other, each opened by the port's number.
+//! All share one connection to the server: each has a stream of it for its data, and one for what
+//! goes wrong.
 //!
-//! Upstream: `kubectl/pkg/cmd/portforward`, `client-go/tools/portforward`; the protocol is the
-//! kubelet's `v4.channel.k8s.io` (`kubelet/pkg/cri/streaming/portforward/websocket.go`).
+//! Upstream: `kubectl/pkg/cmd/portforward`, `client-go/tools/portforward`.
 
 use super::Session;
 use crate::cli::streams::PortForward;
-use crate::exec::connect;
+use crate::http::{Client, Stream};
 use crate::pods;
-use crate::writing::usage;
+use crate::spdy::{self, Connection, Reader, StreamError, Writer};
+use crate::upgrade::{self, Gate, NoWebSocket};
+use crate::writing::{log_unhandled, usage};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use bytes::BytesMut;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use futures::{SinkExt, StreamExt};
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_tungstenite::tungstenite::Message;
 
-const PROTOCOLS: [&str; 1] = ["v4.channel.k8s.io"];
-const DATA: u8 = 0;
-const ERROR: u8 = 1;
+const PROTOCOL: &str = "portforward.k8s.io";
+/// Bytes that go on their way together.
+const PORTION: usize = 32 * 1024;
 
 /// `LOCAL:REMOTE` with numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +51,25 @@ pub(super) async fn run(session: &Session, flags: &PortForward) -> anyhow::Resul
             bail!("unable to forward port because pod is not running. Current status={}", phase.unwrap_or_default())
         }
     }
+    let path = format!("/api/v1/namespaces/{}/pods/{}/portforward", pod.namespace(), pod.name());
+    let io = connect(&session.client, &path).await?;
     let mut listeners = Vec::new();
     for pair in pairs {
         listeners.extend(listen(flags, pair).await?);
     }
-    let forwarder =
-        Forwarder { session, path: format!("/api/v1/namespaces/{}/pods/{}/portforward", pod.namespace(), pod.name()) };
-    forwarder.serve(listeners).await
+    serve(io, listeners).await
+}
+
+/// One connection for all that is forwarded.
+async fn connect(client: &Client, path: &str) -> anyhow::Result<Box<dyn Stream>> {
+    if Gate::PortForward.allows_websockets() {
+        match upgrade::tunnel(client, path, PROTOCOL).await {
+            Ok(io) => return Ok(io),
+            Err(NoWebSocket::Failed(error)) => return Err(error),
+            Err(NoWebSocket::Refused(_)) => {}
+        }
+    }
+    upgrade::spdy(client, path, PROTOCOL).await
 }
 
 /// The service of `svc/NAME`: its ports stand for the pods'.
@@ -149,91 +165,111 @@ async fn listen(flags: &PortForward, pair: Pair) -> anyhow::Result<Vec<(TcpListe
     Ok(listeners)
 }
 
-struct Forwarder<'a> {
-    session: &'a Session,
-    path: String,
+/// Takes connections until the command is interrupted, or the server has enough.
+async fn serve(io: Box<dyn Stream>, listeners: Vec<(TcpListener, Pair)>) -> anyhow::Result<()> {
+    let (connection, driver) = spdy::begin(io);
+    let mut driver = pin!(driver.drive());
+    let mut accepting: FuturesUnordered<_> = listeners.into_iter().map(accept).collect();
+    let mut connections = FuturesUnordered::new();
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            Some((listener, pair, stream)) = accepting.next() => {
+                if let Ok(stream) = stream {
+                    let local = listener.local_addr()?.port();
+                    crate::outln!("Handling connection for {local}");
+                    let request = Request { number, local, remote: pair.remote };
+                    connections.push(forward(&connection, request, stream));
+                    number += 1;
+                }
+                accepting.push(accept((listener, pair)));
+            }
+            Some(outcome) = connections.next() => if let Err(error) = outcome {
+                log_unhandled("portforward.go:424", &error.to_string());
+                break;
+            },
+            _ = &mut driver => break,
+        }
+    }
+    bail!("lost connection to pod")
 }
 
-impl Forwarder<'_> {
-    /// Takes connections until the command is interrupted.
-    async fn serve(&self, listeners: Vec<(TcpListener, Pair)>) -> anyhow::Result<()> {
-        let mut accepting: FuturesUnordered<_> = listeners.into_iter().map(accept).collect();
-        let mut connections = FuturesUnordered::new();
-        loop {
-            tokio::select! {
-                Some((listener, pair, stream)) = accepting.next() => {
-                    if let Ok(stream) = stream {
-                        let local = listener.local_addr()?.port();
-                        crate::outln!("Handling connection for {local}");
-                        connections.push(self.connection(stream, pair));
-                    }
-                    accepting.push(accept((listener, pair)));
-                }
-                Some((pair, outcome)) = connections.next() => if let Err(error) = outcome {
-                    eprintln!("error forwarding port {}: {error:#}", pair.remote);
-                },
-            }
-        }
-    }
+/// A connection that is forwarded.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    /// What joins its two streams.
+    number: u32,
+    local: u16,
+    remote: u16,
+}
 
-    async fn connection(&self, stream: TcpStream, pair: Pair) -> (Pair, anyhow::Result<()>) {
-        (pair, self.copy(stream, pair).await)
+impl Request {
+    fn headers(self, kind: &str) -> Vec<(&'static str, String)> {
+        vec![("streamtype", kind.to_owned()), ("port", self.remote.to_string()), ("requestid", self.number.to_string())]
     }
+}
 
-    async fn copy(&self, mut stream: TcpStream, pair: Pair) -> anyhow::Result<()> {
-        let path = format!("{}?ports={}", self.path, pair.remote);
-        let (socket, _) = connect(&self.session.client, &path, &PROTOCOLS).await?;
-        let (mut sink, mut source) = socket.split();
-        let (mut reader, mut writer) = stream.split();
-        let mut buffer = vec![0; 32 * 1024];
-        let mut opened = [false; 2];
-        let mut reading = true;
-        loop {
-            tokio::select! {
-                read = reader.read(&mut buffer), if reading => match read? {
-                    // There is no half-closing in this protocol: what is on its way still comes.
-                    0 => reading = false,
-                    length => sink.send(Message::binary([&[DATA], &buffer[..length]].concat())).await?,
-                },
-                message = source.next() => match message {
-                    Some(Ok(Message::Binary(bytes))) => match frame(&bytes, &mut opened) {
-                        Frame::Data(data) => writer.write_all(data).await?,
-                        Frame::Error(text) => bail!("an error occurred forwarding {} -> {}: {text}", pair.local, pair.remote),
-                        Frame::Nothing => {}
-                    },
-                    Some(Ok(Message::Close(_))) | None => return Ok(()),
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Err(error).context("lost connection to pod"),
-                },
-            }
+/// Why a connection could not be forwarded.
+#[derive(Debug, thiserror::Error)]
+enum ForwardError {
+    #[error("error creating error stream for port {} -> {}: {source}", request.local, request.remote)]
+    NoErrorStream { request: Request, source: StreamError },
+    #[error("error creating forwarding stream for port {} -> {}: {source}", request.local, request.remote)]
+    NoDataStream { request: Request, source: StreamError },
+    #[error("error reading from error stream for port {} -> {}: {source}", request.local, request.remote)]
+    Unread { request: Request, source: StreamError },
+    #[error("an error occurred forwarding {} -> {}: {message}", request.local, request.remote)]
+    Told { request: Request, message: String },
+}
+
+/// Copies both ways until the pod has said all, or we cannot go on; then asks what went wrong there.
+async fn forward(connection: &Connection, request: Request, local: TcpStream) -> Result<(), ForwardError> {
+    let (writer, mut errors) = connection
+        .open(request.headers("error"))
+        .await
+        .map_err(|source| ForwardError::NoErrorStream { request, source })?;
+    let opened = match writer.finish().await {
+        Ok(()) => connection.open(request.headers("data")).await,
+        Err(error) => Err(error),
+    };
+    let (writer, reader) = opened.map_err(|source| ForwardError::NoDataStream { request, source })?;
+    let (from_client, to_client) = local.into_split();
+    // A client that breaks off is its own affair.
+    let _: Result<(), anyhow::Error> = tokio::select! {
+        done = download(reader, to_client) => done,
+        failed = upload(from_client, &writer) => failed,
+    };
+    // What is on its way to nobody must not hold up the others. The stream may have ended already.
+    let _ = writer.reset().await;
+    let message = errors.collect().await.map_err(|source| ForwardError::Unread { request, source })?;
+    match String::from_utf8_lossy(&message).into_owned() {
+        message if message.is_empty() => Ok(()),
+        message => Err(ForwardError::Told { request, message }),
+    }
+}
+
+async fn download(mut reader: Reader, mut client: OwnedWriteHalf) -> anyhow::Result<()> {
+    while let Some(bytes) = reader.next().await? {
+        client.write_all(&bytes).await?;
+    }
+    Ok(client.shutdown().await?)
+}
+
+/// Ends only with an error: the end of what the client says does not end the connection.
+async fn upload(mut client: OwnedReadHalf, writer: &Writer) -> anyhow::Result<()> {
+    loop {
+        let mut buffer = BytesMut::with_capacity(PORTION);
+        if client.read_buf(&mut buffer).await? == 0 {
+            writer.finish().await?;
+            return pending().await;
         }
+        writer.write(buffer.freeze()).await?;
     }
 }
 
 async fn accept((listener, pair): (TcpListener, Pair)) -> (TcpListener, Pair, std::io::Result<TcpStream>) {
     let stream = listener.accept().await.map(|(stream, _)| stream);
     (listener, pair, stream)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Frame<'a> {
-    Data(&'a [u8]),
-    Error(String),
-    Nothing,
-}
-
-/// Reads a message; the first of each channel only repeats the port.
-fn frame<'a>(bytes: &'a [u8], opened: &mut [bool; 2]) -> Frame<'a> {
-    let Some((channel, data)) = bytes.split_first() else { return Frame::Nothing };
-    let Some(open) = opened.get_mut(usize::from(*channel)) else { return Frame::Nothing };
-    if !std::mem::replace(open, true) {
-        return Frame::Nothing;
-    }
-    match *channel {
-        DATA => Frame::Data(data),
-        ERROR if !data.is_empty() => Frame::Error(String::from_utf8_lossy(data).into_owned()),
-        _ => Frame::Nothing,
-    }
 }
 
 #[cfg(test)]
@@ -258,15 +294,5 @@ mod tests {
             assert_eq!(read(wrong, None), Err(()), "{wrong}");
         }
         assert_eq!(read("81", Some(&service)), Err(()));
-    }
-
-    #[test]
-    fn channels_open_with_the_port() {
-        let mut opened = [false; 2];
-        assert_eq!(frame(&[0, 80, 0], &mut opened), Frame::Nothing);
-        assert_eq!(frame(&[1, 80, 0], &mut opened), Frame::Nothing);
-        assert_eq!(frame(b"\x00hi", &mut opened), Frame::Data(b"hi"));
-        assert_eq!(frame(b"\x01no", &mut opened), Frame::Error("no".into()));
-        assert_eq!(frame(&[9], &mut opened), Frame::Nothing);
     }
 }
