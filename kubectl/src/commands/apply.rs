@@ -2,6 +2,7 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/apply`.
 
+mod applyset;
 mod last_applied;
 mod migration;
 pub(super) mod prune;
@@ -18,6 +19,7 @@ use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, r
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use applyset::ApplySet;
 use http::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -48,15 +50,71 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     let manager = manager(&flags.field_manager, flags.server_side);
     let writing =
         Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
-    check(flags, writing.dry_run)?;
+    if !flags.files.any() {
+        bail!("must specify one of -f and -k");
+    }
+    if !flags.applyset.is_empty() && !applyset::is_enabled() {
+        bail!("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.");
+    }
+    // What the flags say against each other is told before the server is asked, if it need not be.
+    if flags.applyset.is_empty() {
+        check(flags, writing.dry_run)?;
+    }
     let discovery = session.discovery().await?;
-    let check = Check::of(&flags.validate.validate);
-    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
-    let (mut failures, mut applied) = (read.failures, Vec::new());
-    for mut manifest in read.manifests {
-        if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
-            continue;
+    let mut set = match flags.applyset.as_str() {
+        "" => None,
+        text => {
+            let set = ApplySet::parse(session, &discovery, text)?;
+            check(flags, writing.dry_run)?;
+            set.check().await?;
+            Some(set)
         }
+    };
+    let check = Check::of(&flags.validate.validate);
+    let mut read = files::read_checked(&flags.files, &discovery, session, check).await?;
+    if !flags.selector.is_empty() {
+        read.manifests = only_labelled(read.manifests, &flags.selector)?;
+    }
+    if let Some(set) = &mut set {
+        set.begin(&writing, &mut read.manifests).await?;
+    }
+    let mut failures = read.failures;
+    let applied = all(session, &writing, flags, read.manifests, &mut failures).await?;
+    if applied.is_empty() && failures.is_empty() {
+        bail!("no objects passed to apply");
+    }
+    Failures::outcome(failures)?;
+    let uids: Vec<&str> = applied.iter().map(|(_, uid)| uid.as_str()).collect();
+    match set {
+        Some(set) => {
+            let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?.dry_run(writing.dry_run);
+            set.end(&writing, &deletion, &uids).await
+        }
+        None if flags.prune => prune::run(session, &discovery, flags, &writing, &applied).await,
+        None => Ok(()),
+    }
+}
+
+fn only_labelled(manifests: Vec<Manifest>, selector: &str) -> anyhow::Result<Vec<Manifest>> {
+    let mut chosen = Vec::new();
+    for manifest in manifests {
+        if labelled(&manifest.object, selector)? {
+            chosen.push(manifest);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Applies one object after the other; those that were, with their identifiers.
+async fn all(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Apply,
+    manifests: Vec<Manifest>,
+    failures: &mut Vec<anyhow::Error>,
+) -> anyhow::Result<Vec<(Manifest, String)>> {
+    let mut applied = Vec::new();
+    for mut manifest in manifests {
         if manifest.object.name().is_empty() && !manifest.object.meta_str("generateName").is_empty() {
             let prefix = manifest.object.meta_str("generateName").to_owned();
             failures.push(anyhow::anyhow!("from {prefix}: cannot use generate name with apply"));
@@ -64,8 +122,8 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         }
         record(&mut manifest.object, flags.record.record);
         let outcome = match flags.server_side {
-            true => server_side(session, &writing, flags, &manifest).await,
-            false => client_side(session, &writing, flags, &manifest).await,
+            true => server_side(session, writing, flags, &manifest).await,
+            false => client_side(session, writing, flags, &manifest).await,
         };
         match outcome {
             Ok((object, done)) => {
@@ -75,16 +133,10 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
             Err(error) => failures.push(error),
         }
     }
-    if applied.is_empty() && failures.is_empty() {
-        bail!("no objects passed to apply");
-    }
-    Failures::outcome(failures)?;
-    match flags.prune {
-        true => prune::run(session, &discovery, flags, &writing, &applied).await,
-        false => Ok(()),
-    }
+    Ok(applied)
 }
 
+/// What the flags say against each other.
 fn check(flags: &Apply, dry_run: DryRun) -> anyhow::Result<()> {
     if flags.force_conflicts && !flags.server_side {
         bail!("--force-conflicts only works with --server-side");
@@ -92,25 +144,48 @@ fn check(flags: &Apply, dry_run: DryRun) -> anyhow::Result<()> {
     if dry_run == DryRun::Client && flags.server_side {
         bail!("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
     }
-    if dry_run == DryRun::Server && flags.removal.force {
-        bail!("--dry-run=server cannot be used with --force");
-    }
     if flags.removal.force && flags.server_side {
         bail!("--force cannot be used with --server-side");
     }
-    if !flags.applyset.is_empty() {
-        bail!("--applyset is not supported by this kubectl");
-    }
-    if flags.prune && !flags.all && flags.selector.is_empty() {
-        bail!(
-            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"
-        );
+    if dry_run == DryRun::Server && flags.removal.force {
+        bail!("--dry-run=server cannot be used with --force");
     }
     if flags.all && !flags.selector.is_empty() {
         bail!("cannot set --all and --selector at the same time");
     }
-    if !flags.files.any() {
-        bail!("must specify one of -f and -k");
+    check_pruning(flags)?;
+    if !flags.subresource.is_empty() && !flags.server_side {
+        bail!("--subresource can only be specified for --server-side");
+    }
+    Ok(())
+}
+
+fn check_pruning(flags: &Apply) -> anyhow::Result<()> {
+    let in_set = !flags.applyset.is_empty();
+    if !flags.prune {
+        return if in_set { Err(anyhow::anyhow!("--applyset requires --prune")) } else { Ok(()) };
+    }
+    if flags.removal.force {
+        bail!("--force cannot be used with --prune");
+    }
+    if in_set {
+        let given = [
+            (flags.all, "--all"),
+            (!flags.selector.is_empty(), "--selector"),
+            (!flags.prune_allowlist.is_empty(), "--prune-allowlist"),
+        ];
+        return match given.into_iter().find(|(given, _)| *given) {
+            Some((_, flag)) => Err(anyhow::anyhow!("{flag} is incompatible with --applyset")),
+            None => Ok(()),
+        };
+    }
+    if !flags.all && flags.selector.is_empty() {
+        bail!(
+            "all resources selected for prune without explicitly passing --all. To prune all resources, pass the --all flag. If you did not mean to prune all resources, specify a label selector"
+        );
+    }
+    if flags.server_side {
+        bail!("--prune is in alpha and doesn't currently work on objects created by server-side apply");
     }
     Ok(())
 }
