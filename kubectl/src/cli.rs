@@ -57,7 +57,7 @@ pub use scale::{Autoscale, Scale};
 pub(crate) use usage::distance;
 pub use usage::{UsageError, command, has_command, parse};
 pub use version::Version;
-pub use words::{Walk, flag, given, takes_word, walk};
+pub use words::{Walk, flag, given, reads_manifest, takes_word, walk};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 

@@ -84,7 +84,7 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     if names_subjects(&args.command) {
         args.global.user = None;
     }
-    let connection = crate::config::load(&args.global)?;
+    let connection = crate::config::connect(&args.global).await?;
     let namespace_given = args.global.namespace.as_ref().is_some_and(|n| !n.is_empty());
     let namespace = connection.namespace.clone();
     let session = Session { client: Client::new(connection)?, namespace, namespace_given };

@@ -4,6 +4,7 @@
 //! Upstream: `client-go/tools/clientcmd`.
 
 mod credentials;
+mod oidc;
 
 use crate::cli::Global;
 use apimachinery::Value;
@@ -51,6 +52,12 @@ pub enum ConfigError {
     /// Data that is no base64.
     #[error("{0} is not base64")]
     BadData(&'static str),
+    /// A login cannot be renewed.
+    #[error(transparent)]
+    Login(#[from] oidc::LoginError),
+    /// An exec plug-in cannot have standard input.
+    #[error("getting credentials: exec plugin cannot support interactive mode: {0}")]
+    Interactive(String),
     /// An exec plug-in failed.
     #[error("getting credentials: exec: {0}")]
     Exec(String),
@@ -71,6 +78,8 @@ pub struct Connection {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// `Authorization` header.
     pub authorization: Option<String>,
+    /// A login that must be renewed before the first request.
+    pub login: Option<oidc::Login>,
     /// `Impersonate-*` headers.
     pub impersonation: Vec<(String, String)>,
     /// `http://`, `https://` or `socks5://` of a proxy.
@@ -101,8 +110,15 @@ impl std::fmt::Debug for Connection {
 /// Where a pod finds its token, CA and namespace.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// The connection that flags, environment and files name, ready for requests.
+pub async fn connect(global: &Global) -> Result<Connection, ConfigError> {
+    let mut connection = load(global)?;
+    oidc::log_in(&mut connection, global).await?;
+    Ok(connection)
+}
+
 /// The connection that flags, environment and files name.
-pub fn load(global: &Global) -> Result<Connection, ConfigError> {
+fn load(global: &Global) -> Result<Connection, ConfigError> {
     let mut merged = Merged::read(global)?;
     if merged.configs.is_empty() && global.kubeconfig.is_none() {
         merged.configs.extend(in_cluster().map(|config| (config, PathBuf::from(SERVICE_ACCOUNT).join("kubeconfig"))));
@@ -212,6 +228,7 @@ impl Merged {
             of_context("cluster"),
             ConfigError::NoCluster,
         )?;
+        let user_name = global.user.as_deref().unwrap_or(of_context("user"));
         let user = self.chosen("users", "user", global.user.as_deref(), of_context("user"), ConfigError::NoUser)?;
         let namespace = global.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(of_context("namespace"));
         let mut connection = Connection {
@@ -230,7 +247,10 @@ impl Merged {
         }
         apply_cluster_flags(&mut connection, global)?;
         match user {
-            Some((user, folder)) => credentials::apply(&mut connection, user, folder, cluster.map(|(c, _)| c), global)?,
+            Some((user, folder)) => {
+                let user = credentials::User { name: user_name, entry: user, folder };
+                credentials::apply(&mut connection, &user, cluster.map(|(c, _)| c), global)?;
+            }
             None => credentials::apply_flags(&mut connection, global)?,
         }
         Ok(connection)

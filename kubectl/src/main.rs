@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     match cli::parse(&words) {
         Ok(mut args) => {
             args.global.plugins = preferences.plugins;
+            args.global.stdin_in_use = cli::reads_manifest(&words);
             run(commands::run(args))
         }
         Err(usage) => instead(&words, usage),

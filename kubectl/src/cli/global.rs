@@ -95,6 +95,9 @@ pub struct Global {
     /// Maximum number of seconds between log flushes.
     #[arg(long, global = true, default_value = "5s", hide = true)]
     pub log_flush_frequency: String,
+    /// Whether a manifest is read from standard input.
+    #[arg(skip)]
+    pub stdin_in_use: bool,
     /// Which credential programs may run, by the preferences.
     #[arg(skip)]
     pub plugins: PluginPolicy,

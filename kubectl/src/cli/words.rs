@@ -81,6 +81,13 @@ pub fn given(flag: &Arg, words: &[String]) -> bool {
     })
 }
 
+/// Whether a command line takes a manifest from standard input: `-f -` in whatever form.
+pub fn reads_manifest(words: &[String]) -> bool {
+    let own = words.split(|word| word == "--").next().unwrap_or_default();
+    let apart = own.windows(2).any(|pair| matches!(pair[0].as_str(), "-f" | "--filename") && pair[1] == "-");
+    apart || own.iter().any(|word| matches!(word.as_str(), "-f-" | "-f=-" | "--filename=-"))
+}
+
 fn awaits_value<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a Arg> {
     if let Some(long) = word.strip_prefix("--") {
         return if long.contains('=') { None } else { flag(root, command, long).filter(|a| takes_word(a)) };
@@ -110,6 +117,20 @@ fn is_unknown(root: &Command, command: &Command, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn manifests_on_standard_input_are_noticed() {
+        for (line, want) in [
+            ("k apply -f -", true),
+            ("k apply --filename=- -n x", true),
+            ("k apply -f-", true),
+            ("k apply -f x.yaml", false),
+            ("k exec p -- tar -f -", false),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(reads_manifest(&words), want, "{line}");
+        }
+    }
 
     #[test]
     fn tells_commands_from_values() {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `client-go/plugin/pkg/client/auth/exec`, `client-go/rest`.
 
-use super::{ConfigError, Connection, data_or_file, read, text};
+use super::{ConfigError, Connection, data_or_file, oidc, read, text};
 use crate::cli::Global;
 use crate::preferences::PluginPolicy;
 use apimachinery::Value;
@@ -11,14 +11,22 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// A user's entry of a kubeconfig.
+pub(super) struct User<'a> {
+    pub(super) name: &'a str,
+    pub(super) entry: &'a Value,
+    /// Where its relative paths start.
+    pub(super) folder: &'a Path,
+}
+
 /// Takes over what a user's entry says; flags win.
 pub(super) fn apply(
     connection: &mut Connection,
-    user: &Value,
-    folder: &Path,
+    user: &User<'_>,
     cluster: Option<&Value>,
     global: &Global,
 ) -> Result<(), ConfigError> {
+    let User { name, entry: user, folder } = *user;
     let certificate = data_or_file(user, "client-certificate", folder)?;
     let key = data_or_file(user, "client-key", folder)?;
     connection.identity = certificate.zip(key);
@@ -37,10 +45,10 @@ pub(super) fn apply(
     } else if let (Some(name), Some(password)) = (text(user, "username"), text(user, "password")) {
         connection.authorization = Some(basic(name, password));
     } else if let Some(provider) = user.get("auth-provider") {
-        connection.authorization = Some(oidc(provider)?);
+        oidc::apply(connection, name, provider)?;
     } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none()) {
         // Who has a certificate already needs no program.
-        run(connection, exec, folder, cluster, &global.plugins)?;
+        run(connection, exec, folder, cluster, global)?;
     }
     Ok(())
 }
@@ -81,35 +89,13 @@ fn impersonation(user: &Value) -> Vec<(String, String)> {
     headers
 }
 
-/// The identity token of an OIDC login, as long as it is valid.
-fn oidc(provider: &Value) -> Result<String, ConfigError> {
-    let name = text(provider, "name").unwrap_or_default();
-    if name != "oidc" {
-        return Err(ConfigError::Unsupported(format!("no Auth Provider found for name {name:?}")));
-    }
-    let token = provider.get("config").and_then(|c| text(c, "id-token"));
-    let token = token.ok_or_else(|| {
-        ConfigError::Unsupported("No valid id-token, and cannot refresh without refresh-token".into())
-    })?;
-    let claims =
-        token.split('.').nth(1).and_then(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
-    let claims: Value = claims.and_then(|c| serde_json::from_slice(&c).ok()).unwrap_or_default();
-    let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(i64::MAX);
-    if expires <= jiff::Timestamp::now().as_second() {
-        return Err(ConfigError::Unsupported(
-            "the id-token has expired, and kubectl-rs does not refresh OIDC tokens: log in again".into(),
-        ));
-    }
-    Ok(format!("Bearer {token}"))
-}
-
 /// Runs a credential program (`client.authentication.k8s.io`).
 fn run(
     connection: &mut Connection,
     exec: &Value,
     folder: &Path,
     cluster: Option<&Value>,
-    policy: &PluginPolicy,
+    global: &Global,
 ) -> Result<(), ConfigError> {
     let fail = |why: String| ConfigError::Exec(why);
     let version = text(exec, "apiVersion").unwrap_or_default();
@@ -117,7 +103,7 @@ fn run(
         return Err(fail(format!("invalid apiVersion {version:?}")));
     }
     let program = text(exec, "command").ok_or_else(|| fail("no command".into()))?;
-    let interactive = interactive(exec, program)?;
+    let interactive = interactive(exec, std::io::stdin().is_terminal(), global.stdin_in_use)?;
     let mut info =
         serde_json::json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": interactive}});
     if exec.get("provideClusterInfo").and_then(Value::as_bool) == Some(true) {
@@ -125,7 +111,7 @@ fn run(
     }
     // A path with a slash is relative to the file that names it.
     let path = if program.contains('/') { folder.join(program) } else { program.into() };
-    check_policy(policy, program, &path)?;
+    check_policy(&global.plugins, program, &path)?;
     let mut command = Command::new(&path);
     let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     command.args(arguments).stderr(Stdio::inherit());
@@ -192,15 +178,16 @@ fn on_path(program: &Path) -> PathBuf {
     found.unwrap_or_else(|| program.to_owned())
 }
 
-fn interactive(exec: &Value, program: &str) -> Result<bool, ConfigError> {
-    let terminal = std::io::stdin().is_terminal();
+/// Whether a program gets standard input: not if a manifest is read from it.
+fn interactive(exec: &Value, terminal: bool, in_use: bool) -> Result<bool, ConfigError> {
+    let unavailable = |why: &str| Err(ConfigError::Interactive(why.to_owned()));
     match text(exec, "interactiveMode").unwrap_or("IfAvailable") {
         "Never" => Ok(false),
-        "Always" if !terminal => Err(ConfigError::Exec(format!(
-            "exec plugin cannot support interactive mode: standard input is not a terminal ({program})"
-        ))),
-        "Always" | "IfAvailable" => Ok(terminal),
-        other => Err(ConfigError::Exec(format!("unknown interactiveMode: {other:?}"))),
+        "IfAvailable" => Ok(terminal && !in_use),
+        "Always" if !terminal => unavailable("standard input is not a terminal"),
+        "Always" if in_use => unavailable("standard input is unavailable: used by stdin resource manifest reader"),
+        "Always" => Ok(true),
+        other => unavailable(&format!("unknown interactiveMode: {other:?}")),
     }
 }
 
@@ -245,7 +232,8 @@ mod tests {
 
     fn with(user: Value) -> Result<Connection, ConfigError> {
         let mut connection = Connection::default();
-        apply(&mut connection, &user, Path::new(""), None, &Global::default())?;
+        let user = User { name: "u", entry: &user, folder: Path::new("") };
+        apply(&mut connection, &user, None, &Global::default())?;
         Ok(connection)
     }
 
@@ -280,11 +268,29 @@ mod tests {
     }
 
     #[test]
+    fn programs_do_not_take_the_manifests() {
+        let with = |mode: &str, terminal: bool, in_use: bool| {
+            let asked = interactive(&json!({"interactiveMode": mode}), terminal, in_use);
+            asked.map_err(|error| error.to_string().split(": ").skip(2).collect::<Vec<_>>().join(": "))
+        };
+        for (mode, terminal, in_use, want) in [
+            ("IfAvailable", true, false, Ok(true)),
+            ("IfAvailable", true, true, Ok(false)),
+            ("IfAvailable", false, false, Ok(false)),
+            ("Never", true, false, Ok(false)),
+            ("Always", true, false, Ok(true)),
+            ("Always", false, false, Err("standard input is not a terminal")),
+            ("Always", true, true, Err("standard input is unavailable: used by stdin resource manifest reader")),
+            ("Sometimes", true, false, Err("unknown interactiveMode: \"Sometimes\"")),
+        ] {
+            assert_eq!(with(mode, terminal, in_use), want.map_err(str::to_owned), "{mode} {terminal} {in_use}");
+        }
+    }
+
+    #[test]
     fn other_ways_to_log_in() {
         let basic = with(json!({"username": "a", "password": "b"})).expect("basic");
         assert_eq!(basic.authorization.as_deref(), Some("Basic YTpi"));
-        let oidc = with(json!({"auth-provider": {"name": "oidc", "config": {"id-token": "a.e30.c"}}})).expect("oidc");
-        assert_eq!(oidc.authorization.as_deref(), Some("Bearer a.e30.c"));
         assert!(with(json!({"auth-provider": {"name": "gcp"}})).is_err());
         let user = json!({"token": "t", "as": "bob", "as-groups": ["g"], "as-user-extra": {"a/b": ["c"]}});
         let headers = with(user).expect("impersonation").impersonation;
