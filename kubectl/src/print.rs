@@ -11,6 +11,7 @@ pub mod sort;
 pub mod table;
 pub mod tabs;
 pub mod template;
+pub mod typed;
 pub mod yaml;
 
 pub use printer::{OutputError, Printer, Set};

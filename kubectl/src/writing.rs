@@ -7,6 +7,7 @@ use crate::apply::{CHANGE_CAUSE, annotate};
 use crate::cli::writing::Printing;
 use crate::commands::{Session, command_line, with_query};
 use crate::files::Manifest;
+use crate::generate::typed;
 use crate::http::Refused;
 use crate::print::{self, Printer, Set};
 use anyhow::bail;
@@ -92,19 +93,28 @@ pub struct Writing<'a> {
     pub printing: &'a Printing,
     /// None where a line of text tells the outcome.
     printer: RefCell<Option<Printer>>,
+    /// Whether outcomes are printed as Go's types, with all members that these have.
+    typed: bool,
 }
 
 impl<'a> Writing<'a> {
     /// Without validation.
     pub fn new(dry_run: &str, manager: &'a str, printing: &'a Printing) -> anyhow::Result<Self> {
         let printer = RefCell::new(Printer::of(printing, Set::Objects, false)?);
-        Ok(Self { dry_run: DryRun::parse(dry_run)?, manager, validation: "", printing, printer })
+        Ok(Self { dry_run: DryRun::parse(dry_run)?, manager, validation: "", printing, printer, typed: false })
     }
 
     /// With validation.
     pub fn validating(mut self, validate: &str) -> anyhow::Result<Self> {
         self.validation = field_validation(validate)?;
         Ok(self)
+    }
+
+    /// For a command that holds objects in Go's types.
+    pub fn typed(mut self) -> Self {
+        self.printer = RefCell::new(self.printer.take().map(Printer::typed));
+        self.typed = true;
+        self
     }
 
     /// Whether requests are sent.
@@ -154,15 +164,14 @@ impl<'a> Writing<'a> {
             crate::outln!("{name} {done}{}", self.dry_run.suffix());
             return Ok(());
         };
-        let bare;
-        let shown = match self.printing.show_managed_fields || !printer.shows_objects() {
-            true => object,
-            false => {
-                bare = print::without_managed_fields(object.clone());
-                &bare
-            }
-        };
-        Ok(printer.print(&mut std::io::stdout().lock(), shown)?)
+        if !printer.shows_objects() {
+            return Ok(printer.print(&mut std::io::stdout().lock(), object)?);
+        }
+        let mut shown = if self.typed { typed(object) } else { object.clone() };
+        if !self.printing.show_managed_fields {
+            shown = print::without_managed_fields(shown);
+        }
+        Ok(printer.print(&mut std::io::stdout().lock(), &shown)?)
     }
 }
 
@@ -214,8 +223,17 @@ impl Failures {
 
 /// A warning in the form of upstream's log; `place` is where upstream gives it.
 pub fn log_warning(place: &str, text: &str) {
+    log('W', place, text);
+}
+
+/// An error that does not end the command, in the same form.
+pub fn log_unhandled(place: &str, text: &str) {
+    log('E', place, &format!("\"Unhandled Error\" err={text:?}"));
+}
+
+fn log(severity: char, place: &str, text: &str) {
     let now = jiff::Zoned::now().strftime("%m%d %H:%M:%S%.6f");
-    eprintln!("W{now} {:>7} {place}] {text}", std::process::id());
+    eprintln!("{severity}{now} {:>7} {place}] {text}", std::process::id());
 }
 
 /// Says where a refused object came from.

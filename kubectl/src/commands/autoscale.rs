@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     warn_of_record(flags.record.record);
     check(flags)?;
     let metrics = metrics(flags)?;
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let discovery = session.discovery().await?;
     let Some(resource) = discovery.for_kind("autoscaling/v2", "HorizontalPodAutoscaler").cloned() else {
         bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");

@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
     if flags.names.is_empty() && !flags.files.any() {
         bail!("one or more CSRs must be specified as <name> or -f <filename>");
     }
-    let writing = Writing::new("none", "", &flags.printing)?;
+    let writing = Writing::new("none", "", &flags.printing)?.typed();
     let discovery = session.discovery().await?;
     let mut words = flags.names.clone();
     if !words.is_empty() {

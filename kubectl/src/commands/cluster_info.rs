@@ -5,7 +5,7 @@
 use super::{Session, encode, with_query};
 use crate::cli::PrintFlags;
 use crate::cli::cluster_info::{ClusterInfo, Dump, More};
-use crate::print::{Printer, Set, json};
+use crate::print::{Printer, Set};
 use crate::selected;
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -70,9 +70,6 @@ const DUMPED: [(&str, &str, &str); 7] = [
     ("replicasets", "/apis/apps/v1", "replicasets"),
     ("pods", "/api/v1", "pods"),
 ];
-
-/// The order of the outer members in JSON.
-const ORDER: [&str; 6] = ["kind", "apiVersion", "metadata", "items", "spec", "status"];
 
 /// An empty list as Go writes it.
 fn empty_as_null(mut list: Value) -> Value {
@@ -159,16 +156,14 @@ impl Dumper<'_> {
     async fn list(&mut self, session: &Session, name: &str, path: &str) -> anyhow::Result<Value> {
         let list = session.client.get(path, "application/json").await?;
         // A printer of its own for each file, so that none begins with a separator.
-        let Some(mut printer) = Printer::of(self.print, Set::Objects, false)? else { bail!("no output format") };
+        let printer = Printer::of(self.print, Set::Objects, false)?;
+        let Some(mut printer) = printer.map(Printer::typed) else { bail!("no output format") };
         let shown = match self.print.show_managed_fields {
             true => list.clone(),
             false => crate::print::without_managed_fields(list.clone()),
         };
         let mut out = self.writer(name, self.extension)?;
-        match printer {
-            Printer::Json => out.write_all(json::ordered(&empty_as_null(shown), &ORDER, 4).as_bytes())?,
-            _ => printer.print(&mut out, &empty_as_null(shown))?,
-        }
+        printer.print(&mut out, &empty_as_null(shown))?;
         out.flush()?;
         Ok(list)
     }

@@ -146,7 +146,8 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     };
     let creation = plan.creation;
     let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
-        .validating(&creation.validate.validate)?;
+        .validating(&creation.validate.validate)?
+        .typed();
     // Without a server nothing need be known of it, unless an object depends on what it has.
     let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
         || matches!(generator, Generator::Job(flags) if !flags.from.is_empty());
@@ -298,7 +299,7 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
     match flags.printing.output.as_str() {
         "" if std::io::stdout().is_terminal() => crate::outln!("{token}"),
         "" => crate::out!("{token}"),
-        "json" => crate::out!("{}", print::json(&typed(&answer))),
+        "json" => crate::out!("{}", print::typed::pretty(&typed(&answer))),
         "yaml" => crate::out!("{}", print::yaml(&typed(&answer))),
         other => bail!(
             "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"

@@ -15,7 +15,7 @@ use serde_json::json;
 use std::io::Write;
 
 pub(super) async fn run(session: &Session, flags: &Events) -> anyhow::Result<()> {
-    let printer = Printer::of(&flags.print, Set::Objects, false)?;
+    let printer = Printer::of(&flags.print, Set::Objects, false)?.map(Printer::typed);
     if !flags.types.iter().all(|t| t.eq_ignore_ascii_case("Normal") || t.eq_ignore_ascii_case("Warning")) {
         bail!("valid --types are Normal or Warning");
     }

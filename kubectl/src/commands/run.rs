@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCo
     warn_of_record(flags.record.record);
     let name = check(flags)?;
     let attach = flags.attach.unwrap_or(flags.stdin || flags.tty);
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let mut object = expose::overridden(typed(&pod::pod(name, flags)?), &flags.overrides, &flags.override_type)?;
     record(&mut object, flags.record.record);
     if session.namespace_given {

@@ -81,7 +81,8 @@ impl Change<'_> {
         self.check()?;
         let discovery = session.discovery().await?;
         let (objects, mut failures) = self.objects(session, &discovery).await?;
-        let writing = Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?;
+        let writing =
+            Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
         for manifest in objects {
             failures.extend(self.one(session, &writing, manifest, &change).await.err());
         }

@@ -15,7 +15,8 @@ use serde_json::json;
 
 pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
-        .validating(&flags.validate.validate)?;
+        .validating(&flags.validate.validate)?
+        .typed();
     let (words, specs) = split(&flags.words)?;
     let edit = Edit::parse(&specs).map_err(|error| usage("taint", error))?;
     check(flags, &words, &edit)?;

@@ -3,7 +3,7 @@
 use super::columns::{Columns, ColumnsError};
 use super::jsonpath::{self, JsonPath};
 use super::template::{self, Template};
-use super::{json, kyaml, name_of, yaml};
+use super::{json, kyaml, name_of, typed, yaml};
 use crate::cli::PrintFlags;
 use apimachinery::Value;
 use std::io::Write;
@@ -20,8 +20,10 @@ pub enum Set {
 /// A way to print objects.
 #[derive(Debug)]
 pub enum Printer {
-    /// JSON.
+    /// JSON, members sorted.
     Json,
+    /// JSON, members as Go's types declare them.
+    TypedJson,
     /// YAML; documents after the first are set off.
     Yaml {
         /// Documents so far.
@@ -137,10 +139,19 @@ impl Printer {
         }
     }
 
+    /// The same for objects that kubectl holds in Go's types.
+    pub fn typed(self) -> Self {
+        match self {
+            Printer::Json => Printer::TypedJson,
+            other => other,
+        }
+    }
+
     /// Prints an object or a list.
     pub fn print(&mut self, out: &mut dyn Write, object: &Value) -> Result<(), OutputError> {
         match self {
             Printer::Json => out.write_all(json::pretty(object).as_bytes())?,
+            Printer::TypedJson => out.write_all(typed::pretty(object).as_bytes())?,
             Printer::Yaml { documents } => {
                 *documents += 1;
                 if *documents > 1 {
@@ -175,7 +186,7 @@ impl Printer {
 
     /// Whether `managedFields` would show.
     pub fn shows_objects(&self) -> bool {
-        matches!(self, Printer::Json | Printer::Yaml { .. } | Printer::Kyaml)
+        matches!(self, Printer::Json | Printer::TypedJson | Printer::Yaml { .. } | Printer::Kyaml)
     }
 }
 

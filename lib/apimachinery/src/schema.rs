@@ -43,6 +43,9 @@ pub struct TypeDef {
     pub keeps_unknown: bool,
     /// The type's own fields in order of their protobuf numbers.
     pub fields: Vec<Field>,
+    /// Positions in `fields` as upstream's structs declare them, which is the order of their JSON;
+    /// empty for custom resources.
+    pub declared: Vec<u32>,
     /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
     /// and the position in its `fields`.
     pub members: Vec<(Box<str>, u32, u32)>,
@@ -269,6 +272,11 @@ impl TypeRef {
 }
 
 impl TypeDef {
+    /// The type's own fields as upstream's structs declare them.
+    pub fn declared_fields(&self) -> impl Iterator<Item = &Field> {
+        self.declared.iter().filter_map(|position| self.fields.get(*position as usize))
+    }
+
     /// The last part of the name, such as `Pod`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)

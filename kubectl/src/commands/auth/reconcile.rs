@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<
     if !flags.words.is_empty() {
         bail!("no arguments are allowed");
     }
-    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
+    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
     if writing.dry_run == DryRun::Server {
         bail!("--dry-run=server for command reconcile is not supported yet");
     }

@@ -5,18 +5,15 @@
 use super::Session;
 use crate::cli::auth::WhoAmI;
 use crate::print::table::Grid;
-use crate::print::{Printer, Set, json};
+use crate::print::{Printer, Set};
 use crate::writing::{code, is_not_found};
 use anyhow::bail;
 use apimachinery::Value;
 use http::Method;
 use serde_json::json;
 
-/// The order of members in JSON.
-const ORDER: [&str; 9] = ["kind", "apiVersion", "metadata", "status", "userInfo", "username", "uid", "groups", "extra"];
-
 pub(super) async fn run(session: &Session, flags: &WhoAmI) -> anyhow::Result<()> {
-    let printer = Printer::of(&flags.print, Set::Objects, false)?;
+    let printer = Printer::of(&flags.print, Set::Objects, false)?.map(Printer::typed);
     let mut review = ask(session, "v1").await;
     for older in ["v1beta1", "v1alpha1"] {
         if review.as_ref().is_err_and(is_not_found) {
@@ -31,7 +28,6 @@ pub(super) async fn run(session: &Session, flags: &WhoAmI) -> anyhow::Result<()>
         review => review?,
     };
     match printer {
-        Some(Printer::Json) => crate::out!("{}", json::ordered(&review, &ORDER, 4)),
         Some(mut printer) => printer.print(&mut std::io::stdout().lock(), &review)?,
         None => crate::out!("{}", table(&review["status"]["userInfo"]).render(false)),
     }

@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, flags: &History) -> anyhow::Result<()
 
 async fn one(session: &Session, flags: &History, manifest: &Manifest) -> anyhow::Result<()> {
     let revisions = revisions(session, manifest).await?;
-    if let Some(mut printer) = Printer::of(&flags.printing, Set::Objects, false)? {
+    if let Some(mut printer) = Printer::of(&flags.printing, Set::Objects, false)?.map(Printer::typed) {
         // A template without a form is one for the workload itself.
         if flags.printing.output.is_empty() {
             return Ok(printer.print(&mut std::io::stdout().lock(), &manifest.object)?);

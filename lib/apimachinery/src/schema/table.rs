@@ -41,7 +41,11 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         }
     }
     for id in 0..schema.types.len() as u32 {
-        schema.types[id as usize].fields.sort_by_key(|f| f.number);
+        let def = &mut schema.types[id as usize];
+        let declared: Vec<u32> = def.fields.iter().map(|field| field.number).collect();
+        def.fields.sort_by_key(|field| field.number);
+        let position = |number: &u32| def.fields.iter().position(|field| field.number == *number);
+        def.declared = declared.iter().filter_map(position).map(|position| position as u32).collect();
     }
     for id in 0..schema.types.len() as u32 {
         let mut members = Vec::new();
