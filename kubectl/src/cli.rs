@@ -24,6 +24,7 @@ pub mod kuberc;
 pub mod kustomize;
 pub mod label;
 mod logs;
+mod manual;
 pub mod node;
 pub mod patch;
 mod print_flags;

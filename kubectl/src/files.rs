@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::schema::{Schema, Shape};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -203,6 +204,9 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         let text = crate::apply::go_json(&object);
         bail!("unable to decode \"{source}\": Object 'Kind' is missing in '{text}'");
     }
+    if let Some(why) = mistyped(&object["metadata"]) {
+        bail!("unable to decode \"{source}\": json: {why}");
+    }
     let Some(resource) = discovery.for_kind(&api_version, &kind) else {
         bail!(
             "resource mapping not found for name: \"{}\" namespace: \"{}\" from \"{source}\": no matches for kind \"{kind}\" in version \"{api_version}\"\nensure CRDs are installed first",
@@ -218,6 +222,31 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         object.set_meta("namespace", namespace.as_str());
     }
     Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
+}
+
+/// What is no text in metadata but must be one, in Go's words.
+fn mistyped(metadata: &Value) -> Option<String> {
+    let ty = Schema::builtin().type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")?;
+    let wrong = |value: &Value, key: &str, wanted: &str| {
+        let is = match value {
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) | Value::Null => "object",
+        };
+        format!("cannot unmarshal {is} into Go struct field ObjectMeta.metadata.{key} of type {wanted}")
+    };
+    metadata.as_object()?.iter().find_map(|(key, value)| match (&ty.field(key)?.shape, value) {
+        (_, Value::Null) | (Shape::String, Value::String(_)) => None,
+        (Shape::String, _) => Some(wrong(value, key, "string")),
+        (Shape::Map(_), Value::Object(map)) => {
+            let odd = map.values().find(|value| !value.is_string() && !value.is_null())?;
+            Some(wrong(odd, key, "string"))
+        }
+        (Shape::Map(_), _) => Some(wrong(value, key, "map[string]string")),
+        _ => None,
+    })
 }
 
 /// The texts behind a name: one file, the manifests of a folder, standard input.
@@ -321,6 +350,25 @@ mod tests {
     use super::*;
     use crate::discovery::tests::sample;
     use serde_json::json;
+
+    #[test]
+    fn metadata_are_texts() {
+        let said = |metadata: Value| mistyped(&metadata);
+        assert_eq!(said(serde_json::json!({"name": "a", "labels": {"a": "b", "c": null}, "generation": 1})), None);
+        for (metadata, want) in [
+            (
+                serde_json::json!({"labels": {"a": true}}),
+                "bool into Go struct field ObjectMeta.metadata.labels of type string",
+            ),
+            (serde_json::json!({"name": 5}), "number into Go struct field ObjectMeta.metadata.name of type string"),
+            (
+                serde_json::json!({"annotations": []}),
+                "array into Go struct field ObjectMeta.metadata.annotations of type map[string]string",
+            ),
+        ] {
+            assert_eq!(said(metadata), Some(format!("cannot unmarshal {want}")));
+        }
+    }
 
     #[test]
     fn splits_documents() {

@@ -216,5 +216,5 @@ fn fields_are_explained() {
     assert_eq!(run(server, "explain pods.spec"), (want.into(), String::new(), Some(0)));
     let (_, err, code) = run(server, "explain pods.nothing");
     assert_eq!((err.as_str(), code), ("error: field \"nothing\" does not exist\n", Some(1)));
-    assert_eq!(run(server, "explain nosuch").1, "error: the server doesn't have a resource type \"nosuch\"\n");
+    assert_eq!(run(server, "explain nosuch").1, "the server doesn't have a resource type \"nosuch\"\n");
 }

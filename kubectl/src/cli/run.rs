@@ -1,5 +1,6 @@
 //! Flags of `run`.
 
+use super::Files;
 use super::delete::Removal;
 use super::writing::{DryRunFlag, Printing, RecordFlag};
 use clap::Args;
@@ -9,6 +10,9 @@ use clap::Args;
 pub struct Run {
     /// The pod's name.
     pub names: Vec<String>,
+    #[command(flatten)]
+    /// Nothing: upstream has these flags here, and does not look at them.
+    pub files: Files,
     #[command(flatten)]
     /// Whether to write.
     pub dry_run: DryRunFlag,

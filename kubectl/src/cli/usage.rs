@@ -87,7 +87,19 @@ enum QuickCommand {
 
 /// The whole command line, with switches as Go has them: `-A`, `-A=false`.
 pub fn command() -> Command {
-    switches::loosen(Args::command()).args_override_self(true)
+    let command = Args::command().mut_subcommands(|sub| match sub.get_name() {
+        "set" => sub.mut_subcommands(looks_through),
+        _ => sub,
+    });
+    switches::loosen(command).args_override_self(true)
+}
+
+/// `set selector` looks through folders to their end, unless somebody says otherwise.
+fn looks_through(command: Command) -> Command {
+    match command.get_name() {
+        "selector" => command.mut_arg("recursive", |arg| arg.default_value("true")),
+        _ => command,
+    }
 }
 
 /// Whether the program has a command of this name.

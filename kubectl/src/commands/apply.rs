@@ -61,6 +61,9 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         check(flags, writing.dry_run)?;
     }
     let discovery = session.discovery().await?;
+    if flags.prune {
+        prune::check(&discovery, &flags.prune_allowlist)?;
+    }
     let mut set = match flags.applyset.as_str() {
         "" => None,
         text => {

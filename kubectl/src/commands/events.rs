@@ -5,6 +5,7 @@
 use super::{Session, with_query};
 use crate::cli::events::Events;
 use crate::discovery::Discovery;
+use crate::generate::GenerateError;
 use crate::http::Lines;
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, harmless, without_managed_fields};
@@ -46,7 +47,7 @@ async fn selector(session: &Session, object: &str) -> anyhow::Result<String> {
     }
     let Some(resource) = found else {
         let (name, group) = kind.split_once('.').unwrap_or((&kind, ""));
-        bail!("no matches for {group}/, Resource={name}");
+        return Err(GenerateError::NoSuchType(name.to_owned(), group.to_owned()).into());
     };
     Ok(format!(
         "involvedObject.kind={},involvedObject.apiVersion={},involvedObject.name={name}",

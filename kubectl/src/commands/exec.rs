@@ -10,7 +10,7 @@ use crate::exec::{self, Streams};
 use crate::files;
 use crate::pods;
 use crate::writing::usage;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
@@ -58,7 +58,8 @@ pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<
     };
     let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
-    let container = pods::container(&pod, &flags.container, flags.quiet)?;
+    let container = pods::container(&pod, &flags.container, flags.quiet);
+    let container = container.context("cannot attach to the container")?;
     attach_to(session, &pod, &container, flags.stdin, flags.tty, flags.quiet, &flags.detach_keys).await
 }
 

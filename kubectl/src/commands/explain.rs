@@ -6,6 +6,7 @@ use super::Session;
 use crate::cli::explain::Explain;
 use crate::discovery::{Discovery, Resource};
 use crate::explain::{Subject, older, plain};
+use crate::generate::GenerateError;
 use anyhow::bail;
 use apimachinery::Value;
 
@@ -68,7 +69,7 @@ async fn find(session: &Session, word: &str, with_group: bool) -> anyhow::Result
         Some(found) => Ok(found),
         None => {
             let name = word.split('.').next().unwrap_or_default();
-            bail!("the server doesn't have a resource type {name:?}")
+            Err(GenerateError::NoSuchType(name.to_owned(), String::new()).into())
         }
     }
 }

@@ -22,6 +22,9 @@ use std::process::ExitCode;
 pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCode> {
     warn_of_record(flags.record.record);
     let name = check(flags)?;
+    if flags.files.any() || flags.files.recursive {
+        eprintln!("Warning: 'run' reads no manifests: -f, -k and -R have no effect");
+    }
     let attach = flags.attach.unwrap_or(flags.stdin || flags.tty);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let mut object = expose::overridden(typed(&pod::pod(name, flags)?), &flags.overrides, &flags.override_type)?;

@@ -238,7 +238,7 @@ mod tests {
             let headers = vec![("streamtype", value.to_owned())];
             stream.extend_from_slice(&encoded(&mut codec, Frame::Open { stream: 1, headers })[HEAD + 10..]);
         }
-        let mut plain = vec![0; 64];
+        let mut plain = [0; 64];
         let mut reader = flate2::read::ZlibDecoder::new(&stream[..]);
         reader.read_exact(&mut plain[..27 + 28]).expect("inflates");
         assert_eq!(&plain[..27], b"\0\0\0\x01\0\0\0\x0astreamtype\0\0\0\x05stdin");

@@ -16,10 +16,14 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "DATE"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000( UTC\b)?", "DATE"),
         (r"(?m)(^|[ \t(])(\d{1,2}[smh]){1,2}\b *", "${1}AGE"),
+        // Headers of columns that are as wide as an age.
+        (r"\b(AGE|Age) +", "$1"),
         // What a server picks.
         (r"127\.0\.0\.1:\d+", "SERVER"),
         (r"\b10\.111\.111\.\d{3}\b", "10.111.111.X"),
         (r"\b3[0-2]\d{3}(/TCP|/UDP)?\b", "PORT$1"),
+        // Who keeps a set of applied objects.
+        (r"kubectl/v1\.[\w.+-]+", "kubectl/VERSION"),
         // A log's line.
         (r"(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \w+\.go:\d+\] ", "LOG "),
         (r"/tmp/[\w./-]+", "/tmp/X"),
@@ -44,6 +48,7 @@ mod tests {
             ("resourceVersion: \"12\"", "resourceVersion: \"RV\""),
             ("Start Time: Thu, 26 Nov 2026 15:05:04 +0000", "Start Time: DATE"),
             ("memory 64Mi 5m30s", "memory 64Mi AGE"),
+            ("NAME   AGE     SELECTOR\nx      2m12s   <none>", "NAME   AGESELECTOR\nx      AGE<none>"),
             ("https://127.0.0.1:4711/api", "https://SERVER/api"),
         ] {
             assert_eq!(normal(text), want);

@@ -106,6 +106,11 @@ pub(in crate::commands) async fn all_outdated(
     Ok(found)
 }
 
+/// Whether the kinds that may be pruned are there, which is told before anything is applied.
+pub(super) fn check(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<()> {
+    allowed.iter().try_for_each(|text| named(discovery, text).map(drop))
+}
+
 fn resources(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<Vec<Resource>> {
     if allowed.is_empty() {
         log_warning("prune.go:71", GOES_AWAY);
