@@ -14,6 +14,7 @@ use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use http::Method;
+use serde_json::json;
 use std::cell::RefCell;
 
 /// `--dry-run`.
@@ -164,6 +165,36 @@ impl<'a> Writing<'a> {
             crate::outln!("{name} {done}{}", self.dry_run.suffix());
             return Ok(());
         };
+        self.print(printer, object)
+    }
+
+    /// Whether outcomes are printed as objects, not as a line of text or a name.
+    pub fn prints_objects(&self) -> bool {
+        self.printer.borrow().as_ref().is_some_and(|printer| !matches!(printer, Printer::Name))
+    }
+
+    /// Prints several objects as one list, and a single one as itself.
+    pub fn together(&self, objects: Vec<Value>) -> anyhow::Result<()> {
+        let Some(printer) = &mut *self.printer.borrow_mut() else { return Ok(()) };
+        let objects: Vec<Value> = match self.printing.show_managed_fields || !printer.shows_objects() {
+            true => objects,
+            false => objects.into_iter().map(print::without_managed_fields).collect(),
+        };
+        match objects.as_slice() {
+            [] => Ok(()),
+            [object] => self.print(printer, object),
+            _ => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": objects});
+                match printer {
+                    Printer::Json => crate::out!("{}", print::typed::pretty(&list)),
+                    printer => printer.print(&mut std::io::stdout().lock(), &list)?,
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn print(&self, printer: &mut Printer, object: &Value) -> anyhow::Result<()> {
         if !printer.shows_objects() {
             return Ok(printer.print(&mut std::io::stdout().lock(), object)?);
         }

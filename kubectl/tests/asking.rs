@@ -1,58 +1,12 @@
 //! Commands of the binary against a server that says what it is told to say.
 
+#[path = "support/answers.rs"]
+mod answers;
+
+use answers::serve;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
-
-/// What is answered to a method and a path; nothing is a 404.
-type Answers = fn(&str, &str, &Value) -> Option<Value>;
-
-fn serve(answers: Answers) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || connection(stream, answers));
-        }
-    });
-    address
-}
-
-fn connection(stream: TcpStream, answers: Answers) {
-    let mut reader = BufReader::new(stream.try_clone().expect("clones"));
-    let mut writer = stream;
-    let mut line = String::new();
-    while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header).expect("a header");
-            if let Some(value) = header.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().expect("a number");
-            }
-            if header.trim().is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("a body");
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        let (status, answer) = match answers(&words[0], &words[1], &body) {
-            Some(answer) => ("200 OK", answer.to_string()),
-            None => ("404 Not Found", json!({"kind": "Status", "reason": "NotFound", "code": 404, "message": format!("{} not found", words[1]), "details": {"name": "x"}}).to_string()),
-        };
-        // A watch is a stream of lines that ends.
-        let answer = if words[1].contains("watch=true") { answer + "\n" } else { answer };
-        let head =
-            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
-        if writer.write_all(format!("{head}{answer}").as_bytes()).is_err() {
-            return;
-        }
-        line.clear();
-    }
-}
 
 fn run(server: SocketAddr, line: &str) -> (String, String, Option<i32>) {
     let home = tempfile::tempdir().expect("a folder");

@@ -8,6 +8,7 @@ mod migration;
 pub(super) mod prune;
 
 use super::delete::{Deadline, Deletion, Victim};
+use super::patch::locally;
 use super::{Session, edit};
 use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
@@ -116,7 +117,7 @@ async fn all(
     manifests: Vec<Manifest>,
     failures: &mut Vec<anyhow::Error>,
 ) -> anyhow::Result<Vec<(Manifest, String)>> {
-    let mut applied = Vec::new();
+    let (mut applied, mut objects) = (Vec::new(), Vec::new());
     for mut manifest in manifests {
         if manifest.object.name().is_empty() && !manifest.object.meta_str("generateName").is_empty() {
             let prefix = manifest.object.meta_str("generateName").to_owned();
@@ -130,11 +131,18 @@ async fn all(
         };
         match outcome {
             Ok((object, done)) => {
-                writing.done(&manifest, &object, done)?;
                 applied.push((manifest, object.uid().to_owned()));
+                match (writing.prints_objects(), applied.last()) {
+                    (false, Some((manifest, _))) => writing.done(manifest, &object, done)?,
+                    _ => objects.push(object),
+                }
             }
             Err(error) => failures.push(error),
         }
+    }
+    // Objects are shown all at once, or not at all.
+    if failures.is_empty() {
+        writing.together(objects)?;
     }
     Ok(applied)
 }
@@ -280,11 +288,11 @@ async fn patch(
             check_conflicts(last.as_ref(), wanted, &current)?;
         }
         let (kind, change) = patches::three_way(last.as_ref(), wanted, &current);
-        if !writing.sends() {
-            return Ok((current, "configured"));
-        }
         if change == json!({}) {
             return Ok((current, "unchanged"));
+        }
+        if !writing.sends() {
+            return Ok((locally(current, kind, &change)?, "configured"));
         }
         let error = match writing.patch(session, &path, kind, &change).await {
             Ok(patched) => {

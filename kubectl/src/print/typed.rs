@@ -23,12 +23,20 @@ enum Place {
     Of(TypeRef),
     /// A value of a shape in a type's table.
     Shaped(TypeRef, Shape),
+    /// A list of objects that are in no type of Go's.
+    List,
     /// Anything.
     Unknown,
 }
 
+/// The members of a list, which is a type of Go's even where its objects are not.
+const LIST: [&str; 4] = ["kind", "apiVersion", "metadata", "items"];
+
 fn shape_of(object: &Value) -> Place {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    if (text("apiVersion"), text("kind")) == ("v1", "List") {
+        return Place::List;
+    }
     let kind = GroupVersionKind::parse(text("apiVersion"), text("kind"));
     kind.and_then(|kind| Schema::builtin().kind(&kind)).map_or(Place::Unknown, Place::Of)
 }
@@ -36,6 +44,9 @@ fn shape_of(object: &Value) -> Place {
 impl Place {
     /// Names of members in their order; none where they are sorted.
     fn order(&self) -> Vec<Box<str>> {
+        if matches!(self, Place::List) {
+            return LIST.map(Into::into).to_vec();
+        }
         match self.resolved() {
             Some(ty) => {
                 let mut names = Vec::new();
@@ -160,6 +171,14 @@ mod tests {
             ]
         );
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), object);
+    }
+
+    #[test]
+    fn lists_have_an_order_of_their_own() {
+        let list =
+            json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [{"kind": "Pod", "apiVersion": "v1"}]});
+        let want = "{\n    \"kind\": \"List\",\n    \"apiVersion\": \"v1\",\n    \"metadata\": {},\n    \"items\": [\n        {\n            \"apiVersion\": \"v1\",\n            \"kind\": \"Pod\"\n        }\n    ]\n}\n";
+        assert_eq!(pretty(&list), want);
     }
 
     #[test]

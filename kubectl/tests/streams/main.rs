@@ -2,6 +2,7 @@
 
 mod server;
 mod spdy;
+#[path = "../support/terminal.rs"]
 mod terminal;
 
 use server::{CLOSED, Speaks, serve};
@@ -177,6 +178,24 @@ fn a_terminal_is_raw_and_tells_its_sizes() {
         // In a raw terminal Ctrl-C belongs to the process in the container.
         terminal.press(&[3]);
         terminal.expect("\x03");
+        assert_eq!(child.wait().expect("ends").code(), Some(0), "{speaks:?}");
+    }
+}
+
+#[test]
+fn keys_leave_an_attached_process_running() {
+    for speaks in PROTOCOLS {
+        let mut terminal = Terminal::new(24, 80);
+        let mut command = kubectl(serve(speaks));
+        command.args(["attach", "-it", "p"]);
+        let mut child = terminal.start(&command);
+        terminal.expect("try pressing enter");
+        terminal.press(b"hello");
+        terminal.expect("hello");
+        // Ctrl-P alone is the process', both keys together are not.
+        terminal.press(b"\x10x");
+        terminal.expect("\x10x");
+        terminal.press(b"\x10\x11");
         assert_eq!(child.wait().expect("ends").code(), Some(0), "{speaks:?}");
     }
 }

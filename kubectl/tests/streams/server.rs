@@ -56,7 +56,8 @@ async fn connection(mut stream: TcpStream, speaks: Speaks) {
         }
     };
     let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-    let is_exec = target.split('?').next().unwrap_or_default().ends_with("/exec");
+    let path = target.split('?').next().unwrap_or_default();
+    let is_exec = path.ends_with("/exec") || path.ends_with("/attach");
     let lower = head.to_ascii_lowercase();
     if lower.contains("upgrade: websocket") && speaks == Speaks::All {
         let Ok(socket) = accept(stream).await else { return };
@@ -103,7 +104,11 @@ async fn accept(stream: TcpStream) -> Result<WebSocketStream<TcpStream>, ()> {
 fn start(target: &str) -> (Child, bool, bool) {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let words: Vec<String> = pairs.iter().filter(|(k, _)| k == "command").map(|(_, v)| v.clone()).collect();
+    let mut words: Vec<String> = pairs.iter().filter(|(k, _)| k == "command").map(|(_, v)| v.clone()).collect();
+    if words.is_empty() {
+        // Whoever attaches finds a process that says back what it hears.
+        words = vec!["cat".to_owned()];
+    }
     let has = |name: &str| pairs.iter().any(|(k, _)| k == name);
     let mut command = tokio::process::Command::new(&words[0]);
     command.args(&words[1..]).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 /// Patterns with what stands in their place. The blanks behind a cell go with it, since its column may be as wide as it.
 static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let rules = [
+        // A log's line.
+        (r"(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \w+\.go:\d+\] ", "LOG "),
         // Identifiers.
         (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
         (r#"("?resourceVersion"?: ?)"\d+""#, r#"$1"RV""#),
@@ -24,8 +26,6 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b3[0-2]\d{3}(/TCP|/UDP)?\b", "PORT$1"),
         // Who keeps a set of applied objects.
         (r"kubectl/v1\.[\w.+-]+", "kubectl/VERSION"),
-        // A log's line.
-        (r"(?m)^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ \w+\.go:\d+\] ", "LOG "),
         (r"/tmp/[\w./-]+", "/tmp/X"),
     ];
     rules.into_iter().map(|(pattern, by)| (Regex::new(pattern).expect("a pattern"), by)).collect()
@@ -50,6 +50,7 @@ mod tests {
             ("memory 64Mi 5m30s", "memory 64Mi AGE"),
             ("NAME   AGE     SELECTOR\nx      2m12s   <none>", "NAME   AGESELECTOR\nx      AGE<none>"),
             ("https://127.0.0.1:4711/api", "https://SERVER/api"),
+            ("W1126 23:10:13.861635   30123 prune.go:71] no", "LOG no"),
         ] {
             assert_eq!(normal(text), want);
         }

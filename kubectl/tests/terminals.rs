@@ -1,0 +1,147 @@
+//! Commands in a terminal, as a person types them.
+
+#[path = "support/answers.rs"]
+mod answers;
+#[path = "support/terminal.rs"]
+mod terminal;
+
+use answers::serve;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use terminal::Terminal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-rs");
+
+/// Ctrl-C.
+const INTERRUPT: &[u8] = &[3];
+
+fn kubectl(server: SocketAddr, home: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env("KUBECONFIG", "/dev/null").env("HOME", home).arg(format!("--server=http://{server}"));
+    command
+}
+
+/// A node with a pod, and a config map.
+fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
+    let resource = |plural: &str, kind: &str, scope: &str| {
+        json!({"resource": plural, "responseKind": {"kind": kind}, "scope": scope,
+            "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+            "subresources": [{"subresource": "eviction", "responseKind": {"group": "policy", "version": "v1", "kind": "Eviction"}, "verbs": ["create"]}]})
+    };
+    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default", "resourceVersion": "1"}, "data": {"k": value}});
+    let node = |cordoned: bool| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"unschedulable": cordoned}});
+    let row = |name: &str| {
+        json!({"type": "ADDED", "object": {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "2"},
+            "columnDefinitions": [{"name": "Name", "type": "string", "priority": 0}],
+            "rows": [{"cells": [name], "object": {"kind": "PartialObjectMetadata", "metadata": {"name": name, "namespace": "default"}}}]}})
+    };
+    match (method, path.split('?').next().unwrap_or_default()) {
+        (_, "/api") => Some(
+            json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": ""}, "versions": [{"version": "v1", "resources": [
+            resource("configmaps", "ConfigMap", "Namespaced"), resource("nodes", "Node", "Cluster"), resource("pods", "Pod", "Namespaced")]}]}]}),
+        ),
+        (_, "/apis") => Some(json!({"kind": "APIGroupDiscoveryList", "items": []})),
+        ("GET", "/api/v1/namespaces/default/configmaps/c") => Some(map("one")),
+        ("PATCH", "/api/v1/namespaces/default/configmaps/c") => {
+            assert_eq!(body["data"]["k"], "two");
+            Some(map("two"))
+        }
+        ("GET", "/api/v1/nodes/n") => Some(node(false)),
+        ("PATCH", "/api/v1/nodes/n") => Some(node(true)),
+        ("GET", "/api/v1/pods") => {
+            Some(json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": [
+            {"metadata": {"name": "p", "namespace": "default", "uid": "u", "ownerReferences": [{"controller": true, "kind": "ReplicaSet", "name": "r", "apiVersion": "apps/v1", "uid": "r"}]},
+                "spec": {"nodeName": "n"}, "status": {"phase": "Running"}}]}))
+        }
+        ("POST", "/api/v1/namespaces/default/pods/p/eviction") => Some(json!({"kind": "Status", "status": "Success"})),
+        ("GET", "/api/v1/namespaces/default/configmaps") if path.contains("watch=") => {
+            Some(json!([row("first"), row("second")]))
+        }
+        ("GET", "/api/v1/namespaces/default/configmaps") => {
+            let mut table = row("zero")["object"].clone();
+            table["metadata"] = json!({"resourceVersion": "1"});
+            Some(table)
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn an_editor_has_the_terminal() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(24, 80);
+    let mut command = kubectl(serve(answers), home.path());
+    let editor = home.path().join("editor");
+    let script = "#!/bin/sh\ntest -t 0 && test -t 1 && echo editing && sed -i s/one/two/ \"$1\"\n";
+    std::fs::write(&editor, script).expect("writes");
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(&editor, mode).expect("sets");
+    command.env("KUBE_EDITOR", &editor).args(["edit", "configmap", "c"]);
+    let mut child = terminal.start(&command);
+    let shown = terminal.expect("configmap/c edited");
+    assert!(shown.contains("editing"), "{shown}");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn a_watch_goes_on_until_it_is_interrupted() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(24, 80);
+    let mut command = kubectl(serve(answers), home.path());
+    command.args(["get", "configmaps", "-w"]);
+    let mut child = terminal.start(&command);
+    let shown = terminal.expect("second");
+    let places: Vec<Option<usize>> = ["NAME", "zero", "first", "second"].iter().map(|text| shown.find(text)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
+    terminal.press(INTERRUPT);
+    assert_ne!(child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn draining_is_told_step_by_step() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(24, 80);
+    let mut command = kubectl(serve(answers), home.path());
+    command.args(["drain", "n"]);
+    let mut child = terminal.start(&command);
+    let shown = terminal.expect("node/n drained");
+    let places: Vec<Option<usize>> =
+        ["node/n cordoned", "evicting pod default/p", "pod/p evicted"].iter().map(|text| shown.find(text)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{shown}");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn bash_completes_commands_flags_and_types() {
+    let home = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(PROGRAM, home.path().join("kubectl")).expect("links");
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", serve(answers))}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}]});
+    std::fs::write(home.path().join("config"), config.to_string()).expect("writes");
+    let mut terminal = Terminal::new(24, 200);
+    let mut bash = Command::new("bash");
+    let path = format!("{}:/usr/bin:/bin", home.path().display());
+    bash.args(["--norc", "--noprofile", "-i"]).env("HOME", home.path()).env("PATH", path).env("TERM", "dumb");
+    bash.env("KUBECONFIG", home.path().join("config")).env("PS1", "ready> ").env("INPUTRC", "/dev/null");
+    let mut child = terminal.start(&bash);
+    terminal.expect("ready> ");
+    terminal.press(b"source <(kubectl completion bash) && echo com''plete\r");
+    terminal.expect("complete\r\n");
+    terminal.expect("ready> ");
+    for (typed, want) in [
+        ("kubectl desc\t", "kubectl describe "),
+        ("kubectl get --all-n\t", "kubectl get --all-namespaces "),
+        ("kubectl get config\t", "kubectl get configmaps "),
+        ("kubectl rollout sta\t", "kubectl rollout status "),
+    ] {
+        terminal.press(typed.as_bytes());
+        terminal.expect(want);
+        terminal.press(INTERRUPT);
+        terminal.expect("ready> ");
+    }
+    terminal.press(b"exit\r");
+    assert!(child.wait().is_ok());
+}
