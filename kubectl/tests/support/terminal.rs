@@ -10,8 +10,8 @@ use std::process::{Child, Command};
 pub(crate) struct Terminal {
     master: File,
     name: String,
-    /// All that was shown.
-    pub(crate) seen: Vec<u8>,
+    /// What was shown and not yet expected.
+    seen: Vec<u8>,
 }
 
 impl Terminal {
@@ -49,18 +49,19 @@ impl Terminal {
         self.master.write_all(keys).expect("writes");
     }
 
-    /// Waits until something was shown; all that was shown so far, which is forgotten.
+    /// Waits until something was shown; all up to it, which is forgotten.
     pub(crate) fn expect(&mut self, text: &str) -> String {
         let mut buffer = [0; 1024];
         loop {
-            let shown = String::from_utf8_lossy(&self.seen).into_owned();
-            if shown.contains(text) {
-                self.seen.clear();
-                return shown;
+            if let Some(place) = self.seen.windows(text.len()).position(|window| window == text.as_bytes()) {
+                let shown: Vec<u8> = self.seen.drain(..place + text.len()).collect();
+                return String::from_utf8_lossy(&shown).into_owned();
             }
             match self.master.read(&mut buffer) {
                 Ok(length) => self.seen.extend_from_slice(&buffer[..length]),
-                Err(error) => panic!("{text:?} never came: {error}; there was {shown:?}"),
+                Err(error) => {
+                    panic!("{text:?} never came: {error}; there was {:?}", String::from_utf8_lossy(&self.seen))
+                }
             }
         }
     }
