@@ -38,7 +38,7 @@ pub enum StreamError {
     /// The connection ended before the stream did.
     #[error("the connection to the server is lost")]
     Lost,
-    /// The server ended the stream.
+    /// The server does not take the stream.
     #[error("the server reset the stream (status {0})")]
     Reset(u32),
     /// The server said nothing about a new stream.
@@ -237,11 +237,11 @@ impl Reader {
         loop {
             match self.events.recv().await {
                 Some(Event::Data(bytes)) => return Ok(Some(bytes)),
-                Some(Event::End) => {
+                // Servers reset the streams that they are done with, behind all that they said.
+                Some(Event::End | Event::Reset(_)) => {
                     self.ended = true;
                     return Ok(None);
                 }
-                Some(Event::Reset(status)) => return Err(StreamError::Reset(status)),
                 Some(Event::Opened) => {}
                 None => return Err(StreamError::Lost),
             }
@@ -327,6 +327,30 @@ mod tests {
         };
         tokio::select! {
             () = server => {}
+            ended = driver.drive() => panic!("{ended:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reset_ends_a_stream_behind_its_bytes() {
+        let (connection, driver, mut peer) = pair();
+        let server = async {
+            heard(&mut peer).await;
+            let bytes = Bytes::from_static(b"all");
+            for frame in [
+                Frame::Opened { stream: 1, last: false },
+                Frame::Data { stream: 1, bytes, last: false },
+                Frame::Reset { stream: 1, status: CANCEL },
+            ] {
+                peer.1.send(frame).await.expect("sends");
+            }
+        };
+        let client = async {
+            let (_writer, mut reader) = connection.open(Vec::new()).await.expect("opens");
+            assert_eq!(reader.collect().await.expect("reads"), b"all");
+        };
+        tokio::select! {
+            _ = futures::future::join(server, client) => {}
             ended = driver.drive() => panic!("{ended:?}"),
         }
     }

@@ -17,7 +17,7 @@ static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
         (r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", "DATE"),
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000( UTC\b)?", "DATE"),
-        (r"(?m)(^|[ \t(])(\d{1,2}[smh]){1,2}\b *", "${1}AGE"),
+        (r"(?m)(^|[ \t(])(\d{1,3}[smh]){1,2}\b *", "${1}AGE"),
         // Headers of columns that are as wide as an age.
         (r"\b(AGE|Age) +", "$1"),
         // What a server picks.
@@ -45,6 +45,7 @@ mod tests {
         for (text, want) in [
             ("web   1/1   0   9s    x\n", "web   1/1   0   AGEx\n"),
             ("web   1/1   0   12s   x\n", "web   1/1   0   AGEx\n"),
+            ("web   1/1   0   104s  x\n", "web   1/1   0   AGEx\n"),
             ("resourceVersion: \"12\"", "resourceVersion: \"RV\""),
             ("Start Time: Thu, 26 Nov 2026 15:05:04 +0000", "Start Time: DATE"),
             ("memory 64Mi 5m30s", "memory 64Mi AGE"),
