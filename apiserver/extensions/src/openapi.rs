@@ -4,14 +4,10 @@
 //! Upstream: `apiextensions-apiserver/pkg/controller/openapi/{builder,v2}`.
 
 use crate::definition::Document;
-use apimachinery::openapi::type_name;
+use apimachinery::openapi::{Texts, type_name};
 use apimachinery::{Map, Value};
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rules::tree::Tree;
-use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::json;
-use std::sync::LazyLock;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -23,24 +19,8 @@ pub enum Dialect {
     V3,
 }
 
-/// What the members of every object and of its metadata are for.
-struct Texts {
-    object: Map,
-    metadata: Map,
-}
-
-static TEXTS: LazyLock<Texts> =
-    LazyLock::new(|| Texts { object: described::<ConfigMap>(), metadata: described::<ObjectMeta>() });
-
-/// Descriptions of a type's members by name.
-fn described<T: JsonSchema>() -> Map {
-    let schema = Value::from(T::json_schema(&mut SchemaGenerator::default()));
-    let text = |(name, member): (&str, &Value)| Some((name.to_owned(), member.at("description")?.clone()));
-    schema.entries("properties").filter_map(text).collect()
-}
-
 /// The types of a served version: the kind and its list, by name.
-pub fn types(document: &Document, dialect: Dialect) -> Map {
+pub fn types(document: &Document, dialect: Dialect, texts: &Texts) -> Map {
     let resource = &document.resource;
     let name = |kind: &str| type_name(&resource.group, &resource.version, kind);
     let mut kind = match dialect {
@@ -54,8 +34,8 @@ pub fn types(document: &Document, dialect: Dialect) -> Map {
     if is_opaque {
         kind = json!({"type": "object"});
     } else {
-        add_object_members(&mut kind, dialect);
-        embedded(&mut kind, dialect);
+        add_object_members(&mut kind, dialect, texts);
+        embedded(&mut kind, dialect, texts);
     }
     let gvk = |kind: &str| json!([{"group": resource.group, "version": resource.version, "kind": kind}]);
     kind["x-kubernetes-group-version-kind"] = gvk(&resource.kind);
@@ -73,19 +53,8 @@ pub fn types(document: &Document, dialect: Dialect) -> Map {
         },
         "x-kubernetes-group-version-kind": gvk(&resource.list_kind),
     });
-    add_kind(&mut list);
+    add_kind(&mut list, texts);
     Map::from_iter([(name(&resource.kind), kind), (name(&resource.list_kind), list)])
-}
-
-/// `ObjectMeta` with the descriptions that `kubectl explain` shows, given the type without them.
-pub fn described_metadata(mut metadata: Value) -> Value {
-    metadata["description"] = "ObjectMeta is metadata that all persisted resources must have.".into();
-    for (name, text) in &TEXTS.metadata {
-        if let Some(member) = metadata.pointer_mut("/properties").and_then(|p| p.get_mut(name)) {
-            member["description"] = text.clone();
-        }
-    }
-    metadata
 }
 
 fn reference(dialect: Dialect, name: &str) -> Value {
@@ -102,18 +71,18 @@ fn properties(schema: &mut Value) -> Option<&mut Map> {
     schema["properties"].as_object_mut()
 }
 
-fn add_kind(schema: &mut Value) {
+fn add_kind(schema: &mut Value, texts: &Texts) {
     let Some(properties) = properties(schema) else { return };
     for key in ["apiVersion", "kind"] {
-        let text = TEXTS.object.get(key).cloned().unwrap_or_default();
+        let text = texts.of_every_object(key).unwrap_or_default();
         properties.insert(key.into(), json!({"type": "string", "description": text}));
     }
 }
 
-fn add_object_members(schema: &mut Value, dialect: Dialect) {
-    add_kind(schema);
+fn add_object_members(schema: &mut Value, dialect: Dialect, texts: &Texts) {
+    add_kind(schema, texts);
     let reference = reference(dialect, &format!("{META}.ObjectMeta"));
-    let text = TEXTS.object.get("metadata").cloned().unwrap_or_default();
+    let text = texts.of_every_object("metadata").unwrap_or_default();
     let metadata = match dialect {
         Dialect::V2 => json!({"$ref": reference["$ref"], "description": text}),
         Dialect::V3 => json!({"allOf": [reference], "description": text}),
@@ -124,14 +93,14 @@ fn add_object_members(schema: &mut Value, dialect: Dialect) {
 }
 
 /// Gives embedded objects the members of objects.
-fn embedded(schema: &mut Value, dialect: Dialect) {
+fn embedded(schema: &mut Value, dialect: Dialect, texts: &Texts) {
     let opaque = dialect == Dialect::V2 && schema.flag("x-kubernetes-preserve-unknown-fields");
     let is_embedded = schema.flag("x-kubernetes-embedded-resource") && !opaque;
     for child in children(schema) {
-        embedded(child, dialect);
+        embedded(child, dialect, texts);
     }
     if is_embedded {
-        add_object_members(schema, dialect);
+        add_object_members(schema, dialect, texts);
         let mut required: Vec<Value> = schema.items("required").to_vec();
         for key in ["kind", "apiVersion"] {
             if !required.iter().any(|r| r == key) {
@@ -200,6 +169,7 @@ fn strip(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     #[test]
     fn version_2_knows_less() {
@@ -215,13 +185,13 @@ mod tests {
 
     #[test]
     fn objects_are_described() {
+        let text = |name: &str| (Box::from(name), Box::from(format!("about {name}")));
+        let object = HashMap::from([text("apiVersion"), text("kind"), text("metadata")]);
+        let texts = Texts::new(HashMap::from([("io.k8s.api.core.v1.ConfigMap".into(), object)]));
         let mut schema = json!({"type": "object"});
-        add_object_members(&mut schema, Dialect::V3);
+        add_object_members(&mut schema, Dialect::V3, &texts);
         let text = |pointer: &str| schema.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        assert!(text("/properties/apiVersion/description").starts_with("APIVersion defines"));
-        assert!(text("/properties/metadata/description").starts_with("Standard object's metadata"));
-        let metadata = described_metadata(json!({"properties": {"creationTimestamp": {}}}));
-        let text = metadata.pointer("/properties/creationTimestamp/description").and_then(Value::as_str);
-        assert!(text.is_some_and(|t| t.starts_with("CreationTimestamp is a timestamp")));
+        assert_eq!(text("/properties/apiVersion/description"), "about apiVersion");
+        assert_eq!(text("/properties/metadata/description"), "about metadata");
     }
 }

@@ -135,7 +135,8 @@ impl Catalog {
     /// Of these resources alone.
     pub fn new(builtin: &[Arc<ResourceInfo>], address: &str) -> Self {
         let sources = Sources { builtin: builtin.to_vec(), custom: OrdMap::new(), remote: Vec::new() };
-        let openapi = Arc::new(OpenApi::new(Arc::new(Documents::new(builtin)), Vec::new()));
+        let openapi =
+            Arc::new(OpenApi::new(Arc::new(Documents::new(builtin, apiserver_descriptions::texts)), Vec::new()));
         Self {
             current: ArcSwap::from_pointee(Edition::new(sources.clone(), address, openapi)),
             sources: Mutex::new(sources),

@@ -7,11 +7,13 @@ mod custom;
 mod version2;
 
 pub use custom::CustomDocuments;
+use version2::Form;
 pub use version2::Version2;
 
 use crate::body::Body;
 use crate::discovery::Catalog;
 use crate::document::Document;
+use crate::negotiate;
 use crate::query::Query;
 use crate::response;
 use apimachinery::openapi::{self, Documents};
@@ -26,6 +28,14 @@ use std::sync::{Arc, OnceLock};
 
 /// How long a document at a URL with its hash may be kept.
 const KEEP: SignedDuration = SignedDuration::from_hours(365 * 24);
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+/// The forms of documents of version 3. Protobuf is made anew each time: hardly anybody asks for it.
+const FORMS: &[(&str, &str, Form)] = &[
+    ("application", "json", Form::Json),
+    ("application", "com.github.proto-openapi.spec.v3.v1.0+protobuf", Form::Protobuf),
+    // Clients ask by this name, too, and do not take it as the type of an answer: it is malformed.
+    ("application", "com.github.proto-openapi.spec.v3@v1.0+protobuf", Form::Protobuf),
+];
 /// Where the documents of group versions lie.
 const V3: &str = "/openapi/v3/";
 
@@ -51,7 +61,9 @@ impl OpenApi {
 
     /// What there is to tell of custom resources; `None` if there are none.
     fn custom(&self) -> Option<&CustomDocuments> {
-        let all = || CustomDocuments::new(self.definitions.iter().flat_map(|d| &d.documents).collect());
+        let all = || {
+            CustomDocuments::new(self.definitions.iter().flat_map(|d| &d.documents).collect(), &self.builtin.texts())
+        };
         (!self.definitions.is_empty()).then(|| self.custom.get_or_init(all))
     }
 
@@ -99,26 +111,28 @@ pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>, catalog: &Cat
 
 fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>, documents: &OpenApi) -> Option<Response<Body>> {
     let bytes = documents.v3(path)?;
+    let Some(form) = negotiate::prefer(headers, FORMS) else { return Some(version2::not_acceptable()) };
     let asked = query.text("hash");
-    if asked.is_empty() {
-        return Some(json(bytes).respond(headers));
-    }
     let hash = openapi::hash(&bytes);
-    if asked != hash {
+    if !asked.is_empty() && asked != hash {
         // The client's hash is of another content: send it to the URL of this one.
         return Some(response::redirect(StatusCode::MOVED_PERMANENTLY, &format!("{V3}{path}?hash={hash}")));
     }
-    let mut answer = json(bytes).respond(headers);
+    let (bytes, content_type) = match form {
+        Form::Json => (bytes, "application/json"),
+        Form::Protobuf => (openapi::protobuf_v3(&serde_json::from_slice(&bytes).unwrap_or_default()), PROTOBUF),
+    };
+    // Both forms have the same entity tag, as upstream.
+    let mut answer = Document { bytes, content_type, digest: hash }.respond(headers);
+    if asked.is_empty() {
+        return Some(answer);
+    }
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
     let expires = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&(Timestamp::now() + KEEP));
     if let Some(expires) = expires.ok().and_then(|e| e.parse().ok()) {
         answer.headers_mut().insert(EXPIRES, expires);
     }
     Some(answer)
-}
-
-fn json(bytes: bytes::Bytes) -> Document {
-    Document::from_bytes(bytes, "application/json")
 }
 
 #[cfg(test)]
@@ -135,7 +149,7 @@ mod tests {
 
     #[test]
     fn versioned_urls_may_be_kept() {
-        let documents = Documents::new(apimachinery::resources::builtin());
+        let documents = Documents::new(apimachinery::resources::builtin(), apiserver_descriptions::texts);
         let hash = openapi::hash(&documents.v3("apis/apps/v1").expect("a document"));
         let kept = ask("/openapi/v3/apis/apps/v1", &format!("hash={hash}"));
         assert_eq!(kept.headers()[CACHE_CONTROL], "public, immutable");
@@ -144,6 +158,23 @@ mod tests {
         assert_eq!(other.status(), StatusCode::MOVED_PERMANENTLY);
         assert_eq!(other.headers()["location"], format!("/openapi/v3/apis/apps/v1?hash={hash}"));
         assert!(!ask("/openapi/v3/apis/apps/v1", "").headers().contains_key(CACHE_CONTROL));
+    }
+
+    #[test]
+    fn version_3_in_both_forms() {
+        let accepting = |accept: &'static str| {
+            let headers = HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static(accept))]);
+            respond("/openapi/v3/apis/batch/v1", &headers, &Query::default(), &catalog()).expect("an answer")
+        };
+        let json = accepting("application/json");
+        for name in [PROTOBUF, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"] {
+            let message = accepting(name);
+            assert_eq!(message.headers()["content-type"], PROTOBUF);
+            assert_eq!(message.headers()["etag"], json.headers()["etag"]);
+            let Body::Full(bytes) = message.body() else { panic!("in pieces") };
+            assert!(bytes.starts_with(b"\x0a\x053.0.0"));
+        }
+        assert_eq!(accepting("application/yaml").status(), StatusCode::NOT_ACCEPTABLE);
     }
 
     #[test]

@@ -6,14 +6,19 @@
 //!
 //! Upstream: `k8s.io/kube-openapi/pkg/{builder,builder3,handler,handler3}`.
 
+mod message;
 mod names;
 mod operation;
 mod parameters;
 mod paths;
 mod schemas;
+mod spec3;
 mod swagger;
+mod texts;
 mod v2;
 mod v3;
+
+pub use texts::{TextSource, Texts};
 
 use crate::resources::ResourceInfo;
 use crate::{Map, Value};
@@ -39,14 +44,15 @@ enum Scope {
 #[derive(Debug)]
 pub struct Documents {
     served: Vec<Arc<ResourceInfo>>,
+    texts: TextSource,
     /// By path without slashes at its ends.
     v3: BTreeMap<String, (Scope, OnceLock<Bytes>)>,
     index: OnceLock<Value>,
 }
 
 impl Documents {
-    /// The documents of these resources, which stand in discovery order.
-    pub fn new(served: &[Arc<ResourceInfo>]) -> Self {
+    /// The documents of these resources, which stand in discovery order, with these texts.
+    pub fn new(served: &[Arc<ResourceInfo>], texts: TextSource) -> Self {
         let mut v3 = BTreeMap::new();
         let mut add = |path: String, scope| drop(v3.insert(path, (scope, OnceLock::new())));
         add("api".into(), Scope::Core);
@@ -57,36 +63,43 @@ impl Documents {
             }
             add(names::root(group, version), Scope::Version(group.to_owned(), version.to_owned()));
         }
-        Self { served: served.to_vec(), v3, index: OnceLock::new() }
+        Self { served: served.to_vec(), texts, v3, index: OnceLock::new() }
     }
 
     /// The document of `api/v1`, `apis/apps/v1` and so on; `None` if there is none.
     pub fn v3(&self, path: &str) -> Option<Bytes> {
         let (scope, bytes) = self.v3.get(path)?;
-        Some(bytes.get_or_init(|| json(&self.build(scope))).clone())
+        Some(bytes.get_or_init(|| json(&self.build(scope, &self.texts()))).clone())
     }
 
-    fn build(&self, scope: &Scope) -> Value {
+    /// The texts of types, unpacked.
+    pub fn texts(&self) -> Texts {
+        (self.texts)()
+    }
+
+    fn build(&self, scope: &Scope, texts: &Texts) -> Value {
         let none = Map::new();
         match scope {
-            Scope::Core => v3::document(&[paths::core_versions()], None, &none),
-            Scope::Groups => v3::document(&[paths::groups()], None, &none),
-            Scope::Group(group) => v3::document(&[paths::group(group)], None, &none),
+            Scope::Core => v3::document(&[paths::core_versions()], None, &none, texts),
+            Scope::Groups => v3::document(&[paths::groups()], None, &none, texts),
+            Scope::Group(group) => v3::document(&[paths::group(group)], None, &none, texts),
             Scope::Version(group, version) => {
-                v3::document(&paths::group_version(group, version, &self.served), Some((group, version)), &none)
+                v3::document(&paths::group_version(group, version, &self.served), Some((group, version)), &none, texts)
             }
         }
     }
 
     /// The document at `/openapi/v3`: where each group version's document lies, with a hash of its
-    /// content that clients cache it by.
+    /// content that clients cache it by. Documents that nobody has asked for are not kept.
     pub fn v3_index(&self) -> &Value {
         self.index.get_or_init(|| {
-            let entry = |path: &String| {
-                let url = format!("/openapi/v3/{path}?hash={}", hash(&self.v3(path)?));
-                Some((path.clone(), serde_json::json!({ "serverRelativeURL": url })))
+            let texts = self.texts();
+            let entry = |(path, (scope, bytes)): (&String, &(Scope, OnceLock<Bytes>))| {
+                let hash = bytes.get().map_or_else(|| hash(&json(&self.build(scope, &texts))), |bytes| hash(bytes));
+                let url = format!("/openapi/v3/{path}?hash={hash}");
+                (path.clone(), serde_json::json!({ "serverRelativeURL": url }))
             };
-            let paths: Map = self.v3.keys().filter_map(entry).collect();
+            let paths: Map = self.v3.iter().map(entry).collect();
             serde_json::json!({ "paths": paths })
         })
     }
@@ -105,19 +118,14 @@ impl Documents {
         for (group, version) in &versions {
             paths.extend(paths::group_version(group, version, custom));
         }
-        v2::document(&paths, types)
+        v2::document(&paths, types, &self.texts())
     }
 }
 
 /// The OpenAPI v3 document of one group version of custom resources, whose types are given by
 /// [`type_name`].
-pub fn custom_v3(group: &str, version: &str, served: &[Arc<ResourceInfo>], types: &Map) -> Bytes {
-    json(&v3::document(&paths::group_version(group, version, served), Some((group, version)), types))
-}
-
-/// The schema of a built-in type as documents of version 3 have it.
-pub fn schema(name: &str) -> Value {
-    v3::schema(name)
+pub fn custom_v3(group: &str, version: &str, served: &[Arc<ResourceInfo>], types: &Map, texts: &Texts) -> Bytes {
+    json(&v3::document(&paths::group_version(group, version, served), Some((group, version)), types, texts))
 }
 
 /// The name of a custom type: its group backwards, version and kind.
@@ -142,6 +150,11 @@ pub fn protobuf(document: &Value) -> Bytes {
     swagger::encode(document).into()
 }
 
+/// A document of version 3 as the protobuf message `openapi.v3.Document`.
+pub fn protobuf_v3(document: &Value) -> Bytes {
+    spec3::encode(document).into()
+}
+
 fn group_versions(served: &[Arc<ResourceInfo>]) -> Vec<(&str, &str)> {
     let mut versions: Vec<(&str, &str)> = served.iter().map(|r| (r.group.as_ref(), r.version.as_ref())).collect();
     versions.dedup();
@@ -154,7 +167,7 @@ mod tests {
     use crate::resources;
 
     fn documents() -> Documents {
-        Documents::new(resources::builtin())
+        Documents::new(resources::builtin(), Texts::default)
     }
 
     fn parsed(path: &str) -> Value {
@@ -210,7 +223,7 @@ mod tests {
     #[test]
     fn every_reference_of_a_document_resolves_in_it() {
         let all = documents();
-        let mut documents: Vec<Value> = all.v3.values().map(|(scope, _)| all.build(scope)).collect();
+        let mut documents: Vec<Value> = all.v3.values().map(|(scope, _)| all.build(scope, &Texts::default())).collect();
         documents.push(v2());
         for document in &documents {
             let mut pending = vec![document];
@@ -241,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_not_listed() {
         let served: Vec<_> = resources::builtin().iter().filter(|r| r.group != "batch").cloned().collect();
-        let documents = Documents::new(&served);
+        let documents = Documents::new(&served, Texts::default);
         assert!(documents.v3("apis/batch/v1").is_none() && documents.v3("apis/apps/v1").is_some());
         let v2 = documents.v2(&[], &Map::new());
         assert_eq!(v2["paths"]["/apis/batch/"], Value::Null);

@@ -5,7 +5,7 @@
 //! nothing to compare with, and the test says so.
 
 use apimachinery::Value;
-use apimachinery::openapi::Documents;
+use apimachinery::openapi::{Documents, Texts};
 use apimachinery::resources;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ fn differences(path: &str, want: &Value, got: &Value, found: &mut Vec<String>) {
 #[test]
 fn documents_equal_the_published_ones() {
     let mut found = Vec::new();
-    let documents = Documents::new(resources::builtin());
+    let documents = Documents::new(resources::builtin(), Texts::default);
     for (path, want) in published() {
         let Some(got) = documents.v3(&path) else {
             found.push(format!("{path} is not served"));

@@ -20,8 +20,9 @@ pub struct Version2 {
     protobuf: OnceLock<Bytes>,
 }
 
+/// In what a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Json,
     Protobuf,
 }
@@ -83,7 +84,7 @@ fn digest(document: &Value) -> String {
     }
 }
 
-fn not_acceptable() -> Response<Body> {
+pub(super) fn not_acceptable() -> Response<Body> {
     let mut answer = Response::new(Body::Full(Bytes::new()));
     *answer.status_mut() = StatusCode::NOT_ACCEPTABLE;
     answer.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));

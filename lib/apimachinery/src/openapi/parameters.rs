@@ -18,6 +18,58 @@ pub(super) enum Place {
     Query,
 }
 
+/// What parameters are for, sorted by name.
+const TEXTS: &[(&str, &str)] = &[
+    ("allowWatchBookmarks", "Whether the watch may send bookmarks: events that tell only how far it has got."),
+    ("command", "The command to run, not in a shell; each use of the parameter is one word."),
+    ("container", "The container of the pod; may be left out if there is one only."),
+    ("continue", "The token that the part of the list before this one ended with."),
+    ("dryRun", "With the value All, everything is done but nothing is stored."),
+    ("fieldManager", "The name of who makes the change, in the object's managed fields. Applying needs it."),
+    (
+        "fieldValidation",
+        "What becomes of unknown and repeated fields: Ignore drops them, Warn drops them with a warning, Strict refuses the request.",
+    ),
+    ("fieldSelector", "Which objects, by the value of fields."),
+    ("follow", "Whether the answer goes on with what the container will write."),
+    ("force", "Whether applying takes over fields that others own. Only for patches of that type."),
+    (
+        "gracePeriodSeconds",
+        "How long the object may take to end. Zero ends it at once; what the object says holds otherwise.",
+    ),
+    (
+        "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "Whether an object that cannot be read is removed without finalizers and preconditions.",
+    ),
+    ("insecureSkipTLSVerifyBackend", "Whether the kubelet's certificate is taken unverified."),
+    ("labelSelector", "Which objects, by the value of labels."),
+    ("limit", "How many objects the answer may have; it tells a token to go on with if there are more."),
+    ("limitBytes", "How many bytes the answer may have."),
+    ("logpath", "The path to the log."),
+    ("name", "The object's name."),
+    ("namespace", "The object's namespace."),
+    ("orphanDependents", "Outdated: propagationPolicy says more. Whether dependents are kept."),
+    ("path", "The path of the request that is passed on."),
+    ("ports", "The ports to forward."),
+    ("pretty", "With the value true, the answer is indented."),
+    ("previous", "Whether to answer with what the container before this one has written."),
+    ("propagationPolicy", "What becomes of dependents: Orphan, Background or Foreground."),
+    ("resourceVersion", "From which state of the cluster to answer; resourceVersionMatch says how."),
+    ("resourceVersionMatch", "How resourceVersion is meant in a list: Exact or NotOlderThan."),
+    ("sendInitialEvents", "Whether the watch begins with what exists, and a bookmark after it."),
+    ("sinceSeconds", "From how many seconds ago on."),
+    ("sinceTime", "From this time on."),
+    ("stderr", "Whether to pass on the error output."),
+    ("stdin", "Whether to pass on the input."),
+    ("stdout", "Whether to pass on the output."),
+    ("stream", "What the container has written: All, Stdout or Stderr."),
+    ("tailLines", "How many lines, from the end."),
+    ("timeoutSeconds", "After how many seconds the answer ends."),
+    ("timestamps", "Whether each line begins with its time."),
+    ("tty", "Whether the command gets a terminal."),
+    ("watch", "Whether to answer with changes, as they happen, instead of a list."),
+];
+
 const LIST: &[(&str, &str)] = &[
     ("allowWatchBookmarks", "boolean"),
     ("continue", "string"),
@@ -40,6 +92,13 @@ const DELETE: &[(&str, &str)] = &[
     ("orphanDependents", "boolean"),
     ("propagationPolicy", "string"),
 ];
+
+impl Parameter {
+    /// What it is for.
+    pub(super) fn text(&self) -> Option<&'static str> {
+        TEXTS.iter().find(|(name, _)| *name == self.name).map(|(_, text)| *text)
+    }
+}
 
 pub(super) fn list() -> Vec<Parameter> {
     query(LIST)

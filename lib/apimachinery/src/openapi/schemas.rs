@@ -1,5 +1,6 @@
 //! The schemas of types, in either dialect.
 
+use super::texts::Texts;
 use crate::gvk::GroupVersionKind;
 use crate::schema::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef};
 use crate::{Map, Value};
@@ -46,29 +47,31 @@ impl Dialect {
     }
 
     /// The schema of a type, built in or one of those that the table has no fields of.
-    pub(super) fn schema(self, name: &str, kinds: &[GroupVersionKind]) -> Value {
+    pub(super) fn schema(self, name: &str, kinds: &[GroupVersionKind], texts: &Texts) -> Value {
         match Schema::builtin().type_named(name) {
-            Some(ty) => self.object(ty.def(), kinds),
-            None => self.special(name),
+            Some(ty) => self.object(ty.def(), kinds, texts),
+            None => described(self.special(name), texts.of_type(name).map(str::to_owned)),
         }
     }
 
-    fn object(self, def: &TypeDef, kinds: &[GroupVersionKind]) -> Value {
+    fn object(self, def: &TypeDef, kinds: &[GroupVersionKind], texts: &Texts) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for (name, owner, position) in &def.members {
             let field = &Schema::builtin().get(*owner).fields[*position as usize];
-            properties.insert(name.to_string(), self.property(field));
+            let property = described(self.property(field), texts.member_text(def, name));
+            properties.insert(name.to_string(), property);
             if field.required {
                 required.push(name.to_string());
             }
         }
         if def.is_object {
             for name in ["apiVersion", "kind"] {
-                properties.insert(name.into(), json!({ "type": "string" }));
+                let property = described(json!({ "type": "string" }), texts.member_text(def, name));
+                properties.insert(name.into(), property);
             }
         }
-        let mut schema = json!({ "type": "object" });
+        let mut schema = described(json!({ "type": "object" }), texts.type_text(def));
         if !properties.is_empty() {
             schema["properties"] = Value::Object(properties);
         }
@@ -135,6 +138,13 @@ impl Dialect {
             _ => json!({}),
         }
     }
+}
+
+fn described(mut schema: Value, text: Option<String>) -> Value {
+    if let Some(text) = text {
+        schema["description"] = text.into();
+    }
+    schema
 }
 
 /// The names of the types that a type's fields refer to.

@@ -3,6 +3,7 @@
 use super::operation::{Body, Content, Operation, Path, meaning};
 use super::parameters::{Parameter, Place};
 use super::schemas::{Dialect, kind};
+use super::texts::Texts;
 use super::v3::{closure, metadata, named};
 use crate::gvk::GroupVersionKind;
 use crate::resources;
@@ -15,12 +16,12 @@ const DIALECT: Dialect = Dialect::V2;
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
 /// The document of these paths and of every type they need; `own` types are given.
-pub(super) fn document(paths: &[Path], own: &Map) -> Value {
+pub(super) fn document(paths: &[Path], own: &Map, texts: &Texts) -> Value {
     let roots = paths.iter().flat_map(|p| &p.operations).flat_map(named).chain(metadata(own));
     let mut definitions: Map = closure(roots.collect())
         .into_iter()
         .map(|name| {
-            let definition = DIALECT.schema(&name, &kinds(&name));
+            let definition = DIALECT.schema(&name, &kinds(&name), texts);
             (name, definition)
         })
         .collect();
@@ -67,10 +68,14 @@ fn path(path: &Path) -> Value {
 
 fn parameter(parameter: &Parameter) -> Value {
     let (name, kind) = (&parameter.name, parameter.kind);
-    match parameter.place {
+    let mut written = match parameter.place {
         Place::Path => json!({ "in": "path", "name": name, "required": true, "type": kind, "uniqueItems": true }),
         Place::Query => json!({ "in": "query", "name": name, "type": kind, "uniqueItems": true }),
+    };
+    if let Some(text) = parameter.text() {
+        written["description"] = text.into();
     }
+    written
 }
 
 fn operation(o: &Operation, mut parameters: Vec<Value>) -> Value {

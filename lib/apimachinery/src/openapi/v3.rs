@@ -3,6 +3,7 @@
 use super::operation::{Body, Content, Operation, Path, meaning};
 use super::parameters::{Parameter, Place};
 use super::schemas::{Dialect, kind, references};
+use super::texts::Texts;
 use crate::gvk::GroupVersionKind;
 use crate::schema::Schema;
 use crate::{Map, Value};
@@ -16,12 +17,12 @@ const OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// The document of these paths and of every type they need. Kinds that each group has (such as
 /// `WatchEvent`) are listed for `group_version`; `own` types are given.
-pub(super) fn document(paths: &[Path], group_version: Option<(&str, &str)>, own: &Map) -> Value {
+pub(super) fn document(paths: &[Path], group_version: Option<(&str, &str)>, own: &Map, texts: &Texts) -> Value {
     let roots = paths.iter().flat_map(|p| &p.operations).flat_map(named).chain(metadata(own));
     let mut schemas: Map = closure(roots.collect())
         .into_iter()
         .map(|name| {
-            let schema = DIALECT.schema(&name, &kinds(&name, group_version));
+            let schema = DIALECT.schema(&name, &kinds(&name, group_version), texts);
             (name, schema)
         })
         .collect();
@@ -55,11 +56,6 @@ fn kinds(name: &str, group_version: Option<(&str, &str)>) -> Vec<GroupVersionKin
     }
     kinds.sort();
     kinds
-}
-
-/// The schema of one type.
-pub(super) fn schema(name: &str) -> Value {
-    DIALECT.schema(name, &kinds(name, None))
 }
 
 /// The built-in types that given ones refer to.
@@ -111,10 +107,14 @@ fn path(path: &Path) -> Value {
 
 fn parameter(parameter: &Parameter) -> Value {
     let schema = json!({ "type": parameter.kind, "uniqueItems": true });
-    match parameter.place {
+    let mut written = match parameter.place {
         Place::Path => json!({ "in": "path", "name": parameter.name, "required": true, "schema": schema }),
         Place::Query => json!({ "in": "query", "name": parameter.name, "schema": schema }),
+    };
+    if let Some(text) = parameter.text() {
+        written["description"] = text.into();
     }
+    written
 }
 
 fn operation(o: &Operation, parameters: Vec<Value>) -> Value {

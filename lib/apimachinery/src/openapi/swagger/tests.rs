@@ -1,41 +1,14 @@
 use super::*;
-use crate::codec::protobuf::wire::{Fields, Raw};
-use crate::openapi::Documents;
+use crate::Map;
+use crate::codec::protobuf::wire::Raw;
+use crate::openapi::message::reading::{all, at, message_at, named, text};
+use crate::openapi::{Documents, Texts};
 use crate::resources;
 use serde_json::json;
 
-/// All values of one field of a message.
-fn all<'a>(bytes: &'a [u8], number: u32) -> Vec<Raw<'a>> {
-    let mut fields = Fields::new(bytes);
-    let next = || fields.next().expect("a well-formed message");
-    std::iter::from_fn(next).filter(|(found, _)| *found == number).map(|(_, raw)| raw).collect()
-}
-
-/// The last message, text or number along a path of fields.
-fn at<'a>(bytes: &'a [u8], path: &[u32]) -> Raw<'a> {
-    let (number, rest) = path.split_first().expect("a path");
-    let found = *all(bytes, *number).last().unwrap_or_else(|| panic!("no field {number}"));
-    if rest.is_empty() { found } else { at(found.bytes().expect("a message"), rest) }
-}
-
-fn text(bytes: &[u8], path: &[u32]) -> String {
-    at(bytes, path).text().expect("a text")
-}
-
-/// The value of an entry of a map.
-fn named<'a>(map: &'a [u8], number: u32, name: &str) -> &'a [u8] {
-    let mut entries = all(map, number).into_iter().filter_map(|raw| raw.bytes());
-    let entry = entries.find(|entry| text(entry, &[1]) == name).unwrap_or_else(|| panic!("no {name}"));
-    at(entry, &[2]).bytes().expect("a value")
-}
-
-fn message_at(bytes: &[u8], number: u32) -> &[u8] {
-    at(bytes, &[number]).bytes().expect("a message")
-}
-
 #[test]
 fn the_whole_document_has_what_clients_read() {
-    let bytes = encode(&Documents::new(resources::builtin()).v2(&[], &Map::new()));
+    let bytes = encode(&Documents::new(resources::builtin(), Texts::default).v2(&[], &Map::new()));
     assert_eq!((text(&bytes, &[1]), text(&bytes, &[2, 1])), ("2.0".to_owned(), "Kubernetes".to_owned()));
     let deployment = named(message_at(&bytes, 9), 1, "io.k8s.api.apps.v1.Deployment");
     assert_eq!(text(deployment, &[22, 1]), "object");
