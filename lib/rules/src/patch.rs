@@ -23,9 +23,12 @@ pub enum PatchError {
     /// A `test` operation has found another value.
     #[error("{0}")]
     TestFailed(String),
-    /// More operations, or more copied, than this server takes.
+    /// It copies more than it may.
     #[error("{0}")]
-    TooMuch(String),
+    CopiesTooMuch(String),
+    /// It has more operations than it may.
+    #[error("Request entity too large: {0}")]
+    TooLong(String),
 }
 
 impl From<PatchError> for Status {
@@ -33,10 +36,10 @@ impl From<PatchError> for Status {
         match error {
             PatchError::Malformed(why) => Status::bad_request(why),
             // Upstream does not say which operation failed.
-            PatchError::NotApplicable(_) | PatchError::TestFailed(_) => {
+            PatchError::NotApplicable(_) | PatchError::TestFailed(_) | PatchError::CopiesTooMuch(_) => {
                 Status::plain(422, Reason::Invalid, "the server rejected our request due to an error in our request")
             }
-            PatchError::TooMuch(why) => Status::plain(413, Reason::RequestEntityTooLarge, why),
+            PatchError::TooLong(_) => Status::plain(413, Reason::RequestEntityTooLarge, error.to_string()),
         }
     }
 }

@@ -6,8 +6,8 @@ use json_patch::{PatchErrorKind, PatchOperation};
 
 /// Operations taken at most, as upstream has it.
 pub const MAX_OPERATIONS: usize = 10_000;
-/// What `copy` operations may add at most, in values.
-const MAX_COPIED: usize = 100_000;
+/// What `copy` operations may add at most, in bytes of JSON, as upstream has it.
+const MAX_COPIED: usize = 3 * 1024 * 1024;
 
 /// Applies the operations in order; all of them or none.
 pub fn apply(mut target: Value, patch: &Value) -> Result<Value, PatchError> {
@@ -16,7 +16,10 @@ pub fn apply(mut target: Value, patch: &Value) -> Result<Value, PatchError> {
         if let PatchOperation::Copy(copy) = &operation {
             copied += target.pointer(copy.from.as_str()).map_or(0, size);
             if copied > MAX_COPIED {
-                return Err(PatchError::TooMuch("the JSON patch copies more than this server takes".into()));
+                return Err(PatchError::CopiesTooMuch(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, \
+                     exceeding the limit {MAX_COPIED}"
+                )));
             }
         }
         json_patch::patch_unsafe(&mut target, std::slice::from_ref(&operation))
@@ -29,21 +32,29 @@ fn operations(patch: &Value) -> Result<Vec<PatchOperation>, PatchError> {
     let count = patch.as_array().map(Vec::len);
     let count = count.ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".into()))?;
     if count > MAX_OPERATIONS {
-        return Err(PatchError::TooMuch(format!(
+        return Err(PatchError::TooLong(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
         )));
     }
     serde::Deserialize::deserialize(patch).map_err(|error: serde_json::Error| PatchError::Malformed(error.to_string()))
 }
 
-/// The number of values in a tree.
+/// Bytes of a tree as JSON.
 fn size(value: &Value) -> usize {
-    match value {
-        Value::Array(list) => list.iter().map(size).sum::<usize>() + 1,
-        Value::Object(map) => map.values().map(size).sum::<usize>() + 1,
-        Value::String(text) => 1 + text.len() / 64,
-        _ => 1,
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
+    let mut counter = Counter(0);
+    // Neither the tree nor the counter can fail.
+    let _ = serde_json::to_writer(&mut counter, value);
+    counter.0
 }
 
 fn failure(operation: &PatchOperation, kind: &PatchErrorKind) -> PatchError {
@@ -116,11 +127,16 @@ mod tests {
     #[test]
     fn too_much_is_refused() {
         let many: Vec<Value> = vec![json!({"op": "test", "path": "/a", "value": 1}); MAX_OPERATIONS + 1];
-        assert!(matches!(apply(json!({"a": 1}), &many.into()), Err(PatchError::TooMuch(_))));
+        let error = apply(json!({"a": 1}), &many.into()).expect_err("too long");
+        let status = apimachinery::status::Status::from(error);
+        assert_eq!(
+            (status.code, status.message.as_str()),
+            (413, "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001")
+        );
         // Doubles the object forty times.
         let doubling: Vec<Value> =
             (0..40).map(|i| json!({"op": "copy", "from": "", "path": format!("/x{i}")})).collect();
-        assert!(matches!(apply(json!({"a": 1}), &doubling.into()), Err(PatchError::TooMuch(_))));
+        assert!(matches!(apply(json!({"a": 1}), &doubling.into()), Err(PatchError::CopiesTooMuch(_))));
     }
 
     proptest! {
