@@ -1,4 +1,7 @@
-//! A daemon's life: read the options, log, run, stop on a signal, end within a bounded time.
+//! A daemon's life: read the options, log, run, stop on a signal, end within a bounded time or at
+//! the next signal.
+//!
+//! Upstream: `apiserver/pkg/server/signal.go`.
 
 use crate::flags::{self, Common, Parsed, Start};
 use crate::{Gates, Supervisor, logging};
@@ -7,7 +10,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long tasks may take to end after a signal, unless the daemon says otherwise.
 pub const GRACE: Duration = Duration::from_secs(15);
@@ -121,17 +124,52 @@ async fn live(
     grace: &Grace,
     work: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::new()?;
     let mut work = std::pin::pin!(work);
     let outcome = tokio::select! {
-        outcome = &mut work => outcome,
-        _ = terminate.recv() => stopped(name, &supervisor, grace, work).await,
-        _ = interrupt.recv() => stopped(name, &supervisor, grace, work).await,
+        outcome = &mut work => Some(outcome),
+        () = signals.next() => None,
     };
-    if !supervisor.shutdown(GRACE).await {
-        tracing::warn!("some tasks did not end within {GRACE:?}");
+    let end = async {
+        let outcome = match outcome {
+            Some(outcome) => outcome,
+            None => stopped(name, &supervisor, grace, work).await,
+        };
+        if !supervisor.shutdown(GRACE).await {
+            tracing::warn!("some tasks did not end within {GRACE:?}");
+        }
+        outcome
+    };
+    tokio::select! {
+        outcome = end => outcome,
+        () = signals.next() => give_up(name),
     }
-    outcome
+}
+
+/// The signals that end a daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Who sends a second signal does not want to wait.
+#[expect(clippy::disallowed_methods, reason = "whatever still runs is cut off")]
+fn give_up(name: &str) -> ! {
+    tracing::warn!("stopping {name} at once");
+    std::process::exit(1)
 }
 
 async fn stopped(
