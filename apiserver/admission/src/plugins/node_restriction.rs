@@ -2,15 +2,19 @@
 //!
 //! Upstream: `plugin/pkg/admission/noderestriction/admission.go`.
 
+mod references;
+
 use crate::denial::forbidden;
 use crate::lookup::{get, text};
 use apimachinery::Value;
+use apimachinery::gvk::GroupResource;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_storage::Store;
 use async_trait::async_trait;
+use references::Reference;
 
 const USER_PREFIX: &str = "system:node:";
 const GROUP: &str = "system:nodes";
@@ -46,7 +50,7 @@ impl NodeRestriction {
         let context = attributes.context;
         match (&*context.resource.group, &*context.resource.plural, context.subresource_name()) {
             ("", "nodes", _) => check_node(attributes, node),
-            ("", "pods", "") => check_pod(attributes, node),
+            ("", "pods", "") => self.check_pod(attributes, node).await,
             ("", "pods", "status") => own_pod(attributes, attributes.old_object, node),
             ("", "pods", "eviction") => self.check_eviction(attributes, node).await,
             ("", "serviceaccounts", "token") => self.check_token(attributes, node).await,
@@ -56,6 +60,51 @@ impl NodeRestriction {
             }
             ("", "persistentvolumeclaims", "status") | ("storage.k8s.io", "csinodes", _) => Ok(()),
             _ => Ok(()),
+        }
+    }
+
+    async fn check_pod(&self, attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
+        match attributes.operation {
+            Operation::Create => {
+                check_mirror(attributes, node)?;
+                self.check_owner(attributes, node).await?;
+                check_references(attributes, node)
+            }
+            Operation::Delete => own_pod(attributes, attributes.old_object, node),
+            _ => Err(forbidden(attributes, &format!("unexpected operation {:?}", attributes.operation.as_str()))),
+        }
+    }
+
+    /// A mirror pod belongs to the node that made it, and goes with it.
+    async fn check_owner(&self, attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
+        let refuse = |why: String| Err(forbidden(attributes, &why));
+        let owners = attributes.object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        let owner = match owners.map_or(&[][..], Vec::as_slice) {
+            [owner] => owner,
+            [] => return refuse(format!("node {node:?} can only create pods with an owner reference set to itself")),
+            _ => {
+                let why = format!("node {node:?} can only create pods with a single owner reference set to itself");
+                return refuse(why);
+            }
+        };
+        if (text(owner, "/apiVersion"), text(owner, "/kind"), text(owner, "/name")) != ("v1", "Node", node) {
+            return refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
+        }
+        let is = |flag: &str| owner.get(flag).and_then(Value::as_bool) == Some(true);
+        if !is("controller") {
+            let why = format!("node {node:?} can only create pods with a controller owner reference set to itself");
+            return refuse(why);
+        }
+        if is("blockOwnerDeletion") {
+            return refuse(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
+        }
+        let Some(found) = get(&self.store, ("", "v1", "nodes"), "", node).await? else {
+            return Err(Status::not_found(&GroupResource::new("", "nodes"), node));
+        };
+        let (given, own) = (text(owner, "/uid"), found.value());
+        match own.uid() == given {
+            true => Ok(()),
+            false => refuse(format!("node {node} UID mismatch: expected {given} got {}", own.uid())),
         }
     }
 
@@ -160,14 +209,6 @@ fn may_set(label: &str) -> bool {
     OWN_LABELS.contains(&label) || OWN_LABEL_DOMAINS.iter().any(|own| within(own))
 }
 
-fn check_pod(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
-    match attributes.operation {
-        Operation::Create => check_mirror(attributes, node),
-        Operation::Delete => own_pod(attributes, attributes.old_object, node),
-        _ => Err(forbidden(attributes, &format!("unexpected operation {:?}", attributes.operation.as_str()))),
-    }
-}
-
 /// Kubelets create pods only to show what they run from files.
 fn check_mirror(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
     let pod = &attributes.object;
@@ -179,15 +220,19 @@ fn check_mirror(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
     if on != node {
         return refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
     }
-    if !text(pod, "/spec/serviceAccountName").is_empty() {
-        return refuse(format!("node {node:?} can not create pods that reference a service account"));
-    }
-    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
-    let references = ["secret", "configMap", "persistentVolumeClaim", "projected"];
-    match volumes.into_iter().any(|v| references.iter().any(|kind| v.get(*kind).is_some())) {
-        true => refuse(format!("node {node:?} can not create pods that reference secrets, configmaps or claims")),
-        false => Ok(()),
-    }
+    Ok(())
+}
+
+/// A mirror pod needs nothing of the API.
+fn check_references(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
+    let unknown = |what: String| format!("error checking mirror pod for API references: {what}");
+    let why = match references::first(attributes.object) {
+        None => return Ok(()),
+        Some(Reference::Object(what)) => format!("node {node:?} can not create pods that reference {what}"),
+        Some(Reference::UnknownVolume(name)) => unknown(format!("unknown volume type for volume  {name:?}")),
+        Some(Reference::UnknownSource(name)) => unknown(format!("unknown source for projected volume {name:?}")),
+    };
+    Err(forbidden(attributes, &why))
 }
 
 fn own_pod(attributes: &Attributes<'_>, pod: &Value, node: &str) -> Result<(), Status> {
@@ -269,6 +314,52 @@ mod tests {
         let lease = |name: &str| json!({"metadata": {"name": name}});
         assert!(ask("coordination.k8s.io/leases", "", Operation::Create, lease("n1"), Value::Null).await.is_ok());
         assert!(ask("coordination.k8s.io/leases", "", Operation::Create, lease("n2"), Value::Null).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_mirror_pod_is_owned_by_its_node() {
+        let cluster = Cluster::start().await;
+        cluster.add("/nodes", json!({"metadata": {"name": "n1", "uid": "u1"}})).await;
+        let plugin = NodeRestriction::new(cluster.store.clone());
+        let cx = context("/pods", "", "system:node:n1");
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u1", "controller": true});
+        let with = |key: &str, value: Value| {
+            let mut owner = owner.clone();
+            owner[key] = value;
+            json!([owner])
+        };
+        let not_itself = "node \"n1\" can only create pods with an owner reference set to itself";
+        for (owners, refused) in [
+            (json!([owner]), None),
+            (with("blockOwnerDeletion", false.into()), None),
+            (json!([]), Some(not_itself)),
+            (
+                json!([owner, owner]),
+                Some("node \"n1\" can only create pods with a single owner reference set to itself"),
+            ),
+            (with("name", "n2".into()), Some(not_itself)),
+            (with("kind", "Pod".into()), Some(not_itself)),
+            (
+                with("controller", false.into()),
+                Some("node \"n1\" can only create pods with a controller owner reference set to itself"),
+            ),
+            (
+                with("blockOwnerDeletion", true.into()),
+                Some("node \"n1\" must not set blockOwnerDeletion on an owner reference"),
+            ),
+            (with("uid", "u2".into()), Some("node n1 UID mismatch: expected u2 got u1")),
+        ] {
+            let annotations = json!({MIRROR: "x"});
+            let pod = json!({
+                "metadata": {"name": "p", "annotations": annotations, "ownerReferences": owners},
+                "spec": {"nodeName": "n1"},
+            });
+            let result = run(&plugin, &cx, Operation::Create, pod, Value::Null).await.map_err(|status| status.message);
+            match refused {
+                None => assert!(result.is_ok(), "{owners}: {result:?}"),
+                Some(why) => assert!(result.as_ref().is_err_and(|m| m.ends_with(why)), "{owners}: {result:?}"),
+            }
+        }
     }
 
     #[tokio::test]
