@@ -5,6 +5,7 @@
 use super::member;
 use crate::Context;
 use crate::strategy::*;
+use crate::subresources::approval;
 use apimachinery::Value;
 use serde_json::json;
 
@@ -73,6 +74,7 @@ fn keep_approval(new: &mut Value, old: &Value) {
         true => status.remove("conditions"),
         false => status.insert("conditions".into(), Value::Array(merged)),
     };
+    approval::date_conditions(new, old);
 }
 
 #[cfg(test)]
@@ -92,6 +94,8 @@ mod tests {
         let old = json!({"status": {"conditions": [{"type": "Denied"}]}});
         let mut new = json!({"status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}]}});
         keep_approval(&mut new, &old);
-        assert_eq!(new["status"]["conditions"], json!([{"type": "Denied"}, {"type": "Failed"}]));
+        let types = ["0", "1", "2"].map(|at| super::super::text(&new, &format!("/status/conditions/{at}/type")));
+        assert_eq!(types, ["Denied", "Failed", ""]);
+        assert!(!super::super::text(&new, "/status/conditions/1/lastTransitionTime").is_empty());
     }
 }
