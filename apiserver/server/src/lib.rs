@@ -14,6 +14,7 @@ pub mod audit;
 pub mod authorization;
 pub mod body;
 pub mod chain;
+mod components;
 pub mod compress;
 pub mod connect;
 pub mod custom;

@@ -4,6 +4,7 @@
 
 use crate::body::{self, Body};
 use crate::chain::{Exchange, Incoming};
+use crate::components;
 use crate::encode::events::Encoder;
 use crate::encode::{list, object};
 use crate::negotiate::{self, Media, Offers, Output};
@@ -42,6 +43,10 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
     let resource = route.resource.clone();
     let cx = context(exchange, route)?;
     let reply = match cx.verb {
+        Verb::Get if components::is_meant(&resource) => {
+            let value = components::get(exchange.server, &cx.name).await?;
+            Ok(Reply::Value { value, ty: resource.schema.clone() })
+        }
         Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query)?).await,
         Verb::Create => {
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
@@ -170,7 +175,13 @@ async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Bo
     let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, "")?;
-    let page = exchange.server.registry.list(&cx, &options.into_list()?).await?;
+    let query = options.into_list()?;
+    if components::is_meant(&cx.resource) {
+        let items = components::list(exchange.server, &query.selection).await;
+        let bytes = list::of_values(items, &cx.resource, output);
+        return Ok(response::encoded(StatusCode::OK, output.media, Body::Full(bytes)));
+    }
+    let page = exchange.server.registry.list(&cx, &query).await?;
     Ok(list_answer(exchange, &cx, page, output))
 }
 

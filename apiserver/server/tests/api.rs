@@ -34,6 +34,29 @@ async fn an_objects_life() {
 }
 
 #[tokio::test]
+async fn other_components_are_asked() {
+    let server = TestServer::start().await;
+    let list = server.get("/api/v1/componentstatuses").await.json();
+    assert_eq!((&list["kind"], &list["metadata"]), (&json!("ComponentStatusList"), &json!({})));
+    let names: Vec<&str> =
+        list["items"].as_array().expect("items").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    assert_eq!(names, ["controller-manager", "scheduler", "etcd-0"]);
+    let etcd = server.get("/api/v1/componentstatuses/etcd-0").await.json();
+    assert_eq!(etcd["conditions"], json!([{"type": "Healthy", "status": "True", "message": "ok"}]));
+    let selected = server.get("/api/v1/componentstatuses?fieldSelector=metadata.name%3Detcd-0").await.json();
+    assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
+    let none = server.get("/api/v1/componentstatuses?labelSelector=a%3Db").await.json();
+    assert_eq!(none["items"], json!([]));
+    let table = server.get_as("/api/v1/componentstatuses/etcd-0", TABLE).await.json();
+    assert_eq!(table["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]));
+    let unknown = server.get("/api/v1/componentstatuses/etcd-9").await;
+    assert_eq!(
+        (unknown.status, unknown.message()),
+        (StatusCode::NOT_FOUND, "componentstatus \"etcd-9\" not found".into())
+    );
+}
+
+#[tokio::test]
 async fn lists_in_every_form() {
     let server = TestServer::start().await;
     for name in ["a", "b", "c"] {

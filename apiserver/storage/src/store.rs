@@ -350,6 +350,20 @@ impl Store {
         Ok(())
     }
 
+    /// How many etcd clusters there are, as `componentstatuses` counts them: one, and one for each
+    /// of `--etcd-servers-overrides`.
+    pub fn clusters(&self) -> usize {
+        1 + self.elsewhere.len()
+    }
+
+    /// Whether one of these clusters answers.
+    pub async fn answers(&self, cluster: usize) -> Result<(), StorageError> {
+        match cluster.checked_sub(1).and_then(|at| self.elsewhere.get(at)) {
+            Some((_, store)) => store.revisions.current().await.map(drop),
+            None => self.healthy().await,
+        }
+    }
+
     /// Every cache has its first state: part of `/readyz`.
     pub fn is_warm(&self) -> bool {
         self.is_warm.load(Ordering::Acquire) && self.core.caches().iter().all(|cache| cache.sealed().is_none())

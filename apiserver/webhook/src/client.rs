@@ -259,8 +259,8 @@ impl Client {
     }
 }
 
-/// Go's words for the usual failures.
-fn connect_text(error: &std::io::Error) -> String {
+/// Go's words for the usual failures of a connection.
+pub fn connect_text(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connect: connection refused".into(),
         std::io::ErrorKind::TimedOut => "i/o timeout".into(),

@@ -11,6 +11,6 @@ mod client;
 mod config;
 mod tls;
 
-pub use client::{CallError, Client, Means};
+pub use client::{CallError, Client, Means, connect_text};
 pub use config::{Config, ConfigError, Target};
 pub use tls::Identity;

@@ -5,6 +5,7 @@
 use apimachinery::Value;
 use apimachinery::status::Status;
 use apiserver_aggregator::unchecked::Unchecked;
+use apiserver_webhook::connect_text;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, Error, RootCertStore};
@@ -160,6 +161,12 @@ impl Kubelets {
         self.tls(&self.any, address).await
     }
 
+    /// The same for other parts of the server; what is wrong is said in Go's words.
+    pub(crate) async fn unverified(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, String> {
+        let address = Address { host: host.to_owned(), port };
+        self.connect_any(&address).await.map_err(|why| format!("dial tcp {address}: {why}"))
+    }
+
     async fn tls(&self, connector: &TlsConnector, address: &Address) -> Result<TlsStream<TcpStream>, String> {
         let stream = self.tcp(address).await?;
         let name = ServerName::try_from(address.host.clone()).map_err(|e| e.to_string())?;
@@ -177,7 +184,7 @@ impl Kubelets {
                 let _ = stream.set_nodelay(true);
                 Ok(stream)
             }
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(connect_text(&error)),
             Err(_) => Err("i/o timeout".into()),
         }
     }

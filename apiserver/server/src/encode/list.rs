@@ -4,6 +4,7 @@ use super::indent::Indenter;
 use super::{json, object, table, wire, yaml};
 use crate::body::Body;
 use crate::negotiate::{Media, Output, View};
+use apimachinery::Value;
 use apimachinery::codec::protobuf;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
@@ -12,6 +13,41 @@ use apiserver_registry::Registry;
 use apiserver_storage::{ListPage, Object};
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// A short list of objects that are not stored.
+pub fn of_values(items: Vec<Value>, resource: &ResourceInfo, output: Output) -> Bytes {
+    let (kind, items) = match output.view {
+        View::Table => {
+            return object::text(table::of_values(&items, resource, output), output.media, output.pretty);
+        }
+        View::Metadata => {
+            let version = if output.beta { "v1beta1" } else { "v1" };
+            let kind = GroupVersionKind::new("meta.k8s.io", version, "PartialObjectMetadataList");
+            (kind, items.iter().map(|item| object::partial_value(item, output)).collect())
+        }
+        View::Whole => {
+            let kind =
+                GroupVersionKind::new(resource.group.clone(), resource.version.clone(), resource.list_kind.clone());
+            (kind, items.into_iter().map(without_kind).collect::<Vec<Value>>())
+        }
+    };
+    let list = serde_json::json!({
+        "kind": kind.kind, "apiVersion": kind.api_version(), "metadata": {}, "items": items,
+    });
+    match (output.media, Schema::builtin().kind(&kind)) {
+        (Media::Protobuf, Some(ty)) => protobuf::wrap(&kind, &protobuf::encode(&ty, &list)).into(),
+        (media, _) => object::text(json(&list), media, output.pretty),
+    }
+}
+
+/// Items of built-in lists do not repeat their kind.
+fn without_kind(mut item: Value) -> Value {
+    if let Some(members) = item.as_object_mut() {
+        members.remove("kind");
+        members.remove("apiVersion");
+    }
+    item
+}
 
 /// Bytes that a piece holds at least, unless it is the last.
 const PIECE: usize = 32 * 1024;
@@ -113,7 +149,7 @@ pub(super) fn list_metadata(page: &ListPage) -> String {
     text
 }
 
-/// Items of built-in lists do not repeat their kind.
+/// Whether a resource is no custom one.
 fn is_builtin(resource: &ResourceInfo) -> bool {
     Arc::ptr_eq(&resource.schema.schema, Schema::builtin())
 }
@@ -143,11 +179,8 @@ fn converted_item(source: &Source) -> Item {
     let (registry, resource) = (source.registry.clone(), source.resource.clone());
     let builtin = is_builtin(&resource);
     Box::new(move |object, out| match registry.convert(&resource, object) {
-        Some(mut value) => {
-            if let (true, Some(map)) = (builtin, value.as_object_mut()) {
-                map.remove("kind");
-                map.remove("apiVersion");
-            }
+        Some(value) => {
+            let value = if builtin { without_kind(value) } else { value };
             out.extend_from_slice(&json(&value));
         }
         None => out.extend_from_slice(object.json()),
@@ -245,6 +278,24 @@ mod tests {
 
     fn page(continue_token: &str, remaining: Option<u64>) -> ListPage {
         ListPage { items: Vec::new(), revision: 7, continue_token: continue_token.into(), remaining }
+    }
+
+    #[test]
+    fn lists_of_what_is_not_stored() {
+        let resource = apimachinery::resources::find("", "v1", "componentstatuses").expect("built in");
+        let item = serde_json::json!({"kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": "etcd-0"},
+            "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}]});
+        let of = |output: Output| of_values(vec![item.clone(), item.clone()], resource, output);
+        let parsed = |output| serde_json::from_slice::<Value>(&of(output)).expect("JSON");
+        let list = parsed(Output::default());
+        assert_eq!((&list["kind"], &list["metadata"]), (&"ComponentStatusList".into(), &serde_json::json!({})));
+        assert_eq!((list["items"].as_array().map(Vec::len), list["items"][0].get("kind")), (Some(2), None));
+        let table = parsed(Output { view: View::Table, ..Output::default() });
+        assert_eq!(table["rows"][1]["cells"], serde_json::json!(["etcd-0", "Healthy", "ok", ""]));
+        let partial = parsed(Output { view: View::Metadata, ..Output::default() });
+        assert_eq!(partial["items"][0]["kind"], "PartialObjectMetadata");
+        let message = of(Output { media: Media::Protobuf, ..Output::default() });
+        assert!(message.starts_with(b"k8s\0"));
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub(super) fn push_partial(metadata: &[u8], beta: bool, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn partial_value(value: &Value, output: Output) -> Value {
+/// `PartialObjectMetadata` of a tree.
+pub(super) fn partial_value(value: &Value, output: Output) -> Value {
     let kind = partial_kind(output);
     serde_json::json!({
         "kind": kind.kind, "apiVersion": kind.api_version(),

@@ -148,20 +148,38 @@ pub fn of_object(object: &Object, resource: &ResourceInfo, output: Output) -> By
 
 /// A table of one object that is not stored as such.
 pub fn of_value(value: &Value, resource: &ResourceInfo, output: Output) -> Bytes {
-    let (mut cells, mut row) = (Vec::new(), Vec::new());
-    push_cells(resource, value, &mut cells);
-    let metadata = value.get("metadata").map(json).unwrap_or_default();
-    let whole = json(value);
-    Rows::new(resource, output).push_row(&cells, || &metadata, || &whole, &mut row);
+    let mut row = Vec::new();
+    push_value(&Rows::new(resource, output), value, &mut row);
     of_row(value.resource_version().parse().unwrap_or(0), Some(resource), &row, output)
 }
 
-/// A table of one row; without columns if the client has them already.
+/// A table of objects that are not stored as such, at no revision.
+pub fn of_values(values: &[Value], resource: &ResourceInfo, output: Output) -> Bytes {
+    let (rows, mut out) = (Rows::new(resource, output), Vec::new());
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        push_value(&rows, value, &mut out);
+    }
+    of_row(0, Some(resource), &out, output)
+}
+
+fn push_value(rows: &Rows<'_>, value: &Value, out: &mut Vec<u8>) {
+    let mut cells = Vec::new();
+    push_cells(rows.resource, value, &mut cells);
+    let metadata = value.get("metadata").map(json).unwrap_or_default();
+    let whole = json(value);
+    rows.push_row(&cells, || &metadata, || &whole, out);
+}
+
+/// A table of these rows; without columns if the client has them already.
 pub fn of_row(revision: u64, resource: Option<&ResourceInfo>, row: &[u8], output: Output) -> Bytes {
     let version = meta_version(output.beta);
     let columns = resource.map_or_else(|| "null".to_owned(), columns);
+    let metadata = if revision == 0 { "{}".to_owned() } else { format!(r#"{{"resourceVersion":"{revision}"}}"#) };
     let head = format!(
-        r#"{{"kind":"Table","apiVersion":"{version}","metadata":{{"resourceVersion":"{revision}"}},"columnDefinitions":{columns},"rows":["#
+        r#"{{"kind":"Table","apiVersion":"{version}","metadata":{metadata},"columnDefinitions":{columns},"rows":["#
     );
     [head.as_bytes(), row, b"]}"].concat().into()
 }
