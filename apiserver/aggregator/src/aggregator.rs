@@ -1,12 +1,13 @@
 //! The routes of the moment, and the task that keeps them, their conditions and what they serve.
 
 use crate::availability::{self, Verdict};
-use crate::discovery::{self, RemoteVersion};
+use crate::discovery::{self, RemoteVersion, Swagger};
 use crate::routes::{Route, Routes};
 use crate::service::{ApiService, text};
 use crate::transport::{Answer, Credentials, TransportError};
 use crate::write::{self, api_services};
 use apimachinery::Value;
+use apimachinery::openapi;
 use apimachinery::resources;
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::Registry;
@@ -16,7 +17,7 @@ use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::{join_all, select_ok};
 use http::StatusCode;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -203,16 +204,17 @@ impl Aggregator {
         let one = |route: Arc<Route>| async move {
             let service = &route.service;
             let before = known.iter().find(|k| k.group == service.group && k.version == service.version);
+            let before = before.map(|before| &**before);
             let verdict = self.judge(&route).await;
             route.answers.store(verdict == Verdict::Passed, Ordering::Relaxed);
             if let Err(status) = self.write(registry, service, &verdict).await {
                 tracing::debug!(name = service.name, %status, "condition of an API service");
             }
             let found = match verdict {
-                Verdict::Passed => self.discover(&route).await,
+                Verdict::Passed => self.discover(&route, before).await,
                 Verdict::Failed { .. } => None,
             };
-            Arc::new(found.unwrap_or_else(|| RemoteVersion::stale(service, before.map(|b| &**b))))
+            Arc::new(found.unwrap_or_else(|| RemoteVersion::stale(service, before)))
         };
         let mut found = join_all(routes.into_iter().map(one)).await;
         found.sort_by(|a, b| (&a.group, &a.version).cmp(&(&b.group, &b.version)));
@@ -257,15 +259,24 @@ impl Aggregator {
     }
 
     async fn ask(&self, route: &Route, path: &str, accept: &str) -> Result<Answer, TransportError> {
+        self.ask_with(route, path, &[(ACCEPT, accept)]).await
+    }
+
+    async fn ask_with(
+        &self,
+        route: &Route,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Answer, TransportError> {
         let backends = self.backends(route).map_err(|e| TransportError::Http(e.to_string()))?;
         let Some(backend) = backends.first() else {
             return Err(TransportError::Http("no endpoints".into()));
         };
-        route.connector.get(backend, path, &[(ACCEPT, accept)]).await
+        route.connector.get(backend, path, headers).await
     }
 
     /// What the server says it serves: the aggregated form, or the legacy one from older servers.
-    async fn discover(&self, route: &Route) -> Option<RemoteVersion> {
+    async fn discover(&self, route: &Route, before: Option<&RemoteVersion>) -> Option<RemoteVersion> {
         let service = &route.service;
         let answer = self.ask(route, "/apis", discovery::ACCEPT).await.ok()?;
         let content_type = answer.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -277,7 +288,28 @@ impl Aggregator {
         let path = service.path();
         let document = index.get("paths").and_then(|p| p.get(path.trim_start_matches('/')));
         let openapi = document.map(|d| text(d, "serverRelativeURL").to_owned()).unwrap_or_default();
-        Some(RemoteVersion::current(service, resources, openapi))
+        let swagger = self.swagger(route, before.and_then(|before| before.swagger.clone())).await;
+        Some(RemoteVersion::current(service, resources, openapi, swagger))
+    }
+
+    /// What the server's OpenAPI v2 document says of the version; what it said before if it has not
+    /// changed or cannot be had, and nothing if there is none.
+    async fn swagger(&self, route: &Route, before: Option<Arc<Swagger>>) -> Option<Arc<Swagger>> {
+        let tag = before.as_ref().map(|before| before.tag.clone()).unwrap_or_default();
+        let mut headers = vec![(ACCEPT, "application/json")];
+        headers.extend((!tag.is_empty()).then_some((IF_NONE_MATCH, tag.as_str())));
+        let Ok(answer) = self.ask_with(route, "/openapi/v2", &headers).await else { return before };
+        match answer.status {
+            StatusCode::NOT_FOUND => None,
+            StatusCode::OK => {
+                let Ok(whole) = parse(&answer) else { return before };
+                let prefix = format!("{}/", route.service.path());
+                let document = openapi::filter_paths(&whole, |path| path.starts_with(&prefix));
+                let tag = answer.headers.get(ETAG).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+                Some(Arc::new(Swagger { tag, document }))
+            }
+            _ => before,
+        }
     }
 
     async fn write(&self, registry: &Registry, service: &ApiService, verdict: &Verdict) -> Result<(), Status> {

@@ -6,9 +6,10 @@ use crate::priority::Priority;
 use crate::service::{ApiService, text};
 use apimachinery::{Map, Value};
 use serde_json::json;
+use std::sync::Arc;
 
 /// What a group version serves elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RemoteVersion {
     /// API group.
     pub group: String,
@@ -22,6 +23,17 @@ pub struct RemoteVersion {
     pub resources: Vec<Value>,
     /// Where its OpenAPI v3 document lies, with its hash; empty if it has none.
     pub openapi: String,
+    /// What its server's OpenAPI v2 document says of it.
+    pub swagger: Option<Arc<Swagger>>,
+}
+
+/// The part of a server's OpenAPI v2 document that is about one version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Swagger {
+    /// The whole document's entity tag; empty if it has none.
+    pub tag: String,
+    /// Its paths and definitions.
+    pub document: Value,
 }
 
 /// How current discovery data are.
@@ -57,11 +69,17 @@ impl RemoteVersion {
             freshness: Freshness::Stale,
             resources: before.map(|b| b.resources.clone()).unwrap_or_default(),
             openapi: before.map(|b| b.openapi.clone()).unwrap_or_default(),
+            swagger: before.and_then(|b| b.swagger.clone()),
         }
     }
 
-    pub(crate) fn current(service: &ApiService, resources: Vec<Value>, openapi: String) -> Self {
-        Self { freshness: Freshness::Current, resources, openapi, ..Self::stale(service, None) }
+    pub(crate) fn current(
+        service: &ApiService,
+        resources: Vec<Value>,
+        openapi: String,
+        swagger: Option<Arc<Swagger>>,
+    ) -> Self {
+        Self { freshness: Freshness::Current, resources, openapi, swagger, ..Self::stale(service, None) }
     }
 }
 

@@ -23,7 +23,7 @@ pub mod unchecked;
 mod write;
 
 pub use aggregator::{Aggregator, Config};
-pub use discovery::{Freshness, RemoteVersion};
+pub use discovery::{Freshness, RemoteVersion, Swagger};
 pub use priority::Priority;
 pub use routes::Route;
 pub use service::{ApiService, Reference, Trust};

@@ -164,12 +164,8 @@ impl Catalog {
     pub fn set_remote(&self, remote: &[Arc<RemoteVersion>]) {
         let mut sources = self.sources.lock();
         sources.remote = remote.to_vec();
-        self.publish(&sources, self.load().openapi.clone());
-    }
-
-    /// What aggregated servers serve.
-    pub fn remote(&self) -> Vec<Arc<RemoteVersion>> {
-        self.sources.lock().remote.clone()
+        let openapi = self.load().openapi.with_remote(remote);
+        self.publish(&sources, Arc::new(openapi));
     }
 
     fn publish(&self, sources: &Sources, openapi: Arc<OpenApi>) {
@@ -260,6 +256,7 @@ mod tests {
                 freshness,
                 resources: vec![json!({"resource": "flunders"})],
                 openapi: String::new(),
+                swagger: None,
             })
         };
         use apiserver_aggregator::Freshness::{Current, Stale};

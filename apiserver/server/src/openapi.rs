@@ -44,19 +44,29 @@ const V3: &str = "/openapi/v3/";
 pub struct OpenApi {
     builtin: Arc<Documents>,
     definitions: Vec<Arc<Definition>>,
-    custom: OnceLock<CustomDocuments>,
+    custom: Arc<OnceLock<CustomDocuments>>,
+    remote: Vec<Arc<RemoteVersion>>,
     v2: Version2,
 }
 
 impl OpenApi {
     /// Of built-in resources and of these definitions'.
     pub fn new(builtin: Arc<Documents>, definitions: Vec<Arc<Definition>>) -> Self {
-        Self { builtin, definitions, custom: OnceLock::new(), v2: Version2::default() }
+        Self { builtin, definitions, custom: Arc::default(), remote: Vec::new(), v2: Version2::default() }
     }
 
-    /// The same built-in resources with other definitions.
+    /// The same with other definitions.
     pub fn with(&self, definitions: Vec<Arc<Definition>>) -> Self {
-        Self::new(self.builtin.clone(), definitions)
+        Self { remote: self.remote.clone(), ..Self::new(self.builtin.clone(), definitions) }
+    }
+
+    /// The same with other versions that are served elsewhere.
+    pub fn with_remote(&self, remote: &[Arc<RemoteVersion>]) -> Self {
+        Self {
+            custom: self.custom.clone(),
+            remote: remote.to_vec(),
+            ..Self::new(self.builtin.clone(), self.definitions.clone())
+        }
     }
 
     /// What there is to tell of custom resources; `None` if there are none.
@@ -68,14 +78,18 @@ impl OpenApi {
     }
 
     fn v2(&self) -> Value {
-        match self.custom() {
+        let mut document = match self.custom() {
             Some(custom) => custom.v2(&self.builtin),
             None => self.builtin.v2(&[], &Map::new()),
+        };
+        for version in self.remote.iter().filter_map(|remote| remote.swagger.as_ref()) {
+            openapi::merge(&mut document, &version.document);
         }
+        document
     }
 
-    fn index(&self, remote: &[Arc<RemoteVersion>]) -> Document {
-        let with_document = || remote.iter().filter(|r| !r.openapi.is_empty());
+    fn index(&self) -> Document {
+        let with_document = || self.remote.iter().filter(|r| !r.openapi.is_empty());
         let custom = self.custom();
         if with_document().next().is_none() && custom.is_none() {
             return Document::json(self.builtin.v3_index());
@@ -98,13 +112,13 @@ impl OpenApi {
 }
 
 /// The response for a path below `/openapi`; `None` if there is nothing there. Documents of versions
-/// that are served elsewhere lie there, and are listed here.
+/// that are served elsewhere lie there; they are listed here, and version 2 has them all in one.
 pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>, catalog: &Catalog) -> Option<Response<Body>> {
     let edition = catalog.load();
     let documents = edition.openapi();
     match path {
         "/openapi/v2" => Some(documents.v2.respond(headers, || documents.v2())),
-        "/openapi/v3" | V3 => Some(documents.index(&catalog.remote()).respond(headers)),
+        "/openapi/v3" | V3 => Some(documents.index().respond(headers)),
         _ => versioned(path.strip_prefix(V3)?, headers, query, documents),
     }
 }

@@ -44,6 +44,13 @@ async fn backend(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>
             answer.body(Full::from(json!({"paths": {"apis/wardle.example.com/v1alpha1": url}}).to_string()))
         }
         "/openapi/v3/apis/wardle.example.com/v1alpha1" => answer.body(Full::from("{}")),
+        "/openapi/v2" if header("if-none-match") == "\"T\"" => answer.status(304).body(Full::default()),
+        "/openapi/v2" => {
+            let item = json!({"get": {"responses": {"200": {"schema": {"$ref": "#/definitions/Flunder"}}}}});
+            let paths = json!({"/apis/": item, format!("/apis/{GROUP}/v1alpha1/flunders"): item});
+            let document = json!({"swagger": "2.0", "paths": paths, "definitions": {"Flunder": {"type": "object"}}});
+            answer.header("etag", "\"T\"").body(Full::from(document.to_string()))
+        }
         path if path.ends_with("/redirect") => {
             answer.status(302).header("location", "http://evil/").body(Full::default())
         }
@@ -217,6 +224,10 @@ async fn discovery_and_documents_include_it() {
     let index = server.get("/openapi/v3").await.json();
     let url = index["paths"][format!("apis/{GROUP}/v1alpha1")]["serverRelativeURL"].as_str().expect("a URL").to_owned();
     assert_eq!(server.get(&url).await.text(), "{}");
+    let version2 = server.get("/openapi/v2").await.json();
+    assert_eq!(version2["definitions"]["Flunder"], json!({"type": "object"}));
+    assert!(version2["paths"][format!("/apis/{GROUP}/v1alpha1/flunders")]["get"].is_object());
+    assert_eq!(version2["paths"]["/apis/"]["get"]["operationId"], "getAPIVersions", "its own");
     server.supervisor.stop();
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Upstream: `k8s.io/kube-openapi/pkg/{builder,builder3,handler,handler3}`.
 
+mod merging;
 mod message;
 mod names;
 mod operation;
@@ -18,6 +19,7 @@ mod texts;
 mod v2;
 mod v3;
 
+pub use merging::{filter_paths, merge};
 pub use texts::{TextSource, Texts};
 
 use crate::resources::ResourceInfo;
