@@ -1,20 +1,25 @@
 //! What an empty cluster contains after the start: written once, and kept where clients rely on it.
 //!
 //! Upstream: `pkg/controlplane/controller/{systemnamespaces,kubernetesservice,defaultservicecidr,
-//! clusterauthenticationtrust}`, `pkg/registry/{scheduling,flowcontrol}/rest`.
+//! clusterauthenticationtrust,legacytokentracking}`, `pkg/registry/{scheduling,flowcontrol}/rest`.
 
 mod authentication;
 mod flow_control;
+mod followed;
 mod identity;
 mod master_leases;
 mod objects;
 mod service;
+mod service_cidr;
+mod token_tracking;
 
 pub use authentication::{Trust, keep_trust, publish_trust};
 pub use flow_control::keep_flow_control;
 pub use identity::{Identity, collect_identities, keep_identity};
 pub use master_leases::MasterLeases;
 pub use service::{Endpoint, keep_service};
+pub use service_cidr::{ensure_service_cidr, keep_service_cidr};
+pub use token_tracking::{keep_token_tracking, track_tokens};
 
 use apimachinery::Value;
 use apimachinery::gvk::GroupVersionKind;
@@ -69,7 +74,6 @@ pub async fn namespaces(registry: Arc<Registry>) -> Result<(), BootstrapError> {
 pub async fn objects(registry: Arc<Registry>) -> Result<(), BootstrapError> {
     let mut all = objects::priority_classes();
     all.extend(flow_control::objects());
-    all.push(objects::service_cidr(&registry.options.service_ranges));
     create_all(registry, all).await
 }
 
@@ -147,11 +151,9 @@ mod tests {
 
     #[test]
     fn every_object_is_served() {
-        let ranges = ["10.96.0.0/16".parse().expect("a range")];
         let mut all = objects::namespaces();
         all.extend(objects::priority_classes());
         all.extend(flow_control::objects());
-        all.push(objects::service_cidr(&ranges));
         for object in all {
             assert!(context(&object, Verb::Create).is_ok(), "{object}");
             assert!(!object.name().is_empty(), "{object}");

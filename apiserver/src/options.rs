@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// All flags that are built.
 #[derive(Clone, Debug, clap::Args)]
@@ -132,6 +133,17 @@ pub struct Serving {
     /// Go on listening until requests under way are answered, and tell new ones to come back later.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
     pub shutdown_send_retry_after: bool,
+    /// Over how long watches are ended, one after the other, when the server stops; 0 ends them at once.
+    #[arg(long, default_value = "0s")]
+    pub shutdown_watch_termination_grace_period: GoDuration,
+}
+
+impl Serving {
+    /// How long the way from a signal to the last answer may take.
+    pub fn longest_end(&self) -> Duration {
+        let answers = self.request_timeout.0.max(self.shutdown_watch_termination_grace_period.0);
+        self.shutdown_delay_duration.0 + answers
+    }
 }
 
 /// Flags about admission.
@@ -383,6 +395,20 @@ mod tests {
         assert_eq!(options.cluster.service_node_port_range, 30000..=32767);
         assert!(options.authentication.anonymous_auth);
         assert_eq!(options.validate(), Ok(()));
+    }
+
+    #[test]
+    fn nobody_is_anonymous_where_everybody_may_do_anything() {
+        for (line, want) in [
+            ("", false),
+            ("--authorization-mode=Node,AlwaysAllow", false),
+            ("--authorization-mode=RBAC", true),
+            ("--authorization-mode=RBAC --anonymous-auth=false", false),
+            ("--authorization-config=f", true),
+        ] {
+            let options = options(&format!("--etcd-servers=a {line}")).expect("options");
+            assert_eq!(options.authentication.with(&options.authorization).anonymous_auth, want, "{line}");
+        }
     }
 
     #[test]

@@ -58,8 +58,13 @@ const RETRY: Duration = Duration::from_millis(200);
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let options = daemon.options;
     options.validate()?;
-    daemon.grace.extend(options.serving.shutdown_delay_duration.0 + options.serving.request_timeout.0);
-    let owners = Owners { signal: daemon.supervisor, serving: Supervisor::new(), storage: Supervisor::new() };
+    daemon.grace.extend(options.serving.longest_end());
+    let owners = Owners {
+        signal: daemon.supervisor,
+        serving: Supervisor::new(),
+        watches: Supervisor::new(),
+        storage: Supervisor::new(),
+    };
     let started = tokio::select! {
         started = start(&options, daemon.shown, &owners) => started?,
         () = owners.signal.stopping() => return Ok(()),
@@ -82,6 +87,8 @@ pub struct Owners {
     pub signal: Supervisor,
     /// Owns connections.
     pub serving: Supervisor,
+    /// Ends watches.
+    pub watches: Supervisor,
     /// Owns storage, and what must live as long.
     pub storage: Supervisor,
 }
@@ -94,13 +101,28 @@ async fn stop(options: &Serving, server: &Server, owners: &Owners) {
     } else {
         owners.serving.stop();
     }
-    if tokio::time::timeout(options.request_timeout.0, drained(server)).await.is_err() {
-        tracing::warn!("some requests did not end within {:?}", options.request_timeout.0);
-    }
+    tokio::join!(end_requests(options, server), end_watches(options, server, owners));
+    owners.watches.stop();
     if !owners.serving.shutdown(DRAIN).await {
         tracing::warn!("some connections did not end within {DRAIN:?}");
     }
     owners.storage.shutdown(CLOSE).await;
+}
+
+async fn end_requests(options: &Serving, server: &Server) {
+    if tokio::time::timeout(options.request_timeout.0, drained(server)).await.is_err() {
+        tracing::warn!("some requests did not end within {:?}", options.request_timeout.0);
+    }
+}
+
+/// Watches end at once with the connections, or in their own time.
+async fn end_watches(options: &Serving, server: &Server, owners: &Owners) {
+    let grace = options.shutdown_watch_termination_grace_period.0;
+    match grace.is_zero() {
+        true if options.shutdown_send_retry_after => {}
+        true => owners.watches.stop(),
+        false => server.watches.end(grace).await,
+    }
 }
 
 /// Waits until no request is under way; watches and tunnels do not count.
@@ -189,7 +211,7 @@ fn assemble(
     kubelets: Kubelets,
     owners: &Owners,
 ) -> anyhow::Result<(Arc<Server>, Hooks)> {
-    let Owners { serving, storage, .. } = owners;
+    let Owners { serving, watches, storage, .. } = owners;
     let tokens = access::service_account_tokens(&options.authentication, &store)?.map(Arc::new);
     let rbac = Rbac::start(&store, storage);
     let means = Means { store: store.clone(), supervisor: serving.clone() };
@@ -201,9 +223,10 @@ fn assemble(
     let hooks = Hooks::add(&mut health, has_rbac.then(|| rbac.clone()));
     let admission_metrics = Arc::<apiserver_admission::metrics::Metrics>::default();
     let chain = admission::chain(&options.admission, store.clone(), authorizer.clone(), storage, &admission_metrics)?;
-    let authenticator = authenticator::authenticator(&options.authentication, tokens.clone(), &means)?;
+    let authentication = options.authentication.with(&options.authorization);
+    let authenticator = authenticator::authenticator(&authentication, tokens.clone(), &means)?;
     let authenticator = Arc::new(authenticator);
-    authenticator::keep_current(&authenticator, &options.authentication, serving);
+    authenticator::keep_current(&authenticator, &authentication, serving);
     let reviews = Reviews { authenticator: authenticator.clone(), authorizer: authorizer.clone() };
     let aggregator = Arc::new(Aggregator::new(store.clone(), aggregation::config(&options.cluster)?));
     let escalation = Escalation { authorizer: authorizer.clone(), rbac };
@@ -215,8 +238,10 @@ fn assemble(
     let registry = Arc::new(Registry::new(store, chain, answers));
     registry.keep_service_addresses(storage);
     let recorders = Means { store: registry.store.clone(), supervisor: storage.clone() };
-    let audit = audit::audit(&options.audit, &recorders, storage)?;
     let mut metrics = component::metrics::registry();
+    let audit_metrics = apiserver_server::audit::Metrics::default();
+    let audit = audit::audit(&options.audit, &recorders, &audit_metrics, storage)?;
+    audit_metrics.register(&mut metrics);
     admission_metrics.register(&mut metrics);
     let (fairness, metrics) = fairness::new(&options.serving, metrics);
     let server = Server::new(Parts {
@@ -233,6 +258,7 @@ fn assemble(
         kubelets,
         fairness,
         supervisor: serving.clone(),
+        watches: watches.clone(),
     });
     apiserver_server::custom::follow_definitions(&server, storage);
     Ok((server, hooks))
@@ -325,11 +351,18 @@ pub async fn bootstrap(started: Started) {
         step(&supervisor, || bootstrap::publish_trust(&registry, &trust)).await;
         hooks.authentication.done();
     };
-    tokio::join!(policy, objects, authentication);
+    let tracking = async {
+        step(&supervisor, || bootstrap::track_tokens(&registry)).await;
+        hooks.token_tracking.done();
+    };
+    let range = step(&supervisor, || bootstrap::ensure_service_cidr(&registry));
+    tokio::join!(policy, objects, authentication, tracking, range);
     aggregation::register(&server, [hooks.api_services, hooks.registration]);
     let flow_control = bootstrap::keep_flow_control(registry.clone());
     supervisor.spawn_until_stop("flow control objects", flow_control);
     supervisor.spawn_until_stop("authentication info", bootstrap::keep_trust(registry.clone(), trust));
+    supervisor.spawn_until_stop("default service range", bootstrap::keep_service_cidr(registry.clone()));
+    supervisor.spawn_until_stop("legacy token tracking", bootstrap::keep_token_tracking(registry.clone()));
     supervisor.spawn_until_stop("identity lease collector", bootstrap::collect_identities(registry.clone()));
     // These leave the cluster while the server still serves.
     let service = bootstrap::keep_service(registry.clone(), port, leases, signal.clone(), move || hooks.service.done());

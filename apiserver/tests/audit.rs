@@ -68,7 +68,16 @@ async fn requests_leave_a_trail_and_secrets_none() {
     let refused = server.ask("Bearer bob-token", Method::DELETE, &format!("{maps}/a"), Value::Null).await;
     assert!(refused.message().ends_with("in the namespace \"default\": No policy matched."), "{refused:?}");
     assert_eq!(server.get("Bearer wrong", maps).await.status, StatusCode::UNAUTHORIZED);
+    let metrics = server.get(ADMIN, "/metrics").await.text();
+    let sample = |name: &str| -> u64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        line.unwrap_or_else(|| panic!("no {name}: {metrics}"))
+    };
     let events = events(&server);
+    assert!(sample("apiserver_audit_event_total") >= events.len() as u64);
+    assert!(sample("apiserver_audit_level_total{level=\"RequestResponse\"}") >= 2);
+    assert!(sample("apiserver_audit_level_total{level=\"None\"}") >= 1);
+    assert_eq!(sample("apiserver_audit_requests_rejected_total"), 0);
     assert!(!events.iter().any(|e| e["requestURI"].as_str().is_some_and(|u| u.starts_with("/readyz"))));
     let about = |user: &str, verb: &str, resource: &str| {
         let found = events

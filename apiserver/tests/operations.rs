@@ -241,6 +241,53 @@ async fn it_ends_after_those_who_are_being_served() {
 }
 
 #[tokio::test]
+async fn watches_end_in_their_own_time() {
+    if !Etcd::is_installed() {
+        println!("skipped: etcd is not installed");
+        return;
+    }
+    let etcd = Etcd::start().expect("etcd");
+    let mut server =
+        Server::start(&etcd, |folder| vec![tokens(folder), "--shutdown-watch-termination-grace-period=20s".into()])
+            .await;
+    server.ready().await;
+    let mut watches = Vec::new();
+    for _ in 0..5 {
+        let mut watch = server.stream().await;
+        let head = format!("GET /api/v1/configmaps?watch=1 HTTP/1.1\r\nhost: a\r\nauthorization: {ADMIN}\r\n\r\n");
+        watch.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = [0; 12];
+        watch.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        watches.push(watch);
+    }
+    server.signal();
+    for mut watch in watches {
+        let mut rest = Vec::new();
+        tokio::time::timeout(PATIENCE, watch.read_to_end(&mut rest)).await.expect("in time").expect("an end");
+        assert!(rest.ends_with(b"\r\n0\r\n\r\n"), "a watch ends as answers do");
+    }
+    let status = tokio::time::timeout(PATIENCE, server.ended()).await.expect("an end in time");
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    if !Etcd::is_installed() {
+        println!("skipped: etcd is not installed");
+        return;
+    }
+    let etcd = Etcd::start().expect("etcd");
+    let mut server = Server::start(&etcd, |folder| vec![tokens(folder), "--shutdown-delay-duration=1h".into()]).await;
+    server.ready().await;
+    server.signal();
+    until("not ready", async || server.get(ADMIN, "/readyz/shutdown").await.status == 500).await;
+    server.signal();
+    let status = tokio::time::timeout(PATIENCE, server.ended()).await.expect("an end in time");
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test]
 async fn servers_find_each_other() {
     if !Etcd::is_installed() {
         println!("skipped: etcd is not installed");

@@ -261,6 +261,48 @@ async fn services_get_addresses_of_their_own() {
 }
 
 #[tokio::test]
+async fn services_get_addresses_of_every_range_that_is_ready() {
+    let server = Server::start().await;
+    let cidr = async |name: &str, range: &str, status: &str| {
+        let condition = json!({"type": "Ready", "status": status, "reason": "r", "message": "m",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let object =
+            json!({"metadata": {"name": name}, "spec": {"cidrs": [range]}, "status": {"conditions": [condition]}});
+        let made = server.create("networking.k8s.io/servicecidrs", object).await.expect("created");
+        let on = On("networking.k8s.io/servicecidrs", name, "status");
+        let cx = server.context(on, Verb::Update);
+        let mut with_status = made;
+        with_status["status"] = json!({"conditions": [condition]});
+        server.registry.update(&cx, body(&with_status)).await.expect("updated");
+        // A consistent read returns when the cache has caught up.
+        server.get("networking.k8s.io/servicecidrs", name).await.expect("there");
+    };
+    let service = |name: &str, address: &str| {
+        let ports = json!([{"port": 80, "protocol": "TCP", "targetPort": 80}]);
+        let address = if address.is_empty() { json!({}) } else { json!({"clusterIP": address}) };
+        let mut service = json!({"metadata": {"name": name}, "spec": address});
+        service["spec"]["ports"] = ports;
+        service
+    };
+    cidr("kubernetes", "10.0.0.0/30", "True").await;
+    cidr("unready", "10.2.0.0/24", "False").await;
+    for name in ["a", "b"] {
+        server.create("/services", service(name, "")).await.expect("room for two");
+    }
+    let full = refusal(server.create("/services", service("c", "")).await);
+    assert_eq!(full, (500, "Internal error occurred: failed to allocate a serviceIP: range is full".into()));
+    cidr("more", "10.1.0.0/24", "True").await;
+    let made = server.create("/services", service("c", "")).await.expect("room again");
+    assert!(made["spec"]["clusterIP"].as_str().is_some_and(|address| address.starts_with("10.1.0.")), "{made}");
+    server.create("/services", service("d", "10.1.0.200")).await.expect("its own choice");
+    for address in ["10.2.0.1", "10.9.0.1", "10.1.0.0", "10.1.0.255"] {
+        let refused = refusal(server.create("/services", service("e", address)).await);
+        let want = format!("failed to allocate IP {address}: the provided network does not match the current range");
+        assert!(refused.0 == 422 && refused.1.ends_with(&want), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn leases_are_created_by_put_and_need_a_version() {
     let server = Server::start().await;
     let lease = json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}});

@@ -7,6 +7,7 @@
 mod batch;
 mod event;
 mod log;
+mod metrics;
 mod objects;
 mod policy;
 mod sink;
@@ -16,6 +17,7 @@ mod webhook;
 pub use batch::{BatchOptions, Throttle};
 pub use event::Stage;
 pub use log::{Format, Log, LogOptions};
+pub use metrics::Metrics;
 pub use policy::{Level, Policy};
 pub use sink::{Backend, Mode, Sink, Truncate};
 pub use trail::{Seen, Trail};
@@ -33,6 +35,8 @@ pub struct Audit {
     pub policy: Policy,
     /// Where events go.
     pub sinks: Vec<Sink>,
+    /// What is counted of it; its sinks count with the same ones.
+    pub metrics: Metrics,
 }
 
 impl Audit {
@@ -40,11 +44,13 @@ impl Audit {
     /// not be authenticated.
     pub fn begin(self: &Arc<Self>, user: Option<&UserInfo>, asked: &Attributes<'_>, seen: &Seen<'_>) -> Option<Trail> {
         let rule = self.policy.judge(user, asked);
+        self.metrics.judged(rule.level);
         (rule.level != Level::None).then(|| Trail::new(self.clone(), rule, user, asked, seen))
     }
 
     /// Hands an event to all sinks. `false` if one that is strict could not keep it.
     async fn keep(&self, event: &Event) -> bool {
+        self.metrics.event();
         let mut kept = true;
         for sink in &self.sinks {
             kept &= sink.keep(event).await;
@@ -54,6 +60,7 @@ impl Audit {
 
     /// Hands an event to all sinks without waiting for any.
     fn keep_later(&self, event: &Event) {
+        self.metrics.event();
         self.sinks.iter().for_each(|sink| sink.keep_later(event));
     }
 }

@@ -4,6 +4,10 @@
 //! Upstream: `apiserver/pkg/server/{genericapiserver,lifecycle_signals}.go`,
 //! `apiserver/pkg/server/filters/{with_retry_after,goaway}.go`.
 
+mod watches;
+
+pub use watches::{Watch, Watches};
+
 use crate::body::Body;
 use crate::response;
 use http::header::{CONNECTION, HeaderValue, RETRY_AFTER, USER_AGENT};

@@ -203,7 +203,7 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let lifetime = timeout.unwrap_or_else(|| lifetime(server.options.min_request_timeout));
     let encoder = Encoder::new(resource, server.registry.clone(), output);
     let guard = Box::new(server.metrics.long_running().take());
-    let frames = watch::stream(watch, encoder, lifetime, server.supervisor.clone(), guard);
+    let frames = watch::stream(watch, encoder, lifetime, server.watches.enter(), guard);
     let answer = response::with_type(StatusCode::OK, output.media.stream_content_type(), Body::Stream(frames));
     if websocket::is_asked(&exchange.parts.headers) {
         let framing = match output.media {

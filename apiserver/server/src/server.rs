@@ -6,7 +6,7 @@ use crate::discovery::Catalog;
 use crate::document::Document;
 use crate::health::Health;
 use crate::inflight::Places;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, Watches};
 use crate::metrics::Metrics;
 use apiserver_aggregator::Aggregator;
 use apiserver_auth::{Authenticator, Authorizer};
@@ -73,6 +73,8 @@ pub struct Server {
     pub health: Health,
     /// Whether new requests are still served.
     pub lifecycle: Lifecycle,
+    /// The watches that run.
+    pub watches: Watches,
     /// The metrics.
     pub metrics: Metrics,
     /// The way to the nodes.
@@ -117,6 +119,8 @@ pub struct Parts {
     pub fairness: Option<Arc<Fairness>>,
     /// Owns connections and tunnels.
     pub supervisor: Supervisor,
+    /// Ends all watches.
+    pub watches: Supervisor,
 }
 
 impl Server {
@@ -135,6 +139,7 @@ impl Server {
             documents: parts.documents,
             health: parts.health,
             lifecycle: Lifecycle::default(),
+            watches: Watches::new(parts.watches),
             metrics: Metrics::new(parts.metrics),
             kubelets: parts.kubelets,
             fairness: parts.fairness,

@@ -6,9 +6,9 @@
 //! Upstream: `apiserver/pkg/endpoints/handlers/watch.go`.
 
 use crate::encode::events::Encoder;
+use crate::lifecycle::Watch;
 use apiserver_registry::Watching;
 use bytes::Bytes;
-use component::Supervisor;
 use futures::Stream;
 use futures::future::{BoxFuture, select};
 use std::pin::{Pin, pin};
@@ -26,16 +26,16 @@ struct Running {
     _guard: Box<dyn Send>,
 }
 
-/// Runs until the client goes away, `lifetime` is over, the server stops, or the history breaks.
+/// Runs until the client goes away, `lifetime` is over, its turn at the server's end comes, or the history breaks.
 pub fn stream(
     watch: Watching,
     encoder: Encoder,
     lifetime: Duration,
-    supervisor: Supervisor,
+    ending: Watch,
     guard: Box<dyn Send>,
 ) -> Pin<Box<dyn Stream<Item = Bytes> + Send>> {
     let end = Box::pin(async move {
-        select(pin!(tokio::time::sleep(lifetime)), pin!(supervisor.stopping())).await;
+        select(pin!(tokio::time::sleep(lifetime)), pin!(ending.ended())).await;
     });
     let running = Running { watch, encoder, end, over: false, _guard: guard };
     Box::pin(futures::stream::unfold(running, next))

@@ -4,11 +4,10 @@
 //!
 //! Upstream: `pkg/controlplane/controller/clusterauthenticationtrust`.
 
+use super::followed::{Followed, NAMESPACE};
 use super::{BootstrapError, body, context, create};
-use apimachinery::selector::FieldSelector;
 use apimachinery::{Map, Value};
 use apiserver_registry::{Registry, Verb};
-use apiserver_storage::{Selection, Watch, WatchQuery};
 use component::files;
 use pki::Validity;
 use serde_json::json;
@@ -18,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const NAME: &str = "extension-apiserver-authentication";
-const NAMESPACE: &str = "kube-system";
 const CLIENT_CA: &str = "client-ca-file";
 const PROXY_CA: &str = "requestheader-client-ca-file";
 /// How often the map is looked at if nothing else gives reason to.
@@ -45,7 +43,7 @@ pub struct Trust {
 
 /// Publishes what delegated authentication needs to know.
 pub async fn publish_trust(registry: &Registry, trust: &Trust) -> Result<(), BootstrapError> {
-    let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": NAMESPACE}});
+    let mut map = own_map();
     let cx = context(&map, Verb::Update)?;
     let current = registry.store.cached(&cx.resource, &cx.resource.key(NAMESPACE, NAME));
     let Some(current) = current.map(|current| current.value()) else {
@@ -68,38 +66,22 @@ pub async fn publish_trust(registry: &Registry, trust: &Trust) -> Result<(), Boo
 /// Publishes it again when files or the map change, for ever.
 pub async fn keep_trust(registry: Arc<Registry>, trust: Trust) {
     let mut files = files::Watch::new([&trust.client_ca, &trust.proxy_ca].into_iter().flatten().cloned());
-    let mut map = None;
+    let mut map = Followed::new(own_map());
     loop {
         if let Err(error) = publish_trust(&registry, &trust).await {
             tracing::warn!(%error, "cannot publish what delegated authentication needs");
         }
         tokio::select! {
             () = files.changed() => {}
-            () = changed(&registry, &mut map) => {}
+            () = map.changed(&registry) => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
 }
 
-/// Waits for a change of the map; for ever if it cannot be watched, until the next turn.
-async fn changed(registry: &Registry, watch: &mut Option<Watch>) {
-    if watch.is_none() {
-        *watch = open(registry).await;
-    }
-    let Some(open) = watch else { return std::future::pending().await };
-    if open.next().await.is_err() {
-        *watch = None;
-    }
-}
-
-async fn open(registry: &Registry) -> Option<Watch> {
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap"});
-    let resource = context(&map, Verb::Create).ok()?.resource;
-    let fields = FieldSelector::parse(&format!("metadata.name={NAME}")).ok()?;
-    let selection = Selection { namespace: Some(NAMESPACE.to_owned()), fields, ..Selection::default() };
-    // The map as it is comes first, which costs one look at it.
-    let from = Some(0);
-    registry.store.watch(&resource, &WatchQuery { selection, from, ..WatchQuery::default() }).await.ok()
+/// The map without its data.
+fn own_map() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "namespace": NAMESPACE}})
 }
 
 impl Trust {

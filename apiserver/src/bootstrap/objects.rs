@@ -1,7 +1,6 @@
-//! Namespaces, priority classes, the default range of service addresses.
+//! Namespaces and priority classes.
 
-use apimachinery::{Value, time};
-use ipnet::IpNet;
+use apimachinery::Value;
 use serde_json::json;
 
 pub(super) fn namespaces() -> Vec<Value> {
@@ -20,28 +19,4 @@ pub(super) fn priority_classes() -> Vec<Value> {
         class("system-node-critical", 2_000_001_000, "For system pods that must stay on their node."),
         class("system-cluster-critical", 2_000_000_000, "For system pods that the cluster needs on some node."),
     ]
-}
-
-pub(super) fn service_cidr(ranges: &[IpNet]) -> Value {
-    let ranges: Vec<String> = ranges.iter().map(|r| r.trunc().to_string()).collect();
-    json!({
-        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
-        "metadata": {"name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"]},
-        "spec": {"cidrs": ranges},
-        "status": {"conditions": [{
-            "type": "Ready", "status": "True", "reason": "", "lastTransitionTime": time::now(),
-            "message": "Kubernetes Service CIDR is ready",
-        }]},
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_named_by_their_network() {
-        let cidr = service_cidr(&["10.96.0.7/16".parse().expect("a range")]);
-        assert_eq!(cidr["spec"]["cidrs"], json!(["10.96.0.0/16"]));
-    }
 }

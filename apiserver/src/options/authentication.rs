@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/kubeapiserver/options/authentication.go`.
 
-use super::OptionError;
+use super::{Authorization, OptionError};
 use clap::ArgAction;
 use component::GoDuration;
 use std::path::PathBuf;
@@ -114,6 +114,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Authentication {
+    /// What goes with this authorization: nobody is anonymous where everybody may do anything.
+    pub fn with(&self, authorization: &Authorization) -> Self {
+        let refuses = self.anonymous_auth && authorization.always_allows();
+        if refuses {
+            tracing::warn!("anonymous requests are refused, as the AlwaysAllow authorizer would allow them anything");
+        }
+        Self { anonymous_auth: self.anonymous_auth && !refuses, ..self.clone() }
+    }
+
     /// Checks what single values cannot show.
     pub(super) fn validate(&self) -> Result<(), OptionError> {
         let by_flags = !self.oidc_issuer_url.is_empty();

@@ -36,6 +36,12 @@ pub struct Authorization {
 }
 
 impl Authorization {
+    /// Whether everybody may do anything.
+    pub fn always_allows(&self) -> bool {
+        let modes = &self.authorization_mode;
+        self.authorization_config.is_none() && (modes.is_empty() || modes.iter().any(|mode| mode == "AlwaysAllow"))
+    }
+
     /// Checks what single values cannot show.
     pub(super) fn validate(&self) -> Result<(), OptionError> {
         let modes = &self.authorization_mode;

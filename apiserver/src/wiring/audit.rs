@@ -3,7 +3,7 @@
 use crate::options::{self, AuditLog, AuditWays, AuditWebhook};
 use anyhow::Context as _;
 use apiserver_server::audit::{
-    Audit, Backend, BatchOptions, Format, Log, LogOptions, Mode, Policy, Sink, Throttle, Truncate, Webhook,
+    Audit, Backend, BatchOptions, Format, Log, LogOptions, Metrics, Mode, Policy, Sink, Throttle, Truncate, Webhook,
 };
 use apiserver_webhook::Means;
 use component::Supervisor;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub(super) fn audit(
     options: &options::Audit,
     means: &Means,
+    metrics: &Metrics,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Option<Arc<Audit>>> {
     let (path, kubeconfig) = (&options.log.audit_log_path, &options.webhook.audit_webhook_config_file);
@@ -29,14 +30,14 @@ pub(super) fn audit(
     let mut sinks = Vec::new();
     if let Some(path) = path {
         let ways = options.log.ways();
-        sinks.push(Sink::new(log(&options.log, path)?, mode(&ways), truncate(&ways), supervisor));
+        sinks.push(Sink::new(log(&options.log, path)?, mode(&ways), truncate(&ways), metrics, supervisor));
     }
     if let Some(kubeconfig) = kubeconfig {
         let ways = options.webhook.ways();
         let backend = webhook(&options.webhook, kubeconfig, means)?;
-        sinks.push(Sink::new(backend, mode(&ways), truncate(&ways), supervisor));
+        sinks.push(Sink::new(backend, mode(&ways), truncate(&ways), metrics, supervisor));
     }
-    Ok((!sinks.is_empty()).then(|| Arc::new(Audit { policy, sinks })))
+    Ok((!sinks.is_empty()).then(|| Arc::new(Audit { policy, sinks, metrics: metrics.clone() })))
 }
 
 fn log(options: &AuditLog, path: &Path) -> anyhow::Result<Backend> {

@@ -12,6 +12,7 @@ pub(super) struct Hooks {
     pub(super) service: Hook,
     pub(super) authentication: Hook,
     pub(super) identity: Hook,
+    pub(super) token_tracking: Hook,
     pub(super) api_services: Hook,
     pub(super) registration: Hook,
 }
@@ -50,7 +51,9 @@ impl Hooks {
         warm(health, &["start-kubernetes-service-cidr-controller"]);
         let authentication = health.hook("start-cluster-authentication-info-controller");
         let identity = health.hook("start-kube-apiserver-identity-lease-controller");
-        warm(health, &["start-kube-apiserver-identity-lease-garbage-collector", "storage-readiness"]);
+        warm(health, &["start-kube-apiserver-identity-lease-garbage-collector"]);
+        let token_tracking = health.hook("start-legacy-token-tracking-controller");
+        warm(health, &["storage-readiness"]);
         warm(health, AGGREGATION);
         let api_services = health.hook("apiservice-registration-controller");
         let registration = health.hook("kube-apiserver-autoregistration");
@@ -68,6 +71,7 @@ impl Hooks {
             service,
             authentication,
             identity,
+            token_tracking,
             api_services,
             registration,
         }

@@ -3,6 +3,7 @@
 //! Upstream: `pkg/registry/core/service/ipallocator/ipallocator.go`.
 
 use super::families::Family;
+use super::ranges::Ranges;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::{Value, time};
@@ -23,8 +24,8 @@ const ATTEMPTS: u128 = 70_000;
 pub(super) enum AddressError {
     #[error("provided IP is already allocated")]
     Taken,
-    #[error("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")]
-    OutOfRange { address: IpAddr, range: String },
+    #[error("the provided network does not match the current range")]
+    Mismatch,
     #[error("range is full")]
     Full,
     #[error("this server does not serve IP addresses")]
@@ -36,40 +37,55 @@ pub(super) enum AddressError {
 #[derive(Debug)]
 pub(super) struct Addresses {
     store: Store,
-    ranges: Vec<IpNet>,
+    ranges: Ranges,
 }
 
 impl Addresses {
     pub(super) fn new(store: Store, ranges: Vec<IpNet>) -> Self {
-        Self { store, ranges }
+        Self { ranges: Ranges::new(store.clone(), ranges), store }
     }
 
     /// The cluster's families, the default one first.
     pub(super) fn families(&self) -> Vec<Family> {
-        self.ranges.iter().map(|range| Family::of_address(range.addr())).collect()
+        self.ranges.families()
     }
 
     /// Takes this address for a service. One that the service has already is taken again.
     pub(super) async fn take(&self, service: &Value, address: IpAddr, dry_run: bool) -> Result<(), AddressError> {
-        let range = self.range(Family::of_address(address)).ok_or(AddressError::Full)?;
-        if !usable(range, address) {
-            return Err(AddressError::OutOfRange { address, range: range.to_string() });
-        }
+        self.ranges.check(address)?;
         match self.reserve(service, address, dry_run).await {
             Err(AddressError::Taken) if self.is_owner(service, address) => Ok(()),
             result => result,
         }
     }
 
-    /// Takes a random free address of a family. The lower part of the range is left for services
-    /// that choose their address, as long as there is room above.
+    /// Takes the address that a service has already, whatever its range.
+    pub(super) async fn adopt(&self, service: &Value, address: IpAddr) -> Result<(), AddressError> {
+        match self.reserve(service, address, false).await {
+            Err(AddressError::Taken) if self.is_owner(service, address) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Takes a random free address of a family, from the first range that has one.
     pub(super) async fn take_any(
         &self,
         service: &Value,
         family: Family,
         dry_run: bool,
     ) -> Result<IpAddr, AddressError> {
-        let range = self.range(family).ok_or(AddressError::Full)?;
+        for range in self.ranges.of(family) {
+            match self.take_from(service, &range, dry_run).await {
+                Err(AddressError::Full) => {}
+                result => return result,
+            }
+        }
+        Err(AddressError::Full)
+    }
+
+    /// Takes a random free address of a range. Its lower part is left for services that choose their
+    /// address, as long as there is room above.
+    async fn take_from(&self, service: &Value, range: &IpNet, dry_run: bool) -> Result<IpAddr, AddressError> {
         let size = size(range);
         let offset = dynamic_offset(size);
         let start = offset + random_below(size - offset);
@@ -118,10 +134,6 @@ impl Addresses {
         let is = |key: &str, wanted: &str| parent.and_then(|p| p.get(key)).and_then(Value::as_str) == Some(wanted);
         is("resource", "services") && is("name", service.name()) && is("namespace", service.namespace())
     }
-
-    fn range(&self, family: Family) -> Option<&IpNet> {
-        self.ranges.iter().find(|range| Family::of_address(range.addr()) == family)
-    }
 }
 
 fn resource() -> Result<&'static Arc<ResourceInfo>, AddressError> {
@@ -160,11 +172,6 @@ pub(super) fn nth(range: &IpNet, index: u128) -> IpAddr {
     }
 }
 
-fn usable(range: &IpNet, address: IpAddr) -> bool {
-    let broadcast = matches!(range, IpNet::V4(v4) if v4.prefix_len() < 31 && IpAddr::from(v4.broadcast()) == address);
-    range.contains(&address) && range.network() != address && !broadcast
-}
-
 /// Where addresses for services that do not choose begin.
 fn dynamic_offset(size: u128) -> u128 {
     const STEP: u128 = 16;
@@ -193,12 +200,5 @@ mod tests {
         }
         assert_eq!(nth(&net("10.96.0.0/16"), 1).to_string(), "10.96.0.1");
         assert_eq!(nth(&net("fd00::/112"), 10).to_string(), "fd00::a");
-    }
-
-    #[test]
-    fn the_ends_of_a_range_are_not_used() {
-        for (address, want) in [("10.0.0.0", false), ("10.0.0.1", true), ("10.0.0.255", false), ("10.0.1.1", false)] {
-            assert_eq!(usable(&net("10.0.0.0/24"), address.parse().expect("an address")), want, "{address}");
-        }
     }
 }

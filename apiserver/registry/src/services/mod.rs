@@ -9,6 +9,7 @@
 mod addresses;
 mod families;
 mod ports;
+mod ranges;
 pub(crate) mod update;
 
 use crate::Context;
@@ -198,7 +199,7 @@ impl Allocator {
         for service in self.0.store.cached_list(services, None) {
             let service = service.value();
             for address in addresses_of(&service) {
-                if let Err(why) = self.0.addresses.take(&service, address, false).await {
+                if let Err(why) = self.0.addresses.adopt(&service, address).await {
                     let name = format!("{}/{}", service.namespace(), service.name());
                     tracing::warn!(service = name, %address, %why, "cluster IP could not be reserved");
                 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apiserver/plugin/pkg/audit/buffered`.
 
-use super::sink::{Backend, Encoded};
+use super::sink::{Counted, Encoded};
 use component::Supervisor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Throttle {
 
 /// Starts the task that sends what is put into the queue.
 pub(super) fn start(
-    backend: Arc<Backend>,
+    backend: Arc<Counted>,
     options: BatchOptions,
     max_bytes: usize,
     supervisor: &Supervisor,
@@ -46,7 +46,7 @@ pub(super) fn start(
 }
 
 struct Batches {
-    backend: Arc<Backend>,
+    backend: Arc<Counted>,
     options: BatchOptions,
     max_bytes: usize,
     queue: mpsc::Receiver<Encoded>,

@@ -4,7 +4,7 @@
 
 use super::batch::{self, BatchOptions};
 use super::event::Event;
-use super::{Level, Log, Webhook};
+use super::{Level, Log, Metrics, Webhook};
 use component::Supervisor;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -48,10 +48,17 @@ pub(super) struct Encoded {
     pub(super) bytes: Vec<u8>,
 }
 
+/// A backend that counts what does not reach it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    backend: Backend,
+    metrics: Metrics,
+}
+
 /// A place for events.
 #[derive(Debug)]
 pub struct Sink {
-    backend: Arc<Backend>,
+    backend: Arc<Counted>,
     truncate: Option<Truncate>,
     way: Way,
     supervisor: Supervisor,
@@ -65,8 +72,14 @@ enum Way {
 
 impl Sink {
     /// Its tasks hang on the supervisor.
-    pub fn new(backend: Backend, mode: Mode, truncate: Option<Truncate>, supervisor: &Supervisor) -> Self {
-        let backend = Arc::new(backend);
+    pub fn new(
+        backend: Backend,
+        mode: Mode,
+        truncate: Option<Truncate>,
+        metrics: &Metrics,
+        supervisor: &Supervisor,
+    ) -> Self {
+        let backend = Arc::new(Counted { backend, metrics: metrics.clone() });
         let way = match mode {
             Mode::Blocking => Way::Direct { strict: false },
             Mode::BlockingStrict => Way::Direct { strict: true },
@@ -83,7 +96,7 @@ impl Sink {
         let Some(encoded) = self.encode(event) else { return true };
         match &self.way {
             Way::Queue(queue) => {
-                push(queue, encoded);
+                self.push(queue, encoded);
                 true
             }
             Way::Direct { strict } => self.backend.deliver(&[encoded]).await || !strict,
@@ -93,9 +106,9 @@ impl Sink {
     /// Like [`Self::keep`], where nobody can wait.
     pub(super) fn keep_later(&self, event: &Event) {
         let Some(encoded) = self.encode(event) else { return };
-        match (&self.way, &*self.backend) {
-            (Way::Queue(queue), _) => push(queue, encoded),
-            (Way::Direct { .. }, Backend::Log(log)) => drop(log.write(&encoded)),
+        match (&self.way, &self.backend.backend) {
+            (Way::Queue(queue), _) => self.push(queue, encoded),
+            (Way::Direct { .. }, Backend::Log(log)) => drop(self.backend.write(log, &[encoded])),
             (Way::Direct { .. }, Backend::Webhook(_)) => {
                 let backend = self.backend.clone();
                 self.supervisor.spawn("audit event", async move {
@@ -121,20 +134,22 @@ impl Sink {
             }
         }
         tracing::error!(audit_id = event.audit_id, "event is too large even after truncating");
+        self.backend.metrics.lost("truncate", 1);
         None
     }
-}
 
-fn push(queue: &mpsc::Sender<Encoded>, encoded: Encoded) {
-    if let Err(error) = queue.try_send(encoded) {
-        let (mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) = error;
-        tracing::error!(audit_id = event.audit_id, "audit buffer queue blocked, event dropped");
+    fn push(&self, queue: &mpsc::Sender<Encoded>, encoded: Encoded) {
+        if let Err(error) = queue.try_send(encoded) {
+            let (mpsc::error::TrySendError::Full(event) | mpsc::error::TrySendError::Closed(event)) = error;
+            tracing::error!(audit_id = event.audit_id, "audit buffer queue blocked, event dropped");
+            self.backend.metrics.lost("buffered", 1);
+        }
     }
 }
 
-impl Backend {
+impl Counted {
     fn encode(&self, event: &Event) -> Encoded {
-        let bytes = match self {
+        let bytes = match &self.backend {
             Backend::Log(log) => log.encode(event),
             // In a list, items do not say what they are.
             Backend::Webhook(_) => {
@@ -146,14 +161,24 @@ impl Backend {
 
     /// Whether all events are where they belong.
     pub(super) async fn deliver(&self, events: &[Encoded]) -> bool {
-        match self {
-            Backend::Log(log) => events.iter().filter(|event| !log.write(event)).count() == 0,
-            Backend::Webhook(webhook) => webhook.post(events).await,
+        match &self.backend {
+            Backend::Log(log) => self.write(log, events),
+            Backend::Webhook(webhook) => {
+                let is_there = webhook.post(events).await;
+                self.metrics.lost("webhook", if is_there { 0 } else { events.len() });
+                is_there
+            }
         }
+    }
+
+    fn write(&self, log: &Log, events: &[Encoded]) -> bool {
+        let lost = events.iter().filter(|event| !log.write(event)).count();
+        self.metrics.lost("log", lost);
+        lost == 0
     }
 
     /// Whether the next batch need not wait until this one is delivered.
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Backend::Webhook(_))
+        matches!(self.backend, Backend::Webhook(_))
     }
 }

@@ -80,6 +80,7 @@ impl Trail {
 
     /// Says no more: the request is refused because it cannot be recorded.
     pub fn give_up(mut self) {
+        self.audit.metrics.rejected();
         self.is_complete = true;
     }
 

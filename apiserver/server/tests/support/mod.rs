@@ -102,6 +102,7 @@ impl TestServer {
             kubelets: Kubelets::new(kubelets).expect("TLS"),
             fairness,
             supervisor: supervisor.clone(),
+            watches: supervisor.clone(),
         });
         apiserver_server::custom::follow_definitions(&server, &supervisor);
         Self { server, supervisor }
