@@ -79,7 +79,7 @@ impl Lexer<'_> {
             let word = self.take(|c| c.is_ascii_alphanumeric() || c == '_');
             return Ok(Token::Ident(word.into()));
         }
-        let second_is_digit = self.rest()[1.min(self.rest().len())..].starts_with(|c: char| c.is_ascii_digit());
+        let second_is_digit = self.rest().chars().nth(1).is_some_and(|second| second.is_ascii_digit());
         if first.is_ascii_digit() || first == '.' && self.at > 0 && second_is_digit && !self.follows_operand() {
             return self.number();
         }
@@ -289,6 +289,15 @@ mod tests {
         ] {
             assert_eq!(lex(text), [want], "{text}");
         }
+    }
+
+    #[test]
+    fn letters_of_other_scripts_are_no_tokens() {
+        for (text, first) in [("ό", 'ό'), ("a + é", 'é'), ("日本", '日'), ("🦀", '🦀')] {
+            let issue = tokens(text).expect_err(text);
+            assert_eq!(issue.message, format!("Syntax error: token recognition error at: '{first}'"));
+        }
+        assert_eq!(lex("'é'"), [Token::String("é".into())]);
     }
 
     #[test]
