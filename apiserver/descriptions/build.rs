@@ -10,6 +10,8 @@ use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
 
+const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
+
 /// Texts by member; the type's own stands under the empty name.
 type Members<'a> = BTreeMap<&'a str, &'a str>;
 
@@ -28,8 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut generator = SchemaGenerator::default();
     tell(&mut generator);
     let definitions = generator.definitions();
-    let texts: BTreeMap<&str, Members<'_>> =
+    let mut texts: BTreeMap<&str, Members<'_>> =
         definitions.iter().map(|(name, schema)| (name.as_str(), members(schema))).collect();
+    if let Some(event) = texts.get_mut(WATCH_EVENT) {
+        split_event(event);
+    }
     let target = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("texts.deflate");
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&serde_json::to_vec(&texts)?)?;
@@ -42,6 +47,14 @@ fn members(schema: &Value) -> Members<'_> {
     let own = text("", schema);
     let members = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
     own.into_iter().chain(members.filter_map(|(name, member)| Some((name.as_str(), described(member)?)))).collect()
+}
+
+/// The type's text ends with the one of its member.
+fn split_event(event: &mut Members<'_>) {
+    if let Some((own, object)) = event.get("").and_then(|text| text.split_once("\n\n")) {
+        event.insert("", own);
+        event.insert("object", object);
+    }
 }
 
 fn described(schema: &Value) -> Option<&str> {

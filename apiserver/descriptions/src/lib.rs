@@ -25,6 +25,9 @@ mod tests {
         let pod = "io.k8s.api.core.v1.PodSpec";
         assert!(texts.of_type(pod).is_some_and(|text| text.starts_with("PodSpec is a description of a pod")));
         assert!(texts.of_member(pod, "nodeName").is_some_and(|text| text.contains("schedul")));
+        let event = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
+        assert!(texts.of_type(event).is_some_and(|text| !text.contains('\n')));
+        assert!(texts.of_member(event, "object").is_some_and(|text| text.starts_with("Object is:")));
         assert_eq!((texts.of_type("io.example.v1.None"), texts.of_member(pod, "none")), (None, None));
     }
 
