@@ -7,6 +7,7 @@
 use crate::inflight::{Place, Places};
 use component::Supervisor;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
@@ -18,26 +19,40 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub struct Watches {
     places: Places,
-    turn: Arc<Notify>,
-    all: Supervisor,
+    shared: Arc<Shared>,
+}
+
+/// What all watches wait for: one thing, as they look at it with every event.
+#[derive(Debug, Default)]
+struct Shared {
+    turn: Notify,
+    /// Every watch's turn has come.
+    is_over: AtomicBool,
 }
 
 /// A watch that runs.
 #[derive(Debug)]
 pub struct Watch {
-    watches: Watches,
+    shared: Arc<Shared>,
     _place: Place,
 }
 
 impl Watches {
     /// None yet; all end at the latest when the supervisor stops.
     pub fn new(all: Supervisor) -> Self {
-        Self { places: Places::new(0), turn: Arc::default(), all }
+        let shared = Arc::<Shared>::default();
+        let ending = shared.clone();
+        all.clone().spawn("end of watches", async move {
+            all.stopping().await;
+            ending.is_over.store(true, Ordering::Release);
+            ending.turn.notify_waiters();
+        });
+        Self { places: Places::new(0), shared }
     }
 
     /// Counts a new one.
     pub fn enter(&self) -> Watch {
-        Watch { watches: self.clone(), _place: self.places.take() }
+        Watch { shared: self.shared.clone(), _place: self.places.take() }
     }
 
     /// Ends those that run, evenly over this time, though never slower than one a tick. Returns when
@@ -52,7 +67,7 @@ impl Watches {
                 tracing::warn!(left = self.places.taken(), "some watches did not end within {within:?}");
                 return;
             }
-            (0..per_tick).for_each(|_| self.turn.notify_one());
+            (0..per_tick).for_each(|_| self.shared.turn.notify_one());
         }
         tracing::info!(watches = running, "watches have ended");
     }
@@ -66,9 +81,10 @@ fn per_tick(running: usize, within: Duration) -> usize {
 impl Watch {
     /// Resolves when it is this watch's turn to end.
     pub async fn ended(&self) {
-        tokio::select! {
-            () = self.watches.turn.notified() => {}
-            () = self.watches.all.stopping() => {}
+        // Who waits from here on misses no end.
+        let turn = self.shared.turn.notified();
+        if !self.shared.is_over.load(Ordering::Acquire) {
+            turn.await;
         }
     }
 }
@@ -107,6 +123,15 @@ mod tests {
         }
         assert_eq!((times.len(), watches.places.taken()), (10, 0));
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= TICK), "{times:?}");
+    }
+
+    #[tokio::test]
+    async fn all_end_with_their_supervisor() {
+        let supervisor = Supervisor::new();
+        let watches = Watches::new(supervisor.clone());
+        let early = watches.enter();
+        tokio::join!(early.ended(), async { supervisor.stop() });
+        watches.enter().ended().await;
     }
 
     #[tokio::test(start_paused = true)]
