@@ -9,7 +9,7 @@ use crate::encode::events::Encoder;
 use crate::encode::{list, object};
 use crate::negotiate::{self, Media, Offers, Output};
 use crate::params::{self, ListOptions};
-use crate::{response, watch, websocket};
+use crate::{deprecation, response, watch, websocket};
 use apimachinery::resources::{ResourceInfo, Subresource};
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::{Body as RequestBody, Context, PatchType, Reply, Verb};
@@ -124,7 +124,7 @@ fn offers(route: &Route) -> Offers {
 fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
     let info = exchange.info;
     let namespaced = route.resource.namespaced;
-    let deprecated = route.resource.custom.as_ref().and_then(|custom| custom.warning());
+    let deprecated = deprecation::warning(&route.resource);
     exchange.warnings.lock().extend(deprecated.map(str::to_owned));
     Ok(Context {
         user: exchange.user.clone(),

@@ -41,7 +41,9 @@ async fn other_components_are_asked() {
     let names: Vec<&str> =
         list["items"].as_array().expect("items").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
     assert_eq!(names, ["controller-manager", "scheduler", "etcd-0"]);
-    let etcd = server.get("/api/v1/componentstatuses/etcd-0").await.json();
+    let etcd = server.get("/api/v1/componentstatuses/etcd-0").await;
+    assert_eq!(etcd.headers["warning"], "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+    let etcd = etcd.json();
     assert_eq!(etcd["conditions"], json!([{"type": "Healthy", "status": "True", "message": "ok"}]));
     let selected = server.get("/api/v1/componentstatuses?fieldSelector=metadata.name%3Detcd-0").await.json();
     assert_eq!(selected["items"].as_array().map(Vec::len), Some(1));
