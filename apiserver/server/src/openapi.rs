@@ -20,11 +20,12 @@ use apimachinery::openapi::{self, Documents};
 use apimachinery::{Map, Value};
 use apiserver_aggregator::RemoteVersion;
 use apiserver_extensions::Definition;
+use component::memory::trimmed;
 use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 /// How long a document at a URL with its hash may be kept.
 const KEEP: SignedDuration = SignedDuration::from_hours(365 * 24);
@@ -46,13 +47,21 @@ pub struct OpenApi {
     definitions: Vec<Arc<Definition>>,
     custom: Arc<OnceLock<CustomDocuments>>,
     remote: Vec<Arc<RemoteVersion>>,
+    indexed: Once,
     v2: Version2,
 }
 
 impl OpenApi {
     /// Of built-in resources and of these definitions'.
     pub fn new(builtin: Arc<Documents>, definitions: Vec<Arc<Definition>>) -> Self {
-        Self { builtin, definitions, custom: Arc::default(), remote: Vec::new(), v2: Version2::default() }
+        Self {
+            builtin,
+            definitions,
+            custom: Arc::default(),
+            remote: Vec::new(),
+            indexed: Once::new(),
+            v2: Version2::default(),
+        }
     }
 
     /// The same with other definitions.
@@ -74,7 +83,7 @@ impl OpenApi {
         let all = || {
             CustomDocuments::new(self.definitions.iter().flat_map(|d| &d.documents).collect(), &self.builtin.texts())
         };
-        (!self.definitions.is_empty()).then(|| self.custom.get_or_init(all))
+        (!self.definitions.is_empty()).then(|| self.custom.get_or_init(|| trimmed(all)))
     }
 
     fn v2(&self) -> Value {
@@ -89,6 +98,10 @@ impl OpenApi {
     }
 
     fn index(&self) -> Document {
+        // The hashes take all documents.
+        self.indexed.call_once(|| {
+            trimmed(|| self.builtin.v3_index());
+        });
         let with_document = || self.remote.iter().filter(|r| !r.openapi.is_empty());
         let custom = self.custom();
         if with_document().next().is_none() && custom.is_none() {

@@ -15,6 +15,7 @@ pub mod kinds;
 pub mod layers;
 pub mod leading;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod notify;
 pub mod serve;

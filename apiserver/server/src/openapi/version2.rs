@@ -7,6 +7,7 @@ use crate::document::Document;
 use crate::negotiate;
 use apimachinery::{Value, openapi};
 use bytes::Bytes;
+use component::memory::trimmed;
 use http::header::{HeaderValue, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use sha2::{Digest, Sha256};
@@ -48,7 +49,7 @@ impl Version2 {
     }
 
     fn json(&self, make: impl Fn() -> Value) -> Bytes {
-        let bytes = self.json.get_or_init(|| openapi::json(&make()));
+        let bytes = self.json.get_or_init(|| trimmed(|| openapi::json(&make())));
         self.digest.get_or_init(|| openapi::hash(bytes));
         bytes.clone()
     }
@@ -59,7 +60,7 @@ impl Version2 {
             self.digest.get_or_init(|| digest(&document));
             openapi::protobuf(&document)
         };
-        self.protobuf.get_or_init(encode).clone()
+        self.protobuf.get_or_init(|| trimmed(encode)).clone()
     }
 }
 
