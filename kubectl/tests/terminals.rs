@@ -14,6 +14,8 @@ use terminal::Terminal;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-rs");
 
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Ctrl-C.
 const INTERRUPT: &[u8] = &[3];
 
@@ -30,7 +32,7 @@ fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
             "verbs": ["create", "delete", "get", "list", "patch", "watch"],
             "subresources": [{"subresource": "eviction", "responseKind": {"group": "policy", "version": "v1", "kind": "Eviction"}, "verbs": ["create"]}]})
     };
-    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default", "resourceVersion": "1"}, "data": {"k": value}});
+    let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default", "uid": "c", "resourceVersion": "1"}, "data": {"k": value}});
     let node = |cordoned: bool| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"unschedulable": cordoned}});
     let row = |name: &str| {
         json!({"type": "ADDED", "object": {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "2"},
@@ -48,6 +50,13 @@ fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
             assert_eq!(body["data"]["k"], "two");
             Some(map("two"))
         }
+        ("GET", "/api/v1/namespaces/default/configmaps") if path.contains("limit=") => {
+            Some(json!({"metadata": {}, "items": [
+            {"metadata": {"name": "c", "namespace": "default", "uid": "c", "annotations": {LAST_APPLIED: "{}"}}},
+            {"metadata": {"name": "old", "namespace": "default", "uid": "o", "annotations": {LAST_APPLIED: "{}"}}},
+            {"metadata": {"name": "mine", "namespace": "default", "uid": "m"}}]}))
+        }
+        ("DELETE", "/api/v1/namespaces/default/configmaps/old") => Some(json!({"kind": "Status", "status": "Success"})),
         ("GET", "/api/v1/nodes/n") => Some(node(false)),
         ("PATCH", "/api/v1/nodes/n") => Some(node(true)),
         ("GET", "/api/v1/pods") => {
@@ -95,6 +104,27 @@ fn a_watch_goes_on_until_it_is_interrupted() {
 }
 
 #[test]
+fn pruning_waits_for_a_yes() {
+    let home = tempfile::tempdir().expect("a folder");
+    let manifest = home.path().join("c.yaml");
+    std::fs::write(&manifest, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: two}\n")
+        .expect("writes");
+    let server = serve(answers);
+    for (typed, want) in [(&b"n\r"[..], "pruning is cancelled"), (b"y\r", "configmap/old pruned")] {
+        let mut terminal = Terminal::new(24, 80);
+        let mut command = kubectl(server, home.path());
+        command.args(["apply", "--prune", "--all", "--prune-allowlist=core/v1/ConfigMap", "--interactive", "-f"]);
+        command.arg(&manifest);
+        let mut child = terminal.start(&command);
+        let shown = terminal.expect("(y/N): ");
+        assert!(shown.contains("configmap/c unchanged") && shown.contains("configmap/old\r\n"), "{shown}");
+        terminal.press(typed);
+        terminal.expect(want);
+        assert_eq!(child.wait().expect("ends").code(), Some(0));
+    }
+}
+
+#[test]
 fn draining_is_told_step_by_step() {
     let home = tempfile::tempdir().expect("a folder");
     let mut terminal = Terminal::new(24, 80);
@@ -116,27 +146,26 @@ fn bash_completes_commands_flags_and_types() {
         "clusters": [{"name": "c", "cluster": {"server": format!("http://{}", serve(answers))}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}]});
     std::fs::write(home.path().join("config"), config.to_string()).expect("writes");
-    let mut terminal = Terminal::new(24, 200);
     let mut bash = Command::new("bash");
     let path = format!("{}:/usr/bin:/bin", home.path().display());
     bash.args(["--norc", "--noprofile", "-i"]).env("HOME", home.path()).env("PATH", path).env("TERM", "dumb");
     bash.env("KUBECONFIG", home.path().join("config")).env("PS1", "ready> ").env("INPUTRC", "/dev/null");
-    let mut child = terminal.start(&bash);
-    terminal.expect("ready> ");
-    terminal.press(b"source <(kubectl completion bash) && echo com''plete\r");
-    terminal.expect("complete\r\n");
-    terminal.expect("ready> ");
     for (typed, want) in [
         ("kubectl desc\t", "kubectl describe "),
         ("kubectl get --all-n\t", "kubectl get --all-namespaces "),
         ("kubectl get config\t", "kubectl get configmaps "),
         ("kubectl rollout sta\t", "kubectl rollout status "),
     ] {
+        // A shell for each line: it ends with its terminal.
+        let mut terminal = Terminal::new(24, 200);
+        let mut child = terminal.start(&bash);
+        terminal.expect("ready> ");
+        terminal.press(b"source <(kubectl completion bash) && echo com''plete\r");
+        terminal.expect("complete\r\n");
+        terminal.expect("ready> ");
         terminal.press(typed.as_bytes());
         terminal.expect(want);
-        terminal.press(INTERRUPT);
-        terminal.expect("ready> ");
+        drop(terminal);
+        assert!(child.wait().is_ok());
     }
-    terminal.press(b"exit\r");
-    assert!(child.wait().is_ok());
 }

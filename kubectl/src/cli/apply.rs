@@ -42,6 +42,9 @@ pub struct Apply {
     /// If true, server-side apply will force the changes against conflicts.
     #[arg(long)]
     pub force_conflicts: bool,
+    /// Before --prune deletes anything, show what will go and wait for a yes.
+    #[arg(long, short = 'i')]
+    pub interactive: bool,
     /// If true, use openapi to calculate diff when the openapi presents.
     #[arg(long, default_value_t = true)]
     pub openapi_patch: bool,

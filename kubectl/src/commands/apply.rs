@@ -92,7 +92,7 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     match set {
         Some(set) => {
             let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?.dry_run(writing.dry_run);
-            set.end(&writing, &deletion, &uids).await
+            set.end(&writing, &deletion, &uids, flags.interactive).await
         }
         None if flags.prune => prune::run(session, &discovery, flags, &writing, &applied).await,
         None => Ok(()),
@@ -173,6 +173,9 @@ fn check(flags: &Apply, dry_run: DryRun) -> anyhow::Result<()> {
 
 fn check_pruning(flags: &Apply) -> anyhow::Result<()> {
     let in_set = !flags.applyset.is_empty();
+    if flags.interactive && flags.files.filenames.iter().any(|name| name == "-") {
+        bail!("--interactive cannot be used with a manifest from standard input");
+    }
     if !flags.prune {
         return if in_set { Err(anyhow::anyhow!("--applyset requires --prune")) } else { Ok(()) };
     }

@@ -145,7 +145,8 @@ fn warn_of_scope(session: &Session, objects: &[Manifest]) {
     }
 }
 
-fn confirmed(victims: &[Victim]) -> anyhow::Result<bool> {
+/// Shows what will go and waits for a yes.
+pub(super) fn confirmed(victims: &[Victim]) -> anyhow::Result<bool> {
     crate::outln!("You are about to delete the following {} resource(s):", victims.len());
     for victim in victims {
         crate::outln!("{}/{}", victim.kind(), victim.name);

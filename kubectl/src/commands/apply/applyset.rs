@@ -4,6 +4,7 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/apply/{applyset,applyset_pruner}.go` (KEP-3659, alpha).
 
+use super::prune;
 use crate::commands::Session;
 use crate::commands::delete::{Deletion, Victim};
 use crate::discovery::{Discovery, Resource};
@@ -143,8 +144,19 @@ impl<'a> ApplySet<'a> {
     }
 
     /// Deletes the members that were not applied; the parent then has the others only.
-    pub(super) async fn end(&self, writing: &Writing<'_>, deletion: &Deletion, uids: &[&str]) -> anyhow::Result<()> {
-        for manifest in self.outdated(uids).await? {
+    pub(super) async fn end(
+        &self,
+        writing: &Writing<'_>,
+        deletion: &Deletion,
+        uids: &[&str],
+        interactive: bool,
+    ) -> anyhow::Result<()> {
+        let outdated = self.outdated(uids).await?;
+        if interactive && !prune::confirmed(writing, &outdated)? {
+            // The parent still has all members.
+            return Ok(());
+        }
+        for manifest in outdated {
             if deletion.dry_run != DryRun::Client {
                 let Manifest { object, resource, namespace, .. } = &manifest;
                 let place = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };

@@ -6,7 +6,7 @@
 use crate::apply::last_applied;
 use crate::cli::Apply;
 use crate::commands::Session;
-use crate::commands::delete::{Deletion, Victim};
+use crate::commands::delete::{self, Deletion, Victim};
 use crate::discovery::{Discovery, Resource};
 use crate::files::Manifest;
 use crate::selected::list;
@@ -43,6 +43,7 @@ pub(super) async fn run(
     writing: &Writing<'_>,
     applied: &[(Manifest, String)],
 ) -> anyhow::Result<()> {
+    warn_of_default(&flags.prune_allowlist);
     let resources = resources(discovery, &flags.prune_allowlist)?;
     let mut namespaces: Vec<&str> =
         applied.iter().filter(|(m, _)| m.resource.namespaced).map(|(m, _)| m.namespace.as_str()).collect();
@@ -53,7 +54,15 @@ pub(super) async fn run(
     namespaces.dedup();
     let grace = flags.removal.grace_period;
     let deletion = Deletion::new(&flags.removal, grace)?.dry_run(writing.dry_run);
-    let pruner = Pruner { session, flags, deletion, applied, writing };
+    let mut pruner = Pruner { session, flags, deletion, applied, writing, confirmed: None };
+    if flags.interactive {
+        let uids: Vec<&str> = applied.iter().map(|(_, uid)| uid.as_str()).collect();
+        let outdated = outdated_of(session, &resources, &flags.selector, &namespaces, &uids).await?;
+        if !confirmed(writing, &outdated)? {
+            return Ok(());
+        }
+        pruner.confirmed = Some(outdated.iter().map(|manifest| manifest.object.uid().to_owned()).collect());
+    }
     let mut failures = Vec::new();
     for namespace in namespaces {
         for resource in resources.iter().filter(|r| r.namespaced) {
@@ -64,6 +73,18 @@ pub(super) async fn run(
         failures.extend(pruner.prune(resource, None).await.err());
     }
     Failures::outcome(failures)
+}
+
+/// Whether somebody wants the objects to go, if there are any. Nothing goes in a dry run.
+pub(super) fn confirmed(writing: &Writing<'_>, outdated: &[Manifest]) -> anyhow::Result<bool> {
+    if outdated.is_empty() || writing.dry_run != DryRun::None {
+        return Ok(true);
+    }
+    let yes = delete::confirmed(&outdated.iter().map(Victim::of).collect::<Vec<_>>())?;
+    if !yes {
+        crate::outln!("pruning is cancelled");
+    }
+    Ok(yes)
 }
 
 /// Objects of a type that were applied once, but are not among those of the manifests.
@@ -92,9 +113,20 @@ pub(in crate::commands) async fn all_outdated(
     namespaces: &[&str],
     uids: &[&str],
 ) -> anyhow::Result<Vec<Manifest>> {
+    warn_of_default(allowed);
+    outdated_of(session, &resources(discovery, allowed)?, selector, namespaces, uids).await
+}
+
+async fn outdated_of(
+    session: &Session,
+    resources: &[Resource],
+    selector: &str,
+    namespaces: &[&str],
+    uids: &[&str],
+) -> anyhow::Result<Vec<Manifest>> {
     let mut found = Vec::new();
-    let (inside, outside): (Vec<Resource>, Vec<Resource>) =
-        resources(discovery, allowed)?.into_iter().partition(|resource| resource.namespaced);
+    let (inside, outside): (Vec<&Resource>, Vec<&Resource>) =
+        resources.iter().partition(|resource| resource.namespaced);
     for namespace in namespaces {
         for resource in &inside {
             found.extend(outdated(session, resource, Some(namespace), selector, uids).await?);
@@ -106,6 +138,13 @@ pub(in crate::commands) async fn all_outdated(
     Ok(found)
 }
 
+/// Tells what will change about what is pruned by default.
+fn warn_of_default(allowed: &[String]) {
+    if allowed.is_empty() {
+        log_warning("prune.go:71", GOES_AWAY);
+    }
+}
+
 /// Whether the kinds that may be pruned are there, which is told before anything is applied.
 pub(super) fn check(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<()> {
     allowed.iter().try_for_each(|text| named(discovery, text).map(drop))
@@ -113,7 +152,6 @@ pub(super) fn check(discovery: &Discovery, allowed: &[String]) -> anyhow::Result
 
 fn resources(discovery: &Discovery, allowed: &[String]) -> anyhow::Result<Vec<Resource>> {
     if allowed.is_empty() {
-        log_warning("prune.go:71", GOES_AWAY);
         let known = DEFAULT.iter().filter_map(|(group, version, kind)| {
             discovery.for_kind(&apimachinery::gvk::api_version(group, version), kind).cloned()
         });
@@ -142,12 +180,17 @@ struct Pruner<'a> {
     deletion: Deletion,
     applied: &'a [(Manifest, String)],
     writing: &'a Writing<'a>,
+    /// The objects that may go, if somebody was asked.
+    confirmed: Option<Vec<String>>,
 }
 
 impl Pruner<'_> {
     async fn prune(&self, resource: &Resource, namespace: Option<&str>) -> anyhow::Result<()> {
         let uids: Vec<&str> = self.applied.iter().map(|(_, uid)| uid.as_str()).collect();
         for manifest in outdated(self.session, resource, namespace, &self.flags.selector, &uids).await? {
+            if self.confirmed.as_ref().is_some_and(|uids| !uids.iter().any(|uid| uid == manifest.object.uid())) {
+                continue;
+            }
             if self.deletion.dry_run != DryRun::Client {
                 match self.deletion.ask(self.session, &Victim::of(&manifest)).await {
                     Err(error) if !is_not_found(&error) => return Err(error),
