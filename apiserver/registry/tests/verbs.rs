@@ -177,7 +177,7 @@ async fn a_pod_is_scheduled_reported_and_deleted_with_grace() {
     let dying = server.delete("/pods", "p", json!({})).await.expect("marked");
     assert_eq!(dying["metadata"]["deletionGracePeriodSeconds"], 30);
     assert!(dying.is_deleting());
-    assert_eq!(dying["metadata"]["generation"], 3);
+    assert_eq!(dying["metadata"]["generation"], 2);
     server.delete("/pods", "p", json!({"gracePeriodSeconds": 0})).await.expect("deleted");
     assert_eq!(refusal(server.get("/pods", "p").await).0, 404);
 }
