@@ -28,8 +28,8 @@ pub enum ConnectError {
 }
 
 /// A client for this kubeconfig (in-cluster configuration if `None`), with `user_agent`
-/// (`component/version`), no hidden retries and a pool of HTTP/1.1 connections that notice a dead
-/// peer within 30 s. Every request that is no watch has to be answered in time.
+/// (`component/version`), no hidden retries and few connections, over HTTP/2, that notice a dead
+/// peer within 45 s. Every request that is no watch has to be answered in time.
 pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
     let mut config = load(kubeconfig, &path).await?;

@@ -72,7 +72,7 @@ where
 }
 
 /// Whether the answer has no end of its own: a watch, a followed log, an upgraded connection.
-fn is_endless<A>(request: &Request<A>) -> bool {
+pub(crate) fn is_endless<A>(request: &Request<A>) -> bool {
     let query = request.uri().query().unwrap_or_default();
     let asked = |name: &str| {
         query.split('&').filter_map(|pair| pair.split_once('=')).any(|(key, value)| key == name && is_true(value))

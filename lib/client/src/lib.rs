@@ -8,6 +8,7 @@ pub mod config;
 pub mod deadline;
 pub mod events;
 pub mod informer;
+mod lanes;
 pub mod leader;
 pub mod metrics;
 pub mod queue;

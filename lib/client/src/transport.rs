@@ -8,13 +8,12 @@
 //! Upstream: `apimachinery/pkg/util/net` (HTTP/2 health checks after 30 s, given up 15 s later).
 
 use crate::deadline::Deadlines;
+use crate::lanes::{Lanes, Protocol};
 use crate::metrics::CountRequests;
-use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{ClientBuilder, ConfigExt as _};
 use std::time::Duration;
-use tower::{BoxError, Layer as _};
+use tower::Layer as _;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,13 +24,12 @@ const PROBE: Duration = Duration::from_secs(5);
 /// How long data or probes may stay without an acknowledgement.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// A client of HTTP/1.1 connections to the configured server.
+/// A client of the configured server.
 pub(crate) fn client(config: &kube::Config) -> kube::Result<kube::Client> {
     // Another one may be installed already; that is as good.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let connector = config.rustls_https_connector_with_connector(tcp())?;
-    let http = legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-    let service = config.extra_headers_layer()?.layer(tower::util::MapErr::new(http, BoxError::from));
+    let lanes = Lanes::new(config, tcp(), Protocol::of(config))?;
+    let service = config.extra_headers_layer()?.layer(lanes);
     let service = tower::util::option_layer(config.auth_layer()?).layer(service);
     let service = config.base_uri_layer().layer(service);
     let builder = ClientBuilder::new(service, config.default_namespace.clone());
