@@ -12,6 +12,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -330,8 +331,7 @@ fn tls_config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
 pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
     for warning in response.headers().get_all(header::WARNING) {
         if let Some(text) = warning.to_str().ok().and_then(|w| w.split('"').nth(1)) {
-            warn(text);
-            WARNINGS.fetch_add(1, Ordering::Relaxed);
+            WARNINGS.fetch_add(usize::from(warn(text)), Ordering::Relaxed);
         }
     }
     let code = response.status().as_u16();
@@ -456,15 +456,24 @@ pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
     Ok(String::from_utf8(bytes.to_vec())?)
 }
 
-/// `Warning:` in the colour of warnings, where a terminal has colours.
-pub(crate) fn warn(text: &str) {
+/// `Warning:` in the colour of warnings, where a terminal has colours; each text once. Answers whether it was
+/// said now.
+///
+/// Upstream: `client-go/rest/warnings.go` (`NewWarningWriter` with `Deduplicate`).
+pub(crate) fn warn(text: &str) -> bool {
     use std::io::IsTerminal;
+    static SAID: std::sync::Mutex<BTreeSet<String>> = std::sync::Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !said.insert(text.to_owned()) {
+        return false;
+    }
     let text = crate::print::harmless(text);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     match colour && std::env::var("TERM").is_ok_and(|t| t != "dumb") {
         true => eprintln!("\u{1b}[33;1mWarning:\u{1b}[0m {text}"),
         false => eprintln!("Warning: {text}"),
     }
+    true
 }
 
 fn too_late() -> anyhow::Error {

@@ -20,7 +20,12 @@ pub const NAME: &str = "resourcequota-controller";
 pub fn start(context: &Context) {
     let mut lane = Lane::new(context, NAME);
     let quotas = lane.maps(own);
-    let (of_pods, of_services, of_claims) = (quotas.clone(), quotas.clone(), quotas.clone());
+    let (of_quotas, of_pods, of_services, of_claims) = (quotas.clone(), quotas.clone(), quotas.clone(), quotas.clone());
+    // Admission charges a new quota to the others before anybody sees it: who counts between the two misses it.
+    lane.maps(move |change: &Change<ResourceQuota>| match change {
+        Change::Updated(..) => Vec::new(),
+        change => limiting(&of_quotas, change.object().metadata.namespace.as_deref(), "resourcequotas"),
+    });
     let pods = lane.maps(move |change: &Change<Pod>| match plan::frees_pod(change) {
         true => limiting(&of_pods, change.object().metadata.namespace.as_deref(), "pods"),
         false => Vec::new(),
