@@ -1,7 +1,7 @@
 //! `--use-service-account-credentials`: each controller speaks as its own service account of
 //! `kube-system`, with no more rights than its work needs.
 //!
-//! All identities share one pool of connections that carry no client certificate; what differs is
+//! All identities share connections that carry no client certificate; what differs is
 //! the token in the header. Tokens are requested for an hour and renewed in time.
 //!
 //! Upstream: `k8s.io/controller-manager/pkg/clientbuilder` (DynamicControllerClientBuilder).
@@ -9,12 +9,11 @@
 use crate::scaffold::error::message;
 use crate::scaffold::{is_exists, is_not_found};
 use component::Supervisor;
-use http::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
+use http::header::{AUTHORIZATION, HeaderValue};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{ObjectMeta, PostParams};
-use kube::client::{Body, ClientBuilder};
-use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::client::Body;
 use kube::{Api, Client};
 use std::path::Path;
 use std::time::Duration;
@@ -44,17 +43,6 @@ pub enum Identities {
     },
 }
 
-/// Why there can be no connections without an identity.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// The kubeconfig cannot be used.
-    #[error("service account credentials: {0}")]
-    Kubeconfig(#[from] KubeconfigError),
-    /// The client cannot be built.
-    #[error("service account credentials: {0}")]
-    Client(#[from] Box<kube::Error>),
-}
-
 impl Identities {
     /// One service account per controller, against the apiserver of this kubeconfig.
     pub async fn each(
@@ -62,17 +50,8 @@ impl Identities {
         kubeconfig: &Path,
         agent: &str,
         supervisor: Supervisor,
-    ) -> Result<Self, IdentityError> {
-        let file = Kubeconfig::read_from(kubeconfig)?;
-        let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-        config.auth_info = AuthInfo::default();
-        config.default_retry = false;
-        config.disable_compression = true;
-        config.connect_timeout = Some(Duration::from_secs(10));
-        if let Ok(agent) = HeaderValue::from_str(agent) {
-            config.headers.push((USER_AGENT, agent));
-        }
-        let anonymous = ClientBuilder::try_from(config).map_err(Box::new)?.build();
+    ) -> Result<Self, client::ConnectError> {
+        let anonymous = client::connect_without_identity(kubeconfig, agent).await?;
         Ok(Self::Each { root, anonymous, supervisor })
     }
 

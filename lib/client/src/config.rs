@@ -32,7 +32,18 @@ pub enum ConnectError {
 /// peer within 45 s. Every request that is no watch has to be answered in time.
 pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
-    let mut config = load(kubeconfig, &path).await?;
+    client(load(kubeconfig, &path).await?, path, user_agent)
+}
+
+/// As [`connect`], to the same server without the kubeconfig's credentials: whoever sends requests adds their own.
+pub async fn connect_without_identity(kubeconfig: &Path, user_agent: &str) -> Result<kube::Client, ConnectError> {
+    let path = kubeconfig.display().to_string();
+    let mut config = load(Some(kubeconfig), &path).await?;
+    config.auth_info = kube::config::AuthInfo::default();
+    client(config, path, user_agent)
+}
+
+fn client(mut config: kube::Config, path: String, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let agent = http::HeaderValue::from_str(user_agent)
         .map_err(|error| ConnectError::Client { path: path.clone(), why: format!("user agent: {error}") })?;
     config.headers.push((http::header::USER_AGENT, agent));

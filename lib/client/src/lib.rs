@@ -14,7 +14,7 @@ pub mod metrics;
 pub mod queue;
 mod transport;
 
-pub use config::{ConnectError, connect};
+pub use config::{ConnectError, connect, connect_without_identity};
 pub use events::Recorder;
 pub use informer::{Informer, ObjectKey};
 pub use queue::Queue;
