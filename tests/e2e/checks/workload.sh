@@ -91,14 +91,15 @@ load_begin http://127.0.0.1:30005/ "$dir/load-2"
 for process in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy; do
     before=$(pid "$process")
     kill -9 "$before"
-    back() { [ -n "$(pid "$process")" ] && [ "$(pid "$process")" != "$before" ]; }
+    back() { local now; now=$(pid "$process"); [ -n "$now" ] && [ "$now" != "$before" ]; }
     check "$process is back" back
     check "the apiserver is ready after $process was killed" k get nodes
 done
 kill -9 "$(cat "$dir/run/supervisor.pid")"
 before=$(cat "$dir/run/pids.json")
 check "up repairs the supervisor" "$top/deploy/up" --no-install --dir "$dir" --binaries "$binaries"
-check "the processes are the same" test "$(cat "$dir/run/pids.json")" = "$before"
+same_processes() { local now; now=$(cat "$dir/run/pids.json"); echo "$before, then $now"; [ "$now" = "$before" ]; }
+check "the processes are the same" same_processes
 check "no request was lost meanwhile" load_end "$dir/load-1" "$dir/load-2"
 check "no container was restarted" counts 3 '1/1 +Running +0 ' k get pods -n magedu --no-headers
 check "no object was lost" counts 5 . k get deployment,services,endpoints -n magedu -o name
