@@ -14,13 +14,49 @@ pub fn pretty(value: &Value) -> String {
 
 /// Indented by so many blanks; members stand in the order of the list, others behind them.
 pub fn ordered(value: &Value, order: &[&str], blanks: usize) -> String {
+    in_order(value, order, blanks)
+}
+
+/// How the members of objects stand, place by place.
+pub(super) trait Order: Sized {
+    /// Sorts the members of the object at this place.
+    fn sort(&self, members: &mut [(&String, &Value)]);
+    /// The place of a member.
+    fn member(&self, name: &str) -> Self;
+    /// The place of an element.
+    fn item(&self, item: &Value) -> Self;
+}
+
+/// One order for all objects.
+impl Order for &[&str] {
+    fn sort(&self, members: &mut [(&String, &Value)]) {
+        sort_by(self, members);
+    }
+
+    fn member(&self, _: &str) -> Self {
+        self
+    }
+
+    fn item(&self, _: &Value) -> Self {
+        self
+    }
+}
+
+/// Sorts members by the order of their names; others stand behind them.
+pub(super) fn sort_by(order: &[impl AsRef<str>], members: &mut [(&String, &Value)]) {
+    let at = |key: &str| order.iter().position(|name| name.as_ref() == key).unwrap_or(order.len());
+    members.sort_by_key(|(key, _)| at(key));
+}
+
+/// Indented by so many blanks, with a line break at the end.
+pub(super) fn in_order(value: &Value, place: impl Order, blanks: usize) -> String {
     let mut out = String::new();
-    write_ordered(&mut out, value, order, (blanks, 0));
+    write_ordered(&mut out, value, &place, (blanks, 0));
     out.push('\n');
     out
 }
 
-fn write_ordered(out: &mut String, value: &Value, order: &[&str], (blanks, depth): (usize, usize)) {
+fn write_ordered(out: &mut String, value: &Value, place: &impl Order, (blanks, depth): (usize, usize)) {
     let inner = (blanks, depth + 1);
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
@@ -28,15 +64,15 @@ fn write_ordered(out: &mut String, value: &Value, order: &[&str], (blanks, depth
     };
     match value {
         Value::Object(map) if !map.is_empty() => {
-            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| order.iter().position(|o| o == key).unwrap_or(order.len()));
+            let mut members: Vec<(&String, &Value)> = map.iter().collect();
+            place.sort(&mut members);
             out.push('{');
-            for (i, (key, value)) in entries.into_iter().enumerate() {
+            for (i, (key, value)) in members.into_iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 line(out, depth + 1);
                 string(out, key);
                 out.push_str(": ");
-                write_ordered(out, value, order, inner);
+                write_ordered(out, value, &place.member(key), inner);
             }
             line(out, depth);
             out.push('}');
@@ -46,7 +82,7 @@ fn write_ordered(out: &mut String, value: &Value, order: &[&str], (blanks, depth
             for (i, value) in list.iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
                 line(out, depth + 1);
-                write_ordered(out, value, order, inner);
+                write_ordered(out, value, &place.item(value), inner);
             }
             line(out, depth);
             out.push(']');

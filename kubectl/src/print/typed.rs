@@ -10,10 +10,7 @@ use apimachinery::schema::{Schema, Shape, TypeRef};
 
 /// Indented, with a line break at the end; of types that are not built in, members are sorted.
 pub fn pretty(object: &Value) -> String {
-    let mut out = String::new();
-    write(&mut out, object, shape_of(object), 0);
-    out.push('\n');
-    out
+    json::in_order(object, shape_of(object), 4)
 }
 
 /// What an object's members are.
@@ -41,23 +38,9 @@ fn shape_of(object: &Value) -> Place {
     kind.and_then(|kind| Schema::builtin().kind(&kind)).map_or(Place::Unknown, Place::Of)
 }
 
-impl Place {
-    /// Names of members in their order; none where they are sorted.
-    fn order(&self) -> Vec<Box<str>> {
-        if matches!(self, Place::List) {
-            return LIST.map(Into::into).to_vec();
-        }
-        match self.resolved() {
-            Some(ty) => {
-                let mut names = Vec::new();
-                if ty.def().is_object {
-                    names.extend(["kind".into(), "apiVersion".into()]);
-                }
-                declared(&ty, &mut names);
-                names
-            }
-            None => Vec::new(),
-        }
+impl json::Order for Place {
+    fn sort(&self, members: &mut [(&String, &Value)]) {
+        json::sort_by(&self.order(), members);
     }
 
     fn member(&self, name: &str) -> Place {
@@ -82,6 +65,26 @@ impl Place {
             _ => Place::Unknown,
         }
     }
+}
+
+impl Place {
+    /// Names of members in their order; none where they are sorted.
+    fn order(&self) -> Vec<Box<str>> {
+        if matches!(self, Place::List) {
+            return LIST.map(Into::into).to_vec();
+        }
+        match self.resolved() {
+            Some(ty) => {
+                let mut names = Vec::new();
+                if ty.def().is_object {
+                    names.extend(["kind".into(), "apiVersion".into()]);
+                }
+                declared(&ty, &mut names);
+                names
+            }
+            None => Vec::new(),
+        }
+    }
 
     fn resolved(&self) -> Option<TypeRef> {
         match self {
@@ -99,41 +102,6 @@ fn declared(ty: &TypeRef, names: &mut Vec<Box<str>>) {
             ("", Shape::Message(inlined)) => declared(&ty.sibling(*inlined), names),
             (name, _) => names.push(name.into()),
         }
-    }
-}
-
-fn write(out: &mut String, value: &Value, place: Place, depth: usize) {
-    let line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("    ", depth));
-    };
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            let order = place.order();
-            let mut members: Vec<(&String, &Value)> = map.iter().collect();
-            members.sort_by_key(|(key, _)| order.iter().position(|o| **o == ***key).unwrap_or(order.len()));
-            out.push('{');
-            for (i, (key, value)) in members.into_iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                line(out, depth + 1);
-                json::string(out, key);
-                out.push_str(": ");
-                write(out, value, place.member(key), depth + 1);
-            }
-            line(out, depth);
-            out.push('}');
-        }
-        Value::Array(list) if !list.is_empty() => {
-            out.push('[');
-            for (i, value) in list.iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                line(out, depth + 1);
-                write(out, value, place.item(value), depth + 1);
-            }
-            line(out, depth);
-            out.push(']');
-        }
-        scalar => out.push_str(&json::compact(scalar)),
     }
 }
 

@@ -33,16 +33,14 @@ fn keep_allocated(new: &mut Value, old: &Value) {
 
 /// Ports without a node port get the one that the port of this name had, unless another has it now.
 fn keep_ports(new: &mut Value, old: &Value) {
-    let entries =
-        |service: &Value| service.pointer("/spec/ports").and_then(Value::as_array).cloned().unwrap_or_default();
-    let name = |entry: &Value| text(entry, "/name").to_owned();
-    let before: HashMap<String, u16> =
-        entries(old).iter().filter_map(|entry| Some((name(entry), node_port(entry)?))).collect();
+    let entries = old.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
+    let before: HashMap<&str, u16> =
+        entries.filter_map(|entry| Some((text(entry, "/name"), node_port(entry)?))).collect();
     let used: Vec<u16> =
-        entries(new).iter().filter_map(node_port).filter(|port| before.values().any(|p| p == port)).collect();
+        ports::in_list(new).into_iter().filter(|port| before.values().any(|before| before == port)).collect();
     let list = member(new, "spec").get_mut("ports").and_then(Value::as_array_mut);
     for entry in list.into_iter().flatten().filter(|entry| node_port(entry).is_none()) {
-        if let Some(port) = before.get(&name(entry)).filter(|port| !used.contains(port)) {
+        if let Some(port) = before.get(text(entry, "/name")).filter(|port| !used.contains(port)) {
             entry["nodePort"] = (*port).into();
         }
     }

@@ -54,8 +54,19 @@ static REFERENCE: Message = Message {
     extensions: 0,
 };
 
+/// Documentation that lies elsewhere, the same in both versions.
+pub(super) static EXTERNAL: Message =
+    Message { fields: &[("description", 1, Shape::Text), ("url", 2, Shape::Text)], extensions: 3 };
+
+/// The message of a document.
+pub(super) fn encoded(of: &Message, document: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    message(of, document, &mut out);
+    out
+}
+
 /// Writes the members of a value.
-pub(super) fn message(of: &Message, value: &Value, out: &mut Vec<u8>) {
+fn message(of: &Message, value: &Value, out: &mut Vec<u8>) {
     let Some(members) = value.as_object() else { return };
     for (name, number, shape) in of.fields {
         if let Some(value) = members.get(*name) {

@@ -7,7 +7,7 @@ use super::message::Form::{OrReference, Plain, Within};
 use super::message::Shape::{
     Additional, Any, Anys, Entries, Flag, Integer, Many, Number, Odd, One, Requirements, Scalar, Text, Texts,
 };
-use super::message::{Message, entry, message, within};
+use super::message::{EXTERNAL, Message, encoded, entry, within};
 use crate::Value;
 use crate::codec::protobuf::wire::put_nested;
 
@@ -27,8 +27,6 @@ static INFO: Message = Message {
     fields: &[("title", 1, Text), ("description", 2, Text), ("termsOfService", 3, Text), ("version", 6, Text)],
     extensions: 7,
 };
-
-static EXTERNAL: Message = Message { fields: &[("description", 1, Text), ("url", 2, Text)], extensions: 3 };
 
 static COMPONENTS: Message = Message {
     fields: &[
@@ -158,9 +156,7 @@ static SCHEMA: Message = Message {
 
 /// The message of a document.
 pub(super) fn encode(document: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    message(&DOCUMENT, document, &mut out);
-    out
+    encoded(&DOCUMENT, document)
 }
 
 /// Responses by their code, and one for all others.

@@ -7,7 +7,7 @@ use super::message::Form::{Plain, Within};
 use super::message::Shape::{
     Additional, Any, Anys, Entries, Flag, Integer, Many, Number, Odd, One, Requirements, Text, Texts, Types,
 };
-use super::message::{Message, list, message, within};
+use super::message::{EXTERNAL, Message, encoded, list, within};
 use crate::Value;
 use crate::codec::protobuf::wire::put_nested;
 
@@ -68,8 +68,6 @@ static OPERATION: Message = Message {
     ],
     extensions: 13,
 };
-
-static EXTERNAL: Message = Message { fields: &[("description", 1, Text), ("url", 2, Text)], extensions: 3 };
 
 static RESPONSE: Message =
     Message { fields: &[("description", 1, Text), ("schema", 2, One(Within(1, &Plain), &SCHEMA))], extensions: 5 };
@@ -151,9 +149,7 @@ static SCHEMA: Message = Message {
 
 /// The message of a document.
 pub(super) fn encode(document: &Value) -> Vec<u8> {
-    let mut out = Vec::new();
-    message(&DOCUMENT, document, &mut out);
-    out
+    encoded(&DOCUMENT, document)
 }
 
 /// Parameters differ by their place.

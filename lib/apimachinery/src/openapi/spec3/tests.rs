@@ -37,8 +37,7 @@ fn schemas_keep_all_that_the_message_has_a_place_for() {
     let schema = json!({"type": "object", "description": "d", "maximum": 1.5, "minimum": 0, "nullable": true,
         "enum": ["x", 1], "items": {"$ref": "#/a"}, "additionalProperties": {"default": 0}, "not": {"type": "string"},
         "oneOf": [{"format": "int32"}], "properties": {"p": {"default": "d"}, "q": {"default": false}}, "x-a": [1]});
-    let mut bytes = Vec::new();
-    message(&SCHEMA, &schema, &mut bytes);
+    let bytes = encoded(&SCHEMA, &schema);
     assert_eq!((text(&bytes, &[25]), text(&bytes, &[34])), ("object".into(), "d".into()));
     assert!(matches!(at(&bytes, &[11]), Raw::Fixed64(bits) if f64::from_bits(bits) == 1.5));
     assert!(all(&bytes, 13).is_empty(), "zero is left out");

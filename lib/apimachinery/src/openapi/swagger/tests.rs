@@ -38,8 +38,7 @@ fn schemas_keep_all_that_the_message_has_a_place_for() {
         "uniqueItems": true, "required": ["a", "b"], "enum": ["x", 1], "default": {"k": [1]}, "nonsense": 1,
         "additionalProperties": {"type": "string"}, "items": {"type": "array", "additionalProperties": false},
         "allOf": [{"format": "int32"}], "properties": {"p": {"pattern": "^$"}}, "x-kubernetes-map-type": "atomic"});
-    let mut bytes = Vec::new();
-    message(&SCHEMA, &schema, &mut bytes);
+    let bytes = encoded(&SCHEMA, &schema);
     let texts = |message: &[u8], number| -> Vec<String> {
         all(message, number).iter().map(|raw| raw.text().expect("a text")).collect()
     };
