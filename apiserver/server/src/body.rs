@@ -41,6 +41,17 @@ pub enum Body {
     Transformed(Box<transform::Transformed>),
 }
 
+impl Body {
+    /// Whether it is sent as things happen.
+    pub fn is_watch(&self) -> bool {
+        match self {
+            Body::Stream(_) => true,
+            Body::Guarded(inner) => inner.0.is_watch(),
+            _ => false,
+        }
+    }
+}
+
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Body({:?})", self.size_hint())

@@ -2,23 +2,29 @@
 //!
 //! Upstream: `apiserver/pkg/server/secure_serving.go`.
 
+mod watching;
+
+use self::watching::Stream;
+use crate::body::Body;
 use crate::chain::{self, Peer};
 use crate::lifecycle::Farewell;
 use crate::server::Server;
 use component::Supervisor;
 use component::serve::Tls;
 use futures::FutureExt;
-use hyper::Request;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -92,38 +98,97 @@ pub async fn http<I>(server: Arc<Server>, peer: Arc<Peer>, stream: I, http2: boo
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    if http2 {
+        return Box::pin(multiplexed(server, peer, stream)).await;
+    }
+    let mut stream = Stream::new(stream);
+    while is_used(&server.supervisor, &mut stream).await {
+        // Boxed, so that what requests need is gone while a watch runs.
+        let Some((next, watch)) = Box::pin(one_by_one(server.clone(), peer.clone(), stream)).await else { return };
+        stream = next;
+        if let Err(error) = stream.send(watch).await {
+            return tracing::debug!(%error, "watch ended");
+        }
+    }
+    // Who has gone need not be told.
+    let _ = stream.shutdown().await;
+}
+
+/// Waits for the first bytes of a request.
+async fn is_used<I: AsyncRead + AsyncWrite + Unpin>(supervisor: &Supervisor, stream: &mut Stream<I>) -> bool {
+    tokio::select! {
+        heard = tokio::time::timeout(HEAD, stream.heard()) => matches!(heard, Ok(Ok(()))),
+        () = supervisor.stopping() => false,
+    }
+}
+
+/// Serves HTTP/1.1 up to a request whose answer is a watch.
+async fn one_by_one<I>(server: Arc<Server>, peer: Arc<Peer>, stream: Stream<I>) -> Option<(Stream<I>, Response<Body>)>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let supervisor = server.supervisor.clone();
+    let taken = Arc::new(Mutex::new(None));
+    let take = taken.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (server, peer, take) = (server.clone(), peer.clone(), take.clone());
+        async move {
+            let may_take = watching::may_take(&request);
+            let answer = chain::handle(server, peer, request).boxed().await;
+            if may_take && watching::is_watch(&answer) {
+                *take.lock() = Some(answer);
+                // The connection is taken away before it asks again.
+                return std::future::pending().await;
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut stopping = pin!(supervisor.stopping().fuse());
+    let ended = std::future::poll_fn(|cx| {
+        if stopping.as_mut().poll(cx).is_ready() {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let ended = Pin::new(&mut connection).poll(cx);
+        match taken.lock().take() {
+            Some(watch) => Poll::Ready(Ok(Some(watch))),
+            None => ended.map_ok(|()| None),
+        }
+    });
+    match ended.await {
+        Ok(watch) => {
+            let (watch, parts) = (watch?, connection.into_parts()?);
+            Some((parts.io.into_inner().rewound(parts.read_buf), watch))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "connection ended");
+            None
+        }
+    }
+}
+
+/// Serves HTTP/2.
+async fn multiplexed<I>(server: Arc<Server>, peer: Arc<Peer>, stream: I)
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (supervisor, farewell) = (server.supervisor.clone(), peer.farewell.clone());
     let streams = server.options.max_streams;
-    let io = TokioIo::new(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
         async move { Ok::<_, Infallible>(chain::handle(server, peer, request).boxed().await) }
     });
-    let ended = match http2 {
-        false => {
-            let mut connection = pin!(http1_builder().serve_connection(io, service).with_upgrades());
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = supervisor.stopping() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        }
-        true => {
-            let mut connection = pin!(http2_builder(&supervisor, streams).serve_connection(io, service));
-            let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                () = supervisor.stopping() => None,
-                () = farewell.said() => None,
-            };
-            match ended {
-                Some(ended) => ended,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
+    let mut connection = pin!(http2_builder(&supervisor, streams).serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = supervisor.stopping() => None,
+        () = farewell.said() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {

@@ -98,3 +98,97 @@ async fn bodies_that_dribble_in_are_not_waited_for() {
     read.expect("an answer in time").expect("an answer");
     assert_eq!(&answer, b"HTTP/1.1 504");
 }
+
+/// A connection of HTTP/1.1 as bytes, and the task that ends with it.
+fn plain(server: &TestServer) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>) {
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    (near, tokio::spawn(serve::http(server.server.clone(), Arc::new(Peer::default()), far, false)))
+}
+
+fn head(method: &str, path: &str, more: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {ADMIN}\r\n{more}\r\n")
+}
+
+async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work).await.unwrap_or_else(|_| panic!("{what} in time"))
+}
+
+/// Reads until all of the texts have come, one after the other.
+async fn read_until(stream: &mut tokio::io::DuplexStream, texts: &[&str]) -> String {
+    use tokio::io::AsyncReadExt;
+    let mut read = String::new();
+    let found = |read: &str| {
+        texts.iter().try_fold(0, |from, text| read.get(from..)?.find(text).map(|at| from + at + text.len())).is_some()
+    };
+    while !found(&read) {
+        let mut next = [0; 4096];
+        let length = in_time("more", stream.read(&mut next)).await.expect("more");
+        assert!(length > 0, "the connection ended after {read}");
+        read.push_str(std::str::from_utf8(&next[..length]).expect("text"));
+    }
+    read
+}
+
+#[tokio::test]
+async fn connections_outlive_their_watches() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::start().await;
+    server.config_map("a").await;
+    let (mut near, ended) = plain(&server);
+    let watch = "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1&resourceVersion=0";
+    for round in 0..2 {
+        // The next request may be on its way already; it is answered when the watch is over.
+        let requests = [head("GET", watch, ""), head("GET", "/version", "")].concat();
+        near.write_all(requests.as_bytes()).await.expect("sent");
+        let answers =
+            ["HTTP/1.1 200 OK\r\n", "transfer-encoding: chunked\r\n\r\n", "\"type\":\"ADDED\"", "\r\n0\r\n\r\n"];
+        let read = read_until(&mut near, &[&answers[..], &["HTTP/1.1 200 OK\r\n", "gitVersion", "}"]].concat()).await;
+        assert!(read.contains("\r\ndate: ") && read.contains("\r\naudit-id: "), "{round}: {read}");
+    }
+    let last = head("GET", watch, "connection: close\r\n");
+    near.write_all(last.as_bytes()).await.expect("sent");
+    let mut rest = String::new();
+    in_time("an end", near.read_to_string(&mut rest)).await.expect("all of it");
+    assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    in_time("an end", ended).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn watches_end_with_their_clients() {
+    use tokio::io::AsyncWriteExt;
+    let server = TestServer::start().await;
+    let (mut near, ended) = plain(&server);
+    near.write_all(head("GET", "/api/v1/pods?watch=1", "").as_bytes()).await.expect("sent");
+    read_until(&mut near, &["\r\n\r\n"]).await;
+    assert_eq!(server.server.metrics.long_running().taken(), 1);
+    drop(near);
+    in_time("an end", ended).await.expect("no panic");
+    assert_eq!(server.server.metrics.long_running().taken(), 0);
+}
+
+#[tokio::test]
+async fn idle_connections_end_with_the_server() {
+    use tokio::io::AsyncWriteExt;
+    let server = TestServer::start().await;
+    let (_unused, never) = plain(&server);
+    let (mut near, watched) = plain(&server);
+    let watch = "/api/v1/pods?watch=1&timeoutSeconds=1";
+    near.write_all(head("GET", watch, "").as_bytes()).await.expect("sent");
+    read_until(&mut near, &["\r\n0\r\n\r\n"]).await;
+    server.server.supervisor.stop();
+    in_time("an end", never).await.expect("no panic");
+    in_time("an end", watched).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_watch_with_a_body_takes_none_of_it_for_a_request() {
+    use tokio::io::AsyncWriteExt;
+    let server = TestServer::start().await;
+    let (mut near, _ended) = plain(&server);
+    let smuggled = head("GET", "/version", "");
+    let more = format!("content-length: {}\r\n", smuggled.len());
+    let watch = head("GET", "/api/v1/pods?watch=1&timeoutSeconds=1", &more);
+    near.write_all([watch, smuggled, head("GET", "/api", "")].concat().as_bytes()).await.expect("sent");
+    let read = read_until(&mut near, &["\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "APIVersions"]).await;
+    assert!(!read.contains("gitVersion"), "{read}");
+}

@@ -4,7 +4,7 @@
 //! Upstream: `apiserver/pkg/server/signal.go`.
 
 use crate::flags::{self, Common, Parsed, Start};
-use crate::{Gates, Supervisor, logging};
+use crate::{Gates, Supervisor, logging, memory};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -115,7 +115,8 @@ fn use_small_pages() {
 /// Few threads: a daemon idles nearly always, and each thread's stack and heap count.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(1, 8);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).on_thread_park(memory::before_sleep).enable_all().build()
 }
 
 async fn live(
@@ -129,6 +130,7 @@ async fn live(
     let outcome = tokio::select! {
         outcome = &mut work => Some(outcome),
         () = signals.next() => None,
+        never = memory::keep_small() => match never {},
     };
     let end = async {
         let outcome = match outcome {

@@ -1,7 +1,74 @@
-//! Free memory that is still resident.
+//! Memory that is resident and not needed.
 //!
-//! The allocator gives pages back to the kernel when later work asks it for new ones. A daemon that idles after
-//! something large, such as making an API document or reading all of etcd, would keep them for good.
+//! The allocator gives pages back to the kernel when later work asks it for new ones, so a daemon that idles after
+//! something large, such as making an API document or reading all of etcd, would keep them for good. And half of what a
+//! daemon touches of its program it needs only to start.
+
+use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// When memory is looked after for the first time; from then on after twice as long each time.
+const FIRST: Duration = Duration::from_secs(1);
+/// But not less often than this.
+const RARELY: Duration = Duration::from_secs(300);
+
+/// Counts how often each thread was asked to give back what it has freed.
+static ROUND: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static DONE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Gives what is not needed back to the kernel from time to time, for as long as it is polled.
+pub async fn keep_small() -> std::convert::Infallible {
+    let mut pause = FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RARELY);
+        ROUND.fetch_add(1, Ordering::Relaxed);
+        release();
+        if let Err(error) = unmap_program() {
+            tracing::debug!(%error, "cannot tell what is mapped");
+        }
+    }
+}
+
+/// To be called by a thread before it sleeps: gives back what it has freed, if it was asked to since the last time.
+/// Each thread has a heap of its own, which no other thread can look after.
+pub fn before_sleep() {
+    let round = ROUND.load(Ordering::Relaxed);
+    if DONE.replace(round) != round {
+        release();
+    }
+}
+
+/// Unmaps the program's file and those of its libraries. What is used again comes back by itself from the kernel's
+/// cache, at the cost of a page fault for each 64 KiB; what was only used to start, or for a rare request, does not.
+#[allow(unsafe_code, reason = "there is no safe name for it")]
+fn unmap_program() -> procfs::ProcResult<()> {
+    for map in Process::myself()?.smaps()?.into_iter().filter(is_clean_file) {
+        let (start, end) = map.address;
+        let pages = std::ptr::with_exposed_provenance_mut(start as usize);
+        // SAFETY: the pages hold what the file holds, as none was written to and none can be, and are read from it
+        // again when they are next touched.
+        unsafe { rustix::mm::madvise(pages, (end - start) as usize, rustix::mm::Advice::LinuxDontNeed) }
+            .map_err(std::io::Error::from)?;
+    }
+    Ok(())
+}
+
+/// Whether a mapping is a file's as it is on disk, and can only be read. Tables that the loader has filled in are not.
+fn is_clean_file(map: &MemoryMap) -> bool {
+    let private = [
+        MMPermissions::READ | MMPermissions::PRIVATE,
+        MMPermissions::READ | MMPermissions::EXECUTE | MMPermissions::PRIVATE,
+    ];
+    matches!(map.pathname, MMapPath::Path(_))
+        && private.contains(&map.perms)
+        && map.extension.map.get("Anonymous") == Some(&0)
+}
 
 /// Makes something large that leaves much free memory behind, and gives that back to the kernel.
 pub fn trimmed<T>(make: impl FnOnce() -> T) -> T {
@@ -28,6 +95,31 @@ mod tests {
     fn resident() -> u64 {
         let status = procfs::process::Process::myself().expect("this process").statm().expect("its memory");
         status.resident * 4096
+    }
+
+    #[test]
+    fn the_program_is_unmapped_and_still_runs() {
+        let files = || Process::myself().expect("this process").status().expect("its memory").rssfile.expect("known");
+        let before = files();
+        unmap_program().expect("unmapped");
+        let after = files();
+        assert!(after < before * 3 / 4, "{before} KiB before, {after} after");
+    }
+
+    #[test]
+    fn tables_of_the_loader_stay() {
+        let maps = Process::myself().expect("this process").smaps().expect("its memory");
+        let (clean, other): (Vec<_>, Vec<_>) = maps.into_iter().partition(is_clean_file);
+        assert!(clean.iter().any(|map| map.perms.contains(MMPermissions::EXECUTE)), "no code");
+        assert!(other.iter().any(|map| matches!(map.pathname, MMapPath::Path(_))), "no tables");
+        assert!(clean.iter().all(|map| !map.perms.contains(MMPermissions::WRITE)));
+    }
+
+    #[test]
+    fn a_thread_gives_back_once_a_round() {
+        ROUND.fetch_add(1, Ordering::Relaxed);
+        before_sleep();
+        assert_eq!(DONE.get(), ROUND.load(Ordering::Relaxed));
     }
 
     #[test]
