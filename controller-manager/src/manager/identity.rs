@@ -88,7 +88,8 @@ async fn send(
 async fn renew(root: Client, account: &'static str, sender: watch::Sender<Option<HeaderValue>>) {
     let mut delay = FIRST_DELAY;
     loop {
-        match request(&root, account).await {
+        // Boxed, as all but a moment of the hour is waiting.
+        match Box::pin(request(&root, account)).await {
             Ok((header, lifetime)) => {
                 sender.send_replace(Some(header));
                 delay = FIRST_DELAY;

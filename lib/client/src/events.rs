@@ -89,7 +89,8 @@ async fn send_all(client: kube::Client, source: EventSource, mut waiting: mpsc::
         match correlator.judge(&source, report) {
             Verdict::Drop => {}
             Verdict::Send { event, key } => {
-                if let Some(stored) = send(&client, *event).await {
+                // Boxed, as most recorders never send anything.
+                if let Some(stored) = Box::pin(send(&client, *event)).await {
                     correlator.stored(&key, stored);
                 }
             }

@@ -131,7 +131,9 @@ impl<T: Clone + Eq + Hash + Send + std::fmt::Debug + 'static> Queue<T> {
         loop {
             let item = self.shared.take().await;
             let started = Instant::now();
-            let outcome = AssertUnwindSafe(async { work(item.clone()).await }).catch_unwind().await;
+            // Boxed, so that a worker is small while it waits for the next item.
+            let work = Box::pin(async { work(item.clone()).await });
+            let outcome = AssertUnwindSafe(work).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| {
                 tracing::error!(queue = self.shared.name, ?item, "worker panicked");
                 Outcome::Failed

@@ -1,9 +1,12 @@
 //! Every task has an owner: it hangs on a supervisor, which ends it.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Owns tasks. Clones share the same tasks; a child's end with its parent.
 #[derive(Clone, Debug, Default)]
@@ -24,13 +27,7 @@ impl Supervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let task = std::panic::AssertUnwindSafe(task);
-        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
-        tokio::spawn(self.tasks.track_future(async move {
-            if futures::FutureExt::catch_unwind(task).await.is_err() {
-                tracing::error!(task = name, "task panicked");
-            }
-        }));
+        self.own(name, Box::pin(task));
     }
 
     /// Runs a task that is dropped at its next await point when the supervisor stops.
@@ -38,10 +35,24 @@ impl Supervisor {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let token = self.token.clone();
-        self.spawn(name, async move {
-            token.run_until_cancelled_owned(task).await;
-        });
+        let (token, task): (_, Task) = (self.token.clone(), Box::pin(task));
+        self.own(
+            name,
+            Box::pin(async move {
+                token.run_until_cancelled_owned(task).await;
+            }),
+        );
+    }
+
+    /// Tasks come boxed: each future around another one may hold it twice, which made large ones eight times as large.
+    fn own(&self, name: &'static str, task: Task) {
+        let task = std::panic::AssertUnwindSafe(task);
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+        tokio::spawn(self.tasks.track_future(async move {
+            if futures::FutureExt::catch_unwind(task).await.is_err() {
+                tracing::error!(task = name, "task panicked");
+            }
+        }));
     }
 
     /// A supervisor that stops with this one, or earlier by itself.
