@@ -173,12 +173,18 @@ enum Ownership {
 fn push_key(text: &mut String, kind: &str, name: &str) {
     text.push('"');
     text.push_str(kind);
-    match name.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-        true => text.push_str(name),
-        false => {
-            let quoted = serde_json::to_string(name).unwrap_or_default();
-            text.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+    if name.bytes().any(|byte| byte < b' ') {
+        let quoted = serde_json::to_string(name).unwrap_or_default();
+        text.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+    } else {
+        let mut rest = name;
+        while let Some(at) = rest.find(['"', '\\']) {
+            text.push_str(&rest[..at]);
+            text.push('\\');
+            text.push_str(&rest[at..=at]);
+            rest = &rest[at + 1..];
         }
+        text.push_str(rest);
     }
     text.push('"');
 }
