@@ -222,8 +222,14 @@ async fn dry_runs_leave_no_trace() {
     let server = Server::start().await;
     let mut cx = server.context(On("/configmaps", "", ""), Verb::Create);
     cx.dry_run = true;
-    let tried = server.registry.create(&cx, body(&json!({"metadata": {"name": "a"}}))).await.map(tree).expect("tried");
+    let tried = server
+        .registry
+        .create(&cx, body(&json!({"metadata": {"name": "a"}, "data": {"k": "v"}})))
+        .await
+        .map(tree)
+        .expect("tried");
     assert!(!tried.uid().is_empty());
+    assert!(tried.pointer("/metadata/managedFields/0/fieldsV1").is_some_and(Value::is_object), "{tried}");
     assert_eq!(refusal(server.get("/configmaps", "a").await).0, 404);
     server.create("/configmaps", json!({"metadata": {"name": "a"}})).await.expect("created");
     server.delete("/configmaps", "a", json!({"dryRun": ["All"]})).await.expect("tried");

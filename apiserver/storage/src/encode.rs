@@ -4,8 +4,7 @@ use crate::StorageError;
 use crate::encryption;
 use crate::form::{Encoding, Form};
 use crate::object::{Object, Parts, StoredAs};
-use apimachinery::codec::fields::ManagedFields;
-use apimachinery::codec::protobuf;
+use apimachinery::codec::{fields, protobuf};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
@@ -145,7 +144,7 @@ fn write_metadata(out: &mut Vec<u8>, metadata: &Map) -> usize {
         write(out, name);
         out.push(b':');
         match name.as_str() {
-            "managedFields" => write(out, &ManagedFields(member)),
+            "managedFields" => fields::write_managed(out, member),
             _ => write(out, member),
         }
         out.push(b',');

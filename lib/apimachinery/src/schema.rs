@@ -49,6 +49,8 @@ pub struct TypeDef {
     /// JSON names of the type's own fields and of all inlined messages', sorted, with the type
     /// and the position in its `fields`.
     pub members: Vec<(Box<str>, u32, u32)>,
+    /// The first eight bytes of each of their names, as numbers that sort as the names do: they decide most look-ups.
+    pub starts: Vec<u64>,
     /// What upstream writes for members that are not set and no pointers: zero scalars that it
     /// never leaves out, and empty objects.
     pub zeros: Vec<(Box<str>, Value)>,
@@ -189,8 +191,9 @@ impl Schema {
     pub fn of_definition(mut types: Vec<TypeDef>) -> Self {
         for (id, def) in (0..).zip(&mut types) {
             let members = (0..).zip(&def.fields).map(|(at, field)| (field.json.clone(), id, at));
-            def.members = members.collect();
-            def.members.sort();
+            let mut members: Vec<_> = members.collect();
+            members.sort();
+            def.set_members(members);
         }
         Self { types, origin: Origin::Definition, ..Self::default() }
     }
@@ -227,10 +230,13 @@ impl Schema {
 
     /// The field of type `id` (or of a message inlined into it) with this JSON name.
     pub fn field(&self, id: u32, json: &str) -> Option<&Field> {
-        let members = &self.get(id).members;
-        let at = members.binary_search_by(|(name, ..)| (**name).cmp(json)).ok()?;
-        let (_, owner, position) = members[at];
-        self.get(owner).fields.get(position as usize)
+        self.field_at(id, self.get(id).member(json)?)
+    }
+
+    /// The field that is the member of type `id` at this place.
+    pub fn field_at(&self, id: u32, member: usize) -> Option<&Field> {
+        let (_, owner, position) = self.get(id).members.get(member)?;
+        self.get(*owner).fields.get(*position as usize)
     }
 }
 
@@ -272,6 +278,20 @@ impl TypeRef {
 }
 
 impl TypeDef {
+    /// The place of the member with this JSON name in [`Self::members`].
+    pub fn member(&self, json: &str) -> Option<usize> {
+        let start = start(json);
+        let first = self.starts.partition_point(|other| *other < start);
+        let same = self.starts.iter().skip(first).take_while(|other| **other == start).count();
+        (first..first + same).find(|at| *self.members[*at].0 == *json)
+    }
+
+    /// Gives the type its members, which are sorted.
+    fn set_members(&mut self, members: Vec<(Box<str>, u32, u32)>) {
+        self.starts = members.iter().map(|(name, ..)| start(name)).collect();
+        self.members = members;
+    }
+
     /// The type's own fields as upstream's structs declare them.
     pub fn declared_fields(&self) -> impl Iterator<Item = &Field> {
         self.declared.iter().filter_map(|position| self.fields.get(*position as usize))
@@ -283,9 +303,33 @@ impl TypeDef {
     }
 }
 
+/// The first eight bytes of a name, as a number that sorts as the name does.
+fn start(name: &str) -> u64 {
+    let mut first = [0; 8];
+    let length = name.len().min(first.len());
+    first[..length].copy_from_slice(&name.as_bytes()[..length]);
+    u64::from_be_bytes(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn finds_each_member_by_its_name() {
+        let schema = Schema::builtin();
+        for def in &schema.types {
+            assert!(def.members.len() < 256, "{}: decoders count on that", def.name);
+            for (at, (name, ..)) in def.members.iter().enumerate() {
+                assert_eq!(def.member(name), Some(at), "{} {name}", def.name);
+                for other in [format!("{name}\0"), format!("{name}x"), name[..name.len() - 1].to_owned()] {
+                    let listed = def.members.iter().position(|(name, ..)| **name == *other);
+                    assert_eq!(def.member(&other), listed, "{} {other}", def.name);
+                }
+            }
+        }
+        assert_eq!(TypeDef::default().member("x"), None);
+    }
 
     #[test]
     fn knows_pods() {

@@ -8,6 +8,7 @@
 
 mod check;
 mod compare;
+mod created;
 mod element;
 mod error;
 mod extract;
@@ -35,7 +36,7 @@ pub use reset::{Paths, Reset};
 pub use set::{FieldSet, Node};
 
 use apimachinery::meta::ObjectMeta;
-use apimachinery::schema::{Shape, TypeRef};
+use apimachinery::schema::{Origin, Shape, TypeRef};
 use apimachinery::{Map, Value};
 use managers::Managed;
 use ownership::{Transition, prune};
@@ -69,12 +70,23 @@ pub struct Writer<'a> {
 pub type Convert<'a> = dyn Fn(&Value, &str) -> Option<(Value, TypeRef)> + Send + Sync + 'a;
 
 /// Tracks an ordinary write: `new` gets the managed fields of `live`, changed by what differs
-/// between both. `live` is an empty object on create.
+/// between both. `live` is null on create; the `fieldsV1` of a new object may be a text, see
+/// [`apimachinery::codec::fields`].
 ///
 /// Clients may also set managed fields, or reset them by an empty list. What makes no sense is
 /// ignored; an object that nobody manages stays so until it is applied.
 pub fn track(writer: &Writer<'_>, live: &Value, new: &mut Value) {
     let given = new.metadata_mut().remove(MANAGED_FIELDS);
+    if live.is_null()
+        && given.is_none()
+        && let Some(fields) = writer.created(new)
+    {
+        if !fields.is_empty() {
+            let manager = writer.as_manager(writer.manager, Operation::Update);
+            new.set_meta(MANAGED_FIELDS, managers::alone(manager, writer.now, fields));
+        }
+        return;
+    }
     let managed = starting(writer, live, given);
     // Upstream would rather lose track than fail the write.
     let managed = managed.and_then(|managed| writer.updated(writer.manager, managed, live, new).ok());
@@ -124,6 +136,17 @@ impl Writer<'_> {
             api_version: self.api_version.to_owned(),
             subresource: self.subresource.to_owned(),
         }
+    }
+
+    /// The text of the fields of a new object; `None` if it takes more than one walk.
+    fn created(&self, new: &Value) -> Option<String> {
+        if self.ty.schema.origin == Origin::Definition {
+            return None;
+        }
+        let shape = Shape::Message(self.ty.id);
+        let fields = created::fields(Place::root(self.ty, &shape), self.reset, new)?;
+        // Upstream would rather lose track than fail the write.
+        Some(fields.unwrap_or_default())
     }
 
     /// The managers after an update by this one.
@@ -221,21 +244,25 @@ fn applied(
     Ok(new)
 }
 
-/// A set without the fields that belong to the server and to no manager.
+/// Fields that belong to the server and to no manager.
+const SYSTEM_FIELDS: [&str; 3] = ["apiVersion", "kind", "metadata"];
+/// The same of `metadata`.
+const SYSTEM_METADATA: [&str; 9] = [
+    "clusterName",
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "name",
+    "namespace",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
+
+/// A set without the fields that belong to the server.
 fn without_system_fields(mut set: FieldSet) -> FieldSet {
-    const METADATA: [&str; 9] = [
-        "clusterName",
-        "creationTimestamp",
-        "generation",
-        "managedFields",
-        "name",
-        "namespace",
-        "resourceVersion",
-        "selfLink",
-        "uid",
-    ];
-    ["apiVersion", "kind", "metadata"].into_iter().for_each(|name| set.remove(&[name]));
-    METADATA.into_iter().for_each(|name| set.remove(&["metadata", name]));
+    SYSTEM_FIELDS.into_iter().for_each(|name| set.remove(&[name]));
+    SYSTEM_METADATA.into_iter().for_each(|name| set.remove(&["metadata", name]));
     set
 }
 

@@ -4,6 +4,7 @@
 //! `apiserver/pkg/admission/plugin/webhook/generic/conversion.go`.
 
 use apimachinery::Value;
+use apimachinery::codec::fields;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::{ResourceInfo, Subresource};
 use apimachinery::schema::{Schema, TypeRef};
@@ -46,7 +47,7 @@ impl Target {
             || self.resource.version == context.resource.version && self.resource.group == context.resource.group
     }
 
-    /// An object of the request in this version.
+    /// An object of the request in this version, with trees for all that may be texts.
     pub(crate) async fn view<'a>(
         &self,
         attributes: &Attributes<'_>,
@@ -54,10 +55,11 @@ impl Target {
     ) -> Result<Cow<'a, Value>, Status> {
         let context = attributes.context;
         let foreign = self.kind() != self.resource.gvk();
+        let object = fields::opened(object);
         if self.is_own(context) || object.is_null() || foreign {
-            return Ok(Cow::Borrowed(object));
+            return Ok(object);
         }
-        attributes.registry.convert_to(&context.resource, &self.resource, object.clone()).await.map(Cow::Owned)
+        attributes.registry.convert_to(&context.resource, &self.resource, object.into_owned()).await.map(Cow::Owned)
     }
 
     /// An object in this version as one of the request's.

@@ -10,10 +10,11 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
-use apiserver_storage::Store;
+use apiserver_storage::{Object, Store};
 use async_trait::async_trait;
 use rand::RngExt;
 use serde_json::json;
+use std::sync::Arc;
 
 const DEFAULT: &str = "default";
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -32,10 +33,10 @@ impl ServiceAccount {
         Self { store }
     }
 
-    async fn account(&self, attributes: &Attributes<'_>) -> Result<Value, Status> {
+    async fn account(&self, attributes: &Attributes<'_>) -> Result<Arc<Object>, Status> {
         let (namespace, name) = (&attributes.context.namespace, text(attributes.object, "/spec/serviceAccountName"));
         let found = get(&self.store, ("", "v1", "serviceaccounts"), namespace, name).await?;
-        found.map(|account| account.value()).ok_or_else(|| {
+        found.ok_or_else(|| {
             let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
             forbidden(attributes, &why)
         })
@@ -64,7 +65,7 @@ impl Plugin for ServiceAccount {
         }
         let name = attributes.object["spec"]["serviceAccountName"].clone();
         spec(attributes.object).insert("serviceAccount".into(), name);
-        let account = self.account(attributes).await?;
+        let account = self.account(attributes).await?.value();
         if automounts(attributes.object, &account) {
             mount_token(attributes.object);
         }

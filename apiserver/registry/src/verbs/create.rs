@@ -8,6 +8,7 @@ use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
 use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, params_access};
 use apimachinery::Value;
+use apimachinery::codec::fields;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 
@@ -95,14 +96,17 @@ async fn store(registry: &Registry, cx: &Context, strategy: &Strategy, object: V
     }
 }
 
-async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, object: Value) -> Result<Reply, Status> {
+async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut object: Value) -> Result<Reply, Status> {
     let resource = cx.resource.group_resource();
     let target = Target::named(cx, object.name());
     if cx.dry_run {
         let existing = registry.store.get(&target.stored, &target.key, apiserver_storage::Match::MostRecent).await;
         return match existing.map_err(|error| storage(error, &resource, object.name()))? {
             Some(_) => Err(Status::already_exists(&resource, object.name())),
-            None => Ok(value_reply(cx, object)),
+            None => {
+                fields::open(&mut object);
+                Ok(value_reply(cx, object))
+            }
         };
     }
     let (name, generated) = (object.name().to_owned(), !object.meta_str("generateName").is_empty());

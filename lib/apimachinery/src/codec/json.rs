@@ -60,6 +60,21 @@ struct Decoder<'a> {
     findings: Vec<String>,
 }
 
+/// The members of an object that have been given.
+#[derive(Default)]
+struct Seen([u64; 4]);
+
+impl Seen {
+    /// Notes a member by its place in the type, below 256 in all types there are; answers whether it had been given
+    /// before.
+    fn is_again(&mut self, at: usize) -> bool {
+        let Some(word) = self.0.get_mut(at / 64) else { return false };
+        let before = *word;
+        *word |= 1 << (at % 64);
+        *word == before
+    }
+}
+
 enum Segment<'a> {
     Field(&'a str),
     Key(String),
@@ -107,12 +122,13 @@ impl<'a> Decoder<'a> {
     fn object(&mut self, id: u32) -> Result<Value, DecodeError> {
         let schema = self.schema;
         let mut map = Map::new();
-        let mut absent: Vec<&str> = Vec::new();
+        let mut seen = Seen::default();
         self.reader.open(b'{')?;
         while let Some(key) = self.reader.key()? {
             let implicit = schema.get(id).is_object && matches!(&*key, "apiVersion" | "kind");
-            let field = schema.field(id, &key);
-            if map.contains_key(&*key) || absent.contains(&&*key) {
+            let member = schema.get(id).member(&key);
+            let field = member.and_then(|at| schema.field_at(id, at));
+            if member.is_some_and(|at| seen.is_again(at)) || implicit && map.contains_key(&*key) {
                 self.find("duplicate", &key);
             }
             match (field, implicit) {
@@ -126,10 +142,7 @@ impl<'a> Decoder<'a> {
                     self.path.pop();
                     match value.filter(|value| !field.leaves_out(value)) {
                         Some(value) => drop(map.insert(key.into_owned(), value)),
-                        None => {
-                            map.remove(&*key);
-                            absent.push(json);
-                        }
+                        None => drop(map.remove(&*key)),
                     }
                 }
                 (None, true) => {

@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         let mut members = Vec::new();
         collect_members(&schema, id, &mut members);
         members.sort();
-        schema.types[id as usize].members = members;
+        schema.types[id as usize].set_members(members);
     }
     for id in 0..schema.types.len() as u32 {
         schema.types[id as usize].zeros = zeros(&schema, id);

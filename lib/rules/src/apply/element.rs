@@ -68,7 +68,7 @@ impl Element {
                     if at > 0 {
                         text.push(',');
                     }
-                    push_json(&mut text, &**name);
+                    push_text(&mut text, name);
                     text.push(':');
                     push_json(&mut text, value);
                 }
@@ -88,7 +88,27 @@ impl Element {
 }
 
 /// Appends JSON as Go writes it: with `<`, `>` and `&` escaped.
-fn push_json(text: &mut String, value: &(impl serde::Serialize + ?Sized)) {
+fn push_json(text: &mut String, value: &Value) {
+    match value {
+        Value::String(value) => push_text(text, value),
+        other => push_escaped(text, other),
+    }
+}
+
+/// The same of a text, most of which need no escapes.
+fn push_text(text: &mut String, value: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+    match value.bytes().all(is_plain) {
+        true => {
+            text.push('"');
+            text.push_str(value);
+            text.push('"');
+        }
+        false => push_escaped(text, value),
+    }
+}
+
+fn push_escaped(text: &mut String, value: &(impl serde::Serialize + ?Sized)) {
     let json = serde_json::to_string(value).unwrap_or_default();
     if !json.contains(['<', '>', '&']) {
         text.push_str(&json);

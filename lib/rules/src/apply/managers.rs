@@ -135,24 +135,11 @@ impl Entry {
     }
 
     fn write(self) -> Value {
-        let Manager { name, operation, api_version, subresource } = self.manager;
         let fields = match self.fields {
             Fields::Encoded(fields) => fields,
             Fields::Decoded(set) => fields::encode(&set),
         };
-        let mut entry = Map::new();
-        for (key, text) in [("manager", name), ("apiVersion", api_version), ("subresource", subresource)] {
-            if !text.is_empty() {
-                entry.insert(key.to_owned(), text.into());
-            }
-        }
-        entry.insert("operation".into(), operation.as_str().into());
-        if let Some(time) = self.time {
-            entry.insert("time".into(), time.into());
-        }
-        entry.insert("fieldsType".into(), FIELDS_V1.into());
-        entry.insert("fieldsV1".into(), fields);
-        Value::Object(entry)
+        write(self.manager, self.time, fields)
     }
 
     /// Its fields, decoded; what cannot be is nothing.
@@ -193,6 +180,29 @@ impl Entry {
             Fields::Decoded(set) => set.is_empty(),
         }
     }
+}
+
+/// One of `metadata.managedFields`.
+fn write(manager: Manager, time: Option<String>, fields: Value) -> Value {
+    let Manager { name, operation, api_version, subresource } = manager;
+    let mut entry = Map::new();
+    for (key, text) in [("manager", name), ("apiVersion", api_version), ("subresource", subresource)] {
+        if !text.is_empty() {
+            entry.insert(key.to_owned(), text.into());
+        }
+    }
+    entry.insert("operation".into(), operation.as_str().into());
+    if let Some(time) = time {
+        entry.insert("time".into(), time.into());
+    }
+    entry.insert("fieldsType".into(), FIELDS_V1.into());
+    entry.insert("fieldsV1".into(), fields);
+    Value::Object(entry)
+}
+
+/// `metadata.managedFields` of what one manager alone manages; `fields` is the text of `fieldsV1`.
+pub(super) fn alone(manager: Manager, time: &str, fields: String) -> Value {
+    Value::Array(vec![write(manager, Some(time.to_owned()), fields.into())])
 }
 
 /// Who manages which fields of an object.

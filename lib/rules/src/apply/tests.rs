@@ -32,6 +32,7 @@ fn stored(mut object: Value) -> Value {
 
 fn create(kind: (&str, &str), manager: &str, mut object: Value) -> Value {
     with_writer(kind, manager, |writer| track(writer, &Value::Null, &mut object));
+    apimachinery::codec::fields::open(&mut object);
     stored(object)
 }
 

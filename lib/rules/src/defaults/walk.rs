@@ -26,6 +26,15 @@ struct Filling {
     over_zero: bool,
 }
 
+/// A value that is cloned where it is needed only.
+struct Lent<'a>(&'a Value);
+
+impl From<Lent<'_>> for Value {
+    fn from(lent: Lent<'_>) -> Self {
+        lent.0.clone()
+    }
+}
+
 /// What a member holds.
 enum Below {
     One(u32),
@@ -48,10 +57,10 @@ fn visit(steps: &[Step], id: u32, value: &mut Value) {
     if let Some(hook) = step.hook {
         hook(value);
     }
-    for filling in &step.fills {
-        match filling.over_zero {
-            true => value.fill_zero(&filling.member, filling.value.clone()),
-            false => value.fill(&filling.member, filling.value.clone()),
+    for Filling { member, value: default, over_zero } in &step.fills {
+        match over_zero {
+            true => value.fill_zero(member, Lent(default)),
+            false => value.fill(member, Lent(default)),
         }
     }
     step.inlined.iter().for_each(|inlined| visit(steps, *inlined, value));

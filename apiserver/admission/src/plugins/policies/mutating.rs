@@ -16,6 +16,7 @@ use crate::dynamic::request::Target;
 use crate::dynamic::view::View;
 use crate::metrics::{Check, Metrics};
 use apimachinery::Value;
+use apimachinery::codec::fields;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::{Cause, Reason, Status};
 use apiserver_registry::Context;
@@ -176,6 +177,7 @@ impl Plugin for Mutating {
         let invocations = self.invocations(attributes, &mut failures).await;
         if !invocations.is_empty() {
             let namespace = namespace::of(&self.store, attributes).await?;
+            fields::open(attributes.object);
             let before = attributes.object.clone();
             for invocation in &invocations {
                 self.invoke(invocation, attributes, &namespace, &mut failures).await?;

@@ -71,6 +71,17 @@ fn validation(expression: &str) -> Value {
 }
 
 #[tokio::test]
+async fn managed_fields_are_seen_as_trees() {
+    let cluster = cluster().await;
+    let sees = validation("'f:data' in object.metadata.managedFields[0].fieldsV1");
+    add(&cluster, "validatingadmission", "p", sees, json!({"validationActions": ["Deny"]})).await;
+    let mut closed = config_map();
+    closed["metadata"]["managedFields"] = json!([{"manager": "m", "fieldsV1": "{\"f:data\":{}}"}]);
+    let outcome = ask(&cluster, &Validating::new(&cluster.means()), closed).await;
+    assert_eq!(outcome.message(), Ok(()));
+}
+
+#[tokio::test]
 async fn violations_are_denied_in_upstreams_words() {
     const HEAD: &str =
         "configmaps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p-binding' denied request: ";

@@ -14,6 +14,7 @@ use crate::dynamic::rules;
 use crate::dynamic::view::View;
 use crate::metrics::{Call, Conditional, Rejection};
 use apimachinery::Value;
+use apimachinery::codec::fields;
 use apimachinery::codec::json::conform;
 use apimachinery::status::Status;
 use apiserver_registry::admission::Attributes;
@@ -51,6 +52,7 @@ impl Webhooks {
     /// Asks a mutating webhook, and changes the object as it says.
     pub(super) async fn mutate(&self, hook: &Hook, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         let Some(target) = self.target(hook, attributes).await? else { return Ok(()) };
+        fields::open(attributes.object);
         let answer = match self.call(hook, attributes, &target).await {
             Ok(answer) => answer,
             Err(failure) => return tolerate(hook, &failure),

@@ -161,6 +161,24 @@ async fn denials_and_failures() {
 }
 
 #[tokio::test]
+async fn managed_fields_are_shown_as_trees() {
+    let (cluster, server) = (cluster().await, Server::start().await);
+    for plural in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+        configure(&cluster, plural, "c", vec![server.hook("h", "/mark?x", json!({}))]).await;
+    }
+    let mut closed = config_map();
+    closed["metadata"]["managedFields"] = json!([{"manager": "m", "fieldsV1": "{\"f:data\":{}}"}]);
+    let changed = create(&Mutating::new(&cluster.means()), "/configmaps", closed.clone()).await.expect("admitted");
+    create(&Validating::new(&cluster.means()), "/configmaps", closed).await.expect("admitted");
+    for review in server.asked.lock().iter() {
+        let fields = review.pointer("/request/object/metadata/managedFields/0/fieldsV1");
+        assert_eq!(fields, Some(&json!({"f:data": {}})), "{review}");
+    }
+    assert_eq!(server.asked.lock().len(), 2);
+    assert_eq!(changed["data"]["x"], "yes");
+}
+
+#[tokio::test]
 async fn only_what_is_meant_is_asked() {
     for (with, asked) in [
         (json!({}), 1),

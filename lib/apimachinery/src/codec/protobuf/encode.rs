@@ -8,17 +8,31 @@ use base64::Engine;
 
 /// Appends the message of type `id`. A value that is no object is written as an empty one.
 pub(super) fn message(schema: &Schema, id: u32, value: &Value, out: &mut Vec<u8>) {
-    for field in &schema.get(id).fields {
-        if field.json.is_empty() {
+    let given = given(schema, id, value);
+    for (field, given) in schema.get(id).fields.iter().zip(given) {
+        match given {
             // An inlined message takes its members from the same object.
-            put_nested_message(schema, field, value, out);
-            continue;
-        }
-        match value.get(&*field.json) {
+            _ if field.json.is_empty() => put_nested_message(schema, field, value, out),
             Some(Value::Null) | None => absent(schema, field, out),
             Some(present) => self::value(schema, field.number, &field.shape, present, out),
         }
     }
+}
+
+/// The members of an object in the order of the fields of type `id`. Objects have few of the members that their types
+/// have, so it is them that are looked up.
+fn given<'v>(schema: &Schema, id: u32, value: &'v Value) -> Vec<Option<&'v Value>> {
+    let def = schema.get(id);
+    let mut given = vec![None; def.fields.len()];
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let member = def.member(name).and_then(|at| def.members.get(at));
+        if let Some((_, _, position)) = member.filter(|(_, owner, _)| *owner == id)
+            && let Some(slot) = given.get_mut(*position as usize)
+        {
+            *slot = Some(value);
+        }
+    }
+    given
 }
 
 fn put_nested_message(schema: &Schema, field: &Field, value: &Value, out: &mut Vec<u8>) {

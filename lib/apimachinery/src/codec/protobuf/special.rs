@@ -5,8 +5,7 @@ use super::decode as messages;
 use super::encode::{self, text};
 use super::wire;
 use super::wire::{Raw, put_bytes, put_integer, put_nested, wrong_wire_type};
-use crate::codec::fields::FieldsV1;
-use crate::codec::{DecodeError, json};
+use crate::codec::{DecodeError, fields, json};
 use crate::schema::{Schema, Shape};
 use crate::{Map, Value, time};
 use jiff::Timestamp;
@@ -22,11 +21,7 @@ pub(super) fn encode(schema: &Schema, number: u32, shape: &Shape, value: &Value,
             put_nested(out, number, |out| put_integer(out, 1, nanos));
         }
         Shape::IntOrString => int_or_string(out, number, value),
-        Shape::FieldsV1 => {
-            // A tree with string keys always serializes.
-            let text = serde_json::to_vec(&FieldsV1(value)).unwrap_or_default();
-            put_nested(out, number, |out| put_bytes(out, 1, &text));
-        }
+        Shape::FieldsV1 => put_nested(out, number, |out| put_nested(out, 1, |out| fields::write(out, value))),
         Shape::RawExtension | Shape::Json => {
             put_nested(out, number, |out| put_bytes(out, 1, value.to_string().as_bytes()))
         }
