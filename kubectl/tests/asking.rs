@@ -222,3 +222,16 @@ fn types_of_other_servers_are_patched_as_their_documents_say() {
     assert_eq!(apply("-n default"), "merged");
     assert_eq!(apply("--openapi-patch=false"), r#"[{"name":"b"}]"#);
 }
+
+#[test]
+fn a_watch_may_take_as_long_as_it_was_given() {
+    // A watch that stays open, and says nothing.
+    fn answers(_: &str, path: &str, _: &Value) -> Option<Value> {
+        if path.contains("watch=true") { Some(json!([])) } else { discovery(path) }
+    }
+    let server = serve(answers);
+    assert_eq!(run(server, "events --watch --request-timeout=1"), (String::new(), String::new(), Some(0)));
+    let (_, log, code) = run(server, "events --watch --request-timeout=1 -v=5");
+    assert!(log.contains("\"Unable to decode an event from the watch stream\"") && log.contains("Timeout"), "{log}");
+    assert_eq!(code, Some(0));
+}
