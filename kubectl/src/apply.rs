@@ -3,6 +3,8 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/apply/patcher.go`, `apimachinery/pkg/util/strategicpatch`.
 
+pub mod published;
+
 use crate::writing::PatchKind;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
@@ -89,17 +91,17 @@ pub fn schema_of(object: &Value) -> Option<TypeRef> {
     GroupVersionKind::parse(text("apiVersion"), text("kind")).and_then(|kind| Schema::builtin().kind(&kind))
 }
 
-/// The patch that brings what is wanted to an object; an empty one changes nothing.
-pub fn three_way(last: Option<&Value>, wanted: &Value, current: &Value) -> (PatchKind, Value) {
-    let ty = schema_of(wanted);
+/// The patch that brings what is wanted to an object of a type, if it is known; an empty one
+/// changes nothing.
+pub fn three_way(ty: Option<&TypeRef>, last: Option<&Value>, wanted: &Value, current: &Value) -> (PatchKind, Value) {
     let kind = if ty.is_some() { PatchKind::Strategic } else { PatchKind::Merge };
     let empty = json!({});
-    (kind, Value::Object(object(ty.as_ref(), last.unwrap_or(&empty), wanted, current)))
+    (kind, Value::Object(object(ty, last.unwrap_or(&empty), wanted, current)))
 }
 
 /// The patch between two states of an object.
 pub fn patch_between(old: &Value, new: &Value) -> (PatchKind, Value) {
-    three_way(Some(old), new, old)
+    three_way(schema_of(new).as_ref(), Some(old), new, old)
 }
 
 /// Changes that turn `current` into `wanted`, and deletions of what only `last` has.
@@ -293,6 +295,11 @@ fn same(wanted: &Value, current: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The patch of a built-in object.
+    fn three_way(last: Option<&Value>, wanted: &Value, current: &Value) -> (PatchKind, Value) {
+        super::three_way(schema_of(wanted).as_ref(), last, wanted, current)
+    }
 
     fn deployment(spec: Value) -> Value {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {"template": {"spec": spec}}})

@@ -184,6 +184,16 @@ pub enum Command {
     Options(config::Words),
 }
 
+impl Command {
+    /// Whether variables are read from standard input: `set env deployment/web -`.
+    pub fn reads_environment(&self) -> bool {
+        match self {
+            Self::Set(set::Set::Env(env)) => env.setting.words.iter().chain(&env.env).any(|word| word == "-"),
+            _ => false,
+        }
+    }
+}
+
 /// Which objects: by selector, in all namespaces, from files.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Selection {
@@ -224,6 +234,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn variables_on_standard_input_are_noticed() {
+        for (line, want) in [
+            ("kubectl set env deployment/web -", true),
+            ("kubectl set env deployment/web -e -", true),
+            ("kubectl set env deployment/web A-", false),
+            ("kubectl get pods", false),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(parse(&words).expect("a command").command.reads_environment(), want, "{line}");
+        }
     }
 
     #[test]

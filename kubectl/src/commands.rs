@@ -200,7 +200,7 @@ pub(crate) async fn watch_one(
             &manifest.collection(),
             &[("watch", "true"), ("fieldSelector", &selector), ("resourceVersion", &version)],
         );
-        let mut events = crate::http::Lines::new(session.client.stream(&path, "application/json").await?);
+        let mut events = session.client.watch(&path, "application/json").await?;
         while let Some(line) = events.next().await? {
             let event: apimachinery::Value = serde_json::from_slice(&line)?;
             match event["type"].as_str().unwrap_or_default() {

@@ -8,8 +8,8 @@ mod oidc;
 
 use crate::cli::Global;
 use apimachinery::Value;
+use apimachinery::codec::base64;
 use apimachinery::codec::yaml;
-use base64::Engine;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,9 +58,20 @@ pub enum ConfigError {
     /// An exec plug-in cannot have standard input.
     #[error("getting credentials: exec plugin cannot support interactive mode: {0}")]
     Interactive(String),
+    /// A user's entry that says too little of its exec plug-in.
+    #[error("{}", listed(.0))]
+    Invalid(Vec<String>),
     /// An exec plug-in failed.
     #[error("getting credentials: exec: {0}")]
     Exec(String),
+}
+
+/// One complaint as it is, several below each other.
+fn listed(complaints: &[String]) -> String {
+    match complaints {
+        [one] => one.clone(),
+        several => several.iter().map(|complaint| format!("\n* {complaint}")).collect(),
+    }
 }
 
 /// Who to talk to, as whom, where.
@@ -347,8 +358,7 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 
 fn data_or_file(value: &Value, key: &'static str, folder: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     if let Some(data) = text(value, &format!("{key}-data")) {
-        let decoded = base64::engine::general_purpose::STANDARD.decode(data.trim());
-        return decoded.map(Some).map_err(|_| ConfigError::BadData(key));
+        return base64::decode(data).map(Some).map_err(|_| ConfigError::BadData(key));
     }
     text(value, key).map(|path| read(&folder.join(path))).transpose()
 }

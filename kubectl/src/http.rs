@@ -1,6 +1,9 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
 mod proxy;
+mod watch;
+
+pub use watch::Watch;
 
 use crate::config::Connection;
 use anyhow::{Context, bail};

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match cli::parse(&words) {
         Ok(mut args) => {
             args.global.plugins = preferences.plugins;
-            args.global.stdin_in_use = cli::reads_manifest(&words);
+            args.global.stdin_in_use = cli::reads_manifest(&words) || args.command.reads_environment();
             run(commands::run(args))
         }
         Err(usage) => instead(&words, usage),

@@ -252,7 +252,12 @@ impl Failures {
     }
 }
 
-/// A warning in the form of upstream's log; `place` is where upstream gives it.
+/// A line of upstream's log; `place` is where upstream gives it.
+pub fn log_info(place: &str, text: &str) {
+    log('I', place, text);
+}
+
+/// A warning in the same form.
 pub fn log_warning(place: &str, text: &str) {
     log('W', place, text);
 }

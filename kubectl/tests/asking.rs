@@ -172,3 +172,66 @@ fn fields_are_explained() {
     assert_eq!((err.as_str(), code), ("error: field \"nothing\" does not exist\n", Some(1)));
     assert_eq!(run(server, "explain nosuch").1, "the server doesn't have a resource type \"nosuch\"\n");
 }
+
+#[test]
+fn types_of_other_servers_are_patched_as_their_documents_say() {
+    fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
+        let kind = json!({"group": "wardle.example.com", "version": "v1", "kind": "Flunder"});
+        let flunder = |parts: Value| {
+            json!({"apiVersion": "wardle.example.com/v1", "kind": "Flunder",
+            "metadata": {"name": "f", "namespace": "default", "resourceVersion": "1"}, "parts": parts})
+        };
+        let parts = json!({"items": {"type": "object"}, "x-kubernetes-patch-strategy": "merge", "x-kubernetes-patch-merge-key": "name"});
+        match (method, path.split('?').next().unwrap_or_default()) {
+            ("GET", "/apis") => {
+                Some(json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": "wardle.example.com"},
+                "versions": [{"version": "v1", "resources": [{"resource": "flunders", "singularResource": "flunder",
+                    "responseKind": {"kind": "Flunder"}, "scope": "Namespaced", "verbs": ["get", "patch"]}]}]}]}))
+            }
+            ("GET", "/openapi/v3") => {
+                Some(json!({"paths": {"apis/wardle.example.com/v1": {"serverRelativeURL": "/openapi/v3/wardle"}}}))
+            }
+            ("GET", "/openapi/v3/wardle") => Some(json!({
+                "paths": {"/apis/wardle.example.com/v1/namespaces/{namespace}/flunders/{name}": {"patch": {
+                    "x-kubernetes-group-version-kind": kind,
+                    "requestBody": {"content": {"application/strategic-merge-patch+json": {}}}}}},
+                "components": {"schemas": {"Flunder": {
+                    "x-kubernetes-group-version-kind": [kind], "properties": {"parts": parts}}}}})),
+            ("GET", "/apis/wardle.example.com/v1/namespaces/default/flunders/f") => {
+                Some(flunder(json!([{"name": "a"}])))
+            }
+            ("PATCH", "/apis/wardle.example.com/v1/namespaces/default/flunders/f") => {
+                // By the document, the list is merged; without it, it is replaced.
+                let by_name = body["$setElementOrder/parts"] == json!([{"name": "b"}]);
+                Some(flunder(if by_name { json!("merged") } else { body["parts"].clone() }))
+            }
+            _ => discovery(path),
+        }
+    }
+    let server = serve(answers);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("flunder.yaml");
+    std::fs::write(
+        &file,
+        "{apiVersion: wardle.example.com/v1, kind: Flunder, metadata: {name: f}, parts: [{name: b}]}",
+    )
+    .expect("written");
+    let apply = |flags: &str| {
+        run(server, &format!("apply --validate=false -f {} -o jsonpath={{.parts}} {flags}", file.display())).0
+    };
+    assert_eq!(apply("-n default"), "merged");
+    assert_eq!(apply("--openapi-patch=false"), r#"[{"name":"b"}]"#);
+}
+
+#[test]
+fn a_watch_may_take_as_long_as_it_was_given() {
+    // A watch that stays open, and says nothing.
+    fn answers(_: &str, path: &str, _: &Value) -> Option<Value> {
+        if path.contains("watch=true") { Some(json!([])) } else { discovery(path) }
+    }
+    let server = serve(answers);
+    assert_eq!(run(server, "events --watch --request-timeout=1"), (String::new(), String::new(), Some(0)));
+    let (_, log, code) = run(server, "events --watch --request-timeout=1 -v=5");
+    assert!(log.contains("\"Unable to decode an event from the watch stream\"") && log.contains("Timeout"), "{log}");
+    assert_eq!(code, Some(0));
+}

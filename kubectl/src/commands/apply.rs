@@ -6,9 +6,10 @@ mod applyset;
 mod last_applied;
 mod migration;
 pub(super) mod prune;
+pub(super) mod types;
 
 use super::delete::{Deadline, Deletion, Victim};
-use super::patch::locally;
+use super::patch::locally_as;
 use super::{Session, edit};
 use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
@@ -20,10 +21,12 @@ use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, r
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::schema::TypeRef;
 use applyset::ApplySet;
 use http::Method;
 use serde_json::json;
 use std::time::Duration;
+use types::Types;
 
 /// How often a patch that another writer outran is computed anew.
 const TRIES: u32 = 5;
@@ -118,6 +121,7 @@ async fn all(
     failures: &mut Vec<anyhow::Error>,
 ) -> anyhow::Result<Vec<(Manifest, String)>> {
     let (mut applied, mut objects) = (Vec::new(), Vec::new());
+    let types = Types::new(session, flags.openapi_patch);
     for mut manifest in manifests {
         if manifest.object.name().is_empty() && !manifest.object.meta_str("generateName").is_empty() {
             let prefix = manifest.object.meta_str("generateName").to_owned();
@@ -127,7 +131,7 @@ async fn all(
         record(&mut manifest.object, flags.record.record);
         let outcome = match flags.server_side {
             true => server_side(session, writing, flags, &manifest).await,
-            false => client_side(session, writing, flags, &manifest).await,
+            false => client_side(session, writing, flags, &types, &manifest).await,
         };
         match outcome {
             Ok((object, done)) => {
@@ -215,6 +219,7 @@ async fn client_side(
     session: &Session,
     writing: &Writing<'_>,
     flags: &Apply,
+    types: &Types<'_>,
     manifest: &Manifest,
 ) -> anyhow::Result<(Value, &'static str)> {
     let wanted = with_last_applied(&manifest.object);
@@ -237,7 +242,8 @@ async fn client_side(
     if patches::last_applied(&current).is_none() {
         warn_of_missing_annotation(manifest);
     }
-    patch(session, writing, flags, manifest, &wanted, current).await
+    let ty = types.of(&wanted).await;
+    patch(session, writing, flags, manifest, (ty.as_ref(), &wanted), current).await
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -281,7 +287,7 @@ async fn patch(
     writing: &Writing<'_>,
     flags: &Apply,
     manifest: &Manifest,
-    wanted: &Value,
+    (ty, wanted): (Option<&TypeRef>, &Value),
     mut current: Value,
 ) -> anyhow::Result<(Value, &'static str)> {
     let path = target(manifest, flags);
@@ -290,12 +296,12 @@ async fn patch(
         if !flags.overwrite {
             check_conflicts(last.as_ref(), wanted, &current)?;
         }
-        let (kind, change) = patches::three_way(last.as_ref(), wanted, &current);
+        let (kind, change) = patches::three_way(ty, last.as_ref(), wanted, &current);
         if change == json!({}) {
             return Ok((current, "unchanged"));
         }
         if !writing.sends() {
-            return Ok((locally(current, kind, &change)?, "configured"));
+            return Ok((locally_as(ty, current, kind, &change)?, "configured"));
         }
         let error = match writing.patch(session, &path, kind, &change).await {
             Ok(patched) => {

@@ -5,6 +5,7 @@
 mod secrets;
 
 use super::apply::prune;
+use super::apply::types::Types;
 use super::{Session, undo};
 use crate::apply::{last_applied, three_way, with_last_applied};
 use crate::cli::diff::Diff;
@@ -61,10 +62,12 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
         }
         manifests = kept;
     }
-    let pairs: Vec<anyhow::Result<Pair>> = stream::iter(manifests.iter().map(|m| pair(session, &writing, flags, m)))
-        .buffered(flags.concurrency.max(1))
-        .collect()
-        .await;
+    let types = Types::new(session, true);
+    let pairs: Vec<anyhow::Result<Pair>> =
+        stream::iter(manifests.iter().map(|m| pair(session, &writing, flags, &types, m)))
+            .buffered(flags.concurrency.max(1))
+            .collect()
+            .await;
     let pairs: Vec<Pair> = pairs.into_iter().collect::<anyhow::Result<_>>()?;
     if flags.record {
         undo::record(session, manifests.iter().zip(pairs.iter().map(|p| p.live.as_ref())))?;
@@ -77,7 +80,13 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     folders.compare()
 }
 
-async fn pair(session: &Session, writing: &Writing<'_>, flags: &Diff, manifest: &Manifest) -> anyhow::Result<Pair> {
+async fn pair(
+    session: &Session,
+    writing: &Writing<'_>,
+    flags: &Diff,
+    types: &Types<'_>,
+    manifest: &Manifest,
+) -> anyhow::Result<Pair> {
     let name = file_name(manifest);
     for _ in 0..TRIES {
         let live = match session.client.get(&manifest.path(), "application/json").await {
@@ -85,7 +94,7 @@ async fn pair(session: &Session, writing: &Writing<'_>, flags: &Diff, manifest: 
             Err(error) if is_not_found(&error) => None,
             Err(error) => return Err(error),
         };
-        match merged(session, writing, flags, manifest, live.as_ref()).await {
+        match merged(session, writing, flags, types, manifest, live.as_ref()).await {
             Ok(merged) => return Ok(Pair { name, live, merged: Some(merged) }),
             Err(error) if code(&error) == Some(409) && !flags.server_side => {}
             Err(error) => return Err(error),
@@ -98,6 +107,7 @@ async fn merged(
     session: &Session,
     writing: &Writing<'_>,
     flags: &Diff,
+    types: &Types<'_>,
     manifest: &Manifest,
     live: Option<&Value>,
 ) -> anyhow::Result<Value> {
@@ -110,7 +120,8 @@ async fn merged(
     let Some(live) = live else {
         return writing.create(session, &manifest.collection(), &wanted).await;
     };
-    let (kind, patch) = three_way(last_applied(live).as_ref(), &wanted, live);
+    let ty = types.of(&wanted).await;
+    let (kind, patch) = three_way(ty.as_ref(), last_applied(live).as_ref(), &wanted, live);
     writing.patch(session, &manifest.path(), kind, &patch).await
 }
 

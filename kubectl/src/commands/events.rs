@@ -6,7 +6,6 @@ use super::{Session, with_query};
 use crate::cli::events::Events;
 use crate::discovery::Discovery;
 use crate::generate::GenerateError;
-use crate::http::Lines;
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, harmless, without_managed_fields};
 use anyhow::bail;
@@ -105,7 +104,7 @@ async fn watch(
     printer: Option<Printer>,
 ) -> anyhow::Result<()> {
     let path = with_query(path, &[("fieldSelector", selector), ("watch", "true")]);
-    let mut lines = Lines::new(session.client.stream(&path, "application/json").await?);
+    let mut lines = session.client.watch(&path, "application/json").await?;
     let mut shown = Shown { flags, printer, widths: Vec::new(), header_due: !flags.no_headers };
     while let Some(line) = lines.next().await? {
         let mut change: Value = serde_json::from_slice(&line)?;

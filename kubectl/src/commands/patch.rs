@@ -11,6 +11,7 @@ use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_recor
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::codec::yaml;
+use apimachinery::schema::TypeRef;
 
 pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
@@ -90,14 +91,19 @@ async fn one(
     telling.done(&manifest, &patched, done)
 }
 
-/// Applies a patch here.
+/// Applies a patch to an object of a built-in type here.
 pub(super) fn locally(object: Value, kind: PatchKind, patch: &Value) -> anyhow::Result<Value> {
+    locally_as(schema_of(&object).as_ref(), object, kind, patch)
+}
+
+/// The same for an object of any type; without one there is no strategic patch.
+pub(super) fn locally_as(ty: Option<&TypeRef>, object: Value, kind: PatchKind, patch: &Value) -> anyhow::Result<Value> {
     Ok(match kind {
         PatchKind::Json => rules::patch::json::apply(object, patch)?,
         PatchKind::Merge => rules::patch::merge::apply(object, patch)?,
         PatchKind::Strategic | PatchKind::Apply => {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let Some(ty) = schema_of(&object) else {
+            let Some(ty) = ty else {
                 let (group, version) = apimachinery::gvk::parse_api_version(&text("apiVersion")).map_or_else(
                     || (String::new(), String::new()),
                     |(group, version)| (group.to_owned(), version.to_owned()),
@@ -107,7 +113,7 @@ pub(super) fn locally(object: Value, kind: PatchKind, patch: &Value) -> anyhow::
                     text("kind")
                 );
             };
-            rules::patch::strategic::apply(&ty, object, patch)?
+            rules::patch::strategic::apply(ty, object, patch)?
         }
     })
 }

@@ -4,6 +4,7 @@
 
 mod files;
 mod filter;
+mod paths;
 
 use super::Session;
 use crate::cli::streams::Proxy;
@@ -114,6 +115,9 @@ where
 impl Shared {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
+        if let Some(target) = self.moved(request.uri()) {
+            return moved(&target);
+        }
         if let Some(files) = self.files.as_ref().filter(|files| files.serves(&path)) {
             return files.answer(&path);
         }
@@ -127,6 +131,13 @@ impl Shared {
             Ok(response) => response,
             Err(error) => plain(StatusCode::BAD_GATEWAY, &format!("{error:#}\n")),
         }
+    }
+
+    fn moved(&self, uri: &http::Uri) -> Option<String> {
+        let api = format!("{}/", self.api_prefix.trim_end_matches('/'));
+        let files = self.files.as_ref().map(files::Files::prefix);
+        let prefixes: Vec<&str> = std::iter::once(api.as_str()).chain(files).collect();
+        paths::moved(uri.path(), uri.query(), &prefixes)
     }
 
     async fn forward(&self, mut request: Request<Incoming>) -> anyhow::Result<Response<Body>> {
@@ -154,6 +165,15 @@ impl Shared {
         let _ = self.work.send(driver);
         Ok(response.map(BodyExt::boxed))
     }
+}
+
+/// An answer that leads on.
+fn moved(target: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::MOVED_PERMANENTLY, "");
+    if let Ok(target) = HeaderValue::from_str(target) {
+        response.headers_mut().insert(header::LOCATION, target);
+    }
+    response
 }
 
 /// A short answer of our own.

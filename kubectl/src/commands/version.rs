@@ -60,10 +60,15 @@ pub(super) async fn require_match(session: &Session) -> anyhow::Result<()> {
     let server = session.client.get("/version", "application/json").await;
     let server = server.map_err(|error| anyhow::anyhow!("couldn't read version from server: {error:#}"))?;
     let theirs = server["gitVersion"].as_str().unwrap_or_default();
-    match theirs == VERSION {
+    match is_ours(theirs) {
         true => Ok(()),
         false => bail!("server version ({theirs}) differs from client version ({VERSION})"),
     }
+}
+
+/// Whether a version is the program's own, whoever built it: `+` and what follows tell that.
+fn is_ours(version: &str) -> bool {
+    version.split('+').next() == Some(VERSION)
 }
 
 fn check(version: &Version) -> anyhow::Result<()> {
@@ -129,6 +134,12 @@ fn skew(client: &str, server: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn builds_of_one_version_match() {
+        assert!(is_ours(VERSION) && is_ours(&format!("{VERSION}+rust")));
+        assert!(!is_ours("v1.35.0+rust") && !is_ours(&format!("{VERSION}-custom")));
+    }
 
     #[test]
     fn tells_of_versions_too_far_apart() {

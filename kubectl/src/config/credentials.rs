@@ -27,6 +27,7 @@ pub(super) fn apply(
     global: &Global,
 ) -> Result<(), ConfigError> {
     let User { name, entry: user, folder } = *user;
+    check(name, user)?;
     let certificate = data_or_file(user, "client-certificate", folder)?;
     let key = data_or_file(user, "client-key", folder)?;
     connection.identity = certificate.zip(key);
@@ -51,6 +52,25 @@ pub(super) fn apply(
         run(connection, exec, folder, cluster, global)?;
     }
     Ok(())
+}
+
+/// Whether a user's entry says all that a credential program needs. The oldest version takes it that
+/// a program may ask if somebody can answer; upstream's `clientcmd/validation.go`.
+fn check(name: &str, user: &Value) -> Result<(), ConfigError> {
+    let Some(exec) = user.get("exec").filter(|exec| exec.is_object()) else { return Ok(()) };
+    let version = text(exec, "apiVersion").unwrap_or_default();
+    let mut missing: Vec<&str> =
+        ["command", "apiVersion"].into_iter().filter(|member| text(exec, member).is_none()).collect();
+    let mut variables = exec.get("env").and_then(Value::as_array).into_iter().flatten();
+    if variables.any(|variable| text(variable, "name").is_none()) {
+        missing.push("env variable name");
+    }
+    if text(exec, "interactiveMode").is_none() && version != "client.authentication.k8s.io/v1beta1" {
+        missing.push("interactiveMode");
+    }
+    let complaint = |what| format!("{what} must be specified for {name} to use exec authentication plugin");
+    let complaints: Vec<String> = missing.into_iter().map(complaint).collect();
+    if complaints.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(complaints)) }
 }
 
 /// Takes over what the flags say.
@@ -251,6 +271,19 @@ mod tests {
         assert!(with(exec(answer, "v1alpha1")).is_err(), "a version that is no more");
         let error = with(exec("exit 3", "v1")).expect_err("it failed");
         assert_eq!(error.to_string(), "getting credentials: exec: executable sh failed with exit code 3");
+    }
+
+    #[test]
+    fn programs_are_described_in_full() {
+        let complaint = |exec: Value| check("u", &json!({"exec": exec})).map_err(|error| error.to_string());
+        let version =
+            |version: &str| json!({"apiVersion": format!("client.authentication.k8s.io/{version}"), "command": "sh"});
+        assert_eq!(complaint(version("v1beta1")), Ok(()));
+        let needed = |what: &str| format!("{what} must be specified for u to use exec authentication plugin");
+        assert_eq!(complaint(version("v1")), Err(needed("interactiveMode")));
+        let bare = json!({"interactiveMode": "Never", "env": [{"value": "x"}]});
+        let all = ["command", "apiVersion", "env variable name"].map(|what| format!("\n* {}", needed(what)));
+        assert_eq!(complaint(bare), Err(all.concat()));
     }
 
     #[test]

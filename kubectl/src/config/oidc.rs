@@ -7,6 +7,7 @@ use super::{ConfigError, Connection, text};
 use crate::cli::Global;
 use crate::http::Client;
 use crate::kubeconfig::Access;
+use apimachinery::codec;
 use apimachinery::{Map, Value};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -91,7 +92,7 @@ pub(super) fn apply(connection: &mut Connection, user: &str, provider: &Value) -
 fn authority(config: &Value) -> Result<Option<Vec<u8>>, ConfigError> {
     let data = "idp-certificate-authority-data";
     match (text(config, data), text(config, "idp-certificate-authority")) {
-        (Some(text), _) => STANDARD.decode(text).map(Some).map_err(|_| ConfigError::BadData(data)),
+        (Some(text), _) => codec::base64::decode(text).map(Some).map_err(|_| ConfigError::BadData(data)),
         (None, Some(path)) => super::read(std::path::Path::new(path)).map(Some),
         (None, None) => Ok(None),
     }

@@ -5,6 +5,7 @@
 
 use super::Kubeconfig;
 use super::fields::{CONFIG, Field, Kind};
+use apimachinery::codec::base64::{IllegalBase64, canonical};
 use apimachinery::{Map, Value};
 use base64::Engine;
 
@@ -35,7 +36,7 @@ pub enum PropertyError {
     NoFlag(String),
     /// Bytes that are no base64.
     #[error("error decoding input value: {0}")]
-    NoBytes(String),
+    NoBytes(#[from] IllegalBase64),
     /// A list.
     #[error("unrecognized slice type. {0}")]
     IsList(&'static str),
@@ -155,7 +156,6 @@ fn descend(map: &mut Map, steps: &[Step], change: Change<'_>) -> Result<(), Prop
 }
 
 fn valued(kind: Kind, before: Option<&Value>, value: &str, raw_bytes: bool) -> Result<Value, PropertyError> {
-    let base64 = &base64::engine::general_purpose::STANDARD;
     match kind {
         Kind::Text => Ok(value.into()),
         Kind::Flag => match value {
@@ -163,11 +163,8 @@ fn valued(kind: Kind, before: Option<&Value>, value: &str, raw_bytes: bool) -> R
             "" | "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false.into()),
             other => Err(PropertyError::NoFlag(other.to_owned())),
         },
-        Kind::Bytes if raw_bytes => Ok(base64.encode(value).into()),
-        Kind::Bytes => match base64.decode(value) {
-            Ok(_) => Ok(value.into()),
-            Err(error) => Err(PropertyError::NoBytes(error.to_string())),
-        },
+        Kind::Bytes if raw_bytes => Ok(base64::engine::general_purpose::STANDARD.encode(value).into()),
+        Kind::Bytes => Ok(canonical(value)?.into()),
         Kind::Opaque => Err(PropertyError::IsList("string")),
         Kind::Struct(_) | Kind::Entries(_) | Kind::TextMap => {
             let names = before.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
@@ -193,6 +190,7 @@ mod tests {
             ("users.u.auth-provider.config.a.b", "c"),
             ("users.u.act-as", "me"),
             ("current-context", "x"),
+            ("users.u.client-key-data", "aGVs\nbG8=\n"),
         ] {
             set(&mut config, path, value).expect(path);
         }
@@ -200,6 +198,7 @@ mod tests {
         assert_eq!(config.entry("clusters", "10.0.0.1").expect("there")["insecure-skip-tls-verify"], true);
         assert_eq!(config.entry("users", "u").expect("there")["auth-provider"]["config"]["a.b"], "c");
         assert_eq!(config.entry("users", "u").expect("there")["as"], "me");
+        assert_eq!(config.entry("users", "u").expect("there")["client-key-data"], "aGVsbG8=");
         change(&mut config, "clusters.10.0.0.1", Change::Unset).expect("unsets");
         assert!(config.entry("clusters", "10.0.0.1").is_none());
     }
@@ -211,6 +210,7 @@ mod tests {
             ("foo.bar", "x", "unable to parse foo.bar after [] at api.Config"),
             ("clusters", "x", "can't set a map to a value: map[]"),
             ("current-context.x", "x", "unable to parse one or more field values of current-context.x"),
+            ("users.u.client-key-data", "a b=", "error decoding input value: illegal base64 data at input byte 1"),
             ("clusters.a.insecure-skip-tls-verify", "x", "strconv.ParseBool: parsing \"x\": invalid syntax"),
         ] {
             assert_eq!(set(&mut config, path, value), Err(want.to_owned()), "{path}");

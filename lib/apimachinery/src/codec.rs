@@ -1,5 +1,6 @@
 //! JSON, YAML and protobuf along the schema table.
 
+pub mod base64;
 pub mod fields;
 pub mod json;
 pub mod protobuf;

@@ -2,7 +2,6 @@
 
 use super::tables::{AS_TABLE, options};
 use super::{Get, Session, Target, path};
-use crate::http::{Lines, OutOfTime};
 use crate::print::table::{self, Table};
 use crate::print::{self, Printer};
 use anyhow::bail;
@@ -44,17 +43,12 @@ pub(super) async fn run(
         ("resourceVersion", &version),
         ("watch", "true"),
     ];
-    let mut events = Lines::new(session.client.stream(&path(session, &get, &collection, &parameters), accept).await?);
+    let mut events = session.client.watch(&path(session, &get, &collection, &parameters), accept).await?;
     let mut shown = Shown { get: &get, target: &collection, printer, columns: None, header_due: !get.no_headers };
-    loop {
-        match events.next().await {
-            Ok(Some(line)) => shown.event(serde_json::from_slice(&line)?)?,
-            Ok(None) => return Ok(()),
-            // A watch may take as long as it was given.
-            Err(error) if error.is::<OutOfTime>() => return Ok(()),
-            Err(error) => return Err(error),
-        }
+    while let Some(line) = events.next().await? {
+        shown.event(serde_json::from_slice(&line)?)?;
     }
+    Ok(())
 }
 
 /// What the events before have left to know.

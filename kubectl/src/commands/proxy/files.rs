@@ -1,13 +1,19 @@
 //! `--www`: files of a folder, and nothing outside of it.
 
-use super::{Body, plain};
+use super::{Body, moved, plain};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use percent_encoding::{AsciiSet, CONTROLS};
 use std::path::{Component, Path, PathBuf};
 
 /// Largest file that is served.
 const MAX_FILE: u64 = 64 << 20;
+
+/// The file that stands for its folder.
+const INDEX: &str = "index.html";
+/// What a path cannot hold as it is.
+const IN_LINKS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
 /// A folder under a prefix.
 #[derive(Debug)]
@@ -21,39 +27,73 @@ impl Files {
         Self { root: root.into(), prefix: format!("/{}/", prefix.trim_matches('/')) }
     }
 
+    /// What the paths of all files begin with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(super) fn serves(&self, path: &str) -> bool {
         path.starts_with(&self.prefix)
     }
 
     pub(super) fn answer(&self, path: &str) -> Response<Body> {
-        let Some(file) = self.file(path) else { return plain(StatusCode::NOT_FOUND, "404 page not found\n") };
-        match std::fs::read(&file) {
-            Ok(content) => {
-                let mut response =
-                    Response::new(Full::new(Bytes::from(content)).map_err(|never| match never {}).boxed());
-                let kind = HeaderValue::from_static(media_type(&file));
-                response.headers_mut().insert(header::CONTENT_TYPE, kind);
-                response
-            }
-            Err(_) => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
-        }
+        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let answer = self.place(path).and_then(|place| match (place.is_dir(), path.ends_with('/')) {
+            // Links in a listing lead on only from behind a slash.
+            (true, false) => Some(moved(&format!("{name}/"))),
+            (true, true) => listing(&place).ok().map(|text| content(text, "text/html; charset=utf-8")),
+            (false, true) if !place.ends_with(INDEX) => Some(moved(&format!("../{name}"))),
+            (false, _) => std::fs::read(&place).ok().map(|bytes| content(bytes, media_type(&place))),
+        });
+        answer.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "404 page not found\n"))
     }
 
-    /// The file of a path, if it lies in the folder, links followed.
-    fn file(&self, path: &str) -> Option<PathBuf> {
+    /// The file or the folder of a path, if it lies in the folder that is served, links followed. An
+    /// index stands for its folder.
+    fn place(&self, path: &str) -> Option<PathBuf> {
         let decoded = percent_encoding::percent_decode_str(path.strip_prefix(&self.prefix)?).decode_utf8().ok()?;
         let relative = Path::new(&*decoded);
         if !relative.components().all(|c| matches!(c, Component::Normal(_))) {
             return None;
         }
         let root = self.root.canonicalize().ok()?;
-        let mut file = root.join(relative).canonicalize().ok()?;
-        if file.is_dir() {
-            file = file.join("index.html").canonicalize().ok()?;
+        let mut place = root.join(relative.components().as_path()).canonicalize().ok()?;
+        if place.is_dir() && path.ends_with('/') {
+            place = place.join(INDEX).canonicalize().unwrap_or(place);
         }
-        let small = std::fs::metadata(&file).is_ok_and(|m| m.is_file() && m.len() <= MAX_FILE);
-        (file.starts_with(&root) && small).then_some(file)
+        let fits = std::fs::metadata(&place).is_ok_and(|m| m.is_dir() || m.is_file() && m.len() <= MAX_FILE);
+        (place.starts_with(&root) && fits).then_some(place)
     }
+}
+
+fn content(bytes: impl Into<Bytes>, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// What is in a folder, as Go's file server shows it.
+fn listing(folder: &Path) -> std::io::Result<String> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let slash = if entry.file_type()?.is_dir() { "/" } else { "" };
+        names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
+    }
+    names.sort();
+    let links: String =
+        names.iter().map(|name| format!("<a href=\"{}\">{}</a>\n", link(name), escaped(name))).collect();
+    Ok(format!("<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n{links}</pre>\n"))
+}
+
+/// A name as the path of a link; a colon in it must not look like a scheme.
+fn link(name: &str) -> String {
+    let path = percent_encoding::utf8_percent_encode(name, IN_LINKS).to_string();
+    if name.contains(':') { format!("./{path}") } else { path }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;").replace('\'', "&#39;")
 }
 
 fn media_type(file: &Path) -> &'static str {
@@ -84,10 +124,30 @@ mod tests {
         std::os::unix::fs::symlink(folder.path().join("secret"), root.join("link")).expect("links");
         let files = Files::new(root.to_str().expect("text"), "/static/");
         assert!(files.serves("/static/a.txt") && !files.serves("/api"));
-        assert!(files.file("/static/a.txt").is_some() && files.file("/static/").is_some());
+        assert!(files.place("/static/a.txt").is_some());
+        assert_eq!(files.place("/static/"), root.join("index.html").canonicalize().ok());
         for out in ["/static/../secret", "/static/%2e%2e/secret", "/static/link", "/static//etc/passwd", "/static/none"]
         {
-            assert_eq!(files.file(out), None, "{out}");
+            assert_eq!(files.place(out), None, "{out}");
         }
+    }
+
+    #[test]
+    fn a_folder_without_an_index_is_listed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("inner")).expect("creates");
+        std::fs::write(folder.path().join("a:<b>.txt"), "a").expect("writes");
+        let files = Files::new(folder.path().to_str().expect("text"), "/static/");
+        let links = "<pre>\n<a href=\"./a:%3Cb%3E.txt\">a:&lt;b&gt;.txt</a>\n<a href=\"inner/\">inner/</a>\n</pre>\n";
+        assert!(listing(folder.path()).expect("lists").ends_with(links));
+        assert_eq!(files.answer("/static/").status(), StatusCode::OK);
+        for (path, target) in [("/static/inner", "inner/"), ("/static/a:%3Cb%3E.txt/", "../a:%3Cb%3E.txt")] {
+            let moved = files.answer(path);
+            assert_eq!(
+                (moved.status(), &moved.headers()["location"]),
+                (StatusCode::MOVED_PERMANENTLY, &HeaderValue::from_static(target))
+            );
+        }
+        assert_eq!(files.answer("/static/none").status(), StatusCode::NOT_FOUND);
     }
 }

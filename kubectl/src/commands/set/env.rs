@@ -9,8 +9,8 @@ use crate::targets;
 use crate::writing::Failures;
 use anyhow::{Context, bail};
 use apimachinery::Value;
+use apimachinery::codec::base64;
 use apimachinery::meta::ObjectMeta;
-use base64::Engine;
 use serde_json::json;
 use std::io::Read;
 
@@ -230,9 +230,7 @@ async fn resolved(session: &Session, namespace: &str, from: &Value) -> anyhow::R
     let value = object["data"][text("key")].as_str();
     let Some(value) = value else { bail!("key {} not found in {}", text("key"), plural.trim_end_matches('s')) };
     match plural {
-        "secrets" => {
-            Ok(String::from_utf8_lossy(&base64::engine::general_purpose::STANDARD.decode(value)?).into_owned())
-        }
+        "secrets" => Ok(String::from_utf8_lossy(&base64::decode(value)?).into_owned()),
         _ => Ok(value.to_owned()),
     }
 }

@@ -4,7 +4,7 @@ use super::{Condition, Patience, Session};
 use crate::commands::with_query;
 use crate::discovery::Discovery;
 use crate::files::Manifest;
-use crate::http::{Lines, Refused};
+use crate::http::Refused;
 use crate::selected::{self, Query};
 use crate::writing::is_not_found;
 use anyhow::bail;
@@ -60,7 +60,7 @@ async fn changes(
 ) -> anyhow::Result<Option<Value>> {
     let parameters = [("watch", "true"), ("fieldSelector", selector), ("resourceVersion", version)];
     let path = with_query(&manifest.collection(), &parameters);
-    let mut events = Lines::new(session.client.stream(&path, "application/json").await?);
+    let mut events = session.client.watch(&path, "application/json").await?;
     while let Some(line) = events.next().await? {
         let mut event: Value = serde_json::from_slice(&line)?;
         let object = event["object"].take();

@@ -3,7 +3,7 @@
 
 use super::{Val, format};
 use apimachinery::Value;
-use base64::Engine;
+use apimachinery::codec::base64;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -261,7 +261,7 @@ fn order(arguments: &[Val<'_>]) -> Result<Ordering, CallError> {
 
 fn decode<'a>(value: &Val<'_>) -> Result<Val<'a>, CallError> {
     let text = format::text(value);
-    match base64::engine::general_purpose::STANDARD.decode(text.as_bytes()) {
+    match base64::decode(&text) {
         Ok(bytes) => Ok(Val::text(String::from_utf8_lossy(&bytes))),
         Err(_) => failed("base64 decode failed"),
     }

@@ -1,10 +1,10 @@
 //! Checks and canonical forms of scalars.
 
 use crate::Value;
+use crate::codec::base64;
 use crate::quantity::Quantity;
 use crate::schema::Shape;
 use crate::time;
-use base64::Engine;
 
 /// Why a scalar does not fit its shape.
 pub(super) enum Wrong {
@@ -37,7 +37,9 @@ pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
             Some(nanos) => Ok(time::format_go_duration(nanos).into()),
             None => Err(Wrong::Text(format!("time: invalid duration {text:?}"))),
         },
-        (Shape::Bytes, Value::String(text)) => bytes(text),
+        (Shape::Bytes, Value::String(text)) => {
+            base64::canonical(text).map(Value::String).map_err(|error| Wrong::Text(error.to_string()))
+        }
         (_, Value::String(_)) => Err(Wrong::Type("string".into())),
         (_, Value::Bool(_)) => Err(Wrong::Type("bool".into())),
         _ => Err(Wrong::Type("number".into())),
@@ -48,19 +50,5 @@ fn quantity(text: &str) -> Result<Value, Wrong> {
     match text.parse::<Quantity>() {
         Ok(quantity) => Ok(quantity.to_string().into()),
         Err(error) => Err(Wrong::Text(error.to_string())),
-    }
-}
-
-/// Base64 with line breaks taken out, as Go's decoder ignores them.
-fn bytes(text: &str) -> Result<Value, Wrong> {
-    let engine = base64::engine::general_purpose::STANDARD;
-    let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    match engine.decode(&plain) {
-        Ok(decoded) if decoded.len().div_ceil(3) * 4 == plain.len() => Ok(plain.into()),
-        Ok(decoded) => Ok(engine.encode(decoded).into()),
-        Err(base64::DecodeError::InvalidByte(at, _)) => {
-            Err(Wrong::Text(format!("illegal base64 data at input byte {at}")))
-        }
-        Err(_) => Err(Wrong::Text(format!("illegal base64 data at input byte {}", plain.len()))),
     }
 }
