@@ -21,7 +21,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Whether the connection of this request may be taken if its answer is a watch: nothing of the request is still to
 /// come, and the connection lives on after it as HTTP/1.1 has it by default.
-pub fn may_take(request: &Request<Incoming>) -> bool {
+pub(super) fn may_take(request: &Request<Incoming>) -> bool {
     let persists = |headers: &HeaderMap| {
         headers.get_all(CONNECTION).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
     };
@@ -32,20 +32,20 @@ pub fn may_take(request: &Request<Incoming>) -> bool {
 }
 
 /// Whether this answer is a watch that can be sent from here.
-pub fn is_watch(answer: &Response<Body>) -> bool {
+pub(super) fn is_watch(answer: &Response<Body>) -> bool {
     let framed = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
     answer.body().is_watch() && framed.iter().all(|name| !answer.headers().contains_key(name))
 }
 
 /// A connection of which some was read already.
-pub struct Stream<I> {
+pub(super) struct Stream<I> {
     ahead: Bytes,
     inner: I,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
     /// A connection of which nothing was read yet.
-    pub fn new(inner: I) -> Self {
+    pub(super) fn new(inner: I) -> Self {
         Self { ahead: Bytes::new(), inner }
     }
 
@@ -53,12 +53,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
     ///
     /// # Errors
     /// The client has gone.
-    pub async fn heard(&mut self) -> Result<()> {
+    pub(super) async fn heard(&mut self) -> Result<()> {
         if self.ahead.is_empty() { self.read_ahead().await } else { Ok(()) }
     }
 
     /// The same one, with these bytes before those that were not taken yet.
-    pub fn rewound(self, before: Bytes) -> Self {
+    pub(super) fn rewound(self, before: Bytes) -> Self {
         let ahead = match (before.is_empty(), self.ahead.is_empty()) {
             (true, _) => self.ahead,
             (false, true) => before,
@@ -71,7 +71,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
     ///
     /// # Errors
     /// The client has gone, or the body has broken off: the connection is of no further use.
-    pub async fn send(&mut self, watch: Response<Body>) -> Result<()> {
+    pub(super) async fn send(&mut self, watch: Response<Body>) -> Result<()> {
         let (head, mut body) = watch.into_parts();
         self.inner.write_all(&encoded(&head)).await?;
         self.inner.flush().await?;
