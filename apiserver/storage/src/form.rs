@@ -1,6 +1,8 @@
 //! How the objects of one resource are stored and what of them is kept at hand.
 
 use apimachinery::Value;
+use apimachinery::codec::DecodeError;
+use apimachinery::codec::protobuf::transcode;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::{Custom, ResourceInfo, SelectableField};
 use apimachinery::schema::{Schema, TypeRef};
@@ -75,6 +77,17 @@ impl Form {
 pub(crate) fn field_value(value: &Value, field: &SelectableField) -> String {
     let mut found = field.paths.iter().filter_map(|path| scalar(at_path(value, path)?));
     found.next().unwrap_or_else(|| field.default.clone().into_owned())
+}
+
+/// As [`field_value`], of a message.
+pub(crate) fn field_of_message(ty: &TypeRef, message: &[u8], field: &SelectableField) -> Result<String, DecodeError> {
+    for path in &field.paths {
+        let path: Vec<&str> = path.trim_start_matches('.').split('.').collect();
+        if let Some(text) = transcode::find(ty, message, &path)?.as_ref().and_then(scalar) {
+            return Ok(text);
+        }
+    }
+    Ok(field.default.clone().into_owned())
 }
 
 fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {

@@ -2,7 +2,9 @@
 
 use crate::form::Form;
 use apimachinery::Value;
-use apimachinery::codec::protobuf;
+use apimachinery::codec::DecodeError;
+use apimachinery::codec::protobuf::{self, transcode};
+use apimachinery::schema::TypeRef;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
@@ -254,18 +256,38 @@ impl Parts {
     /// Takes an object apart.
     pub(crate) fn of(form: &Form, key: &str, value: &Value) -> Self {
         use apimachinery::meta::ObjectMeta;
+        let fields = form.fields.iter().map(|field| crate::form::field_value(value, field));
+        let labels = value.labels().into_iter().flatten();
+        let labels = labels.filter_map(|(label, value)| Some((label.as_str(), value.as_str()?)));
+        Self::collect(form, key, value.uid(), fields, labels)
+    }
+
+    /// Takes a message apart as its tree would be.
+    pub(crate) fn of_message(form: &Form, key: &str, ty: &TypeRef, message: &[u8]) -> Result<Self, DecodeError> {
+        let uid = transcode::find(ty, message, &["metadata", "uid"])?;
+        let uid = uid.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let fields = form.fields.iter().map(|field| crate::form::field_of_message(ty, message, field));
+        let fields = fields.collect::<Result<Vec<_>, _>>()?;
+        let labels = transcode::strings(ty, message, &["metadata", "labels"])?;
+        let labels = labels.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+        Ok(Self::collect(form, key, uid, fields.into_iter(), labels))
+    }
+
+    fn collect<'a>(
+        form: &Form,
+        key: &str,
+        uid: &str,
+        fields: impl Iterator<Item = String>,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
         let mut parts = Collector::default();
         parts.push(key);
-        parts.push(value.uid());
-        for field in &form.fields {
-            parts.push(&crate::form::field_value(value, field));
-        }
-        for (label, value) in value.labels().into_iter().flatten() {
-            if let Some(text) = value.as_str() {
-                parts.push(label);
-                parts.push(text);
-            }
-        }
+        parts.push(uid);
+        fields.for_each(|field| parts.push(&field));
+        labels.for_each(|(label, text)| {
+            parts.push(label);
+            parts.push(text);
+        });
         let name_at = key.rfind('/').map_or(0, |slash| slash + 1);
         let namespace_at = match form.namespaced {
             true => key[..name_at.saturating_sub(1)].rfind('/').map_or(0, |slash| slash + 1),

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod special;
+pub mod transcode;
 pub(crate) mod wire;
 
 use super::DecodeError;

@@ -8,7 +8,7 @@ use crate::{Map, Value};
 use base64::Engine;
 
 /// Deepest nesting taken, as in JSON.
-const MAX_DEPTH: usize = 120;
+pub(super) const MAX_DEPTH: usize = 120;
 
 /// Decodes a message of type `id`. Unknown fields are dropped, as upstream drops them.
 pub(super) fn message(schema: &Schema, id: u32, bytes: &[u8], depth: usize) -> Result<Map, DecodeError> {
@@ -41,7 +41,13 @@ fn message_into(schema: &Schema, id: u32, bytes: &[u8], depth: usize, map: &mut 
     Ok(())
 }
 
-fn add(schema: &Schema, field: &Field, raw: Raw<'_>, depth: usize, map: &mut Map) -> Result<(), DecodeError> {
+pub(super) fn add(
+    schema: &Schema,
+    field: &Field,
+    raw: Raw<'_>,
+    depth: usize,
+    map: &mut Map,
+) -> Result<(), DecodeError> {
     match &field.shape {
         Shape::List(inner) => {
             let slot = map.entry(&*field.json).or_insert_with(|| Value::Array(Vec::new()));

@@ -1,0 +1,361 @@
+//! Messages to the JSON of their trees, without the trees: a server that starts reads all that is stored.
+//!
+//! What is written is what serializing the tree of [`super::decode`] would give, byte for byte.
+
+use super::decode;
+use super::wire::{Fields, Raw, wrong_wire_type};
+use crate::codec::DecodeError;
+use crate::schema::{Field, Presence, Schema, Shape, TypeRef};
+use crate::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Deepest nesting taken, as when decoding.
+const MAX_DEPTH: usize = decode::MAX_DEPTH;
+
+/// Where in the JSON of an object some things are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Where the digits of `metadata.resourceVersion` belong.
+    pub revision: usize,
+    /// Where the members after `kind` and `apiVersion` start.
+    pub body: usize,
+}
+
+/// Appends an object as JSON: `kind` and `apiVersion` first, all other members sorted, `metadata.resourceVersion`
+/// there and empty.
+///
+/// # Errors
+/// The message is malformed, or holds something that only its tree shows the JSON of.
+pub fn object(
+    ty: &TypeRef,
+    kind: &str,
+    api_version: &str,
+    message: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Places, DecodeError> {
+    out.extend_from_slice(b"{\"kind\":");
+    json(out, kind);
+    out.extend_from_slice(b",\"apiVersion\":");
+    json(out, api_version);
+    out.push(b',');
+    let body = out.len();
+    let mut writer = Writer { schema: &ty.schema, out, revision: None };
+    writer.members(ty.id, message, 0, Role::Object)?;
+    let revision = writer.revision.ok_or_else(|| DecodeError::Syntax("no metadata".into()))?;
+    out.push(b'}');
+    Ok(Places { revision, body })
+}
+
+/// The value that the tree of a message has at a path of member names.
+///
+/// # Errors
+/// What lies on the path is malformed.
+pub fn find(ty: &TypeRef, message: &[u8], path: &[&str]) -> Result<Option<Value>, DecodeError> {
+    let (mut id, mut message, mut path) = (ty.id, message, path);
+    loop {
+        let [member, rest @ ..] = path else { return Ok(None) };
+        let Some(at) = ty.schema.get(id).member(member) else { return Ok(None) };
+        let Some(field) = ty.schema.field_at(id, at) else { return Ok(None) };
+        let occurrences = occurrences(&ty.schema, id, at, message)?;
+        match (&field.shape, occurrences.last()) {
+            (Shape::Message(inner), Some(last)) if !rest.is_empty() => {
+                (id, message, path) = (*inner, last.bytes().ok_or_else(wrong_wire_type)?, rest);
+            }
+            _ => {
+                let mut tree = Map::new();
+                for raw in occurrences {
+                    decode::add(&ty.schema, field, raw, 0, &mut tree)?;
+                }
+                let zero = || ty.schema.get(id).zeros.iter().find(|(name, _)| **name == **member).map(|(_, zero)| zero);
+                let value = tree.get(*member).or_else(zero);
+                return Ok(rest.iter().try_fold(value, |value, member| Some(value?.get(member))).flatten().cloned());
+            }
+        }
+    }
+}
+
+/// The entries of a map of strings at a path of member names, sorted.
+///
+/// # Errors
+/// What lies on the path is malformed.
+pub fn strings(ty: &TypeRef, message: &[u8], path: &[&str]) -> Result<Vec<(String, String)>, DecodeError> {
+    let Some(Value::Object(entries)) = find(ty, message, path)? else { return Ok(Vec::new()) };
+    let text = |(key, value)| match value {
+        Value::String(text) => Some((key, text)),
+        _ => None,
+    };
+    Ok(entries.into_iter().filter_map(text).collect())
+}
+
+/// A member of a message, as often as it occurs.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    /// Its place among the sorted members of the type.
+    member: usize,
+    raw: Raw<'a>,
+}
+
+/// All members that occur, in the order of the wire; those of inlined messages are the type's own.
+fn found<'a>(schema: &Schema, id: u32, message: &'a [u8]) -> Result<Vec<Found<'a>>, DecodeError> {
+    let mut all = Vec::with_capacity(16);
+    collect(schema, id, id, message, 0, &mut all)?;
+    Ok(all)
+}
+
+fn collect<'a>(
+    schema: &Schema,
+    id: u32,
+    owner: u32,
+    message: &'a [u8],
+    depth: usize,
+    all: &mut Vec<Found<'a>>,
+) -> Result<(), DecodeError> {
+    if depth > MAX_DEPTH {
+        return Err(DecodeError::Limit("exceeded max depth"));
+    }
+    let fields = &schema.get(owner).fields;
+    let mut wire = Fields::new(message);
+    while let Some((number, raw)) = wire.next()? {
+        let Ok(at) = fields.binary_search_by_key(&number, |field| field.number) else { continue };
+        let field = &fields[at];
+        match (&field.shape, field.json.is_empty()) {
+            (Shape::Message(inlined), true) => {
+                collect(schema, id, *inlined, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1, all)?;
+            }
+            _ => all.extend(schema.get(id).member(&field.json).map(|member| Found { member, raw })),
+        }
+    }
+    Ok(())
+}
+
+/// All occurrences of one member, in the order of the wire.
+fn occurrences<'a>(schema: &Schema, id: u32, at: usize, message: &'a [u8]) -> Result<Vec<Raw<'a>>, DecodeError> {
+    let own = schema.get(id).members.get(at).filter(|(_, owner, _)| *owner == id);
+    let Some(field) = own.and_then(|_| schema.field_at(id, at)) else {
+        let all = found(schema, id, message)?;
+        return Ok(all.into_iter().filter(|one| one.member == at).map(|one| one.raw).collect());
+    };
+    let (mut wire, mut all) = (Fields::new(message), Vec::new());
+    while let Some((number, raw)) = wire.next()? {
+        if number == field.number {
+            all.push(raw);
+        }
+    }
+    Ok(all)
+}
+
+/// What a message is to the object that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Object,
+    Metadata,
+    Part,
+}
+
+struct Writer<'a> {
+    schema: &'a Schema,
+    out: &'a mut Vec<u8>,
+    revision: Option<usize>,
+}
+
+impl Writer<'_> {
+    fn message(&mut self, id: u32, message: &[u8], depth: usize, role: Role) -> Result<(), DecodeError> {
+        self.out.push(b'{');
+        self.members(id, message, depth, role)?;
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Writes the members of a message, sorted, without braces around.
+    fn members(&mut self, id: u32, message: &[u8], depth: usize, role: Role) -> Result<(), DecodeError> {
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::Limit("exceeded max depth"));
+        }
+        let def = self.schema.get(id);
+        let mut found = found(self.schema, id, message)?;
+        // Stable: what occurs more than once stays in order.
+        found.sort_by_key(|one| one.member);
+        let mut zeros = def.zeros.iter().filter_map(|(name, zero)| Some((def.member(name)?, zero))).collect::<Vec<_>>();
+        zeros.sort_unstable_by_key(|(member, _)| *member);
+        let mut zeros = zeros.into_iter().peekable();
+        let always = match role {
+            Role::Object => def.member("metadata"),
+            Role::Metadata => def.member("resourceVersion"),
+            Role::Part => None,
+        };
+        let mut always = always.into_iter().peekable();
+        let mut found = &found[..];
+        let start = self.out.len();
+        loop {
+            let next =
+                [found.first().map(|one| one.member), zeros.peek().map(|(member, _)| *member), always.peek().copied()];
+            let Some(member) = next.into_iter().flatten().min() else { break };
+            let length = found.iter().take_while(|one| one.member == member).count();
+            let (occurrences, rest) = found.split_at(length);
+            found = rest;
+            let zero = zeros.next_if(|(zero, _)| *zero == member).map(|(_, zero)| zero);
+            let always = always.next_if_eq(&member).is_some();
+            let Some(field) = self.schema.field_at(id, member) else { continue };
+            let before = self.out.len();
+            json(self.out, &*field.json);
+            self.out.push(b':');
+            let is_written = match role {
+                Role::Object if always => self.metadata(field, occurrences, depth)?,
+                Role::Metadata if always => self.empty_revision(),
+                _ => self.field(field, occurrences, depth)?,
+            };
+            match (is_written, zero) {
+                (true, _) => self.out.push(b','),
+                (false, Some(zero)) => {
+                    json(self.out, zero);
+                    self.out.push(b',');
+                }
+                (false, None) => self.out.truncate(before),
+            }
+        }
+        if self.out.len() > start {
+            self.out.pop();
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, field: &Field, occurrences: &[Found<'_>], depth: usize) -> Result<bool, DecodeError> {
+        let Shape::Message(id) = field.shape else { return Err(DecodeError::Syntax("metadata is no message".into())) };
+        let message = match occurrences {
+            [] => &[][..],
+            [one] => one.raw.bytes().ok_or_else(wrong_wire_type)?,
+            _ => return Err(only_the_tree()),
+        };
+        self.message(id, message, depth + 1, Role::Metadata)?;
+        Ok(true)
+    }
+
+    fn empty_revision(&mut self) -> bool {
+        self.revision = Some(self.out.len() + 1);
+        self.out.extend_from_slice(b"\"\"");
+        true
+    }
+
+    /// Writes a field's value; `false` if it has none that is written.
+    fn field(&mut self, field: &Field, occurrences: &[Found<'_>], depth: usize) -> Result<bool, DecodeError> {
+        match (&field.shape, occurrences) {
+            (_, []) => Ok(false),
+            (Shape::List(inner), _) => self.list(inner, occurrences, depth).map(|()| true),
+            (Shape::Map(inner), _) => self.map(inner, occurrences, depth).map(|()| true),
+            (shape, [one]) => Ok(!leaves_out(field, &one.raw) && self.value(shape, one.raw, depth)?),
+            // The last one counts, if it is one that counts.
+            _ => Err(only_the_tree()),
+        }
+    }
+
+    fn list(&mut self, inner: &Shape, occurrences: &[Found<'_>], depth: usize) -> Result<(), DecodeError> {
+        let is_integer = matches!(inner, Shape::Int32 | Shape::Int64 | Shape::Bool);
+        self.out.push(b'[');
+        let start = self.out.len();
+        for one in occurrences {
+            if is_integer && matches!(one.raw, Raw::Bytes(_)) {
+                return Err(only_the_tree());
+            }
+            if !self.value(inner, one.raw, depth)? {
+                self.out.extend_from_slice(b"null");
+            }
+            self.out.push(b',');
+        }
+        if self.out.len() > start {
+            self.out.pop();
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn map(&mut self, inner: &Shape, occurrences: &[Found<'_>], depth: usize) -> Result<(), DecodeError> {
+        let mut entries = BTreeMap::new();
+        for one in occurrences {
+            let mut wire = Fields::new(one.raw.bytes().ok_or_else(wrong_wire_type)?);
+            let (Some((1, key)), Some((2, item)), None) = (wire.next()?, wire.next()?, wire.next()?) else {
+                return Err(only_the_tree());
+            };
+            // Texts sort as their bytes do.
+            if entries.insert(key.bytes().ok_or_else(wrong_wire_type)?, item).is_some() {
+                return Err(only_the_tree());
+            }
+        }
+        self.out.push(b'{');
+        for (at, (key, item)) in entries.into_iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            json(self.out, text(key)?);
+            self.out.push(b':');
+            if !self.value(inner, item, depth + 1)? {
+                self.out.extend_from_slice(b"null");
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Writes one value; `false` for what JSON has as `null`.
+    fn value(&mut self, shape: &Shape, raw: Raw<'_>, depth: usize) -> Result<bool, DecodeError> {
+        match shape {
+            Shape::String => json(self.out, text(raw.bytes().ok_or_else(wrong_wire_type)?)?),
+            Shape::Int32 => json(self.out, &(raw.varint()? as i32)),
+            Shape::Int64 => json(self.out, &(raw.varint()? as i64)),
+            Shape::Bool => json(self.out, &(raw.varint()? != 0)),
+            Shape::Message(id) => {
+                self.message(*id, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1, Role::Part)?;
+            }
+            Shape::FieldsV1 => return self.fields_v1(raw),
+            shape => match decode::value(self.schema, shape, raw, depth)? {
+                Some(value) => json(self.out, &value),
+                None => return Ok(false),
+            },
+        }
+        Ok(true)
+    }
+
+    /// Copies what is JSON already, in the one form that its tree has too.
+    fn fields_v1(&mut self, raw: Raw<'_>) -> Result<bool, DecodeError> {
+        let mut wire = Fields::new(raw.bytes().ok_or_else(wrong_wire_type)?);
+        let (Some((1, raw)), None) = (wire.next()?, wire.next()?) else { return Err(only_the_tree()) };
+        let bytes = raw.bytes().ok_or_else(wrong_wire_type)?;
+        let is_plain = bytes.starts_with(b"{")
+            && !bytes.iter().any(u8::is_ascii_whitespace)
+            && !bytes.windows(2).any(|pair| pair == b"\\u" || pair == b"\\/");
+        if !is_plain || serde_json::from_str::<serde::de::IgnoredAny>(text(bytes)?).is_err() {
+            return Err(only_the_tree());
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(true)
+    }
+}
+
+/// Whether upstream's JSON leaves this out, as [`Field::leaves_out`] says of trees.
+fn leaves_out(field: &Field, raw: &Raw<'_>) -> bool {
+    if field.presence != Presence::OmitEmpty {
+        return false;
+    }
+    match (&field.shape, raw) {
+        (Shape::String | Shape::Bytes | Shape::Strings, Raw::Bytes(bytes)) => {
+            bytes.is_empty() && !(field.shape == Shape::Strings && field.required)
+        }
+        (Shape::Bool | Shape::Int64, Raw::Varint(value)) => *value == 0,
+        (Shape::Int32, Raw::Varint(value)) => *value as i32 == 0,
+        (Shape::Double, Raw::Fixed64(bits)) => f64::from_bits(*bits) == 0.0,
+        _ => false,
+    }
+}
+
+/// What is right but rare: its JSON is made from the tree.
+fn only_the_tree() -> DecodeError {
+    DecodeError::Syntax("only the tree of this shows its JSON".into())
+}
+
+fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("proto: string field contains invalid UTF-8".into()))
+}
+
+fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Texts, numbers and trees are JSON, and a `Vec` takes all bytes.
+    let _ = serde_json::to_writer(out, value);
+}
