@@ -96,14 +96,10 @@ def start(server, a):
             pass
         time.sleep(0.05)
     ready, spent = time.time() - begun, processor(pid)
-    status, text = server_pods(a)
+    # The connections of before are gone with the process.
+    status, text = Server(a).send("GET", f"{NAMESPACE}/pods?resourceVersion=0")
     print(json.dumps({"pid": pid, "ready_s": round(ready, 2), "cpu_s": round(spent, 2), "MB": memory(pid, "VmRSS"), "MB_peak": memory(pid, "VmHWM"),
                       "pods": text.count(b'"uid"') if status == 200 else status}))
-
-
-def server_pods(a):
-    accept = Server(a)
-    return accept.send("GET", f"{NAMESPACE}/pods?resourceVersion=0")
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
