@@ -6,21 +6,33 @@ use crate::ast::{
     Call, Comprehension, Expr, Kind, Literal, Mode, Named, Naming, Select, Struct, StructField, Style, Walk,
 };
 use crate::escape::unescape;
-use crate::library::{self, Entry};
+use crate::library::{self, Entry, Overload};
 use crate::types::{self, Binding, Opaque, Type, join};
 use crate::value::TYPE_NAMES;
 use crate::{Environment, Issue};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The type of an expression; what is wrong goes to `issues`.
 pub(crate) fn check(expr: &Expr, environment: &Environment, issues: &mut Vec<Issue>) -> Type {
-    Checker { environment, issues, locals: Vec::new() }.check(expr)
+    Checker { environment, issues, locals: Vec::new(), found: None }.check(expr)
 }
+
+/// The types of all parts of an expression that has been checked.
+pub(crate) fn types(expr: &Expr, environment: &Environment) -> Types {
+    let (mut found, mut issues) = (Types::new(), Vec::new());
+    Checker { environment, issues: &mut issues, locals: Vec::new(), found: Some(&mut found) }.check(expr);
+    found
+}
+
+/// Types by where their expressions are; programs keep none, as only estimates need them.
+pub(crate) type Types = HashMap<*const Expr, Type>;
 
 struct Checker<'a, 'e> {
     environment: &'a Environment,
     issues: &'a mut Vec<Issue>,
     locals: Vec<(&'e str, Type)>,
+    found: Option<&'a mut Types>,
 }
 
 impl<'e> Checker<'_, 'e> {
@@ -30,6 +42,14 @@ impl<'e> Checker<'_, 'e> {
     }
 
     fn check(&mut self, expr: &'e Expr) -> Type {
+        let of = self.type_of(expr);
+        if let Some(found) = &mut self.found {
+            found.insert(expr, of.clone());
+        }
+        of
+    }
+
+    fn type_of(&mut self, expr: &'e Expr) -> Type {
         match &expr.kind {
             Kind::Literal(literal) => of_literal(literal),
             Kind::Ident(name) => self.ident(expr.at, name),
@@ -299,17 +319,20 @@ fn of_literal(literal: &Literal) -> Type {
     }
 }
 
+/// The overloads that take such arguments, with what their parameters stand for.
+pub(crate) fn fitting<'a>(entry: &'a Entry, arguments: &'a [Type]) -> impl Iterator<Item = (&'a Overload, Binding)> {
+    entry.overloads.iter().filter_map(move |overload| {
+        let mut binding = Binding::default();
+        let fits = overload.parameters.len() == arguments.len()
+            && overload.parameters.iter().zip(arguments).all(|(p, a)| binding.accepts(p, a));
+        fits.then_some((overload, binding))
+    })
+}
+
 /// The result of the overloads that fit; several of them make it dynamic.
 fn resolve(entry: &Entry, arguments: &[Type]) -> Option<Type> {
     let mut result: Option<Type> = None;
-    for overload in &entry.overloads {
-        if overload.parameters.len() != arguments.len() {
-            continue;
-        }
-        let mut binding = Binding::default();
-        if !overload.parameters.iter().zip(arguments).all(|(p, a)| binding.accepts(p, a)) {
-            continue;
-        }
+    for (overload, binding) in fitting(entry, arguments) {
         let of = binding.resolve(&overload.result);
         result = Some(match result {
             None => of,

@@ -2,8 +2,9 @@
 //! evaluated within a budget, over JSON as it lies.
 //!
 //! [`compile`] parses and checks an expression in an [`Environment`]; [`evaluate`] runs the
-//! [`Program`] over [`Bindings`] until it ends or the [`Budget`] does. No input makes either of
-//! them panic, recurse without bound, or run for longer than the budget allows. Invariant: pure.
+//! [`Program`] over [`Bindings`] until it ends or the [`Budget`] does; [`estimate`] tells what that may
+//! cost, given how large the values may be. No input makes any of them panic, recurse without bound, or
+//! run for longer than the budget allows. Invariant: pure.
 //!
 //! ```
 //! let environment = cel::Environment::new().with("object", cel::Type::Dyn);
@@ -25,6 +26,7 @@ mod compile;
 mod environment;
 mod error;
 mod escape;
+mod estimate;
 mod eval;
 mod lexer;
 mod library;
@@ -38,6 +40,7 @@ pub use compile::{Program, compile};
 pub use environment::Environment;
 pub use error::{CompileError, EvalError, Issue};
 pub use escape::{escape, is_identifier};
+pub use estimate::{Estimate, Sizes, Step, estimate};
 pub use eval::{Bindings, Variable, evaluate};
 pub use library::authorizer::{Authorize, Check, Subject, Verdict};
 pub use meter::Budget;

@@ -20,6 +20,7 @@ pub(crate) mod urls;
 mod versions;
 
 use crate::ast::{Kind, Select, Style};
+use crate::estimate::calls::{self, Estimator};
 use crate::types::{self, Type};
 use crate::value::Value;
 use crate::{Budget, EvalError};
@@ -35,6 +36,15 @@ pub(crate) struct Function {
     /// `receiver, argument -> result`, one for each overload.
     pub(crate) overloads: &'static [&'static str],
     pub(crate) call: Call,
+    /// What a call may cost, by what is known before it runs.
+    pub(crate) estimate: Estimator,
+}
+
+impl Function {
+    /// Sets what a call may cost; without, it costs one.
+    const fn estimated(self, estimate: Estimator) -> Self {
+        Self { estimate, ..self }
+    }
 }
 
 /// What a call runs.
@@ -52,7 +62,7 @@ const fn global(
     overloads: &'static [&'static str],
     call: for<'a, 'b> fn(&'b [Value<'a>], &'b mut Budget) -> Result<Value<'a>, EvalError>,
 ) -> Function {
-    Function { name, style: Style::Global, overloads, call: Call::Plain(call) }
+    Function { name, style: Style::Global, overloads, call: Call::Plain(call), estimate: calls::one }
 }
 
 /// A method.
@@ -61,13 +71,14 @@ const fn member(
     overloads: &'static [&'static str],
     call: for<'a, 'b> fn(&'b [Value<'a>], &'b mut Budget) -> Result<Value<'a>, EvalError>,
 ) -> Function {
-    Function { name, style: Style::Member, overloads, call: Call::Plain(call) }
+    Function { name, style: Style::Member, overloads, call: Call::Plain(call), estimate: calls::one }
 }
 
 /// A function with its signatures read.
 pub(crate) struct Entry {
     pub(crate) overloads: Vec<Overload>,
     pub(crate) call: Call,
+    pub(crate) estimate: Estimator,
 }
 
 impl std::fmt::Debug for Entry {
@@ -112,7 +123,7 @@ fn entries(style: Style) -> Entries {
     let all = FAMILIES.iter().flat_map(|family| family.iter()).filter(|function| function.style == style);
     all.map(|function| {
         let overloads = function.overloads.iter().filter_map(|text| overload(text)).collect();
-        (function.name, Entry { overloads, call: function.call })
+        (function.name, Entry { overloads, call: function.call, estimate: function.estimate })
     })
     .collect()
 }

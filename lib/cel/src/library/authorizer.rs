@@ -3,6 +3,8 @@
 //! Upstream: `apiserver/pkg/cel/library/authz.go`.
 
 use super::{Function, member, text};
+use crate::estimate::Estimate;
+use crate::estimate::calls::{Asked, Outcome, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use std::fmt;
@@ -97,6 +99,20 @@ const COST: u64 = 350_000;
 const NARROW: &[&str] = &["resourcecheck, string -> resourcecheck"];
 const SAY: &[&str] = &["decision -> string"];
 
+/// What a selector costs besides its requirements: a list of them.
+const SELECTOR: Estimate = Estimate::exactly(10);
+
+/// A requirement takes two characters at least.
+const REQUIREMENTS: f64 = 0.5;
+
+/// A requirement is an object with a list.
+const REQUIREMENT: f64 = 50.0;
+
+fn selector(asked: &Asked<'_, '_>) -> Outcome {
+    let text = asked.size(1);
+    (SELECTOR + text.scaled(WALK) + text.scaled(REQUIREMENTS).scaled(REQUIREMENT)).into()
+}
+
 pub(super) const FUNCTIONS: &[Function] = &[
     member("path", &["authorizer, string -> pathcheck"], |a, _| {
         let (asked, subject) = root(a)?;
@@ -123,9 +139,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("subresource", NARROW, |a, _| narrow(a, |check, text| check.subresource = text)),
     member("namespace", NARROW, |a, _| narrow(a, |check, text| check.namespace = text)),
     member("name", NARROW, |a, _| narrow(a, |check, text| check.name = text)),
-    member("fieldSelector", NARROW, |a, _| narrow(a, |check, text| check.field_selector = text)),
-    member("labelSelector", NARROW, |a, _| narrow(a, |check, text| check.label_selector = text)),
-    member("check", &["pathcheck, string -> decision", "resourcecheck, string -> decision"], check),
+    member("fieldSelector", NARROW, |a, _| narrow(a, |check, text| check.field_selector = text)).estimated(selector),
+    member("labelSelector", NARROW, |a, _| narrow(a, |check, text| check.label_selector = text)).estimated(selector),
+    member("check", &["pathcheck, string -> decision", "resourcecheck, string -> decision"], check)
+        .estimated(|_| Estimate::exactly(COST).into()),
     member("allowed", &["decision -> bool"], |a, _| Ok(Value::Bool(decision(a)?.allowed))),
     member("errored", &["decision -> bool"], |a, _| Ok(Value::Bool(decision(a)?.error.is_some()))),
     member("reason", SAY, |a, _| Ok(Value::text(decision(a)?.reason.as_str()))),

@@ -3,6 +3,9 @@
 //! Upstream: `cel-go/common/types` (`ConvertToType`).
 
 use super::{Function, global, wrong};
+use crate::estimate::Estimate;
+use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::types::Type;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use apimachinery::time::{parse, parse_go_nanos};
@@ -34,11 +37,30 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "cidr -> string",
         ],
         to_string,
-    ),
-    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes),
+    )
+    .estimated(decoding),
+    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes).estimated(encoding),
     global("timestamp", &["string -> timestamp", "timestamp -> timestamp", "int -> timestamp"], |a, _| to_time(&a[0])),
     global("duration", &["string -> duration", "duration -> duration", "int -> duration"], |a, _| to_duration(&a[0])),
 ];
+
+/// Four bytes may be one character.
+fn decoding(asked: &Asked<'_, '_>) -> Outcome {
+    let Estimate { min, max } = asked.size(0);
+    match asked.parameter(0) {
+        Type::Bytes => Outcome::sized(asked.size(0).scaled(WALK), Estimate { min: min / 4, max }),
+        _ => calls::one(asked),
+    }
+}
+
+/// A character may be four bytes; what is too long to be counted wraps around, as it does upstream.
+fn encoding(asked: &Asked<'_, '_>) -> Outcome {
+    let Estimate { min, max } = asked.size(0);
+    match asked.parameter(0) {
+        Type::String => Outcome::sized(asked.size(0).scaled(WALK), Estimate { min, max: max.wrapping_mul(4) }),
+        _ => calls::one(asked),
+    }
+}
 
 /// Doubles outside of this are no integers.
 const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/cel/library/format.go`, `apimachinery/pkg/util/validation`.
 
 use super::{Function, global, member, text};
+use crate::estimate::calls::{PATTERN, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use regex::Regex;
@@ -99,12 +100,16 @@ static FORMATS: [Format; 13] = [
 
 const MAKE: &[&str] = &["-> format"];
 
+/// The longest pattern that upstream has for a format.
+const LONGEST_PATTERN: f64 = 128.0;
+
 pub(super) const FUNCTIONS: &[Function] = &[
     global("format.named", &["string -> optional(format)"], |a, _| {
         let name = text(a, 0)?;
         Ok(find(name).map_or(Value::Optional(None), |format| Value::some(Value::Format(format))))
     }),
-    member("validate", &["format, string -> optional(list(string))"], validate),
+    member("validate", &["format, string -> optional(list(string))"], validate)
+        .estimated(|asked| asked.size(1).scaled(WALK).scaled(LONGEST_PATTERN * PATTERN).into()),
     global("format.dns1123Label", MAKE, |_, _| known("dns1123Label")),
     global("format.dns1123Subdomain", MAKE, |_, _| known("dns1123Subdomain")),
     global("format.dns1035Label", MAKE, |_, _| known("dns1035Label")),

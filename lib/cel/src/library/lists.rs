@@ -4,6 +4,9 @@
 
 use super::{Function, member, wrong};
 use crate::compare::{equal, order};
+use crate::estimate::Estimate;
+use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::types::Type;
 use crate::value::{List, Value};
 use crate::{Budget, EvalError};
 use std::cmp::Ordering;
@@ -22,14 +25,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "list(duration) -> bool",
         ],
         is_sorted,
-    ),
+    )
+    .estimated(traversal),
     member(
         "sum",
         &["list(int) -> int", "list(uint) -> uint", "list(double) -> double", "list(duration) -> duration"],
         sum,
-    ),
-    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")),
-    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")),
+    )
+    .estimated(traversal),
+    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")).estimated(traversal),
+    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")).estimated(traversal),
 ];
 
 const EXTREME: &[&str] = &[
@@ -42,6 +47,16 @@ const EXTREME: &[&str] = &[
     "list(timestamp) -> timestamp",
     "list(duration) -> duration",
 ];
+
+/// A comparison for each element, which walks over it if it is a text; a walk over what is no list.
+pub(super) fn traversal(asked: &Asked<'_, '_>) -> Outcome {
+    let one = Estimate::exactly(1);
+    match asked.elements(0) {
+        Some((Type::String | Type::Bytes, size)) => (asked.size(0) * (one + size.scaled(WALK))).into(),
+        Some(_) => asked.size(0).into(),
+        None => calls::walk(asked),
+    }
+}
 
 fn list<'a, 'b>(a: &'b [Value<'a>], budget: &mut Budget) -> Result<&'b List<'a>, EvalError> {
     let list = a[0].as_list().ok_or(EvalError::NoOverload)?;

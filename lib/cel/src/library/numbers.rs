@@ -3,6 +3,9 @@
 //! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
 
 use super::{Function, global};
+use crate::estimate::Estimate;
+use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::types::Type;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +25,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "duration, timestamp -> timestamp",
         ],
         add,
-    ),
+    )
+    .estimated(sum),
     global(
         "_-_",
         &[
@@ -42,6 +46,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 const ARITHMETIC: &[&str] = &["int, int -> int", "uint, uint -> uint", "double, double -> double"];
+
+/// Texts are copied; lists are only linked to each other.
+fn sum(asked: &Asked<'_, '_>) -> Outcome {
+    let size = asked.size(0) + asked.size(1);
+    match asked.parameter(0) {
+        Type::List(_) => Outcome { entries: asked.either(0, 1), ..Outcome::sized(Estimate::exactly(1), size) },
+        _ if asked.is_text(0) => Outcome::sized(size.scaled(WALK), size),
+        _ => calls::one(asked),
+    }
+}
 
 fn int<'a>(number: Option<i64>) -> Result<Value<'a>, EvalError> {
     number.map(Value::Int).ok_or(EvalError::Overflow)

@@ -4,6 +4,9 @@
 
 use super::{Function, global, member, wrong};
 use crate::compare::{contains, equal, order};
+use crate::estimate::Estimate;
+use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::types::{Opaque, Type};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use std::cmp::Ordering;
@@ -26,13 +29,13 @@ const ORDERED: &[&str] = &[
 ];
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    global("_==_", &["A, A -> bool"], |a, b| Ok(Value::Bool(equal(&a[0], &a[1], b)?))),
-    global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?))),
-    global("_<_", ORDERED, |a, b| compare(a, b, Ordering::is_lt)),
-    global("_<=_", ORDERED, |a, b| compare(a, b, Ordering::is_le)),
-    global("_>_", ORDERED, |a, b| compare(a, b, Ordering::is_gt)),
-    global("_>=_", ORDERED, |a, b| compare(a, b, Ordering::is_ge)),
-    global("@in", &["A, list(A) -> bool", "A, map(A, B) -> bool"], is_in),
+    global("_==_", &["A, A -> bool"], |a, b| Ok(Value::Bool(equal(&a[0], &a[1], b)?))).estimated(equality),
+    global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?))).estimated(calls::shorter),
+    global("_<_", ORDERED, |a, b| compare(a, b, Ordering::is_lt)).estimated(comparison),
+    global("_<=_", ORDERED, |a, b| compare(a, b, Ordering::is_le)).estimated(comparison),
+    global("_>_", ORDERED, |a, b| compare(a, b, Ordering::is_gt)).estimated(comparison),
+    global("_>=_", ORDERED, |a, b| compare(a, b, Ordering::is_ge)).estimated(comparison),
+    global("@in", &["A, list(A) -> bool", "A, map(A, B) -> bool"], is_in).estimated(membership),
     global("!_", &["bool -> bool"], |a, _| a[0].as_bool().map(|b| Value::Bool(!b)).ok_or(EvalError::NoOverload)),
     global(
         "_[_]",
@@ -61,6 +64,36 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 const SIZES: &[&str] = &["string -> int", "bytes -> int", "list(A) -> int", "map(A, B) -> int"];
+
+/// The longest that upstream lets the text of a format be.
+const FORMAT: u64 = 64;
+
+/// Values of the libraries are compared in one step, formats and URLs aside.
+fn equality(asked: &Asked<'_, '_>) -> Outcome {
+    match (asked.of(0), asked.of(1)) {
+        (Type::Opaque(a), Type::Opaque(b)) if a == b => match a {
+            Opaque::Format => Estimate { min: 1, max: FORMAT }.scaled(WALK).into(),
+            Opaque::Url => {
+                let max = asked.known_size(1).map_or(1, |size| size.max);
+                Estimate { min: 1, max }.scaled(WALK).into()
+            }
+            _ => calls::one(asked),
+        },
+        _ => calls::shorter(asked),
+    }
+}
+
+fn comparison(asked: &Asked<'_, '_>) -> Outcome {
+    if asked.is_text(0) { calls::shorter(asked) } else { calls::one(asked) }
+}
+
+/// Lists are searched, maps looked into.
+fn membership(asked: &Asked<'_, '_>) -> Outcome {
+    match asked.parameter(1) {
+        Type::List(_) => asked.size(1).into(),
+        _ => calls::one(asked),
+    }
+}
 
 fn compare<'a>(a: &[Value<'a>], budget: &mut Budget, holds: fn(Ordering) -> bool) -> Result<Value<'a>, EvalError> {
     if let (Value::String(a), Value::String(b)) = (&a[0], &a[1]) {

@@ -4,10 +4,12 @@
 
 use super::conversions::{double_text, seconds_text};
 use super::{Function, member, text, wrong};
+use crate::estimate::calls;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
-pub(super) const FUNCTIONS: &[Function] = &[member("format", &["string, list(dyn) -> string"], format)];
+pub(super) const FUNCTIONS: &[Function] =
+    &[member("format", &["string, list(dyn) -> string"], format).estimated(calls::walk)];
 
 /// The most digits after the point that are printed.
 const MAX_PRECISION: usize = 100;

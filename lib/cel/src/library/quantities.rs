@@ -4,6 +4,7 @@
 
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
+use crate::estimate::calls;
 use crate::value::Value;
 use apimachinery::quantity::{Format, Quantity};
 
@@ -13,8 +14,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("quantity", &["string -> quantity"], |a, _| match text(a, 0)?.parse() {
         Ok(quantity) => Ok(Value::Quantity(quantity)),
         Err(error) => wrong(format!("{error}")),
-    }),
-    global("isQuantity", &["string -> bool"], |a, _| Ok(Value::Bool(text(a, 0)?.parse::<Quantity>().is_ok()))),
+    })
+    .estimated(calls::walk),
+    global("isQuantity", &["string -> bool"], |a, _| Ok(Value::Bool(text(a, 0)?.parse::<Quantity>().is_ok())))
+        .estimated(calls::walk),
     member("sign", &["quantity -> int"], |a, _| {
         let quantity = quantity(a, 0)?;
         Ok(Value::Int(if quantity.is_zero() {

@@ -5,28 +5,55 @@
 use super::{Call, Function, int, text, wrong};
 use crate::ast::Style;
 use crate::compile::pattern;
+use crate::estimate::Estimate;
+use crate::estimate::calls::{self, Asked, Outcome};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use ::regex::Regex;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function { name: "matches", style: Style::Member, overloads: MATCHES, call: Call::Pattern(matches) },
-    Function { name: "matches", style: Style::Global, overloads: MATCHES, call: Call::Pattern(matches) },
+    Function {
+        name: "matches",
+        style: Style::Member,
+        overloads: MATCHES,
+        call: Call::Pattern(matches),
+        estimate: test,
+    },
+    // Upstream forgets what the other way of calling it costs.
+    Function {
+        name: "matches",
+        style: Style::Global,
+        overloads: MATCHES,
+        call: Call::Pattern(matches),
+        estimate: calls::one,
+    },
     Function {
         name: "find",
         style: Style::Member,
         overloads: &["string, string -> string"],
         call: Call::Pattern(find),
+        estimate: search,
     },
     Function {
         name: "findAll",
         style: Style::Member,
         overloads: &["string, string -> list(string)", "string, string, int -> list(string)"],
         call: Call::Pattern(find_all),
+        estimate: search,
     },
 ];
 
 const MATCHES: &[&str] = &["string, string -> bool"];
+
+fn test(asked: &Asked<'_, '_>) -> Outcome {
+    calls::pattern(asked.size(0), asked.size(1)).into()
+}
+
+/// All of the text may be found.
+fn search(asked: &Asked<'_, '_>) -> Outcome {
+    let cost = calls::pattern(asked.size(0), asked.size(1));
+    Outcome::sized(cost, Estimate::up_to(asked.size(0).max))
+}
 
 /// A pattern that only the evaluation knows; compiling it is paid for by its length.
 pub(crate) fn dynamic(text: &str, budget: &mut Budget) -> Result<Regex, EvalError> {

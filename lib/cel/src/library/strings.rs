@@ -2,30 +2,39 @@
 //!
 //! Upstream: `cel-go/ext/strings.go` (version 2).
 
+mod sizes;
+
 use super::{Function, global, int, member, text, wrong};
+use crate::estimate::calls::{self, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    member("contains", TEST, |a, b| test(a, b, |text, part| text.contains(part))),
-    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part))),
-    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part))),
+    member("contains", TEST, |a, b| test(a, b, |text, part| text.contains(part)))
+        .estimated(|asked| (asked.size(0).scaled(WALK) * asked.size(1).scaled(WALK)).into()),
+    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part))).estimated(calls::walk_second),
+    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part))).estimated(calls::walk_second),
     member("charAt", &["string, int -> string"], char_at),
-    member("indexOf", &["string, string -> int", "string, string, int -> int", "list(A), A -> int"], index_of),
-    member("lastIndexOf", &["string, string -> int", "string, string, int -> int", "list(A), A -> int"], last_index_of),
-    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase)),
-    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase)),
-    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned())),
-    member("replace", &["string, string, string -> string", "string, string, string, int -> string"], replace),
-    member("split", &["string, string -> list(string)", "string, string, int -> list(string)"], split),
-    member("substring", &["string, int -> string", "string, int, int -> string"], substring),
-    member("join", &["list(string) -> string", "list(string), string -> string"], join),
-    global("strings.quote", &["string -> string"], quote),
+    member("indexOf", POSITION, index_of).estimated(super::lists::traversal),
+    member("lastIndexOf", POSITION, last_index_of).estimated(super::lists::traversal),
+    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase)).estimated(calls::change),
+    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase)).estimated(calls::change),
+    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned())).estimated(calls::change),
+    member("replace", &["string, string, string -> string", "string, string, string, int -> string"], replace)
+        .estimated(sizes::replacement),
+    member("split", &["string, string -> list(string)", "string, string, int -> list(string)"], split)
+        .estimated(sizes::parts),
+    member("substring", &["string, int -> string", "string, int, int -> string"], substring).estimated(calls::change),
+    member("join", &["list(string) -> string", "list(string), string -> string"], join).estimated(sizes::joined),
+    global("strings.quote", &["string -> string"], quote).estimated(sizes::quoted),
     // `apiserver/pkg/cel/library/jsonpatch.go`
     global("jsonpatch.escapeKey", &["string -> string"], |a, b| {
         map(a, b, |text| text.replace('~', "~0").replace('/', "~1"))
-    }),
+    })
+    .estimated(calls::change),
 ];
+
+const POSITION: &[&str] = &["string, string -> int", "string, string, int -> int", "list(A), A -> int"];
 
 const TEST: &[&str] = &["string, string -> bool"];
 

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/cel/library/urls.go` (Go's `url.ParseRequestURI`).
 
 use super::{Function, global, member, text, wrong};
+use crate::estimate::calls;
 use crate::value::{Key, Value};
 use crate::{Budget, EvalError};
 use std::collections::BTreeMap;
@@ -27,7 +28,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 "URL parse error during conversion from string: parse {given:?}: invalid URI for request"
             )),
         }
-    }),
+    })
+    .estimated(calls::change),
     global("isURL", &["string -> bool"], |a, budget| {
         budget.charge_walk(text(a, 0)?.len())?;
         Ok(Value::Bool(Url::parse(text(a, 0)?).is_some()))

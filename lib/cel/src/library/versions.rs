@@ -5,6 +5,7 @@
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
 use crate::compare;
+use crate::estimate::calls;
 use crate::value::Value;
 use semver::Version;
 use std::cmp::Ordering;
@@ -16,8 +17,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("semver", &["string -> semver", "string, bool -> semver"], |a, _| match parse(a)? {
         Ok(version) => Ok(Value::Semver(Arc::new(version))),
         Err(error) => wrong(format!("semver parse error during conversion from string: {error}")),
-    }),
-    global("isSemver", &["string -> bool", "string, bool -> bool"], |a, _| Ok(Value::Bool(parse(a)?.is_ok()))),
+    })
+    .estimated(calls::walk),
+    global("isSemver", &["string -> bool", "string, bool -> bool"], |a, _| Ok(Value::Bool(parse(a)?.is_ok())))
+        .estimated(calls::walk),
     member("major", PART, |a, _| part(a, |v| v.major)),
     member("minor", PART, |a, _| part(a, |v| v.minor)),
     member("patch", PART, |a, _| part(a, |v| v.patch)),
