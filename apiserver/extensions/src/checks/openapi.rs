@@ -4,7 +4,7 @@
 //! `apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go`.
 
 use super::{defaults, structural};
-use crate::schema::{Node, compile_errors};
+use crate::schema::{Node, Total, check_rules};
 use apimachinery::Value;
 use rules::tree::Tree;
 use rules::validation::check::{At, Report};
@@ -49,9 +49,15 @@ struct Rules<'a> {
 }
 
 pub(super) fn check(schema: &Value, before: Option<&Value>, has_status: bool, at: &At<'_>, out: &mut Report) {
-    if before == Some(schema) {
-        return;
-    }
+    let total = match before == Some(schema) {
+        // What was wrong before may stay, but for what all rules cost together.
+        true => all(schema, has_status, at, &mut Report::default()),
+        false => all(schema, has_status, at, out),
+    };
+    total.report(at, out);
+}
+
+fn all(schema: &Value, has_status: bool, at: &At<'_>, out: &mut Report) -> Total {
     if has_status {
         root(schema, at, out);
     }
@@ -63,16 +69,26 @@ pub(super) fn check(schema: &Value, before: Option<&Value>, has_status: bool, at
     let mut errors = found.finish();
     errors.sort_by_key(ToString::to_string);
     let is_structural = errors.is_empty();
-    *out = Report::from(std::mem::take(out).with(errors));
+    let mut own = Report::default();
+    walk(schema, true, Rules { no_defaults: "", inside_metadata: false }, at, &mut own);
+    let own = own.finish();
+    let (mut total, mut rest) = (Total::default(), Report::default());
     match Node::read(schema) {
         Ok(node) if is_structural => {
-            defaults::check(&node, at, out);
-            compile_errors(&node, at, true, out);
+            let mut found = Report::default();
+            defaults::check(&node, at, &mut found);
+            errors = found.finish();
+            // Rules are only looked at if their types can be.
+            if errors.is_empty() {
+                total = check_rules(&node, at, &own, &mut rest);
+            }
         }
         Ok(_) => {}
-        Err(error) => out.invalid(at, "", error.to_string()),
+        Err(error) => rest.invalid(at, "", error.to_string()),
     }
-    walk(schema, true, Rules { no_defaults: "", inside_metadata: false }, at, out);
+    errors.extend(own);
+    *out = Report::from(std::mem::take(out).with(Report::from(errors).with(rest.finish())));
+    total
 }
 
 fn root(schema: &Value, at: &At<'_>, out: &mut Report) {

@@ -207,3 +207,87 @@ fn what_cannot_change() {
         assert!(found.iter().any(|f| f.contains("field is immutable")), "{pointer}: {found:#?}");
     }
 }
+
+/// The schemas are those of upstream's `TestValidateCustomResourceDefinitionValidation`.
+#[test]
+fn rules_may_not_cost_too_much() {
+    const ADVICE: &str = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and \
+                          strings are declared)";
+    const AT: &str = "spec.versions[0].schema.openAPIV3Schema";
+    let of = |schema: Value| texts(create(&definition(schema)));
+    let text = |rule: &str| json!({"type": "string", "maxLength": 5000, "x-kubernetes-validations": [{"rule": rule}]});
+    let found = of(json!({"type": "object", "properties": {
+        "list": {"type": "array", "maxItems": 100_000, "items": text("self.contains('keyword')")},
+        "map": {"type": "object", "maxProperties": 1000, "additionalProperties": text("self.contains('keyword')")},
+        "field": {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 50 && self < 100"}]}}}));
+    let contributed =
+        "Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+    let rule = "x-kubernetes-validations[0].rule";
+    assert_eq!(
+        found,
+        [
+            format!(
+                "{AT}.properties[list].items.{rule}: Forbidden: estimated rule cost exceeds budget by factor of 20.0x {ADVICE}"
+            ),
+            format!("{AT}.properties[list].items.{rule}: {contributed}"),
+            format!("{AT}.properties[map].additionalProperties.{rule}: {contributed}"),
+            format!(
+                "{AT}: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds \
+                 budget by factor of 2.0x {ADVICE}"
+            ),
+        ]
+    );
+
+    let unbounded = json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-validations": [
+        {"rule": "self.all(x, self.exists_one(y, x.lowerAscii() == y.lowerAscii()))"}]});
+    let found = of(json!({"type": "object", "properties": {"f": unbounded}}));
+    let why =
+        format!("{AT}.properties[f].{rule}: Forbidden: estimated rule cost exceeds budget by factor of more than 100x");
+    assert!(found.iter().any(|f| f.starts_with(&why)), "{found:#?}");
+    let bounded = json!({"type": "array", "maxItems": 5, "items": {"type": "string", "maxLength": 5},
+        "x-kubernetes-validations": [
+            {"rule": "self.all(x, self.exists_one(y, x.lowerAscii() == y.lowerAscii()))"}]});
+    assert_eq!(of(json!({"type": "object", "properties": {"f": bounded}})), [""; 0]);
+
+    let message = "self[0] + self[1] + self[2] + self[3] + self[4] + self[5] + self[6] + self[7]";
+    let found = of(json!({"type": "object", "properties": {"f": {"type": "array", "items": {"type": "string"},
+        "x-kubernetes-validations": [{"rule": "true", "messageExpression": message}]}}}));
+    let why = format!(
+        "{AT}.properties[f].x-kubernetes-validations[0].messageExpression: Forbidden: estimated messageExpression cost \
+         exceeds budget by factor of 1.101006x {ADVICE}"
+    );
+    assert_eq!(found, [why]);
+}
+
+#[test]
+fn costs_of_unchanged_schemas_only_count_together() {
+    let nested = |rule: &str, most: u64| {
+        json!({"type": "object", "properties": {"f": {"type": "array", "maxItems": most,
+            "items": {"type": "string", "maxLength": 5000, "x-kubernetes-validations": [{"rule": rule}]}}}})
+    };
+    let with = |schema: Value, other: &str| {
+        let mut definition = definition(schema);
+        definition["spec"]["names"]["shortNames"] = json!([other]);
+        definition
+    };
+    // Twice what one rule may cost, a fifth of what all may.
+    let dear = nested("self.contains('keyword')", 10_000);
+    assert_eq!(texts(create(&with(dear.clone(), "a"))).len(), 1);
+    assert_eq!(texts(update(&with(dear.clone(), "b"), &with(dear.clone(), "a"))), [""; 0]);
+    let changed = nested("self.contains('keyword!')", 10_000);
+    assert_eq!(texts(update(&with(changed, "a"), &with(dear, "a"))).len(), 1);
+    let dearest = nested("self.contains('keyword')", 100_000);
+    let found = texts(update(&with(dearest.clone(), "b"), &with(dearest, "a")));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[1].contains("for entire OpenAPIv3 schema exceeds budget by factor of 2.0x"), "{found:#?}");
+}
+
+#[test]
+fn rules_wait_for_schemas_that_are_right() {
+    let found = of_property(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.none > 50"}],
+        "properties": {"a": {"type": "array", "items": {"type": "string"}, "uniqueItems": true}}}));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    let found = of_property(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.none > 50"}],
+        "properties": {"a": {"type": "integer", "default": "a"}}}));
+    assert_eq!(found.len(), 1, "{found:#?}");
+}

@@ -12,6 +12,7 @@ mod lists;
 mod pattern;
 mod read;
 mod rules;
+mod sizes;
 mod table;
 mod validate;
 
@@ -21,7 +22,7 @@ pub use formats::{Format, is_known as is_known_format};
 pub use lists::check as check_lists;
 pub use pattern::compile as compile_pattern;
 pub use read::SchemaError;
-pub use rules::{Rules, compile_errors, evaluate};
+pub use rules::{Rules, Total, check as check_rules, evaluate};
 pub use table::table;
 pub use validate::{Base, validate};
 

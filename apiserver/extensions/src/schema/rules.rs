@@ -2,13 +2,18 @@
 //!
 //! Upstream: `apiextensions-apiserver/pkg/apiserver/schema/cel/{compilation,validation}.go`.
 
-use super::{ListType, Node, Type};
+mod checks;
+mod costs;
+
+pub use checks::check;
+pub use costs::Total;
+
+use super::{Node, Type};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
 use apimachinery::schema::{Schema, Semantics, Shape};
 use cel::{Bindings, Budget, Environment, EvalError, Program};
 use rules::tree::Tree;
-use rules::validation::check::{At, Report};
 use std::sync::Arc;
 
 /// What all rules of an object may cost together, as upstream.
@@ -60,12 +65,19 @@ impl Rules {
     }
 }
 
+impl View {
+    /// What rules may name.
+    fn environment(&self, optional_old: bool) -> Environment {
+        let own = cel::Type::of_shape(&self.schema, &self.shape);
+        let old = if optional_old { cel::Type::optional(own.clone()) } else { own.clone() };
+        Environment::new().with("self", own).with("oldSelf", old)
+    }
+}
+
 impl Rule {
     fn read(rule: &Value, view: &View) -> Self {
         let optional = rule.at("optionalOldSelf").and_then(Value::as_bool);
-        let own = cel::Type::of_shape(&view.schema, &view.shape);
-        let old = if optional == Some(true) { cel::Type::optional(own.clone()) } else { own.clone() };
-        let environment = Environment::new().with("self", own).with("oldSelf", old);
+        let environment = view.environment(optional == Some(true));
         let compile = |source: &str| {
             Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| error.to_string().into()))
         };
@@ -83,56 +95,6 @@ impl Rule {
 
     fn uses_old(&self) -> bool {
         self.program.0.as_ref().is_ok_and(|program| program.uses("oldSelf"))
-    }
-}
-
-/// What is wrong with the rules themselves. Below a list whose elements have no identity, or a map
-/// that is replaced as a whole, there is no old value.
-pub fn compile_errors(node: &Node, at: &At<'_>, has_old: bool, out: &mut Report) {
-    let list = at.child("x-kubernetes-validations");
-    for (index, rule) in node.rules.iter().flat_map(|rules| &rules.rules).enumerate() {
-        let at = list.index(index);
-        rule_errors(rule, &at, has_old, out);
-    }
-    let properties = at.child("properties");
-    let below = has_old && node.has_correlatable_members();
-    for (name, property) in &node.properties {
-        compile_errors(property, &properties.key(name), below, out);
-    }
-    if let super::Additional::Schema(values) = &node.additional {
-        compile_errors(values, &at.child("additionalProperties"), below, out);
-    }
-    if let Some(items) = &node.items {
-        let below = has_old && node.extensions.list_type == ListType::Map;
-        compile_errors(items, &at.child("items"), below, out);
-    }
-}
-
-fn rule_errors(rule: &Rule, at: &At<'_>, has_old: bool, out: &mut Report) {
-    let shown = serde_json::json!({ "rule": &*rule.source });
-    match &rule.program.0 {
-        Err(why) => out.invalid(&at.child("rule"), &shown, format!("compilation failed: {why}")),
-        Ok(program) if !matches!(program.result_type(), cel::Type::Bool | cel::Type::Dyn) => {
-            out.invalid(&at.child("rule"), &shown, "cel expression must evaluate to a bool");
-        }
-        Ok(_) if rule.uses_old() && !has_old => {
-            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
-            out.invalid(&at.child("rule"), &*rule.source, why);
-        }
-        Ok(_) => {}
-    }
-    if let (Some(optional), false) = (rule.optional_old, rule.uses_old()) {
-        out.invalid(&at.child("optionalOldSelf"), optional, "may not be set if oldSelf is not used in rule");
-    }
-    match rule.message_expression.as_ref().map(|compiled| &compiled.0) {
-        Some(Err(why)) => {
-            let why = format!("messageExpression compilation failed: {why}");
-            out.invalid(&at.child("messageExpression"), &shown, why);
-        }
-        Some(Ok(program)) if !matches!(program.result_type(), cel::Type::String | cel::Type::Dyn) => {
-            out.invalid(&at.child("messageExpression"), &shown, "messageExpression must evaluate to a string");
-        }
-        _ => {}
     }
 }
 
@@ -317,18 +279,5 @@ mod tests {
         let optional = numbers(json!([{"rule": "oldSelf.hasValue() || self.min == 0", "optionalOldSelf": true}]));
         assert_eq!(texts(optional.clone(), json!({"min": 1}), None).len(), 1);
         assert_eq!(texts(optional, json!({"min": 1}), Some(json!({"min": 2}))), [""; 0]);
-    }
-
-    #[test]
-    fn rules_must_compile() {
-        let root = node(json!({"type": "object", "properties": {
-            "spec": numbers(json!([{"rule": "self.none == 1"}, {"rule": "self.min"}])),
-            "list": {"type": "array", "items": numbers(json!([{"rule": "self.min > oldSelf.min"}]))}}}));
-        let mut out = Report::default();
-        compile_errors(&root, &At::root("schema"), true, &mut out);
-        let found: Vec<String> = out.finish().iter().map(ToString::to_string).collect();
-        assert_eq!(found.len(), 3, "{found:#?}");
-        assert!(found.iter().any(|f| f.contains("compilation failed")), "{found:#?}");
-        assert!(found.iter().any(|f| f.contains("uncorrelatable")), "{found:#?}");
     }
 }

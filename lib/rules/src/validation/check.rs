@@ -97,6 +97,11 @@ impl Report {
         self.add(at, Kind::Forbidden(detail.into()));
     }
 
+    /// Something that only the server can mend.
+    pub fn internal(&mut self, at: &At<'_>, detail: impl Into<String>) {
+        self.add(at, Kind::Internal(detail.into()));
+    }
+
     /// A text is longer than this many bytes.
     pub fn too_long(&mut self, at: &At<'_>, max: usize) {
         self.add(at, Kind::TooLong(max));
