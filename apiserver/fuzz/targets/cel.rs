@@ -1,7 +1,8 @@
-//! Expressions of policies and of custom resources' rules: compiled, and run within their budget.
+//! Expressions of policies and of custom resources' rules: compiled, estimated, and run within their
+//! budget.
 #![no_main]
 
-use cel::{Bindings, Budget, Environment, Type, Value, compile, evaluate};
+use cel::{Bindings, Budget, Environment, Sizes, Step, Type, Value, compile, estimate, evaluate};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use std::sync::LazyLock;
@@ -13,9 +14,23 @@ static OBJECT: LazyLock<serde_json::Value> = LazyLock::new(|| {
     })
 });
 
+/// Something of which all parts are alike.
+struct Endless;
+
+impl Sizes for Endless {
+    fn most(&self) -> Option<u64> {
+        Some(7)
+    }
+
+    fn part(&self, _: Step<'_>) -> Option<&dyn Sizes> {
+        Some(self)
+    }
+}
+
 fuzz_target!(|source: &str| {
     let environment = Environment::new().with("object", Type::Dyn).with("self", Type::Dyn);
     let Ok(program) = compile(source, &environment) else { return };
+    let _ = estimate(&program, &environment, &Endless);
     let bindings = Bindings::new().with("object", Value::json(&OBJECT)).with("self", Value::json(&OBJECT["spec"]));
     let _ = evaluate(&program, &bindings, &mut Budget::new(100_000));
 });

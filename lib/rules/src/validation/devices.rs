@@ -4,7 +4,7 @@
 
 use super::check::{At, Report};
 use super::workloads::spec_of;
-use crate::expressions;
+use crate::expressions::devices::{SelectorError, device_selector};
 use crate::tree::Tree;
 use apimachinery::Value;
 
@@ -54,8 +54,12 @@ fn selectors(at: &At<'_>, owner: &Value, out: &mut Report) {
         let source = cel.text("expression");
         if source.len() > MAX_EXPRESSION {
             out.too_long(&at, MAX_EXPRESSION);
-        } else if let Err(why) = expressions::device_selector(source) {
-            out.invalid(&at, source, why);
+        } else {
+            match device_selector(source) {
+                Ok(_) => {}
+                Err(SelectorError::Invalid(why)) => out.invalid(&at, source, why),
+                Err(why @ SelectorError::TooComplex) => out.forbidden(&at, why.to_string()),
+            }
         }
     }
 }

@@ -375,6 +375,17 @@ fn small_kinds() {
 }
 
 #[test]
+fn device_selectors() {
+    let class = |source: &str| json!({"spec": {"selectors": [{"cel": {"expression": source}}]}});
+    assert_eq!(created("resource.k8s.io", "deviceclasses", class("device.driver == 'a'")), [""; 0]);
+    let loops = "[1,2,3,4,5,6,7,8,9,0].all(x, ".repeat(6) + "true" + &")".repeat(6);
+    assert_eq!(
+        created("resource.k8s.io", "deviceclasses", class(&loops)),
+        ["spec.selectors[0].cel.expression: Forbidden: too complex, exceeds cost limit"]
+    );
+}
+
+#[test]
 fn changes_that_are_not_allowed() {
     let frozen = json!({"immutable": true, "data": {"a": "b"}});
     for (group, plural, new, old, want) in [
