@@ -1,6 +1,7 @@
 //! From text to a program.
 
 use crate::ast::{Expr, Kind, Literal};
+use crate::pattern::pattern;
 use crate::{CompileError, Environment, Issue, Type, check, parser};
 use regex::Regex;
 use std::collections::HashMap;
@@ -17,9 +18,6 @@ pub struct Program {
 
 /// Patterns that are constants of an expression, compiled once.
 pub(crate) type Patterns = HashMap<Arc<str>, Regex>;
-
-/// How much memory a compiled pattern may take.
-const PATTERN_SIZE: usize = 1 << 20;
 
 /// Parses and checks an expression. [`CompileError`] prints like upstream's; callers put
 /// `compilation failed: ` before it.
@@ -64,11 +62,6 @@ impl Program {
         self.root.visit(&mut |expr| found |= matches!(&expr.kind, Kind::Ident(name) if &**name == variable));
         found
     }
-}
-
-/// A pattern, bounded in size; matching is linear in the text.
-pub(crate) fn pattern(text: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(text).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build()
 }
 
 fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Vec<Issue>) {

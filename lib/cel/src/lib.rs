@@ -33,6 +33,7 @@ mod library;
 mod macros;
 mod meter;
 mod parser;
+mod pattern;
 mod types;
 mod value;
 
@@ -44,5 +45,6 @@ pub use estimate::{Estimate, Sizes, Step, estimate};
 pub use eval::{Bindings, Variable, evaluate};
 pub use library::authorizer::{Authorize, Check, Subject, Verdict};
 pub use meter::Budget;
+pub use pattern::pattern;
 pub use types::{Opaque, Record, Type};
 pub use value::{List, Map, Text, Value};

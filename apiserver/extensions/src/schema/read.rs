@@ -3,6 +3,7 @@
 
 use super::{Additional, Bound, Extensions, Format, Junctors, Limits, ListType, Node, Pattern, Rules, Type};
 use apimachinery::Value;
+use regex::Regex;
 
 /// Deepest nesting of schemas: twice that is what a body may nest.
 const MAX_DEPTH: usize = 64;
@@ -124,8 +125,13 @@ fn limits(schema: &Value) -> Result<Limits, SchemaError> {
     })
 }
 
+/// Compiles a pattern of a schema; the error is the parser's text on one line.
+pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
+    cel::pattern(pattern).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
+}
+
 fn compiled(pattern: &str) -> Result<Pattern, SchemaError> {
-    match super::compile_pattern(pattern) {
+    match compile_pattern(pattern) {
         Ok(regex) => Ok(Pattern { source: pattern.into(), regex }),
         Err(why) => Err(SchemaError::Pattern { pattern: pattern.to_owned(), why }),
     }

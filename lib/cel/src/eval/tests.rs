@@ -76,6 +76,7 @@ fn libraries() {
         "' A '.trim().lowerAscii() == 'a' && strings.quote('a\"b') == '\"a\\\\\"b\"'",
         "'%s is %d (%.2f, %x, %b)'.format(['a', 7, 1.5, 255, 5]) == 'a is 7 (1.50, ff, 101)'",
         "'%s'.format([[1, dyn('a'), true]]) == '[1, a, true]' && '100%%'.format([]) == '100%'",
+        r"'a1'.matches('^\\w\\d$') && !'é'.matches('^\\w$') && !'١'.matches(r'\d') && ':a'.matches(r'^[\w.:][\w.-]{0,127}$')",
         "'abc'.matches('^a.c$') && 'abc 123'.find('[0-9]+') == '123' && '1 2 3'.findAll('[0-9]', 2) == ['1', '2']",
         "[1, 2, 3].sum() == 6 && [2, 1].min() == 1 && ['a', 'b'].max() == 'b' && [1, 2].isSorted()",
         "[1, 2, 1].indexOf(1) == 0 && [1, 2, 1].lastIndexOf(1) == 2 && [1, 2].last().value() == 2",

@@ -4,9 +4,9 @@
 
 use super::{Call, Function, int, text, wrong};
 use crate::ast::Style;
-use crate::compile::pattern;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome};
+use crate::pattern::pattern;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use ::regex::Regex;
@@ -61,27 +61,26 @@ pub(crate) fn dynamic(text: &str, budget: &mut Budget) -> Result<Regex, EvalErro
     pattern(text).or_else(|error| wrong(format!("error parsing regexp: {error}")))
 }
 
-/// A tenth of the text times a quarter of the pattern.
-fn charge(subject: &str, pattern: &Regex, budget: &mut Budget) -> Result<(), EvalError> {
+/// A tenth of the text, which is returned, times a quarter of the pattern.
+fn charge<'b>(a: &'b [Value<'_>], budget: &mut Budget) -> Result<&'b str, EvalError> {
+    let (subject, pattern) = (text(a, 0)?, text(a, 1)?);
     let walk = (subject.len() as u64 + 1).div_ceil(10);
-    budget.charge(walk.saturating_mul((pattern.as_str().len() as u64).div_ceil(4).max(1)))
+    budget.charge(walk.saturating_mul((pattern.len() as u64).div_ceil(4).max(1)))?;
+    Ok(subject)
 }
 
 fn matches<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
-    let subject = text(a, 0)?;
-    charge(subject, pattern, budget)?;
+    let subject = charge(a, budget)?;
     Ok(Value::Bool(pattern.is_match(subject)))
 }
 
 fn find<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
-    let subject = text(a, 0)?;
-    charge(subject, pattern, budget)?;
+    let subject = charge(a, budget)?;
     Ok(Value::text(pattern.find(subject).map_or("", |found| found.as_str())))
 }
 
 fn find_all<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result<Value<'a>, EvalError> {
-    let subject = text(a, 0)?;
-    charge(subject, pattern, budget)?;
+    let subject = charge(a, budget)?;
     let limit = if a.len() > 2 { usize::try_from(int(a, 2)?).unwrap_or(usize::MAX) } else { usize::MAX };
     let found: Vec<Value<'a>> = pattern.find_iter(subject).take(limit).map(|m| Value::text(m.as_str())).collect();
     budget.charge(found.len() as u64)?;
