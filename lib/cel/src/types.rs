@@ -158,6 +158,21 @@ impl Type {
         }
     }
 
+    /// Whether `null` passes for a value of it, as the first checker had it.
+    fn is_nullable(&self) -> bool {
+        matches!(
+            self,
+            Type::Object(_)
+                | Type::Record(_)
+                | Type::Partial(_)
+                | Type::JsonPatch
+                | Type::Optional(_)
+                | Type::Opaque(_)
+                | Type::Timestamp
+                | Type::Duration
+        )
+    }
+
     pub(crate) fn is_dyn(&self) -> bool {
         matches!(self, Type::Dyn)
     }
@@ -255,10 +270,7 @@ impl Binding {
             (Type::Record(a), Type::Record(b)) => a.name == b.name,
             (Type::Partial(a), Type::Partial(b)) => a == b,
             (Type::Opaque(a), Type::Opaque(b)) => a == b,
-            (Type::Object(_) | Type::Record(_) | Type::Partial(_) | Type::Timestamp | Type::Duration, Type::Null)
-            | (Type::Null, Type::Object(_) | Type::Record(_) | Type::Partial(_) | Type::Timestamp | Type::Duration) => {
-                true
-            }
+            (other, Type::Null) | (Type::Null, other) if other.is_nullable() => true,
             (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Type::Opaque(_)),
         }
     }

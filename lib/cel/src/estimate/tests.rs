@@ -158,6 +158,7 @@ fn declared_sizes_bound_what_is_done_with_values() {
         ("self.matches('x')", Type::String, sized(200), 22),
         ("self.matches('')", Type::String, sized(400), 1),
         ("self == b'x'", Type::Bytes, sized(0), 1),
+        ("self[0][0] == -1.0", Type::list(Type::list(Type::Double)), list(51, list(51, sized(0))), 3),
         ("self[0] == 5", Type::list(Type::Dyn), list(10, sized(3 << 20)), 3),
         ("self.all(x, x.contains(self[x]))", by_name, map(10, sized(40)), 72),
         ("self.find('[0-9]+') == ''", Type::String, sized(40), 11),

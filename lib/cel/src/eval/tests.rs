@@ -92,6 +92,7 @@ fn libraries() {
         "timestamp('2021-02-03T04:05:06Z').getMonth() == 1 && timestamp('2021-02-03T04:05:06Z').getHours('+01:00') == 5",
         "timestamp('2021-01-02T00:00:00Z') - timestamp('2021-01-01T00:00:00Z') == duration('24h')",
         "int('7') + int(2.9) == 9 && double(1) / 2.0 == 0.5 && string(1.5) == '1.5' && uint(3) == 3u && bool('true')",
+        "format.dns1123Label().validate('a') != null && quantity('1') != null && optional.none() != null",
         "b'abc' == bytes('abc') && string(b'abc') == 'abc' && size(b'abc') == 3",
     ] {
         assert_eq!(run(source), Ok(json!(true)), "{source}");
