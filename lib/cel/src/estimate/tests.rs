@@ -175,6 +175,20 @@ fn declared_sizes_bound_what_is_done_with_values() {
     assert_eq!(between("self.str.split(self.before) == []", own(), &sizes).1, 22);
 }
 
+/// Upstream takes what a path starts with for the name of the variable, whatever it is.
+#[test]
+fn what_is_computed_passes_for_the_variable() {
+    let own = || Type::record("T", [("list", Type::list(Type::String))]);
+    let sizes = object([("list", list(10, sized(40)))]);
+    for (source, most) in [
+        // Objects have no size, so there is nothing to compare.
+        ("['abc'].all(x, x == 'abc')", 15),
+        ("optional.of(self).value().list == ['a']", 14),
+    ] {
+        assert_eq!(between(source, own(), &sizes).1, most, "{source}");
+    }
+}
+
 #[test]
 fn what_nothing_bounds_costs_without_bound() {
     let unknown = Declared::default();
