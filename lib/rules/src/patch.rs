@@ -5,9 +5,12 @@
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers/patch.go`, `apimachinery/pkg/util/strategicpatch`.
 
+mod go;
 pub mod json;
 pub mod merge;
 pub mod strategic;
+
+pub use go::GoMap;
 
 use apimachinery::status::{Reason, Status};
 
@@ -23,6 +26,9 @@ pub enum PatchError {
     /// A `test` operation has found another value.
     #[error("{0}")]
     TestFailed(String),
+    /// The patch contradicts itself or the object in a way that upstream calls an error of its own.
+    #[error("{0}")]
+    Failed(String),
     /// It copies more than it may.
     #[error("{0}")]
     CopiesTooMuch(String),
@@ -37,8 +43,9 @@ impl From<PatchError> for Status {
             PatchError::Malformed(why) => Status::bad_request(why),
             // Upstream does not say which operation failed.
             PatchError::NotApplicable(_) | PatchError::TestFailed(_) | PatchError::CopiesTooMuch(_) => {
-                Status::plain(422, Reason::Invalid, "the server rejected our request due to an error in our request")
+                Status::generic(422, Reason::Invalid, "the server rejected our request due to an error in our request")
             }
+            PatchError::Failed(why) => Status::plain(500, Reason::Unknown, why),
             PatchError::TooLong(_) => Status::plain(413, Reason::RequestEntityTooLarge, error.to_string()),
         }
     }

@@ -64,7 +64,7 @@ fn patched(cx: &Context, document: &Document, ty: &TypeRef, old: &Value) -> Resu
         let kind = FieldErrorKind::Invalid(document.text(&new), why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
     };
-    let decoded = json::conform(ty, &new).map_err(|error| refused(document.mistyped(&cx.resource, &error)))?;
+    let decoded = json::conform(ty, &new).map_err(|error| refused(document.mistyped(&error)))?;
     decode::judge(cx, decoded.findings, refused)?;
-    Ok(decoded.value)
+    document.keep_kind(decoded.value, old).map_err(refused)
 }

@@ -113,7 +113,7 @@ impl<'a> Merger<'a> {
             let old = directives::take_list(target, list)?;
             let new = directives::take_list(patch, list)?;
             if let Some(new) = &new {
-                lists::check_order(new, &order, member.key(), list)?;
+                lists::check_order(new, &order, member.key())?;
             }
             let merged = match (old.clone(), new) {
                 (None, None) => continue,

@@ -1,11 +1,11 @@
 //! A patch as it came, parsed once and applied to each state of the object it meets.
 
-use crate::{Body, Context, Format, PatchType};
-use apimachinery::Value;
+use crate::{Body, Context, Format, PatchType, decode};
 use apimachinery::codec::{DecodeError, json, yaml};
-use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::TypeRef;
 use apimachinery::status::{Reason, Status};
+use apimachinery::{Map, Value};
+use rules::patch::GoMap;
 
 /// A parsed patch.
 #[derive(Debug)]
@@ -24,16 +24,23 @@ impl Document {
             Format::Yaml => yaml::to_value(&body.bytes),
             _ => json::to_value(&body.bytes),
         };
-        let value = value.map_err(|error| Status::bad_request(error.to_string()))?;
+        let value = value.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
         match (kind, &value) {
-            (PatchType::Json, Value::Array(_)) => Ok(Document::Json(value)),
+            // What is no list of operations is found where it is applied, and so it is in upstream.
+            (PatchType::Json, _) => Ok(Document::Json(value)),
             (PatchType::Merge, Value::Object(_)) => Ok(Document::Merge(value)),
             (PatchType::Strategic, Value::Object(_)) if is_custom(cx) => Err(unsupported(
                 "the body of the request was in an unknown format - accepted media types include: \
                  application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             )),
             (PatchType::Strategic, Value::Object(_)) => Ok(Document::Strategic(value)),
-            _ => Err(Status::bad_request("the patch is not of the form that its content type says")),
+            // Go reads nothing as nothing to change.
+            (PatchType::Merge, Value::Null) => Ok(Document::Merge(Value::Object(Map::new()))),
+            (_, Value::Null) => Ok(Document::Strategic(Value::Object(Map::new()))),
+            (_, other) => Err(Status::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                go_kind(other)
+            ))),
         }
     }
 
@@ -48,6 +55,26 @@ impl Document {
         new.map_err(Status::from)
     }
 
+    /// The patched object with its own kind, which no patch can change: upstream refuses those that it reads as JSON,
+    /// and takes no notice of what a strategic patch says.
+    pub(super) fn keep_kind(&self, mut new: Value, old: &Value) -> Result<Value, String> {
+        let text = |object: &Value, key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (kind, version) = (text(&new, "kind"), text(&new, "apiVersion"));
+        let (own_kind, own_version) = (text(old, "kind"), text(old, "apiVersion"));
+        if kind == own_kind && version == own_version {
+            return Ok(new);
+        }
+        let is_given = !kind.is_empty() && !version.is_empty();
+        if is_given && !matches!(self, Document::Strategic(_)) {
+            return Err(decode::unregistered(&kind, &version));
+        }
+        if let Some(members) = new.as_object_mut() {
+            members.insert("kind".into(), own_kind.into());
+            members.insert("apiVersion".into(), own_version.into());
+        }
+        Ok(new)
+    }
+
     /// What messages quote: the object that came out, or of a strategic patch the patch as Go prints
     /// maps.
     pub(super) fn text(&self, new: &Value) -> String {
@@ -59,40 +86,10 @@ impl Document {
 
     /// Why what came out is no object of the resource. Upstream reads it from JSON, or after a
     /// strategic patch restores it from a tree.
-    pub(super) fn mistyped(&self, resource: &ResourceInfo, error: &DecodeError) -> String {
+    pub(super) fn mistyped(&self, error: &DecodeError) -> String {
         match (self, error) {
             (Document::Strategic(_), DecodeError::Mismatch { found, wanted, .. }) => restore_error(found, wanted),
-            _ => {
-                let ResourceInfo { kind, version, .. } = resource;
-                format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}")
-            }
-        }
-    }
-}
-
-/// A tree as Go's `%+v` prints it.
-struct GoMap<'a>(&'a Value);
-
-impl std::fmt::Display for GoMap<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Value::Null => f.write_str("<nil>"),
-            Value::String(text) => f.write_str(text),
-            Value::Bool(_) | Value::Number(_) => write!(f, "{}", self.0),
-            Value::Array(items) => {
-                f.write_str("[")?;
-                for (at, item) in items.iter().enumerate() {
-                    write!(f, "{}{}", if at == 0 { "" } else { " " }, GoMap(item))?;
-                }
-                f.write_str("]")
-            }
-            Value::Object(members) => {
-                f.write_str("map[")?;
-                for (at, (key, value)) in members.iter().enumerate() {
-                    write!(f, "{}{key}:{}", if at == 0 { "" } else { " " }, GoMap(value))?;
-                }
-                f.write_str("]")
-            }
+            _ => error.to_string(),
         }
     }
 }
@@ -116,6 +113,18 @@ fn restore_error(found: &str, wanted: &str) -> String {
         // Go converts numbers among each other, and to a letter.
         scalar if is_number && scalar != "bool" => format!("cannot convert {kind} to {scalar}"),
         scalar => format!("unrecognized type: {scalar}"),
+    }
+}
+
+/// What Go's decoder calls a value.
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 

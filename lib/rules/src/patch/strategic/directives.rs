@@ -1,6 +1,6 @@
 //! The members of a patch that are instructions.
 
-use crate::patch::PatchError;
+use crate::patch::{GoMap, PatchError};
 use apimachinery::{Map, Value};
 
 /// What to do with the object or list element that it stands in.
@@ -27,7 +27,10 @@ impl Directive {
             Some(Value::String(word)) if word == "replace" => Ok(Some(Self::Replace)),
             Some(Value::String(word)) if word == "delete" => Ok(Some(Self::Delete)),
             Some(Value::String(word)) if word == "merge" => Ok(Some(Self::Merge)),
-            Some(other) => Err(unknown(other)),
+            Some(other) => {
+                let (word, map) = (Value::clone(other), Value::Object(patch.clone()));
+                Err(PatchError::Failed(format!("unknown patch type: {} in map: {}", GoMap(&word), GoMap(&map))))
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Merging, ordering and thinning out lists.
 
-use super::directives::{DELETE_FROM, Directive, unknown};
-use crate::patch::PatchError;
+use super::directives::{DELETE_FROM, Directive, ORDER, unknown};
+use crate::patch::{GoMap, PatchError};
 use apimachinery::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// What tells the element apart from others: its merge key's value, or itself for scalars.
 pub(super) fn identity(item: &Value, key: &str) -> Result<String, PatchError> {
-    let missing = || PatchError::Malformed(format!("map: {item} does not contain declared merge key: {key}"));
+    let missing = || PatchError::Failed(format!("map: {} does not contain declared merge key: {key}", GoMap(item)));
     identity_of(item, key).ok_or_else(missing)
 }
 
@@ -113,15 +113,17 @@ fn woven(others: Vec<(Option<usize>, Value)>, named: Vec<(usize, Option<usize>, 
 }
 
 /// The patch's elements must stand in the order that it asks for itself.
-pub(super) fn check_order(new: &[Value], order: &[Value], key: &str, list: &str) -> Result<(), PatchError> {
+pub(super) fn check_order(new: &[Value], order: &[Value], key: &str) -> Result<(), PatchError> {
     let wanted = places(order, key);
     let deletes = |item: &Value| item.get(super::DIRECTIVE).is_some_and(|word| word == "delete");
     let mut last = None;
     for item in new.iter().filter(|item| !deletes(item)) {
         let at = wanted.get(&identity(item, key)?).copied();
         if at.is_none() || at < last {
-            return Err(PatchError::Malformed(format!(
-                "order in patch list {list} doesn't match its element order list"
+            let (new, order) = (Value::Array(new.to_vec()), Value::Array(order.to_vec()));
+            let (new, order) = (GoMap(&new), GoMap(&order));
+            return Err(PatchError::Failed(format!(
+                "The order in patch list:\n{new}\n doesn't match {ORDER} list:\n{order}\n"
             )));
         }
         last = at;
