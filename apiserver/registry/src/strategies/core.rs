@@ -7,7 +7,6 @@ use crate::Context;
 use crate::strategy::*;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use base64::Engine;
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] = &[("", ROWS), ("events.k8s.io", EVENTS)];
 
@@ -52,10 +51,7 @@ const ROWS: super::Rows = &[
         },
     ),
     ("resourcequotas", RETURNED),
-    (
-        "secrets",
-        Strategy { prepare_create: |_, secret| fold_strings(secret), prepare_update: update_secret, ..DEFAULT },
-    ),
+    ("secrets", Strategy { prepare_update: update_secret, ..DEFAULT }),
     ("serviceaccounts", RETURNED),
     (
         "services",
@@ -115,18 +111,7 @@ fn phase(object: &mut Value, phase: &str) {
     member(object, "status").insert("phase".into(), phase.into());
 }
 
-/// `stringData` is written over `data`, in base64, and not stored.
-fn fold_strings(secret: &mut Value) {
-    let Some(Value::Object(strings)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else { return };
-    let data = member(secret, "data");
-    for (key, value) in strings {
-        let text = value.as_str().unwrap_or_default();
-        data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
-    }
-}
-
 fn update_secret(new: &mut Value, old: &Value) {
-    fold_strings(new);
     // An update that leaves the type out keeps it.
     if text(new, "/type").is_empty() {
         copy_member(new, old, "type");
@@ -137,13 +122,6 @@ fn update_secret(new: &mut Value, old: &Value) {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn secrets_fold_strings_into_data() {
-        let mut secret = json!({"data": {"a": "b2xk", "b": "eA=="}, "stringData": {"a": "new"}});
-        fold_strings(&mut secret);
-        assert_eq!(secret, json!({"data": {"a": "bmV3", "b": "eA=="}}));
-    }
 
     #[test]
     fn secrets_keep_their_type() {

@@ -3,11 +3,24 @@
 use crate::tree::{Fill, Tree, is_empty};
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
+use base64::Engine;
 
 /// Sets `status.phase` if there is none.
 pub(super) fn phase(object: &mut Value, phase: &str) {
     if let Some(status) = object.made("status") {
         status.fill_zero("phase", phase);
+    }
+}
+
+/// `stringData` is written over `data`, in base64, and neither stored nor anybody's to manage.
+pub(super) fn secret(secret: &mut Value) {
+    secret.fill_zero("type", "Opaque");
+    let Some(Value::Object(strings)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else { return };
+    if let (false, Some(Value::Object(data))) = (strings.is_empty(), secret.made("data")) {
+        for (key, value) in strings {
+            let text = value.as_str().unwrap_or_default();
+            data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
+        }
     }
 }
 

@@ -47,7 +47,7 @@ fn core_hook(kind: &str) -> Option<Hook> {
         | "v1.ProjectedVolumeSource" => |source| source.fill("defaultMode", 0o644),
         "v1.Service" => service::service,
         "v1.EndpointPort" => |port| port.fill_zero("protocol", "TCP"),
-        "v1.Secret" => |secret| secret.fill_zero("type", "Opaque"),
+        "v1.Secret" => core::secret,
         "v1.ReplicationController" => core::replication_controller,
         "v1.PersistentVolume" => core::persistent_volume,
         "v1.PersistentVolumeClaim" => |claim| core::phase(claim, "Pending"),

@@ -208,6 +208,12 @@ fn smaller_kinds() {
                 "status": {"phase": "Active"}}),
         ),
         ("", "secrets", json!({}), json!({"type": "Opaque"})),
+        (
+            "",
+            "secrets",
+            json!({"data": {"a": "b2xk", "b": "eA=="}, "stringData": {"a": "new"}, "type": "t"}),
+            json!({"data": {"a": "bmV3", "b": "eA=="}, "type": "t"}),
+        ),
         ("", "configmaps", json!({"data": {"a": "b"}}), json!({"data": {"a": "b"}})),
         (
             "",
