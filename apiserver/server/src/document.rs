@@ -3,6 +3,7 @@
 use crate::body::Body;
 use crate::response;
 use apimachinery::openapi;
+use apimachinery::status::Status;
 use bytes::Bytes;
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Response, StatusCode};
@@ -34,6 +35,20 @@ impl Document {
     pub fn from_bytes(bytes: Bytes, content_type: &'static str) -> Self {
         let digest = openapi::hash(&bytes);
         Self { bytes, content_type, digest }
+    }
+
+    /// Whether it is JSON of no more precise type.
+    pub(crate) fn is_plain_json(&self) -> bool {
+        self.content_type == "application/json"
+    }
+
+    /// The same document as YAML.
+    ///
+    /// # Errors
+    /// 500 if it is no JSON.
+    pub(crate) fn as_yaml(&self) -> Result<Self, Status> {
+        let tree = serde_json::from_slice(&self.bytes).map_err(Status::internal)?;
+        Ok(Self::from_bytes(crate::encode::yaml(&tree).into(), "application/yaml"))
     }
 
     /// The response: the bytes, or 304 if the client has them.

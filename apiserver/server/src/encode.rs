@@ -17,7 +17,7 @@ use apimachinery::Value;
 use bytes::Bytes;
 
 /// YAML of a tree, as `sigs.k8s.io/yaml` prints it: keys sorted.
-fn yaml(value: &Value) -> String {
+pub(crate) fn yaml(value: &Value) -> String {
     let mut text = serde_saphyr::to_string(value).unwrap_or_default();
     if !text.ends_with('\n') {
         text.push('\n');

@@ -4,8 +4,10 @@
 
 use crate::body::Body;
 use crate::chain::Exchange;
+use crate::document::Document;
 use crate::health::Family;
-use crate::response;
+use crate::negotiate::{self, Media, Offers};
+use crate::{resource, response};
 use apimachinery::status::Status;
 use apiserver_fairness::Fairness;
 use component::zpages::Page;
@@ -27,7 +29,7 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
     let headers = &exchange.parts.headers;
     let path = exchange.info.path;
     if !matches!(exchange.parts.method, Method::GET | Method::HEAD) {
-        return Ok(refuse_method(exchange));
+        return refuse_method(exchange);
     }
     if let Some((family, check)) = Family::of(path) {
         return Ok(server.health.respond(family, check, exchange.query).await);
@@ -50,11 +52,37 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         _ => {
             let accept = accepted(headers).unwrap_or_default();
             match (server.documents.get(path), server.discovery.load().find(path, accept)) {
-                (Some(document), _) | (None, Some(document)) => document.respond(headers),
+                (Some(document), _) => document.respond(headers),
+                (None, Some(document)) => discovered(exchange, document)?,
+                (None, None) if is_in_group(exchange, path) => return Err(resource::unknown()),
                 (None, None) => response::not_found(),
             }
         }
     })
+}
+
+/// A discovery document in the form that the client wants.
+fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<Body>, Status> {
+    let headers = &exchange.parts.headers;
+    if !document.is_plain_json() {
+        return Ok(document.respond(headers));
+    }
+    // Upstream's router knows the documents of versions, and not the lists and entries of groups.
+    let is_routed =
+        !exchange.info.path.starts_with("/apis") || exchange.info.path.trim_end_matches('/').split('/').count() > 3;
+    if is_routed {
+        negotiate::routed(headers, false)?;
+    }
+    match negotiate::output(headers, exchange.query, Offers::Plain)?.media {
+        Media::Yaml => Ok(document.as_yaml()?.respond(headers)),
+        _ => Ok(document.respond(headers)),
+    }
+}
+
+/// Whether a path is one of a version of a group that there is.
+fn is_in_group(exchange: &Exchange<'_>, path: &str) -> bool {
+    let group = path.strip_prefix("/apis/").and_then(|path| path.split_once('/'));
+    group.is_some_and(|(group, _)| exchange.server.discovery.load().find(&format!("/apis/{group}"), "").is_some())
 }
 
 fn accepted(headers: &HeaderMap) -> Option<&str> {
@@ -76,13 +104,13 @@ fn dump(exchange: &Exchange<'_>) -> Option<Response<Body>> {
     Some(response::text(StatusCode::OK, text))
 }
 
-fn refuse_method(exchange: &Exchange<'_>) -> Response<Body> {
+fn refuse_method(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
     let known = exchange.server.discovery.load().find(exchange.info.path, "").is_some()
         || PATHS.contains(&exchange.info.path)
         || Family::of(exchange.info.path).is_some();
     match known {
-        true => response::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
-        false => response::not_found(),
+        true => Err(Status::method_not_allowed()),
+        false => Ok(response::not_found()),
     }
 }
 

@@ -40,7 +40,7 @@ pub async fn effective(
     let Some(name) = asked.user else {
         return match asked.is_empty() {
             true => Ok(user),
-            false => Err(Status::internal("requested impersonation without impersonating a user")),
+            false => Err(Status::bad_request(format!("requested {} without impersonating a user name", asked.in_go()))),
         };
     };
     asked.check(authorizer, &user).await?;
@@ -75,6 +75,25 @@ impl<'a> Asked<'a> {
 
     fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.uid.is_none() && self.extra.is_empty()
+    }
+
+    /// The user as Go prints it.
+    fn in_go(&self) -> String {
+        let list = |texts: &[&str]| match texts {
+            [] => "[]string(nil)".to_owned(),
+            texts => {
+                format!("[]string{{{}}}", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "))
+            }
+        };
+        let of = |(key, values): (&String, &Vec<String>)| {
+            format!("{key:?}:{}", list(&values.iter().map(String::as_str).collect::<Vec<_>>()))
+        };
+        let extra = match self.extra.is_empty() {
+            true => "(nil)".to_owned(),
+            false => format!("{{{}}}", self.extra.iter().map(of).collect::<Vec<_>>().join(", ")),
+        };
+        let (uid, groups) = (self.uid.unwrap_or_default(), list(&self.groups));
+        format!("&user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:{groups}, Extra:map[string][]string{extra}}}")
     }
 
     async fn check(&self, authorizer: &Authorizer, user: &UserInfo) -> Result<(), Status> {

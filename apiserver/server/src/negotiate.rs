@@ -175,6 +175,26 @@ fn media_type(headers: &HeaderMap) -> &str {
     given.split(';').next().unwrap_or_default().trim()
 }
 
+/// Whether upstream's router would hand the request to a handler of a built-in resource: it knows media types by their
+/// whole names only, and takes parameters for no part of them.
+///
+/// # Errors
+/// 406 and, for patches, 415.
+///
+/// Upstream: `emicklei/go-restful` (`Route.matchesAccept`, `Route.matchesContentType`).
+pub fn routed(headers: &HeaderMap, is_patch: bool) -> Result<(), Status> {
+    if is_patch && !PATCHES.iter().any(|(name, _)| *name == media_type(headers)) {
+        return Err(Status::generic(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type"));
+    }
+    let accepted = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let known = |kind: &str| kind == "*/*" || MEDIA.iter().any(|(t, s, _)| kind.split_once('/') == Some((t, s)));
+    let mut kinds = accepted.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
+    match accepted.is_empty() || kinds.any(known) {
+        true => Ok(()),
+        false => Err(Status::generic(406, Reason::NotAcceptable, "406: Not Acceptable")),
+    }
+}
+
 fn not_acceptable(supported: &str) -> Status {
     let message = format!("only the following media types are accepted: {supported}");
     Status::plain(406, Reason::NotAcceptable, message)

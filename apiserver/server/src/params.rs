@@ -250,13 +250,11 @@ pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, Fie
 }
 
 fn dry_run_errors(values: &[&str]) -> Vec<FieldError> {
-    let unknown = values.iter().filter(|v| **v != "All");
-    unknown
-        .map(|value| FieldError {
-            path: Path::new("dryRun"),
-            kind: FieldErrorKind::NotSupported(format!("{value:?}"), vec!["All".to_owned()]),
-        })
-        .collect()
+    if values.iter().all(|value| *value == "All") {
+        return Vec::new();
+    }
+    let given = serde_json::to_string(values).unwrap_or_default();
+    vec![FieldError { path: Path::new("dryRun"), kind: FieldErrorKind::NotSupported(given, vec!["All".to_owned()]) }]
 }
 
 /// Longest `fieldManager`.
@@ -315,7 +313,27 @@ fn options_from_body(body: &Body) -> Result<Value, Status> {
             codec::protobuf::open(&body.bytes).and_then(|envelope| codec::protobuf::decode(&ty, envelope.raw))
         }
     };
-    decoded.map_err(|error: DecodeError| Status::bad_request(error.to_string()))
+    let options = decoded.map_err(|error: DecodeError| Status::bad_request(error.to_string()))?;
+    check_options_kind(&options)?;
+    Ok(options)
+}
+
+/// Options of another kind are a mistake that would delete something.
+fn check_options_kind(options: &Value) -> Result<(), Status> {
+    let text = |key: &str| options.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    let is_right = matches!(kind, "" | "DeleteOptions")
+        && (version.is_empty() || GroupVersionKind::parse(version, "DeleteOptions").is_some());
+    match is_right {
+        true => Ok(()),
+        false => {
+            let version = if version.is_empty() { "meta.k8s.io/v1" } else { version };
+            Err(Status::bad_request(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme \
+                 \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
+            )))
+        }
+    }
 }
 
 /// Whether these delete options ask for a dry run.
@@ -339,7 +357,7 @@ fn delete_option_errors(options: &Value) -> Vec<FieldError> {
             });
         }
         if !matches!(policy, "Foreground" | "Background" | "Orphan") {
-            let allowed = ["Background", "Foreground", "Orphan"].map(String::from).to_vec();
+            let allowed = ["Foreground", "Background", "Orphan", "nil"].map(String::from).to_vec();
             errors.push(FieldError {
                 path: Path::new("propagationPolicy"),
                 kind: FieldErrorKind::NotSupported(format!("{policy:?}"), allowed),

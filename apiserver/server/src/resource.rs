@@ -28,12 +28,15 @@ struct Route {
 
 /// 404 with upstream's words for API paths.
 pub fn unknown() -> Status {
-    Status::plain(404, Reason::NotFound, "the server could not find the requested resource")
+    Status::generic(404, Reason::NotFound, "the server could not find the requested resource")
 }
 
 /// Serves a request for a resource.
 pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let route = route(exchange)?;
+    if route.resource.custom.is_none() {
+        negotiate::routed(&exchange.parts.headers, route.verb == Verb::Patch)?;
+    }
     match route.verb {
         Verb::List => return serve_list(exchange, route).await,
         Verb::Watch => return serve_watch(exchange, route).await,
@@ -74,7 +77,7 @@ fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
     let namespaced_path = !info.namespace.is_empty() && info.resource != "namespaces";
     let names_object = info.names_object();
     let misplaced = namespaced_path && !resource.namespaced || names_object && resource.namespaced && !namespaced_path;
-    if misplaced || info.parts.len() > 3 {
+    if misplaced || info.parts.len() > 3 || info.verb == "proxy" {
         return Err(unknown());
     }
     let subresource = match info.subresource {
@@ -83,14 +86,16 @@ fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
     };
     let verb = verb(info.verb).ok_or_else(Status::method_not_allowed)?;
     let served = subresource.as_ref().map_or(&resource.verbs, |s| &s.verbs);
-    let creates_everywhere = verb == Verb::Create && resource.namespaced && !namespaced_path;
+    let acts_everywhere =
+        matches!(verb, Verb::Create | Verb::DeleteCollection) && resource.namespaced && !namespaced_path;
     // A name in the path is none of create's business, and all of update's.
     let wrong_level = match verb {
         Verb::Create => names_object && subresource.is_none(),
         Verb::Update | Verb::Patch | Verb::Delete => !names_object,
         _ => false,
     };
-    if creates_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
+    let is_head = exchange.parts.method == http::Method::HEAD;
+    if is_head || acts_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
         return Err(Status::method_not_allowed());
     }
     Ok(Route { verb, resource, subresource })

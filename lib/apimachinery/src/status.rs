@@ -138,7 +138,7 @@ impl Status {
 
     /// 405 with upstream's message.
     pub fn method_not_allowed() -> Self {
-        Self::plain(405, Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+        Self::generic(405, Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
     }
 
     /// 410 Expired: the resource version or continue token is too old.
@@ -165,6 +165,11 @@ impl Status {
     /// 503 ServiceUnavailable.
     pub fn unavailable(why: impl Into<String>) -> Self {
         Self::plain(503, Reason::ServiceUnavailable, why)
+    }
+
+    /// A status with details that say nothing, as upstream has it of answers made from a code alone.
+    pub fn generic(code: u16, reason: Reason, message: impl Into<String>) -> Self {
+        Self { details: Some(Box::default()), ..Self::plain(code, reason, message) }
     }
 
     /// A status without details.

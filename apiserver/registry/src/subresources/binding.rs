@@ -14,7 +14,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::schema::Schema;
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apiserver_storage::{Change, Object};
 use serde_json::json;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) async fn bind(registry: &Registry, cx: &Context, body: Body) -> Resul
     let mut binding = decode::object(cx, &body, &ty, &kind)?;
     metadata::ensure_namespace(cx, &mut binding)?;
     let name = pod_name(cx, &binding)?;
-    check_target(&binding, &name)?;
+    check_target(&binding)?;
     admit_posted(registry, cx, &mut binding).await?;
     let pods = resources::find("", "v1", "pods").ok_or_else(|| Status::internal("no pods"))?;
     let pod = for_resource(cx, pods.clone(), &name);
@@ -43,7 +43,7 @@ fn pod_name(cx: &Context, binding: &Value) -> Result<String, Status> {
     }
 }
 
-fn check_target(binding: &Value, name: &str) -> Result<(), Status> {
+fn check_target(binding: &Value) -> Result<(), Status> {
     let target = Path::new("target");
     let mut errors = Vec::new();
     let kind = text(binding, "/target/kind");
@@ -59,7 +59,15 @@ fn check_target(binding: &Value, name: &str) -> Result<(), Status> {
     }
     match errors.is_empty() {
         true => Ok(()),
-        false => Err(Status::invalid(&GroupVersionKind::new("", "v1", "Binding"), name, &errors)),
+        // Upstream makes no answer about an object of these.
+        false => {
+            let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            let text = match list.as_slice() {
+                [one] => one.clone(),
+                many => format!("[{}]", many.join(", ")),
+            };
+            Err(Status::plain(500, Reason::Unknown, text))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::services::Claim;
 use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
 use crate::transaction::{self, Decide};
-use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, params_access, subresources};
+use crate::{Body, Context, Registry, Reply, Verb, convert, decode, managed, metadata, params_access, subresources};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
@@ -206,7 +206,9 @@ impl Writer<'_> {
     /// Version, admission, preparation and validation of a new object.
     async fn check(&mut self, mut new: Value, old: &Value, revision: u64) -> Result<Value, Failure> {
         let cx = self.cx;
-        check_uid(cx, &new, old)?;
+        if cx.verb == Verb::Update {
+            check_uid(cx, &new, old)?;
+        }
         check_version(cx, self.strategy, &new, revision)?;
         new = self.admit(new, old).await?;
         check_escalation(self.registry, cx, &new, old).await?;
@@ -301,7 +303,11 @@ fn check_uid(cx: &Context, new: &Value, old: &Value) -> Result<(), Status> {
     if new.uid().is_empty() || new.uid() == old.uid() {
         return Ok(());
     }
-    let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", new.uid(), old.uid());
+    let (given, stored, key) = (new.uid(), old.uid(), Target::of(cx).key);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
+         Precondition failed: UID in precondition: {given}, UID in object meta: {stored}"
+    );
     Err(Status::conflict(&cx.resource.group_resource(), &cx.name, &why))
 }
 

@@ -29,9 +29,6 @@ pub(super) async fn serve<B: Incoming>(
     stream: Stream,
     body: B,
 ) -> Result<Response<Body>, Status> {
-    if !streaming::tunnel::wants_upgrade(&exchange.parts.headers) {
-        return Err(Status::bad_request("Upgrade request required"));
-    }
     let info = exchange.info;
     let pod = cached(exchange, "pods", info.namespace, &info.name)?.value();
     let container = match stream {
@@ -40,6 +37,9 @@ pub(super) async fn serve<B: Incoming>(
     };
     let node = node_of(&pod)?;
     let address = kubelet_of(exchange, node)?;
+    if !streaming::tunnel::wants_upgrade(&exchange.parts.headers) {
+        return Err(Status::bad_request("Upgrade request required"));
+    }
     let path = path(stream, &pod, &container, exchange.query);
     let request = aim(exchange, &path, &address.to_string(), body)?;
     let io = exchange.server.kubelets.connect(&address).await?;

@@ -57,10 +57,11 @@ impl<'a> Target<'a> {
 }
 
 pub(super) async fn node<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    let target = target(exchange)?;
+    cached(exchange, "nodes", "", target.name)?;
     if let Some(redirect) = redirect(exchange) {
         return Ok(redirect);
     }
-    let target = target(exchange)?;
     let mut address = kubelet_of(exchange, target.name)?;
     if target.port.is_empty() || target.port == address.port.to_string() {
         let request = aim(exchange, &path(exchange), &address.to_string(), body)?;
@@ -74,11 +75,11 @@ pub(super) async fn node<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Resul
 }
 
 pub(super) async fn pod<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    let target = target(exchange)?;
+    let pod = cached(exchange, "pods", exchange.info.namespace, target.name)?.value();
     if let Some(redirect) = redirect(exchange) {
         return Ok(redirect);
     }
-    let target = target(exchange)?;
-    let pod = cached(exchange, "pods", exchange.info.namespace, target.name)?.value();
     let host = pod.pointer("/status/podIP").and_then(Value::as_str).and_then(|ip| ip.parse::<IpAddr>().ok());
     let host = host.filter(is_global).ok_or_else(|| Status::bad_request("address not allowed"))?.to_string();
     let port = match target.port {
@@ -108,11 +109,11 @@ fn first_port(pod: &Value) -> Option<u16> {
 }
 
 pub(super) async fn service<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    let target = target(exchange)?;
+    let service = cached(exchange, "services", exchange.info.namespace, target.name)?.value();
     if let Some(redirect) = redirect(exchange) {
         return Ok(redirect);
     }
-    let target = target(exchange)?;
-    let service = cached(exchange, "services", exchange.info.namespace, target.name)?.value();
     let port = service_port(&service, &target)?;
     let slices = backends::slices(&exchange.server.registry.store, &service);
     let backends = backends::ready(&slices, port, |endpoint| is_pod(exchange, endpoint));
