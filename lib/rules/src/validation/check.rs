@@ -129,6 +129,11 @@ impl Report {
         }
     }
 
+    /// Whether nothing has been found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The findings and those of another report, each once.
     pub fn with(mut self, others: Vec<FieldError>) -> Vec<FieldError> {
         self.0.extend(others);
