@@ -89,21 +89,19 @@ pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) 
 }
 
 /// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
-pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     meta::update(new, old, &mut out);
-    (checks(resource).changed)(new, &mut out);
-    pod::update::ephemeral_containers(new, old, &mut out);
+    pod::ephemeral_containers(new, old, &mut out);
     out.finish()
 }
 
 /// What is wrong with a change of the resources of a pod's containers, the only thing that
 /// changed.
-pub fn update_resize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_resize(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     meta::update(new, old, &mut out);
-    (checks(resource).changed)(new, &mut out);
-    pod::update::resize(new, old, &mut out);
+    pod::resize(new, old, &mut out);
     out.finish()
 }
 
@@ -119,6 +117,11 @@ impl Checks {
     /// Checks that are the same for new and for changed objects.
     const fn of(check: fn(&Value, &mut Report)) -> Self {
         Self { create: check, changed: check, ..PLAIN }
+    }
+
+    /// Checks of a new object, and of a change together with what it was before.
+    const fn split(create: fn(&Value, &mut Report), update: fn(&Value, &Value, &mut Report)) -> Self {
+        Self { create, update, ..PLAIN }
     }
 
     const fn named(self, name: NameRule) -> Self {
@@ -148,10 +151,8 @@ fn checks(resource: &ResourceInfo) -> Checks {
 
 fn core(plural: &str) -> Checks {
     match plural {
-        "pods" => Checks { create: pod::create, ..Checks::of(pod::pod) }
-            .update(pod::update::update)
-            .status(pod::update::status),
-        "podtemplates" => Checks::of(config::pod_template),
+        "pods" => Checks { create: pod::create, ..PLAIN }.update(pod::update::update).status(pod::status),
+        "podtemplates" => Checks { create: config::pod_template, ..PLAIN }.update(config::pod_template_update),
         "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
         "endpoints" => Checks::of(service::endpoints),
         "nodes" => Checks::of(config::node).update(config::node_update),
@@ -160,8 +161,8 @@ fn core(plural: &str) -> Checks {
         "secrets" => Checks::of(config::secret).update(config::secret_update),
         "resourcequotas" => Checks::of(config::resource_quota).update(config::resource_quota_update),
         "limitranges" => Checks::of(config::limit_range),
-        "persistentvolumes" => Checks::of(storage::volume).update(storage::volume_update),
-        "persistentvolumeclaims" => Checks::of(storage::claim).update(storage::claim_update),
+        "persistentvolumes" => Checks::split(storage::volume, storage::volume_update).status(storage::volume_status),
+        "persistentvolumeclaims" => Checks::split(storage::claim, storage::claim_update).status(storage::claim_status),
         "events" => Checks::of(config::event),
         "replicationcontrollers" => Checks::of(workloads::replication_controller).status(workloads::counts),
         _ => PLAIN,
@@ -172,7 +173,7 @@ fn workload(plural: &str) -> Checks {
     match plural {
         "deployments" => Checks::of(workloads::deployment).update(workloads::selector_update),
         "replicasets" => Checks::of(workloads::replica_set).update(workloads::selector_update),
-        "statefulsets" => Checks::of(workloads::stateful_set).update(workloads::stateful_set_update),
+        "statefulsets" => Checks::split(workloads::stateful_set, workloads::stateful_set_update).named(NameRule::Label),
         "daemonsets" => Checks::of(workloads::daemon_set).update(workloads::selector_update),
         "controllerrevisions" => {
             Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
@@ -199,7 +200,13 @@ fn rbac(plural: &str) -> Checks {
 fn storage_group(plural: &str) -> Checks {
     match plural {
         "storageclasses" => Checks::of(storage::class).update(storage::class_update),
-        "volumeattachments" => Checks::of(storage::attachment).update(storage::spec_update),
+        "volumeattachments" => {
+            Checks::of(storage::attachment).update(storage::attachment_update).status(storage::attachment_status)
+        }
+        "volumeattributesclasses" => Checks::split(storage::attributes_class, storage::attributes_class_update),
+        "csidrivers" => Checks::of(storage::driver).update(storage::driver_update),
+        "csinodes" => Checks::of(storage::node).update(storage::node_update),
+        "csistoragecapacities" => Checks::split(storage::capacity, storage::capacity_update),
         _ => PLAIN,
     }
 }
