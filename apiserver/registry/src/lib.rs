@@ -17,6 +17,7 @@ pub mod registry;
 
 mod convert;
 mod decode;
+mod device_access;
 mod equivalence;
 mod failure;
 mod managed;

@@ -66,13 +66,20 @@ pub(crate) fn fill_new(object: &mut Value) -> Result<(), Status> {
         let why = "resourceVersion should not be set on objects to be created";
         return Err(Status::plain(500, Reason::Unknown, why));
     }
+    wipe(object);
     let metadata = object.metadata_mut();
-    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
-        metadata.remove(key);
-    }
+    metadata.remove("resourceVersion");
     metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
     metadata.insert("creationTimestamp".into(), time::now().into());
     Ok(())
+}
+
+/// Clears what a client has no say in.
+pub(crate) fn wipe(object: &mut Value) {
+    let metadata = object.metadata_mut();
+    for key in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        metadata.remove(key);
+    }
 }
 
 /// Carries over from the stored object what an update leaves out or has no say in. Changes of

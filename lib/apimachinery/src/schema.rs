@@ -52,7 +52,7 @@ pub struct TypeDef {
     /// The first eight bytes of each of their names, as numbers that sort as the names do: they decide most look-ups.
     pub starts: Vec<u64>,
     /// What upstream writes for members that are not set and no pointers: zero scalars that it
-    /// never leaves out, and empty objects.
+    /// never leaves out, empty objects, and `null` for times.
     pub zeros: Vec<(Box<str>, Value)>,
 }
 

@@ -7,15 +7,20 @@
 
 mod admission;
 mod batch;
+mod certificates;
 pub mod check;
 mod config;
 mod devices;
+mod events;
 mod extensions;
+mod flow;
 mod meta;
 pub mod names;
 mod networking;
 mod pod;
 mod policies;
+mod printed;
+mod quotas;
 mod rbac;
 mod scaling;
 mod service;
@@ -80,6 +85,15 @@ pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<F
     }
     let checks = checks(resource);
     (checks.status)(new, old, &mut out);
+    out.finish()
+}
+
+/// What is wrong with a change of the verdict on a certificate signing request.
+pub fn update_approval(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::update(new, old, &mut out);
+    (checks(resource).changed)(new, &mut out);
+    certificates::approval(new, old, &mut out);
     out.finish()
 }
 
@@ -159,11 +173,11 @@ fn core(plural: &str) -> Checks {
         "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
         "secrets" => Checks::of(config::secret).update(config::secret_update),
-        "resourcequotas" => Checks::of(config::resource_quota).update(config::resource_quota_update),
-        "limitranges" => Checks::of(config::limit_range),
+        "resourcequotas" => Checks::of(quotas::quota).update(quotas::quota_update).status(quotas::quota_status),
+        "limitranges" => Checks::of(quotas::limit_range),
         "persistentvolumes" => Checks::split(storage::volume, storage::volume_update).status(storage::volume_status),
         "persistentvolumeclaims" => Checks::split(storage::claim, storage::claim_update).status(storage::claim_status),
-        "events" => Checks::of(config::event),
+        "events" => Checks::of(events::core).named(NameRule::PathSegment),
         "replicationcontrollers" => Checks::of(workloads::replication_controller).status(workloads::counts),
         _ => PLAIN,
     }
@@ -231,7 +245,13 @@ fn other(group: &str, plural: &str) -> Checks {
             Checks::of(config::priority_class).update(config::priority_class_update)
         }
         ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
-        ("events.k8s.io", _) => Checks::of(config::event),
+        ("events.k8s.io", _) => Checks { create: events::create, ..Checks::of(events::changed) }.update(events::update),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => {
+            Checks::of(flow::schema).status(|new, _, out| flow::status(new, out))
+        }
+        ("flowcontrol.apiserver.k8s.io", _) => {
+            Checks::of(flow::priority_level).status(|new, _, out| flow::status(new, out))
+        }
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             Checks::of(extensions::webhooks)
         }
@@ -243,11 +263,23 @@ fn other(group: &str, plural: &str) -> Checks {
         }
         ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => Checks::of(policies::mutating),
         ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => Checks::of(policies::mutating_binding),
-        ("resource.k8s.io", "deviceclasses") => Checks::of(devices::class),
-        ("resource.k8s.io", "resourceclaims") => Checks::of(devices::claim),
-        ("resource.k8s.io", "resourceclaimtemplates") => Checks::of(devices::claim_template),
+        ("resource.k8s.io", "deviceclasses") => {
+            Checks { create: devices::class, ..PLAIN }.update(devices::class_update)
+        }
+        ("resource.k8s.io", "resourceclaims") => {
+            Checks { create: devices::claim, ..PLAIN }.update(devices::claim_update).status(devices::claim_status)
+        }
+        ("resource.k8s.io", "resourceclaimtemplates") => {
+            Checks::of(devices::claim_template).update(devices::claim_template_update)
+        }
+        ("resource.k8s.io", "resourceslices") => {
+            Checks { create: devices::slice, ..PLAIN }.update(devices::slice_update)
+        }
         ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
-        ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),
+        ("certificates.k8s.io", "certificatesigningrequests") => Checks { create: certificates::create, ..PLAIN }
+            .named(NameRule::PathSegment)
+            .update(certificates::update)
+            .status(certificates::status),
         _ => PLAIN,
     }
 }

@@ -6,6 +6,7 @@ use super::selector::{self, Parsed};
 use super::strings;
 use crate::authorization::{Attributes, Authorizer, Decision};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apimachinery::{Map, Value};
@@ -21,8 +22,8 @@ pub(super) fn validate(cx: &Context, review: &Value) -> Result<(), Status> {
     }
     if let Some(resource) = spec.get("resourceAttributes") {
         let base = Path::new("spec.resourceAttributes");
-        errors.extend(selector::errors(resource.get("fieldSelector"), &base.child("fieldSelector")));
-        errors.extend(selector::errors(resource.get("labelSelector"), &base.child("labelSelector")));
+        errors.extend(selector::errors(resource.get("fieldSelector"), &base.child("fieldSelector"), false));
+        errors.extend(selector::errors(resource.get("labelSelector"), &base.child("labelSelector"), true));
     }
     errors.extend(metadata_error(kind, review));
     if kind == "localsubjectaccessreviews" {
@@ -30,7 +31,8 @@ pub(super) fn validate(cx: &Context, review: &Value) -> Result<(), Status> {
     }
     match errors.is_empty() {
         true => Ok(()),
-        false => Err(Status::invalid(&cx.resource.gvk(), "", &errors)),
+        // Upstream has lost the kind by then.
+        false => Err(Status::invalid(&GroupVersionKind { kind: "".into(), ..cx.resource.gvk() }, "", &errors)),
     }
 }
 
@@ -38,7 +40,7 @@ fn what_errors(spec: &Value) -> Vec<FieldError> {
     match (spec.get("resourceAttributes"), spec.get("nonResourceAttributes")) {
         (Some(_), Some(path)) => vec![invalid(
             "spec.nonResourceAttributes",
-            &path.to_string(),
+            &shown(path),
             "cannot be specified in combination with resourceAttributes",
         )],
         (None, None) => vec![invalid(
@@ -48,6 +50,12 @@ fn what_errors(spec: &Value) -> Vec<FieldError> {
         )],
         _ => Vec::new(),
     }
+}
+
+/// A path and a verb in upstream's print.
+fn shown(path: &Value) -> String {
+    let quoted = |key: &str| Value::from(text(path, key)).to_string();
+    format!("{{\"Path\":{},\"Verb\":{}}}", quoted("path"), quoted("verb"))
 }
 
 fn metadata_error(kind: &str, review: &Value) -> Option<FieldError> {
@@ -75,7 +83,7 @@ fn local_errors(review: &Value, spec: &Value) -> Vec<FieldError> {
         errors.push(invalid("spec.resourceAttributes.namespace", &given, "must match metadata.namespace"));
     }
     if let Some(path) = spec.get("nonResourceAttributes") {
-        errors.push(invalid("spec.nonResourceAttributes", &path.to_string(), "disallowed on this kind of request"));
+        errors.push(invalid("spec.nonResourceAttributes", &shown(path), "disallowed on this kind of request"));
     }
     errors
 }

@@ -4,7 +4,9 @@
 use super::strings;
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
-use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector, Operator, Requirement};
+use apimachinery::selector::{
+    FieldSelector, FieldTerm, LabelSelector, Operator, Requirement, label_key_errors, label_value_errors,
+};
 
 /// What could be read of a selector.
 pub(super) struct Parsed<T> {
@@ -62,23 +64,71 @@ fn requirement(requirement: &Value) -> Option<Requirement> {
     Some(Requirement { key: requirement.get("key")?.as_str()?.to_owned(), operator })
 }
 
-/// What is wrong with how a selector is given.
-pub(super) fn errors(selector: Option<&Value>, path: &Path) -> Vec<FieldError> {
+/// What is wrong with how a selector is given; `is_label` tells those of labels from those of fields.
+pub(super) fn errors(selector: Option<&Value>, path: &Path, is_label: bool) -> Vec<FieldError> {
     let Some(selector) = selector.filter(|s| !s.is_null()) else { return Vec::new() };
     let raw = selector.get("rawSelector").and_then(Value::as_str).unwrap_or_default();
-    let listed = selector.get("requirements").and_then(Value::as_array).is_some_and(|r| !r.is_empty());
-    let (member, kind) = match (raw.is_empty(), listed) {
-        (false, true) => {
+    let listed = selector.get("requirements").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut errors = Vec::new();
+    let mut found = |path: Path, kind| errors.push(FieldError { path, kind });
+    match (raw.is_empty(), listed.is_empty()) {
+        (false, false) => {
             let detail = "may not specified at the same time as requirements".to_owned();
-            ("rawSelector", FieldErrorKind::Invalid(format!("{raw:?}"), detail))
+            found(path.child("rawSelector"), FieldErrorKind::Invalid(format!("{raw:?}"), detail));
         }
-        (true, false) => {
+        (true, true) => {
             let detail = format!("when {path} is specified, requirements or rawSelector is required");
-            ("requirements", FieldErrorKind::Required(detail))
+            found(path.child("requirements"), FieldErrorKind::Required(detail));
         }
-        _ => return Vec::new(),
+        _ => {}
+    }
+    for (index, requirement) in listed.iter().enumerate() {
+        let path = path.child("requirements").index(index);
+        match is_label {
+            true => label_errors(&path, requirement, &mut found),
+            false => field_errors(&path, requirement, &mut found),
+        }
+    }
+    errors
+}
+
+fn field_errors(path: &Path, requirement: &Value, found: &mut impl FnMut(Path, FieldErrorKind)) {
+    if text(requirement, "key").is_empty() {
+        found(path.child("key"), FieldErrorKind::Required("must be specified".into()));
+    }
+    count_errors(path, requirement, found);
+}
+
+fn label_errors(path: &Path, requirement: &Value, found: &mut impl FnMut(Path, FieldErrorKind)) {
+    count_errors(path, requirement, found);
+    let key = text(requirement, "key");
+    for finding in label_key_errors(key) {
+        found(path.child("key"), FieldErrorKind::Invalid(format!("{key:?}"), finding));
+    }
+    for (index, value) in strings(requirement.get("values")).iter().enumerate() {
+        for finding in label_value_errors(value) {
+            found(path.child("values").index(index), FieldErrorKind::Invalid(format!("{value:?}"), finding));
+        }
+    }
+}
+
+/// Operators that are not known here may be so to whom the answer is for.
+fn count_errors(path: &Path, requirement: &Value, found: &mut impl FnMut(Path, FieldErrorKind)) {
+    let is_empty = requirement.get("values").and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let kind = match (text(requirement, "operator"), is_empty) {
+        ("In" | "NotIn", true) => {
+            FieldErrorKind::Required("must be specified when `operator` is 'In' or 'NotIn'".into())
+        }
+        ("Exists" | "DoesNotExist", false) => {
+            FieldErrorKind::Forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'".into())
+        }
+        _ => return,
     };
-    vec![FieldError { path: path.child(member), kind }]
+    found(path.child("values"), kind);
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -120,8 +170,30 @@ mod tests {
             (json!({}), true),
             (json!({"rawSelector": "a=b", "requirements": [{}]}), true),
         ] {
-            assert_eq!(!errors(Some(&selector), &path).is_empty(), wrong, "{selector}");
+            assert_eq!(!errors(Some(&selector), &path, false).is_empty(), wrong, "{selector}");
         }
-        assert!(errors(None, &path).is_empty());
+        assert!(errors(None, &path, false).is_empty());
+    }
+
+    #[test]
+    fn requirements_are_whole() {
+        let of = |is_label: bool, requirement: Value| -> Vec<String> {
+            let selector = json!({"requirements": [requirement]});
+            errors(Some(&selector), &Path::new("s"), is_label).iter().map(ToString::to_string).collect()
+        };
+        let right = json!({"key": "a", "operator": "Near"});
+        assert_eq!((of(true, right.clone()), of(false, right)), (vec![], vec![]));
+        assert_eq!(of(false, json!({})), ["s.requirements[0].key: Required value: must be specified"]);
+        assert_eq!(
+            of(false, json!({"key": "a", "operator": "In"})),
+            ["s.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"]
+        );
+        assert_eq!(
+            of(true, json!({"key": "/a", "operator": "Exists", "values": ["b"]})),
+            [
+                "s.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+                "s.requirements[0].key: Invalid value: \"/a\": prefix part must be non-empty",
+            ]
+        );
     }
 }

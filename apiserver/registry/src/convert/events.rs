@@ -15,12 +15,24 @@ const NAMES: &[(&str, &str)] = &[
     ("reportingComponent", "reportingController"),
 ];
 
-pub(super) fn from_core(event: Value) -> Value {
+/// What a core event always has, and one of `events.k8s.io` only if it says something.
+const REPORTING: [&str; 2] = ["reportingComponent", "reportingInstance"];
+
+pub(super) fn from_core(mut event: Value) -> Value {
+    if let Some(map) = event.as_object_mut() {
+        map.retain(|name, value| value != "" || !REPORTING.contains(&name.as_str()));
+    }
     renamed(event, |name| NAMES.iter().find(|(core, _)| *core == name).map(|(_, other)| *other))
 }
 
 pub(super) fn to_core(event: Value) -> Value {
-    renamed(event, |name| NAMES.iter().find(|(_, other)| *other == name).map(|(core, _)| *core))
+    let mut event = renamed(event, |name| NAMES.iter().find(|(_, other)| *other == name).map(|(core, _)| *core));
+    if let Some(map) = event.as_object_mut() {
+        for name in REPORTING {
+            map.entry(name).or_insert_with(|| "".into());
+        }
+    }
+    event
 }
 
 fn renamed(event: Value, name: impl Fn(&str) -> Option<&'static str>) -> Value {
@@ -46,7 +58,7 @@ mod tests {
     #[test]
     fn renames_there_and_back() {
         let core = json!({"metadata": {"name": "a"}, "involvedObject": {"kind": "Pod"}, "message": "m", "count": 2,
-            "reportingComponent": "c", "reason": "r", "source": {"host": "h"}});
+            "reportingComponent": "c", "reportingInstance": "", "reason": "r", "source": {"host": "h"}});
         let other = json!({"metadata": {"name": "a"}, "regarding": {"kind": "Pod"}, "note": "m", "deprecatedCount": 2,
             "reportingController": "c", "reason": "r", "deprecatedSource": {"host": "h"}});
         assert_eq!(from_core(core.clone()), other);

@@ -19,7 +19,7 @@ const RETURNED: Strategy = Strategy { deleted: Deleted::Object, ..DEFAULT };
 const ROWS: super::Rows = &[
     ("endpoints", Strategy { missing: Missing::Create, ..DEFAULT }),
     ("events", EVENT),
-    ("limitranges", Strategy { missing: Missing::Create, ..DEFAULT }),
+    ("limitranges", Strategy { missing: Missing::Create, prepare_create: name_limits, ..DEFAULT }),
     (
         "namespaces",
         Strategy {
@@ -82,6 +82,13 @@ pub(crate) fn label_namespace(namespace: &mut Value, name: &str) {
     let labels = namespace.metadata_mut().entry("labels").or_insert_with(|| Value::Object(apimachinery::Map::new()));
     if let Some(labels) = labels.as_object_mut() {
         labels.insert("kubernetes.io/metadata.name".into(), name.into());
+    }
+}
+
+/// Nobody has to think of a name for limits.
+fn name_limits(_: &Context, range: &mut Value) {
+    if range.name().is_empty() {
+        range.set_meta("name", uuid::Uuid::new_v4().to_string());
     }
 }
 

@@ -7,6 +7,9 @@ use crate::Context;
 use crate::strategy::*;
 use crate::subresources::approval;
 use apimachinery::Value;
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use base64::Engine;
+use pki::PkiError;
 use serde_json::json;
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] =
@@ -33,6 +36,7 @@ const CERTIFICATES: super::Rows = &[(
         prepare_create: stamp_requester,
         prepare_update: keep_request,
         prepare_status: keep_approval,
+        check_create: check_request,
         ..DEFAULT
     },
 )];
@@ -61,20 +65,40 @@ fn keep_request(new: &mut Value, old: &Value) {
     copy_member(new, old, "spec");
 }
 
-/// `/status` writes the certificate and conditions of its own, not the approver's verdict.
+/// `/status` writes the certificate and conditions of its own, not the approver's verdict: one that is there
+/// stays as it was, and one that is added or missing is for validation to refuse.
 fn keep_approval(new: &mut Value, old: &Value) {
-    let verdict = |condition: &Value| matches!(super::text(condition, "/type"), "Approved" | "Denied");
-    let conditions = |object: &Value| -> Vec<Value> {
-        object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default()
-    };
-    let kept = conditions(old).into_iter().filter(verdict);
-    let merged: Vec<Value> = kept.chain(conditions(new).into_iter().filter(|c| !verdict(c))).collect();
-    let status = member(new, "status");
-    match merged.is_empty() {
-        true => status.remove("conditions"),
-        false => status.insert("conditions".into(), Value::Array(merged)),
-    };
+    for kind in ["Approved", "Denied"] {
+        let is_one = |condition: &&Value| super::text(condition, "/type") == kind;
+        let before: Vec<&Value> = conditions(old).iter().filter(is_one).collect();
+        if conditions(new).iter().filter(is_one).count() != before.len() {
+            continue;
+        }
+        let list = new.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+        let own = list.into_iter().flatten().filter(|condition| is_one(&&**condition));
+        own.zip(before).for_each(|(condition, before)| condition.clone_from(before));
+    }
     approval::date_conditions(new, old);
+}
+
+fn conditions(request: &Value) -> &[Value] {
+    request.pointer("/status/conditions").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// A request must be readable, and signed with the key that it is about.
+fn check_request(request: &Value) -> Vec<FieldError> {
+    let encoded = super::text(request, "/spec/request");
+    let Ok(text) = base64::engine::general_purpose::STANDARD.decode(encoded.replace(['\n', '\r'], "")) else {
+        return Vec::new();
+    };
+    match pki::request::check(&text) {
+        // Text without a request in it has been reported.
+        Ok(()) | Err(PkiError::Missing { .. }) => Vec::new(),
+        Err(error) => {
+            let path = Path::new("spec").child("request");
+            vec![FieldError { path, kind: FieldErrorKind::Invalid(format!("{encoded:?}"), error.to_string()) }]
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,11 +115,21 @@ mod tests {
 
     #[test]
     fn status_writers_do_not_approve() {
-        let old = json!({"status": {"conditions": [{"type": "Denied"}]}});
-        let mut new = json!({"status": {"conditions": [{"type": "Approved"}, {"type": "Failed"}]}});
+        let old = json!({"status": {"conditions": [{"type": "Denied", "reason": "r"}]}});
+        let mut new = json!({"status": {"conditions": [{"type": "Failed"}, {"type": "Denied"}]}});
         keep_approval(&mut new, &old);
-        let types = ["0", "1", "2"].map(|at| super::super::text(&new, &format!("/status/conditions/{at}/type")));
-        assert_eq!(types, ["Denied", "Failed", ""]);
-        assert!(!super::super::text(&new, "/status/conditions/1/lastTransitionTime").is_empty());
+        assert_eq!(super::super::text(&new, "/status/conditions/1/reason"), "r");
+        assert!(!super::super::text(&new, "/status/conditions/0/lastTransitionTime").is_empty());
+        let mut added = json!({"status": {"conditions": [{"type": "Denied"}, {"type": "Approved"}]}});
+        keep_approval(&mut added, &old);
+        assert_eq!(super::super::text(&added, "/status/conditions/1/type"), "Approved");
+    }
+
+    #[test]
+    fn requests_can_be_read() {
+        let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let of = |request: String| check_request(&json!({"spec": {"request": request}})).len();
+        assert_eq!(of(encoded("nothing")), 0);
+        assert_eq!(of(encoded("-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n")), 1);
     }
 }

@@ -6,11 +6,11 @@ use super::{Target, admit, check_escalation, options, reply, validate, value_rep
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
-use crate::{Body, Context, Registry, Reply, convert, decode, managed, metadata, params_access};
+use crate::{Body, Context, Registry, Reply, convert, decode, device_access, managed, metadata, params_access};
 use apimachinery::Value;
 use apimachinery::codec::fields;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 
 /// How often a generated name is drawn again because it is taken.
 const NAME_ATTEMPTS: usize = 8;
@@ -40,13 +40,14 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
     prepare(registry, cx, strategy, &mut object)?;
-    let mut errors = rules::validation::create(&cx.resource, &object);
+    let mut errors = device_access::check_create(registry, cx, &object).await;
+    errors.extend(rules::validation::create(&cx.resource, &object));
     errors.extend((strategy.check_create)(&object));
     if errors.is_empty() {
         errors.extend(params_access::check(registry, cx, &object, &Value::Null).await);
     }
     if !errors.is_empty() {
-        return Err(Status::invalid(&cx.resource.gvk(), object.name(), &errors));
+        return Err(Status::invalid(&cx.resource.storage_kind, object.name(), &errors));
     }
     validate(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
     let stored = store(registry, cx, strategy, object).await?;
@@ -102,7 +103,10 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut objec
     if cx.dry_run {
         let existing = registry.store.get(&target.stored, &target.key, apiserver_storage::Match::MostRecent).await;
         return match existing.map_err(|error| storage(error, &resource, object.name()))? {
-            Some(_) => Err(Status::already_exists(&resource, object.name())),
+            Some(_) => {
+                let generated = !object.meta_str("generateName").is_empty();
+                Err(taken(Status::already_exists(&resource, object.name()), generated))
+            }
             None => {
                 fields::open(&mut object);
                 Ok(value_reply(cx, object))
@@ -112,14 +116,16 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut objec
     let (name, generated) = (object.name().to_owned(), !object.meta_str("generateName").is_empty());
     let object = convert::stored(registry, &cx.resource, object).await?;
     let created = registry.store.create(&target.stored, &target.key, object, ttl(registry, strategy)).await;
-    let created = created.map_err(|error| match storage(error, &resource, &name) {
-        mut status if status.reason == apimachinery::status::Reason::AlreadyExists && generated => {
-            status.message.push_str(", the server was not able to generate a unique name for the object");
-            status
-        }
-        status => status,
-    })?;
+    let created = created.map_err(|error| taken(storage(error, &resource, &name), generated))?;
     Ok(reply(cx, convert::served(registry, &cx.resource, created).await?))
+}
+
+/// Says of a generated name that is taken where it came from.
+fn taken(mut status: Status, generated: bool) -> Status {
+    if generated && status.reason == Reason::AlreadyExists {
+        status.message.push_str(", the server was not able to generate a unique name for the object");
+    }
+    status
 }
 
 /// The lease of objects that expire: events, the only ones without part in garbage collection.

@@ -10,7 +10,9 @@ use crate::services::Claim;
 use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
 use crate::transaction::{self, Decide};
-use crate::{Body, Context, Registry, Reply, Verb, convert, decode, managed, metadata, params_access, subresources};
+use crate::{
+    Body, Context, Registry, Reply, Verb, convert, decode, device_access, managed, metadata, params_access, subresources,
+};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
@@ -218,11 +220,16 @@ impl Writer<'_> {
             rules::defaults::apply(&cx.resource, &mut new);
         }
         let mut errors = match self.part {
-            Part::Status | Part::Approval => rules::validation::update_status(&cx.resource, &new, old),
+            Part::Status => device_access::check_status(self.registry, cx, &new, old).await,
+            _ => Vec::new(),
+        };
+        errors.extend(match self.part {
+            Part::Status => rules::validation::update_status(&cx.resource, &new, old),
+            Part::Approval => rules::validation::update_approval(&cx.resource, &new, old),
             // What these may change, `prepare` has already made sure of.
             Part::EphemeralContainers | Part::Resize => rules::validation::create(&cx.resource, &new),
             Part::Main | Part::Finalize => rules::validation::update(&cx.resource, &new, old),
-        };
+        });
         errors.extend(match self.part {
             Part::Main => (self.strategy.check_update)(&new, old),
             Part::Status => (self.strategy.check_status)(&new),
@@ -232,7 +239,7 @@ impl Writer<'_> {
             errors.extend(params_access::check(self.registry, cx, &new, old).await);
         }
         if !errors.is_empty() {
-            return Err(Status::invalid(&cx.resource.gvk(), &cx.name, &errors).into());
+            return Err(Status::invalid(&cx.resource.storage_kind, &cx.name, &errors).into());
         }
         self.validate(&mut new, old).await?;
         Ok(new)
@@ -332,7 +339,7 @@ fn version_path() -> Path {
 fn bad_version(cx: &Context, text: &str) -> Status {
     let kind =
         FieldErrorKind::Invalid(format!("{text:?}"), format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
-    Status::invalid(&cx.resource.gvk(), &cx.name, &[FieldError { path: version_path(), kind }])
+    Status::invalid(&cx.resource.storage_kind, &cx.name, &[FieldError { path: version_path(), kind }])
 }
 
 /// Upstream names the resource here, where all other such errors name the kind.

@@ -73,6 +73,8 @@ fn zeros(schema: &Schema, id: u32) -> Vec<(Box<str>, Value)> {
             (Shape::Int32 | Shape::Int64, Presence::Always) => 0.into(),
             (Shape::Bool, Presence::Always) => false.into(),
             (Shape::Quantity, _) => "0".into(),
+            // Of all times only an object's own creation is left out when it is zero.
+            (Shape::Time | Shape::MicroTime, _) if name != "creationTimestamp" => Value::Null,
             _ => return None,
         };
         Some((name.into(), value))

@@ -1,12 +1,11 @@
-//! Config maps, secrets, namespaces, nodes, quotas, limits, classes, leases and events.
+//! Config maps, secrets, namespaces, nodes, classes and leases.
 //!
-//! Upstream: `pkg/apis/{core,coordination,scheduling,node,events}/validation`.
+//! Upstream: `pkg/apis/{core,coordination,scheduling,node}/validation`.
 
 use super::check::{At, Report, same};
 use super::names::{config_key, label_key_errors, subdomain};
-use super::pod::resources::{amount_of, is_extended};
 use super::pod::taint;
-use super::values::{cidr, quantity};
+use super::values::cidr;
 use crate::tree::Tree;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -133,91 +132,6 @@ pub(super) fn node_update(new: &Value, old: &Value, out: &mut Report) {
     }
 }
 
-pub(super) fn resource_quota(quota: &Value, out: &mut Report) {
-    let at = SPEC.child("hard");
-    for (name, amount) in quota.at("spec").into_iter().flat_map(|s| s.entries("hard")) {
-        let at = at.key(name);
-        out.invalid_each(&at, name, label_key_errors(name));
-        if !is_extended(name) && !name.contains('/') && !is_quota_resource(name) {
-            out.invalid(&at, name, "must be a standard resource for quota");
-        }
-        amount_of(&at, name, amount, out);
-    }
-}
-
-fn is_quota_resource(name: &str) -> bool {
-    const NAMES: [&str; 18] = [
-        "cpu",
-        "memory",
-        "ephemeral-storage",
-        "requests.cpu",
-        "requests.memory",
-        "requests.storage",
-        "requests.ephemeral-storage",
-        "limits.cpu",
-        "limits.memory",
-        "limits.ephemeral-storage",
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "persistentvolumeclaims",
-        "configmaps",
-        "services.nodeports",
-    ];
-    let prefixed = ["hugepages-", "requests.hugepages-", "count/", "services."];
-    NAMES.contains(&name) || prefixed.iter().any(|prefix| name.starts_with(prefix))
-}
-
-pub(super) fn resource_quota_update(new: &Value, old: &Value, out: &mut Report) {
-    let scopes = |quota: &Value| {
-        let mut scopes: Vec<String> =
-            quota.at("spec").into_iter().flat_map(|s| s.texts("scopes")).map(str::to_owned).collect();
-        scopes.sort();
-        scopes
-    };
-    if scopes(new) != scopes(old) {
-        let value = new.at("spec").and_then(|s| s.at("scopes")).unwrap_or(&Value::Null);
-        out.invalid(&SPEC.child("scopes"), value, super::check::IMMUTABLE);
-    }
-}
-
-pub(super) fn limit_range(range: &Value, out: &mut Report) {
-    let at = SPEC.child("limits");
-    let limits = range.at("spec").map(|s| s.items("limits")).unwrap_or_default();
-    for (index, limit) in limits.iter().enumerate() {
-        let at = at.index(index);
-        let kind = limit.text("type");
-        if kind.is_empty() {
-            out.required(&at.child("type"), "");
-        }
-        if limits[..index].iter().any(|l| l.text("type") == kind) {
-            out.duplicate(&at.child("type"), kind);
-        }
-        ordered(&at, limit, out);
-    }
-}
-
-/// Minimum, default request, default and maximum, in this order.
-fn ordered(at: &At<'_>, limit: &Value, out: &mut Report) {
-    const ORDER: [(&str, &str); 4] =
-        [("min", "min"), ("defaultRequest", "default request"), ("default", "default"), ("max", "max")];
-    for (i, (low, low_name)) in ORDER.iter().enumerate() {
-        for (high, high_name) in &ORDER[i + 1..] {
-            for (name, value) in limit.entries(low) {
-                let high_value = limit.at(high).and_then(|h| h.at(name)).and_then(quantity);
-                if let (Some(low_value), Some(high_value)) = (quantity(value), high_value)
-                    && low_value > high_value
-                {
-                    let detail = format!("{low_name} value {low_value} is greater than {high_name} value {high_value}");
-                    out.invalid(&at.child(low).key(name), low_value.to_string().as_str(), detail);
-                }
-            }
-        }
-    }
-}
-
 const MAX_PRIORITY: i64 = 1_000_000_000;
 
 pub(super) fn priority_class(class: &Value, out: &mut Report) {
@@ -262,32 +176,6 @@ pub(super) fn lease(lease: &Value, out: &mut Report) {
     }
     if let Some(count) = spec.at("leaseTransitions").and_then(Value::as_i64).filter(|c| *c < 0) {
         out.invalid(&SPEC.child("leaseTransitions"), count, "must be greater than or equal to 0");
-    }
-}
-
-pub(super) fn event(event: &Value, out: &mut Report) {
-    let (key, regarding) = match event.has("involvedObject") {
-        true => ("involvedObject", event.at("involvedObject")),
-        false => ("regarding", event.at("regarding")),
-    };
-    let at = At::root(key);
-    let namespace = regarding.map_or("", |r| r.text("namespace"));
-    // Events of what has no namespace lie in the default one, or in kube-system.
-    let placed = match namespace {
-        "" => ["default", "kube-system"].contains(&event.namespace()),
-        own => own == event.namespace(),
-    };
-    if !placed {
-        out.invalid(&At::root("involvedObject").child("namespace"), namespace, "does not match event.namespace");
-    }
-    let series = event.at("series");
-    if let Some(count) = series.map(|s| s.int("count")).filter(|c| *c < 2 && event.has("eventTime")) {
-        let at = At::root("series");
-        out.invalid(&at.child("count"), count, "should be at least 2");
-    }
-    let name = regarding.map_or("", |r| r.text("apiVersion"));
-    if name.matches('/').count() > 1 {
-        out.invalid(&at.child("apiVersion"), name, "must be a group and version");
     }
 }
 

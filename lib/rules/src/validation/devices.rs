@@ -1,65 +1,59 @@
-//! Selectors of devices in device classes, resource claims and their templates.
+//! Device classes, resource claims, their templates, and slices of devices.
 //!
-//! Upstream: `pkg/apis/resource/validation/validation.go` (`validateSelector`).
+//! Upstream: `pkg/apis/resource/validation/validation.go`. What its types declare for
+//! `zz_generated.validations.go` is the same once more, and not in force yet.
 
-use super::check::{At, Report};
+mod capacity;
+mod claims;
+mod names;
+mod parts;
+mod printed;
+mod slices;
+mod status;
+mod taints;
+
+pub(super) use claims::{claim, claim_template, claim_template_update, claim_update};
+pub(super) use slices::{slice, slice_update};
+pub(super) use status::claim_status;
+
+use super::check::{At, Report, same};
+use super::pod::resources::is_extended;
 use super::workloads::spec_of;
-use crate::expressions::devices::{SelectorError, device_selector};
 use crate::tree::Tree;
 use apimachinery::Value;
 
 const SPEC: At<'static> = At::root("spec");
 
-/// Longest expression of a selector, in bytes.
-const MAX_EXPRESSION: usize = 10 * 1024;
+/// Most selectors and configurations of a class or request.
+const MAX_PARTS: usize = 32;
 
+/// A new device class.
 pub(super) fn class(class: &Value, out: &mut Report) {
-    selectors(&SPEC, spec_of(class), out);
+    class_spec(spec_of(class), &Value::Null, out);
 }
 
-pub(super) fn claim(claim: &Value, out: &mut Report) {
-    requests(&SPEC, spec_of(claim), out);
+/// A change of a device class.
+pub(super) fn class_update(new: &Value, old: &Value, out: &mut Report) {
+    class_spec(spec_of(new), spec_of(old), out);
 }
 
-pub(super) fn claim_template(template: &Value, out: &mut Report) {
-    requests(&SPEC.child("spec"), spec_of(spec_of(template)), out);
-}
-
-fn requests(at: &At<'_>, spec: &Value, out: &mut Report) {
-    let devices = spec.at("devices").unwrap_or(&Value::Null);
-    let devices_at = at.child("devices");
-    let requests_at = devices_at.child("requests");
-    for (index, request) in devices.items("requests").iter().enumerate() {
-        let at = requests_at.index(index);
-        if let Some(exactly) = request.at("exactly") {
-            selectors(&at.child("exactly"), exactly, out);
-        }
-        let choices = at.child("firstAvailable");
-        for (index, choice) in request.items("firstAvailable").iter().enumerate() {
-            selectors(&choices.index(index), choice, out);
-        }
+fn class_spec(spec: &Value, old: &Value, out: &mut Report) {
+    parts::selectors(&SPEC, spec, out);
+    // What is stored may be longer than what is new.
+    let is_stored = old.has("config") && same(spec.at("config"), old.at("config"));
+    let check = |at: &At<'_>, config: &Value, out: &mut Report| parts::config(at, config, is_stored, out);
+    parts::list(&SPEC.child("config"), spec.items("config"), MAX_PARTS, check, out);
+    if let Some(name) = spec.at("extendedResourceName").and_then(Value::as_str)
+        && !is_extended_name(name)
+    {
+        out.invalid(&SPEC.child("extendedResourceName"), name, "must be a valid extended resource name");
     }
 }
 
-fn selectors(at: &At<'_>, owner: &Value, out: &mut Report) {
-    let at = at.child("selectors");
-    for (index, selector) in owner.items("selectors").iter().enumerate() {
-        let at = at.index(index);
-        let cel_at = at.child("cel");
-        let Some(cel) = selector.at("cel") else {
-            out.required(&cel_at, "");
-            continue;
-        };
-        let at = cel_at.child("expression");
-        let source = cel.text("expression");
-        if source.len() > MAX_EXPRESSION {
-            out.too_long(&at, MAX_EXPRESSION);
-        } else {
-            match device_selector(source) {
-                Ok(_) => {}
-                Err(SelectorError::Invalid(why)) => out.invalid(&at, source, why),
-                Err(why @ SelectorError::TooComplex) => out.forbidden(&at, why.to_string()),
-            }
-        }
-    }
+/// Whether a name is one of an extended resource, also with the prefix that quotas put before it.
+fn is_extended_name(name: &str) -> bool {
+    is_extended(name) && super::names::label_key_errors(&format!("requests.{name}")).is_empty()
 }
+
+#[cfg(test)]
+mod tests;

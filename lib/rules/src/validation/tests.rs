@@ -276,12 +276,6 @@ fn small_kinds() {
         ),
         (
             "",
-            "resourcequotas",
-            json!({"spec": {"hard": {"nonsense": "1"}}}),
-            "spec.hard[nonsense]: Invalid value: \"nonsense\": must be a standard resource for quota",
-        ),
-        (
-            "",
             "persistentvolumeclaims",
             json!({"spec": {"resources": {"requests": {"storage": "1Gi"}}}}),
             "spec.accessModes: Required value: at least 1 access mode is required",
