@@ -11,7 +11,8 @@ use crate::strategies::pods;
 use crate::strategy::{self, Allocates, Ending, Missing, Strategy, Unversioned};
 use crate::transaction::{self, Decide};
 use crate::{
-    Body, Context, Registry, Reply, Verb, convert, decode, device_access, managed, metadata, params_access, subresources,
+    Body, Context, Registry, Reply, Verb, convert, decode, device_access, managed, metadata, params_access,
+    subresources,
 };
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
