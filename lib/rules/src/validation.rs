@@ -11,9 +11,11 @@ pub mod check;
 mod config;
 mod devices;
 mod extensions;
+mod go_json;
 mod meta;
 pub mod names;
 mod networking;
+mod nodes;
 mod pod;
 mod policies;
 mod rbac;
@@ -155,7 +157,7 @@ fn core(plural: &str) -> Checks {
         "podtemplates" => Checks::of(config::pod_template),
         "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
         "endpoints" => Checks::of(service::endpoints),
-        "nodes" => Checks::of(config::node).update(config::node_update),
+        "nodes" => Checks::of(nodes::node).update(nodes::node_update).status(nodes::node_update),
         "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
         "secrets" => Checks::of(config::secret).update(config::secret_update),
@@ -222,9 +224,9 @@ fn other(group: &str, plural: &str) -> Checks {
         ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {
-            Checks::of(config::priority_class).update(config::priority_class_update)
+            Checks { create: config::priority_class, ..PLAIN }.update(config::priority_class_update)
         }
-        ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
+        ("node.k8s.io", _) => Checks::of(nodes::runtime_class).update(nodes::runtime_class_update),
         ("events.k8s.io", _) => Checks::of(config::event),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             Checks::of(extensions::webhooks)

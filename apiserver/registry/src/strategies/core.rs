@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/*/strategy.go`.
 
-use super::{member, pods, text};
+use super::{drop_unused, member, pods, text};
 use crate::Context;
 use crate::strategy::*;
 use apimachinery::Value;
@@ -31,7 +31,19 @@ const ROWS: super::Rows = &[
             ..DEFAULT
         },
     ),
-    ("nodes", Strategy { initial_status: InitialStatus::Kept, ..DEFAULT }),
+    (
+        "nodes",
+        Strategy {
+            initial_status: InitialStatus::Kept,
+            prepare_create: |_, node| {
+                drop_unused(node, &Value::Null, "spec", &["configSource"]);
+                drop_unused(node, &Value::Null, "status", &["config"]);
+            },
+            prepare_update: |new, old| drop_unused(new, old, "spec", &["configSource"]),
+            prepare_status: |new, old| drop_unused(new, old, "status", &["config"]),
+            ..DEFAULT
+        },
+    ),
     (
         "persistentvolumeclaims",
         Strategy { prepare_create: |_, claim| phase(claim, "Pending"), deleted: Deleted::Object, ..DEFAULT },
@@ -56,7 +68,14 @@ const ROWS: super::Rows = &[
         "secrets",
         Strategy { prepare_create: |_, secret| fold_strings(secret), prepare_update: update_secret, ..DEFAULT },
     ),
-    ("serviceaccounts", RETURNED),
+    (
+        "serviceaccounts",
+        Strategy {
+            prepare_create: |_, account| keep_names_of_secrets(account),
+            prepare_update: |account, _| keep_names_of_secrets(account),
+            ..RETURNED
+        },
+    ),
     (
         "services",
         Strategy {
@@ -115,6 +134,15 @@ fn phase(object: &mut Value, phase: &str) {
     member(object, "status").insert("phase".into(), phase.into());
 }
 
+/// A service account's secrets are its own namespace's: only their names count.
+fn keep_names_of_secrets(account: &mut Value) {
+    for secret in account.get_mut("secrets").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(reference) = secret.as_object_mut() {
+            reference.retain(|key, _| key == "name");
+        }
+    }
+}
+
 /// `stringData` is written over `data`, in base64, and not stored.
 fn fold_strings(secret: &mut Value) {
     let Some(Value::Object(strings)) = secret.as_object_mut().and_then(|map| map.remove("stringData")) else { return };
@@ -143,6 +171,22 @@ mod tests {
         let mut secret = json!({"data": {"a": "b2xk", "b": "eA=="}, "stringData": {"a": "new"}});
         fold_strings(&mut secret);
         assert_eq!(secret, json!({"data": {"a": "bmV3", "b": "eA=="}}));
+    }
+
+    #[test]
+    fn accounts_know_secrets_by_name() {
+        let mut account = json!({"secrets": [{"name": "a", "fieldPath": "x", "namespace": "n"}]});
+        keep_names_of_secrets(&mut account);
+        assert_eq!(account, json!({"secrets": [{"name": "a"}]}));
+    }
+
+    #[test]
+    fn members_that_are_switched_off_go() {
+        let mut node = json!({"spec": {"configSource": {}, "x": 1}});
+        drop_unused(&mut node, &json!({"spec": {"configSource": {}}}), "spec", &["configSource"]);
+        assert_eq!(node["spec"], json!({"configSource": {}, "x": 1}), "in use already");
+        drop_unused(&mut node, &Value::Null, "spec", &["configSource"]);
+        assert_eq!(node["spec"], json!({"x": 1}));
     }
 
     #[test]

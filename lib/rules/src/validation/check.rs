@@ -82,6 +82,11 @@ impl Report {
         self.add(at, Kind::Duplicate(value.show()));
     }
 
+    /// A value is there twice, and it is said what makes it the same.
+    pub fn duplicate_because(&mut self, at: &At<'_>, value: impl Show, detail: &str) {
+        self.add(at, Kind::Duplicate(format!("{}: {detail}", value.show())));
+    }
+
     /// A value names something that does not exist.
     pub fn not_found(&mut self, at: &At<'_>, value: impl Show) {
         self.add(at, Kind::NotFound(value.show()));
@@ -132,6 +137,11 @@ impl Report {
     /// Whether nothing has been found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Adds the findings of another report.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// The findings and those of another report.

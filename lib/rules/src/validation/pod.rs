@@ -270,7 +270,8 @@ fn host_aliases(at: &At<'_>, spec: &Value, out: &mut Report) {
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-fn tolerations(at: &At<'_>, tolerations: &[Value], out: &mut Report) {
+/// The tolerations of a pod, or of a runtime class.
+pub(super) fn tolerations(at: &At<'_>, tolerations: &[Value], out: &mut Report) {
     for (index, toleration) in tolerations.iter().enumerate() {
         self::toleration(&at.index(index), toleration, out);
     }
