@@ -14,9 +14,11 @@ mod devices;
 mod events;
 mod extensions;
 mod flow;
+mod go_json;
 mod meta;
 pub mod names;
 mod networking;
+mod nodes;
 mod pod;
 mod policies;
 mod printed;
@@ -170,7 +172,7 @@ fn core(plural: &str) -> Checks {
         "podtemplates" => Checks { create: config::pod_template, ..PLAIN }.update(config::pod_template_update),
         "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
         "endpoints" => Checks::of(service::endpoints),
-        "nodes" => Checks::of(config::node).update(config::node_update),
+        "nodes" => Checks::of(nodes::node).update(nodes::node_update).status(nodes::node_update),
         "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
         "secrets" => Checks::of(config::secret).update(config::secret_update),
@@ -243,9 +245,9 @@ fn other(group: &str, plural: &str) -> Checks {
         ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {
-            Checks::of(config::priority_class).update(config::priority_class_update)
+            Checks { create: config::priority_class, ..PLAIN }.update(config::priority_class_update)
         }
-        ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
+        ("node.k8s.io", _) => Checks::of(nodes::runtime_class).update(nodes::runtime_class_update),
         ("events.k8s.io", _) => Checks { create: events::create, ..Checks::of(events::changed) }.update(events::update),
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => {
             Checks::of(flow::schema).status(|new, _, out| flow::status(new, out))

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/*/strategy.go`.
 
-use super::{member, pods, text};
+use super::{drop_unused, member, pods, text};
 use crate::Context;
 use crate::strategy::*;
 use apimachinery::Value;
@@ -30,7 +30,19 @@ const ROWS: super::Rows = &[
             ..DEFAULT
         },
     ),
-    ("nodes", Strategy { initial_status: InitialStatus::Kept, ..DEFAULT }),
+    (
+        "nodes",
+        Strategy {
+            initial_status: InitialStatus::Kept,
+            prepare_create: |_, node| {
+                drop_unused(node, &Value::Null, "spec", &["configSource"]);
+                drop_unused(node, &Value::Null, "status", &["config"]);
+            },
+            prepare_update: |new, old| drop_unused(new, old, "spec", &["configSource"]),
+            prepare_status: |new, old| drop_unused(new, old, "status", &["config"]),
+            ..DEFAULT
+        },
+    ),
     (
         "persistentvolumeclaims",
         Strategy { prepare_create: |_, claim| phase(claim, "Pending"), deleted: Deleted::Object, ..DEFAULT },
@@ -52,7 +64,14 @@ const ROWS: super::Rows = &[
     ),
     ("resourcequotas", RETURNED),
     ("secrets", Strategy { prepare_update: update_secret, ..DEFAULT }),
-    ("serviceaccounts", RETURNED),
+    (
+        "serviceaccounts",
+        Strategy {
+            prepare_create: |_, account| keep_names_of_secrets(account),
+            prepare_update: |account, _| keep_names_of_secrets(account),
+            ..RETURNED
+        },
+    ),
     (
         "services",
         Strategy {
@@ -118,6 +137,15 @@ fn phase(object: &mut Value, phase: &str) {
     member(object, "status").insert("phase".into(), phase.into());
 }
 
+/// A service account's secrets are its own namespace's: only their names count.
+fn keep_names_of_secrets(account: &mut Value) {
+    for secret in account.get_mut("secrets").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(reference) = secret.as_object_mut() {
+            reference.retain(|key, _| key == "name");
+        }
+    }
+}
+
 fn update_secret(new: &mut Value, old: &Value) {
     // An update that leaves the type out keeps it.
     if text(new, "/type").is_empty() {
@@ -129,6 +157,22 @@ fn update_secret(new: &mut Value, old: &Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn accounts_know_secrets_by_name() {
+        let mut account = json!({"secrets": [{"name": "a", "fieldPath": "x", "namespace": "n"}]});
+        keep_names_of_secrets(&mut account);
+        assert_eq!(account, json!({"secrets": [{"name": "a"}]}));
+    }
+
+    #[test]
+    fn members_that_are_switched_off_go() {
+        let mut node = json!({"spec": {"configSource": {}, "x": 1}});
+        drop_unused(&mut node, &json!({"spec": {"configSource": {}}}), "spec", &["configSource"]);
+        assert_eq!(node["spec"], json!({"configSource": {}, "x": 1}), "in use already");
+        drop_unused(&mut node, &Value::Null, "spec", &["configSource"]);
+        assert_eq!(node["spec"], json!({"x": 1}));
+    }
 
     #[test]
     fn secrets_keep_their_type() {

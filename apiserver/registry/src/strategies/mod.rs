@@ -39,6 +39,16 @@ fn zero_of(ty: &TypeRef, shape: &Shape) -> Option<Value> {
     })
 }
 
+/// Drops members below one of the object that belong to a feature that is off, unless the old object has them.
+pub(crate) fn drop_unused(new: &mut Value, old: &Value, part: &str, members: &[&str]) {
+    let Some(map) = new.get_mut(part).and_then(Value::as_object_mut) else { return };
+    for member in members {
+        if old.get(part).is_none_or(|old| old.get(*member).is_none()) {
+            map.remove(*member);
+        }
+    }
+}
+
 /// A string below the object, or the empty string.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()

@@ -12,9 +12,21 @@ pub(crate) const GROUPS: &[(&str, super::Rows)] = &[
     ("scheduling.k8s.io", &[("priorityclasses", Strategy { generation: Generation::Members(&[]), ..DEFAULT })]),
     (
         "coordination.k8s.io",
-        &[("leases", Strategy { unversioned: Unversioned::Refused, missing: Missing::Create, ..DEFAULT })],
+        &[(
+            "leases",
+            Strategy {
+                unversioned: Unversioned::Refused,
+                missing: Missing::Create,
+                // Coordinated leader election is off.
+                prepare_create: |_, lease| super::drop_unused(lease, &Value::Null, "spec", &COORDINATED),
+                prepare_update: |new, old| super::drop_unused(new, old, "spec", &COORDINATED),
+                ..DEFAULT
+            },
+        )],
     ),
 ];
+
+const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
 
 /// An update must say which version it changes.
 const VERSIONED: Strategy = Strategy { unversioned: Unversioned::Refused, ..DEFAULT };

@@ -65,6 +65,24 @@ fn fill_empty(object: &mut Value, key: &str, map: &Map) {
     }
 }
 
+/// The one range of pods is the first of all; given alone, or another, it is the only one.
+pub(super) fn node_spec(spec: &mut Value) {
+    let first = spec.items("podCIDRs").first();
+    match (spec.text("podCIDR"), first.and_then(Value::as_str)) {
+        ("", Some(first)) if !first.is_empty() => {
+            let first = Value::from(first);
+            spec.fill_zero("podCIDR", first);
+        }
+        (one, first) if !one.is_empty() && first != Some(one) => {
+            let ranges = Value::from(vec![one]);
+            if let Some(map) = spec.as_object_mut() {
+                map.insert("podCIDRs".into(), ranges);
+            }
+        }
+        _ => {}
+    }
+}
+
 pub(super) fn node_status(status: &mut Value) {
     if let Some(capacity) = status.at("capacity").cloned() {
         status.fill("allocatable", capacity);

@@ -53,6 +53,7 @@ fn core_hook(kind: &str) -> Option<Hook> {
         "v1.PersistentVolumeClaim" => |claim| core::phase(claim, "Pending"),
         "v1.PersistentVolumeClaimSpec" => |spec| spec.fill("volumeMode", "Filesystem"),
         "v1.Namespace" => core::namespace,
+        "v1.NodeSpec" => core::node_spec,
         "v1.NodeStatus" => core::node_status,
         "v1.LimitRangeItem" => core::limit_range_item,
         _ => return None,

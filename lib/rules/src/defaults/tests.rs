@@ -221,6 +221,13 @@ fn smaller_kinds() {
             json!({"status": {"capacity": {"cpu": "2"}}}),
             json!({"status": {"capacity": {"cpu": "2"}, "allocatable": {"cpu": "2"}}}),
         ),
+        ("", "nodes", json!({"spec": {"podCIDR": "a"}}), json!({"spec": {"podCIDR": "a", "podCIDRs": ["a"]}})),
+        (
+            "",
+            "nodes",
+            json!({"spec": {"podCIDRs": ["a", "b"]}}),
+            json!({"spec": {"podCIDR": "a", "podCIDRs": ["a", "b"]}}),
+        ),
         (
             "",
             "persistentvolumes",

@@ -82,6 +82,11 @@ impl Report {
         self.add(at, Kind::Duplicate(value.show()));
     }
 
+    /// A value is there twice, and it is said what makes it the same.
+    pub fn duplicate_because(&mut self, at: &At<'_>, value: impl Show, detail: &str) {
+        self.add(at, Kind::Duplicate(format!("{}: {detail}", value.show())));
+    }
+
     /// A value names something that does not exist.
     pub fn not_found(&mut self, at: &At<'_>, value: impl Show) {
         self.add(at, Kind::NotFound(value.show()));

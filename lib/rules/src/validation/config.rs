@@ -1,13 +1,13 @@
-//! Config maps, secrets, namespaces, nodes, classes and leases.
+//! Config maps, secrets, namespaces, priority classes and leases.
 //!
-//! Upstream: `pkg/apis/{core,coordination,scheduling,node}/validation`.
+//! Upstream: `pkg/apis/{core,coordination,scheduling}/validation`.
 
-use super::check::{At, Report, same};
+use super::check::{At, IMMUTABLE, Report, same};
+use super::go_json::object_error;
 use super::names::{config_key, label_key_errors, subdomain};
-use super::pod::taint;
-use super::values::cidr;
 use crate::tree::Tree;
 use apimachinery::Value;
+use apimachinery::codec::base64;
 use apimachinery::meta::ObjectMeta;
 
 const SPEC: At<'static> = At::root("spec");
@@ -67,10 +67,14 @@ pub(super) fn secret(secret: &Value, out: &mut Report) {
     if size > MAX_SIZE {
         out.too_long(&data, MAX_SIZE);
     }
-    let has = |key: &str| secret.at("data").is_some_and(|d| d.has(key));
+    let value = |key: &str| secret.at("data").and_then(|d| d.at(key)).and_then(Value::as_str);
+    let has = |key: &str| value(key).is_some();
     let needed: &[&str] = match secret.text("type") {
         "kubernetes.io/dockercfg" => &[".dockercfg"],
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        "kubernetes.io/ssh-auth" if value("ssh-privatekey") == Some("") => {
+            return out.required(&data.key("ssh-privatekey"), "");
+        }
         "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
         "kubernetes.io/basic-auth" if !has("username") && !has("password") => &["username", "password"],
@@ -78,6 +82,11 @@ pub(super) fn secret(secret: &Value, out: &mut Report) {
     };
     for key in needed.iter().filter(|key| !has(key)) {
         out.required(&data.key(key), "");
+    }
+    if let [key @ (".dockercfg" | ".dockerconfigjson")] = needed
+        && let Some(wrong) = value(key).and_then(|text| object_error(&base64::decode(text).unwrap_or_default()))
+    {
+        out.invalid(&data.key(key), "<secret contents redacted>", wrong);
     }
     const ACCOUNT: &str = "kubernetes.io/service-account.name";
     let account = secret.annotations().map_or("", |a| a.text(ACCOUNT));
@@ -100,71 +109,47 @@ pub(super) fn namespace(namespace: &Value, out: &mut Report) {
     }
 }
 
-pub(super) fn node(node: &Value, out: &mut Report) {
-    let Some(spec) = node.at("spec") else { return };
-    let at = SPEC.child("taints");
-    let taints = spec.items("taints");
-    for (index, value) in taints.iter().enumerate() {
-        let at = at.index(index);
-        taint(&at, value, out);
-        let same = |t: &Value| t.text("key") == value.text("key") && t.text("effect") == value.text("effect");
-        if taints[..index].iter().any(same) {
-            out.duplicate(&at, value);
-        }
-    }
-    let at = SPEC.child("podCIDRs");
-    for (index, range) in spec.texts("podCIDRs").enumerate() {
-        cidr(&at.index(index), range, out);
-    }
-}
-
-pub(super) fn node_update(new: &Value, old: &Value, out: &mut Report) {
-    let (new, old) = (new.at("spec").unwrap_or(&Value::Null), old.at("spec").unwrap_or(&Value::Null));
-    for (key, detail) in [
-        ("podCIDRs", "node updates may not change podCIDR except from \"\" to valid"),
-        ("providerID", "node updates may not change providerID except from \"\" to valid"),
-    ] {
-        if !old.lacks(key) && !same(new.at(key), old.at(key)) {
-            out.forbidden(&SPEC.child(key), detail);
-        }
-    }
-}
-
 const MAX_PRIORITY: i64 = 1_000_000_000;
 
 pub(super) fn priority_class(class: &Value, out: &mut Report) {
-    let system = ["system-node-critical", "system-cluster-critical"].contains(&class.name());
-    if class.name().starts_with("system-") && !system {
-        let metadata = At::root("metadata");
-        let detail = "priority class names with 'system-' prefix are reserved for system use only. error: \
-                      unknown system priority class";
-        out.forbidden(&metadata.child("name"), detail);
-    } else if class.int("value") > MAX_PRIORITY && !system {
+    if class.name().starts_with("system-") {
+        if let Some(wrong) = unlike_system_class(class) {
+            let detail =
+                format!("priority class names with 'system-' prefix are reserved for system use only. error: {wrong}");
+            out.forbidden(&At::root("metadata").child("name"), detail);
+        }
+    } else if class.int("value") > MAX_PRIORITY {
         let detail = format!("maximum allowed value of a user defined priority is {MAX_PRIORITY}");
         out.forbidden(&At::root("value"), detail);
     }
     const POLICIES: [&str; 2] = ["PreemptLowerPriority", "Never"];
-    out.one_of_or_empty(&At::root("preemptionPolicy"), class.text("preemptionPolicy"), &POLICIES);
+    if class.has("preemptionPolicy") {
+        out.one_of(&At::root("preemptionPolicy"), class.text("preemptionPolicy"), &POLICIES);
+    }
+}
+
+/// What is different from the class that the system has by this name.
+fn unlike_system_class(class: &Value) -> Option<String> {
+    const SYSTEM: [(&str, i64); 2] =
+        [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
+    let name = class.name();
+    let Some((_, value)) = SYSTEM.iter().find(|(known, _)| *known == name) else {
+        return Some(format!("{name} is not a known system priority class"));
+    };
+    if class.int("value") != *value {
+        return Some(format!("value of {name} PriorityClass must be {value}"));
+    }
+    class.flag("globalDefault").then(|| format!("globalDefault of {name} PriorityClass must be false"))
 }
 
 pub(super) fn priority_class_update(new: &Value, old: &Value, out: &mut Report) {
     if new.int("value") != old.int("value") {
         out.forbidden(&At::root("value"), "may not be changed in an update.");
     }
-    if !same(new.at("preemptionPolicy"), old.at("preemptionPolicy")) {
-        out.immutable(&At::root("preemptionPolicy"), new.at("preemptionPolicy"), old.at("preemptionPolicy"));
+    let (now, before) = (new.at("preemptionPolicy"), old.at("preemptionPolicy"));
+    if now != before {
+        out.invalid(&At::root("preemptionPolicy"), now.unwrap_or(&Value::Null), IMMUTABLE);
     }
-}
-
-pub(super) fn runtime_class(class: &Value, out: &mut Report) {
-    match class.text("handler") {
-        "" => out.required(&At::root("handler"), ""),
-        handler => out.invalid_each(&At::root("handler"), handler, super::names::label(handler)),
-    }
-}
-
-pub(super) fn runtime_class_update(new: &Value, old: &Value, out: &mut Report) {
-    out.immutable(&At::root("handler"), new.at("handler"), old.at("handler"));
 }
 
 pub(super) fn lease(lease: &Value, out: &mut Report) {

@@ -28,7 +28,7 @@ pub(super) use affinity::node_selector;
 pub(super) use ephemeral::ephemeral_containers;
 pub(super) use resize::resize;
 pub(super) use status::status;
-pub(super) use tolerations::taint;
+pub(super) use tolerations::{of_class as tolerations_of_class, taint};
 
 use super::check::{At, Report};
 use super::meta;

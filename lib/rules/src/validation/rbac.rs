@@ -23,7 +23,13 @@ pub(super) fn cluster_role(role: &Value, out: &mut Report) {
         out.required(&at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
     }
     for (index, value) in rule.items("clusterRoleSelectors").iter().enumerate() {
-        selector(&at.index(index), Some(value), out);
+        let mut found = Report::default();
+        selector(&at.index(index), Some(value), &mut found);
+        if !found.is_empty() {
+            // Upstream prints what has not come about.
+            found.invalid(&at.index(index), &Value::Null, "invalid label selector.");
+            out.append(found);
+        }
     }
 }
 
@@ -58,7 +64,7 @@ fn rule(at: &At<'_>, rule: &Value, namespaced: bool, out: &mut Report) {
 }
 
 pub(super) fn role_binding(binding: &Value, out: &mut Report) {
-    bind(binding, &["ClusterRole", "Role"], out);
+    bind(binding, &["Role", "ClusterRole"], out);
 }
 
 pub(super) fn cluster_role_binding(binding: &Value, out: &mut Report) {
@@ -80,30 +86,31 @@ fn bind(binding: &Value, kinds: &[&str], out: &mut Report) {
     }
     let at = At::root("subjects");
     for (index, subject) in binding.items("subjects").iter().enumerate() {
-        self::subject(&at.index(index), subject, out);
+        self::subject(&at.index(index), subject, kinds.contains(&"Role"), out);
     }
 }
 
-fn subject(at: &At<'_>, subject: &Value, out: &mut Report) {
+/// A subject; those of a namespace's bindings are in it if they do not say where.
+fn subject(at: &At<'_>, subject: &Value, namespaced: bool, out: &mut Report) {
     let (name, group) = (subject.text("name"), subject.text("apiGroup"));
     if name.is_empty() {
         out.required(&at.child("name"), "");
     }
-    let wanted = match subject.text("kind") {
+    match subject.text("kind") {
         "ServiceAccount" => {
             if !name.is_empty() {
                 out.invalid_each(&at.child("name"), name, subdomain(name));
             }
-            if subject.text("namespace").is_empty() {
+            if !group.is_empty() {
+                out.not_supported(&at.child("apiGroup"), group, &[""]);
+            }
+            if !namespaced && subject.text("namespace").is_empty() {
                 out.required(&at.child("namespace"), "");
             }
-            ""
         }
-        "User" | "Group" => RBAC,
-        kind => return out.not_supported(&at.child("kind"), kind, &["ServiceAccount", "User", "Group"]),
-    };
-    if group != wanted {
-        out.not_supported(&at.child("apiGroup"), group, &[wanted]);
+        "User" | "Group" if group != RBAC => out.not_supported(&at.child("apiGroup"), group, &[RBAC]),
+        "User" | "Group" => {}
+        kind => out.not_supported(&at.child("kind"), kind, &["ServiceAccount", "User", "Group"]),
     }
 }
 

@@ -301,7 +301,7 @@ fn small_kinds() {
             "",
             "nodes",
             json!({"spec": {"taints": [{"key": "a", "effect": "X"}]}}),
-            "spec.taints[0].effect: Unsupported value: \"X\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \
+            "metadata.taints[0].effect: Unsupported value: \"X\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \
              \"NoExecute\"",
         ),
         (

@@ -112,6 +112,11 @@ pub(super) fn overhead(at: &At<'_>, spec: &Value, kept: Kept, out: &mut Report) 
     }
 }
 
+/// Limits and requests of no container in particular.
+pub(in super::super) fn requirements(at: &At<'_>, resources: &Value, out: &mut Report) {
+    lists(at, resources, Owner::Container, Kept::NOTHING, out);
+}
+
 /// Limits, requests, and that no request is above its limit.
 fn lists(at: &At<'_>, resources: &Value, owner: Owner, kept: Kept, out: &mut Report) {
     list(&at.child("limits"), (resources, "limits"), owner, kept, out);

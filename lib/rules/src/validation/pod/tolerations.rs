@@ -8,6 +8,11 @@ use apimachinery::Value;
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+/// The tolerations that a runtime class gives to its pods.
+pub(in super::super) fn of_class(at: &At<'_>, tolerations: &[Value], out: &mut Report) {
+    all(at, tolerations, Kept::NOTHING, out);
+}
+
 pub(super) fn all(at: &At<'_>, tolerations: &[Value], kept: Kept, out: &mut Report) {
     for (index, toleration) in tolerations.iter().enumerate() {
         self::toleration(&at.index(index), toleration, kept, out);
