@@ -89,21 +89,19 @@ pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) 
 }
 
 /// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
-pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     meta::update(new, old, &mut out);
-    (checks(resource).changed)(new, &mut out);
-    pod::update::ephemeral_containers(new, old, &mut out);
+    pod::ephemeral_containers(new, old, &mut out);
     out.finish()
 }
 
 /// What is wrong with a change of the resources of a pod's containers, the only thing that
 /// changed.
-pub fn update_resize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_resize(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     meta::update(new, old, &mut out);
-    (checks(resource).changed)(new, &mut out);
-    pod::update::resize(new, old, &mut out);
+    pod::resize(new, old, &mut out);
     out.finish()
 }
 
@@ -148,10 +146,8 @@ fn checks(resource: &ResourceInfo) -> Checks {
 
 fn core(plural: &str) -> Checks {
     match plural {
-        "pods" => Checks { create: pod::create, ..Checks::of(pod::pod) }
-            .update(pod::update::update)
-            .status(pod::update::status),
-        "podtemplates" => Checks::of(config::pod_template),
+        "pods" => Checks { create: pod::create, ..PLAIN }.update(pod::update::update).status(pod::status),
+        "podtemplates" => Checks { create: config::pod_template, ..PLAIN }.update(config::pod_template_update),
         "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
         "endpoints" => Checks::of(service::endpoints),
         "nodes" => Checks::of(config::node).update(config::node_update),

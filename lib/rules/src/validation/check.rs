@@ -87,6 +87,11 @@ impl Report {
         self.add(at, Kind::NotFound(value.show()));
     }
 
+    /// As [`Self::not_found`], saying where it was looked for.
+    pub fn not_found_in(&mut self, at: &At<'_>, value: impl Show, detail: &str) {
+        self.add(at, Kind::NotFound(format!("{}: {detail}", value.show())));
+    }
+
     /// A value is none of those supported.
     pub fn not_supported(&mut self, at: &At<'_>, value: impl Show, supported: &[&str]) {
         self.add(at, Kind::NotSupported(value.show(), supported.iter().map(|s| (*s).to_owned()).collect()));
@@ -127,6 +132,16 @@ impl Report {
         if !same(new, old) {
             self.invalid(at, new.unwrap_or(&Value::Null), IMMUTABLE);
         }
+    }
+
+    /// Whether nothing has been found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what another report has.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     /// The findings and those of another report, each once.
@@ -183,6 +198,15 @@ pub trait Show {
 impl Show for &str {
     fn show(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// A text that is printed as it is.
+pub struct Printed(pub String);
+
+impl Show for Printed {
+    fn show(&self) -> String {
+        self.0.clone()
     }
 }
 

@@ -3,133 +3,184 @@
 //! Upstream: `pkg/apis/core/validation/validation.go`, `ValidatePodSpec` and around it.
 
 mod affinity;
+mod annotations;
+mod claims;
 mod containers;
+mod dns;
 mod env;
+mod ephemeral;
+mod gated;
+mod kept;
 mod mounts;
+mod os;
 mod probes;
+mod resize;
 pub(super) mod resources;
+mod restart;
 mod security;
 mod spread;
+mod status;
+mod tolerations;
 pub(super) mod update;
 pub(super) mod volumes;
 
 pub(super) use affinity::node_selector;
+pub(super) use ephemeral::ephemeral_containers;
+pub(super) use resize::resize;
+pub(super) use status::status;
+pub(super) use tolerations::taint;
 
 use super::check::{At, Report};
 use super::meta;
-use super::names::{self, label, label_key_errors, label_value_errors, subdomain};
-use super::values::{ip, labels};
+use super::names::{self, label_key_errors, subdomain};
+use super::values::labels;
 use crate::tree::Tree;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use kept::{Kept, Rule, all_containers, own_users};
+
+const METADATA: At<'static> = At::root("metadata");
+const SPEC: At<'static> = At::root("spec");
 
 /// What holds for one pod specification.
 struct Context<'a> {
     spec: &'a Value,
-    /// A pod itself, not a template of pods.
-    is_pod: bool,
+    /// The pod itself, where it is not a template of pods.
+    pod: Option<&'a Value>,
     grace: Option<i64>,
     restart_policy: &'a str,
+    kept: Kept,
+    /// Positions of volumes that are wrong: containers do not find them.
+    wrong_volumes: Vec<usize>,
 }
 
 impl Context<'_> {
     fn volume(&self, name: &str) -> Option<&Value> {
-        self.spec.items("volumes").iter().find(|v| v.text("name") == name)
+        let volumes = self.spec.items("volumes").iter().enumerate();
+        let mut right = volumes.filter(|(index, _)| !self.wrong_volumes.contains(index));
+        right.find(|(_, volume)| volume.text("name") == name).map(|(_, volume)| volume)
     }
 }
 
-/// A new or changed pod, its metadata aside.
-pub(super) fn pod(pod: &Value, out: &mut Report) {
-    let Some(spec_value) = pod.at("spec") else {
-        return out.required(&At::root("spec").child("containers"), "");
-    };
-    annotations(pod, spec_value, out);
-    let at = At::root("spec");
-    spec(&at, spec_value, true, out);
-    if spec_value.text("serviceAccountName").is_empty() {
-        tokens_without_account(&at, spec_value, out);
-    }
+/// The specification of a pod, which may be absent.
+fn spec_of(pod: &Value) -> &Value {
+    pod.at("spec").unwrap_or(&Value::Null)
 }
 
-/// What only a new pod may not have.
+/// A new pod, its metadata aside.
 pub(super) fn create(new: &Value, out: &mut Report) {
-    pod(new, out);
-    let (at, spec) = (At::root("spec"), new.at("spec").unwrap_or(&Value::Null));
-    // What has a version has been created: this is a subresource's change.
-    if !spec.items("ephemeralContainers").is_empty() && new.resource_version().is_empty() {
-        out.forbidden(&at.child("ephemeralContainers"), "cannot be set on create");
+    pod(new, Kept::NOTHING, out);
+    let spec = spec_of(new);
+    if !spec.items("ephemeralContainers").is_empty() {
+        out.forbidden(&SPEC.child("ephemeralContainers"), "cannot be set on create");
     }
     if !spec.text("nodeName").is_empty() && !spec.items("schedulingGates").is_empty() {
-        out.forbidden(&at.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
+        out.forbidden(&SPEC.child("nodeName"), "cannot be set until all schedulingGates have been cleared");
     }
+    annotations::profiles_match(&SPEC, new.annotations(), spec, out);
 }
 
-/// A pod template: labels, annotations and specification.
+/// A changed pod for itself, its metadata aside: what the stored one breaks, it may break.
+fn changed(new: &Value, old: &Value, out: &mut Report) {
+    leniently(old, out, |kept, out| pod(new, kept, out));
+}
+
+/// Checks strictly, and again only if something is wrong that may have been wrong before.
+fn leniently(old: &Value, out: &mut Report, check: impl Fn(Kept, &mut Report)) {
+    let mut found = Report::default();
+    check(Kept::NOTHING, &mut found);
+    if !found.is_empty() {
+        let kept = Kept::of(old.annotations(), spec_of(old));
+        if kept != Kept::NOTHING {
+            found = Report::default();
+            check(kept, &mut found);
+        }
+    }
+    out.append(found);
+}
+
+fn pod(pod: &Value, kept: Kept, out: &mut Report) {
+    let spec_value = spec_of(pod);
+    annotations::check(&METADATA.child("annotations"), pod.annotations(), spec_value, kept, out);
+    spec(&SPEC, spec_value, Some(pod), kept, out);
+    if spec_value.text("serviceAccountName").is_empty() {
+        tokens_without_account(&SPEC, spec_value, out);
+    }
+    containers::images(&SPEC, spec_value, out);
+}
+
+/// A new pod template: labels, annotations and specification.
 pub(super) fn template(at: &At<'_>, template: &Value, out: &mut Report) {
-    meta::template(&at.child("metadata"), template.metadata(), out);
+    template_keeping(at, template, Kept::NOTHING, out);
+}
+
+/// A pod template in place of another one: what that one breaks, it may break.
+pub(super) fn template_change(at: &At<'_>, new: &Value, old: &Value, out: &mut Report) {
+    leniently(old, out, |kept, out| template_keeping(at, new, kept, out));
+}
+
+/// Upstream names labels and annotations without the metadata that they are in.
+fn template_keeping(at: &At<'_>, template: &Value, kept: Kept, out: &mut Report) {
+    let metadata = template.metadata();
+    labels(&at.child("labels"), metadata.and_then(|m| m.object("labels")), out);
+    let annotations_at = at.child("annotations");
+    meta::annotations(&annotations_at, template.annotations(), out);
+    let spec_value = spec_of(template);
+    annotations::check(&annotations_at, template.annotations(), spec_value, kept, out);
     let at = at.child("spec");
-    let spec_value = template.at("spec").unwrap_or(&Value::Null);
-    spec(&at, spec_value, false, out);
+    spec(&at, spec_value, None, kept, out);
+    annotations::profiles_match(&at, template.annotations(), spec_value, out);
     if !spec_value.items("ephemeralContainers").is_empty() {
         out.forbidden(&at.child("ephemeralContainers"), "ephemeral containers not allowed in pod template");
     }
 }
 
 /// A pod specification after defaulting.
-fn spec(at: &At<'_>, spec: &Value, is_pod: bool, out: &mut Report) {
-    let context = Context {
+fn spec(at: &At<'_>, spec: &Value, pod: Option<&Value>, kept: Kept, out: &mut Report) {
+    let mut context = Context {
         spec,
-        is_pod,
+        pod,
         grace: spec.at("terminationGracePeriodSeconds").and_then(Value::as_i64),
         restart_policy: spec.text("restartPolicy"),
+        kept,
+        wrong_volumes: Vec::new(),
     };
     if context.grace.is_none() {
         out.required(&at.child("terminationGracePeriodSeconds"), "");
     }
-    volumes::all(&at.child("volumes"), spec.items("volumes"), out);
+    context.wrong_volumes = volumes::all(&at.child("volumes"), &context, out);
+    claims::of_pod(&at.child("resourceClaims"), spec, pod, out);
     containers::all(at, &context, out);
-    resources::of_pod(at, spec, out);
+    resources::of_pod(at, spec, kept, out);
     host_network(at, &context, out);
     out.one_of(&at.child("restartPolicy"), context.restart_policy, &["Always", "OnFailure", "Never"]);
     const DNS: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
     out.one_of(&at.child("dnsPolicy"), spec.text("dnsPolicy"), &DNS);
     labels(&at.child("nodeSelector"), spec.object("nodeSelector"), out);
-    security::pod(&at.child("securityContext"), spec, out);
-    affinity::all(&at.child("affinity"), spec.at("affinity"), out);
-    dns_config(at, spec, out);
+    security::pod(&at.child("securityContext"), spec, kept, out);
+    affinity::all(&at.child("affinity"), spec.at("affinity"), kept, out);
+    dns::config(at, spec, out);
     gates(at, spec, out);
-    spread::all(&at.child("topologySpreadConstraints"), spec, out);
-    host_users(at, spec, out);
-    named(at, spec, out);
-    tolerations(&at.child("tolerations"), spec.items("tolerations"), out);
-    host_aliases(&at.child("hostAliases"), spec, out);
-    out.one_of_or_empty(
-        &at.child("preemptionPolicy"),
-        spec.text("preemptionPolicy"),
-        &["PreemptLowerPriority", "Never"],
-    );
-    resources::list(&at.child("overhead"), spec, "overhead", out);
-    if let Some(os) = spec.at("os") {
-        out.one_of(&at.child("os").child("name"), os.text("name"), &["linux", "windows"]);
+    spread::all(&at.child("topologySpreadConstraints"), spec, kept, out);
+    os::host_processes(at, spec, out);
+    host_users(at, spec, kept, out);
+    dns::hostname_override(at, spec, out);
+    named(at, spec, &["serviceAccountName", "nodeName"], out);
+    deadline(at, spec, out);
+    dns::hostname(at, spec, out);
+    tolerations::all(&at.child("tolerations"), spec.items("tolerations"), kept, out);
+    dns::host_aliases(&at.child("hostAliases"), spec, out);
+    named(at, spec, &["priorityClassName"], out);
+    if let Some(class) = spec.at("runtimeClassName").and_then(Value::as_str) {
+        out.invalid_each(&at.child("runtimeClassName"), class, subdomain(class));
     }
-}
-
-fn annotations(pod: &Value, spec: &Value, out: &mut Report) {
-    const MIRROR: &str = "kubernetes.io/config.mirror";
-    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-    let metadata = At::root("metadata");
-    let at = metadata.child("annotations");
-    let get = |key| pod.annotations().and_then(|a| a.at(key)).and_then(Value::as_str);
-    if let Some(value) = get(MIRROR)
-        && spec.text("nodeName").is_empty()
-    {
-        out.invalid(&at.key(MIRROR), value, "must set spec.nodeName if mirror pod annotation is set");
+    if let Some(policy) = spec.at("preemptionPolicy").and_then(Value::as_str) {
+        out.one_of(&at.child("preemptionPolicy"), policy, &["PreemptLowerPriority", "Never"]);
     }
-    if let Some(cost) = get(COST)
-        && (cost.starts_with('+') || cost.parse::<i32>().is_err())
-    {
-        out.invalid(&at.key(COST), cost, "must be a 32bit integer");
-    }
+    resources::overhead(at, spec, kept, out);
+    os::check(at, spec, out);
+    scheduling_group(at, spec, out);
+    env::file_volumes(at, spec, out);
 }
 
 fn tokens_without_account(at: &At<'_>, spec: &Value, out: &mut Report) {
@@ -159,7 +210,7 @@ fn host_network(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
         let ports = container_at.child("ports");
         for (index, port) in container.items("ports").iter().enumerate() {
             let (host, own) = (port.int("hostPort"), port.int("containerPort"));
-            if (context.is_pod || host != 0) && host != own {
+            if (context.pod.is_some() || host != 0) && host != own {
                 let detail = "must match `containerPort` when `hostNetwork` is true";
                 out.invalid(&ports.index(index).child("hostPort"), host, detail);
             }
@@ -167,33 +218,45 @@ fn host_network(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
     }
 }
 
-fn host_users(at: &At<'_>, spec: &Value, out: &mut Report) {
-    if spec.at("hostUsers").and_then(Value::as_bool) != Some(false) {
+fn host_users(at: &At<'_>, spec: &Value, kept: Kept, out: &mut Report) {
+    if !own_users(spec) {
         return;
     }
+    const DETAIL: &str = "when `hostUsers` is false";
     for (field, name) in [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")] {
-        if spec.flag(field) {
-            out.forbidden(&at.child(name), "when `pod.Spec.HostUsers` is false");
+        let may = field == "hostNetwork" && kept.has(Rule::HostNetworkUsers);
+        if spec.flag(field) && !may {
+            out.forbidden(&at.child(name), DETAIL);
         }
+    }
+    let with_devices = all_containers(spec).filter(|(_, _, c)| !c.items("volumeDevices").is_empty());
+    for (list, index, _) in with_devices.filter(|_| !kept.has(Rule::DeviceUsers)) {
+        out.forbidden(&at.child(list).index(index).child("volumeDevices"), DETAIL);
     }
 }
 
-/// Names of other things, and the host name.
-fn named(at: &At<'_>, spec: &Value, out: &mut Report) {
-    for key in ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] {
-        if !spec.text(key).is_empty() {
-            out.invalid_each(&at.child(key), spec.text(key), subdomain(spec.text(key)));
-        }
+/// Names of other things, where there are any.
+fn named(at: &At<'_>, spec: &Value, keys: &[&str], out: &mut Report) {
+    for key in keys.iter().filter(|key| !spec.text(key).is_empty()) {
+        out.invalid_each(&at.child(key), spec.text(key), subdomain(spec.text(key)));
     }
+}
+
+fn deadline(at: &At<'_>, spec: &Value, out: &mut Report) {
     if let Some(seconds) = spec.at("activeDeadlineSeconds").and_then(Value::as_i64)
         && let Some(finding) = names::in_range(seconds, 1, i32::MAX.into())
     {
         out.invalid(&at.child("activeDeadlineSeconds"), seconds, finding);
     }
-    for key in ["hostname", "subdomain"] {
-        if !spec.text(key).is_empty() {
-            out.invalid_each(&at.child(key), spec.text(key), label(spec.text(key)));
-        }
+}
+
+/// The group that a pod is scheduled with.
+fn scheduling_group(at: &At<'_>, spec: &Value, out: &mut Report) {
+    let Some(group) = spec.at("schedulingGroup") else { return };
+    let at = at.child("schedulingGroup");
+    match group.at("podGroupName").and_then(Value::as_str) {
+        None => out.invalid(&at.child("podGroupName"), &Value::Null, "must specify one of: `podGroupName`"),
+        Some(name) => out.invalid_each(&at.child("podGroupName"), name, subdomain(name)),
     }
 }
 
@@ -212,109 +275,6 @@ fn gates(at: &At<'_>, spec: &Value, out: &mut Report) {
             out.duplicate(&scheduling.index(index), gate.text("name"));
         }
     }
-}
-
-fn dns_config(at: &At<'_>, spec: &Value, out: &mut Report) {
-    let at = at.child("dnsConfig");
-    let nameservers_at = at.child("nameservers");
-    let config = spec.at("dnsConfig");
-    if spec.text("dnsPolicy") == "None" {
-        let Some(config) = config else {
-            return out.required(&at, "must provide `dnsConfig` when `dnsPolicy` is None");
-        };
-        if config.items("nameservers").is_empty() {
-            let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-            return out.required(&nameservers_at, detail);
-        }
-    }
-    let Some(config) = config else { return };
-    if config.items("nameservers").len() > 3 {
-        let list = config.at("nameservers").unwrap_or(&Value::Null);
-        out.invalid(&nameservers_at, list, "must not have more than 3 nameservers");
-    }
-    for (index, server) in config.texts("nameservers").enumerate() {
-        ip(&nameservers_at.index(index), server, out);
-    }
-    searches(&at.child("searches"), config, out);
-    let options = at.child("options");
-    for (index, _) in config.items("options").iter().enumerate().filter(|(_, o)| o.text("name").is_empty()) {
-        out.required(&options.index(index), "must not be empty");
-    }
-}
-
-fn searches(at: &At<'_>, config: &Value, out: &mut Report) {
-    let searches: Vec<&str> = config.texts("searches").collect();
-    let list = config.at("searches").unwrap_or(&Value::Null);
-    if searches.len() > 32 {
-        out.invalid(at, list, "must not have more than 32 search paths");
-    }
-    if searches.join(" ").len() > 2048 {
-        out.invalid(at, list, "must not have more than 2048 characters (including spaces) in the search list");
-    }
-    for (index, search) in searches.into_iter().enumerate().filter(|(_, s)| *s != ".") {
-        let name = search.strip_suffix('.').unwrap_or(search);
-        out.invalid_each(&at.index(index), name, names::subdomain_with_underscore(name));
-    }
-}
-
-fn host_aliases(at: &At<'_>, spec: &Value, out: &mut Report) {
-    for (index, alias) in spec.items("hostAliases").iter().enumerate() {
-        let at = at.index(index);
-        ip(&at.child("ip"), alias.text("ip"), out);
-        let hostnames = at.child("hostnames");
-        for (index, name) in alias.texts("hostnames").enumerate() {
-            out.invalid_each(&hostnames.index(index), name, subdomain(name));
-        }
-    }
-}
-
-const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-
-fn tolerations(at: &At<'_>, tolerations: &[Value], out: &mut Report) {
-    for (index, toleration) in tolerations.iter().enumerate() {
-        self::toleration(&at.index(index), toleration, out);
-    }
-}
-
-fn toleration(at: &At<'_>, toleration: &Value, out: &mut Report) {
-    let (key, value) = (toleration.text("key"), toleration.text("value"));
-    let (operator, operator_at) = (toleration.text("operator"), at.child("operator"));
-    if !key.is_empty() {
-        out.invalid_each(&at.child("key"), key, label_key_errors(key));
-    } else if operator != "Exists" {
-        out.invalid(
-            &operator_at,
-            operator,
-            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
-        );
-    }
-    let effect = toleration.text("effect");
-    if toleration.has("tolerationSeconds") && effect != "NoExecute" {
-        out.invalid(&at.child("effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set");
-    }
-    match operator {
-        "" | "Equal" => {
-            let findings = label_value_errors(value);
-            if !findings.is_empty() {
-                out.invalid(&operator_at, value, findings.join(";"));
-            }
-        }
-        "Exists" if value.is_empty() => {}
-        "Exists" => out.invalid(&operator_at, value, "value must be empty when `operator` is 'Exists'"),
-        other => out.not_supported(&operator_at, other, &["Equal", "Exists"]),
-    }
-    out.one_of_or_empty(&at.child("effect"), effect, &EFFECTS);
-}
-
-/// A taint of a node.
-pub(super) fn taint(at: &At<'_>, taint: &Value, out: &mut Report) {
-    let (key, value) = (taint.text("key"), taint.text("value"));
-    out.invalid_each(&at.child("key"), key, label_key_errors(key));
-    let findings = label_value_errors(value);
-    if !findings.is_empty() {
-        out.invalid(&at.child("value"), value, findings.join(";"));
-    }
-    out.one_of(&at.child("effect"), taint.text("effect"), &EFFECTS);
 }
 
 #[cfg(test)]

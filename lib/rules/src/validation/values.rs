@@ -20,15 +20,24 @@ pub(super) fn labels(at: &At<'_>, labels: Option<&Map>, out: &mut Report) {
 
 /// A label selector; none is right, too.
 pub(super) fn selector(at: &At<'_>, selector: Option<&Value>, out: &mut Report) {
+    requirements(at, selector, true, out);
+}
+
+/// A label selector whose expressions may have values that no label has.
+pub(super) fn selector_of_any_values(at: &At<'_>, selector: Option<&Value>, out: &mut Report) {
+    requirements(at, selector, false, out);
+}
+
+fn requirements(at: &At<'_>, selector: Option<&Value>, check_values: bool, out: &mut Report) {
     let Some(selector) = selector else { return };
     labels(&at.child("matchLabels"), selector.object("matchLabels"), out);
     let expressions = at.child("matchExpressions");
     for (index, expression) in selector.items("matchExpressions").iter().enumerate() {
-        requirement(&expressions.index(index), expression, out);
+        requirement(&expressions.index(index), expression, check_values, out);
     }
 }
 
-fn requirement(at: &At<'_>, requirement: &Value, out: &mut Report) {
+fn requirement(at: &At<'_>, requirement: &Value, check_values: bool, out: &mut Report) {
     let has_values = !requirement.items("values").is_empty();
     let values = at.child("values");
     match requirement.text("operator") {
@@ -43,7 +52,7 @@ fn requirement(at: &At<'_>, requirement: &Value, out: &mut Report) {
     }
     let key = requirement.text("key");
     out.invalid_each(&at.child("key"), key, label_key_errors(key));
-    for (index, value) in requirement.texts("values").enumerate() {
+    for (index, value) in requirement.texts("values").enumerate().filter(|_| check_values) {
         out.invalid_each(&values.index(index), value, label_value_errors(value));
     }
 }

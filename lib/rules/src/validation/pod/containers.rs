@@ -2,7 +2,8 @@
 
 use super::super::check::{At, Report};
 use super::super::names::{label, port_name, port_number};
-use super::{Context, env, mounts, probes, resources, security};
+use super::kept::own_users;
+use super::{Context, env, mounts, probes, resources, restart, security};
 use crate::tree::{Tree, is_empty};
 use apimachinery::Value;
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ fn regular(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
             out.duplicate(&at.child("name"), container.text("name"));
         }
         probes::all(&at, container, context, out);
+        restart::policy(&at, container, out);
     }
     host_ports(at, containers.iter().enumerate(), out);
 }
@@ -38,6 +40,7 @@ fn init(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
     for (index, container) in context.spec.items("initContainers").iter().enumerate() {
         let this = at.index(index);
         common(&this, container, context, out);
+        restart::init_policy(&this, container, out);
         let name = container.text("name");
         if !name.is_empty() && !names.insert(name) {
             out.duplicate(&this.child("name"), name);
@@ -48,6 +51,7 @@ fn init(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
             "Always" => probes::all(&this, container, context, out),
             _ => no_probes(&this, container, out),
         }
+        restart::no_resize_restarts(&this, container, context, out);
     }
 }
 
@@ -66,6 +70,7 @@ fn ephemeral(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
     for (index, container) in context.spec.items("ephemeralContainers").iter().enumerate() {
         let at = at.index(index);
         common(&at, container, context, out);
+        image_without_spaces(&at, container, out);
         if !names.insert(container.text("name")) {
             out.duplicate(&at.child("name"), container.text("name"));
         }
@@ -79,17 +84,20 @@ fn ephemeral(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
 
 fn not_for_ephemeral(at: &At<'_>, container: &Value, out: &mut Report) {
     const DETAIL: &str = "cannot be set for an Ephemeral Container";
-    let keys = [
+    const KEYS: [&str; 9] = [
         "ports",
         "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
         "livenessProbe",
         "readinessProbe",
         "startupProbe",
         "lifecycle",
-        "restartPolicy",
-        "resizePolicy",
     ];
-    for key in keys.into_iter().filter(|key| container.at(key).is_some_and(|v| !is_empty(v))) {
+    // Only for resources is there no difference between what is empty and nothing.
+    let given = |key: &str| container.at(key).is_some_and(|value| key != "resources" || !is_empty(value));
+    for key in KEYS.into_iter().filter(|key| given(key)) {
         out.forbidden(&at.child(key), DETAIL);
     }
     let mounts = at.child("volumeMounts");
@@ -106,11 +114,8 @@ fn common(at: &At<'_>, container: &Value, context: &Context<'_>, out: &mut Repor
         "" => out.required(&at.child("name"), ""),
         name => out.invalid_each(&at.child("name"), name, label(name)),
     }
-    let image = container.text("image");
-    if image.is_empty() {
+    if container.text("image").is_empty() {
         out.required(&at.child("image"), "");
-    } else if context.is_pod && image.trim() != image {
-        out.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
     }
     let policy = container.text("terminationMessagePolicy");
     out.one_of(&at.child("terminationMessagePolicy"), policy, &["File", "FallbackToLogsOnError"]);
@@ -120,9 +125,27 @@ fn common(at: &At<'_>, container: &Value, context: &Context<'_>, out: &mut Repor
     mounts::volume_mounts(&at.child("volumeMounts"), container, context, out);
     mounts::volume_devices(&at.child("volumeDevices"), container, context, out);
     out.one_of(&at.child("imagePullPolicy"), container.text("imagePullPolicy"), &["Always", "IfNotPresent", "Never"]);
-    resources::of_container(&at.child("resources"), container, context.spec, out);
-    resize_policy(&at.child("resizePolicy"), container, context, out);
-    security::container(&at.child("securityContext"), container.at("securityContext"), out);
+    resources::of_container(&at.child("resources"), container, context, out);
+    restart::resize_policy(&at.child("resizePolicy"), container, context, out);
+    let own_users = own_users(context.spec);
+    security::container(&at.child("securityContext"), container.at("securityContext"), own_users, out);
+}
+
+/// What holds for the images of a pod's containers; templates have been let pass with any for too long.
+pub(super) fn images(at: &At<'_>, spec: &Value, out: &mut Report) {
+    for list in ["containers", "initContainers"] {
+        let at = at.child(list);
+        for (index, container) in spec.items(list).iter().enumerate() {
+            image_without_spaces(&at.index(index), container, out);
+        }
+    }
+}
+
+pub(super) fn image_without_spaces(at: &At<'_>, container: &Value, out: &mut Report) {
+    let image = container.text("image");
+    if image.trim() != image {
+        out.invalid(&at.child("image"), image, "must not have leading or trailing whitespace");
+    }
 }
 
 fn ports(at: &At<'_>, container: &Value, out: &mut Report) {
@@ -166,22 +189,6 @@ fn host_ports<'v>(at: &At<'_>, containers: impl Iterator<Item = (usize, &'v Valu
                 out.duplicate(&ports.index(index).child("hostPort"), this.as_str());
             }
             taken.insert(this);
-        }
-    }
-}
-
-fn resize_policy(at: &At<'_>, container: &Value, context: &Context<'_>, out: &mut Report) {
-    let policies = container.items("resizePolicy");
-    for (index, policy) in policies.iter().enumerate() {
-        let name = policy.text("resourceName");
-        if policies[..index].iter().any(|p| p.text("resourceName") == name) {
-            out.duplicate(&at.index(index), name);
-        }
-        out.one_of(at, name, &["cpu", "memory"]);
-        let restart = policy.text("restartPolicy");
-        out.one_of(at, restart, &["NotRequired", "RestartContainer"]);
-        if context.restart_policy == "Never" && restart != "NotRequired" {
-            out.invalid(at, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'");
         }
     }
 }

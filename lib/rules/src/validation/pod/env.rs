@@ -1,8 +1,10 @@
 //! Environment variables.
 
 use super::super::check::{At, Report};
-use super::super::names::{config_key, env_name, label_key_errors, subdomain};
+use super::super::names::{NameRule, config_key, env_name, label, label_key_errors, subdomain};
 use super::super::values::quantity;
+use super::kept::all_containers;
+use super::volumes::no_backsteps;
 use crate::tree::Tree;
 use apimachinery::Value;
 
@@ -41,26 +43,22 @@ pub(super) fn variables(at: &At<'_>, container: &Value, out: &mut Report) {
 
 fn value_from(at: &At<'_>, source: &Value, has_value: bool, out: &mut Report) {
     let mut count = 0;
-    if let Some(field) = source.at("fieldRef") {
+    for key in ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"] {
+        let Some(reference) = source.at(key) else { continue };
+        let at = at.child(key);
         count += 1;
-        field_selector(&at.child("fieldRef"), field, &FIELDS, out);
-    }
-    if let Some(resource) = source.at("resourceFieldRef") {
-        count += 1;
-        resource_selector(&at.child("resourceFieldRef"), resource, false, out);
-    }
-    for key in ["configMapKeyRef", "secretKeyRef"] {
-        if let Some(reference) = source.at(key) {
-            count += 1;
-            key_selector(&at.child(key), reference, out);
+        match key {
+            "fieldRef" => field_selector(&at, reference, &FIELDS, out),
+            "resourceFieldRef" => resource_selector(&at, reference, false, out),
+            "fileKeyRef" => file_selector(&at, reference, out),
+            _ => key_selector(&at, reference, out),
         }
     }
-    count += usize::from(source.has("fileKeyRef"));
     match count {
         0 => out.invalid(
             at,
             "",
-            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
         ),
         _ if has_value => out.invalid(at, "", "may not be specified when `value` is not empty"),
         1 => {}
@@ -68,26 +66,90 @@ fn value_from(at: &At<'_>, source: &Value, has_value: bool, out: &mut Report) {
     }
 }
 
+/// A line of a file in a volume.
+fn file_selector(at: &At<'_>, selector: &Value, out: &mut Report) {
+    match selector.text("key") {
+        "" => out.required(&at.child("key"), ""),
+        key => out.invalid_each(&at.child("key"), key, env_name(key)),
+    }
+    match selector.text("volumeName") {
+        "" => out.required(&at.child("volumeName"), ""),
+        name => out.invalid_each(&at.child("volumeName"), name, label(name)),
+    }
+    match selector.text("path") {
+        "" => out.required(&at.child("path"), ""),
+        path => no_backsteps(&at.child("path"), path, out),
+    }
+}
+
+/// The volumes of the files that variables are read from.
+pub(super) fn file_volumes(at: &At<'_>, spec: &Value, out: &mut Report) {
+    for (list, index, container) in all_containers(spec) {
+        for (variable, env) in container.items("env").iter().enumerate() {
+            let Some(file) = env.at("valueFrom").and_then(|source| source.at("fileKeyRef")) else { continue };
+            let name = file.text("volumeName");
+            let list_at = at.child(list);
+            let container_at = list_at.index(index);
+            let env_at = container_at.child("env");
+            let source_at = env_at.index(variable);
+            let source_at = source_at.child("valueFrom");
+            let file_at = source_at.child("fileKeyRef");
+            match spec.items("volumes").iter().rev().find(|v| v.text("name") == name) {
+                None => out.not_found(&file_at.child("volumeName"), name),
+                Some(volume) if !volume.has("emptyDir") => {
+                    let detail = "referenced volume must be of type emptyDir";
+                    out.invalid(&file_at.child("volumeName"), name, detail);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// What a field selector may name, whether or not it makes sense where it stands.
+const KNOWN_FIELDS: [&str; 14] = [
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.serviceAccountName",
+    "spec.schedulerName",
+    "status.phase",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+
 /// A field of the pod, for an environment variable or a file.
 pub(super) fn field_selector(at: &At<'_>, selector: &Value, fields: &[&str], out: &mut Report) {
-    let path = selector.text("fieldPath");
     for key in ["apiVersion", "fieldPath"] {
         if selector.text(key).is_empty() {
             return out.required(&at.child(key), "");
         }
     }
-    if let Some((map, key)) = subscript(path) {
-        match map {
-            "metadata.annotations" => out.invalid_each(at, key, label_key_errors(&key.to_lowercase())),
-            "metadata.labels" => out.invalid_each(at, key, label_key_errors(key)),
-            _ => out.invalid(at, map, "does not support subscript"),
-        }
-    } else if !fields.contains(&path) {
-        match path.starts_with("metadata.") || path.starts_with("spec.") || path.starts_with("status.") {
-            true => out.not_supported(&at.child("fieldPath"), path, fields),
-            false => {
-                let detail = format!("error converting fieldPath: field label not supported: {path}");
-                out.invalid(&at.child("fieldPath"), path, detail);
+    let given = selector.text("fieldPath");
+    let unknown = |what: String, out: &mut Report| {
+        out.invalid(&at.child("fieldPath"), given, format!("error converting fieldPath: {what}"));
+    };
+    match selector.text("apiVersion") {
+        "v1" => {}
+        version => return unknown(format!("unsupported pod version: {version}"), out),
+    }
+    match subscript(given) {
+        Some(("metadata.annotations", key)) => out.invalid_each(at, key, label_key_errors(&key.to_lowercase())),
+        Some(("metadata.labels", key)) => out.invalid_each(at, key, label_key_errors(key)),
+        Some(_) => unknown(format!("field label does not support subscript: {given}"), out),
+        None => {
+            // An old name.
+            let path = if given == "spec.host" { "spec.nodeName" } else { given };
+            if !KNOWN_FIELDS.contains(&path) {
+                unknown(format!("field label not supported: {given}"), out);
+            } else if !fields.contains(&path) {
+                out.not_supported(&at.child("fieldPath"), path, fields);
             }
         }
     }
@@ -95,7 +157,7 @@ pub(super) fn field_selector(at: &At<'_>, selector: &Value, fields: &[&str], out
 
 /// `metadata.labels['key']`.
 fn subscript(path: &str) -> Option<(&str, &str)> {
-    path.strip_suffix("']")?.split_once("['")
+    path.strip_suffix("']")?.split_once("['").filter(|(map, _)| !map.is_empty())
 }
 
 /// A container's resources, for an environment variable or a file.
@@ -115,7 +177,7 @@ pub(super) fn resource_selector(at: &At<'_>, selector: &Value, in_volume: bool, 
 fn divisor(at: &At<'_>, selector: &Value, resource: &str, out: &mut Report) {
     const SIZES: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
     let Some(divisor) = selector.at("divisor").and_then(quantity).filter(|d| !d.is_zero()) else { return };
-    let (allowed, what): (&[&str], &str) = match resource.split_once('.').map_or("", |(_, name)| name) {
+    let (allowed, what): (&[&str], &str) = match resource.strip_prefix("limits.").or(resource.strip_prefix("requests.")).unwrap_or_default() {
         "cpu" => (&["1m", "1"], "cpu"),
         "memory" => (&SIZES, "memory"),
         "ephemeral-storage" => (&SIZES, "local ephemeral storage"),
@@ -149,7 +211,7 @@ pub(super) fn sources(at: &At<'_>, container: &Value, out: &mut Report) {
             let reference = this.child(key);
             match source.at(key).map_or("", |r| r.text("name")) {
                 "" => out.required(&reference.child("name"), ""),
-                name => out.invalid_each(&reference.child("name"), name, subdomain(name.trim_end_matches('-'))),
+                name => out.invalid_each(&reference.child("name"), name, NameRule::Subdomain.check_prefix(name)),
             }
         }
         match references.len() {

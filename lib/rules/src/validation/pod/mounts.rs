@@ -16,8 +16,7 @@ pub(super) fn volume_mounts(at: &At<'_>, container: &Value, context: &Context<'_
         if name.is_empty() {
             out.required(&this.child("name"), "");
         }
-        let volume = context.volume(name);
-        if volume.is_none() {
+        if context.volume(name).is_none() {
             out.not_found(&this.child("name"), name);
         }
         if path.is_empty() {
@@ -32,19 +31,15 @@ pub(super) fn volume_mounts(at: &At<'_>, container: &Value, context: &Context<'_
         if devices.iter().any(|d| d.text("devicePath") == path) {
             out.invalid(&this.child("mountPath"), path, "must not already exist as a path in volumeDevices");
         }
-        sub_paths(at, &this, mount, volume, out);
+        sub_paths(at, &this, mount, out);
         propagation(at, mount, container, out);
         recursive_read_only(at, mount, out);
     }
 }
 
 /// Upstream names some of these without the mount's index.
-fn sub_paths(list: &At<'_>, this: &At<'_>, mount: &Value, volume: Option<&Value>, out: &mut Report) {
-    let of_image = volume.is_some_and(|v| v.has("image"));
+fn sub_paths(list: &At<'_>, this: &At<'_>, mount: &Value, out: &mut Report) {
     for key in ["subPath", "subPathExpr"].into_iter().filter(|key| !mount.text(key).is_empty()) {
-        if of_image && key == "subPathExpr" {
-            out.invalid(&this.child(key), mount.text(key), "not allowed in image volume sources");
-        }
         if key == "subPathExpr" && !mount.text("subPath").is_empty() {
             out.invalid(&this.child(key), mount.text(key), "subPathExpr and subPath are mutually exclusive");
         }
@@ -91,7 +86,7 @@ pub(super) fn volume_devices(at: &At<'_>, container: &Value, context: &Context<'
         if name.is_empty() {
             out.required(&name_at, "");
         }
-        if !names.insert(name) {
+        if !names.insert(name) && !name.is_empty() {
             out.invalid(&name_at, name, "must be unique");
         }
         match context.volume(name) {
@@ -106,10 +101,14 @@ pub(super) fn volume_devices(at: &At<'_>, container: &Value, context: &Context<'
         if path.is_empty() {
             out.required(&path_at, "");
         }
-        if !paths.insert(path) {
+        let steps_back = has_backsteps(path);
+        if paths.contains(path) {
             out.invalid(&path_at, path, "must be unique");
         }
-        if has_backsteps(path) {
+        if !steps_back {
+            paths.insert(path);
+        }
+        if steps_back {
             out.invalid(&path_at, path, "can not contain backsteps ('..')");
         }
         if mounts.iter().any(|m| m.text("name") == name) {

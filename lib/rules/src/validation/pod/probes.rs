@@ -15,12 +15,96 @@ pub(super) fn all(at: &At<'_>, container: &Value, context: &Context<'_>, out: &m
             handler(&lifecycle_at.child(key), hook, context.grace, out);
         }
     }
+    if let Some(signal) = container.at("lifecycle").and_then(|l| l.at("stopSignal")).and_then(Value::as_str) {
+        stop_signal(&lifecycle_at.child("stopSignal"), signal, context.spec, out);
+    }
     for key in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.at(key) {
             self::probe(&at.child(key), key, probe, context, out);
         }
     }
 }
+
+/// The signal that ends a container; each operating system has its own.
+fn stop_signal(at: &At<'_>, signal: &str, spec: &Value, out: &mut Report) {
+    match spec.at("os").map(|os| os.text("name")) {
+        None => out.forbidden(at, "may not be set for containers with empty `spec.os.name`"),
+        Some("windows") if !WINDOWS_SIGNALS.contains(&signal) => out.not_supported(at, signal, &WINDOWS_SIGNALS),
+        Some("linux") if !LINUX_SIGNALS.contains(&signal) => out.not_supported(at, signal, &LINUX_SIGNALS),
+        Some(_) => {}
+    }
+}
+
+const WINDOWS_SIGNALS: [&str; 2] = ["SIGKILL", "SIGTERM"];
+
+/// In the order in which upstream lists them, which is that of letters.
+const LINUX_SIGNALS: [&str; 65] = [
+    "SIGABRT",
+    "SIGALRM",
+    "SIGBUS",
+    "SIGCHLD",
+    "SIGCLD",
+    "SIGCONT",
+    "SIGFPE",
+    "SIGHUP",
+    "SIGILL",
+    "SIGINT",
+    "SIGIO",
+    "SIGIOT",
+    "SIGKILL",
+    "SIGPIPE",
+    "SIGPOLL",
+    "SIGPROF",
+    "SIGPWR",
+    "SIGQUIT",
+    "SIGRTMAX",
+    "SIGRTMAX-1",
+    "SIGRTMAX-10",
+    "SIGRTMAX-11",
+    "SIGRTMAX-12",
+    "SIGRTMAX-13",
+    "SIGRTMAX-14",
+    "SIGRTMAX-2",
+    "SIGRTMAX-3",
+    "SIGRTMAX-4",
+    "SIGRTMAX-5",
+    "SIGRTMAX-6",
+    "SIGRTMAX-7",
+    "SIGRTMAX-8",
+    "SIGRTMAX-9",
+    "SIGRTMIN",
+    "SIGRTMIN+1",
+    "SIGRTMIN+10",
+    "SIGRTMIN+11",
+    "SIGRTMIN+12",
+    "SIGRTMIN+13",
+    "SIGRTMIN+14",
+    "SIGRTMIN+15",
+    "SIGRTMIN+2",
+    "SIGRTMIN+3",
+    "SIGRTMIN+4",
+    "SIGRTMIN+5",
+    "SIGRTMIN+6",
+    "SIGRTMIN+7",
+    "SIGRTMIN+8",
+    "SIGRTMIN+9",
+    "SIGSEGV",
+    "SIGSTKFLT",
+    "SIGSTOP",
+    "SIGSYS",
+    "SIGTERM",
+    "SIGTRAP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGVTALRM",
+    "SIGWINCH",
+    "SIGXCPU",
+    "SIGXFSZ",
+];
 
 fn probe(at: &At<'_>, kind: &str, probe: &Value, context: &Context<'_>, out: &mut Report) {
     handler(at, probe, context.grace, out);

@@ -1,84 +1,159 @@
 //! Volumes and their sources.
 
+mod files;
+mod projected;
+mod remote;
+
+pub(super) use projected::token_paths;
+
 use super::super::check::{At, Report};
-use super::super::names::{config_key, label};
-use super::super::values::quantity;
-use super::env::{field_selector, resource_selector};
-use crate::tree::Tree;
+use super::super::names::{label, subdomain};
+use super::super::values::{labels, quantity};
+use super::super::{meta, storage};
+use super::Context;
+use crate::tree::{Tree, is_empty};
 use apimachinery::Value;
+use apimachinery::meta::ObjectMeta;
 use std::collections::HashSet;
 
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
-const FIELDS: [&str; 5] =
-    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+const ONE_TYPE: &str = "may not specify more than 1 volume type";
 
-pub(super) fn all(at: &At<'_>, volumes: &[Value], out: &mut Report) {
-    let mut names = HashSet::new();
+/// Checks the volumes, and tells the positions of those that are wrong: nothing finds them.
+pub(super) fn all(at: &At<'_>, context: &Context<'_>, out: &mut Report) -> Vec<usize> {
+    let volumes = context.spec.items("volumes");
+    let name = context.pod.map_or("", ObjectMeta::name);
+    let made: HashSet<String> = volumes
+        .iter()
+        .filter(|v| !name.is_empty() && v.has("ephemeral"))
+        .map(|volume| format!("{name}-{}", volume.text("name")))
+        .collect();
+    let (mut names, mut wrong) = (HashSet::new(), Vec::new());
     for (index, volume) in volumes.iter().enumerate() {
         let at = at.index(index);
-        sources(&at, volume, out);
-        let name_at = at.child("name");
-        match volume.text("name") {
-            "" => out.required(&name_at, ""),
-            name => {
-                out.invalid_each(&name_at, name, label(name));
-                if !names.insert(name) {
-                    out.duplicate(&name_at, name);
-                }
-            }
+        let mut found = Report::default();
+        self::volume(&at, volume, &mut names, context, &mut found);
+        if found.is_empty() {
+            names.insert(volume.text("name"));
+        } else {
+            wrong.push(index);
+            out.append(found);
+        }
+        let claim = volume.at("persistentVolumeClaim").map_or("", |c| c.text("claimName"));
+        if made.contains(claim) {
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            out.invalid(&at.child("persistentVolumeClaim").child("claimName"), claim, detail);
         }
     }
+    wrong
 }
+
+fn volume<'v>(
+    at: &At<'_>,
+    volume: &'v Value,
+    names: &mut HashSet<&'v str>,
+    context: &Context<'_>,
+    out: &mut Report,
+) {
+    sources(at, volume, context, out);
+    let (name, name_at) = (volume.text("name"), at.child("name"));
+    match name {
+        "" => out.required(&name_at, ""),
+        name => out.invalid_each(&name_at, name, label(name)),
+    }
+    if names.contains(name) {
+        out.duplicate(&name_at, name);
+    }
+}
+
+/// All kinds of sources, in the order in which the first of several counts.
+const SOURCES: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
 
 /// Exactly one source.
-fn sources(at: &At<'_>, volume: &Value, out: &mut Report) {
-    let members = volume.as_object().into_iter().flatten();
-    let mut given = members.filter(|(key, value)| *key != "name" && !value.is_null());
-    let Some((kind, source)) = given.next() else {
+fn sources(at: &At<'_>, volume: &Value, context: &Context<'_>, out: &mut Report) {
+    let members = volume.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let position = |key: &str| SOURCES.iter().position(|kind| *kind == key);
+    let mut given: Vec<usize> = members.filter_map(|(key, _)| position(key)).collect();
+    given.sort_unstable();
+    if given.is_empty() {
         return out.required(at, "must specify a volume type");
-    };
-    self::source(&at.child(kind), kind, source, out);
-    for (kind, _) in given {
-        out.forbidden(&at.child(kind), "may not specify more than 1 volume type");
+    }
+    for (place, kind) in given.into_iter().map(|position| SOURCES[position]).enumerate() {
+        let Some(source) = volume.at(kind) else { continue };
+        match (place, kind) {
+            (0, _) => self::source(at, (kind, source), volume, context, out),
+            // Upstream's spelling.
+            (_, "cephfs") => out.forbidden(&at.child("cephFS"), ONE_TYPE),
+            (_, "downwardAPI") => out.forbidden(&at.child("downwarAPI"), ONE_TYPE),
+            (_, kind) => out.forbidden(&at.child(kind), ONE_TYPE),
+        }
+        if kind == "iscsi" {
+            initiator_length(at, source, volume, out);
+        }
     }
 }
 
-fn source(at: &At<'_>, kind: &str, source: &Value, out: &mut Report) {
-    let needs = |keys: &[&str], out: &mut Report| {
-        for key in keys.iter().filter(|key| source.text(key).is_empty()) {
-            out.required(&at.child(key), "");
-        }
-    };
+fn initiator_length(at: &At<'_>, source: &Value, volume: &Value, out: &mut Report) {
+    let name = volume.text("name");
+    if source.has("initiatorName") && name.len() + 1 + source.text("targetPortal").len() > 64 {
+        let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
+                      iscsi.initiatorName is specified.";
+        out.invalid(&at.child("name"), name, detail);
+    }
+}
+
+fn source(
+    volume_at: &At<'_>,
+    (kind, source): (&str, &Value),
+    volume: &Value,
+    context: &Context<'_>,
+    out: &mut Report,
+) {
+    let at = &volume_at.child(kind);
     match kind {
         "emptyDir" => empty_dir(at, source, out),
         "hostPath" => host_path(at, source, out),
-        "configMap" => {
-            needs(&["name"], out);
-            files(at, source, out);
-        }
-        "secret" => {
-            needs(&["secretName"], out);
-            files(at, source, out);
-        }
-        "downwardAPI" => downward(at, source, out),
-        "projected" => projected(at, source, out),
-        "persistentVolumeClaim" => needs(&["claimName"], out),
-        "nfs" => {
-            needs(&["server", "path"], out);
-            absolute(&at.child("path"), source.text("path"), out);
-        }
-        "csi" => needs(&["driver"], out),
-        "image" => {
-            needs(&["reference"], out);
-            const POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
-            out.one_of_or_empty(&at.child("pullPolicy"), source.text("pullPolicy"), &POLICIES);
-        }
-        "iscsi" => needs(&["targetPortal", "iqn"], out),
-        "gcePersistentDisk" => needs(&["pdName"], out),
-        "awsElasticBlockStore" => needs(&["volumeID"], out),
-        "flexVolume" => needs(&["driver"], out),
-        "ephemeral" if !source.has("volumeClaimTemplate") => out.required(&at.child("volumeClaimTemplate"), ""),
-        _ => {}
+        "configMap" => files::map(at, source, "name", out),
+        "secret" => files::map(at, source, "secretName", out),
+        "downwardAPI" => files::downward(at, source, out),
+        "projected" => projected::check(at, source, context.kept, out),
+        "csi" => csi(at, source, out),
+        "ephemeral" => ephemeral(volume_at, source, volume, context, out),
+        "image" => image(at, source, context.pod.is_some(), out),
+        // Upstream's name for it.
+        "gcePersistentDisk" => remote::check(&volume_at.child("persistentDisk"), kind, source, out),
+        _ => remote::check(at, kind, source, out),
     }
 }
 
@@ -105,94 +180,68 @@ pub(in super::super) fn host_path(at: &At<'_>, source: &Value, out: &mut Report)
     }
 }
 
-fn mode(at: &At<'_>, object: &Value, key: &str, out: &mut Report) {
-    if let Some(mode) = object.at(key).and_then(Value::as_i64)
-        && !(0..=0o777).contains(&mode)
-    {
-        out.invalid(&at.child(key), mode, FILE_MODE);
+fn csi(at: &At<'_>, source: &Value, out: &mut Report) {
+    remote::driver_name(&at.child("driver"), source.text("driver"), out);
+    match source.at("nodePublishSecretRef").map(|r| r.text("name")) {
+        None => {}
+        Some("") => out.required(&at.child("nodePublishSecretRef").child("name"), ""),
+        Some(name) => out.invalid_each(&at.child("name"), name, subdomain(name)),
     }
 }
 
-/// Keys and the files they become.
-fn files(at: &At<'_>, source: &Value, out: &mut Report) {
-    mode(at, source, "defaultMode", out);
-    let items = at.child("items");
-    for (index, item) in source.items("items").iter().enumerate() {
-        let at = items.index(index);
-        match item.text("key") {
-            "" => out.required(&at.child("key"), ""),
-            key => out.invalid_each(&at.child("key"), key, config_key(key)),
+/// A claim that lives as long as the pod, and is named after it.
+fn ephemeral(volume_at: &At<'_>, source: &Value, volume: &Value, context: &Context<'_>, out: &mut Report) {
+    let at = volume_at.child("ephemeral");
+    let at = at.child("volumeClaimTemplate");
+    match source.at("volumeClaimTemplate") {
+        None => out.required(&at, ""),
+        Some(template) => {
+            claim_metadata(&at.child("metadata"), template, out);
+            storage::claim_spec(&at.child("spec"), template.at("spec").unwrap_or(&Value::Null), out);
         }
-        file_path(&at.child("path"), item.text("path"), out);
-        mode(&at, item, "mode", out);
     }
-}
-
-fn file_path(at: &At<'_>, path: &str, out: &mut Report) {
-    match path {
-        "" => out.required(at, ""),
-        path => non_reserved(at, path, out),
-    }
-}
-
-fn downward(at: &At<'_>, source: &Value, out: &mut Report) {
-    mode(at, source, "defaultMode", out);
-    // Upstream does not name the item here.
-    for item in source.items("items") {
-        file_path(&at.child("path"), item.text("path"), out);
-        match (item.at("fieldRef"), item.at("resourceFieldRef")) {
-            (Some(field), resource) => {
-                field_selector(&at.child("fieldRef"), field, &FIELDS, out);
-                if resource.is_some() {
-                    out.invalid(at, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously");
-                }
-            }
-            (None, Some(resource)) => resource_selector(&at.child("resourceFieldRef"), resource, true, out),
-            (None, None) => out.required(&at.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"),
-        }
-        mode(at, item, "mode", out);
-    }
-}
-
-fn projected(at: &At<'_>, source: &Value, out: &mut Report) {
-    mode(at, source, "defaultMode", out);
-    let sources = at.child("sources");
-    for (index, source) in source.items("sources").iter().enumerate() {
-        let at = sources.index(index);
-        let mut given = source.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-        if let Some((kind, inner)) = given.next() {
-            projection(&at.child(kind), kind, inner, out);
-        }
-        for (kind, _) in given {
-            out.forbidden(&at.child(kind), "may not specify more than 1 volume type");
+    let (pod, name) = (context.pod.map_or("", ObjectMeta::name), volume.text("name"));
+    if !pod.is_empty() && !name.is_empty() {
+        let claim = format!("{pod}-{name}");
+        for finding in subdomain(&claim) {
+            out.invalid(&volume_at.child("name"), name, format!("PVC name {claim:?}: {finding}"));
         }
     }
 }
 
-fn projection(at: &At<'_>, kind: &str, source: &Value, out: &mut Report) {
-    match kind {
-        "secret" | "configMap" => {
-            if source.text("name").is_empty() {
-                out.required(&at.child("name"), "");
-            }
-            files(at, source, out);
+/// Labels and annotations, and nothing else.
+fn claim_metadata(at: &At<'_>, template: &Value, out: &mut Report) {
+    let Some(metadata) = template.metadata() else { return };
+    meta::annotations(&at.child("annotations"), metadata.object("annotations"), out);
+    labels(&at.child("labels"), metadata.object("labels"), out);
+    const OTHERS: [(&str, &str); 13] = [
+        ("name", "name"),
+        ("generateName", "generateName"),
+        ("namespace", "namespace"),
+        ("selfLink", "selfLink"),
+        ("uid", "uID"),
+        ("resourceVersion", "resourceVersion"),
+        ("generation", "generation"),
+        ("creationTimestamp", "creationTimestamp"),
+        ("deletionTimestamp", "deletionTimestamp"),
+        ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+        ("ownerReferences", "ownerReferences"),
+        ("finalizers", "finalizers"),
+        ("managedFields", "managedFields"),
+    ];
+    for (key, printed) in OTHERS {
+        if metadata.at(key).is_some_and(|value| value.is_array() || !is_empty(value) && value.as_i64() != Some(0)) {
+            out.forbidden(&at.child(printed), "cannot be set");
         }
-        "downwardAPI" => downward(at, source, out),
-        "serviceAccountToken" => service_account_token(at, source, out),
-        "clusterTrustBundle" if source.text("path").is_empty() => out.required(&at.child("path"), ""),
-        _ => {}
     }
 }
 
-fn service_account_token(at: &At<'_>, source: &Value, out: &mut Report) {
-    let seconds = source.at("expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
-    let seconds_at = at.child("expirationSeconds");
-    if seconds < 600 {
-        out.invalid(&seconds_at, seconds, "may not specify a duration less than 10 minutes");
-    } else if seconds > 1 << 32 {
-        out.invalid(&seconds_at, seconds, "may not specify a duration larger than 2^32 seconds");
+/// An image as a volume. A template may leave the image to whoever makes pods of it.
+fn image(at: &At<'_>, source: &Value, of_pod: bool, out: &mut Report) {
+    if of_pod && source.text("reference").is_empty() {
+        out.required(&at.child("reference"), "");
     }
-    file_path(&at.child("path"), source.text("path"), out);
+    out.one_of(&at.child("pullPolicy"), source.text("pullPolicy"), &["Always", "IfNotPresent", "Never"]);
 }
 
 /// Whether a path has `..` as one of its parts.
@@ -200,15 +249,9 @@ pub(super) fn has_backsteps(path: &str) -> bool {
     path.split('/').any(|part| part == "..")
 }
 
-fn no_backsteps(at: &At<'_>, path: &str, out: &mut Report) {
+pub(super) fn no_backsteps(at: &At<'_>, path: &str, out: &mut Report) {
     if has_backsteps(path) {
         out.invalid(at, path, "must not contain '..'");
-    }
-}
-
-fn absolute(at: &At<'_>, path: &str, out: &mut Report) {
-    if !path.is_empty() && !path.starts_with('/') {
-        out.invalid(at, path, "must be an absolute path");
     }
 }
 
@@ -223,7 +266,7 @@ pub(super) fn descending(at: &At<'_>, path: &str, out: &mut Report) {
 /// The same, and not one of the names that start with two dots.
 fn non_reserved(at: &At<'_>, path: &str, out: &mut Report) {
     descending(at, path, out);
-    if path.starts_with("..") && !path.starts_with("../") && path != ".." {
+    if path.starts_with("..") && !path.starts_with("../") {
         out.invalid(at, path, "must not start with '..'");
     }
 }
