@@ -119,6 +119,11 @@ impl Checks {
         Self { create: check, changed: check, ..PLAIN }
     }
 
+    /// Checks of a new object, and of a change together with what it was before.
+    const fn split(create: fn(&Value, &mut Report), update: fn(&Value, &Value, &mut Report)) -> Self {
+        Self { create, update, ..PLAIN }
+    }
+
     const fn named(self, name: NameRule) -> Self {
         Self { name, ..self }
     }
@@ -156,8 +161,8 @@ fn core(plural: &str) -> Checks {
         "secrets" => Checks::of(config::secret).update(config::secret_update),
         "resourcequotas" => Checks::of(config::resource_quota).update(config::resource_quota_update),
         "limitranges" => Checks::of(config::limit_range),
-        "persistentvolumes" => Checks::of(storage::volume).update(storage::volume_update),
-        "persistentvolumeclaims" => Checks::of(storage::claim).update(storage::claim_update),
+        "persistentvolumes" => Checks::split(storage::volume, storage::volume_update).status(storage::volume_status),
+        "persistentvolumeclaims" => Checks::split(storage::claim, storage::claim_update).status(storage::claim_status),
         "events" => Checks::of(config::event),
         "replicationcontrollers" => Checks::of(workloads::replication_controller).status(workloads::counts),
         _ => PLAIN,
@@ -168,7 +173,7 @@ fn workload(plural: &str) -> Checks {
     match plural {
         "deployments" => Checks::of(workloads::deployment).update(workloads::selector_update),
         "replicasets" => Checks::of(workloads::replica_set).update(workloads::selector_update),
-        "statefulsets" => Checks::of(workloads::stateful_set).update(workloads::stateful_set_update),
+        "statefulsets" => Checks::split(workloads::stateful_set, workloads::stateful_set_update).named(NameRule::Label),
         "daemonsets" => Checks::of(workloads::daemon_set).update(workloads::selector_update),
         "controllerrevisions" => {
             Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
@@ -195,7 +200,13 @@ fn rbac(plural: &str) -> Checks {
 fn storage_group(plural: &str) -> Checks {
     match plural {
         "storageclasses" => Checks::of(storage::class).update(storage::class_update),
-        "volumeattachments" => Checks::of(storage::attachment).update(storage::spec_update),
+        "volumeattachments" => {
+            Checks::of(storage::attachment).update(storage::attachment_update).status(storage::attachment_status)
+        }
+        "volumeattributesclasses" => Checks::split(storage::attributes_class, storage::attributes_class_update),
+        "csidrivers" => Checks::of(storage::driver).update(storage::driver_update),
+        "csinodes" => Checks::of(storage::node).update(storage::node_update),
+        "csistoragecapacities" => Checks::split(storage::capacity, storage::capacity_update),
         _ => PLAIN,
     }
 }

@@ -295,6 +295,11 @@ pub(super) fn pod_template(object: &Value, out: &mut Report) {
     super::pod::template(&At::root("template"), object.at("template").unwrap_or(&Value::Null), out);
 }
 
+pub(super) fn pod_template_update(new: &Value, old: &Value, out: &mut Report) {
+    let (new, old) = (new.at("template").unwrap_or(&Value::Null), old.at("template").unwrap_or(&Value::Null));
+    super::pod::template_change(&At::root("template"), new, old, out);
+}
+
 /// A reference to an object of another kind, by name.
 pub(super) fn named(at: &At<'_>, name: &str, out: &mut Report) {
     match name {

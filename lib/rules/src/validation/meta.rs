@@ -90,15 +90,17 @@ fn parts(metadata: &Map, out: &mut Report) {
     owners(metadata, out);
 }
 
-fn annotations(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
-    let Some(annotations) = annotations else { return };
-    let mut size = 0;
-    for (key, value) in annotations {
-        size += key.len() + value.as_str().unwrap_or_default().len();
+pub(super) fn annotations(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
+    for (key, _) in annotations.into_iter().flatten() {
         // Case does not matter here.
         out.invalid_each(at, key, label_key_errors(&key.to_lowercase()));
     }
-    if size > MAX_ANNOTATIONS {
+    annotations_size(at, annotations, out);
+}
+
+pub(super) fn annotations_size(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
+    let of_one = |(key, value): (&String, &Value)| key.len() + value.as_str().unwrap_or_default().len();
+    if annotations.into_iter().flatten().map(of_one).sum::<usize>() > MAX_ANNOTATIONS {
         out.too_long(at, MAX_ANNOTATIONS);
     }
 }

@@ -398,7 +398,7 @@ fn changes_that_are_not_allowed() {
             "storageclasses",
             json!({"provisioner": "b"}),
             json!({"provisioner": "a"}),
-            "provisioner: Forbidden: updates to provisioner are forbidden.",
+            "provisioner: Invalid value: \"b\": field is immutable",
         ),
         (
             "rbac.authorization.k8s.io",

@@ -2,10 +2,16 @@
 //!
 //! Upstream: `pkg/apis/apps/validation/validation.go`.
 
-use super::check::{At, Report, same};
+mod stateful;
+#[cfg(test)]
+mod tests;
+
+pub(super) use stateful::{stateful_set, stateful_set_update};
+
+use super::check::{At, Report};
 use super::pod;
 use super::values::{as_percent, count_or_percent, is_zero, not_negative, selector, selects_all};
-use crate::tree::{Fill, Tree};
+use crate::tree::Tree;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::selector::LabelSelector;
@@ -37,27 +43,6 @@ pub(super) fn replica_set(object: &Value, out: &mut Report) {
     not_negative(&SPEC, spec, "replicas", out);
     not_negative(&SPEC, spec, "minReadySeconds", out);
     selected_template(spec, "deployment", out);
-}
-
-pub(super) fn stateful_set(object: &Value, out: &mut Report) {
-    let spec = spec_of(object);
-    let policy = spec.text("podManagementPolicy");
-    out.one_of(&SPEC.child("podManagementPolicy"), policy, &["OrderedReady", "Parallel"]);
-    let at = SPEC.child("updateStrategy");
-    let strategy = spec.at("updateStrategy").unwrap_or(&Value::Null);
-    let kind = strategy.text("type");
-    out.one_of(&at.child("type"), kind, &["OnDelete", "RollingUpdate"]);
-    if let Some(rolling) = strategy.at("rollingUpdate") {
-        let at = at.child("rollingUpdate");
-        match kind {
-            "OnDelete" => out.invalid(&at, rolling, "only allowed for updateStrategy 'RollingUpdate'"),
-            _ => not_negative(&at, rolling, "partition", out),
-        }
-    }
-    for key in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
-        not_negative(&SPEC, spec, key, out);
-    }
-    selected_template(spec, "statefulset", out);
 }
 
 pub(super) fn daemon_set(object: &Value, out: &mut Report) {
@@ -126,7 +111,6 @@ fn selected_template(spec: &Value, kind: &str, out: &mut Report) {
         mismatch(&template_at, template, out);
     }
     let owner = match kind {
-        "statefulset" => "StatefulSet",
         "daemonset" => "DaemonSet",
         _ => "ReplicaSet",
     };
@@ -143,6 +127,11 @@ pub(super) fn matches(selector: Option<&Value>, template: &Value) -> bool {
 /// A template of pods that run until they are deleted.
 fn running_template(at: &At<'_>, template: &Value, owner: &str, out: &mut Report) {
     pod::template(at, template, out);
+    runs_always(at, template, owner, out);
+}
+
+/// Pods of the template are restarted whatever they end with.
+fn runs_always(at: &At<'_>, template: &Value, owner: &str, out: &mut Report) {
     let at = at.child("spec");
     let Some(spec) = template.at("spec") else { return };
     let policy = spec.text("restartPolicy");
@@ -190,36 +179,6 @@ fn limits(at: &At<'_>, rolling: &Value, out: &mut Report) {
 /// Pods that a new selector does not select would be left behind.
 pub(super) fn selector_update(new: &Value, old: &Value, out: &mut Report) {
     out.immutable(&SPEC.child("selector"), spec_of(new).at("selector"), spec_of(old).at("selector"));
-}
-
-pub(super) fn stateful_set_update(new: &Value, old: &Value, out: &mut Report) {
-    const CHANGEABLE: [&str; 7] = [
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
-    let but_changeable = |object: &Value| {
-        let mut spec = spec_of(object).clone();
-        if let Some(members) = spec.members() {
-            members.retain(|key, _| !CHANGEABLE.contains(&key.as_str()));
-        }
-        // What the claims' status says is of no consequence.
-        for claim in spec.each("volumeClaimTemplates") {
-            claim.members().map(|m| m.remove("status"));
-        }
-        spec
-    };
-    if !same(Some(&but_changeable(new)), Some(&but_changeable(old))) {
-        out.forbidden(
-            &SPEC,
-            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
-             'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
-        );
-    }
 }
 
 pub(super) fn controller_revision(object: &Value, out: &mut Report) {

@@ -113,7 +113,7 @@ fn initiator(at: &At<'_>, name: &str, out: &mut Report) {
 
 /// Three letters, one of any kind, and so many letters and digits.
 fn is_number(name: &str, digits: usize) -> bool {
-    let mut rest = name.chars().skip(3);
+    let mut rest = name.get(3..).unwrap_or_default().chars();
     let separator = rest.next().is_some_and(|c| c != '\n');
     let rest = rest.as_str();
     separator && rest.len() == digits && rest.bytes().all(|b| b.is_ascii_alphanumeric())
