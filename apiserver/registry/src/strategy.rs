@@ -190,8 +190,6 @@ impl Strategy {
     pub(crate) fn create(&self, cx: &Context, object: &mut Value) {
         if self.generation != Generation::Untracked {
             object.set_meta("generation", 1);
-        } else {
-            object.metadata_mut().remove("generation");
         }
         match self.initial_status {
             _ if cx.resource.subresource("status").is_none() => {}

@@ -35,7 +35,7 @@ pub enum QuantityError {
     /// Not of the form.
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Form,
-    /// A number without digits, or with two dots.
+    /// A point without digits.
     #[error("unable to parse numeric part of quantity")]
     Number,
     /// An unknown suffix.
@@ -135,15 +135,31 @@ impl FromStr for Quantity {
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-        let digits = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(unsigned.len());
-        let (number, suffix) = unsigned.split_at(digits);
-        if number.is_empty() || text.len() > 256 || !suffix.bytes().all(|b| b"eEinumkKMGTP+-0123456789".contains(&b)) {
+        let (number, suffix) = unsigned.split_at(number_length(unsigned));
+        if text.is_empty() || text.len() > 256 || !is_suffix(suffix) {
             return Err(QuantityError::Form);
         }
         let (scale, format) = scale(suffix)?;
         let nanos = scaled(number, scale)?;
         Ok(Self { nanos: if text.starts_with('-') { -nanos } else { nanos }, format })
     }
+}
+
+/// How much of a text is a number: digits, and a point with digits.
+fn number_length(text: &str) -> usize {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let whole = digits(text);
+    match text[whole..].strip_prefix('.') {
+        Some(fraction) => whole + 1 + digits(fraction),
+        None => whole,
+    }
+}
+
+/// Letters, a sign, digits: what the form allows after the number.
+fn is_suffix(text: &str) -> bool {
+    let rest = text.trim_start_matches(|c: char| c.is_ascii() && b"eEinumkKMGTP".contains(&(c as u8)));
+    let rest = rest.strip_prefix(['+', '-']).unwrap_or(rest);
+    rest.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A power to multiply with.
@@ -170,7 +186,7 @@ fn scale(suffix: &str) -> Result<(Scale, Format), QuantityError> {
 /// `number` times the scale in nanos, rounded up to a nano and capped as upstream does.
 fn scaled(number: &str, scale: Scale) -> Result<i128, QuantityError> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.contains('.') || whole.is_empty() && fraction.is_empty() {
+    if number == "." {
         return Err(QuantityError::Number);
     }
     let fraction = fraction.trim_end_matches('0');
@@ -291,6 +307,9 @@ mod tests {
             ("100.5Mi", "102912Ki"),
             ("1.1Mi", "1153433600m"),
             ("0Mi", "0"),
+            // No digits are none.
+            ("Mi", "0"),
+            ("-", "0"),
             ("00100", "100"),
             ("99999999999999999999", "9223372036854775807"),
         ] {
@@ -300,8 +319,18 @@ mod tests {
 
     #[test]
     fn refuses_nonsense() {
-        for text in ["", "a", "1.2.3", "1X", "1Kib", "--1", " 1", "1 ", ".", "1e", "Mi", "1ee3"] {
+        for text in ["", "a", "1.2.3", "1X", "1Kib", "--1", " 1", "1 ", ".", "1e", "1ee3", "1-", "1e5m"] {
             assert!(text.parse::<Quantity>().is_err(), "{text:?}");
+        }
+        for (text, why) in [
+            ("1.2.3", QuantityError::Form),
+            ("a", QuantityError::Form),
+            ("1X", QuantityError::Form),
+            ("1-", QuantityError::Suffix),
+            ("1e", QuantityError::Suffix),
+            (".", QuantityError::Number),
+        ] {
+            assert_eq!(text.parse::<Quantity>(), Err(why), "{text}");
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod table;
 
+pub(crate) use table::full_name;
+
 use crate::Value;
 use crate::gvk::GroupVersionKind;
 use std::collections::HashMap;

@@ -103,9 +103,14 @@ impl Status {
         Self::about(403, Reason::Forbidden, resource, name, message)
     }
 
-    /// 422: `Pod "x" is invalid: [...]` with one cause per field error.
+    /// 422: `Pod "x" is invalid: [...]` with one cause per field error. The message says each of them once.
     pub fn invalid(kind: &GroupVersionKind, name: &str, errors: &[FieldError]) -> Self {
-        let list: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut list: Vec<String> = Vec::with_capacity(errors.len());
+        for text in errors.iter().map(ToString::to_string) {
+            if !list.contains(&text) {
+                list.push(text);
+            }
+        }
         let list = match list.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),

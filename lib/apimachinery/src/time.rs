@@ -35,10 +35,74 @@ pub fn canonical_micro(text: &str) -> Result<String, String> {
 
 /// An RFC 3339 time.
 pub fn parse(text: &str) -> Result<Timestamp, String> {
-    let fail = || format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\"");
     // jiff takes more forms than RFC 3339 has.
     let shaped = text.len() >= 20 && text.len() <= 64 && text.as_bytes()[10] == b'T' && !text.contains('[');
-    if shaped { text.parse().map_err(|_| fail()) } else { Err(fail()) }
+    if !shaped {
+        return Err(unreadable(text));
+    }
+    text.parse().map_err(|_| unreadable(text))
+}
+
+/// Go's words for a text that is no time: it names the first part that it could not read.
+fn unreadable(text: &str) -> String {
+    const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+    let whole = quoted(text);
+    let cannot = |rest: &str, part: &str| {
+        format!("parsing time {whole} as \"{LAYOUT}\": cannot parse {} as \"{part}\"", quoted(rest))
+    };
+    let (mut rest, mut read) = (text, Vec::new());
+    for (part, width) in [
+        ("2006", 4),
+        ("-", 0),
+        ("01", 2),
+        ("-", 0),
+        ("02", 2),
+        ("T", 0),
+        ("15", 2),
+        (":", 0),
+        ("04", 2),
+        (":", 0),
+        ("05", 2),
+    ] {
+        let found = match width {
+            0 => rest.starts_with(part).then_some(1),
+            width => rest.get(..width).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())).map(str::len),
+        };
+        let Some(found) = found else { return cannot(rest, part) };
+        read.extend((width > 0).then(|| rest[..found].parse::<u32>().unwrap_or_default()));
+        rest = &rest[found..];
+    }
+    let fraction =
+        rest.strip_prefix(['.', ',']).map_or(0, |digits| digits.bytes().take_while(u8::is_ascii_digit).count());
+    rest = if fraction > 0 { &rest[1 + fraction..] } else { rest };
+    let zone = match rest.as_bytes() {
+        [b'Z', ..] => 1,
+        [b'+' | b'-', h1, h2, b':', m1, m2, ..] if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) => 6,
+        _ => return cannot(rest, "Z07:00"),
+    };
+    let out_of_range = |what: &str| format!("parsing time {whole}: {what} out of range");
+    match (read.as_slice(), &rest[zone..]) {
+        ([_, month, ..], _) if !(1..=12).contains(month) => out_of_range("month"),
+        ([_, _, _, hour, ..], _) if *hour > 23 => out_of_range("hour"),
+        ([.., minute, _], _) if *minute > 59 => out_of_range("minute"),
+        ([.., second], _) if *second > 59 => out_of_range("second"),
+        (_, "") => out_of_range("day"),
+        (_, rest) => format!("parsing time {whole}: extra text: {}", quoted(rest)),
+    }
+}
+
+/// A text in Go's quotes for times: what is not printable ASCII is spelled as bytes.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            ' '..='~' => out.push(c),
+            other => other.encode_utf8(&mut [0; 4]).bytes().for_each(|b| out.push_str(&format!("\\x{b:02x}"))),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// A duration in Go's form, such as `1h30m` or `1.5s`; `None` if it is none or below zero.
@@ -112,6 +176,25 @@ pub fn format_go_duration(nanos: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_what_is_no_time() {
+        const AS: &str = "as \"2006-01-02T15:04:05Z07:00\"";
+        for (text, want) in [
+            ("x", format!("parsing time \"x\" {AS}: cannot parse \"x\" as \"2006\"")),
+            ("é", format!("parsing time \"\\xc3\\xa9\" {AS}: cannot parse \"\\xc3\\xa9\" as \"2006\"")),
+            ("2024-01-01", format!("parsing time \"2024-01-01\" {AS}: cannot parse \"\" as \"T\"")),
+            (
+                "2024-01-01T00:00:00",
+                format!("parsing time \"2024-01-01T00:00:00\" {AS}: cannot parse \"\" as \"Z07:00\""),
+            ),
+            ("2024-01-01T00:00:00Zx", "parsing time \"2024-01-01T00:00:00Zx\": extra text: \"x\"".into()),
+            ("2024-02-30T00:00:00Z", "parsing time \"2024-02-30T00:00:00Z\": day out of range".into()),
+            ("2024-13-30T00:00:00.5Z", "parsing time \"2024-13-30T00:00:00.5Z\": month out of range".into()),
+        ] {
+            assert_eq!(parse(text), Err(want), "{text}");
+        }
+    }
 
     #[test]
     fn canonical_times() {

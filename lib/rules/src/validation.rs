@@ -47,25 +47,27 @@ struct Checks {
 pub fn create(resource: &ResourceInfo, object: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     if let Some(custom) = &resource.custom {
-        meta::create(object, resource.namespaced, NameRule::Subdomain, &mut out);
+        meta::create(object, resource, NameRule::Subdomain, &mut out);
         return out.with(custom.create_errors(object));
     }
     let checks = checks(resource);
     if resource.is_stored() {
-        meta::create(object, resource.namespaced, checks.name, &mut out);
+        meta::create(object, resource, checks.name, &mut out);
     }
     (checks.create)(object, &mut out);
+    if resource.is_stored() {
+        meta::create_generic(object, resource, &mut out);
+    }
     out.finish()
 }
 
 /// What is wrong with a change of an object.
 pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut out = Report::default();
-    meta::update(new, old, &mut out);
+    let (mut out, checks) = (Report::default(), checks(resource));
+    meta::update(new, old, resource, checks.name, &mut out);
     if let Some(custom) = &resource.custom {
         return out.with(custom.update_errors(new, old));
     }
-    let checks = checks(resource);
     (checks.changed)(new, &mut out);
     (checks.update)(new, old, &mut out);
     out.finish()
@@ -73,12 +75,11 @@ pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldErr
 
 /// What is wrong with a change of an object's status.
 pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut out = Report::default();
-    meta::update(new, old, &mut out);
+    let (mut out, checks) = (Report::default(), checks(resource));
+    meta::update_status(new, old, resource, checks.name, &mut out);
     if let Some(custom) = &resource.custom {
         return out.with(custom.status_errors(new, old));
     }
-    let checks = checks(resource);
     (checks.status)(new, old, &mut out);
     out.finish()
 }
@@ -89,18 +90,18 @@ pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) 
 }
 
 /// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
-pub fn update_ephemeral_containers(new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
-    meta::update(new, old, &mut out);
+    meta::update(new, old, resource, checks(resource).name, &mut out);
     pod::ephemeral_containers(new, old, &mut out);
     out.finish()
 }
 
 /// What is wrong with a change of the resources of a pod's containers, the only thing that
 /// changed.
-pub fn update_resize(new: &Value, old: &Value) -> Vec<FieldError> {
+pub fn update_resize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
-    meta::update(new, old, &mut out);
+    meta::update(new, old, resource, checks(resource).name, &mut out);
     pod::resize(new, old, &mut out);
     out.finish()
 }

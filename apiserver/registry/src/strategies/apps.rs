@@ -15,7 +15,6 @@ const WORKLOAD: Strategy =
     Strategy { generation: Generation::Members(&["spec"]), status_metadata: StatusMetadata::KeepsLabels, ..DEFAULT };
 
 const APPS: super::Rows = &[
-    ("controllerrevisions", Strategy { unversioned: Unversioned::Refused, ..DEFAULT }),
     ("daemonsets", WORKLOAD),
     ("deployments", WORKLOAD),
     ("replicasets", Strategy { status_metadata: StatusMetadata::Free, ..WORKLOAD }),

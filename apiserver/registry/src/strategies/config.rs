@@ -14,7 +14,7 @@ use serde_json::json;
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] = &[
     ("admissionregistration.k8s.io", ADMISSION),
-    ("flowcontrol.apiserver.k8s.io", &[("flowschemas", DECLARED), ("prioritylevelconfigurations", DECLARED)]),
+    ("flowcontrol.apiserver.k8s.io", &[("flowschemas", FLOW), ("prioritylevelconfigurations", FLOW)]),
     (
         "apiregistration.k8s.io",
         &[(
@@ -51,6 +51,8 @@ const DECLARED: Strategy = Strategy {
     status_metadata: StatusMetadata::Kept,
     ..DEFAULT
 };
+
+const FLOW: Strategy = Strategy { unversioned: Unversioned::Overwrites, ..DECLARED };
 
 const HOOKS: Strategy = Strategy { generation: Generation::Members(&["webhooks"]), ..DECLARED };
 

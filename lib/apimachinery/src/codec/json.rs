@@ -1,14 +1,17 @@
 //! JSON: strict decoding along the schema, in one pass from bytes to a tree.
 
 mod custom;
+mod names;
 mod reader;
 mod scalars;
 
 pub use custom::{prune, restore};
 
 use super::{DecodeError, Decoded};
+use crate::quantity::QuantityError;
 use crate::schema::{Field, Origin, Schema, Shape, TypeRef};
 use crate::{Map, Value};
+use names::Place;
 use reader::{MAX_DEPTH, Reader, Token};
 
 /// Findings reported at most; upstream stops there, too.
@@ -28,7 +31,8 @@ pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     if ty.schema.origin == Origin::Definition {
         return custom::decode(ty, text);
     }
-    let mut decoder = Decoder { schema: &ty.schema, reader: Reader::new(text), path: Vec::new(), findings: Vec::new() };
+    let mut decoder =
+        Decoder { schema: &ty.schema, root: ty.id, reader: Reader::new(text), path: Vec::new(), findings: Vec::new() };
     let value = decoder.root(ty.id)?;
     decoder.reader.end()?;
     Ok(Decoded { value, findings: decoder.findings })
@@ -55,6 +59,8 @@ pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
 
 struct Decoder<'a> {
     schema: &'a Schema,
+    /// The type of the object.
+    root: u32,
     reader: Reader<'a>,
     path: Vec<Segment<'a>>,
     findings: Vec<String>,
@@ -85,7 +91,7 @@ impl<'a> Decoder<'a> {
     fn root(&mut self, id: u32) -> Result<Value, DecodeError> {
         match self.reader.peek()? {
             Token::Object => self.object(id),
-            other => Err(self.wrong_type(other.describe(), self.schema.get(id).short_name())),
+            other => Err(self.wrong_type(other.describe(), &Shape::Message(id))),
         }
     }
 
@@ -115,7 +121,9 @@ impl<'a> Decoder<'a> {
                 let raw = self.reader.any(0)?;
                 scalars::check(shape, raw).map(Some).map_err(|wrong| self.scalar_error(wrong, shape))
             }
-            (shape, token) => Err(self.wrong_type(token.describe(), &self.go_type(shape))),
+            (Shape::Quantity, _) => Err(DecodeError::Type(QuantityError::Form.to_string())),
+            (Shape::SchemaOrBool, _) => Err(DecodeError::Type(scalars::NO_SCHEMA.into())),
+            (shape, token) => Err(self.wrong_type(token.describe(), shape)),
         }
     }
 
@@ -230,76 +238,20 @@ impl<'a> Decoder<'a> {
         text
     }
 
-    /// `spec.containers`: Go's messages leave list indices and map keys out.
-    fn field_path(&self) -> String {
-        let mut text = String::new();
-        for segment in &self.path {
-            if let Segment::Field(name) = segment {
-                push_member(&mut text, name);
-            }
-        }
-        text
-    }
-
     fn scalar_error(&self, wrong: scalars::Wrong, shape: &Shape) -> DecodeError {
         match wrong {
-            scalars::Wrong::Type(found) => self.wrong_type(&found, &self.go_type(shape)),
+            scalars::Wrong::Type(found) => self.wrong_type(&found, shape),
             scalars::Wrong::Text(text) => DecodeError::Type(text),
         }
     }
 
-    fn wrong_type(&self, found: &str, wanted: &str) -> DecodeError {
-        let path = self.field_path();
-        let place = match path.is_empty() {
-            true => "Go value".to_owned(),
-            false => format!("Go struct field {}.{path}", self.owner()),
-        };
+    fn wrong_type(&self, found: &str, shape: &Shape) -> DecodeError {
+        let place = Place::find(self.schema, self.root, &self.path);
+        let wanted = place.go_type(self.schema, shape);
         DecodeError::Mismatch {
-            message: format!("json: cannot unmarshal {found} into {place} of type {wanted}"),
+            message: format!("json: cannot unmarshal {found} into {} of type {wanted}", place.describe()),
             found: found.to_owned(),
-            wanted: wanted.to_owned(),
-        }
-    }
-
-    /// The type that holds the field at the current path, which Go's messages name.
-    fn owner(&self) -> String {
-        self.path.iter().rev().find_map(|s| if let Segment::Field(name) = s { Some(*name) } else { None }).map_or_else(
-            String::new,
-            |name| {
-                let owner = self.schema.types.iter().find(|t| t.fields.iter().any(|f| std::ptr::eq(&*f.json, name)));
-                owner.map_or_else(String::new, |t| t.short_name().to_owned())
-            },
-        )
-    }
-
-    fn go_type(&self, shape: &Shape) -> String {
-        match shape {
-            Shape::String | Shape::Bytes | Shape::Quantity | Shape::Time | Shape::MicroTime | Shape::Duration => {
-                "string".into()
-            }
-            Shape::Int32 => "int32".into(),
-            Shape::Int64 => "int64".into(),
-            Shape::Bool => "bool".into(),
-            Shape::Double => "float64".into(),
-            Shape::IntOrString => "intstr.IntOrString".into(),
-            Shape::List(inner) => format!("[]{}", self.go_type(inner)),
-            Shape::Map(inner) => format!("map[string]{}", self.go_type(inner)),
-            Shape::Strings => "[]string".into(),
-            Shape::Message(id) => self.qualified(*id),
-            Shape::RawExtension => "map[string]interface {}".into(),
-            Shape::FieldsV1 | Shape::Json | Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => {
-                "object".into()
-            }
-        }
-    }
-
-    /// `v1.PodSpec`.
-    fn qualified(&self, id: u32) -> String {
-        let name = &self.schema.get(id).name;
-        let mut parts = name.rsplit('.');
-        match (parts.next(), parts.next()) {
-            (Some(kind), Some(package)) => format!("{package}.{kind}"),
-            _ => name.to_string(),
+            wanted,
         }
     }
 }
@@ -412,7 +364,7 @@ mod tests {
                 r#"{"metadata":{"labels":{"a":1}}}"#,
                 "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
             ),
-            ("[]", "json: cannot unmarshal array into Go value of type Deployment"),
+            ("[]", "json: cannot unmarshal array into Go value of type v1.Deployment"),
         ] {
             assert_eq!(deployment(text).map(|d| d.value).map_err(|e| e.to_string()), Err(want.to_owned()));
         }

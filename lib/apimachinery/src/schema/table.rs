@@ -211,7 +211,8 @@ fn shape(word: &str, names: &HashMap<Box<str>, u32>) -> Result<Shape, String> {
     })
 }
 
-fn full_name(name: &str) -> String {
+/// The OpenAPI name of a type that a table names shortly.
+pub(crate) fn full_name(name: &str) -> String {
     let package = PACKAGES.iter().find_map(|(mark, package)| Some((package, name.strip_prefix(mark)?)));
     package.map_or_else(|| name.to_owned(), |(package, rest)| format!("{package}{rest}"))
 }

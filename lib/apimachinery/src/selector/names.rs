@@ -20,7 +20,7 @@ pub fn label_key_errors(key: &str) -> Vec<String> {
         None => (None, key),
         Some((_, name)) if name.contains('/') => {
             return vec![format!(
-                "a qualified name {NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+                "a valid label key {NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
             )];
         }
         Some((prefix, name)) => (Some(prefix), name),

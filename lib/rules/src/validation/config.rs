@@ -97,9 +97,7 @@ pub(super) fn namespace(namespace: &Value, out: &mut Report) {
     let at = SPEC.child("finalizers");
     for finalizer in namespace.at("spec").into_iter().flat_map(|s| s.texts("finalizers")) {
         out.invalid_each(&at, finalizer, label_key_errors(finalizer));
-        if !finalizer.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&finalizer) {
-            out.invalid(&at, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
-        }
+        super::meta::known_finalizer(&at, finalizer, out);
     }
 }
 

@@ -2,20 +2,55 @@
 //!
 //! Upstream: `apimachinery/pkg/api/validation/objectmeta.go`.
 
+mod passes;
+
 use super::check::{At, Report, same};
-use super::names::{NameRule, label, label_key_errors};
-use super::values::labels;
+use super::names::{NameRule, label, label_key_errors, long_name};
+use super::values::{NEGATIVE, labels};
 use crate::tree::Tree;
 use apimachinery::gvk::parse_api_version;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::resources::ResourceInfo;
 use apimachinery::{Map, Value};
+use passes::{Finalizers, Pass, Passes, Prefix};
 
 const METADATA: At<'static> = At::root("metadata");
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
-/// A new object's metadata; its name has been generated.
-pub(super) fn create(object: &Value, namespaced: bool, rule: NameRule, out: &mut Report) {
-    names(object, rule, out);
+/// A new object's metadata, if the resource checks it; its name has been generated.
+pub(super) fn create(object: &Value, resource: &ResourceInfo, rule: NameRule, out: &mut Report) {
+    let passes = passes::of(resource);
+    for _ in passes.create {
+        whole(object, resource.namespaced, Asked { rule, ..Asked::by(&passes) }, out);
+    }
+}
+
+/// A new object's metadata, where nothing else is wrong with it, and if the resource does not check it.
+pub(super) fn create_generic(object: &Value, resource: &ResourceInfo, out: &mut Report) {
+    if passes::of(resource).create.is_empty() && out.is_empty() {
+        whole(object, resource.namespaced, GENERIC, out);
+    }
+}
+
+/// What is asked of metadata beyond what is asked of all.
+#[derive(Clone, Copy)]
+struct Asked {
+    rule: NameRule,
+    finalizers: Finalizers,
+    prefix: Prefix,
+}
+
+/// What upstream asks of the metadata of all objects.
+const GENERIC: Asked = Asked { rule: NameRule::PathSegment, finalizers: Finalizers::Any, prefix: Prefix::Checked };
+
+impl Asked {
+    fn by(passes: &Passes) -> Self {
+        Self { finalizers: passes.finalizers, prefix: passes.prefix, ..GENERIC }
+    }
+}
+
+fn whole(object: &Value, namespaced: bool, asked: Asked, out: &mut Report) {
+    names(object, asked, out);
     let namespace = METADATA.child("namespace");
     match (namespaced, object.namespace()) {
         (true, "") => out.required(&namespace, ""),
@@ -25,10 +60,14 @@ pub(super) fn create(object: &Value, namespaced: bool, rule: NameRule, out: &mut
     }
     let Some(metadata) = object.metadata() else { return };
     if metadata.int("generation") < 0 {
-        out.invalid(&METADATA.child("generation"), metadata.int("generation"), "must be greater than or equal to 0");
+        out.invalid(&METADATA.child("generation"), metadata.int("generation"), NEGATIVE);
     }
-    parts(metadata, out);
+    labelled(metadata, out);
     finalizers(metadata, out);
+    managers(metadata, out);
+    if asked.finalizers == Finalizers::Known {
+        known_finalizers(metadata, out);
+    }
 }
 
 /// The metadata of a pod template and the like: it has no name.
@@ -41,9 +80,54 @@ pub(super) fn template(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) {
     }
 }
 
+/// What is wrong with the metadata of an update.
+pub(super) fn update(new: &Value, old: &Value, resource: &ResourceInfo, rule: NameRule, out: &mut Report) {
+    let passes = passes::of(resource);
+    all_passes(new, old, resource, rule, &passes, passes.update, out);
+}
+
+/// What is wrong with the metadata of an update of a status and the like.
+pub(super) fn update_status(new: &Value, old: &Value, resource: &ResourceInfo, rule: NameRule, out: &mut Report) {
+    let passes = passes::of(resource);
+    all_passes(new, old, resource, rule, &passes, passes.status, out);
+}
+
+/// Upstream's generic passes, then the resource's own. Nearly always nothing is wrong, which one pass of each kind
+/// finds out as well.
+fn all_passes(
+    new: &Value,
+    old: &Value,
+    resource: &ResourceInfo,
+    rule: NameRule,
+    passes: &Passes,
+    own: &[Pass],
+    out: &mut Report,
+) {
+    let by_resource = match own.contains(&Pass::Whole) {
+        true => Asked { rule, ..Asked::by(passes) },
+        false => Asked { finalizers: if own.is_empty() { Finalizers::Any } else { passes.finalizers }, ..GENERIC },
+    };
+    let run = |pass: Pass, asked: Asked, out: &mut Report| match pass {
+        Pass::Whole => whole(new, resource.namespaced, asked, out),
+        Pass::Change => change(new, old, asked, out),
+    };
+    let mut found = Report::default();
+    run(Pass::Whole, by_resource, &mut found);
+    run(Pass::Change, GENERIC, &mut found);
+    if found.is_empty() {
+        return;
+    }
+    for pass in [Pass::Whole, Pass::Change] {
+        run(pass, GENERIC, out);
+    }
+    for pass in own {
+        run(*pass, by_resource, out);
+    }
+}
+
 /// What an update does to the metadata. The resource version is checked where it is compared with
 /// the stored one: some resources may be overwritten without any.
-pub(super) fn update(new: &Value, old: &Value, out: &mut Report) {
+fn change(new: &Value, old: &Value, asked: Asked, out: &mut Report) {
     if old.is_deleting() {
         no_new_finalizers(new, old, out);
     }
@@ -59,20 +143,24 @@ pub(super) fn update(new: &Value, old: &Value, out: &mut Report) {
         let (new, old) = at(key);
         out.immutable(&METADATA.child(key), new, old);
     }
-    if let Some(new) = new {
-        parts(new, out);
+    let Some(new) = new else { return };
+    labelled(new, out);
+    managers(new, out);
+    if asked.finalizers == Finalizers::Known {
+        known_finalizers(new, out);
     }
 }
 
-fn names(object: &Value, rule: NameRule, out: &mut Report) {
+fn names(object: &Value, asked: Asked, out: &mut Report) {
     let at = METADATA.child("name");
     let base = object.meta_str("generateName");
-    if !base.is_empty() {
-        out.invalid_each(&METADATA.child("generateName"), base, rule.check_prefix(base));
+    if !base.is_empty() && asked.prefix == Prefix::Checked {
+        out.invalid_each(&METADATA.child("generateName"), base, asked.rule.check_prefix(base));
     }
-    match object.name() {
-        "" => out.required(&at, "name or generateName is required"),
-        name => {
+    match (object.name(), asked) {
+        ("", _) => out.required(&at, "name or generateName is required"),
+        (name, Asked { prefix: Prefix::Ignored, .. }) => out.invalid_each(&at, name, long_name(name)),
+        (name, Asked { rule, .. }) => {
             out.invalid_each(&at, name, rule.check(name));
             if let NameRule::Short(max) = rule
                 && name.len() > max
@@ -84,10 +172,46 @@ fn names(object: &Value, rule: NameRule, out: &mut Report) {
 }
 
 /// What is checked both of new and of changed metadata.
-fn parts(metadata: &Map, out: &mut Report) {
+fn labelled(metadata: &Map, out: &mut Report) {
     labels(&METADATA.child("labels"), metadata.object("labels"), out);
     annotations(&METADATA.child("annotations"), metadata.object("annotations"), out);
     owners(metadata, out);
+}
+
+/// Finalizers without a domain are Kubernetes' own.
+fn known_finalizers(metadata: &Map, out: &mut Report) {
+    let at = METADATA.child("finalizers");
+    for (index, finalizer) in metadata.texts("finalizers").enumerate() {
+        known_finalizer(&at.index(index), finalizer, out);
+    }
+}
+
+/// A finalizer without a domain is one of Kubernetes' own.
+pub(super) fn known_finalizer(at: &At<'_>, finalizer: &str, out: &mut Report) {
+    if !finalizer.contains('/') && !["kubernetes", "orphan", "foregroundDeletion"].contains(&finalizer) {
+        out.invalid(at, finalizer, "name is neither a standard finalizer name nor is it fully qualified");
+    }
+}
+
+fn managers(metadata: &Map, out: &mut Report) {
+    const MAX_MANAGER: usize = 128;
+    const MAX_SUBRESOURCE: usize = 256;
+    let at = METADATA.child("managedFields");
+    for (index, entry) in metadata.items("managedFields").iter().enumerate() {
+        let at = at.index(index);
+        let text = |key: &str| entry.text(key);
+        if !["Apply", "Update"].contains(&text("operation")) {
+            out.invalid(&at.child("operation"), text("operation"), "must be `Apply` or `Update`");
+        }
+        if !["", "FieldsV1"].contains(&text("fieldsType")) {
+            out.invalid(&at.child("fieldsType"), text("fieldsType"), "must be `FieldsV1`");
+        }
+        for (key, max) in [("manager", MAX_MANAGER), ("subresource", MAX_SUBRESOURCE)] {
+            if text(key).len() > max {
+                out.too_long(&at.child(key), max);
+            }
+        }
+    }
 }
 
 pub(super) fn annotations(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
@@ -144,11 +268,11 @@ fn owner_reference(at: &At<'_>, owner: &Value, out: &mut Report) {
 
 fn finalizers(metadata: &Map, out: &mut Report) {
     let at = METADATA.child("finalizers");
-    let list: Vec<&str> = metadata.texts("finalizers").collect();
-    for finalizer in &list {
+    for finalizer in metadata.texts("finalizers") {
         out.invalid_each(&at, finalizer, label_key_errors(finalizer));
     }
-    if list.contains(&"orphan") && list.contains(&"foregroundDeletion") {
+    let has = |name: &str| metadata.texts("finalizers").any(|finalizer| finalizer == name);
+    if has("orphan") && has("foregroundDeletion") {
         let value = metadata.at("finalizers").unwrap_or(&Value::Null);
         out.invalid(&at, value, "finalizer orphan and foregroundDeletion cannot be both set");
     }

@@ -60,13 +60,14 @@ impl NameRule {
     pub(super) fn check_prefix(self, prefix: &str) -> Findings {
         match prefix.strip_suffix('-') {
             Some(rest) if prefix.len() > 1 && self != Self::PathSegment => self.check(&format!("{rest}a")),
+            _ if self == Self::PathSegment => path_segment_prefix(prefix),
             _ => self.check(prefix),
         }
     }
 }
 
 fn longer_than(text: &str, max: usize) -> Option<String> {
-    (text.len() > max).then(|| format!("must be no more than {max} bytes"))
+    (text.len() > max).then(|| format!("must be no more than {max} characters"))
 }
 
 fn findings(parts: impl IntoIterator<Item = Option<String>>) -> Findings {
@@ -97,6 +98,12 @@ pub fn subdomain(text: &str) -> Findings {
     findings([longer_than(text, 253), (!is_subdomain(text)).then(|| SUBDOMAIN.into())])
 }
 
+/// The same as upstream's newer, declared rules say it.
+pub(super) fn long_name(text: &str) -> Findings {
+    let too_long = (text.len() > 253).then(|| "must be no more than 253 bytes".to_owned());
+    findings([too_long, (!is_subdomain(text)).then(|| SUBDOMAIN.into())])
+}
+
 /// A DNS name that may have underscores.
 pub(super) fn subdomain_with_underscore(text: &str) -> Findings {
     let part = |part: &str| {
@@ -123,6 +130,11 @@ pub(super) fn path_segment(text: &str) -> Findings {
     if matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
+    path_segment_prefix(text)
+}
+
+/// What a path segment can begin with.
+fn path_segment_prefix(text: &str) -> Findings {
     ["/", "%"].into_iter().filter(|c| text.contains(c)).map(|c| format!("may not contain '{c}'")).collect()
 }
 
@@ -131,7 +143,7 @@ fn address(text: &str) -> Findings {
     match text.parse::<std::net::IpAddr>() {
         Ok(ip) if ip.to_string() == text => Vec::new(),
         Ok(_) => vec!["must be a canonical format IP address".into()],
-        Err(_) => vec!["must be a valid IP address".into()],
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
     }
 }
 
@@ -214,7 +226,7 @@ mod tests {
             assert!(bad.iter().all(|name| !rule.check(name).is_empty()), "{rule:?}");
         }
         assert_eq!(label("a.b"), ["must not contain dots"]);
-        assert_eq!(label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(label(&"a".repeat(64)), ["must be no more than 63 characters"]);
         assert!(NameRule::Label.check_prefix("a-").is_empty() && !NameRule::Label.check_prefix("-").is_empty());
     }
 

@@ -131,11 +131,47 @@ fn metadata() {
         "metadata.ownerReferences.kind: Invalid value: \"\": must not be empty",
         "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
         "metadata.finalizers: Invalid value: \"a b\": name part",
+        "metadata.finalizers[0]: Invalid value: \"a b\": name is neither a standard finalizer name",
     ];
     assert_eq!(found.len(), starts.len(), "{found:#?}");
     for (found, start) in found.iter().zip(starts) {
         assert!(found.starts_with(start), "{found}");
     }
+}
+
+/// What upstream's passes over metadata find, a client sees once for each of them.
+#[test]
+fn passes_over_metadata() {
+    let known = "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard finalizer name nor is it \
+                 fully qualified";
+    for (group, plural, on_create, on_update) in [
+        ("", "configmaps", 1, 2),
+        ("", "namespaces", 1, 2),
+        ("", "services", 1, 1),
+        ("", "limitranges", 1, 1),
+        ("policy", "poddisruptionbudgets", 0, 0),
+        ("coordination.k8s.io", "leases", 0, 0),
+    ] {
+        let object = json!({"metadata": {"finalizers": ["x"], "labels": {"kubernetes.io/metadata.name": "a"}}});
+        let count = |found: Vec<String>| found.iter().filter(|text| *text == known).count();
+        assert_eq!(count(created(group, plural, object.clone())), on_create, "{plural}");
+        assert_eq!(count(updated(group, plural, object.clone(), object)), on_update, "{plural}");
+    }
+    let odd = json!({"metadata": {"name": "B d"}});
+    assert_eq!(created("policy", "poddisruptionbudgets", odd), [""; 0], "any path segment will do");
+    let labelled = json!({"metadata": {"labels": {"a": "-"}, "generation": -1}});
+    let found = updated("", "secrets", labelled.clone(), labelled);
+    assert_eq!(found.iter().filter(|text| text.starts_with("metadata.labels:")).count(), 4);
+    assert_eq!(found[0], "metadata.generation: Invalid value: -1: must be greater than or equal to 0");
+    let entry = json!({"operation": "Delete", "fieldsType": "x", "manager": "m".repeat(129)});
+    assert_eq!(
+        created("", "configmaps", json!({"metadata": {"managedFields": [entry]}})),
+        [
+            "metadata.managedFields[0].operation: Invalid value: \"Delete\": must be `Apply` or `Update`",
+            "metadata.managedFields[0].fieldsType: Invalid value: \"x\": must be `FieldsV1`",
+            "metadata.managedFields[0].manager: Too long: may not be more than 128 bytes",
+        ]
+    );
 }
 
 #[test]
@@ -144,7 +180,7 @@ fn updates_of_metadata() {
     let new = json!({"metadata": {"uid": "2", "generation": 1, "finalizers": ["a/b"],
         "deletionTimestamp": "2026-01-01T00:00:00Z"}});
     assert_eq!(
-        updated("", "configmaps", new, old.clone()),
+        updated("", "configmaps", new, old.clone())[..3],
         [
             "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found \
              new finalizers []string{\"a/b\"}",

@@ -2,9 +2,12 @@
 
 use crate::Value;
 use crate::codec::base64;
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, QuantityError};
 use crate::schema::Shape;
 use crate::time;
+
+/// What is said of anything else where a JSON schema or a boolean stands.
+pub(super) const NO_SCHEMA: &str = "boolean or JSON schema expected";
 
 /// Why a scalar does not fit its shape.
 pub(super) enum Wrong {
@@ -40,6 +43,8 @@ pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
         (Shape::Bytes, Value::String(text)) => {
             base64::canonical(text).map(Value::String).map_err(|error| Wrong::Text(error.to_string()))
         }
+        (Shape::SchemaOrBool, _) => Err(Wrong::Text(NO_SCHEMA.into())),
+        (Shape::Quantity, _) => Err(Wrong::Text(QuantityError::Form.to_string())),
         (_, Value::String(_)) => Err(Wrong::Type("string".into())),
         (_, Value::Bool(_)) => Err(Wrong::Type("bool".into())),
         _ => Err(Wrong::Type("number".into())),
@@ -47,7 +52,7 @@ pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
 }
 
 fn quantity(text: &str) -> Result<Value, Wrong> {
-    match text.parse::<Quantity>() {
+    match text.trim().parse::<Quantity>() {
         Ok(quantity) => Ok(quantity.to_string().into()),
         Err(error) => Err(Wrong::Text(error.to_string())),
     }

@@ -150,9 +150,6 @@ fn matches(at: &At<'_>, what: &str, annotation: &str, profile: &Value, out: &mut
     }
     let path = annotation.strip_prefix("localhost/").filter(|_| profile.text("type") == "Localhost");
     if path.is_some() && path != profile.at("localhostProfile").and_then(Value::as_str) {
-        out.forbidden(
-            &at.child("localhostProfile"),
-            format!("{what} profile in annotation and field must match"),
-        );
+        out.forbidden(&at.child("localhostProfile"), format!("{what} profile in annotation and field must match"));
     }
 }

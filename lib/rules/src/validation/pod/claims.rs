@@ -38,11 +38,9 @@ fn claim(at: &At<'_>, claim: &Value, before: &[Value], out: &mut Report) {
             printed(claim),
             "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
         ),
-        [None, None] => out.invalid(
-            at,
-            printed(claim),
-            "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
-        ),
+        [None, None] => {
+            out.invalid(at, printed(claim), "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+        }
         _ => {}
     }
     for key in sources {

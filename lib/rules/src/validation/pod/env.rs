@@ -177,13 +177,14 @@ pub(super) fn resource_selector(at: &At<'_>, selector: &Value, in_volume: bool, 
 fn divisor(at: &At<'_>, selector: &Value, resource: &str, out: &mut Report) {
     const SIZES: [&str; 13] = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
     let Some(divisor) = selector.at("divisor").and_then(quantity).filter(|d| !d.is_zero()) else { return };
-    let (allowed, what): (&[&str], &str) = match resource.strip_prefix("limits.").or(resource.strip_prefix("requests.")).unwrap_or_default() {
-        "cpu" => (&["1m", "1"], "cpu"),
-        "memory" => (&SIZES, "memory"),
-        "ephemeral-storage" => (&SIZES, "local ephemeral storage"),
-        name if name.starts_with("hugepages-") => (&SIZES, "hugepages"),
-        _ => return,
-    };
+    let (allowed, what): (&[&str], &str) =
+        match resource.strip_prefix("limits.").or(resource.strip_prefix("requests.")).unwrap_or_default() {
+            "cpu" => (&["1m", "1"], "cpu"),
+            "memory" => (&SIZES, "memory"),
+            "ephemeral-storage" => (&SIZES, "local ephemeral storage"),
+            name if name.starts_with("hugepages-") => (&SIZES, "hugepages"),
+            _ => return,
+        };
     if !allowed.contains(&&*divisor.to_string()) {
         let list = if what == "cpu" { "1m and 1".to_owned() } else { SIZES.join(", ") };
         let detail = format!("only divisor's values {list} are supported with the {what} resource");

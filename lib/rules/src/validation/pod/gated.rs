@@ -26,7 +26,9 @@ pub(super) fn undo_narrowing(rest: &mut Value, old: &Value, out: &mut Report) {
 
 /// Terms stay as many as they were, each asking for more at its end.
 fn narrowed(new: Option<&Value>, old: Option<&Value>, out: &mut Report) {
-    let terms = |affinity: Option<&Value>| affinity.and_then(|a| a.at(REQUIRED)).and_then(|r| r.at("nodeSelectorTerms")).cloned();
+    let terms = |affinity: Option<&Value>| {
+        affinity.and_then(|a| a.at(REQUIRED)).and_then(|r| r.at("nodeSelectorTerms")).cloned()
+    };
     let (new, old) = (terms(new), terms(old));
     let list = |terms: &Option<Value>| terms.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
     let (new_terms, old_terms) = (list(&new), list(&old));

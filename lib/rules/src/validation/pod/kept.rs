@@ -106,7 +106,9 @@ fn breaks(rule: Rule, annotations: Option<&Map>, spec: &Value) -> bool {
             spec.items("tolerations").iter().any(|t| matches!(t.text("operator"), "Lt" | "Gt"))
         }
         Rule::HostNetworkUsers => own_users(spec) && spec.flag("hostNetwork"),
-        Rule::DeviceUsers => own_users(spec) && all_containers(spec).any(|(_, _, c)| !c.items("volumeDevices").is_empty()),
+        Rule::DeviceUsers => {
+            own_users(spec) && all_containers(spec).any(|(_, _, c)| !c.items("volumeDevices").is_empty())
+        }
         Rule::InitResizes => spec.items("initContainers").iter().any(|container| {
             let restarts = |p: &Value| p.text("restartPolicy") == "RestartContainer";
             container.text("restartPolicy") != "Always" && container.items("resizePolicy").iter().any(restarts)

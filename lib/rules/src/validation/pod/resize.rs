@@ -14,7 +14,8 @@ const LISTS: [&str; 2] = ["requests", "limits"];
 pub(in super::super) fn resize(new: &Value, old: &Value, out: &mut Report) {
     // Upstream says nothing else of these.
     let windows = spec_of(old).at("os").is_some_and(|os| os.text("name") == "windows");
-    for (refused, what) in [(old.annotations().is_some_and(|a| a.contains_key(MIRROR)), "static"), (windows, "windows")] {
+    for (refused, what) in [(old.annotations().is_some_and(|a| a.contains_key(MIRROR)), "static"), (windows, "windows")]
+    {
         if refused {
             *out = Report::default();
             return out.forbidden(&At::root(""), format!("{what} pods cannot be resized"));

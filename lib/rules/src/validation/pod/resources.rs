@@ -113,10 +113,6 @@ pub(super) fn overhead(at: &At<'_>, spec: &Value, kept: Kept, out: &mut Report) 
 }
 
 /// Limits, requests, and that no request is above its limit.
-pub(in super::super) fn requirements(at: &At<'_>, resources: &Value, out: &mut Report) {
-    lists(at, resources, Owner::Container, Kept::NOTHING, out);
-}
-
 fn lists(at: &At<'_>, resources: &Value, owner: Owner, kept: Kept, out: &mut Report) {
     list(&at.child("limits"), (resources, "limits"), owner, kept, out);
     let requests = at.child("requests");
@@ -178,7 +174,8 @@ fn pages(at: &At<'_>, name: &str, amount: &Value, kept: Kept, out: &mut Report) 
 fn broken_pages(name: &str, amount: &Value) -> Option<Quantity> {
     let size = name.strip_prefix("hugepages-")?;
     let amount = quantity(amount)?;
-    let size = size.parse::<Quantity>().ok().filter(|s| !s.is_negative() && !s.is_zero() && s.milli_value() % 1000 == 0);
+    let size =
+        size.parse::<Quantity>().ok().filter(|s| !s.is_negative() && !s.is_zero() && s.milli_value() % 1000 == 0);
     let whole = size.is_some_and(|size| amount.value() % size.value() == 0);
     (!whole).then_some(amount)
 }

@@ -34,8 +34,7 @@ pub(super) fn pod(at: &At<'_>, spec: &Value, kept: Kept, out: &mut Report) {
     os::options(at, context, out);
     apparmor(at, context, out);
     one_of(at, context, "supplementalGroupsPolicy", &["Merge", "Strict"], out);
-    let policies: &[&str] =
-        if kept.has(Rule::SelinuxPolicy) { &["MountOption", "Recursive"] } else { &["Recursive"] };
+    let policies: &[&str] = if kept.has(Rule::SelinuxPolicy) { &["MountOption", "Recursive"] } else { &["Recursive"] };
     one_of(at, context, "seLinuxChangePolicy", policies, out);
 }
 
@@ -84,9 +83,7 @@ fn of_host(name: &str, spec: &Value) -> Option<&'static str> {
     let dotted = dotted(name);
     let dotted = dotted.split('*').next().unwrap_or_default();
     match () {
-        () if network && dotted.starts_with("net.") => {
-            Some("may not be specified when 'hostNetwork' is true")
-        }
+        () if network && dotted.starts_with("net.") => Some("may not be specified when 'hostNetwork' is true"),
         () if ipc && is_ipc(dotted) => Some("may not be specified when 'hostIPC' is true"),
         () => None,
     }
@@ -95,7 +92,19 @@ fn of_host(name: &str, spec: &Value) -> Option<&'static str> {
 /// A setting's name that has slashes as its separators, with dots; then its dots were parts of names.
 fn dotted(name: &str) -> Cow<'_, str> {
     match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'/') => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect::<String>().into(),
+        Some(b'/') => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect::<String>()
+            .into(),
         _ => name.into(),
     }
 }
@@ -107,8 +116,7 @@ pub(super) fn has_host_sysctls(spec: &Value) -> bool {
 }
 
 fn is_ipc(name: &str) -> bool {
-    const SETTINGS: [&str; 8] =
-        ["shmall", "shmmax", "shmmni", "shm_rmid_forced", "shm", "msgmax", "msgmnb", "msgmni"];
+    const SETTINGS: [&str; 8] = ["shmall", "shmmax", "shmmni", "shm_rmid_forced", "shm", "msgmax", "msgmnb", "msgmni"];
     let of_kernel = |setting: &str| matches!(setting, "sem" | "msg") || SETTINGS.contains(&setting);
     name.strip_prefix("kernel.").is_some_and(of_kernel) || name.starts_with("fs.mqueue.")
 }

@@ -48,13 +48,7 @@ pub(super) fn all(at: &At<'_>, context: &Context<'_>, out: &mut Report) -> Vec<u
     wrong
 }
 
-fn volume<'v>(
-    at: &At<'_>,
-    volume: &'v Value,
-    names: &mut HashSet<&'v str>,
-    context: &Context<'_>,
-    out: &mut Report,
-) {
+fn volume<'v>(at: &At<'_>, volume: &'v Value, names: &mut HashSet<&'v str>, context: &Context<'_>, out: &mut Report) {
     sources(at, volume, context, out);
     let (name, name_at) = (volume.text("name"), at.child("name"));
     match name {
@@ -133,13 +127,7 @@ fn initiator_length(at: &At<'_>, source: &Value, volume: &Value, out: &mut Repor
     }
 }
 
-fn source(
-    volume_at: &At<'_>,
-    (kind, source): (&str, &Value),
-    volume: &Value,
-    context: &Context<'_>,
-    out: &mut Report,
-) {
+fn source(volume_at: &At<'_>, (kind, source): (&str, &Value), volume: &Value, context: &Context<'_>, out: &mut Report) {
     let at = &volume_at.child(kind);
     match kind {
         "emptyDir" => empty_dir(at, source, out),
