@@ -10,6 +10,7 @@ mod admission;
 mod autoscaling;
 mod core;
 mod hooks;
+mod image;
 mod pod;
 mod policy;
 mod service;

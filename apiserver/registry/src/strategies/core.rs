@@ -52,7 +52,15 @@ const ROWS: super::Rows = &[
         Strategy { prepare_create: |_, volume| phase(volume, "Pending"), deleted: Deleted::Object, ..DEFAULT },
     ),
     ("pods", pods::STRATEGY),
-    ("podtemplates", Strategy { generation: Generation::Members(&["template"]), ..RETURNED }),
+    (
+        "podtemplates",
+        Strategy {
+            generation: Generation::Members(&["template"]),
+            prepare_create: |_, object| pods::gated::drop_template_fields(object, &Value::Null, "/template"),
+            prepare_update: |new, old| pods::gated::drop_template_fields(new, old, "/template"),
+            ..RETURNED
+        },
+    ),
     (
         "replicationcontrollers",
         Strategy {

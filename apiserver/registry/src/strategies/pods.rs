@@ -2,6 +2,10 @@
 //!
 //! Upstream: `pkg/registry/core/pod/strategy.go`, `pkg/apis/core/helper/qos`.
 
+mod apparmor;
+pub(crate) mod gated;
+mod selectors;
+
 use super::{member, text};
 use crate::Context;
 use crate::strategy::*;
@@ -15,11 +19,15 @@ pub(crate) const STRATEGY: Strategy = Strategy {
     ending: Ending::Graceful,
     deleted: Deleted::Object,
     prepare_create: create,
+    prepare_update: |new, old| gated::drop_fields(member(new, "spec"), old.get("spec")),
     prepare_status: status,
     ..DEFAULT
 };
 
-fn create(_: &Context, pod: &mut Value) {
+fn create(cx: &Context, pod: &mut Value) {
+    gated::drop_fields(member(pod, "spec"), None);
+    selectors::take_labels(pod);
+    apparmor::annotations_to_fields(cx, pod);
     let class = quality_of_service(pod);
     let gated = pod.pointer("/spec/schedulingGates").and_then(Value::as_array).is_some_and(|g| !g.is_empty());
     let mut status = Map::new();
@@ -27,7 +35,7 @@ fn create(_: &Context, pod: &mut Value) {
     status.insert("qosClass".into(), class.into());
     if gated {
         let condition = json!({"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
-            "message": "Scheduling is blocked due to non-empty scheduling gates", "observedGeneration": 1,
+            "message": "Scheduling is blocked due to non-empty scheduling gates",
             "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now()});
         status.insert("conditions".into(), json!([condition]));
     }

@@ -227,8 +227,8 @@ impl Writer<'_> {
         errors.extend(match self.part {
             Part::Status => rules::validation::update_status(&cx.resource, &new, old),
             Part::Approval => rules::validation::update_approval(&cx.resource, &new, old),
-            // What these may change, `prepare` has already made sure of.
-            Part::EphemeralContainers | Part::Resize => rules::validation::create(&cx.resource, &new),
+            Part::EphemeralContainers => rules::validation::update_ephemeral_containers(&cx.resource, &new, old),
+            Part::Resize => rules::validation::update_resize(&cx.resource, &new, old),
             Part::Main | Part::Finalize => rules::validation::update(&cx.resource, &new, old),
         });
         errors.extend(match self.part {

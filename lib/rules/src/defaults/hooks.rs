@@ -32,6 +32,7 @@ const CRD: &str = "apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResou
 fn core_hook(kind: &str) -> Option<Hook> {
     Some(match kind {
         "v1.Pod" => pod::pod,
+        "v1.PodTemplateSpec" => pod::template,
         "v1.PodSpec" => pod::spec,
         "v1.Container" | "v1.EphemeralContainerCommon" => pod::container,
         "v1.Probe" => pod::probe,

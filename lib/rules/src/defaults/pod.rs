@@ -8,7 +8,12 @@ use apimachinery::{Map, Value};
 /// What only pods get, not templates: a template must not change when it is read again by a
 /// newer server, since that would roll out all workloads.
 pub(super) fn pod(pod: &mut Value) {
-    let Some(spec) = pod.inner("spec") else { return };
+    without_init_annotations(pod);
+    let Some(spec) = pod.made("spec") else { return };
+    // A grace period that is negative is as good as none, but gives the kubelet its turn.
+    if spec.int("terminationGracePeriodSeconds") < 0 {
+        set(spec, "terminationGracePeriodSeconds", 1);
+    }
     for list in ["containers", "initContainers"] {
         spec.each(list).iter_mut().filter_map(|c| c.inner("resources")).for_each(|r| inherit(r, "limits", "requests"));
     }
@@ -30,7 +35,48 @@ fn host_ports(spec: &mut Value) {
     }
 }
 
+/// A template always has a specification, be it empty.
+pub(super) fn template(template: &mut Value) {
+    without_init_annotations(template);
+    template.made("spec");
+}
+
+/// What init containers were before they had a field; no kubelet may read it any more.
+fn without_init_annotations(object: &mut Value) {
+    const ANNOTATIONS: [&str; 4] = [
+        "pod.beta.kubernetes.io/init-containers",
+        "pod.alpha.kubernetes.io/init-containers",
+        "pod.beta.kubernetes.io/init-container-statuses",
+        "pod.alpha.kubernetes.io/init-container-statuses",
+    ];
+    let annotations = object.inner("metadata").and_then(|m| m.inner("annotations"));
+    let Some(annotations) = annotations.and_then(Fill::members) else { return };
+    if ANNOTATIONS.iter().any(|key| annotations.contains_key(*key)) {
+        annotations.retain(|key, _| !ANNOTATIONS.contains(&key.as_str()));
+    }
+}
+
+fn set(object: &mut Value, key: &str, value: impl Into<Value>) {
+    if let Some(members) = object.members() {
+        members.insert(key.to_owned(), value.into());
+    }
+}
+
+/// The account has an older name, too, under which it is still read and always said.
+fn account(spec: &mut Value) {
+    let (name, older) = (spec.text("serviceAccountName"), spec.text("serviceAccount"));
+    if name == older {
+        return;
+    }
+    let (key, name) = match name.is_empty() {
+        true => ("serviceAccountName", older.to_owned()),
+        false => ("serviceAccount", name.to_owned()),
+    };
+    set(spec, key, name);
+}
+
 pub(super) fn spec(spec: &mut Value) {
+    account(spec);
     spec.fill_zero("dnsPolicy", "ClusterFirst");
     spec.fill_zero("restartPolicy", "Always");
     spec.fill("securityContext", Value::Object(Map::new()));
@@ -47,14 +93,7 @@ pub(super) fn container(container: &mut Value) {
 
 /// `latest`, named or implied, is pulled always.
 fn pull_policy(image: &str) -> &'static str {
-    let (name, digest) = image.split_once('@').map_or((image, ""), |(name, digest)| (name, digest));
-    let last = name.rsplit('/').next().unwrap_or(name);
-    let tag = match last.split_once(':') {
-        Some((_, tag)) => tag,
-        None if digest.is_empty() && !image.is_empty() => "latest",
-        None => "",
-    };
-    if tag == "latest" { "Always" } else { "IfNotPresent" }
+    if super::image::tag(image) == Some("latest") { "Always" } else { "IfNotPresent" }
 }
 
 pub(super) fn probe(probe: &mut Value) {
@@ -88,20 +127,9 @@ fn pod_level(spec: &mut Value) {
     }
     let limits = PodAmounts::limits_of(spec).containers_total();
     let requests = PodAmounts::of(spec).containers_total();
-    let all_limited = |name: &str| {
-        let lists = ["containers", "initContainers"].into_iter().flat_map(|l| spec.items(l));
-        lists
-            .into_iter()
-            .all(|c| c.at("resources").and_then(|r| r.object("limits")).is_some_and(|l| l.contains_key(name)))
-    };
-    let limited: Amounts =
-        limits.iter().filter(|(k, _)| !is_hugepages(k) && all_limited(k)).map(|(k, v)| (k.clone(), *v)).collect();
     let Some(resources) = spec.inner("resources") else { return };
     huge_page_limits(resources, &limits);
     requests_from_limits(resources, &requests);
-    if resources.lacks("limits") && !resources.lacks("requests") {
-        take(resources, "limits", &limited, |_| true);
-    }
 }
 
 fn huge_page_limits(resources: &mut Value, limits: &Amounts) {
@@ -134,26 +162,5 @@ fn take(resources: &mut Value, list: &str, amounts: &Amounts, wanted: impl Fn(&s
     let Some(target) = resources.made(list) else { return };
     for (name, amount) in missing {
         target.fill(name, amount.to_string());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn latest_is_pulled_always() {
-        for (image, want) in [
-            ("nginx", "Always"),
-            ("nginx:latest", "Always"),
-            ("nginx:1.27", "IfNotPresent"),
-            ("localhost:5000/nginx", "Always"),
-            ("localhost:5000/nginx:1", "IfNotPresent"),
-            ("nginx@sha256:00", "IfNotPresent"),
-            ("nginx:latest@sha256:00", "Always"),
-            ("", "IfNotPresent"),
-        ] {
-            assert_eq!(pull_policy(image), want, "{image}");
-        }
     }
 }

@@ -124,7 +124,7 @@ fn own(name: &str, fields: &[Field]) -> Step {
 /// The default of a field, if it is more than the zero value that is there anyway.
 fn filling(field: &Field) -> Option<Filling> {
     let value = field.default.clone()?;
-    let is_zero = value.as_i64() == Some(0) || value.as_bool() == Some(false);
+    let is_zero = value.as_i64() == Some(0) || value.as_bool() == Some(false) || value.as_str() == Some("");
     let pointer = field.presence == Presence::Pointer;
     (pointer || !is_zero).then(|| Filling { member: field.json.clone(), value, over_zero: !pointer })
 }

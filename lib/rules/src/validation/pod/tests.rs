@@ -62,9 +62,8 @@ fn containers() {
                 "spec.containers[0].env[0].name: Invalid value: \"A=B\": a valid environment variable name must consist \
                  only of printable ASCII characters other than '='",
                 "spec.containers[0].env[1].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty",
-                "spec.containers[0].env[2].valueFrom.fieldRef.fieldPath: Unsupported value: \"spec.x\": supported values: \
-                 \"metadata.name\", \"metadata.namespace\", \"metadata.uid\", \"spec.nodeName\", \
-                 \"spec.serviceAccountName\", \"status.hostIP\", \"status.hostIPs\", \"status.podIP\", \"status.podIPs\"",
+                "spec.containers[0].env[2].valueFrom.fieldRef.fieldPath: Invalid value: \"spec.x\": error converting \
+                 fieldPath: field label not supported: spec.x",
             ],
         ),
         (
@@ -97,26 +96,26 @@ fn containers() {
         (
             json!({"resources": {"limits": {"cpu": "1", "pods": "1"}, "requests": {"cpu": "2", "memory": "-1"}}}),
             &[
-                "spec.containers[0].resources.limits[pods]: Invalid value: \"pods\": must be a standard resource type or \
-                 fully qualified",
                 "spec.containers[0].resources.limits[pods]: Invalid value: \"pods\": must be a standard resource for \
                  containers",
+                "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
                 "spec.containers[0].resources.requests[memory]: Invalid value: \"-1\": must be greater than or equal to 0",
-                "spec.containers[0].resources.requests[pods]: Invalid value: \"pods\": must be a standard resource type \
-                 or fully qualified",
                 "spec.containers[0].resources.requests[pods]: Invalid value: \"pods\": must be a standard resource for \
                  containers",
-                "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
             ],
         ),
         (
             json!({"imagePullPolicy": "Sometimes", "restartPolicy": "Always2"}),
-            &["spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \
-               \"IfNotPresent\", \"Never\""],
+            &[
+                "spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \
+                 \"IfNotPresent\", \"Never\"",
+                "spec.containers[0].restartPolicy: Unsupported value: \"Always2\": supported values: \"Always\", \
+                 \"Never\", \"OnFailure\"",
+            ],
         ),
         (
             json!({"securityContext": {"runAsUser": -1}}),
-            &["spec.containers[0].securityContext.runAsUser: Invalid value: -1: must be between 0 and 4294967295, \
+            &["spec.containers[0].securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, \
                inclusive"],
         ),
     ] {
@@ -361,10 +360,111 @@ fn resizes() {
     assert_eq!(check(json!({"cpu": "2"}), json!({"cpu": "1"})), [""; 0]);
     assert_eq!(
         check(json!({"cpu": "2"}), json!({})),
-        ["spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing"]
+        ["spec: Invalid value: \"\": Pod QOS Class may not change as a result of resizing"]
     );
     assert_eq!(
         check(json!({"cpu": "1", "ephemeral-storage": "2"}), json!({"cpu": "1", "ephemeral-storage": "1"})),
-        ["spec.containers[0].resources.requests: Forbidden: only cpu and memory resources are mutable"]
+        ["spec: Forbidden: only cpu and memory resources are mutable"]
     );
+}
+
+#[test]
+fn volumes() {
+    for (source, want) in [
+        (
+            json!({"nfs": {"server": "a"}}),
+            &[
+                "spec.volumes[0].nfs.path: Required value",
+                "spec.volumes[0].nfs.path: Invalid value: \"\": must be an absolute path",
+            ][..],
+        ),
+        (
+            json!({"downwardAPI": {}, "hostPath": {"path": "/"}}),
+            &["spec.volumes[0].downwarAPI: Forbidden: may not specify more than 1 volume type"],
+        ),
+        (
+            json!({"iscsi": {"targetPortal": "p", "iqn": "x", "lun": 256}}),
+            &[
+                "spec.volumes[0].iscsi.iqn: Invalid value: \"x\": must be valid format starting with iqn, eui, or naa",
+                "spec.volumes[0].iscsi.lun: Invalid value: 256: must be between 0 and 255, inclusive",
+            ],
+        ),
+        (json!({"iscsi": {"targetPortal": "p", "iqn": "iqn.2015-06.com.example:t", "lun": 0}}), &[]),
+        (
+            json!({"azureDisk": {"diskName": "a", "diskURI": "x", "kind": "Managed"}}),
+            &[
+                "spec.volumes[0].azureDisk.diskURI: Unsupported value: \"x\": supported values: \"/subscriptions/{sub-id}/\
+             resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}\"",
+            ],
+        ),
+        (
+            json!({"quobyte": {"registry": "a", "volume": "v"}}),
+            &[
+                "spec.volumes[0].quobyte.registry: Invalid value: \"a\": must be a host:port pair or multiple pairs separated \
+             by commas",
+            ],
+        ),
+        (
+            json!({"projected": {"sources": [{"secret": {"name": "s", "items": [{"key": "k", "path": "p"}]},
+            "configMap": {"name": "c", "items": [{"key": "Any key", "path": "p"}]}}]}}),
+            &[
+                "spec.volumes[0].projected: Invalid value: \"c\": conflicting duplicate paths",
+                "spec.volumes[0].projected.sources[0]: Forbidden: may not specify more than 1 volume type per source",
+            ],
+        ),
+        (
+            json!({"csi": {"driver": "d.example.com", "nodePublishSecretRef": {}}}),
+            &["spec.volumes[0].csi.nodePublishSecretRef.name: Required value"],
+        ),
+    ] {
+        let mut volume = json!({"name": "v"});
+        volume.as_object_mut().zip(source.as_object()).map(|(v, s)| v.extend(s.clone()));
+        let spec = json!({"containers": [with(json!({}))], "volumes": [volume]});
+        assert_eq!(created(spec), want, "{source}");
+    }
+}
+
+/// Upstream's newer rules do not hold for what was stored before.
+#[test]
+fn stored_pods_keep_what_they_break() {
+    let spec = |images: &str, modes: Value| json!({"containers": [with(json!({"image": images}))], "securityContext": {"seLinuxChangePolicy": modes}});
+    assert_eq!(
+        created(spec("i", json!("MountOption"))),
+        [
+            "spec.securityContext.seLinuxChangePolicy: Unsupported value: \"MountOption\": supported values: \"Recursive\""
+        ]
+    );
+    let mut old = spec("i", json!("MountOption"));
+    old["containers"][0]["imagePullPolicy"] = "Always".into();
+    let mut new = old.clone();
+    new["containers"][0]["image"] = "j".into();
+    assert_eq!(updated(new, old), [""; 0]);
+}
+
+#[test]
+fn operating_systems() {
+    for (more, want) in [
+        (
+            json!({"os": {"name": "plan9"}}),
+            "spec.os: Unsupported value: \"plan9\": supported values: \"linux\", \"windows\"",
+        ),
+        (
+            json!({"os": {"name": "windows"}, "hostPID": true}),
+            "spec.hostPID: Forbidden: cannot be set for a windows pod",
+        ),
+        (
+            json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}),
+            "spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any hostProcess containers",
+        ),
+        (json!({"hostUsers": false, "hostIPC": true}), "spec.HostIPC: Forbidden: when `hostUsers` is false"),
+        (
+            json!({"resourceClaims": [{"name": "x"}]}),
+            "spec.resourceClaims[0]: Invalid value: {\"Name\":\"x\",\"ResourceClaimName\":null,\
+             \"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+        ),
+    ] {
+        let mut spec = json!({"containers": [with(json!({}))]});
+        spec.as_object_mut().zip(more.as_object()).map(|(s, m)| s.extend(m.clone()));
+        assert_eq!(created(spec), [want], "{more}");
+    }
 }
