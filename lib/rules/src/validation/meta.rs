@@ -90,7 +90,7 @@ fn parts(metadata: &Map, out: &mut Report) {
     owners(metadata, out);
 }
 
-fn annotations(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
+pub(super) fn annotations(at: &At<'_>, annotations: Option<&Map>, out: &mut Report) {
     let Some(annotations) = annotations else { return };
     let mut size = 0;
     for (key, value) in annotations {
