@@ -92,6 +92,10 @@ pub(crate) enum Generation {
     Untracked,
     /// A change of one of these members.
     Members(&'static [&'static str]),
+    /// The same, but a new object has none.
+    LaterMembers(&'static [&'static str]),
+    /// A change of one of these members or of the annotations.
+    MembersAndAnnotations(&'static [&'static str]),
     /// A change of anything but metadata. Where the status is a subresource, no such write changes
     /// it.
     AllButMetadata,
@@ -188,7 +192,9 @@ pub(crate) fn of(resource: &ResourceInfo) -> &'static Strategy {
 impl Strategy {
     /// Makes a decoded and admitted object one that can be validated and created.
     pub(crate) fn create(&self, cx: &Context, object: &mut Value) {
-        if self.generation != Generation::Untracked {
+        if matches!(self.generation, Generation::LaterMembers(_)) {
+            // The first change will be the first generation.
+        } else if self.generation != Generation::Untracked {
             object.set_meta("generation", 1);
         }
         match self.initial_status {
@@ -228,7 +234,11 @@ impl Strategy {
     pub(crate) fn bump_generation(&self, new: &mut Value, old: &Value) {
         let changed = match self.generation {
             Generation::Untracked => return,
-            Generation::Members(members) => members.iter().any(|m| new.get(*m) != old.get(*m)),
+            Generation::Members(members) | Generation::LaterMembers(members) => differ(new, old, members),
+            Generation::MembersAndAnnotations(members) => {
+                let annotations = |object: &Value| object.annotations().filter(|a| !a.is_empty()).cloned();
+                differ(new, old, members) || annotations(new) != annotations(old)
+            }
             Generation::AllButMetadata => !same_but(new, old, &["metadata"]),
         };
         if changed {
@@ -236,6 +246,10 @@ impl Strategy {
             new.set_meta("generation", next);
         }
     }
+}
+
+fn differ(new: &Value, old: &Value, members: &[&str]) -> bool {
+    members.iter().any(|member| new.get(*member) != old.get(*member))
 }
 
 /// Replaces the status by an empty one, with the members that upstream always prints.

@@ -9,6 +9,7 @@ mod admission;
 mod batch;
 mod certificates;
 pub mod check;
+mod conditions;
 mod config;
 mod devices;
 mod events;
@@ -27,6 +28,8 @@ mod rbac;
 mod scaling;
 mod service;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod values;
 mod workloads;
 
@@ -181,26 +184,35 @@ fn core(plural: &str) -> Checks {
         "persistentvolumes" => Checks::split(storage::volume, storage::volume_update).status(storage::volume_status),
         "persistentvolumeclaims" => Checks::split(storage::claim, storage::claim_update).status(storage::claim_status),
         "events" => Checks::of(events::core).named(NameRule::PathSegment),
-        "replicationcontrollers" => Checks::of(workloads::replication_controller).status(workloads::counts),
+        "replicationcontrollers" => {
+            Checks::of(workloads::replication_controller).status(workloads::status::replica_set)
+        }
         _ => PLAIN,
     }
 }
 
 fn workload(plural: &str) -> Checks {
     match plural {
-        "deployments" => Checks::of(workloads::deployment).update(workloads::selector_update),
-        "replicasets" => Checks::of(workloads::replica_set).update(workloads::selector_update),
-        "statefulsets" => Checks::split(workloads::stateful_set, workloads::stateful_set_update).named(NameRule::Label),
-        "daemonsets" => Checks::of(workloads::daemon_set).update(workloads::selector_update),
+        "deployments" => {
+            Checks::of(workloads::deployment).update(workloads::selector_update).status(workloads::status::deployment)
+        }
+        "replicasets" => {
+            Checks::of(workloads::replica_set).update(workloads::selector_update).status(workloads::status::replica_set)
+        }
+        "statefulsets" => Checks::split(workloads::stateful_set, workloads::stateful_set_update)
+            .named(NameRule::Label)
+            .status(workloads::status::stateful_set),
+        "daemonsets" => {
+            Checks::split(workloads::daemon_set, workloads::daemon_set_update).status(workloads::status::daemon_set)
+        }
         "controllerrevisions" => {
             Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
         }
-        "jobs" => Checks::of(batch::job).update(batch::job_update),
+        "jobs" => Checks::split(batch::job, batch::job_update).status(batch::job_status),
         // Jobs get the cron job's name and eleven letters more.
-        "cronjobs" => Checks::of(batch::cron_job).named(NameRule::Short(52)),
+        "cronjobs" => Checks::split(batch::cron_job, batch::cron_job_update).named(NameRule::Short(52)),
         _ => PLAIN,
     }
-    .status(workloads::counts)
 }
 
 fn rbac(plural: &str) -> Checks {
@@ -240,8 +252,13 @@ fn networking(plural: &str) -> Checks {
 
 fn other(group: &str, plural: &str) -> Checks {
     match (group, plural) {
-        ("autoscaling", _) => Checks::of(scaling::autoscaler),
-        ("policy", "poddisruptionbudgets") => Checks::of(scaling::disruption_budget),
+        ("autoscaling", _) => {
+            Checks::split(scaling::autoscaler, scaling::autoscaler_update).status(scaling::autoscaler_status)
+        }
+        ("policy", "poddisruptionbudgets") => {
+            Checks::split(scaling::disruption_budget, scaling::disruption_budget_update)
+                .status(scaling::disruption_budget_status)
+        }
         ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `pkg/registry/{apps,batch,autoscaling,policy}/*/strategy.go`.
 
+mod daemon;
+
 use super::member;
 use crate::Context;
 use crate::strategy::*;
@@ -15,10 +17,26 @@ const WORKLOAD: Strategy =
     Strategy { generation: Generation::Members(&["spec"]), status_metadata: StatusMetadata::KeepsLabels, ..DEFAULT };
 
 const APPS: super::Rows = &[
-    ("daemonsets", WORKLOAD),
-    ("deployments", WORKLOAD),
+    (
+        "daemonsets",
+        Strategy {
+            prepare_create: |_, set| daemon::create(set),
+            prepare_update: daemon::update,
+            prepare_status: daemon::keep,
+            ..WORKLOAD
+        },
+    ),
+    // Replica sets have the annotations of their deployment.
+    ("deployments", Strategy { generation: Generation::MembersAndAnnotations(&["spec"]), ..WORKLOAD }),
     ("replicasets", Strategy { status_metadata: StatusMetadata::Free, ..WORKLOAD }),
-    ("statefulsets", WORKLOAD),
+    (
+        "statefulsets",
+        Strategy {
+            prepare_create: |_, set| drop_max_unavailable(set, &Value::Null),
+            prepare_update: drop_max_unavailable,
+            ..WORKLOAD
+        },
+    ),
 ];
 
 const BATCH: super::Rows = &[
@@ -39,6 +57,17 @@ const POLICY: super::Rows = &[(
     "poddisruptionbudgets",
     Strategy { unversioned: Unversioned::Refused, status_metadata: StatusMetadata::Free, ..WORKLOAD },
 )];
+
+/// How many pods of a stateful set may be replaced at once is not for new users: the feature is off.
+fn drop_max_unavailable(set: &mut Value, old: &Value) {
+    const ROLLING: &str = "/spec/updateStrategy/rollingUpdate";
+    let in_use = old.pointer(ROLLING).and_then(|rolling| rolling.get("maxUnavailable"));
+    if in_use.is_none_or(Value::is_null)
+        && let Some(rolling) = set.pointer_mut(ROLLING).and_then(Value::as_object_mut)
+    {
+        rolling.remove("maxUnavailable");
+    }
+}
 
 /// A job selects its pods by its own UID, unless the user chose a selector by hand.
 fn create_job(_: &Context, job: &mut Value) {

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `pkg/registry/core/*/strategy.go`.
 
+mod volumes;
+
 use super::{drop_unused, member, pods, text};
 use crate::Context;
 use crate::strategy::*;
@@ -45,11 +47,21 @@ const ROWS: super::Rows = &[
     ),
     (
         "persistentvolumeclaims",
-        Strategy { prepare_create: |_, claim| phase(claim, "Pending"), deleted: Deleted::Object, ..DEFAULT },
+        Strategy {
+            prepare_create: |_, claim| volumes::create_claim(claim),
+            prepare_update: volumes::update_claim,
+            deleted: Deleted::Object,
+            ..DEFAULT
+        },
     ),
     (
         "persistentvolumes",
-        Strategy { prepare_create: |_, volume| phase(volume, "Pending"), deleted: Deleted::Object, ..DEFAULT },
+        Strategy {
+            prepare_create: |_, volume| volumes::create(volume),
+            prepare_status: volumes::update_status,
+            deleted: Deleted::Object,
+            ..DEFAULT
+        },
     ),
     ("pods", pods::STRATEGY),
     (

@@ -32,7 +32,7 @@ const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
 const VERSIONED: Strategy = Strategy { unversioned: Unversioned::Refused, ..DEFAULT };
 
 const STORAGE: super::Rows = &[
-    ("csidrivers", Strategy { deleted: Deleted::Object, generation: Generation::Members(&["spec"]), ..VERSIONED }),
+    ("csidrivers", Strategy { deleted: Deleted::Object, generation: Generation::LaterMembers(&["spec"]), ..VERSIONED }),
     ("csinodes", Strategy { deleted: Deleted::Object, ..VERSIONED }),
     ("csistoragecapacities", Strategy { deleted: Deleted::Object, ..VERSIONED }),
     ("storageclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),

@@ -166,7 +166,7 @@ fn workloads() {
             json!({"template": template, "backoffLimitPerIndex": 1}),
             json!({"template": template, "backoffLimitPerIndex": 1, "completions": 1, "parallelism": 1,
                 "backoffLimit": i32::MAX, "completionMode": "NonIndexed", "suspend": false,
-                "podReplacementPolicy": "TerminatingOrFailed"}),
+                "podReplacementPolicy": "TerminatingOrFailed", "manualSelector": false}),
         ),
         (
             "batch",
@@ -184,8 +184,12 @@ fn workloads() {
     ] {
         assert_eq!(defaulted(group, "v1", plural, json!({"spec": spec}))["spec"], want, "{plural}");
     }
-    let job = defaulted("batch", "v1", "jobs", json!({"spec": {"template": template, "completions": 3}}));
-    assert_eq!((&job["metadata"]["labels"]["a"], &job["spec"]["completions"]), (&json!("b"), &json!(3)));
+    // A new job's template is not complete before the apiserver has labelled it.
+    for (manual, label) in [(true, json!("b")), (false, json!(null))] {
+        let spec = json!({"template": template, "completions": 3, "manualSelector": manual});
+        let job = defaulted("batch", "v1", "jobs", json!({"spec": spec}));
+        assert_eq!((&job["metadata"]["labels"]["a"], &job["spec"]["completions"]), (&label, &json!(3)));
+    }
 }
 
 #[test]

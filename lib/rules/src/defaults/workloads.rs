@@ -2,8 +2,8 @@
 
 use super::core::label_as_template;
 use crate::tree::{Fill, Tree};
-use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::{Map, Value};
 
 pub(super) fn deployment(deployment: &mut Value) {
     let Some(spec) = deployment.inner("spec") else { return };
@@ -72,15 +72,14 @@ fn partition(spec: &mut Value) {
 }
 
 pub(super) fn job(job: &mut Value) {
-    let labels = job.at("spec").and_then(|s| s.at("template")).and_then(Value::labels).cloned();
-    if let Some(labels) = labels.filter(|l| !l.is_empty()) {
+    if let Some(labels) = labels_for_job(job) {
         label_as_template(job, labels);
     }
     let Some(spec) = job.inner("spec") else { return };
-    if !spec.has("parallelism") {
+    if !spec.has("parallelism") && !spec.has("completions") {
         spec.fill("completions", 1);
-        spec.fill("parallelism", 1);
     }
+    spec.fill("parallelism", 1);
     // With a limit per index the overall limit is off.
     let backoff = if spec.has("backoffLimitPerIndex") { i32::MAX } else { 6 };
     spec.fill("backoffLimit", backoff);
@@ -88,6 +87,19 @@ pub(super) fn job(job: &mut Value) {
     spec.fill("suspend", false);
     let replacement = if spec.has("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
     spec.fill("podReplacementPolicy", replacement);
+    spec.fill("manualSelector", false);
+}
+
+/// The labels of the template, which a job without labels gets. Those that the apiserver adds to the template of a new
+/// job are among them, so that it has to add them first.
+fn labels_for_job(job: &Value) -> Option<Map> {
+    if job.labels().is_some_and(|labels| !labels.is_empty()) {
+        return None;
+    }
+    let spec = job.at("spec")?;
+    let labels = spec.at("template").and_then(Value::labels).filter(|l| !l.is_empty())?;
+    let is_complete = spec.flag("manualSelector") || labels.contains_key("batch.kubernetes.io/controller-uid");
+    is_complete.then(|| labels.clone())
 }
 
 pub(super) fn cron_job(job: &mut Value) {

@@ -70,6 +70,11 @@ impl Report {
         self.add(at, Kind::Invalid(value.show(), detail.into()));
     }
 
+    /// Something is wrong with a value that is not shown.
+    pub fn invalid_whole(&mut self, at: &At<'_>, detail: &str) {
+        self.add(at, Kind::Invalid(detail.to_owned(), String::new()));
+    }
+
     /// One error for each of the findings.
     pub fn invalid_each(&mut self, at: &At<'_>, value: &str, findings: Vec<String>) {
         for finding in findings {

@@ -263,15 +263,24 @@ fn workloads_and_their_selectors() {
             ),
         }
     }
-    let mut job = good();
+    let manual = || {
+        let mut job = good();
+        job["spec"]["manualSelector"] = true.into();
+        job
+    };
+    let mut job = manual();
     job["spec"]["template"]["spec"]["restartPolicy"] = "Never".into();
     assert_eq!(created("batch", "jobs", job.clone()), [""; 0]);
     assert_eq!(
-        created("batch", "jobs", good()),
+        created("batch", "jobs", manual()),
         ["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""]
     );
+    let mut template = job["spec"].clone();
+    for key in ["selector", "manualSelector"] {
+        template.as_object_mut().map(|members| members.remove(key));
+    }
     let cron = |schedule: &str| {
-        created("batch", "cronjobs", json!({"spec": {"schedule": schedule, "jobTemplate": {"spec": job["spec"]}}}))
+        created("batch", "cronjobs", json!({"spec": {"schedule": schedule, "jobTemplate": {"spec": template}}}))
     };
     assert_eq!((cron("*/5 * * * *"), cron("")), (vec![], vec!["spec.schedule: Required value".into()]));
     let mut rolling = good();
@@ -350,7 +359,7 @@ fn small_kinds() {
         (
             "autoscaling",
             "horizontalpodautoscalers",
-            json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 3, "maxReplicas": 2}}),
+            json!({"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "minReplicas": 3, "maxReplicas": 2}}),
             "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`",
         ),
         (

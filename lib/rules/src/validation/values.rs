@@ -57,6 +57,12 @@ fn requirement(at: &At<'_>, requirement: &Value, check_values: bool, out: &mut R
     }
 }
 
+/// Whether an expression of a selector has a value that no label can have.
+pub(super) fn has_wrong_value(selector: Option<&Value>) -> bool {
+    let expressions = selector.map(|s| s.items("matchExpressions")).unwrap_or_default();
+    expressions.iter().any(|e| e.texts("values").any(|value| !label_value_errors(value).is_empty()))
+}
+
 /// Whether a selector selects everything, or does not exist.
 pub(super) fn selects_all(selector: Option<&Value>) -> bool {
     selector.is_none_or(|s| s.lacks("matchLabels") && s.lacks("matchExpressions"))
@@ -104,13 +110,25 @@ pub(super) fn count_or_percent(at: &At<'_>, value: &Value, out: &mut Report) {
 
 /// The percentage, if it is one.
 pub(super) fn as_percent(value: Option<&Value>) -> Option<i64> {
-    value?.as_str()?.strip_suffix('%')?.parse().ok()
+    let digits = value?.as_str()?.strip_suffix('%')?;
+    let right = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    right.then(|| digits.parse().unwrap_or(i64::MAX))
 }
 
-/// Whether a number or percentage is zero.
+/// A percentage, if it is one, of at most everything.
+pub(super) fn not_above_all(at: &At<'_>, value: &Value, out: &mut Report) {
+    if as_percent(Some(value)).is_some_and(|percent| percent > 100) {
+        out.invalid(at, value, "must not be greater than 100%");
+    }
+}
+
+/// Whether a number or percentage is zero. A text that is neither is, too.
 pub(super) fn is_zero(value: Option<&Value>) -> bool {
     match value {
-        Some(Value::String(_)) => as_percent(value) == Some(0),
+        Some(Value::String(text)) => match as_percent(value) {
+            Some(percent) => percent == 0,
+            None => text.parse::<i64>().map_or(true, |number| number == 0),
+        },
         Some(other) => other.as_i64() == Some(0),
         None => true,
     }

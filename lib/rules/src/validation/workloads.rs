@@ -3,18 +3,19 @@
 //! Upstream: `pkg/apis/apps/validation/validation.go`.
 
 mod stateful;
+pub(super) mod status;
 #[cfg(test)]
 mod tests;
 
 pub(super) use stateful::{stateful_set, stateful_set_update};
 
-use super::check::{At, Report};
+use super::check::{At, Report, same};
 use super::pod;
-use super::values::{as_percent, count_or_percent, is_zero, not_negative, selector, selects_all};
+use super::values::{count_or_percent, has_wrong_value, is_zero, not_above_all, not_negative, selector, selects_all};
 use crate::tree::Tree;
-use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::selector::LabelSelector;
+use apimachinery::{Map, Value};
 
 const SPEC: At<'static> = At::root("spec");
 const MISMATCH: &str = "`selector` does not match template `labels`";
@@ -26,7 +27,7 @@ pub(super) fn spec_of(object: &Value) -> &Value {
 pub(super) fn deployment(object: &Value, out: &mut Report) {
     let spec = spec_of(object);
     not_negative(&SPEC, spec, "replicas", out);
-    selected_template(spec, "deployment", out);
+    selected_template(spec, out);
     strategy(&SPEC.child("strategy"), spec.at("strategy").unwrap_or(&Value::Null), out);
     for key in ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
         not_negative(&SPEC, spec, key, out);
@@ -42,31 +43,59 @@ pub(super) fn replica_set(object: &Value, out: &mut Report) {
     let spec = spec_of(object);
     not_negative(&SPEC, spec, "replicas", out);
     not_negative(&SPEC, spec, "minReadySeconds", out);
-    selected_template(spec, "deployment", out);
+    selected_template(spec, out);
 }
 
 pub(super) fn daemon_set(object: &Value, out: &mut Report) {
-    let spec = spec_of(object);
-    selected_template(spec, "daemonset", out);
+    daemon_spec(spec_of(object), true, out);
+}
+
+pub(super) fn daemon_set_update(new: &Value, old: &Value, out: &mut Report) {
+    selector_update(new, old, out);
+    let (spec, before) = (spec_of(new).at("selector"), spec_of(old).at("selector"));
+    // A selector that was wrong already may stay.
+    daemon_spec(spec_of(new), !(has_wrong_value(before) && same(spec, before)), out);
+}
+
+fn daemon_spec(spec: &Value, check_selector: bool, out: &mut Report) {
+    let (at, chosen) = (SPEC.child("selector"), spec.at("selector"));
+    let template_at = SPEC.child("template");
+    let template = spec.at("template").unwrap_or(&Value::Null);
+    if check_selector {
+        selector(&at, chosen, out);
+    }
+    if selection(chosen, template.labels()) == Selection::Differs {
+        mismatch(&template_at, template, out);
+    }
+    if let Some(value) = chosen.filter(|value| selects_all(Some(value))) {
+        out.invalid(&at, value, "empty selector is invalid for daemonset");
+    }
+    running_template(&template_at, template, "DaemonSet", out);
     not_negative(&SPEC, spec, "minReadySeconds", out);
+    daemon_strategy(&SPEC.child("updateStrategy"), spec.at("updateStrategy").unwrap_or(&Value::Null), out);
     not_negative(&SPEC, spec, "revisionHistoryLimit", out);
-    let at = SPEC.child("updateStrategy");
-    let strategy = spec.at("updateStrategy").unwrap_or(&Value::Null);
-    out.one_of(&at.child("type"), strategy.text("type"), &["OnDelete", "RollingUpdate"]);
-    let Some(rolling) = strategy.at("rollingUpdate").filter(|_| strategy.text("type") == "RollingUpdate") else {
-        return;
+}
+
+fn daemon_strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
+    let rolling_at = at.child("rollingUpdate");
+    let rolling = match (strategy.text("type"), strategy.at("rollingUpdate")) {
+        ("OnDelete", _) => return,
+        ("RollingUpdate", Some(rolling)) => rolling,
+        ("RollingUpdate", None) => return out.required(&rolling_at, ""),
+        _ => return out.not_supported(at, strategy, &["RollingUpdate", "OnDelete"]),
     };
-    let at = at.child("rollingUpdate");
-    let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
-    limits(&at, rolling, out);
-    match (is_zero(unavailable), is_zero(surge)) {
-        (true, true) => {
-            let value = unavailable.unwrap_or(&Value::Null);
-            out.invalid(&at.child("maxUnavailable"), value, "cannot be 0 when maxSurge is 0");
+    let keys = ["maxUnavailable", "maxSurge"];
+    for check in [count_or_percent, not_above_all] {
+        for (key, value) in keys.iter().filter_map(|key| Some((key, rolling.at(key)?))) {
+            check(&rolling_at.child(key), value, out);
         }
+    }
+    let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
+    match (is_zero(unavailable), is_zero(surge)) {
+        (true, true) => out.required(&rolling_at.child("maxUnavailable"), "cannot be 0 when maxSurge is 0"),
         (false, false) => {
             let value = surge.unwrap_or(&Value::Null);
-            out.invalid(&at.child("maxSurge"), value, "may not be set when maxUnavailable is non-zero");
+            out.invalid(&rolling_at.child("maxSurge"), value, "may not be set when maxUnavailable is non-zero");
         }
         _ => {}
     }
@@ -88,40 +117,56 @@ pub(super) fn replication_controller(object: &Value, out: &mut Report) {
     running_template(&at, template, "ReplicationController", out);
 }
 
-fn mismatch(at: &At<'_>, template: &Value, out: &mut Report) {
+pub(super) fn mismatch(at: &At<'_>, template: &Value, out: &mut Report) {
     let metadata = at.child("metadata");
     let labels = template.metadata().and_then(|m| m.at("labels")).unwrap_or(&Value::Null);
     out.invalid(&metadata.child("labels"), labels, MISMATCH);
 }
 
-/// A selector, and a template that it selects.
-fn selected_template(spec: &Value, kind: &str, out: &mut Report) {
-    let (at, template_at) = (SPEC.child("selector"), SPEC.child("template"));
-    match spec.at("selector") {
-        None => out.required(&at, ""),
-        Some(value) => {
-            selector(&at, Some(value), out);
-            if selects_all(Some(value)) {
-                out.invalid(&at, value, format!("empty selector is invalid for {kind}"));
-            }
-        }
+/// The selector of a set of pods: it exists, and does not select everything.
+fn own_selector(at: &At<'_>, chosen: Option<&Value>, kind: &str, out: &mut Report) {
+    let Some(value) = chosen else { return out.required(at, "") };
+    selector(at, chosen, out);
+    if selects_all(chosen) {
+        out.invalid(at, value, format!("empty selector is invalid for {kind}"));
     }
-    let template = spec.at("template").unwrap_or(&Value::Null);
-    if !matches(spec.at("selector"), template) {
-        mismatch(&template_at, template, out);
-    }
-    let owner = match kind {
-        "daemonset" => "DaemonSet",
-        _ => "ReplicaSet",
-    };
-    running_template(&template_at, template, owner, out);
 }
 
-/// Whether the selector selects pods of the template; a selector that is wrong is no mismatch.
-pub(super) fn matches(selector: Option<&Value>, template: &Value) -> bool {
-    let Ok(Some(selector)) = LabelSelector::from_value(selector.unwrap_or(&Value::Null)) else { return true };
-    let labels = template.labels();
-    selector.is_empty() || selector.matches(|key| labels.and_then(|l| l.get(key)).and_then(Value::as_str))
+/// A selector, and a template of a replica set that it selects.
+fn selected_template(spec: &Value, out: &mut Report) {
+    let (at, template_at, chosen) = (SPEC.child("selector"), SPEC.child("template"), spec.at("selector"));
+    own_selector(&at, chosen, "deployment", out);
+    let template = spec.at("template").unwrap_or(&Value::Null);
+    match selection(chosen, template.labels()) {
+        Selection::Wrong => {
+            return out.invalid(&at, chosen.unwrap_or(&Value::Null), "invalid label selector");
+        }
+        Selection::Differs => mismatch(&template_at, template, out),
+        Selection::Fits => {}
+    }
+    running_template(&template_at, template, "ReplicaSet", out);
+}
+
+/// Whether a selector selects some labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// It does, as one does that selects everything.
+    Fits,
+    /// It does not, as none does that is absent.
+    Differs,
+    /// It is not a selector.
+    Wrong,
+}
+
+pub(super) fn selection(selector: Option<&Value>, labels: Option<&Map>) -> Selection {
+    match LabelSelector::from_value(selector.unwrap_or(&Value::Null)) {
+        Err(_) => Selection::Wrong,
+        Ok(None) => Selection::Differs,
+        Ok(Some(selector)) => match selector.matches(|key| labels.and_then(|l| l.get(key)).and_then(Value::as_str)) {
+            true => Selection::Fits,
+            false => Selection::Differs,
+        },
+    }
 }
 
 /// A template of pods that run until they are deleted.
@@ -145,34 +190,28 @@ fn runs_always(at: &At<'_>, template: &Value, owner: &str, out: &mut Report) {
 
 fn strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
     let rolling_at = at.child("rollingUpdate");
-    match (strategy.text("type"), strategy.at("rollingUpdate")) {
+    let rolling = match (strategy.text("type"), strategy.at("rollingUpdate")) {
+        ("Recreate", None) => return,
         ("Recreate", Some(_)) => {
-            out.forbidden(&rolling_at, "may not be specified when strategy `type` is 'Recreate'");
+            return out.forbidden(&rolling_at, "may not be specified when strategy `type` is 'Recreate'");
         }
-        ("Recreate", None) => {}
-        ("RollingUpdate", None) => out.required(&rolling_at, "this should be defaulted and never be nil"),
-        ("RollingUpdate", Some(rolling)) => {
-            limits(&rolling_at, rolling, out);
-            let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
-            if is_zero(unavailable) && is_zero(surge) {
-                let value = unavailable.unwrap_or(&Value::Null);
-                out.invalid(&rolling_at.child("maxUnavailable"), value, "may not be 0 when `maxSurge` is 0");
-            }
-        }
-        (kind, _) => out.not_supported(&at.child("type"), kind, &["Recreate", "RollingUpdate"]),
-    }
-}
-
-/// How far a rolling update may stray from the desired number of pods.
-fn limits(at: &At<'_>, rolling: &Value, out: &mut Report) {
-    for key in ["maxUnavailable", "maxSurge"] {
-        if let Some(value) = rolling.at(key) {
-            count_or_percent(&at.child(key), value, out);
+        ("RollingUpdate", None) => return out.required(&rolling_at, "this should be defaulted and never be nil"),
+        ("RollingUpdate", Some(rolling)) => rolling,
+        _ => return out.not_supported(at, strategy, &["Recreate", "RollingUpdate"]),
+    };
+    let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
+    for (key, value) in [("maxUnavailable", unavailable), ("maxSurge", surge)] {
+        if let Some(value) = value {
+            count_or_percent(&rolling_at.child(key), value, out);
         }
     }
-    if as_percent(rolling.at("maxUnavailable")).is_some_and(|percent| percent > 100) {
-        let value = rolling.at("maxUnavailable").unwrap_or(&Value::Null);
-        out.invalid(&at.child("maxUnavailable"), value, "must not be greater than 100%");
+    let unavailable_at = rolling_at.child("maxUnavailable");
+    if is_zero(unavailable) && is_zero(surge) {
+        let value = unavailable.unwrap_or(&Value::Null);
+        out.invalid(&unavailable_at, value, "may not be 0 when `maxSurge` is 0");
+    }
+    if let Some(value) = unavailable {
+        not_above_all(&unavailable_at, value, out);
     }
 }
 
@@ -196,15 +235,4 @@ fn not_negative_root(object: &Value, key: &str, out: &mut Report) {
 
 pub(super) fn controller_revision_update(new: &Value, old: &Value, out: &mut Report) {
     out.immutable(&At::root("data"), new.at("data"), old.at("data"));
-}
-
-/// Counts in a status are not negative.
-pub(super) fn counts(new: &Value, _old: &Value, out: &mut Report) {
-    let at = At::root("status");
-    let status = new.at("status").unwrap_or(&Value::Null);
-    for (key, value) in status.as_object().into_iter().flatten() {
-        if let Some(count) = value.as_i64().filter(|count| *count < 0) {
-            out.invalid(&at.child(key), count, super::values::NEGATIVE);
-        }
-    }
 }

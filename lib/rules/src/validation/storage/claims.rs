@@ -179,8 +179,20 @@ fn keeps_spec(new: &Value, old: &Value, bound: bool, class: ClassChange) -> bool
     let keys = |spec: &Value| spec.as_object().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     keys(new).iter().chain(&keys(old)).filter(|key| !may_change(key)).all(|key| match key.as_str() {
         "resources" if bound => same_but_size(new.at(key), old.at(key)),
+        "dataSource" | "dataSourceRef" => same_source(source(new, key), source(old, key)),
         key => same(new.at(key), old.at(key)),
     })
+}
+
+/// A data source; where old clients have named it in one member only, it is the other's, too.
+fn source<'a>(spec: &'a Value, key: &str) -> Option<&'a Value> {
+    let other = if key == "dataSource" { "dataSourceRef" } else { "dataSource" };
+    spec.at(key).or_else(|| spec.at(other).filter(|source| source.text("namespace").is_empty()))
+}
+
+fn same_source(new: Option<&Value>, old: Option<&Value>) -> bool {
+    let (Some(new), Some(old)) = (new, old) else { return new.is_none() && old.is_none() };
+    ["apiGroup", "kind", "name", "namespace"].iter().all(|key| same(new.at(key), old.at(key)))
 }
 
 /// Whether a claim asks for the same resources, the size aside.

@@ -1,8 +1,8 @@
 //! What CSI drivers say of themselves, of nodes and of storage.
 
 use super::super::check::{At, Report, same};
-use super::super::names::{label_key_errors, label_value_errors, subdomain};
-use super::super::values::{NEGATIVE, not_negative, quantity, selector};
+use super::super::names::{label_key_errors, subdomain};
+use super::super::values::{NEGATIVE, has_wrong_value, not_negative, quantity, selector};
 use super::super::workloads::spec_of;
 use super::SPEC;
 use crate::tree::Tree;
@@ -165,9 +165,4 @@ pub(in super::super) fn capacity_update(new: &Value, old: &Value, out: &mut Repo
     for key in ["nodeTopology", "storageClassName"] {
         out.immutable(&At::root(key), new.at(key), old.at(key));
     }
-}
-
-fn has_wrong_value(selector: Option<&Value>) -> bool {
-    let expressions = selector.map(|s| s.items("matchExpressions")).unwrap_or_default();
-    expressions.iter().any(|e| e.texts("values").any(|value| !label_value_errors(value).is_empty()))
 }

@@ -1,11 +1,13 @@
 //! Stateful sets.
 
 use super::super::check::{At, Report, same};
+use super::super::meta::annotations;
 use super::super::names::label;
-use super::super::values::{as_percent, count_or_percent, is_zero, not_negative, selector, selects_all};
+use super::super::values::{count_or_percent, is_zero, labels, not_above_all, not_negative};
 use super::super::{pod, storage};
-use super::{SPEC, matches, mismatch, spec_of};
+use super::{SPEC, Selection, mismatch, own_selector, runs_always, selection, spec_of};
 use crate::tree::{Fill, Tree};
+use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
 use std::borrow::Cow;
 
@@ -74,25 +76,25 @@ fn spec(spec: &Value, lenient: Leniency, out: &mut Report) {
 
 /// The selector, and the template that it selects.
 fn selected(spec: &Value, lenient: Leniency, out: &mut Report) {
-    let at = SPEC.child("selector");
-    match spec.at("selector") {
-        None => out.required(&at, ""),
-        Some(value) => {
-            selector(&at, Some(value), out);
-            if selects_all(Some(value)) {
-                out.invalid(&at, value, "empty selector is invalid for statefulset");
-            }
-        }
-    }
-    let at = SPEC.child("template");
+    let (at, chosen) = (SPEC.child("selector"), spec.at("selector"));
+    own_selector(&at, chosen, "statefulset", out);
+    let template_at = SPEC.child("template");
     let template = effective_template(spec);
-    if !matches(spec.at("selector"), &template) {
-        mismatch(&at, &template, out);
+    let selection = selection(chosen, template.labels());
+    match selection {
+        Selection::Wrong => out.invalid(&at, chosen.unwrap_or(&Value::Null), ""),
+        Selection::Differs => mismatch(&template_at, &template, out),
+        Selection::Fits => {}
     }
-    if !lenient.template {
-        pod::template(&at, &template, out);
+    if selection != Selection::Wrong && !lenient.template {
+        pod::template(&template_at, &template, out);
     }
-    super::runs_always(&at, &template, "StatefulSet", out);
+    if selection != Selection::Wrong {
+        // Once more, as upstream does, and if the rest is let pass.
+        labels(&template_at.child("labels"), template.labels(), out);
+        annotations(&template_at.child("annotations"), template.annotations(), out);
+    }
+    runs_always(&template_at, &template, "StatefulSet", out);
 }
 
 /// The template with what the controller puts into it: the claims as volumes, and names.
@@ -152,9 +154,7 @@ fn max_unavailable(at: &At<'_>, value: &Value, out: &mut Report) {
     if is_zero(Some(value)) {
         out.invalid(at, value, "cannot be 0");
     }
-    if as_percent(Some(value)).is_some_and(|percent| percent > 100) {
-        out.invalid(at, value, "must not be greater than 100%");
-    }
+    not_above_all(at, value, out);
 }
 
 /// The members of the specification that must stay as they are.

@@ -1,28 +1,8 @@
 //! Table tests of workloads.
 
-use super::super::check::Report;
+use super::super::testing::{found, with};
 use super::*;
 use serde_json::json;
-
-fn found(check: impl FnOnce(&mut Report)) -> Vec<String> {
-    let mut report = Report::default();
-    check(&mut report);
-    report.finish().iter().map(ToString::to_string).collect()
-}
-
-/// A value with other members at some paths; null removes one.
-fn with(base: &Value, changes: &[(&str, Value)]) -> Value {
-    let mut changed = base.clone();
-    for &(pointer, ref value) in changes {
-        let (parent, key) = pointer.rsplit_once('/').expect("a path");
-        let parent = changed.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
-        match value {
-            Value::Null => parent.remove(key),
-            value => parent.insert(key.to_owned(), value.clone()),
-        };
-    }
-    changed
-}
 
 fn template() -> Value {
     let mut object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
@@ -117,4 +97,84 @@ fn wrong_templates_of_stored_sets_may_stay() {
     assert!(!found(|out| stateful_set(&wrong, out)).is_empty());
     let scaled = with(&wrong, &[("/spec/replicas", json!(3))]);
     assert_eq!(found(|out| stateful_set_update(&scaled, &wrong, out)), [""; 0]);
+}
+
+#[test]
+fn daemon_sets() {
+    let base = with(
+        &json!({"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "updateStrategy": {
+            "type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}}}}),
+        &[("/spec/template", template())],
+    );
+    let rolling = |rolling: Value| vec![("/spec/updateStrategy/rollingUpdate", rolling)];
+    for (changes, want) in [
+        (vec![], vec![]),
+        (
+            rolling(json!({"maxUnavailable": "0%", "maxSurge": "x"})),
+            vec![
+                "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: \"x\": a valid percent string",
+                "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
+            ],
+        ),
+        (
+            rolling(json!({"maxUnavailable": 0, "maxSurge": "101%"})),
+            vec!["spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: \"101%\": must not be greater than 100%"],
+        ),
+        (
+            vec![("/spec/updateStrategy", json!({"type": "x"}))],
+            vec![
+                "spec.updateStrategy: Unsupported value: {\"type\":\"x\"}: supported values: \"RollingUpdate\", \"OnDelete\"",
+            ],
+        ),
+        (
+            vec![("/spec/selector", json!(null))],
+            vec!["spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match"],
+        ),
+    ] {
+        let errors = found(|out| daemon_set(&with(&base, &changes), out));
+        assert_eq!(errors.len(), want.len(), "{errors:?}");
+        assert!(errors.iter().zip(&want).all(|(error, want)| error.starts_with(want)), "{errors:?}");
+    }
+}
+
+#[test]
+fn statuses() {
+    let of = |status: Value| json!({"status": status});
+    type Check = fn(&Value, &Value, &mut super::super::check::Report);
+    for (check, old, new, want) in [
+        (status::deployment as Check, json!({}), json!({"replicas": 1, "readyReplicas": 1}), vec![]),
+        (
+            status::deployment,
+            json!({"collisionCount": 2}),
+            json!({"availableReplicas": 1}),
+            vec![
+                "status.availableReplicas: Invalid value: 1: cannot be greater than status.replicas",
+                "status.availableReplicas: Invalid value: 1: cannot be greater than readyReplicas",
+                "status.collisionCount: Invalid value: 0: cannot be decremented",
+            ],
+        ),
+        (
+            status::stateful_set,
+            json!({}),
+            json!({"replicas": 2, "availableReplicas": 1, "currentReplicas": 3}),
+            vec![
+                "status.currentReplicas: Invalid value: 3: cannot be greater than status.replicas",
+                "status.availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas",
+            ],
+        ),
+        (
+            status::replica_set,
+            json!({}),
+            json!({"fullyLabeledReplicas": -1}),
+            vec!["status.fullyLabeledReplicas: Invalid value: -1: must be greater than or equal to 0"],
+        ),
+        (
+            status::daemon_set,
+            json!({"collisionCount": 1}),
+            json!({"collisionCount": 1, "numberReady": -1}),
+            vec!["status.numberReady: Invalid value: -1: must be greater than or equal to 0"],
+        ),
+    ] {
+        assert_eq!(found(|out| check(&of(new.clone()), &of(old), out)), want, "{new}");
+    }
 }
