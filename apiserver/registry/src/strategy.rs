@@ -92,6 +92,8 @@ pub(crate) enum Generation {
     Untracked,
     /// A change of one of these members.
     Members(&'static [&'static str]),
+    /// A change of one of these members or of the labels.
+    MembersAndLabels(&'static [&'static str]),
     /// A change of anything but metadata. Where the status is a subresource, no such write changes
     /// it.
     AllButMetadata,
@@ -231,6 +233,9 @@ impl Strategy {
         let changed = match self.generation {
             Generation::Untracked => return,
             Generation::Members(members) => members.iter().any(|m| new.get(*m) != old.get(*m)),
+            Generation::MembersAndLabels(members) => {
+                members.iter().any(|m| new.get(*m) != old.get(*m)) || new.labels() != old.labels()
+            }
             Generation::AllButMetadata => !same_but(new, old, &["metadata"]),
         };
         if changed {
@@ -244,7 +249,11 @@ impl Strategy {
 fn reset_status(resource: &ResourceInfo, object: &mut Value) {
     use apimachinery::schema::Shape;
     let empty = match resource.schema.field("status").map(|f| &f.shape) {
-        Some(Shape::Message(id)) => crate::strategies::zero(&resource.schema.sibling(*id)),
+        Some(Shape::Message(id)) => {
+            let status = resource.schema.sibling(*id);
+            let zeros = &status.def().zeros;
+            zeros.iter().map(|(name, zero)| (name.to_string(), zero.clone())).collect()
+        }
         _ => Map::new(),
     };
     if let Some(map) = object.as_object_mut() {

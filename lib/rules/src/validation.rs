@@ -5,12 +5,15 @@
 //!
 //! Upstream: `pkg/apis/*/validation/validation.go`.
 
+pub(crate) mod addresses;
 mod admission;
 mod batch;
 pub mod check;
 mod config;
 mod devices;
+mod endpoints;
 mod extensions;
+mod ingress;
 mod meta;
 pub mod names;
 mod networking;
@@ -20,8 +23,12 @@ mod rbac;
 mod scaling;
 mod service;
 mod storage;
+mod urls;
 mod values;
+mod webhooks;
 mod workloads;
+
+pub use service::related_addresses;
 
 use apimachinery::field::FieldError;
 use apimachinery::resources::ResourceInfo;
@@ -152,8 +159,11 @@ fn core(plural: &str) -> Checks {
             .update(pod::update::update)
             .status(pod::update::status),
         "podtemplates" => Checks::of(config::pod_template),
-        "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
-        "endpoints" => Checks::of(service::endpoints),
+        "services" => Checks { create: service::create, ..PLAIN }
+            .named(NameRule::Label)
+            .update(service::update)
+            .status(service::status),
+        "endpoints" => Checks { create: endpoints::endpoints, ..PLAIN }.update(endpoints::endpoints_update),
         "nodes" => Checks::of(config::node).update(config::node_update),
         "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
@@ -206,10 +216,13 @@ fn storage_group(plural: &str) -> Checks {
 
 fn networking(plural: &str) -> Checks {
     match plural {
-        "ingresses" => Checks::of(networking::ingress),
-        "ingressclasses" => PLAIN.update(networking::ingress_class_update),
-        "networkpolicies" => Checks::of(networking::network_policy),
-        "ipaddresses" => PLAIN.named(NameRule::Address),
+        "ingresses" => {
+            Checks { create: ingress::create, ..PLAIN }.update(ingress::update).status(service::ingress_status)
+        }
+        "ingressclasses" => Checks { create: ingress::class, ..PLAIN }.update(ingress::class_update),
+        "networkpolicies" => Checks { create: networking::policy, ..PLAIN }.update(networking::policy_update),
+        "ipaddresses" => Checks::of(networking::address).named(NameRule::Address).update(networking::address_update),
+        "servicecidrs" => Checks { create: networking::ranges, ..PLAIN }.update(networking::ranges_update),
         _ => PLAIN,
     }
 }
@@ -218,7 +231,7 @@ fn other(group: &str, plural: &str) -> Checks {
     match (group, plural) {
         ("autoscaling", _) => Checks::of(scaling::autoscaler),
         ("policy", "poddisruptionbudgets") => Checks::of(scaling::disruption_budget),
-        ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
+        ("discovery.k8s.io", _) => Checks { create: endpoints::slice, ..PLAIN }.update(endpoints::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {
             Checks::of(config::priority_class).update(config::priority_class_update)
@@ -226,7 +239,7 @@ fn other(group: &str, plural: &str) -> Checks {
         ("node.k8s.io", _) => Checks::of(config::runtime_class).update(config::runtime_class_update),
         ("events.k8s.io", _) => Checks::of(config::event),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            Checks::of(extensions::webhooks)
+            Checks { create: webhooks::create, ..PLAIN }.update(webhooks::update)
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
             Checks::of(policies::validating).status(policies::status)
@@ -239,7 +252,9 @@ fn other(group: &str, plural: &str) -> Checks {
         ("resource.k8s.io", "deviceclasses") => Checks::of(devices::class),
         ("resource.k8s.io", "resourceclaims") => Checks::of(devices::claim),
         ("resource.k8s.io", "resourceclaimtemplates") => Checks::of(devices::claim_template),
-        ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
+        ("apiregistration.k8s.io", "apiservices") => {
+            Checks::of(extensions::api_service).named(NameRule::PathSegment).status(extensions::api_service_status)
+        }
         ("certificates.k8s.io", "certificatesigningrequests") => PLAIN.update(storage::spec_update),
         _ => PLAIN,
     }

@@ -57,14 +57,7 @@ const ROWS: super::Rows = &[
         Strategy { prepare_create: |_, secret| fold_strings(secret), prepare_update: update_secret, ..DEFAULT },
     ),
     ("serviceaccounts", RETURNED),
-    (
-        "services",
-        Strategy {
-            allocates: Allocates::ServiceAddresses,
-            prepare_update: |new, old| crate::services::update::prepare(new, old),
-            ..RETURNED
-        },
-    ),
+    ("services", Strategy { allocates: Allocates::ServiceAddresses, missing: Missing::Create, ..RETURNED }),
 ];
 
 fn create_namespace(_: &Context, namespace: &mut Value) {

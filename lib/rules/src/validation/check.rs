@@ -129,6 +129,16 @@ impl Report {
         }
     }
 
+    /// Whether nothing has been found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what another report has.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     /// The findings and those of another report, each once.
     pub fn with(mut self, others: Vec<FieldError>) -> Vec<FieldError> {
         self.0.extend(others);

@@ -52,7 +52,7 @@ impl NameRule {
             Self::Subdomain | Self::Short(_) => subdomain(name),
             Self::Label => label(name),
             Self::PathSegment => path_segment(name),
-            Self::Address => address(name),
+            Self::Address => super::addresses::name_errors(name),
         }
     }
 
@@ -124,15 +124,6 @@ pub(super) fn path_segment(text: &str) -> Findings {
         return vec![format!("may not be '{text}'")];
     }
     ["/", "%"].into_iter().filter(|c| text.contains(c)).map(|c| format!("may not contain '{c}'")).collect()
-}
-
-/// An IP address as the name of an object.
-fn address(text: &str) -> Findings {
-    match text.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.to_string() == text => Vec::new(),
-        Ok(_) => vec!["must be a canonical format IP address".into()],
-        Err(_) => vec!["must be a valid IP address".into()],
-    }
 }
 
 /// The name of a port.
