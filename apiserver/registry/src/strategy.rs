@@ -96,6 +96,8 @@ pub(crate) enum Generation {
     LaterMembers(&'static [&'static str]),
     /// A change of one of these members or of the annotations.
     MembersAndAnnotations(&'static [&'static str]),
+    /// A change of one of these members or of the labels.
+    MembersAndLabels(&'static [&'static str]),
     /// A change of anything but metadata. Where the status is a subresource, no such write changes
     /// it.
     AllButMetadata,
@@ -239,6 +241,7 @@ impl Strategy {
                 let annotations = |object: &Value| object.annotations().filter(|a| !a.is_empty()).cloned();
                 differ(new, old, members) || annotations(new) != annotations(old)
             }
+            Generation::MembersAndLabels(members) => differ(new, old, members) || new.labels() != old.labels(),
             Generation::AllButMetadata => !same_but(new, old, &["metadata"]),
         };
         if changed {
@@ -256,7 +259,11 @@ fn differ(new: &Value, old: &Value, members: &[&str]) -> bool {
 fn reset_status(resource: &ResourceInfo, object: &mut Value) {
     use apimachinery::schema::Shape;
     let empty = match resource.schema.field("status").map(|f| &f.shape) {
-        Some(Shape::Message(id)) => crate::strategies::zero(&resource.schema.sibling(*id)),
+        Some(Shape::Message(id)) => {
+            let status = resource.schema.sibling(*id);
+            let zeros = &status.def().zeros;
+            zeros.iter().map(|(name, zero)| (name.to_string(), zero.clone())).collect()
+        }
         _ => Map::new(),
     };
     if let Some(map) = object.as_object_mut() {

@@ -17,3 +17,4 @@ pub mod quota;
 pub mod tables;
 pub mod tree;
 pub mod validation;
+pub mod warnings;

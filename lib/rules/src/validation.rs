@@ -5,6 +5,7 @@
 //!
 //! Upstream: `pkg/apis/*/validation/validation.go`.
 
+pub(crate) mod addresses;
 mod admission;
 mod batch;
 mod certificates;
@@ -12,10 +13,12 @@ pub mod check;
 mod conditions;
 mod config;
 mod devices;
+mod endpoints;
 mod events;
 mod extensions;
 mod flow;
 mod go_json;
+mod ingress;
 mod meta;
 pub mod names;
 mod networking;
@@ -30,8 +33,12 @@ mod service;
 mod storage;
 #[cfg(test)]
 mod testing;
+mod urls;
 mod values;
+mod webhooks;
 mod workloads;
+
+pub use service::related_addresses;
 
 use apimachinery::field::FieldError;
 use apimachinery::resources::ResourceInfo;
@@ -173,8 +180,11 @@ fn core(plural: &str) -> Checks {
     match plural {
         "pods" => Checks { create: pod::create, ..PLAIN }.update(pod::update::update).status(pod::status),
         "podtemplates" => Checks { create: config::pod_template, ..PLAIN }.update(config::pod_template_update),
-        "services" => Checks::of(service::service).named(NameRule::Label).update(service::update),
-        "endpoints" => Checks::of(service::endpoints),
+        "services" => Checks { create: service::create, ..PLAIN }
+            .named(NameRule::Label)
+            .update(service::update)
+            .status(service::status),
+        "endpoints" => Checks { create: endpoints::endpoints, ..PLAIN }.update(endpoints::endpoints_update),
         "nodes" => Checks::of(nodes::node).update(nodes::node_update).status(nodes::node_update),
         "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
@@ -242,10 +252,13 @@ fn storage_group(plural: &str) -> Checks {
 
 fn networking(plural: &str) -> Checks {
     match plural {
-        "ingresses" => Checks::of(networking::ingress),
-        "ingressclasses" => PLAIN.update(networking::ingress_class_update),
-        "networkpolicies" => Checks::of(networking::network_policy),
-        "ipaddresses" => PLAIN.named(NameRule::Address),
+        "ingresses" => {
+            Checks { create: ingress::create, ..PLAIN }.update(ingress::update).status(service::ingress_status)
+        }
+        "ingressclasses" => Checks { create: ingress::class, ..PLAIN }.update(ingress::class_update),
+        "networkpolicies" => Checks { create: networking::policy, ..PLAIN }.update(networking::policy_update),
+        "ipaddresses" => Checks::of(networking::address).named(NameRule::Address).update(networking::address_update),
+        "servicecidrs" => Checks { create: networking::ranges, ..PLAIN }.update(networking::ranges_update),
         _ => PLAIN,
     }
 }
@@ -259,7 +272,7 @@ fn other(group: &str, plural: &str) -> Checks {
             Checks::split(scaling::disruption_budget, scaling::disruption_budget_update)
                 .status(scaling::disruption_budget_status)
         }
-        ("discovery.k8s.io", _) => Checks::of(service::slice).update(service::slice_update),
+        ("discovery.k8s.io", _) => Checks { create: endpoints::slice, ..PLAIN }.update(endpoints::slice_update),
         ("coordination.k8s.io", "leases") => Checks::of(config::lease),
         ("scheduling.k8s.io", "priorityclasses") => {
             Checks { create: config::priority_class, ..PLAIN }.update(config::priority_class_update)
@@ -273,7 +286,7 @@ fn other(group: &str, plural: &str) -> Checks {
             Checks::of(flow::priority_level).status(|new, _, out| flow::status(new, out))
         }
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            Checks::of(extensions::webhooks)
+            Checks { create: webhooks::create, ..PLAIN }.update(webhooks::update)
         }
         ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
             Checks::of(policies::validating).status(policies::status)
@@ -295,7 +308,9 @@ fn other(group: &str, plural: &str) -> Checks {
         ("resource.k8s.io", "resourceslices") => {
             Checks { create: devices::slice, ..PLAIN }.update(devices::slice_update)
         }
-        ("apiregistration.k8s.io", "apiservices") => Checks::of(extensions::api_service).named(NameRule::PathSegment),
+        ("apiregistration.k8s.io", "apiservices") => {
+            Checks::of(extensions::api_service).named(NameRule::PathSegment).status(extensions::api_service_status)
+        }
         ("certificates.k8s.io", "certificatesigningrequests") => Checks { create: certificates::create, ..PLAIN }
             .named(NameRule::PathSegment)
             .update(certificates::update)

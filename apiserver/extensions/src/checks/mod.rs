@@ -24,9 +24,11 @@ pub fn create(definition: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
     let spec_value = definition.at("spec").unwrap_or(&Value::Null);
     let names = Names::read(spec_value.at("names"));
-    if definition.name() != format!("{}.{}", names.plural, spec_value.text("group")) {
-        let metadata = At::root("metadata");
-        out.invalid(&metadata.child("name"), definition.name(), "must be spec.names.plural+\".\"+spec.group");
+    let (metadata, expected) = (At::root("metadata"), format!("{}.{}", names.plural, spec_value.text("group")));
+    for (key, name) in [("generateName", definition.meta_str("generateName")), ("name", definition.name())] {
+        if !name.is_empty() && name != expected {
+            out.invalid(&metadata.child(key), name, "must be spec.names.plural+\".\"+spec.group");
+        }
     }
     spec::check(spec_value, None, &mut out);
     if spec_value.flag("preserveUnknownFields") {

@@ -17,7 +17,8 @@ const MAX_WARNING: usize = 256;
 pub(super) fn check(spec: &Value, old: Option<&Value>, out: &mut Report) {
     group(spec.text("group"), out);
     out.one_of(&SPEC.child("scope"), spec.text("scope"), &["Cluster", "Namespaced"]);
-    versions(spec, old, out);
+    let shared = Shared::of(spec.items("versions"));
+    versions(spec, old, shared, out);
     let at = SPEC.child("names");
     let wanted = Names::read(spec.at("names"));
     for (key, text) in [
@@ -31,7 +32,59 @@ pub(super) fn check(spec: &Value, old: Option<&Value>, out: &mut Report) {
         }
     }
     names(&wanted, &at, out);
+    if let Some(first) = spec.items("versions").first() {
+        let any_status = spec.items("versions").iter().any(has_status);
+        parts(first, old_version(old, first.text("name")), any_status, shared, Place::Spec, out);
+    }
     conversion::check(spec, old, out);
+}
+
+/// Which parts all versions have alike. Upstream's own form of a definition has them once, at the
+/// top, and complains about them there.
+#[derive(Clone, Copy)]
+struct Shared {
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    fields: bool,
+}
+
+impl Shared {
+    fn of(versions: &[Value]) -> Self {
+        let alike = |key| versions.windows(2).all(|pair| pair[0].at(key) == pair[1].at(key));
+        Self {
+            schema: alike("schema"),
+            subresources: alike("subresources"),
+            columns: alike("additionalPrinterColumns"),
+            fields: alike("selectableFields"),
+        }
+    }
+}
+
+/// Where parts are complained about.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// At the top: those that are shared.
+    Spec,
+    /// In a version: those that are not.
+    Version(&'a At<'a>),
+}
+
+impl Place<'_> {
+    fn at<'b>(&'b self, key: &'b str) -> At<'b> {
+        match self {
+            Self::Spec => SPEC.child(if key == "schema" { "validation" } else { key }),
+            Self::Version(at) => at.child(key),
+        }
+    }
+
+    fn has(self, shared: bool) -> bool {
+        matches!(self, Self::Spec) == shared
+    }
+}
+
+fn has_status(version: &Value) -> bool {
+    version.pointer("/subresources/status").is_some_and(|status| !status.is_null())
 }
 
 fn group(group: &str, out: &mut Report) {
@@ -69,21 +122,22 @@ pub(super) fn names(names: &Names, at: &At<'_>, out: &mut Report) {
     }
 }
 
-fn versions(spec: &Value, old: Option<&Value>, out: &mut Report) {
+fn versions(spec: &Value, old: Option<&Value>, shared: Shared, out: &mut Report) {
     let at = SPEC.child("versions");
     let versions = spec.items("versions");
     for (index, version) in versions.iter().enumerate() {
-        let at = at.index(index);
-        let name = version.text("name");
         if version.pointer("/schema/openAPIV3Schema").is_none_or(Value::is_null) {
+            let at = at.index(index);
             let at = at.child("schema");
             out.required(&at.child("openAPIV3Schema"), "");
         }
-        let wrong = label_1035(name);
-        if !wrong.is_empty() {
-            out.invalid(&at.child("name"), name, wrong.join(","));
-        }
-        check_version(version, old_version(old, name), &at, out);
+    }
+    for (index, version) in versions.iter().enumerate() {
+        let at = at.index(index);
+        let name = version.text("name");
+        version_name(&at.child("name"), name, out);
+        deprecation(version, &at, out);
+        parts(version, old_version(old, name), has_status(version), shared, Place::Version(&at), out);
     }
     let value = spec.at("versions").unwrap_or(&Value::Null);
     let name = |version: &Value| version.text("name").to_owned();
@@ -93,30 +147,41 @@ fn versions(spec: &Value, old: Option<&Value>, out: &mut Report) {
     if versions.iter().filter(|v| v.flag("storage")).count() != 1 {
         out.invalid(&at, value, "must have exactly one version marked as storage version");
     }
+    if let Some(first) = versions.first().map(|version| version.text("name")).filter(|name| !name.is_empty()) {
+        version_name(&SPEC.child("version"), first, out);
+    }
+}
+
+fn version_name(at: &At<'_>, name: &str, out: &mut Report) {
+    let wrong = label_1035(name);
+    if !wrong.is_empty() {
+        out.invalid(at, name, wrong.join(","));
+    }
 }
 
 fn old_version<'v>(old: Option<&'v Value>, name: &str) -> Option<&'v Value> {
     old?.pointer("/spec/versions")?.as_array()?.iter().find(|version| version.text("name") == name)
 }
 
-fn check_version(version: &Value, old: Option<&Value>, at: &At<'_>, out: &mut Report) {
-    deprecation(version, at, out);
-    if let Some(schema) = version.pointer("/schema/openAPIV3Schema").filter(|s| s.is_object()) {
-        let has_status = version.pointer("/subresources/status").is_some_and(|s| !s.is_null());
+/// The parts of a version that stand at this place.
+fn parts(version: &Value, old: Option<&Value>, has_status: bool, shared: Shared, place: Place<'_>, out: &mut Report) {
+    let schema = version.pointer("/schema/openAPIV3Schema").filter(|schema| schema.is_object());
+    if let Some(schema) = schema.filter(|_| place.has(shared.schema)) {
         let before = old.and_then(|old| old.pointer("/schema/openAPIV3Schema"));
-        let at = at.child("schema");
-        openapi::check(schema, before, has_status, &at.child("openAPIV3Schema"), out);
+        openapi::check(schema, before, has_status, &place.at("schema").child("openAPIV3Schema"), out);
     }
-    if let Some(scale) = version.pointer("/subresources/scale").filter(|s| !s.is_null()) {
-        let at = at.child("subresources");
-        scale_paths(scale, &at.child("scale"), out);
+    let scale = version.pointer("/subresources/scale").filter(|scale| !scale.is_null());
+    if let Some(scale) = scale.filter(|_| place.has(shared.subresources)) {
+        scale_paths(scale, &place.at("subresources").child("scale"), out);
     }
-    let columns = at.child("additionalPrinterColumns");
-    for (index, column) in version.items("additionalPrinterColumns").iter().enumerate() {
-        check_column(column, &columns.index(index), out);
+    if place.has(shared.columns) {
+        let columns = place.at("additionalPrinterColumns");
+        for (index, column) in version.items("additionalPrinterColumns").iter().enumerate() {
+            check_column(column, &columns.index(index), out);
+        }
     }
-    if !version.items("selectableFields").is_empty() {
-        selectable_fields(version, old, &at.child("selectableFields"), out);
+    if place.has(shared.fields) && !version.items("selectableFields").is_empty() {
+        selectable_fields(version, old, &place.at("selectableFields"), out);
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod addresses;
 mod families;
+mod operation;
 mod ports;
 mod ranges;
 pub(crate) mod update;
@@ -17,11 +18,12 @@ use addresses::Addresses;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
 use apiserver_storage::{Event, EventKind, Store, WatchQuery};
+use families::Move;
 use ipnet::IpNet;
-use ports::{Port, Ports};
+use ports::{Port, PortError, Ports};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -105,40 +107,54 @@ impl Allocator {
         claim: &mut Claim,
     ) -> Result<(), Status> {
         let name = service.name().to_owned();
-        families::complete(service, &self.0.addresses.families()).map_err(|e| invalid(&name, e))?;
+        update::begin(service, old);
+        let cluster = self.0.addresses.families();
+        families::complete(service, old, &cluster).map_err(|errors| invalid(&name, &errors))?;
+        let step = Move::of(service, old);
+        self.claim_addresses(cx, service, step, claim).await?;
         let held = old.map(addresses_of).unwrap_or_default();
-        self.claim_addresses(cx, service, &held, claim).await?;
-        let wanted = addresses_of(service);
-        claim.freed = held.into_iter().filter(|address| !wanted.contains(address)).collect();
-        self.claim_ports(cx, service, old, claim).map_err(|e| invalid(&name, e))
+        claim.freed = match step {
+            Move::FreeAll => held,
+            Move::FreeSecond => held.into_iter().skip(1).collect(),
+            Move::Keep | Move::TakeAll | Move::TakeSecond => Vec::new(),
+        };
+        self.claim_ports(cx, service, old, claim).map_err(|error| match error {
+            PortError::Field(error) => invalid(&name, &[error]),
+            PortError::Allocation(why) => Status::internal(why),
+            twice @ PortError::Twice { .. } => Status::plain(500, Reason::Unknown, twice.to_string()),
+        })
     }
 
     async fn claim_addresses(
         &self,
         cx: &Context,
         service: &mut Value,
-        held: &[IpAddr],
+        step: Move,
         claim: &mut Claim,
     ) -> Result<(), Status> {
-        if !families::needs_addresses(service) {
-            return Ok(());
-        }
+        let first = match step {
+            Move::TakeAll => 0,
+            Move::TakeSecond => 1,
+            Move::Keep | Move::FreeAll | Move::FreeSecond => return Ok(()),
+        };
         let families = families::of(service);
-        let mut chosen = families::given_addresses(service);
-        for (index, family) in families.iter().enumerate() {
-            match chosen.get(index).copied() {
-                Some(address) if held.contains(&address) => {}
-                Some(address) => {
+        let mut chosen = families::given(service);
+        chosen.resize(chosen.len().max(families.len()), String::new());
+        for (index, family) in families.iter().enumerate().skip(first) {
+            match chosen[index].parse() {
+                Ok(address) => {
                     let taken = self.0.addresses.take(service, address, cx.dry_run).await;
-                    taken.map_err(|why| refused(service, &chosen, address, &why.to_string()))?;
+                    taken.map_err(|why| refused(service, &chosen, &chosen[index], &why.to_string()))?;
                     claim.taken.push(address);
                 }
-                None => {
+                Err(_) => {
                     let address = self.0.addresses.take_any(service, *family, cx.dry_run).await;
-                    let address =
-                        address.map_err(|why| Status::internal(format!("failed to allocate a serviceIP: {why}")))?;
+                    let address = address.map_err(|why| {
+                        let name = service.name();
+                        Status::internal(format!("failed to allocate a serviceIP for Service {name:?}: {why}"))
+                    })?;
                     claim.taken.push(address);
-                    chosen.push(address);
+                    chosen[index] = address.to_string();
                 }
             }
         }
@@ -155,15 +171,13 @@ impl Allocator {
         service: &mut Value,
         old: Option<&Value>,
         claim: &mut Claim,
-    ) -> Result<(), FieldError> {
+    ) -> Result<(), PortError> {
         self.0.ports.refresh(&self.0.store);
-        let before = old.map(ports::of).unwrap_or_default();
-        let taken = self.0.ports.complete(&claim.owner, service, &before)?;
-        let after = ports::of(service);
-        claim.freed_ports = before.into_iter().filter(|port| !after.contains(port)).collect();
-        match cx.dry_run {
-            true => self.0.ports.free(&claim.owner, &taken),
-            false => claim.ports = taken,
+        claim.ports = self.0.ports.complete(&claim.owner, service, old, cx.dry_run)?;
+        if let Some(old) = old {
+            update::drop_type_dependent(service, old);
+            let after = ports::of(service);
+            claim.freed_ports = ports::of(old).into_iter().filter(|port| !after.contains(port)).collect();
         }
         Ok(())
     }
@@ -211,7 +225,7 @@ impl Allocator {
 /// The cluster IPs of a service; none if it is headless.
 fn addresses_of(service: &Value) -> Vec<IpAddr> {
     match families::needs_addresses(service) {
-        true => families::given_addresses(service),
+        true => families::addresses(service),
         false => Vec::new(),
     }
 }
@@ -220,13 +234,12 @@ fn spec(service: &Value) -> Option<&Map> {
     service.get("spec")?.as_object()
 }
 
-fn invalid(name: &str, error: FieldError) -> Status {
-    Status::invalid(&GroupVersionKind::new("", "v1", "Service"), name, &[error])
+fn invalid(name: &str, errors: &[FieldError]) -> Status {
+    Status::invalid(&GroupVersionKind::new("", "v1", "Service"), name, errors)
 }
 
-fn refused(service: &Value, given: &[IpAddr], address: IpAddr, why: &str) -> Status {
-    let list: Vec<String> = given.iter().map(|a| format!("{:?}", a.to_string())).collect();
+fn refused(service: &Value, given: &[String], address: &str, why: &str) -> Status {
     let kind =
-        FieldErrorKind::Invalid(format!("[{}]", list.join(",")), format!("failed to allocate IP {address}: {why}"));
-    invalid(service.name(), FieldError { path: Path::new("spec").child("clusterIPs"), kind })
+        FieldErrorKind::Invalid(Value::from(given).to_string(), format!("failed to allocate IP {address}: {why}"));
+    invalid(service.name(), &[FieldError { path: Path::new("spec").child("clusterIPs"), kind }])
 }

@@ -2,13 +2,13 @@
 //!
 //! Upstream: `pkg/registry/core/service/{portallocator,storage/alloc.go}`.
 
-use crate::strategies::{member, text};
+use super::operation::Operation;
+use crate::strategies::text;
 use apimachinery::Value;
-use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::field::FieldError;
 use apimachinery::meta::ObjectMeta;
 use apiserver_storage::Store;
 use parking_lot::Mutex;
-use rand::RngExt;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -23,9 +23,23 @@ pub(super) struct Ports {
 }
 
 #[derive(Debug, Default)]
-struct Owners {
-    by_port: HashMap<Port, String>,
+pub(super) struct Owners {
+    pub(super) by_port: HashMap<Port, String>,
     loaded: bool,
+}
+
+/// Why node ports are not to be had.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PortError {
+    /// A port that the service names.
+    #[error("{0}")]
+    Field(FieldError),
+    /// A port for health checks, or any.
+    #[error("{0}")]
+    Allocation(String),
+    /// Two ports of a changed service have one node port and protocol.
+    #[error("duplicate nodePort: {{{protocol} {port}}}")]
+    Twice { protocol: String, port: i64 },
 }
 
 impl Ports {
@@ -61,101 +75,29 @@ impl Ports {
         }
     }
 
-    /// Gives every port of the service that needs one a node port, and answers the new ones.
-    pub(super) fn complete(&self, owner: &str, service: &mut Value, before: &[Port]) -> Result<Vec<Port>, FieldError> {
+    /// Gives every port of the service that needs one a node port, and answers the new ones. A dry
+    /// run takes nothing and, as upstream's, knows no range.
+    pub(super) fn complete(
+        &self,
+        owner: &str,
+        service: &mut Value,
+        old: Option<&Value>,
+        dry: bool,
+    ) -> Result<Vec<Port>, PortError> {
         let mut owners = self.owners.lock();
-        let mut taken = Vec::new();
-        let result = self.fill(&mut owners, owner, service, before, &mut taken);
-        if result.is_err() {
-            taken.iter().for_each(|port| drop(owners.by_port.remove(port)));
-        }
-        result.map(|()| taken)
-    }
-
-    fn fill(
-        &self,
-        owners: &mut Owners,
-        owner: &str,
-        service: &mut Value,
-        before: &[Port],
-        taken: &mut Vec<Port>,
-    ) -> Result<(), FieldError> {
-        let wants = wants_ports(service);
-        let path = Path::new("spec").child("ports");
-        let ports = member(service, "spec").get_mut("ports").and_then(Value::as_array_mut);
-        let entries: Vec<(usize, &mut Value)> = ports.into_iter().flatten().enumerate().collect();
-        // Chosen ports first, so that no other entry draws one of them.
-        let (chosen, open): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(_, entry)| node_port(entry).is_some());
-        let mut seen: Vec<(Port, String)> = Vec::new();
-        for (index, entry) in chosen {
-            let Some(port) = node_port(entry) else { continue };
-            let protocol = text(entry, "/protocol").to_owned();
-            // Two protocols of one service may share a port.
-            let shared = seen.iter().any(|(other, of)| *other == port && *of != protocol);
-            if !shared && !before.contains(&port) {
-                taken.push(self.take(owners, owner, port, &path.index(index).child("nodePort"))?);
-            }
-            seen.push((port, protocol));
-        }
-        for (index, entry) in open.into_iter().filter(|_| wants) {
-            let port = self.take_any(owners, owner).ok_or_else(|| full(&path.index(index).child("nodePort")))?;
-            taken.push(port);
-            entry["nodePort"] = port.into();
-        }
-        self.fill_health_check(owners, owner, service, before, taken)
-    }
-
-    fn fill_health_check(
-        &self,
-        owners: &mut Owners,
-        owner: &str,
-        service: &mut Value,
-        before: &[Port],
-        taken: &mut Vec<Port>,
-    ) -> Result<(), FieldError> {
-        if !wants_health_check(service) {
-            return Ok(());
-        }
-        let at = Path::new("spec").child("healthCheckNodePort");
-        let given = service.pointer("/spec/healthCheckNodePort").and_then(Value::as_u64).filter(|p| *p != 0);
-        let port = match given.and_then(|p| u16::try_from(p).ok()) {
-            Some(port) if before.contains(&port) => return Ok(()),
-            Some(port) => self.take(owners, owner, port, &at)?,
-            None => self.take_any(owners, owner).ok_or_else(|| full(&at))?,
-        };
-        taken.push(port);
-        member(service, "spec").insert("healthCheckNodePort".into(), port.into());
-        Ok(())
-    }
-
-    fn take(&self, owners: &mut Owners, owner: &str, port: Port, at: &Path) -> Result<Port, FieldError> {
-        let refuse =
-            |why: String| Err(FieldError { path: at.clone(), kind: FieldErrorKind::Invalid(port.to_string(), why) });
-        if !self.range.contains(&port) {
-            let (start, end) = (self.range.start(), self.range.end());
-            return refuse(format!(
-                "provided port is not in the valid range. The range of valid ports is {start}-{end}"
-            ));
-        }
-        match owners.by_port.get(&port) {
-            Some(_) => refuse("provided port is already allocated".into()),
-            None => {
-                owners.by_port.insert(port, owner.to_owned());
-                Ok(port)
+        let mut operation = Operation { range: &self.range, owners: &mut owners, owner, dry, taken: Vec::new() };
+        let result = operation.run(service, old);
+        let taken: Vec<Port> = operation.taken.iter().filter_map(|port| Port::try_from(*port).ok()).collect();
+        match result {
+            Ok(()) if dry => Ok(Vec::new()),
+            Ok(()) => Ok(taken),
+            Err(error) => {
+                if !dry {
+                    taken.iter().for_each(|port| drop(owners.by_port.remove(port)));
+                }
+                Err(error)
             }
         }
-    }
-
-    /// A random free port, from the upper part of the range as long as it has any.
-    fn take_any(&self, owners: &mut Owners, owner: &str) -> Option<Port> {
-        let (first, last) = (u32::from(*self.range.start()), u32::from(*self.range.end()));
-        let size = last - first + 1;
-        let offset = if size <= 32 { 0 } else { (size / 32).clamp(16, 128) };
-        let start = offset + rand::rng().random_range(0..size - offset);
-        let order = (start..size).chain(offset..start).chain(0..offset);
-        let port = order.map(|i| (first + i) as u16).find(|port| !owners.by_port.contains_key(port))?;
-        owners.by_port.insert(port, owner.to_owned());
-        Some(port)
     }
 
     /// Gives ports back, if they are still this owner's.
@@ -166,13 +108,6 @@ impl Ports {
                 owners.by_port.remove(port);
             }
         }
-    }
-}
-
-fn full(at: &Path) -> FieldError {
-    FieldError {
-        path: at.clone(),
-        kind: FieldErrorKind::Internal("failed to allocate a nodePort: range is full".into()),
     }
 }
 
@@ -225,24 +160,24 @@ mod tests {
     fn hands_out_each_port_once() {
         let ports = ports();
         let mut first = service(json!([{"port": 80}, {"port": 81, "nodePort": 30001}]));
-        assert_eq!(ports.complete("n/a", &mut first, &[]).map(|taken| taken.len()), Ok(2));
+        assert_eq!(ports.complete("n/a", &mut first, None, false).map(|taken| taken.len()), Ok(2));
         let mut second = service(json!([{"port": 80, "nodePort": 30001}]));
-        let error = ports.complete("n/b", &mut second, &[]).expect_err("taken");
+        let error = ports.complete("n/b", &mut second, None, false).expect_err("taken");
         assert_eq!(
             error.to_string(),
             "spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated"
         );
         ports.free("n/b", &[30001]);
-        assert!(ports.complete("n/b", &mut second, &[]).is_err(), "only the owner frees");
+        assert!(ports.complete("n/b", &mut second, None, false).is_err(), "only the owner frees");
         ports.free("n/a", &of(&first));
-        assert!(ports.complete("n/b", &mut second, &[]).is_ok());
+        assert!(ports.complete("n/b", &mut second, None, false).is_ok());
     }
 
     #[test]
     fn failures_take_nothing() {
         let ports = ports();
         let mut service = service(json!([{"port": 80, "nodePort": 30000}, {"port": 81, "nodePort": 80}]));
-        let error = ports.complete("n/a", &mut service, &[]).expect_err("out of range");
+        let error = ports.complete("n/a", &mut service, None, false).expect_err("out of range");
         assert!(error.to_string().ends_with("The range of valid ports is 30000-30002"), "{error}");
         assert!(ports.owners.lock().by_port.is_empty());
     }
@@ -252,15 +187,15 @@ mod tests {
         let ports = ports();
         let mut dns = service(json!([{"port": 53, "protocol": "UDP", "nodePort": 30000},
             {"port": 53, "protocol": "TCP", "nodePort": 30000}]));
-        assert_eq!(ports.complete("n/a", &mut dns, &[]), Ok(vec![30000]));
+        assert_eq!(ports.complete("n/a", &mut dns, None, false), Ok(vec![30000]));
     }
 
     #[test]
     fn learns_from_other_apiservers() {
         let ports = ports();
         ports.observe("n/a", Some(&service(json!([{"port": 80, "nodePort": 30000}]))));
-        assert!(ports.complete("n/b", &mut service(json!([{"port": 80, "nodePort": 30000}])), &[]).is_err());
+        assert!(ports.complete("n/b", &mut service(json!([{"port": 80, "nodePort": 30000}])), None, false).is_err());
         ports.observe("n/a", None);
-        assert!(ports.complete("n/b", &mut service(json!([{"port": 80, "nodePort": 30000}])), &[]).is_ok());
+        assert!(ports.complete("n/b", &mut service(json!([{"port": 80, "nodePort": 30000}])), None, false).is_ok());
     }
 }

@@ -8,11 +8,17 @@ use crate::strategies::{member, text};
 use apimachinery::Value;
 use std::collections::HashMap;
 
-/// An update that leaves allocated addresses and ports out keeps them; one that changes the type drops what the
-/// new type has not, unless it changes that, too, which validation refuses.
-pub(crate) fn prepare(new: &mut Value, old: &Value) {
-    keep_allocated(new, old);
-    drop_type_dependent(new, old);
+/// What a write leaves to the server before anything is handed out: an update that leaves allocated
+/// addresses and ports out keeps them, and both forms of the address agree.
+pub(super) fn begin(new: &mut Value, old: Option<&Value>) {
+    match old {
+        Some(old) => {
+            keep_allocated(new, old);
+            follow_single(new, old);
+        }
+        None if has(new, "clusterIP") && !has(new, "clusterIPs") => list_single(new),
+        None => {}
+    }
 }
 
 fn keep_allocated(new: &mut Value, old: &Value) {
@@ -31,6 +37,26 @@ fn keep_allocated(new: &mut Value, old: &Value) {
     }
 }
 
+/// Clients of old know `clusterIP` only: if it alone changes, the list follows.
+fn follow_single(new: &mut Value, old: &Value) {
+    let (now, before) = (text(new, "/spec/clusterIP"), text(old, "/spec/clusterIP"));
+    if now == before {
+        if !has(new, "clusterIPs") {
+            copy(new, old, "clusterIPs");
+        }
+    } else if same(new, old, "clusterIPs") {
+        match now {
+            "" => remove(new, &["clusterIPs"]),
+            _ => list_single(new),
+        }
+    }
+}
+
+fn list_single(service: &mut Value) {
+    let single = vec![Value::from(text(service, "/spec/clusterIP"))];
+    member(service, "spec").insert("clusterIPs".into(), single.into());
+}
+
 /// Ports without a node port get the one that the port of this name had, unless another has it now.
 fn keep_ports(new: &mut Value, old: &Value) {
     let entries = old.pointer("/spec/ports").and_then(Value::as_array).into_iter().flatten();
@@ -46,7 +72,9 @@ fn keep_ports(new: &mut Value, old: &Value) {
     }
 }
 
-fn drop_type_dependent(new: &mut Value, old: &Value) {
+/// An update that changes the type drops what the new type has not, unless it changes that, too, which
+/// validation refuses.
+pub(super) fn drop_type_dependent(new: &mut Value, old: &Value) {
     if is_reachable(old) && !is_reachable(new) {
         if same(new, old, "clusterIP") && same(new, old, "clusterIPs") {
             remove(new, &["clusterIP", "clusterIPs"]);
@@ -150,6 +178,22 @@ mod tests {
         json!({"spec": {"type": "NodePort", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
             "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "externalTrafficPolicy": "Cluster",
             "ports": [{"name": "a", "port": 80, "protocol": "TCP", "nodePort": 30000}]}})
+    }
+
+    fn prepare(new: &mut Value, old: &Value) {
+        begin(new, Some(old));
+        drop_type_dependent(new, old);
+    }
+
+    #[test]
+    fn the_list_follows_the_single_address() {
+        let mut new = old();
+        new["spec"]["clusterIP"] = "10.0.0.2".into();
+        begin(&mut new, Some(&old()));
+        assert_eq!(new["spec"]["clusterIPs"], json!(["10.0.0.2"]));
+        let mut first = json!({"spec": {"clusterIP": "None"}});
+        begin(&mut first, None);
+        assert_eq!(first["spec"]["clusterIPs"], json!(["None"]));
     }
 
     #[test]

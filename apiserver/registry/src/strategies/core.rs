@@ -92,14 +92,7 @@ const ROWS: super::Rows = &[
             ..RETURNED
         },
     ),
-    (
-        "services",
-        Strategy {
-            allocates: Allocates::ServiceAddresses,
-            prepare_update: |new, old| crate::services::update::prepare(new, old),
-            ..RETURNED
-        },
-    ),
+    ("services", Strategy { allocates: Allocates::ServiceAddresses, missing: Missing::Create, ..RETURNED }),
 ];
 
 fn create_namespace(_: &Context, namespace: &mut Value) {

@@ -8,7 +8,6 @@ pub(crate) mod pods;
 mod storage;
 
 use crate::strategy::Strategy;
-use apimachinery::schema::{Presence, Shape, TypeRef};
 use apimachinery::{Map, Value};
 
 /// A group's rows: plural name and strategy.
@@ -17,26 +16,6 @@ pub(crate) type Rows = &'static [(&'static str, Strategy)];
 /// All rows with their group.
 pub(crate) fn all() -> impl Iterator<Item = (&'static str, Rows)> {
     [core::GROUPS, apps::GROUPS, networking::GROUPS, storage::GROUPS, config::GROUPS].into_iter().flatten().copied()
-}
-
-/// The zero value of a message: the members that upstream's types print even when they are zero.
-pub(crate) fn zero(ty: &TypeRef) -> Map {
-    let always = ty.def().members.iter().filter_map(|(name, owner, position)| {
-        let field = ty.schema.get(*owner).fields.get(*position as usize)?;
-        (field.presence == Presence::Always).then(|| Some((name.to_string(), zero_of(ty, &field.shape)?)))?
-    });
-    always.collect()
-}
-
-fn zero_of(ty: &TypeRef, shape: &Shape) -> Option<Value> {
-    Some(match shape {
-        Shape::String => "".into(),
-        Shape::Int32 | Shape::Int64 => 0.into(),
-        Shape::Bool => false.into(),
-        Shape::Message(id) => Value::Object(zero(&ty.sibling(*id))),
-        // Nil lists and maps print as `null`, which reads as absent.
-        _ => return None,
-    })
 }
 
 /// Drops members below one of the object that belong to a feature that is off, unless the old object has them.

@@ -8,8 +8,10 @@ use crate::strategy::*;
 use crate::subresources::approval;
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::meta::ObjectMeta;
 use base64::Engine;
 use pki::PkiError;
+use rules::validation::names;
 use serde_json::json;
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] =
@@ -27,7 +29,12 @@ const NETWORKING: super::Rows = &[
 
 const DISCOVERY: super::Rows = &[(
     "endpointslices",
-    Strategy { generation: Generation::Members(&["addressType", "endpoints", "ports"]), ..DEFAULT },
+    Strategy {
+        generation: Generation::MembersAndLabels(&["addressType", "endpoints", "ports"]),
+        prepare_create: |_, slice| drop_topology(slice, &Value::Null),
+        prepare_update: update_slice,
+        ..DEFAULT
+    },
 )];
 
 const CERTIFICATES: super::Rows = &[(
@@ -40,6 +47,34 @@ const CERTIFICATES: super::Rows = &[(
         ..DEFAULT
     },
 )];
+
+/// Endpoints that change lose their topology; that they had one counts as a change.
+fn update_slice(new: &mut Value, old: &Value) {
+    if new.get("endpoints") != old.get("endpoints") {
+        let next = crate::metadata::generation(old) + 1;
+        new.set_meta("generation", next);
+        drop_topology(new, old);
+    }
+}
+
+/// Topology labels have become members of their own. The name of a node that an endpoint had as a
+/// label before is kept.
+fn drop_topology(slice: &mut Value, old: &Value) {
+    const TOPOLOGY: &str = "deprecatedTopology";
+    const HOST: &str = "kubernetes.io/hostname";
+    let node_of = |endpoint: &Value| Some(endpoint.get(TOPOLOGY)?.get(HOST)?.as_str()?.to_owned());
+    let before = old.get("endpoints").and_then(Value::as_array).into_iter().flatten();
+    let before: Vec<String> = before.filter_map(node_of).collect();
+    let endpoints = slice.get_mut("endpoints").and_then(Value::as_array_mut).into_iter().flatten();
+    for endpoint in endpoints.filter(|endpoint| endpoint.get(TOPOLOGY).is_some()) {
+        let node = node_of(endpoint).filter(|node| before.contains(node) && names::subdomain(node).is_empty());
+        let Some(endpoint) = endpoint.as_object_mut() else { continue };
+        endpoint.remove(TOPOLOGY);
+        if let (Some(node), None) = (node, endpoint.get("nodeName")) {
+            endpoint.insert("nodeName".into(), node.into());
+        }
+    }
+}
 
 /// The request says who asked, as the server saw it.
 fn stamp_requester(cx: &Context, request: &mut Value) {
@@ -111,6 +146,18 @@ mod tests {
         let mut request = json!({"spec": {"username": "forged", "extra": {"a": ["b"]}, "signerName": "s"}});
         stamp_requester(&cx, &mut request);
         assert_eq!(request, json!({"spec": {"username": "tester", "groups": ["system:masters"], "signerName": "s"}}));
+    }
+
+    #[test]
+    fn topology_is_dropped_from_what_changes() {
+        let topology = json!({"kubernetes.io/hostname": "n"});
+        let old = json!({"metadata": {"generation": 1}, "endpoints": [{"deprecatedTopology": topology}]});
+        let mut same = old.clone();
+        update_slice(&mut same, &old);
+        assert_eq!(same, old);
+        let mut new = json!({"endpoints": [{"deprecatedTopology": topology}, {"deprecatedTopology": {"a": "b"}}]});
+        update_slice(&mut new, &old);
+        assert_eq!(new, json!({"metadata": {"generation": 2}, "endpoints": [{"nodeName": "n"}, {}]}));
     }
 
     #[test]

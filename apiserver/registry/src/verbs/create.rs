@@ -40,6 +40,30 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
     prepare(registry, cx, strategy, &mut object)?;
+    let stored = match strategy.allocates {
+        Allocates::Nothing => store(registry, cx, strategy, object, &options).await?,
+        // Allocation completes what validation wants to see.
+        Allocates::ServiceAddresses => {
+            let claim = registry.services.claim_new(cx, &mut object).await?;
+            let result = store(registry, cx, strategy, object, &options).await;
+            match &result {
+                Ok(_) if !cx.dry_run => claim.keep().await,
+                _ => claim.release().await,
+            }
+            result?
+        }
+    };
+    Ok(Reply::Created(Box::new(stored)))
+}
+
+/// Validates and writes an object that is complete.
+async fn store(
+    registry: &Registry,
+    cx: &Context,
+    strategy: &Strategy,
+    mut object: Value,
+    options: &Value,
+) -> Result<Reply, Status> {
     let mut errors = device_access::check_create(registry, cx, &object).await;
     errors.extend(rules::validation::create(&cx.resource, &object));
     errors.extend((strategy.check_create)(&object));
@@ -49,9 +73,9 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     if !errors.is_empty() {
         return Err(Status::invalid(&cx.resource.storage_kind, object.name(), &errors));
     }
-    validate(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
-    let stored = store(registry, cx, strategy, object).await?;
-    Ok(Reply::Created(Box::new(stored)))
+    rules::warnings::create(&cx.resource, &object, &mut |text| cx.warn(text));
+    validate(registry, cx, Operation::Create, &mut object, &Value::Null, options).await?;
+    write(registry, cx, strategy, object).await
 }
 
 /// System fields, name, the resource's own preparation, and defaults for what came after decoding.
@@ -79,22 +103,6 @@ fn free_name(registry: &Registry, cx: &Context, base: &str) -> String {
         name = metadata::generate_name(base);
     }
     name
-}
-
-async fn store(registry: &Registry, cx: &Context, strategy: &Strategy, object: Value) -> Result<Reply, Status> {
-    match strategy.allocates {
-        Allocates::Nothing => write(registry, cx, strategy, object).await,
-        Allocates::ServiceAddresses => {
-            let mut service = object;
-            let claim = registry.services.claim_new(cx, &mut service).await?;
-            let result = write(registry, cx, strategy, service).await;
-            match &result {
-                Ok(_) if !cx.dry_run => claim.keep().await,
-                _ => claim.release().await,
-            }
-            result
-        }
-    }
 }
 
 async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut object: Value) -> Result<Reply, Status> {

@@ -150,46 +150,42 @@ async fn apply(
     let target = Target::of(cx);
     let options = options(cx, options_kind);
     let strategy = strategy::of(&cx.resource);
-    let writer = Writer { registry, cx, strategy, part, seen, options: &options, dry: None };
-    let mut attempt = Attempt { writer, source, claim: Claim::default() };
+    let writer = Writer { registry, cx, strategy, part, seen, options: &options, claim: Claim::default(), dry: None };
+    let mut attempt = Attempt { writer, source };
     let written = transaction::run(&registry.store, &target, &mut attempt).await;
     match (written, cx.dry_run) {
         (Ok(object), false) => {
-            attempt.claim.keep().await;
+            attempt.writer.claim.keep().await;
             Ok(Outcome::Stored(convert::served(registry, &cx.resource, object).await?))
         }
         (Ok(object), true) => {
-            attempt.claim.release().await;
+            attempt.writer.claim.release().await;
             let object = convert::served(registry, &cx.resource, object).await?;
             Ok(attempt.writer.dry.map_or(Outcome::Stored(object), Outcome::Dry))
         }
         (Err(failure), _) => {
-            attempt.claim.release().await;
+            attempt.writer.claim.release().await;
             Err(failure.status(&cx.resource.group_resource(), &cx.name))
         }
     }
 }
 
-/// The attempts at one change, and what the last of them has taken.
+/// The attempts at one change.
 struct Attempt<'a, 'b> {
     writer: Writer<'a>,
     source: &'a mut Source<'b>,
-    claim: Claim,
 }
 
 #[async_trait]
 impl Decide for Attempt<'_, '_> {
     async fn decide(&mut self, current: &Arc<Object>) -> Result<Change, Failure> {
         // A second attempt starts anew.
-        std::mem::take(&mut self.claim).release().await;
+        std::mem::take(&mut self.writer.claim).release().await;
         let cx = self.writer.cx;
         let served = convert::served(self.writer.registry, &cx.resource, current.clone()).await?;
         let old = tree(cx, &served);
         let new = (self.source)(&old)?;
-        let mut new = self.writer.check(new, &old, current.revision()).await?;
-        if self.writer.strategy.allocates == Allocates::ServiceAddresses && self.writer.part == Part::Main {
-            self.claim = self.writer.registry.services.claim_changed(cx, &mut new, &old).await?;
-        }
+        let new = self.writer.check(new, &old, current.revision()).await?;
         Ok(self.writer.settle(new, &old).await?)
     }
 }
@@ -202,6 +198,8 @@ struct Writer<'a> {
     part: Part,
     seen: Option<&'a Seen<'a>>,
     options: &'a Value,
+    /// What the last attempt has taken.
+    claim: Claim,
     dry: Option<Value>,
 }
 
@@ -219,6 +217,10 @@ impl Writer<'_> {
         self.prepare(&mut new, old);
         if self.part != Part::Status {
             rules::defaults::apply(&cx.resource, &mut new);
+        }
+        // Allocation completes what validation wants to see.
+        if self.strategy.allocates == Allocates::ServiceAddresses && self.part == Part::Main {
+            self.claim = self.registry.services.claim_changed(cx, &mut new, old).await?;
         }
         let mut errors = match self.part {
             Part::Status => device_access::check_status(self.registry, cx, &new, old).await,
@@ -241,6 +243,11 @@ impl Writer<'_> {
         }
         if !errors.is_empty() {
             return Err(Status::invalid(&cx.resource.storage_kind, &cx.name, &errors).into());
+        }
+        match self.part {
+            Part::Main => rules::warnings::update(&cx.resource, &new, old, &mut |text| cx.warn(text)),
+            Part::Status => rules::warnings::status(&cx.resource, &new, &mut |text| cx.warn(text)),
+            _ => {}
         }
         self.validate(&mut new, old).await?;
         Ok(new)

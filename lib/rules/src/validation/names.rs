@@ -52,7 +52,7 @@ impl NameRule {
             Self::Subdomain | Self::Short(_) => subdomain(name),
             Self::Label => label(name),
             Self::PathSegment => path_segment(name),
-            Self::Address => address(name),
+            Self::Address => super::addresses::name_errors(name),
         }
     }
 
@@ -136,15 +136,6 @@ pub(super) fn path_segment(text: &str) -> Findings {
 /// What a path segment can begin with.
 fn path_segment_prefix(text: &str) -> Findings {
     ["/", "%"].into_iter().filter(|c| text.contains(c)).map(|c| format!("may not contain '{c}'")).collect()
-}
-
-/// An IP address as the name of an object.
-fn address(text: &str) -> Findings {
-    match text.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.to_string() == text => Vec::new(),
-        Ok(_) => vec!["must be a canonical format IP address".into()],
-        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".into()],
-    }
 }
 
 /// The name of a port.
