@@ -114,7 +114,7 @@ impl<'a> Decoder<'a> {
             | (Shape::SchemaOrArray, Token::Array) => self.json_schema().map(Some),
             (Shape::SchemaOrBool, Token::Bool) => self.reader.any(0).map(Some),
             (Shape::SchemaOrStrings, Token::Array) => self.list(&Shape::String).map(Some),
-            (Shape::Json, _) | (Shape::RawExtension | Shape::FieldsV1, Token::Object) => {
+            (Shape::Json | Shape::RawExtension, _) | (Shape::FieldsV1, Token::Object) => {
                 self.reader.any(self.path.len()).map(Some)
             }
             (shape, Token::String | Token::Number | Token::Bool) => {

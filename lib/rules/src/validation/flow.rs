@@ -10,6 +10,7 @@ pub(super) use levels::priority_level;
 
 use super::check::{At, Report, same};
 use super::names::subdomain;
+use super::printed::{Form, Member, Printed};
 use crate::tree::Tree;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -35,6 +36,47 @@ static MANDATORY: LazyLock<[(&str, Value); 2]> = LazyLock::new(|| {
     [("exempt", exempt), ("catch-all", catch_all)]
 });
 
+/// A schema's spec in upstream's print.
+const SCHEMA: &[Member] = &[
+    ("PriorityLevelConfiguration", "priorityLevelConfiguration", Form::Struct(NAMED)),
+    ("MatchingPrecedence", "matchingPrecedence", Form::Number),
+    ("DistinguisherMethod", "distinguisherMethod", Form::Optional(METHOD)),
+    (
+        "Rules",
+        "rules",
+        Form::Structs(&[
+            ("Subjects", "subjects", Form::Structs(SUBJECT)),
+            ("ResourceRules", "resourceRules", Form::Structs(RESOURCES)),
+            ("NonResourceRules", "nonResourceRules", Form::Structs(URLS)),
+        ]),
+    ),
+];
+
+const NAMED: &[Member] = &[("Name", "name", Form::Text)];
+
+const METHOD: &[Member] = &[("Type", "type", Form::Text)];
+
+const SUBJECT: &[Member] = &[
+    ("Kind", "kind", Form::Text),
+    ("User", "user", Form::Optional(NAMED)),
+    ("Group", "group", Form::Optional(NAMED)),
+    (
+        "ServiceAccount",
+        "serviceAccount",
+        Form::Optional(&[("Namespace", "namespace", Form::Text), ("Name", "name", Form::Text)]),
+    ),
+];
+
+const RESOURCES: &[Member] = &[
+    ("Verbs", "verbs", Form::Plain),
+    ("APIGroups", "apiGroups", Form::Plain),
+    ("Resources", "resources", Form::Plain),
+    ("ClusterScope", "clusterScope", Form::Flag),
+    ("Namespaces", "namespaces", Form::Plain),
+];
+
+const URLS: &[Member] = &[("Verbs", "verbs", Form::Plain), ("NonResourceURLs", "nonResourceURLs", Form::Plain)];
+
 /// A flow schema.
 pub(super) fn schema(schema: &Value, out: &mut Report) {
     let spec = schema.at("spec").unwrap_or(&Value::Null);
@@ -42,7 +84,8 @@ pub(super) fn schema(schema: &Value, out: &mut Report) {
     if let Some((name, fixed)) = MANDATORY.iter().find(|(name, _)| *name == schema.name())
         && !same(Some(spec), Some(fixed))
     {
-        out.invalid(&SPEC, spec, format!("spec of '{name}' must equal the fixed value"));
+        let shown = Printed(Some(spec), Form::Struct(SCHEMA));
+        out.invalid(&SPEC, shown, format!("spec of '{name}' must equal the fixed value"));
     }
     status(schema, out);
 }
@@ -61,9 +104,8 @@ fn schema_spec(name: &str, spec: &Value, out: &mut Report) {
     }
     const METHODS: [&str; 2] = ["ByNamespace", "ByUser"];
     if let Some(method) = spec.at("distinguisherMethod").filter(|m| !METHODS.contains(&m.text("type"))) {
-        // Upstream prints the method under the name of the Go field.
-        let shown = json!({"Type": method.text("type")});
-        out.not_supported(&SPEC.child("distinguisherMethod").child("type"), &shown, &METHODS);
+        let shown = Printed(Some(method), Form::Struct(METHOD));
+        out.not_supported(&SPEC.child("distinguisherMethod").child("type"), shown, &METHODS);
     }
     let level = SPEC.child("priorityLevelConfiguration");
     let name = spec.at("priorityLevelConfiguration").map_or("", |level| level.text("name"));

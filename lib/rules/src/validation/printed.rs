@@ -18,6 +18,8 @@ pub(super) enum Form {
     Text,
     /// A number; 0 if absent.
     Number,
+    /// A flag; false if absent.
+    Flag,
     /// Anything that prints as it is, and as `null` if it is absent.
     Plain,
     /// A struct.
@@ -45,6 +47,7 @@ fn form(out: &mut String, value: Option<&Value>, form: Form) {
     match (form, value) {
         (Form::Text, None) => out.push_str("\"\""),
         (Form::Number, None) => out.push('0'),
+        (Form::Flag, None) => out.push_str("false"),
         (Form::Struct(members), value) => object(out, value.unwrap_or(&Value::Null), members),
         (Form::Optional(members), Some(value)) => object(out, value, members),
         (Form::Structs(members), Some(Value::Array(items))) => {
