@@ -150,9 +150,20 @@ fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
         }
         _ => "invalid object to validate".to_owned(),
     };
-    bail!(
+    Err(not_validated(source, why))
+}
+
+/// A document that is not valid, or cannot be validated.
+pub(crate) fn not_validated(source: &str, why: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!(
         "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
     )
+}
+
+/// Whether all files that are named exist, as far as that can be seen from here.
+pub(crate) fn all_there(files: &Files) -> bool {
+    let there = |name: &String| name == "-" || name.contains("://") || Path::new(name).is_file();
+    files.any() && files.filenames.iter().all(there)
 }
 
 /// Where objects come from.
