@@ -265,7 +265,6 @@ pub fn error_text(error: &anyhow::Error) -> String {
                 "Warning",
                 "error: ",
                 "Server-side apply",
-                "resource mapping not found",
             ];
             let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(..)));
             if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }

@@ -238,6 +238,10 @@ impl Client {
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
         let subject = Subject::of(&method, path);
+        // Whatever names come to, a request never leads to other objects than those that are meant.
+        if patience == Patience::Reads && !subject.resource.is_empty() {
+            refusal::check_names(path)?;
+        }
         let limit = match patience {
             Patience::None => None,
             Patience::Reads if subject.resource.is_empty() => self.connection.timeout.or(Some(DISCOVERY_TIME)),

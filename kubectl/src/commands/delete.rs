@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         if failures.is_empty() {
             crate::outln!("No resources found");
         }
-        return Failures::outcome(failures).map_err(unread);
+        return Failures::outcome(failures);
     }
     if flags.interactive && !confirmed(&victims)? {
         crate::outln!("deletion is cancelled");
@@ -52,13 +52,6 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         }
     }
     Failures::outcome(failures)
-}
-
-/// What is said of the one manifest that cannot be read: as an error, unlike in other commands.
-fn unread(error: anyhow::Error) -> anyhow::Error {
-    let text = super::error_text(&error);
-    let several = error.downcast_ref::<Failures>().is_some();
-    if several || !text.starts_with("resource mapping not found") { error } else { anyhow::anyhow!("error: {text}") }
 }
 
 fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {

@@ -84,6 +84,36 @@ impl Subject {
     }
 }
 
+/// A name that cannot be part of a path: what it would ask for is something else.
+///
+/// Upstream: `client-go/rest/request.go` (`IsValidPathSegmentName`).
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadName {
+    /// The path would be that of all objects.
+    #[error("resource name may not be empty")]
+    Empty,
+    /// The path would be that of something above.
+    #[error("invalid resource name {0:?}: [may not be '{0}']")]
+    Dots(String),
+    /// The name would be read as another one.
+    #[error("invalid resource name {0:?}: [may not contain '%']")]
+    Escaped(String),
+}
+
+/// Checks the names in a path.
+pub(super) fn check_names(path: &str) -> Result<(), BadName> {
+    let path = path.split('?').next().unwrap_or_default();
+    for name in path.trim_start_matches('/').split('/') {
+        match name {
+            "" => return Err(BadName::Empty),
+            "." | ".." => return Err(BadName::Dots(name.to_owned())),
+            name if name.contains('%') => return Err(BadName::Escaped(name.to_owned())),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Reads an answer that says no.
 pub fn refused(code: u16, headers: &HeaderMap, body: &[u8], subject: &Subject) -> Refused {
     let media = media_type(headers);
@@ -224,6 +254,20 @@ mod tests {
             assert_eq!(told(code, media, body), (reason.to_owned(), message.to_owned()), "{code}");
         }
         assert!(told(500, "", &"x".repeat(5000)).1.len() < 2200);
+    }
+
+    #[test]
+    fn names_never_lead_elsewhere() {
+        let told = |path: &str| check_names(path).err().map(|error| error.to_string());
+        assert_eq!(told("/api/v1/namespaces/default/pods/p?a=%20&b=/../"), None);
+        for (path, want) in [
+            ("/api/v1/namespaces/default/pods/", "resource name may not be empty"),
+            ("/api/v1/namespaces//pods", "resource name may not be empty"),
+            ("/api/v1/pods/..", "invalid resource name \"..\": [may not be '..']"),
+            ("/api/v1/pods/a%2fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
+        ] {
+            assert_eq!(told(path).as_deref(), Some(want), "{path}");
+        }
     }
 
     #[test]
