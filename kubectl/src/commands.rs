@@ -329,6 +329,7 @@ fn invalid(refused: &Refused) -> String {
         }
     }
     match causes.as_slice() {
+        [] if refused.details.is_null() => format!("{head}: {}", refused.message),
         [] => head,
         [one] => format!("{head}: {one}"),
         several => {
