@@ -45,11 +45,13 @@ mod why;
 pub use completion::answer as complete;
 pub(crate) use rollout::label_selector;
 
+use crate::cli::Files;
 use crate::cli::kuberc::Plugin;
 use crate::cli::{Args, Command};
 use crate::discovery::Discovery;
+use crate::files::{self, Check};
 use crate::generate::GenerateError;
-use crate::http::{Client, Refused};
+use crate::http::{Client, Refused, Unanswered};
 use crate::writing::Failures;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -69,6 +71,26 @@ impl Session {
     /// What the server serves.
     pub async fn discovery(&self) -> anyhow::Result<Discovery> {
         Discovery::fetch(&self.client).await
+    }
+
+    /// The same for a command that reads manifests: without it none of them is known.
+    pub async fn discovery_for(&self, files: &Files, check: Check) -> anyhow::Result<Discovery> {
+        let error = match self.discovery().await {
+            Err(error) if files::all_there(files) => error,
+            outcome => return outcome,
+        };
+        let source = match files.filenames.first().map(String::as_str) {
+            Some("-") => "STDIN",
+            Some(name) => name,
+            None => return Err(error),
+        };
+        // Upstream validates before it looks for the type, and that needs the server as well.
+        if check == Check::Validated
+            && let Err(why) = self.client.get_bytes("/openapi/v2", "application/json").await
+        {
+            return Err(files::not_validated(source, format!("failed to download openapi: {why:#}")));
+        }
+        Err(error.context(format!("unable to recognize \"{source}\"")))
     }
 }
 
@@ -229,17 +251,11 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// An error as kubectl words it.
 pub fn error_text(error: &anyhow::Error) -> String {
     if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
-        // Of several errors each stands for itself.
-        let bare = |text: String| text.strip_prefix("error: ").map_or_else(|| text.clone(), str::to_owned);
-        let texts: Vec<String> = list.iter().map(error_text).collect();
-        return if texts.len() > 1 { texts.into_iter().map(bare).collect::<Vec<_>>() } else { texts }.join("\n");
+        return list.iter().map(one_of_several).collect::<Vec<_>>().join("\n");
     }
-    match error.downcast_ref::<Refused>() {
-        Some(refused) if refused.reason == "Invalid" => invalid(refused),
-        Some(refused) if !refused.reason.is_empty() => {
-            format!("Error from server ({}): {}", refused.reason, refused.message)
-        }
-        Some(refused) => format!("Error from server: {}", refused.message),
+    match standard(error) {
+        Some(_) if let Some(refused) = error.downcast_ref::<Refused>().filter(|r| r.is_invalid()) => invalid(refused),
+        Some(text) => text,
         None => {
             let text = format!("{error:#}");
             let known = [
@@ -249,12 +265,43 @@ pub fn error_text(error: &anyhow::Error) -> String {
                 "Warning",
                 "error: ",
                 "Server-side apply",
-                "resource mapping not found",
             ];
             let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(..)));
             if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
         }
     }
+}
+
+/// An error among others: they stand for themselves.
+///
+/// Upstream: `kubectl/pkg/cmd/util/helpers.go` (`messageForError`).
+fn one_of_several(error: &anyhow::Error) -> String {
+    if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
+        return list.iter().map(one_of_several).collect::<Vec<_>>().join("\n");
+    }
+    standard(error).unwrap_or_else(|| {
+        let text = format!("{error:#}");
+        text.strip_prefix("error: ").map_or_else(|| text.clone(), str::to_owned)
+    })
+}
+
+/// The words for errors that upstream knows.
+///
+/// Upstream: `kubectl/pkg/cmd/util/helpers.go` (`StandardErrorMessage`).
+fn standard(error: &anyhow::Error) -> Option<String> {
+    // With words around it, it is no longer what upstream knows.
+    if error.chain().len() > 1 {
+        return None;
+    }
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        let Refused { reason, message, .. } = refused;
+        return Some(match reason.as_str() {
+            "Unauthorized" => format!("error: You must be logged in to the server ({message})"),
+            "" => format!("Error from server: {message}"),
+            reason => format!("Error from server ({reason}): {message}"),
+        });
+    }
+    error.downcast_ref::<Unanswered>().map(Unanswered::told)
 }
 
 /// Tells a person which types look like one that does not exist; scripts get upstream's words only.
@@ -274,14 +321,20 @@ fn invalid(refused: &Refused) -> String {
         true => "The request is invalid".to_owned(),
         false => format!("The {kind} {name:?} is invalid"),
     };
-    let causes = refused.details.get("causes").and_then(Value::as_array).cloned().unwrap_or_default();
-    match causes.len() {
-        0 if refused.details.is_null() || kind.is_empty() => format!("{head}: {}", refused.message),
-        0 => head,
-        1 => format!("{head}: {}: {}", text(&causes[0], "field"), text(&causes[0], "message")),
-        _ => {
-            let lines = causes.iter().map(|c| format!("* {}: {}", text(c, "field"), text(c, "message")));
-            format!("{head}: \n{}", lines.collect::<Vec<_>>().join("\n"))
+    let mut causes: Vec<String> = Vec::new();
+    for cause in refused.details.get("causes").and_then(Value::as_array).into_iter().flatten() {
+        let told = format!("{}: {}", text(cause, "field"), text(cause, "message"));
+        if !causes.contains(&told) {
+            causes.push(told);
+        }
+    }
+    match causes.as_slice() {
+        [] if refused.details.is_null() => format!("{head}: {}", refused.message),
+        [] => head,
+        [one] => format!("{head}: {one}"),
+        several => {
+            let lines: String = several.iter().map(|cause| format!("\n* {cause}")).collect();
+            format!("{head}: {lines}")
         }
     }
 }

@@ -157,15 +157,37 @@ pub fn home() -> PathBuf {
 pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
     let wrong = |why: String| ConfigError::Syntax { path: path.display().to_string(), why };
     let value = yaml::to_value(text).map_err(|e| wrong(e.to_string()))?;
+    shape(&value).map_err(wrong)?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     match (text("apiVersion"), text("kind")) {
         ("" | "v1", "" | "Config") => Ok(value),
         (version, kind) => {
             let version = if version.is_empty() { "v1" } else { version };
             let kind = if kind.is_empty() { "Config" } else { kind };
-            Err(wrong(format!("no kind {kind:?} is registered for version {version:?} in scheme \"clientcmd/latest\"")))
+            Err(wrong(format!("no kind {kind:?} is registered for version {version:?} in scheme \"{SCHEME}\"")))
         }
     }
+}
+
+/// Where upstream knows the versions of kubeconfigs.
+const SCHEME: &str = "k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50";
+
+/// What is of another type than a kubeconfig has it, in Go's words.
+fn shape(value: &Value) -> Result<(), String> {
+    let ty = crate::files::go_type;
+    if !value.is_object() && !value.is_null() {
+        return Err(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            ty(value)
+        ));
+    }
+    for (list, kind) in [("clusters", "NamedCluster"), ("users", "NamedAuthInfo"), ("contexts", "NamedContext")] {
+        if let Some(value) = value.get(list).filter(|value| !value.is_array() && !value.is_null()) {
+            let ty = ty(value);
+            return Err(format!("json: cannot unmarshal {ty} into Go struct field Config.{list} of type []v1.{kind}"));
+        }
+    }
+    Ok(())
 }
 
 /// A kubeconfig for what a pod finds on its disk.
@@ -196,6 +218,10 @@ impl Merged {
         for (path, required) in paths(global) {
             match std::fs::read(&path) {
                 Ok(text) => configs.push((parse(&path, &text)?, path)),
+                Err(why) if why.kind() == std::io::ErrorKind::IsADirectory => {
+                    let why = format!("read {}: is a directory", path.display());
+                    return Err(ConfigError::Syntax { path: path.display().to_string(), why });
+                }
                 Err(why) if required => return Err(ConfigError::Read { path: path.display().to_string(), why }),
                 Err(_) => {}
             }

@@ -1,17 +1,20 @@
 //! What the server has: two requests for the aggregated documents tell everything, and a cache on
-//! disk in upstream's layout tells it without any.
+//! disk in upstream's layout tells it without any. Servers without those documents are asked for each
+//! of their group versions.
 //!
 //! Upstream: `client-go/discovery`, `kubectl/pkg/cmd/apiresources`.
 
 mod cache;
+mod plain;
 
 use crate::http::Client;
+use crate::writing::{is_not_found, log_unhandled};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
 use std::sync::Arc;
 
 /// Asks for the aggregated form and takes the plain one.
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
 
 /// A resource that the server serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +86,26 @@ impl Resource {
 pub struct Discovery {
     /// The resources.
     pub resources: Vec<Resource>,
+    /// Group versions whose resources the server could not tell.
+    pub failed: Vec<Failed>,
+}
+
+/// A group version whose resources the server could not tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// API group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// What it said instead.
+    pub why: String,
+}
+
+impl Failed {
+    /// `metrics.k8s.io/v1beta1`.
+    pub fn api_version(&self) -> String {
+        apimachinery::gvk::api_version(&self.group, &self.version)
+    }
 }
 
 impl Discovery {
@@ -96,14 +119,43 @@ impl Discovery {
 
     /// Asks the server.
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
-        let mut resources = Vec::new();
+        let mut discovery = Self::default();
         for path in ["/api", "/apis"] {
-            let document = client.get(path, AGGREGATED).await?;
-            resources.extend(read(&document));
+            let document = match client.get(path, AGGREGATED).await {
+                // A server may have no core group.
+                Err(error) if path == "/api" && is_not_found(&error) => continue,
+                document => document?,
+            };
+            match document["kind"] == "APIGroupDiscoveryList" {
+                true => discovery.resources.extend(read(&document)),
+                false => discovery.extend(plain::ask(client, &document).await),
+            }
         }
-        let discovery = Self { resources };
+        for failed in &discovery.failed {
+            let text = format!("couldn't get resource list for {}: {}", failed.api_version(), failed.why);
+            log_unhandled("memcache.go:287", &text);
+        }
         cache::write(client, &discovery);
         Ok(discovery)
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.resources.extend(other.resources);
+        self.failed.extend(other.failed);
+    }
+
+    /// Complains of the group versions that are not known.
+    ///
+    /// # Errors
+    /// Where the server could not tell the resources of some.
+    pub fn require_complete(&self) -> anyhow::Result<()> {
+        let mut told: Vec<String> =
+            self.failed.iter().map(|failed| format!("{}: {}", failed.api_version(), failed.why)).collect();
+        told.sort();
+        if told.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("unable to retrieve the complete list of server APIs: {}", told.join(", "))
     }
 
     /// What every server of this version has, known without asking one.
@@ -120,7 +172,13 @@ impl Discovery {
             verbs: info.verbs.iter().map(ToString::to_string).collect(),
             subresources: Vec::new(),
         };
-        Self { resources: resources::builtin().iter().map(resource).collect() }
+        Self { resources: resources::builtin().iter().map(resource).collect(), failed: Vec::new() }
+    }
+
+    /// Whether there is a group version, even if its resources are not known.
+    pub fn serves(&self, group: &str, version: &str) -> bool {
+        self.resources.iter().any(|r| r.group == group && r.version == version)
+            || self.failed.iter().any(|f| f.group == group && f.version == version)
     }
 
     /// Names that look like one that does not exist.
@@ -249,7 +307,7 @@ pub(crate) mod tests {
         let groups = json!({"items": [
             {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [resource("deployments", "deployment", "Deployment", &["deploy"], "Namespaced")]}]},
             {"metadata": {"name": "events.k8s.io"}, "versions": [{"version": "v1", "resources": [resource("events", "event", "Event", &["ev"], "Namespaced")]}]}]});
-        Discovery { resources: [read(&core), read(&groups)].concat() }
+        Discovery { resources: [read(&core), read(&groups)].concat(), failed: Vec::new() }
     }
 
     #[test]

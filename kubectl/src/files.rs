@@ -141,7 +141,7 @@ fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
                 Some(Value::String(_)) => None,
                 Some(_) => Some(format!("{key} isn't string type")),
             };
-            let missing: Vec<String> = ["kind", "apiVersion"].into_iter().filter_map(missing).collect();
+            let missing: Vec<String> = ["apiVersion", "kind"].into_iter().filter_map(missing).collect();
             match missing.as_slice() {
                 [] => return Ok(document),
                 [one] => one.clone(),
@@ -150,9 +150,20 @@ fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
         }
         _ => "invalid object to validate".to_owned(),
     };
-    bail!(
+    Err(not_validated(source, why))
+}
+
+/// A document that is not valid, or cannot be validated.
+pub(crate) fn not_validated(source: &str, why: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!(
         "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
     )
+}
+
+/// Whether all files that are named exist, as far as that can be seen from here.
+pub(crate) fn all_there(files: &Files) -> bool {
+    let there = |name: &String| name == "-" || name.contains("://") || Path::new(name).is_file();
+    files.any() && files.filenames.iter().all(there)
 }
 
 /// Where objects come from.
@@ -200,9 +211,29 @@ fn check_namespace(object: &Value, session: &Session) -> anyhow::Result<()> {
 fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &str) -> anyhow::Result<Manifest> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if !object.is_object() {
+        bail!(
+            "unable to decode \"{source}\": json: cannot unmarshal {} into Go value of type unstructured.detector",
+            go_type(&object)
+        );
+    }
     if kind.is_empty() {
         let text = crate::apply::go_json(&object);
         bail!("unable to decode \"{source}\": Object 'Kind' is missing in '{text}'");
+    }
+    for key in ["apiVersion", "metadata"] {
+        let (member, wanted) = match key {
+            "metadata" => ("metadata", "v1.ObjectMeta"),
+            key => (&*format!("TypeMeta.{key}"), "string"),
+        };
+        let fits =
+            |value: &Value| value.is_null() || if key == "metadata" { value.is_object() } else { value.is_string() };
+        if let Some(value) = object.get(key).filter(|value| !fits(value)) {
+            let ty = go_type(value);
+            bail!(
+                "unable to decode \"{source}\": json: cannot unmarshal {ty} into Go struct field metadataOnlyObject.{member} of type {wanted}"
+            );
+        }
     }
     if let Some(why) = mistyped(&object["metadata"]) {
         bail!("unable to decode \"{source}\": json: {why}");
@@ -222,6 +253,18 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         object.set_meta("namespace", namespace.as_str());
     }
     Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
+}
+
+/// How Go's JSON names what it finds.
+pub(crate) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// What is no text in metadata but must be one, in Go's words.
@@ -403,7 +446,7 @@ mod tests {
         let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
         for (value, want) in [
             (json!({"kind": "Pod"}), "apiVersion not set"),
-            (json!({}), "[kind not set, apiVersion not set]"),
+            (json!({}), "[apiVersion not set, kind not set]"),
             (json!({"kind": 1, "apiVersion": "v1"}), "kind isn't string type"),
             (json!([1]), "invalid object to validate"),
         ] {

@@ -1,8 +1,15 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
+mod patience;
 mod proxy;
+mod refusal;
+mod tls;
+mod unanswered;
 mod watch;
 
+pub use patience::Patience;
+pub use refusal::{Refused, Subject, refused, structured};
+pub use unanswered::{CutShort, Unanswered, Why};
 pub use watch::Watch;
 
 use crate::config::Connection;
@@ -19,9 +26,11 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -31,30 +40,36 @@ static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 /// Longest answer, unpacked.
 const MAX_ANSWER: u64 = 4 << 30;
 
+/// How long a connection may take to come about.
+const DIAL_TIME: Duration = Duration::from_secs(30);
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// How long what is asked of the server itself, not of its objects, may take unless `--request-timeout` says so.
+const DISCOVERY_TIME: Duration = Duration::from_secs(32);
+
 /// A stream to the server, encrypted or not.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// An answer of the server that says no: its `Status`.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// HTTP status.
-    pub code: u16,
-    /// `Status.reason`.
-    pub reason: String,
-    /// `Status.message`, or the body's beginning.
-    pub message: String,
-    /// `Status.details`.
-    pub details: Value,
+/// A connection that requests go through.
+struct Wire {
+    sender: SendRequest<Full<Bytes>>,
+    /// Its two ends.
+    route: String,
 }
+
+/// When a request's time is up.
+#[derive(Clone, Copy, Debug)]
+struct Deadline(Instant);
 
 /// A client of one apiserver.
 pub struct Client {
     connection: Connection,
     url: Url,
     tls: Option<TlsConnector>,
-    idle: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    idle: Mutex<Option<Wire>>,
 }
 
 impl Client {
@@ -67,7 +82,7 @@ impl Client {
         };
         let url = Url::parse(&text).with_context(|| format!("server {text}"))?;
         let tls = match url.scheme() {
-            "https" => Some(TlsConnector::from(Arc::new(tls_config(&connection)?))),
+            "https" => Some(TlsConnector::from(Arc::new(tls::config(&connection)?))),
             "http" => None,
             other => bail!("server {text}: unsupported protocol scheme {other:?}"),
         };
@@ -87,6 +102,12 @@ impl Client {
     /// The path below which the server has the API, empty if it is the root.
     pub fn base_path(&self) -> String {
         self.url.path().trim_end_matches('/').to_owned()
+    }
+
+    /// A URL that the server names without its host, as a path of requests. What is rooted at `/openapi/v3` is
+    /// below the base path, as all that is asked; anything else has that path already.
+    pub fn below<'a>(&self, url: &'a str) -> &'a str {
+        if url.starts_with("/openapi/v3") { url } else { url.strip_prefix(&self.base_path()).unwrap_or(url) }
     }
 
     /// The base URL.
@@ -124,34 +145,59 @@ impl Client {
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
-    pub async fn stream(&self, path: &str, accept: &str) -> anyhow::Result<Flow> {
-        let deadline = self.connection.timeout.map(|limit| tokio::time::Instant::now() + limit);
-        let response = self.send(Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
-        Ok(Flow { body: accepted(response).await?.into_body(), deadline })
+    pub async fn stream(&self, path: &str, accept: &str, patience: Patience) -> anyhow::Result<Flow> {
+        let response = self.ask(patience, Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
+        Ok(Flow::of(accepted(response).await?))
     }
 
-    /// Opens a stream of its own and the request line's parts for an upgrade.
+    /// GETs whatever a path has, as it comes. Nothing is known of what it is.
+    pub async fn raw(&self, path: &str) -> anyhow::Result<Flow> {
+        let headers = [(header::ACCEPT, "*/*")];
+        let mut response = self.ask(Patience::Answers, Method::GET, path, &headers, Bytes::new()).await?;
+        response.extensions_mut().insert(Subject::unknown(&Method::GET));
+        Ok(Flow::of(accepted(response).await?))
+    }
+
+    /// Sends whatever to a path, of which nothing is known, for all of its answer.
+    pub async fn send_raw(
+        &self,
+        method: Method,
+        path: &str,
+        extra: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Bytes> {
+        let mut response = self.ask(Patience::Answers, method.clone(), path, extra, body).await?;
+        response.extensions_mut().insert(Subject::unknown(&method));
+        self.read_bytes(response).await
+    }
+
+    /// Opens a stream of its own.
     pub async fn dial(&self) -> anyhow::Result<Box<dyn Stream>> {
-        let host = self.url.host_str().context("the server has no host")?;
+        let opened = self.open().await;
+        let unanswered = |why| Unanswered { method: "Get".into(), url: self.server().to_owned(), why };
+        Ok(opened.map_err(unanswered)?.0)
+    }
+
+    async fn open(&self) -> Result<(Box<dyn Stream>, String), Why> {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or(443);
-        let host_name = host.trim_matches(['[', ']']);
         let stream = match &self.connection.proxy {
-            Some(proxy) => proxy::connect(proxy, host_name, port).await?,
-            None => {
-                let stream = TcpStream::connect((host_name, port)).await;
-                stream.map_err(|error| unreachable_server(&self.url, &error))?
+            Some(proxy) => {
+                let through = proxy::connect(proxy, host, port).await;
+                through.map_err(|error| Why::Broken(format!("{error:#}")))?
             }
+            None => reach(host, port).await?,
         };
-        stream.set_nodelay(true)?;
-        match &self.tls {
-            None => Ok(Box::new(stream)),
-            Some(tls) => {
-                let name = self.connection.server_name.as_deref().unwrap_or(host.trim_matches(['[', ']'])).to_owned();
-                let stream = tls.connect(ServerName::try_from(name)?, stream).await;
-                Ok(Box::new(
-                    stream.map_err(|e| anyhow::anyhow!("Unable to connect to the server: tls: {}", tls_words(&e)))?,
-                ))
-            }
+        let broken = |error: std::io::Error| Why::Broken(unanswered::io_words(&error));
+        stream.set_nodelay(true).map_err(broken)?;
+        let route = format!("{}->{}", stream.local_addr().map_err(broken)?, stream.peer_addr().map_err(broken)?);
+        let Some(tls) = &self.tls else { return Ok((Box::new(stream), route)) };
+        let name = self.connection.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
+        match tokio::time::timeout(HANDSHAKE_TIME, tls.connect(name, stream)).await {
+            Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
+            Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
+            Ok(Ok(stream)) => Ok((Box::new(stream), route)),
         }
     }
 
@@ -171,7 +217,7 @@ impl Client {
         Ok(headers)
     }
 
-    /// Sends a request of any kind.
+    /// Sends a request of any kind, again if the server wants that.
     pub async fn send(
         &self,
         method: Method,
@@ -179,10 +225,84 @@ impl Client {
         extra: &[(header::HeaderName, &str)],
         body: Bytes,
     ) -> anyhow::Result<Response<Incoming>> {
+        self.ask(Patience::Reads, method, path, extra, body).await
+    }
+
+    /// Sends a request, again as long as there is patience.
+    pub async fn ask(
+        &self,
+        patience: Patience,
+        method: Method,
+        path: &str,
+        extra: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
+        let subject = Subject::of(&method, path);
+        // Whatever names come to, a request never leads to other objects than those that are meant.
+        if patience == Patience::Reads && !subject.resource.is_empty() {
+            refusal::check_names(path)?;
+        }
+        let limit = match patience {
+            Patience::None => None,
+            Patience::Reads if subject.resource.is_empty() => self.connection.timeout.or(Some(DISCOVERY_TIME)),
+            _ => self.connection.timeout,
+        };
+        let path = limit.map_or_else(|| path.to_owned(), |limit| patience::with_limit(path, limit));
+        let unanswered = |why| {
+            let (first, rest) = method.as_str().split_at(1);
+            let url = format!("{}{path}", self.server());
+            Unanswered { method: format!("{first}{}", rest.to_ascii_lowercase()), url, why }
+        };
+        let mut attempt = 0;
+        loop {
+            let limit = limit.or(self.connection.timeout);
+            let outcome = self.once(limit, &method, &path, extra, &body).await;
+            attempt += 1;
+            let Some(pause) = patience.pause(attempt, &method, &outcome) else {
+                let mut response = outcome.map_err(unanswered)?;
+                response.extensions_mut().insert(subject);
+                return Ok(response);
+            };
+            if let Ok(response) = outcome {
+                patience::finish(response).await;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn once(
+        &self,
+        limit: Option<Duration>,
+        method: &Method,
+        path: &str,
+        extra: &[(header::HeaderName, &str)],
+        body: &Bytes,
+    ) -> Result<Response<Incoming>, Why> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let begin = std::time::Instant::now();
+        let exchange = self.exchange(method, path, extra, body);
+        let mut response = match deadline {
+            None => exchange.await?,
+            Some(deadline) => tokio::time::timeout_at(deadline, exchange).await.map_err(|_| Why::Late)??,
+        };
+        if let Some(deadline) = deadline {
+            response.extensions_mut().insert(Deadline(deadline));
+        }
+        self.log(method, path, extra, &response, begin.elapsed());
+        Ok(response)
+    }
+
+    /// Sends a request through the connection that is open, or a new one.
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        extra: &[(header::HeaderName, &str)],
+        body: &Bytes,
+    ) -> Result<Response<Incoming>, Why> {
         let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
-            let mut request = http::Request::builder()
-                .method(method.clone())
-                .uri(format!("{}{path}", self.url.path().trim_end_matches('/')));
+            let mut request =
+                http::Request::builder().method(method.clone()).uri(format!("{}{path}", self.base_path()));
             if let Some(headers) = request.headers_mut() {
                 *headers = self.headers()?;
                 for (name, value) in extra {
@@ -191,33 +311,25 @@ impl Client {
             }
             Ok(request.body(Full::new(body.clone()))?)
         };
+        let build = || build().map_err(|error| Why::Broken(format!("{error:#}")));
+        // Taken in a line of its own, so that the lock is free again.
         let idle = self.idle.lock().await.take();
-        let begin = std::time::Instant::now();
-        let (sender, response) = match idle {
-            None => self.exchange(self.connect().await?, build()?).await?,
-            // The server may have closed a connection that was not used for a while.
-            Some(sender) => match self.exchange(sender, build()?).await {
-                Err(error) if unheard(&error, &method) => self.exchange(self.connect().await?, build()?).await?,
-                outcome => outcome?,
-            },
-        };
-        self.log(&method, path, extra, &response, begin.elapsed());
-        *self.idle.lock().await = Some(sender);
+        if let Some(mut wire) = idle {
+            match pass(&mut wire.sender, build()?).await {
+                Ok(response) => {
+                    *self.idle.lock().await = Some(wire);
+                    return Ok(response);
+                }
+                // The server may have closed a connection that was not used for a while.
+                Err(error) if unheard(&error, method) => {}
+                Err(error) => return Err(unanswered::exchange(&error, &wire.route)),
+            }
+        }
+        let mut wire = self.connect().await?;
+        let answer = pass(&mut wire.sender, build()?).await;
+        let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route))?;
+        *self.idle.lock().await = Some(wire);
         Ok(response)
-    }
-
-    async fn exchange(
-        &self,
-        mut sender: SendRequest<Full<Bytes>>,
-        request: http::Request<Full<Bytes>>,
-    ) -> anyhow::Result<(SendRequest<Full<Bytes>>, Response<Incoming>)> {
-        sender.ready().await?;
-        let answer = sender.send_request(request);
-        let response = match self.connection.timeout {
-            None => answer.await?,
-            Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| too_late())??,
-        };
-        Ok((sender, response))
     }
 
     /// `-v=6` and above: what was asked, and what came of it.
@@ -250,12 +362,7 @@ impl Client {
     async fn read_bytes(&self, response: Response<Incoming>) -> anyhow::Result<Bytes> {
         let response = accepted(response).await?;
         let packed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip");
-        let body = response.into_body().collect();
-        let body = match self.connection.timeout {
-            None => body.await?,
-            Some(limit) => tokio::time::timeout(limit, body).await.map_err(|_| too_late())??,
-        };
-        let body = body.to_bytes();
+        let body = whole(response).await?;
         if !packed {
             return Ok(body);
         }
@@ -269,65 +376,62 @@ impl Client {
         if self.connection.warnings_as_errors { WARNINGS.load(Ordering::Relaxed) } else { 0 }
     }
 
-    async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let stream = self.dial().await?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    async fn connect(&self) -> Result<Wire, Why> {
+        let (stream, route) = self.open().await?;
+        let opened = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route))?;
         // A command-line tool is its own supervisor: the task ends with the process.
         #[expect(clippy::disallowed_methods, reason = "one connection, owned by the process")]
         tokio::spawn(async move {
             // With what an upgrade leaves of it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(sender)
+        Ok(Wire { sender, route })
     }
+}
+
+async fn pass(
+    sender: &mut SendRequest<Full<Bytes>>,
+    request: http::Request<Full<Bytes>>,
+) -> hyper::Result<Response<Incoming>> {
+    sender.ready().await?;
+    sender.send_request(request).await
 }
 
 /// Whether the server did not get a request, or may get it twice.
-fn unheard(error: &anyhow::Error, method: &Method) -> bool {
-    let cut = |error: &hyper::Error| {
-        error.is_canceled() || error.is_closed() || method.is_safe() && error.is_incomplete_message()
-    };
-    error.downcast_ref::<hyper::Error>().is_some_and(cut)
+fn unheard(error: &hyper::Error, method: &Method) -> bool {
+    error.is_canceled() || error.is_closed() || method.is_safe() && error.is_incomplete_message()
 }
 
-fn unreachable_server(url: &Url, error: &std::io::Error) -> anyhow::Error {
-    let place = format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => {
-            anyhow::anyhow!(
-                "The connection to the server {place} was refused - did you specify the right host or port?"
-            )
+/// Connects to the first address of a host that answers; of the others the first failure is told.
+async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
+    let time_out = || std::io::Error::from(std::io::ErrorKind::TimedOut);
+    let end = Instant::now() + DIAL_TIME;
+    let found = tokio::net::lookup_host((host, port)).await;
+    let addresses = found.map_err(|_| Why::Broken(unanswered::no_such_host(host)))?;
+    let mut failure = None;
+    for address in addresses {
+        let stream = tokio::time::timeout_at(end, TcpStream::connect(address)).await;
+        match stream.unwrap_or_else(|_| Err(time_out())) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = failure.or(Some(unanswered::dial(&address.to_string(), &error))),
         }
-        _ if error.to_string().contains("failed to lookup") => {
-            let host = url.host_str().unwrap_or_default();
-            anyhow::anyhow!("Unable to connect to the server: dial tcp: lookup {host}: no such host")
-        }
-        _ => anyhow::anyhow!("Unable to connect to the server: dial tcp {place}: {error}"),
     }
+    Err(failure.unwrap_or_else(|| Why::Broken(unanswered::no_such_host(host))))
 }
 
-fn tls_config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let builder = if connection.insecure {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(insecure::AnyServer(provider)))
-    } else {
-        let mut roots = rustls::RootCertStore::empty();
-        let system = || std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
-        let authority = connection.authority.clone().unwrap_or_else(system);
-        for certificate in pki::pem::parse_certificates(&authority, "certificate-authority")? {
-            roots.add(certificate)?;
-        }
-        builder.with_root_certificates(roots)
+/// All of a body, if it comes in time.
+async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
+    let deadline = response.extensions().get::<Deadline>().copied();
+    let body = response.into_body().collect();
+    let body = match deadline {
+        None => body.await,
+        Some(Deadline(deadline)) => match tokio::time::timeout_at(deadline, body).await {
+            Ok(body) => body,
+            Err(_) => bail!(CutShort(unanswered::TOO_LONG.into())),
+        },
     };
-    Ok(match &connection.identity {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder.with_client_auth_cert(
-            pki::pem::parse_certificates(certificate, "client-certificate")?,
-            pki::pem::parse_private_key(key, "client-key")?,
-        )?,
-    })
+    Ok(body.map_err(|error| CutShort(unanswered::body(&error)))?.to_bytes())
 }
 
 /// The answer, or the refusal that it is; warnings go to standard error.
@@ -341,24 +445,30 @@ pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<I
     if response.status().is_success() {
         return Ok(response);
     }
-    let packed = response.headers().get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip");
-    let mut body = response.into_body().collect().await?.to_bytes();
-    if packed {
+    let headers = response.headers().clone();
+    let subject = response.extensions().get().cloned().unwrap_or_else(|| Subject::unknown(&Method::GET));
+    let mut body = whole(response).await?;
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip") {
         let mut text = Vec::new();
         flate2::read::GzDecoder::new(&body[..]).take(MAX_ANSWER).read_to_end(&mut text)?;
         body = text.into();
     }
-    Err(refused(code, &body).into())
+    Err(refused(code, &headers, &body, &subject).into())
 }
 
 /// A body that comes bit by bit, at the longest until the request's time is up.
 #[derive(Debug)]
 pub struct Flow {
     body: Incoming,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Option<Instant>,
 }
 
 impl Flow {
+    fn of(response: Response<Incoming>) -> Self {
+        let deadline = response.extensions().get().map(|Deadline(deadline)| *deadline);
+        Self { body: response.into_body(), deadline }
+    }
+
     /// The next bytes; nothing at the end.
     pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
         while let Some(frame) = self.frame().await? {
@@ -375,7 +485,7 @@ impl Flow {
             None => frame.await,
             Some(deadline) => tokio::time::timeout_at(deadline, frame).await.map_err(|_| OutOfTime)?,
         };
-        Ok(frame.transpose()?)
+        Ok(frame.transpose().map_err(|error| Torn(unanswered::body(&error)))?)
     }
 }
 
@@ -383,6 +493,11 @@ impl Flow {
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("context deadline exceeded (Client.Timeout or context cancellation while reading body)")]
 pub struct OutOfTime;
+
+/// The server ended an answer before all of it was there.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Torn(String);
 
 /// A body, line by line: watches and logs.
 #[derive(Debug)]
@@ -479,138 +594,9 @@ pub(crate) fn warn(text: &str) -> bool {
     true
 }
 
-fn too_late() -> anyhow::Error {
-    anyhow::anyhow!(
-        "Unable to connect to the server: net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
-    )
-}
-
-/// Go's words for a handshake that failed.
-fn tls_words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.as_str() {
-        t if t.contains("UnknownIssuer") => {
-            "failed to verify certificate: x509: certificate signed by unknown authority".into()
-        }
-        t if t.contains("Expired") || t.contains("expired") => {
-            "failed to verify certificate: x509: certificate has expired or is not yet valid".into()
-        }
-        _ => text,
-    }
-}
-
-/// Reads a `Status`.
-pub fn refused(code: u16, body: &[u8]) -> Refused {
-    let status: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    if status["kind"] != "Status" {
-        return unexplained(code, body);
-    }
-    Refused {
-        code,
-        reason: text("reason"),
-        message: text("message"),
-        details: status.get("details").cloned().unwrap_or_default(),
-    }
-}
-
-/// A refusal by something that does not know `Status`: upstream's words for the code.
-fn unexplained(code: u16, body: &[u8]) -> Refused {
-    let body: String = String::from_utf8_lossy(body).trim().chars().take(300).collect();
-    let (reason, message) = match code {
-        400 => ("BadRequest", "the server rejected our request for an unknown reason".to_owned()),
-        401 => ("Unauthorized", "the server has asked for the client to provide credentials".to_owned()),
-        403 => ("Forbidden", body),
-        404 => ("NotFound", "the server could not find the requested resource".to_owned()),
-        405 => ("MethodNotAllowed", "the server does not allow this method on the requested resource".to_owned()),
-        406 => ("NotAcceptable", body),
-        409 => ("Conflict", "the server reported a conflict".to_owned()),
-        415 => ("UnsupportedMediaType", body),
-        429 => (
-            "TooManyRequests",
-            "the server has received too many requests and has asked us to try again later".to_owned(),
-        ),
-        500 => {
-            ("InternalError", format!("an error on the server ({body:?}) has prevented the request from succeeding"))
-        }
-        503 => ("ServiceUnavailable", "the server is currently unable to handle the request".to_owned()),
-        504 => (
-            "Timeout",
-            "the server was unable to return a response in the time allotted, but may still be processing the request"
-                .to_owned(),
-        ),
-        _ if code > 500 => {
-            ("InternalError", format!("an error on the server ({body:?}) has prevented the request from succeeding"))
-        }
-        _ => ("", format!("the server responded with the status code {code} but did not return more details")),
-    };
-    Refused { code, reason: reason.to_owned(), message, details: Value::Null }
-}
-
-/// `--insecure-skip-tls-verify`.
-mod insecure {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
-    use std::sync::Arc;
-
-    /// Takes any certificate, but still makes the server prove that it has the key.
-    #[derive(Debug)]
-    pub(super) struct AnyServer(pub(super) Arc<CryptoProvider>);
-
-    impl ServerCertVerifier for AnyServer {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_refusals() {
-        let status = br#"{"kind":"Status","reason":"NotFound","message":"pods \"x\" not found","code":404}"#;
-        let refused = super::refused(404, status);
-        assert_eq!((refused.reason.as_str(), refused.message.as_str()), ("NotFound", "pods \"x\" not found"));
-        let unexplained = super::refused(404, b"404 page not found\n");
-        assert_eq!(
-            (unexplained.reason.as_str(), unexplained.message.as_str()),
-            ("NotFound", "the server could not find the requested resource")
-        );
-        assert!(super::refused(502, b" bad gateway\n").message.contains("(\"bad gateway\")"));
-    }
 
     #[test]
     fn refuses_odd_servers() {

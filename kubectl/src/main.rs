@@ -1,7 +1,7 @@
 //! Entry point of `kubectl-rs`.
 
 use kubectl::cli::{self, UsageError};
-use kubectl::{commands, plugins, preferences};
+use kubectl::{commands, plugins, preferences, print};
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -64,7 +64,8 @@ fn instead(words: &[String], usage: UsageError) -> ExitCode {
 }
 
 fn fail(text: &str) -> ExitCode {
-    eprintln!("{text}");
+    // The text may repeat what a server says.
+    eprintln!("{}", print::harmless(text));
     ExitCode::FAILURE
 }
 

@@ -20,13 +20,20 @@ const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// The one pod that a word means: itself, or the best of a workload, which may take `timeout`
 /// (`--pod-running-timeout`) to have one.
 pub async fn first_of(session: &Session, target: &str, timeout: &str) -> anyhow::Result<Value> {
+    Ok(first_of_several(session, target, timeout).await?.0)
+}
+
+/// The same with how many there are to choose from.
+pub async fn first_of_several(session: &Session, target: &str, timeout: &str) -> anyhow::Result<(Value, usize)> {
     let Some(timeout) = time::parse_go_duration(timeout).filter(|timeout| !timeout.is_zero()) else {
         bail!("--pod-running-timeout must be higher than zero");
     };
     let deadline = tokio::time::Instant::now() + timeout;
     loop {
-        if let Some(pod) = all_of(session, target).await?.into_iter().max_by_key(readiness) {
-            return Ok(pod);
+        let pods = all_of(session, target).await?;
+        let count = pods.len();
+        if let Some(pod) = pods.into_iter().max_by_key(readiness) {
+            return Ok((pod, count));
         }
         if tokio::time::Instant::now() >= deadline {
             bail!("timed out waiting for the condition");

@@ -15,6 +15,7 @@ pub mod typed;
 pub mod yaml;
 
 pub use printer::{OutputError, Printer, Set};
+pub(crate) use template::quote;
 
 use crate::discovery::Resource;
 use apimachinery::Value;

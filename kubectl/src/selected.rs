@@ -6,6 +6,7 @@ use crate::cli::Files;
 use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
 use crate::files::{self, Manifest};
+use crate::http::Refused;
 use crate::targets;
 use crate::writing::Failures;
 use anyhow::bail;
@@ -144,7 +145,10 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
             Some(_) if query.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
             Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
-            None if query.selects() => selected.list(session, query, target.resource).await?,
+            None if query.selects() => {
+                let listed = selected.list(session, query, target.resource).await;
+                selected.failures.extend(listed.err());
+            }
             None => bail!("resource(s) were provided, but no name was specified"),
         }
     }
@@ -215,7 +219,8 @@ pub async fn list_by(
     loop {
         let parameters =
             [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", &limit), ("continue", &token)];
-        let mut page = session.client.get(&with_query(&path, &parameters), "application/json").await?;
+        let page = session.client.get(&with_query(&path, &parameters), "application/json").await;
+        let mut page = page.map_err(|error| of_list(error, resource, selector, field_selector))?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             objects.extend(items.into_iter().map(|item| typed(resource, item)));
         }
@@ -223,6 +228,32 @@ pub async fn list_by(
         if token.is_empty() {
             return Ok(objects);
         }
+    }
+}
+
+/// A refusal to list, with what was to be listed where the server cannot know that.
+///
+/// Upstream: `cli-runtime/pkg/resource/selector.go`.
+pub(crate) fn of_list(error: anyhow::Error, resource: &Resource, selector: &str, fields: &str) -> anyhow::Error {
+    let what = format!("\"{}/{}, Resource={}\"", resource.group, resource.version, resource.plural);
+    let doing = match selector.is_empty() && fields.is_empty() {
+        true => format!("Unable to list {what}"),
+        false => {
+            format!("Unable to find {what} that match label selector \"{selector}\", field selector \"{fields}\"")
+        }
+    };
+    while_listing(error, &doing)
+}
+
+/// The same for whatever could not be done.
+pub(crate) fn while_listing(error: anyhow::Error, doing: &str) -> anyhow::Error {
+    match error.downcast::<Refused>() {
+        Ok(refused) if matches!(refused.reason.as_str(), "NotFound" | "BadRequest") => {
+            let message = format!("{doing}: {}", refused.message);
+            Refused { message, ..refused }.into()
+        }
+        Ok(refused) => refused.into(),
+        Err(error) => error,
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Upstream: `client-go/transport/{websocket,spdy}`, `client-go/tools/portforward/tunneling_dialer.go`.
 
-use crate::http::{Client, Stream, accepted, refused};
-use anyhow::{Context, bail};
+use crate::http::{Client, Patience, Stream, Subject, refused, structured};
+use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderName, Method, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::future::ready;
 use std::io;
@@ -17,6 +19,9 @@ use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 
 /// The header that names what is spoken on SPDY's streams.
 const PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+
+/// Longest answer that is told.
+const MAX_ANSWER: usize = 64 << 10;
 
 /// What a WebSocket carries whose messages are bytes of a SPDY connection.
 const TUNNEL: &str = "SPDY/3.1+";
@@ -64,7 +69,9 @@ pub async fn websocket(
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
-            Err(NoWebSocket::Refused(refused(response.status().as_u16(), body).into()))
+            let subject = Subject::of(&Method::GET, path);
+            let refused = refused(response.status().as_u16(), response.headers(), body, &subject);
+            Err(NoWebSocket::Refused(refused.into()))
         }
         // An answer without the sub-protocol is none.
         Err(error @ Error::Protocol(_)) => Err(NoWebSocket::Refused(error.into())),
@@ -100,13 +107,27 @@ pub async fn tunnel(client: &Client, path: &str, protocol: &str) -> Result<Box<d
     Ok(Box::new(tokio::io::join(StreamReader::new(bytes), SinkWriter::new(CopyToBytes::new(sink)))))
 }
 
+/// What the server says instead of a stream: a `Status`, or anything.
+///
+/// Upstream: `apimachinery/pkg/util/httpstream/spdy/roundtripper.go` (`NewConnection`).
+async fn not_upgraded(response: http::Response<Incoming>) -> anyhow::Error {
+    let status = response.status();
+    let body = match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return anyhow!("unable to upgrade connection: unable to read error from server response"),
+    };
+    match structured(status.as_u16(), &body) {
+        Some(refused) => refused.into(),
+        None => anyhow!("unable to upgrade connection: {}", String::from_utf8_lossy(&body)),
+    }
+}
+
 /// A SPDY connection.
 pub async fn spdy(client: &Client, path: &str, protocol: &str) -> anyhow::Result<Box<dyn Stream>> {
     let headers = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "SPDY/3.1"), (PROTOCOL, protocol)];
-    let response = client.send(Method::POST, path, &headers, Bytes::new()).await?;
+    let response = client.ask(Patience::None, Method::POST, path, &headers, Bytes::new()).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        accepted(response).await?;
-        bail!("unable to upgrade connection: the server does not stream");
+        return Err(not_upgraded(response).await);
     }
     match response.headers().get(PROTOCOL).map(|taken| taken.to_str().unwrap_or_default().to_owned()) {
         Some(taken) if taken == protocol => {}

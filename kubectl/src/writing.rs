@@ -250,6 +250,11 @@ impl Failures {
             _ => Err(Failures(failures).into()),
         }
     }
+
+    /// Nothing, or failures that are told as several are even if there is one only.
+    pub fn among_others(failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        if failures.is_empty() { Ok(()) } else { Err(Failures(failures).into()) }
+    }
 }
 
 /// A line of upstream's log; `place` is where upstream gives it.
@@ -282,7 +287,7 @@ pub fn with_source(error: anyhow::Error, doing: &str, source: &str) -> anyhow::E
             let message = format!("error when {doing} \"{source}\": {}", refused.message);
             Refused { message, ..refused }.into()
         }
-        Err(error) => error,
+        Err(error) => error.context(format!("error when {doing} \"{source}\"")),
     }
 }
 
@@ -303,6 +308,15 @@ pub fn warn_of_record(asked: bool) {
 /// A wrong use of a command, with where to read on.
 pub fn usage(command: &str, why: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("{why}\nSee 'kubectl {command} -h' for help and examples")
+}
+
+/// An object as the server has it; nothing if there is none.
+pub async fn live(session: &Session, path: &str) -> anyhow::Result<Option<Value>> {
+    match session.client.get(path, "application/json").await {
+        Ok(live) => Ok(Some(live)),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the server said that there is no such object.
@@ -335,6 +349,7 @@ mod tests {
         let error = with_source(refused.into(), "creating", "f.yaml");
         assert_eq!(error.to_string(), "error when creating \"f.yaml\": no");
         assert_eq!(code(&error), Some(409));
-        assert_eq!(with_source(anyhow::anyhow!("x"), "creating", "f").to_string(), "x");
+        let error = with_source(anyhow::anyhow!("x"), "creating", "f");
+        assert_eq!(format!("{error:#}"), "error when creating \"f\": x");
     }
 }

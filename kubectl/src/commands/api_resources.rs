@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, flags: &ApiResources) -> anyhow::Resu
         "" | "wide" => crate::out!("{}", grid(&resources, output == "wide").render(flags.no_headers)),
         _ => print(flags, &resources)?,
     }
-    Ok(())
+    discovery.require_complete()
 }
 
 fn chosen<'a>(discovery: &'a Discovery, flags: &ApiResources) -> Vec<&'a Resource> {

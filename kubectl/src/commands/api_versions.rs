@@ -12,7 +12,8 @@ pub(super) async fn run(session: &Session, flags: &ApiVersions) -> anyhow::Resul
         return Err(usage("api-versions", format!("unexpected arguments: [{}]", flags.words.join(" "))));
     }
     let discovery = session.discovery().await.context("couldn't get available api versions from server")?;
-    let mut versions: Vec<String> = discovery.resources.iter().map(|r| r.api_version()).collect();
+    let failed = discovery.failed.iter().map(|failed| failed.api_version());
+    let mut versions: Vec<String> = discovery.resources.iter().map(|r| r.api_version()).chain(failed).collect();
     versions.sort_unstable();
     versions.dedup();
     for version in versions {

@@ -17,7 +17,7 @@ use crate::cli::apply::LastApplied;
 use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
 use crate::selected::labelled;
-use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, record, warn_of_record, with_source};
+use crate::writing::{DryRun, Failures, PatchKind, Writing, code, live, record, warn_of_record, with_source};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -64,7 +64,8 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     if flags.applyset.is_empty() {
         check(flags, writing.dry_run)?;
     }
-    let discovery = session.discovery().await?;
+    let check = Check::of(&flags.validate.validate);
+    let discovery = session.discovery_for(&flags.files, check).await?;
     if flags.prune {
         prune::check(&discovery, &flags.prune_allowlist)?;
     }
@@ -72,12 +73,11 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         "" => None,
         text => {
             let set = ApplySet::parse(session, &discovery, text)?;
-            check(flags, writing.dry_run)?;
+            self::check(flags, writing.dry_run)?;
             set.check().await?;
             Some(set)
         }
     };
-    let check = Check::of(&flags.validate.validate);
     let mut read = files::read_checked(&flags.files, &discovery, session, check).await?;
     if !flags.selector.is_empty() {
         read.manifests = only_labelled(read.manifests, &flags.selector)?;
@@ -223,9 +223,9 @@ async fn client_side(
     manifest: &Manifest,
 ) -> anyhow::Result<(Value, &'static str)> {
     let wanted = with_last_applied(&manifest.object);
-    let current = match session.client.get(&target(manifest, flags), "application/json").await {
-        Ok(current) => current,
-        Err(error) if is_not_found(&error) => {
+    let current = match live(session, &target(manifest, flags)).await {
+        Ok(Some(current)) => current,
+        Ok(None) => {
             // As a patch would do, a null leaves its member out.
             let wanted = without_nulls(wanted);
             let created = match writing.sends() {
@@ -235,7 +235,7 @@ async fn client_side(
             return created.map(|o| (o, "created")).map_err(|e| with_source(e, "creating", &manifest.source));
         }
         Err(error) => {
-            let doing = format!("retrieving current configuration of:\n{}\nfrom server for", described(manifest));
+            let doing = format!("retrieving current configuration of:\n{}\nfrom server for:", described(manifest));
             return Err(with_source(error, &doing, &manifest.source));
         }
     };
@@ -338,7 +338,9 @@ fn patch_error(error: anyhow::Error, doing: &str, source: &str) -> anyhow::Error
                 format!("error when {doing} \"{source}\": error when patching \"{source}\": {}", refused.message);
             Refused { message, ..refused }.into()
         }
-        Err(error) => error,
+        Err(error) => error
+            .context(format!("error when patching \"{source}\""))
+            .context(format!("error when {doing} \"{source}\"")),
     }
 }
 

@@ -19,7 +19,6 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::time;
 use bytes::Bytes;
 use http::{Method, header};
-use http_body_util::BodyExt;
 use serde_json::json;
 use std::io::{IsTerminal, Read};
 
@@ -42,8 +41,8 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
     }
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
-    let discovery = session.discovery().await?;
     let check = Check::of(&flags.validate.validate);
+    let discovery = session.discovery_for(&flags.files, check).await?;
     let read = files::read_checked(&flags.files, &discovery, session, check).await?;
     let mut failures = read.failures;
     let mut created = 0;
@@ -109,8 +108,7 @@ pub(super) async fn raw(session: &Session, method: Method, path: &str, file: &st
         path => body = std::fs::read(path).with_context(|| format!("open {path}"))?,
     }
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::ACCEPT, "application/json")];
-    let response = session.client.send(method, path, &headers, Bytes::from(body)).await?;
-    let answer = crate::http::accepted(response).await?.into_body().collect().await?.to_bytes();
+    let answer = session.client.send_raw(method, path, &headers, Bytes::from(body)).await?;
     crate::out!("{}", String::from_utf8_lossy(&answer));
     Ok(())
 }
@@ -148,10 +146,10 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
         .validating(&creation.validate.validate)?
         .typed();
-    // Without a server nothing need be known of it, unless an object depends on what it has.
+    // Upstream's typed clients do not ask whether a server has their types, unless an object depends on it.
     let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
         || matches!(generator, Generator::Job(flags) if !flags.from.is_empty());
-    let discovery = if writing.sends() || asks { session.discovery().await? } else { Discovery::builtin() };
+    let discovery = if asks { session.discovery().await? } else { Discovery::builtin() };
     let mut object = make(session, &discovery, generator, name).await?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {

@@ -5,7 +5,7 @@
 use super::{Session, create, with_query};
 use crate::cli::delete::{Delete, Removal};
 use crate::discovery::Resource;
-use crate::files::Manifest;
+use crate::files::{Check, Manifest};
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, code, is_not_found, with_source};
 use anyhow::{Context, bail};
@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         if failures.is_empty() {
             crate::outln!("No resources found");
         }
-        return Failures::outcome(failures).map_err(unread);
+        return Failures::outcome(failures);
     }
     if flags.interactive && !confirmed(&victims)? {
         crate::outln!("deletion is cancelled");
@@ -52,13 +52,6 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         }
     }
     Failures::outcome(failures)
-}
-
-/// What is said of the one manifest that cannot be read: as an error, unlike in other commands.
-fn unread(error: anyhow::Error) -> anyhow::Error {
-    let text = super::error_text(&error);
-    let several = error.downcast_ref::<Failures>().is_some();
-    if several || !text.starts_with("resource mapping not found") { error } else { anyhow::anyhow!("error: {text}") }
 }
 
 fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
@@ -118,7 +111,7 @@ fn check_raw(flags: &Delete) -> anyhow::Result<()> {
 }
 
 async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victim>, Vec<anyhow::Error>)> {
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
     // Names are deleted unseen: what is asked of the server first is what selectors need.
     let query = Query {
         selector: &flags.selector,
@@ -291,7 +284,7 @@ async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<(
             &victim.resource.path(Some(&victim.namespace)),
             &[("watch", "true"), ("fieldSelector", &selector), ("resourceVersion", object.resource_version())],
         );
-        let mut body = session.client.stream(&path, "application/json").await?;
+        let mut body = session.client.stream(&path, "application/json", crate::http::Patience::Reads).await?;
         let mut seen = Vec::new();
         while let Ok(Some(data)) = body.next().await {
             seen.extend_from_slice(&data);

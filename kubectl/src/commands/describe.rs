@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
     if flags.resources.is_empty() && !flags.files.any() {
         bail!("error: {}", TargetError::Nothing("describe"));
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, files::Check::Decoded).await?;
     let (found, mut failures) = find(session, &discovery, flags).await?;
     let events = flags.show_events.unwrap_or(found.len() <= 1 && failures.is_empty());
     let source = Source { session, chunk: flags.chunk_size, events };
@@ -56,7 +56,10 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
             false => eprintln!("No resources found in {} namespace.", session.namespace),
         }
     }
-    Failures::outcome(failures)
+    match flags.resources.as_slice() {
+        [kind] if !kind.contains('/') => Failures::among_others(failures),
+        _ => Failures::outcome(failures),
+    }
 }
 
 /// The objects of the command line, and what went wrong with the others.

@@ -14,7 +14,7 @@ use crate::discovery::Discovery;
 use crate::files::{self, Manifest};
 use crate::print;
 use crate::selected::labelled;
-use crate::writing::{PatchKind, Writing, code, is_not_found};
+use crate::writing::{PatchKind, Writing, code, live};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -51,7 +51,7 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     let printing = Printing::default();
     let manager = super::apply::manager(&flags.field_manager, flags.server_side);
     let writing = Writing::new("server", manager, &printing)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, files::Check::Decoded).await?;
     let mut manifests = files::read(&flags.files, &discovery, session).await?.all()?;
     if !flags.selector.is_empty() {
         let mut kept = Vec::new();
@@ -89,11 +89,7 @@ async fn pair(
 ) -> anyhow::Result<Pair> {
     let name = file_name(manifest);
     for _ in 0..TRIES {
-        let live = match session.client.get(&manifest.path(), "application/json").await {
-            Ok(live) => Some(live),
-            Err(error) if is_not_found(&error) => None,
-            Err(error) => return Err(error),
-        };
+        let live = live(session, &manifest.path()).await?;
         match merged(session, writing, flags, types, manifest, live.as_ref()).await {
             Ok(merged) => return Ok(Pair { name, live, merged: Some(merged) }),
             Err(error) if code(&error) == Some(409) && !flags.server_side => {}

@@ -129,7 +129,10 @@ pub(super) async fn run(session: &Session, flags: &Drain) -> anyhow::Result<()> 
 /// Several failures in one line, as Go prints them.
 fn said(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Failures>() {
-        Some(Failures(list)) => format!("[{}]", list.iter().map(|e| format!("{e:#}")).collect::<Vec<_>>().join(", ")),
+        Some(Failures(list)) if list.len() > 1 => {
+            format!("[{}]", list.iter().map(|e| format!("{e:#}")).collect::<Vec<_>>().join(", "))
+        }
+        Some(Failures(list)) => list.iter().map(|e| format!("{e:#}")).collect(),
         None => format!("{error:#}"),
     }
 }

@@ -8,6 +8,7 @@ use crate::discovery::Discovery;
 use crate::generate::GenerateError;
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, harmless, without_managed_fields};
+use crate::selected::while_listing;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -71,7 +72,8 @@ async fn list(
     let (mut events, mut token, mut version) = (Vec::new(), String::new(), String::new());
     loop {
         let parameters = [("fieldSelector", selector), ("limit", &limit), ("continue", &token)];
-        let mut page = session.client.get(&with_query(path, &parameters), "application/json").await?;
+        let page = session.client.get(&with_query(path, &parameters), "application/json").await;
+        let mut page = page.map_err(|error| while_listing(error, "Unable to list \"events\""))?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             events.extend(items.into_iter().filter(|e| wanted(flags, e)).map(typed));
         }

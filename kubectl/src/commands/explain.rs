@@ -49,7 +49,7 @@ async fn document(session: &Session, paths: &Value, subject: &Subject<'_>) -> an
     let Subject { group, version, plural, .. } = subject;
     let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
     match paths["paths"][&path]["serverRelativeURL"].as_str() {
-        Some(url) => session.client.get(url, "application/json").await,
+        Some(url) => session.client.get(session.client.below(url), "application/json").await,
         None => bail!("couldn't find resource for \"{group}/{version}, Resource={plural}\""),
     }
 }

@@ -11,7 +11,7 @@ use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
 use crate::print::{self, Printer, Set, sort};
-use crate::selected::labelled;
+use crate::selected::{labelled, of_list};
 use crate::targets::{self, Target, TargetError};
 use crate::writing::Failures;
 use anyhow::bail;
@@ -56,8 +56,11 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     if !get.raw.starts_with('/') {
         bail!("--raw must be a valid URL path: parse {:?}: invalid URI for request", get.raw);
     }
-    let body = session.client.get_bytes(&get.raw, "*/*").await?;
-    Ok(std::io::stdout().write_all(&body)?)
+    let mut body = session.client.raw(&get.raw).await?;
+    while let Some(part) = body.next().await? {
+        std::io::stdout().write_all(&part)?;
+    }
+    Ok(std::io::stdout().flush()?)
 }
 
 /// What the command line asks for.
@@ -79,7 +82,7 @@ impl Asked {
         if !get.resources.is_empty() {
             bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
         }
-        let discovery = session.discovery().await?;
+        let discovery = session.discovery_for(&get.files, files::Check::Decoded).await?;
         let read = files::read(&get.files, &discovery, session).await?;
         let mut targets = Vec::new();
         for manifest in read.manifests {
@@ -165,6 +168,9 @@ async fn pages(
         let page = session.client.get_bytes(&path(session, get, target, parameters), accept).await;
         match page {
             Err(error) if not_found_is_fine(get, &error) => return Ok(()),
+            Err(error) if target.name.is_none() => {
+                return Err(of_list(error, &target.resource, &get.selection.selector, &get.field_selector));
+            }
             page => token = each(&page?)?,
         }
         if token.is_empty() || target.name.is_some() {
@@ -205,7 +211,7 @@ async fn objects(
     match (single, found.pop()) {
         (true, Some(one)) => printer.print(&mut out, &one)?,
         (true, None) => {}
-        (false, None) if !errors.is_empty() => {}
+        (false, None) if get.ignore_not_found => {}
         (false, last) => {
             found.extend(last);
             printer.print(&mut out, &print::list(found))?;
@@ -213,11 +219,7 @@ async fn objects(
     }
     out.flush()?;
     drop(out);
-    finish(errors)
-}
-
-fn finish(errors: Vec<anyhow::Error>) -> anyhow::Result<()> {
-    if errors.is_empty() { Ok(()) } else { Err(Failures(errors).into()) }
+    Failures::outcome(errors)
 }
 
 /// The objects of an answer, each with its kind, which lists leave out.

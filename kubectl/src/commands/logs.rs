@@ -4,7 +4,7 @@
 
 use super::{Session, with_query};
 use crate::cli::Logs;
-use crate::http::Lines;
+use crate::http::{Lines, Patience};
 use crate::pods;
 use crate::writing::{is_not_found, usage};
 use anyhow::{Context, bail};
@@ -26,10 +26,15 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
     let query = Query::of(flags)?;
     let pods = match target {
         Some(target) if !flags.all_pods => {
-            vec![pods::first_of(session, target, &flags.pod_running_timeout).await.map_err(|e| missing(e, session))?]
+            let found = pods::first_of_several(session, target, &flags.pod_running_timeout).await;
+            let (pod, count) = found.map_err(|e| missing(e, session))?;
+            if count > 1 {
+                eprintln!("Found {count} pods, using pod/{}", pod.name());
+            }
+            vec![pod]
         }
         Some(target) => pods::all_of(session, target).await?,
-        None => pods::selected(session, &flags.selector).await?,
+        None => pods::selected(session, &flags.selector).await.map_err(|e| missing(e, session))?,
     };
     if pods.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
@@ -207,7 +212,7 @@ async fn copy(session: &Session, flags: &Logs, query: &Query, source: &Source, p
     let prefix = if prefixed { source.prefix() } else { String::new() };
     let path = query.path(flags, source);
     let client = crate::http::Client::new(session.client.connection().clone())?;
-    let mut lines = Lines::new(client.stream(&path, "*/*").await?);
+    let mut lines = Lines::new(client.stream(&path, "*/*", Patience::Answers).await?);
     let mut broken = 0;
     loop {
         match lines.next().await {
@@ -231,7 +236,7 @@ async fn copy(session: &Session, flags: &Logs, query: &Query, source: &Source, p
                     tail: String::new(),
                     limit: String::new(),
                 };
-                lines = Lines::new(client.stream(&resumed.path(flags, source), "*/*").await?);
+                lines = Lines::new(client.stream(&resumed.path(flags, source), "*/*", Patience::Answers).await?);
             }
         }
     }

@@ -69,7 +69,7 @@ async fn connect(client: &Client, path: &str) -> anyhow::Result<Box<dyn Stream>>
             Err(NoWebSocket::Refused(_)) => {}
         }
     }
-    upgrade::spdy(client, path, PROTOCOL).await
+    upgrade::spdy(client, path, PROTOCOL).await.context("error upgrading connection")
 }
 
 /// The service of `svc/NAME`: its ports stand for the pods'.

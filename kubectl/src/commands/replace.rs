@@ -22,9 +22,9 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     if !flags.raw.is_empty() {
         return raw(session, Method::PUT, &flags.raw, &flags.files.filenames[0]).await;
     }
-    let discovery = session.discovery().await?;
     // What is to be deleted first need not be well-formed otherwise.
     let check = if flags.removal.force { Check::Decoded } else { Check::of(&flags.validate.validate) };
+    let discovery = session.discovery_for(&flags.files, check).await?;
     let read = files::read_checked(&flags.files, &discovery, session, check).await?;
     let mut failures = read.failures;
     if flags.removal.force {
@@ -78,7 +78,7 @@ async fn remove(session: &Session, flags: &Replace, manifests: &[Manifest]) -> a
                 deleted.push((victim, uid));
             }
             Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(with_source(error, "deleting", &manifest.source)),
         }
     }
     for (victim, uid) in &deleted {
@@ -99,8 +99,10 @@ async fn put(session: &Session, writing: &Writing<'_>, flags: &Replace, manifest
     let mut object = if save { with_last_applied(&manifest.object) } else { manifest.object.clone() };
     // Without a version the replacement wins over whatever is there.
     if object.resource_version().is_empty() {
-        let current = session.client.get(&path, "application/json").await?;
-        object.set_meta("resourceVersion", current.resource_version());
+        // What cannot be read may be written nevertheless.
+        if let Ok(current) = session.client.get(&path, "application/json").await {
+            object.set_meta("resourceVersion", current.resource_version());
+        }
     }
     writing.update(session, &path, &object).await
 }

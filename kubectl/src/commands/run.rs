@@ -8,7 +8,7 @@ use crate::cli::run::Run;
 use crate::exec::ended;
 use crate::files::Manifest;
 use crate::generate::{pod, typed};
-use crate::http::Lines;
+use crate::http::{Lines, Patience};
 use crate::pods;
 use crate::progress::Progress;
 use crate::writing::{Writing, record, usage, warn_of_record};
@@ -182,7 +182,7 @@ async fn wait_for(
 
 async fn logs(session: &Session, manifest: &Manifest, container: &str) -> anyhow::Result<()> {
     let path = with_query(&format!("{}/log", manifest.path()), &[("container", container)]);
-    let mut lines = Lines::new(session.client.stream(&path, "*/*").await?);
+    let mut lines = Lines::new(session.client.stream(&path, "*/*", Patience::Answers).await?);
     while let Some(line) = lines.next().await? {
         crate::outln!("{}", String::from_utf8_lossy(&line));
     }

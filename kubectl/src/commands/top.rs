@@ -39,7 +39,7 @@ fn checked<'a>(flags: &'a Usage, command: &str, selects: bool, selector: &str) -
 /// The metrics API must be there.
 async fn available(session: &Session) -> anyhow::Result<()> {
     let discovery = Discovery::fetch(&session.client).await?;
-    match discovery.resources.iter().any(|r| r.group == "metrics.k8s.io" && r.version == "v1beta1") {
+    match discovery.serves("metrics.k8s.io", "v1beta1") {
         true => Ok(()),
         false => bail!("Metrics API not available"),
     }

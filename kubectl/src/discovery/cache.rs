@@ -3,6 +3,7 @@
 //!
 //! Upstream: `client-go/discovery/cached/disk`.
 
+use super::plain::from_list;
 use super::{Discovery, Resource};
 use crate::http::Client;
 use apimachinery::Value;
@@ -25,7 +26,7 @@ pub(super) fn read(client: &Client) -> Option<Discovery> {
             resources.extend(from_list(group_version, &list));
         }
     }
-    Some(Discovery { resources })
+    Some(Discovery { resources, failed: Vec::new() })
 }
 
 /// Keeps what the server said. A cache that cannot be written is no reason to fail.
@@ -58,22 +59,25 @@ fn fresh(path: &Path) -> Option<Value> {
 
 fn store(folder: &Path, discovery: &Discovery) -> std::io::Result<()> {
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for resource in &discovery.resources {
-        let versions = match groups.iter().position(|(group, _)| *group == resource.group) {
+    let found = discovery.resources.iter().map(|resource| (&resource.group, &resource.version));
+    // What the server could not tell has no list, and is asked again by whoever finds none.
+    for (group, version) in found.chain(discovery.failed.iter().map(|failed| (&failed.group, &failed.version))) {
+        let versions = match groups.iter().position(|(name, _)| name == group) {
             Some(at) => &mut groups[at].1,
             None => {
-                groups.push((&resource.group, Vec::new()));
+                groups.push((group, Vec::new()));
                 &mut groups.last_mut().ok_or(std::io::ErrorKind::Other)?.1
             }
         };
-        if !versions.contains(&resource.version.as_str()) {
-            versions.push(&resource.version);
+        if !versions.contains(&version.as_str()) {
+            versions.push(version);
         }
     }
+    let failed = |group: &str, version: &str| discovery.failed.iter().any(|f| f.group == group && f.version == version);
     let entry = |group: &str, version: &str| json!({"groupVersion": apimachinery::gvk::api_version(group, version), "version": version});
     let mut list = Vec::new();
     for (group, versions) in &groups {
-        for version in versions {
+        for version in versions.iter().filter(|version| !failed(group, version)) {
             let resources = discovery.resources.iter().filter(|r| r.group == *group && r.version == *version);
             let name = apimachinery::gvk::api_version(group, version);
             let document = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": name,
@@ -105,38 +109,6 @@ fn to_list(resource: &Resource) -> Vec<Value> {
             "kind": resource.kind, "verbs": verbs})
     }));
     entries
-}
-
-fn from_list(group_version: &str, list: &Value) -> Vec<Resource> {
-    let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let words = |value: &Value, key: &str| -> Vec<String> {
-        let list = value.get(key).and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let mut resources: Vec<Resource> = Vec::new();
-    for entry in list.get("resources").and_then(Value::as_array).into_iter().flatten() {
-        let name = text(entry, "name");
-        if let Some((plural, subresource)) = name.split_once('/') {
-            if let Some(owner) = resources.iter_mut().find(|r| r.plural == plural) {
-                owner.subresources.push((subresource.to_owned(), words(entry, "verbs")));
-            }
-            continue;
-        }
-        resources.push(Resource {
-            group: group.into(),
-            version: version.into(),
-            plural: name,
-            singular: text(entry, "singularName"),
-            kind: text(entry, "kind"),
-            namespaced: entry.get("namespaced").and_then(Value::as_bool).unwrap_or(false),
-            short_names: words(entry, "shortNames"),
-            categories: words(entry, "categories"),
-            verbs: words(entry, "verbs"),
-            subresources: Vec::new(),
-        });
-    }
-    resources
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ pub(super) async fn connect(proxy: &str, host: &str, port: u16) -> anyhow::Resul
     let default = if url.scheme() == "socks5" { 1080 } else { 80 };
     let address = (proxy_host.trim_matches(['[', ']']), url.port().unwrap_or(default));
     let stream = TcpStream::connect(address).await;
-    let mut stream = stream.map_err(|e| anyhow::anyhow!("Unable to connect to the server: proxyconnect tcp: {e}"))?;
+    let mut stream = stream
+        .map_err(|e| anyhow::anyhow!("proxyconnect tcp: dial tcp: connect: {}", super::unanswered::io_words(&e)))?;
     match url.scheme() {
         "http" => http(&mut stream, &url, host, port).await?,
         "socks5" => socks(&mut stream, host, port).await?,
@@ -46,7 +47,7 @@ async fn http(stream: &mut TcpStream, url: &Url, host: &str, port: u16) -> anyho
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     match line.split(' ').nth(1) {
         Some("200") => Ok(()),
-        _ => bail!("Unable to connect to the server: {}", line.split_once(' ').map_or(line.as_str(), |(_, rest)| rest)),
+        _ => bail!("{}", line.split_once(' ').map_or(line.as_str(), |(_, rest)| rest)),
     }
 }
 
@@ -55,7 +56,7 @@ async fn socks(stream: &mut TcpStream, host: &str, port: u16) -> anyhow::Result<
     let mut choice = [0; 2];
     stream.read_exact(&mut choice).await?;
     if choice != [5, 0] {
-        bail!("Unable to connect to the server: the SOCKS proxy wants a login");
+        bail!("the SOCKS proxy wants a login");
     }
     let length = u8::try_from(host.len()).context("the host's name is too long for SOCKS")?;
     let mut request = vec![5, 1, 0, 3, length];
@@ -65,7 +66,7 @@ async fn socks(stream: &mut TcpStream, host: &str, port: u16) -> anyhow::Result<
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).await?;
     if answer[1] != 0 {
-        bail!("Unable to connect to the server: socks connect: code {}", answer[1]);
+        bail!("socks connect: code {}", answer[1]);
     }
     let address = match answer[3] {
         1 => 4,
@@ -106,7 +107,7 @@ mod tests {
         assert!(stream.is_ok() && asked.starts_with(b"CONNECT host:443 HTTP/1.1\r\n"));
         let (stream, _) = proxied("http", &[b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"]).await;
         let error = stream.expect_err("refused").to_string();
-        assert_eq!(error, "Unable to connect to the server: 407 Proxy Authentication Required");
+        assert_eq!(error, "407 Proxy Authentication Required");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apimachinery/pkg/watch/streamwatcher.go`.
 
-use super::{Client, Lines, OutOfTime};
+use super::{Client, Lines, OutOfTime, Patience, Torn};
 use crate::writing::log_info;
 
 /// From this verbosity on, the log tells why a watch ended.
@@ -27,6 +27,8 @@ impl Watch {
                 }
                 Ok(None)
             }
+            // A server that goes away ends its watches.
+            Err(error) if error.is::<Torn>() => Ok(None),
             next => next,
         }
     }
@@ -35,7 +37,7 @@ impl Watch {
 impl Client {
     /// Watches a collection. A refusal is an error already here.
     pub async fn watch(&self, path: &str, accept: &str) -> anyhow::Result<Watch> {
-        let lines = Lines::new(self.stream(path, accept).await?);
+        let lines = Lines::new(self.stream(path, accept, Patience::Reads).await?);
         Ok(Watch { lines, verbosity: self.connection.verbosity })
     }
 }

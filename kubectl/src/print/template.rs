@@ -11,6 +11,7 @@ mod lex;
 mod parse;
 
 pub use format::print;
+pub(crate) use format::quote;
 
 use apimachinery::Value;
 use std::collections::BTreeMap;

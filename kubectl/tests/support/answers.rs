@@ -24,7 +24,8 @@ fn connection(stream: TcpStream, answers: Answers) {
     let mut writer = stream;
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        words[1] = without_limit(&words[1]);
         let mut length = 0;
         loop {
             let mut header = String::new();
@@ -55,6 +56,13 @@ fn connection(stream: TcpStream, answers: Answers) {
         }
         line.clear();
     }
+}
+
+/// A path without what it says of the time that the answer may take.
+fn without_limit(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+    let rest: Vec<&str> = query.split('&').filter(|parameter| !parameter.starts_with("timeout=")).collect();
+    if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) }
 }
 
 /// Sends events and waits until the client goes.

@@ -43,7 +43,7 @@ impl<'a> Types<'a> {
         let client = &self.session.client;
         let index = client.get("/openapi/v3", "application/json").await.ok()?;
         let url = index["paths"][format!("apis/{}/{}", kind.group, kind.version)]["serverRelativeURL"].as_str()?;
-        let document = client.get(url, "application/json").await.ok()?;
+        let document = client.get(client.below(url), "application/json").await.ok()?;
         published::type_of(&document, kind)
     }
 }

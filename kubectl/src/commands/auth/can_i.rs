@@ -108,9 +108,11 @@ async fn resource(session: &Session, flags: &CanI, verb: &str, what: &str) -> an
 /// What the server serves under a name; nothing, and a word about it, if it does not.
 async fn find(session: &Session, kind: &str) -> anyhow::Result<Option<Resource>> {
     let lower = kind.to_lowercase();
-    let mut found = Discovery::load(&session.client).await?.find(&lower).cloned();
-    if found.is_none() {
-        found = session.discovery().await?.find(&lower).cloned();
+    // The server may judge what it does not tell.
+    let known = Discovery::load(&session.client).await.ok();
+    let mut found = known.as_ref().and_then(|known| known.find(&lower).cloned());
+    if found.is_none() && known.is_some() {
+        found = session.discovery().await.unwrap_or_default().find(&lower).cloned();
     }
     if found.is_none() && !matches!(lower.as_str(), "users" | "groups") {
         match lower.split_once('.') {

@@ -3,7 +3,7 @@
 use crate::cli::debug::Debug;
 use crate::commands::{Session, exec, watch_one, with_query};
 use crate::files::Manifest;
-use crate::http::Lines;
+use crate::http::{Lines, Patience};
 use crate::pods;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -53,7 +53,7 @@ fn started(flags: &Debug, pod: &Value, container: &str) -> bool {
 
 async fn logs(session: &Session, manifest: &Manifest, container: &str) -> anyhow::Result<()> {
     let path = with_query(&format!("{}/log", manifest.path()), &[("container", container)]);
-    let mut lines = Lines::new(session.client.stream(&path, "*/*").await?);
+    let mut lines = Lines::new(session.client.stream(&path, "*/*", Patience::Answers).await?);
     while let Some(line) = lines.next().await? {
         crate::outln!("{}", String::from_utf8_lossy(&line));
     }

@@ -96,7 +96,7 @@ pub(super) fn conclude(judged: Vec<(Value, Verdict)>) -> anyhow::Result<Vec<Valu
         }
     }
     let refused = |(why, names): (String, Vec<String>)| anyhow::anyhow!("cannot delete {why}: {}", names.join(", "));
-    Failures::outcome(refusals.0.into_iter().map(refused).collect())?;
+    Failures::among_others(refusals.0.into_iter().map(refused).collect())?;
     let warned: Vec<String> =
         warnings.0.into_iter().map(|(why, names)| format!("{why}: {}", names.join(", "))).collect();
     if !warned.is_empty() {
@@ -155,6 +155,8 @@ mod tests {
             (pod(None, "Running", json!([])), Verdict::Refuse("x".into())),
             (pod(None, "Running", json!([])), Verdict::Refuse("x".into())),
         ];
-        assert_eq!(conclude(judged).expect_err("refused").to_string(), "cannot delete x: ns/p, ns/p");
+        let error = conclude(judged).expect_err("refused");
+        let Failures(list) = error.downcast_ref().expect("failures");
+        assert_eq!(list[0].to_string(), "cannot delete x: ns/p, ns/p");
     }
 }

@@ -1,8 +1,9 @@
 //! `get` as tables: pages are read one by one, and only their cells are kept.
 
-use super::{Get, Session, Target, finish, pages};
+use super::{Get, Session, Target, pages};
 use crate::print::sort::{self, SortError};
 use crate::print::table::{self, Grid, Table};
+use crate::writing::Failures;
 use apimachinery::Value;
 use std::io::Write;
 
@@ -52,7 +53,10 @@ pub(super) async fn run(
     if shown.is_empty() && errors.is_empty() && !get.ignore_not_found {
         nothing(session, get, targets);
     }
-    finish(errors)
+    match targets {
+        [one] if one.name.is_some() && !get.files.any() => Failures::outcome(errors),
+        _ => Failures::among_others(errors),
+    }
 }
 
 fn nothing(session: &Session, get: &Get, targets: &[Target]) {

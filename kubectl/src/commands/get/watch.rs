@@ -84,6 +84,8 @@ impl Shown<'_> {
             None => {
                 match object.get("columnDefinitions").filter(|c| c.as_array().is_some_and(|c| !c.is_empty())) {
                     Some(columns) => self.columns = Some(columns.clone()),
+                    // Not every server renders tables.
+                    None if object["kind"] != "Table" => {}
                     None => object["columnDefinitions"] = self.columns.clone().unwrap_or_default(),
                 }
                 let table = Table::read(&serde_json::to_vec(&object)?)?;

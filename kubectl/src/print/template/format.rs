@@ -186,7 +186,7 @@ fn cut(text: String, length: Option<usize>) -> String {
 }
 
 /// `%q`.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

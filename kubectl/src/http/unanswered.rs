@@ -1,0 +1,129 @@
+//! Requests that got no answer, in Go's words.
+//!
+//! Upstream: `kubectl/pkg/cmd/util/helpers.go` (`StandardErrorMessage`), Go's `net` and `net/http`.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+/// Why a request got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// Nobody listens at the address.
+    #[error("dial tcp {0}: connect: connection refused")]
+    Refused(String),
+    /// No connection comes about, or it breaks; what Go says of it.
+    #[error("{0}")]
+    Broken(String),
+    /// The server is gone before it answers. Reading again may help.
+    #[error("{0}")]
+    Gone(String),
+    /// `--request-timeout` is over.
+    #[error("net/http: request canceled (Client.Timeout exceeded while awaiting headers)")]
+    Late,
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{method} \"{url}\": {why}")]
+pub struct Unanswered {
+    /// `Get`, `Post`.
+    pub method: String,
+    /// All of its URL.
+    pub url: String,
+    /// Why.
+    pub why: Why,
+}
+
+impl Unanswered {
+    /// What a person is told when that is all that went wrong.
+    pub fn told(&self) -> String {
+        match &self.why {
+            Why::Refused(_) => {
+                let host = self.url.split("://").nth(1).unwrap_or(&self.url);
+                let host = host.split(['/', '?']).next().unwrap_or(host);
+                format!("The connection to the server {host} was refused - did you specify the right host or port?")
+            }
+            why => format!("Unable to connect to the server: {why}"),
+        }
+    }
+}
+
+/// An answer that broke off.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("unexpected error when reading response body. Please retry. Original error: {0}")]
+pub struct CutShort(pub String);
+
+/// Go's words for an error of the network: those of the C library in small letters.
+pub(super) fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_ascii_lowercase()
+}
+
+/// What Go says of a body that `--request-timeout` ended.
+pub(super) const TOO_LONG: &str =
+    "net/http: request canceled (Client.Timeout or context cancellation while reading body)";
+
+/// A name that no name server knows. Go tells which of them it asked.
+pub(super) fn no_such_host(host: &str) -> String {
+    let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let server = servers.lines().find_map(|line| line.trim().strip_prefix("nameserver")).unwrap_or("127.0.0.1").trim();
+    let server = if server.contains(':') { format!("[{server}]") } else { server.to_owned() };
+    format!("dial tcp: lookup {host} on {server}:53: no such host")
+}
+
+/// Why no connection came about.
+pub(super) fn dial(address: &str, error: &io::Error) -> Why {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Why::Refused(address.to_owned()),
+        ErrorKind::TimedOut if error.raw_os_error().is_none() => {
+            Why::Broken(format!("dial tcp {address}: i/o timeout"))
+        }
+        _ => Why::Broken(format!("dial tcp {address}: connect: {}", io_words(error))),
+    }
+}
+
+/// Why a connection gave no answer; `route` is its two ends.
+pub(super) fn exchange(error: &hyper::Error, route: &str) -> Why {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) if cause.kind() == ErrorKind::ConnectionReset => {
+            Why::Gone(format!("read tcp {route}: read: {}", io_words(cause)))
+        }
+        Some(cause) if cause.kind() == ErrorKind::UnexpectedEof => Why::Gone("EOF".into()),
+        Some(cause) => Why::Broken(super::tls::words(cause)),
+        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => Why::Gone("EOF".into()),
+        None if error.is_parse() => {
+            Why::Broken("net/http: HTTP/1.x transport connection broken: malformed HTTP response".into())
+        }
+        None => Why::Broken(error.to_string()),
+    }
+}
+
+/// Why a body ended early.
+pub(super) fn body(error: &hyper::Error) -> String {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) if cause.raw_os_error().is_some() => format!("read tcp: read: {}", io_words(cause)),
+        _ => "unexpected EOF".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_told_as_upstream_does() {
+        let unanswered = |why| Unanswered { method: "Get".into(), url: "https://h:1/x?y".into(), why };
+        let refused = unanswered(dial("10.0.0.1:1", &ErrorKind::ConnectionRefused.into()));
+        assert_eq!(refused.to_string(), "Get \"https://h:1/x?y\": dial tcp 10.0.0.1:1: connect: connection refused");
+        assert_eq!(
+            refused.told(),
+            "The connection to the server h:1 was refused - did you specify the right host or port?"
+        );
+        let lost = unanswered(dial("10.0.0.1:1", &io::Error::from_raw_os_error(113)));
+        assert_eq!(lost.told(), "Unable to connect to the server: dial tcp 10.0.0.1:1: connect: no route to host");
+        assert_eq!(dial("a:1", &ErrorKind::TimedOut.into()).to_string(), "dial tcp a:1: i/o timeout");
+    }
+}
