@@ -227,7 +227,7 @@ pub fn get_revision(query: &Query<'_>) -> Result<Match, Status> {
 
 /// `dryRun` and `fieldValidation` of a write, checked; `kind` is `CreateOptions` and the like.
 pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, FieldValidation), Status> {
-    let dry_run: Vec<&str> = query.all("dryRun").filter(|v| !v.is_empty()).collect();
+    let dry_run: Vec<&str> = query.all("dryRun").collect();
     let mut errors = dry_run_errors(&dry_run);
     let validation = match query.text("fieldValidation") {
         "" | "Warn" => FieldValidation::Warn,
@@ -273,7 +273,9 @@ fn field_manager_errors(manager: &str) -> Option<FieldError> {
 
 /// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
 pub fn delete_options(query: &Query<'_>, body: Body) -> Result<Value, Status> {
+    // Go reads `null` as options of which none is set.
     let options = match body.bytes.is_empty() {
+        _ if body.bytes.trim_ascii() == b"null" => Value::Object(apimachinery::Map::new()),
         true => options_from_query(query)?,
         false => options_from_body(&body)?,
     };
@@ -295,7 +297,7 @@ fn options_from_query(query: &Query<'_>) -> Result<Value, Status> {
     if let Some(orphan) = query.bool("orphanDependents") {
         map.insert("orphanDependents".into(), orphan.into());
     }
-    let dry_run: Vec<Value> = query.all("dryRun").filter(|v| !v.is_empty()).map(Value::from).collect();
+    let dry_run: Vec<Value> = query.all("dryRun").map(Value::from).collect();
     if !dry_run.is_empty() {
         map.insert("dryRun".into(), dry_run.into());
     }

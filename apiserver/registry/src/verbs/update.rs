@@ -211,6 +211,10 @@ impl Writer<'_> {
             check_uid(cx, &new, old)?;
         }
         check_version(cx, self.strategy, &new, revision)?;
+        if new.resource_version().is_empty() {
+            // Who overwrites whatever is there means what is there now.
+            new.set_meta("resourceVersion", revision.to_string());
+        }
         new = self.admit(new, old).await?;
         check_escalation(self.registry, cx, &new, old).await?;
         managed::keep_times(&mut new, old);

@@ -63,6 +63,9 @@ impl<'a> Operation<'a> {
 }
 
 fn operations(patch: &Value) -> Result<Vec<Operation<'_>>, PatchError> {
+    if patch.is_null() {
+        return Ok(Vec::new());
+    }
     let Some(list) = patch.as_array() else {
         return Err(mistyped(patch, "", &format!("[]{GO_TYPE}")));
     };
