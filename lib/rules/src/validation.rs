@@ -178,7 +178,8 @@ fn workload(plural: &str) -> Checks {
         "statefulsets" => Checks::of(workloads::stateful_set).update(workloads::stateful_set_update),
         "daemonsets" => Checks::of(workloads::daemon_set).update(workloads::selector_update),
         "controllerrevisions" => {
-            Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
+            Checks { create: workloads::controller_revision_create, ..Checks::of(workloads::controller_revision) }
+                .update(workloads::controller_revision_update)
         }
         "jobs" => Checks::of(batch::job).update(batch::job_update),
         // Jobs get the cron job's name and eleven letters more.
