@@ -216,7 +216,8 @@ fn workload(plural: &str) -> Checks {
             Checks::split(workloads::daemon_set, workloads::daemon_set_update).status(workloads::status::daemon_set)
         }
         "controllerrevisions" => {
-            Checks::of(workloads::controller_revision).update(workloads::controller_revision_update)
+            Checks { create: workloads::controller_revision_create, ..Checks::of(workloads::controller_revision) }
+                .update(workloads::controller_revision_update)
         }
         "jobs" => Checks::split(batch::job, batch::job_update).status(batch::job_status),
         // Jobs get the cron job's name and eleven letters more.

@@ -246,6 +246,30 @@ impl Show for &Value {
     }
 }
 
+/// A value of a type that upstream knows inside only, where JSON has Go's names for fields and leaves none out: each with
+/// its name in the API and what stands for none.
+pub struct Inner<'a>(pub &'a Value, pub &'a [(&'a str, &'a str, &'a str)]);
+
+impl Show for Inner<'_> {
+    fn show(&self) -> String {
+        let Self(value, fields) = self;
+        if value.is_null() {
+            return "null".into();
+        }
+        let member = |(name, key, none): &(&str, &str, &str)| match value.get(*key).filter(|v| !v.is_null()) {
+            Some(value) => format!("\"{name}\":{}", escaped(value)),
+            None => format!("\"{name}\":{none}"),
+        };
+        let members: Vec<String> = fields.iter().map(member).collect();
+        format!("{{{}}}", members.join(","))
+    }
+}
+
+/// A value as Go writes it, which spells out what HTML would read.
+fn escaped(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +293,13 @@ mod tests {
                 r#"spec.policy: Unsupported value: "X": supported values: "A", "B""#,
             ]
         );
+    }
+
+    #[test]
+    fn inner_values() {
+        let fields = [("Key", "key", "\"\""), ("TimeAdded", "timeAdded", "null")];
+        assert_eq!(Inner(&json!({"key": "a<b"}), &fields).show(), r#"{"Key":"a\u003cb","TimeAdded":null}"#);
+        assert_eq!(Inner(&Value::Null, &fields).show(), "null");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/apis/core/validation/validation.go` (`ValidateNode`, `ValidateNodeUpdate`), `pkg/apis/node/validation`.
 
-use super::check::{At, Report, same};
+use super::check::{At, Inner, Report, same};
 use super::names::{config_key, label, subdomain};
 use super::pod::resources::{amount_of, requirements};
 use super::pod::{taint, tolerations_of_class};
@@ -12,6 +12,22 @@ use apimachinery::Value;
 
 const SPEC: At<'static> = At::root("spec");
 const STATUS: At<'static> = At::root("status");
+
+/// The fields of upstream's own types, for messages.
+const TAINT: [(&str, &str, &str); 4] = [
+    ("Key", "key", "\"\""),
+    ("Value", "value", "\"\""),
+    ("Effect", "effect", "\"\""),
+    ("TimeAdded", "timeAdded", "null"),
+];
+const TOLERATION: [(&str, &str, &str); 5] = [
+    ("Key", "key", "\"\""),
+    ("Operator", "operator", "\"\""),
+    ("Value", "value", "\"\""),
+    ("Effect", "effect", "\"\""),
+    ("TolerationSeconds", "tolerationSeconds", "null"),
+];
+const ADDRESS: [(&str, &str, &str); 2] = [("Type", "type", "\"\""), ("Address", "address", "\"\"")];
 
 /// A node for itself.
 pub(super) fn node(node: &Value, out: &mut Report) {
@@ -41,7 +57,7 @@ fn taints(node: &Value, out: &mut Report) {
         taint(&at, value, out);
         let same = |t: &Value| t.text("key") == value.text("key") && t.text("effect") == value.text("effect");
         if taints[..index].iter().any(same) {
-            out.duplicate_because(&at, value, "taints must be unique by key and effect pair");
+            out.duplicate_because(&at, Inner(value, &TAINT), "taints must be unique by key and effect pair");
         }
     }
 }
@@ -117,7 +133,7 @@ fn addresses(node: &Value, out: &mut Report) {
     let addresses = node.at("status").map(|status| status.items("addresses")).unwrap_or_default();
     for (index, address) in addresses.iter().enumerate() {
         if addresses[..index].iter().any(|other| same(Some(other), Some(address))) {
-            out.duplicate(&at.index(index), address);
+            out.duplicate(&at.index(index), Inner(address, &ADDRESS));
         }
     }
 }
@@ -182,7 +198,7 @@ pub(super) fn runtime_class(class: &Value, out: &mut Report) {
         let same =
             |other: &Value| ["key", "operator", "value", "effect"].iter().all(|key| other.text(key) == value.text(key));
         if list[..index].iter().any(same) {
-            out.duplicate(&at.index(index), value);
+            out.duplicate(&at.index(index), Inner(value, &TOLERATION));
         }
     }
 }

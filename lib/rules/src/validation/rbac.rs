@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/apis/rbac/validation/validation.go`.
 
-use super::check::{At, Report, same};
+use super::check::{At, Inner, Report, same};
 use super::names::{path_segment, subdomain};
 use super::values::selector;
 use crate::tree::Tree;
@@ -116,6 +116,10 @@ fn subject(at: &At<'_>, subject: &Value, namespaced: bool, out: &mut Report) {
 
 pub(super) fn binding_update(new: &Value, old: &Value, out: &mut Report) {
     if !same(new.at("roleRef"), old.at("roleRef")) {
-        out.invalid(&At::root("roleRef"), new.at("roleRef").unwrap_or(&Value::Null), "cannot change roleRef");
+        const FIELDS: [(&str, &str, &str); 3] =
+            [("APIGroup", "apiGroup", "\"\""), ("Kind", "kind", "\"\""), ("Name", "name", "\"\"")];
+        let none = Value::Object(apimachinery::Map::new());
+        let role = Inner(new.at("roleRef").unwrap_or(&none), &FIELDS);
+        out.invalid(&At::root("roleRef"), role, "cannot change roleRef");
     }
 }

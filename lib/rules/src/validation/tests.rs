@@ -293,8 +293,8 @@ fn small_kinds() {
         ),
         (
             "rbac.authorization.k8s.io",
-            "rolebindings",
-            json!({"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "s"}]}),
+            "clusterrolebindings",
+            json!({"roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "s"}]}),
             "subjects[0].namespace: Required value",
         ),
         (

@@ -221,10 +221,17 @@ pub(super) fn selector_update(new: &Value, old: &Value, out: &mut Report) {
 }
 
 pub(super) fn controller_revision(object: &Value, out: &mut Report) {
-    if !object.has("data") {
-        out.required(&At::root("data"), "data is mandatory");
-    }
     not_negative_root(object, "revision", out);
+}
+
+/// A new revision has data; that of an old one stays.
+pub(super) fn controller_revision_create(object: &Value, out: &mut Report) {
+    controller_revision(object, out);
+    match object.at("data") {
+        None => out.required(&At::root("data"), "data is mandatory"),
+        Some(Value::Object(_)) => {}
+        Some(_) => out.required(&At::root("data"), "data must be a valid JSON object"),
+    }
 }
 
 fn not_negative_root(object: &Value, key: &str, out: &mut Report) {
