@@ -4,6 +4,7 @@
 
 mod conversion;
 mod defaults;
+mod field_path;
 mod openapi;
 mod spec;
 mod structural;

@@ -3,7 +3,7 @@
 //! Upstream: `ValidateCustomResourceDefinitionOpenAPISchema` in
 //! `apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go`.
 
-use super::{defaults, structural};
+use super::{defaults, field_path, structural};
 use crate::schema::{Node, Total, check_rules};
 use apimachinery::Value;
 use rules::tree::Tree;
@@ -169,7 +169,8 @@ fn standard(schema: &Value, rules: Rules<'_>, at: &At<'_>, out: &mut Report) {
         out.forbidden(&at.child("default"), format!("must not be set {}", rules.no_defaults));
     }
     for key in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
-        if !schema.lacks(key) {
+        // A reference is one even if it is empty.
+        if !schema.lacks(key) || key == "$ref" && schema.has(key) {
             out.forbidden(&at.child(key), format!("{key} is not supported"));
         }
     }
@@ -325,8 +326,12 @@ fn validations(schema: &Value, at: &At<'_>, out: &mut Report) {
         let path = rule.text("fieldPath");
         if !path.is_empty() && path.trim().is_empty() {
             out.invalid(&at.child("fieldPath"), path, "must be non-empty if specified");
-        } else if is_broken(path) {
+        }
+        if is_broken(path) {
             out.invalid(&at.child("fieldPath"), path, "must not contain line breaks");
+        }
+        if !path.is_empty() && !field_path::is_valid(schema, path) {
+            out.invalid(&at.child("fieldPath"), path, "must be a valid path");
         }
     }
 }

@@ -101,15 +101,22 @@ fn group(group: &str, out: &mut Report) {
 pub(super) fn names(names: &Names, at: &At<'_>, out: &mut Report) {
     let mut label = |at: &At<'_>, text: &str, lower: String, intro: &str| {
         let wrong = label_1035(&lower);
-        if !text.is_empty() && !wrong.is_empty() {
+        if !wrong.is_empty() {
             out.invalid(at, text, format!("{intro}{}", wrong.join(",")));
         }
     };
     const MIXED: &str = "may have mixed case, but should otherwise match: ";
-    label(&at.child("plural"), &names.plural, names.plural.clone(), "");
-    label(&at.child("singular"), &names.singular, names.singular.clone(), "");
-    label(&at.child("kind"), &names.kind, names.kind.to_lowercase(), MIXED);
-    label(&at.child("listKind"), &names.list_kind, names.list_kind.to_lowercase(), MIXED);
+    for (key, text, intro) in [
+        ("plural", &names.plural, ""),
+        ("singular", &names.singular, ""),
+        ("kind", &names.kind, MIXED),
+        ("listKind", &names.list_kind, MIXED),
+    ] {
+        let lower = if intro.is_empty() { text.clone() } else { text.to_lowercase() };
+        if !text.is_empty() {
+            label(&at.child(key), text, lower, intro);
+        }
+    }
     let (short, categories) = (at.child("shortNames"), at.child("categories"));
     for (index, name) in names.short_names.iter().enumerate() {
         label(&short.index(index), name, name.clone(), "");

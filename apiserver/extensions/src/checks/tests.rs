@@ -22,7 +22,7 @@ fn texts(errors: Vec<FieldError>) -> Vec<String> {
 /// The findings for a property `v` of the root with this schema, without the path to it.
 fn of_property(schema: Value) -> Vec<String> {
     let found = texts(create(&definition(json!({"type": "object", "properties": {"v": schema}}))));
-    let prefix = "spec.versions[0].schema.openAPIV3Schema.properties[v]";
+    let prefix = "spec.validation.openAPIV3Schema.properties[v]";
     found.iter().map(|text| text.replace(&format!("{prefix}."), "").replace(prefix, "v")).collect()
 }
 
@@ -55,7 +55,7 @@ fn schemas() {
         (
             json!({"type": "object", "allOf": [{"properties": {"a": {"minLength": 1}}}]}),
             vec![
-                "properties[a]: Required value: because it is defined in spec.versions[0].schema.openAPIV3Schema.allOf[0].properties[a]",
+                "properties[a]: Required value: because it is defined in spec.validation.openAPIV3Schema.allOf[0].properties[a]",
             ],
         ),
         (
@@ -159,12 +159,12 @@ fn parts_of_versions() {
         (
             "subresources",
             json!({"scale": {"specReplicasPath": ".spec.n"}}),
-            "spec.versions[0].subresources.scale.statusReplicasPath: Required value",
+            "spec.subresources.scale.statusReplicasPath: Required value",
         ),
         (
             "subresources",
             json!({"scale": {"specReplicasPath": ".x.n", "statusReplicasPath": ".status.n"}}),
-            r#"spec.versions[0].subresources.scale.specReplicasPath: Invalid value: ".x.n": should be a json path under .spec"#,
+            r#"spec.subresources.scale.specReplicasPath: Invalid value: ".x.n": should be a json path under .spec"#,
         ),
         (
             "additionalPrinterColumns",
