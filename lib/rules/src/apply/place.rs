@@ -203,13 +203,14 @@ impl<'a> Place<'a> {
 
     /// Whether a value is what an absent one reads as in upstream's type.
     pub(super) fn is_zero(&self, value: &Value) -> bool {
-        self.presence == Presence::Always
-            && match value {
-                Value::String(text) => text.is_empty(),
-                Value::Number(number) => number.as_f64() == Some(0.0),
-                Value::Bool(set) => !set,
-                _ => false,
-            }
+        match value {
+            Value::Null => self.presence != Presence::Pointer && matches!(self.shape, Shape::Time | Shape::MicroTime),
+            _ if self.presence != Presence::Always => false,
+            Value::String(text) => text.is_empty(),
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            Value::Bool(set) => !set,
+            _ => false,
+        }
     }
 
     /// What tells an element of a list here apart from others.
