@@ -93,7 +93,7 @@ pub struct Connection {
     pub login: Option<oidc::Login>,
     /// `Impersonate-*` headers.
     pub impersonation: Vec<(String, String)>,
-    /// `http://`, `https://` or `socks5://` of a proxy.
+    /// `http://`, `https://` or `socks5://` of a proxy; that of the environment if none.
     pub proxy: Option<String>,
     /// How long one request may take.
     pub timeout: Option<Duration>,

@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use proxy::InCgi;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -53,6 +54,21 @@ const DISCOVERY_TIME: Duration = Duration::from_secs(32);
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// A stream with its two ends.
+struct Opened {
+    stream: Box<dyn Stream>,
+    route: String,
+}
+
+impl Opened {
+    fn of(stream: TcpStream) -> Result<Self, Why> {
+        let broken = |error: std::io::Error| Why::Broken(unanswered::io_words(&error));
+        stream.set_nodelay(true).map_err(broken)?;
+        let route = format!("{}->{}", stream.local_addr().map_err(broken)?, stream.peer_addr().map_err(broken)?);
+        Ok(Self { stream: Box::new(stream), route })
+    }
+}
+
 /// A connection that requests go through.
 struct Wire {
     sender: SendRequest<Full<Bytes>>,
@@ -69,6 +85,8 @@ pub struct Client {
     connection: Connection,
     url: Url,
     tls: Option<TlsConnector>,
+    /// What it is reached through; where the environment must not be trusted, nothing is sent.
+    proxy: Result<Option<Url>, InCgi>,
     idle: Mutex<Option<Wire>>,
 }
 
@@ -86,7 +104,8 @@ impl Client {
             "http" => None,
             other => bail!("server {text}: unsupported protocol scheme {other:?}"),
         };
-        Ok(Self { connection, url, tls, idle: Mutex::new(None) })
+        let proxy = proxy::chosen(connection.proxy.as_deref(), &url)?;
+        Ok(Self { connection, url, tls, proxy, idle: Mutex::new(None) })
     }
 
     /// The namespace of the chosen context.
@@ -175,30 +194,36 @@ impl Client {
     pub async fn dial(&self) -> anyhow::Result<Box<dyn Stream>> {
         let opened = self.open().await;
         let unanswered = |why| Unanswered { method: "Get".into(), url: self.server().to_owned(), why };
-        Ok(opened.map_err(unanswered)?.0)
+        Ok(opened.map_err(unanswered)?.stream)
     }
 
-    async fn open(&self) -> Result<(Box<dyn Stream>, String), Why> {
+    async fn open(&self) -> Result<Opened, Why> {
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.url.port_or_known_default().unwrap_or(443);
-        let stream = match &self.connection.proxy {
-            Some(proxy) => {
-                let through = proxy::connect(proxy, host, port).await;
-                through.map_err(|error| Why::Broken(format!("{error:#}")))?
-            }
-            None => reach(host, port).await?,
+        let opened = match self.proxy()? {
+            Some(proxy) => proxy::connect(proxy, &self.tls_of_proxy()?, host, port).await?,
+            None => Opened::of(reach(host, port).await?)?,
         };
-        let broken = |error: std::io::Error| Why::Broken(unanswered::io_words(&error));
-        stream.set_nodelay(true).map_err(broken)?;
-        let route = format!("{}->{}", stream.local_addr().map_err(broken)?, stream.peer_addr().map_err(broken)?);
-        let Some(tls) = &self.tls else { return Ok((Box::new(stream), route)) };
-        let name = self.connection.server_name.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
-        match tokio::time::timeout(HANDSHAKE_TIME, tls.connect(name, stream)).await {
-            Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
-            Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
-            Ok(Ok(stream)) => Ok((Box::new(stream), route)),
+        match &self.tls {
+            Some(tls) => encrypt(tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
+            None => Ok(opened),
         }
+    }
+
+    fn proxy(&self) -> Result<Option<&Url>, Why> {
+        let proxy = self.proxy.as_ref().map(Option::as_ref);
+        proxy.map_err(|error| Why::Broken(error.to_string()))
+    }
+
+    /// The proxy that passes requests on without a tunnel, as nothing is encrypted anyway.
+    fn forwarder(&self) -> Option<&Url> {
+        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.tls.is_none() && proxy::forwards(proxy))
+    }
+
+    /// A proxy with TLS is trusted as the server is.
+    fn tls_of_proxy(&self) -> Result<TlsConnector, Why> {
+        let config = || tls::config(&self.connection).map(|config| TlsConnector::from(Arc::new(config)));
+        self.tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
     }
 
     /// Headers that every request carries.
@@ -301,10 +326,16 @@ impl Client {
         body: &Bytes,
     ) -> Result<Response<Incoming>, Why> {
         let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
+            let forwarder = self.forwarder();
+            // Who passes a request on must know where to.
+            let origin = forwarder.map_or_else(String::new, |_| self.url.origin().ascii_serialization());
             let mut request =
-                http::Request::builder().method(method.clone()).uri(format!("{}{path}", self.base_path()));
+                http::Request::builder().method(method.clone()).uri(format!("{origin}{}{path}", self.base_path()));
             if let Some(headers) = request.headers_mut() {
                 *headers = self.headers()?;
+                if let Some(authorization) = forwarder.and_then(proxy::authorization) {
+                    headers.insert(header::PROXY_AUTHORIZATION, authorization.parse()?);
+                }
                 for (name, value) in extra {
                     headers.insert(name.clone(), value.parse()?);
                 }
@@ -377,7 +408,11 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Wire, Why> {
-        let (stream, route) = self.open().await?;
+        let opened = match self.forwarder() {
+            Some(proxy) => proxy::enter(proxy, &self.tls_of_proxy()?).await,
+            None => self.open().await,
+        };
+        let Opened { stream, route } = opened?;
         let opened = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route))?;
         // A command-line tool is its own supervisor: the task ends with the process.
@@ -418,6 +453,17 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
         }
     }
     Err(failure.unwrap_or_else(|| Why::Broken(unanswered::no_such_host(host))))
+}
+
+/// Begins TLS with who has a name.
+async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opened, Why> {
+    let name = name.trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
+    match tokio::time::timeout(HANDSHAKE_TIME, tls.connect(name, opened.stream)).await {
+        Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
+        Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
+        Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
+    }
 }
 
 /// All of a body, if it comes in time.

@@ -1,40 +1,105 @@
-//! `proxy-url`: HTTP `CONNECT` and SOCKS5.
+//! Ways through proxies: HTTP `CONNECT`, with and without TLS, and SOCKS5.
 
+mod environment;
+
+pub(super) use environment::InCgi;
+
+use super::{Opened, Stream, Why};
 use anyhow::{Context, bail};
+use environment::Environment;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 /// Longest answer of a proxy before the tunnel is open.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Opens a connection to a host through a proxy.
-pub(super) async fn connect(proxy: &str, host: &str, port: u16) -> anyhow::Result<TcpStream> {
-    let url = Url::parse(proxy).with_context(|| format!("invalid proxy-url {proxy:?}"))?;
-    let proxy_host = url.host_str().with_context(|| format!("proxy-url {proxy:?} has no host"))?;
-    let default = if url.scheme() == "socks5" { 1080 } else { 80 };
-    let address = (proxy_host.trim_matches(['[', ']']), url.port().unwrap_or(default));
-    let stream = TcpStream::connect(address).await;
-    let mut stream = stream
-        .map_err(|e| anyhow::anyhow!("proxyconnect tcp: dial tcp: connect: {}", super::unanswered::io_words(&e)))?;
-    match url.scheme() {
-        "http" => http(&mut stream, &url, host, port).await?,
-        "socks5" => socks(&mut stream, host, port).await?,
-        other => bail!("unsupported scheme {other:?}, must be http or socks5"),
+/// The proxy for a server: that of the kubeconfig, or else that of the environment.
+pub(super) fn chosen(of_kubeconfig: Option<&str>, server: &Url) -> anyhow::Result<Result<Option<Url>, InCgi>> {
+    match of_kubeconfig {
+        Some(text) => {
+            let proxy = Url::parse(text).with_context(|| format!("invalid proxy-url {text:?}"))?;
+            if !matches!(proxy.scheme(), "http" | "https" | "socks5") {
+                bail!(
+                    "invalid 'proxy-url' {text:?}: unsupported scheme {:?}, must be http, https, or socks5",
+                    proxy.scheme()
+                );
+            }
+            if !proxy.has_host() {
+                bail!("proxy-url {text:?} has no host");
+            }
+            Ok(Ok(Some(proxy)))
+        }
+        None => Ok(Environment::read(|name| std::env::var(name).ok()).proxy(server).map(|proxy| proxy.cloned())),
     }
-    Ok(stream)
 }
 
-async fn http(stream: &mut TcpStream, url: &Url, host: &str, port: u16) -> anyhow::Result<()> {
-    use base64::Engine;
+/// Whether a proxy takes requests for servers without TLS as they are.
+pub(super) fn forwards(proxy: &Url) -> bool {
+    matches!(proxy.scheme(), "http" | "https")
+}
+
+/// Opens a connection to a host through a proxy.
+pub(super) async fn connect(proxy: &Url, tls: &TlsConnector, host: &str, port: u16) -> Result<Opened, Why> {
     let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let authorization = match url.username() {
-        "" => String::new(),
-        user => {
-            let pair = format!("{user}:{}", url.password().unwrap_or_default());
-            format!("Proxy-Authorization: Basic {}\r\n", base64::engine::general_purpose::STANDARD.encode(pair))
+    match proxy.scheme() {
+        "socks5" | "socks5h" => {
+            let failed = |why| Why::Broken(format!("socks connect tcp {}->{place}: {why}", authority(proxy)));
+            let mut opened = reach(proxy).await.map_err(|why| failed(why.to_string()))?;
+            socks(&mut opened.stream, host, port).await.map_err(|error| failed(format!("{error:#}")))?;
+            Ok(opened)
         }
-    };
+        _ => {
+            let mut opened = enter(proxy, tls).await?;
+            let answer = http(&mut opened.stream, proxy, &place).await;
+            answer.map_err(|error| Why::Broken(format!("{error:#}")))?;
+            Ok(opened)
+        }
+    }
+}
+
+/// Opens a connection to a proxy of HTTP itself.
+pub(super) async fn enter(proxy: &Url, tls: &TlsConnector) -> Result<Opened, Why> {
+    let failed = |why| Why::Broken(format!("proxyconnect tcp: {why}"));
+    match proxy.scheme() {
+        "http" => reach(proxy).await.map_err(failed),
+        "https" => {
+            let opened = reach(proxy).await.map_err(failed)?;
+            super::encrypt(tls, proxy.host_str().unwrap_or_default(), opened).await.map_err(failed)
+        }
+        other => Err(Why::Broken(format!("proxyconnect tcp: unsupported scheme {other:?}"))),
+    }
+}
+
+async fn reach(proxy: &Url) -> Result<Opened, Why> {
+    let host = proxy.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    Opened::of(super::reach(host, port(proxy)).await?)
+}
+
+/// The port of a proxy.
+fn port(proxy: &Url) -> u16 {
+    let default = if proxy.scheme().starts_with("socks5") { 1080 } else { 80 };
+    proxy.port_or_known_default().unwrap_or(default)
+}
+
+fn authority(proxy: &Url) -> String {
+    format!("{}:{}", proxy.host_str().unwrap_or_default(), port(proxy))
+}
+
+/// Who asks a proxy of HTTP, if its URL says that.
+pub(super) fn authorization(proxy: &Url) -> Option<String> {
+    use base64::Engine;
+    if proxy.username().is_empty() && proxy.password().is_none() {
+        return None;
+    }
+    let plain = |text| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let pair = [plain(proxy.username()), plain(proxy.password().unwrap_or_default())].join(&b':');
+    Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+}
+
+async fn http(stream: &mut Box<dyn Stream>, url: &Url, place: &str) -> anyhow::Result<()> {
+    let authorization = authorization(url);
+    let authorization = authorization.map_or_else(String::new, |value| format!("Proxy-Authorization: {value}\r\n"));
     stream.write_all(format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{authorization}\r\n").as_bytes()).await?;
     // Byte by byte, as what follows belongs to the tunnel.
     let mut head = Vec::new();
@@ -47,11 +112,12 @@ async fn http(stream: &mut TcpStream, url: &Url, host: &str, port: u16) -> anyho
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     match line.split(' ').nth(1) {
         Some("200") => Ok(()),
-        _ => bail!("{}", line.split_once(' ').map_or(line.as_str(), |(_, rest)| rest)),
+        // Without its number, as Go does.
+        _ => bail!("{}", line.splitn(3, ' ').nth(2).unwrap_or("unknown status code")),
     }
 }
 
-async fn socks(stream: &mut TcpStream, host: &str, port: u16) -> anyhow::Result<()> {
+async fn socks(stream: &mut Box<dyn Stream>, host: &str, port: u16) -> anyhow::Result<()> {
     stream.write_all(&[5, 1, 0]).await?;
     let mut choice = [0; 2];
     stream.read_exact(&mut choice).await?;
@@ -81,12 +147,17 @@ async fn socks(stream: &mut TcpStream, host: &str, port: u16) -> anyhow::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Connection;
+    use std::sync::Arc;
     use tokio::net::TcpListener;
 
     /// A proxy that answers as told and keeps what it was asked.
-    async fn proxied(scheme: &str, answers: &[&[u8]]) -> (anyhow::Result<TcpStream>, Vec<u8>) {
+    async fn proxied(scheme: &str, answers: &[&[u8]]) -> (Result<Opened, Why>, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
+        let url = Url::parse(&url).expect("a URL");
+        let config = crate::http::tls::config(&Connection::default()).expect("a configuration");
+        let tls = TlsConnector::from(Arc::new(config));
         let serve = async {
             let (mut stream, _) = listener.accept().await.expect("accepts");
             let mut asked = Vec::new();
@@ -98,7 +169,7 @@ mod tests {
             }
             asked
         };
-        tokio::join!(connect(&url, "host", 443), serve)
+        tokio::join!(connect(&url, &tls, "host", 443), serve)
     }
 
     #[tokio::test]
@@ -106,8 +177,8 @@ mod tests {
         let (stream, asked) = proxied("http", &[b"HTTP/1.1 200 OK\r\n\r\n"]).await;
         assert!(stream.is_ok() && asked.starts_with(b"CONNECT host:443 HTTP/1.1\r\n"));
         let (stream, _) = proxied("http", &[b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"]).await;
-        let error = stream.expect_err("refused").to_string();
-        assert_eq!(error, "407 Proxy Authentication Required");
+        let error = stream.err().expect("refused").to_string();
+        assert_eq!(error, "Proxy Authentication Required");
     }
 
     #[tokio::test]

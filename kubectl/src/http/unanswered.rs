@@ -37,14 +37,14 @@ pub struct Unanswered {
 impl Unanswered {
     /// What a person is told when that is all that went wrong.
     pub fn told(&self) -> String {
-        match &self.why {
-            Why::Refused(_) => {
-                let host = self.url.split("://").nth(1).unwrap_or(&self.url);
-                let host = host.split(['/', '?']).next().unwrap_or(host);
-                format!("The connection to the server {host} was refused - did you specify the right host or port?")
-            }
-            why => format!("Unable to connect to the server: {why}"),
+        let why = self.why.to_string();
+        // Whoever it was that refused: the server, or a proxy on the way to it.
+        if !why.contains("connection refused") {
+            return format!("Unable to connect to the server: {why}");
         }
+        let host = self.url.split("://").nth(1).unwrap_or(&self.url);
+        let host = host.split(['/', '?']).next().unwrap_or(host);
+        format!("The connection to the server {host} was refused - did you specify the right host or port?")
     }
 }
 
