@@ -7,6 +7,7 @@ mod credentials;
 mod oidc;
 
 use crate::cli::Global;
+use crate::http::Unanswered;
 use apimachinery::Value;
 use apimachinery::codec::base64;
 use apimachinery::codec::yaml;
@@ -52,9 +53,9 @@ pub enum ConfigError {
     /// Data that is no base64.
     #[error("{0} is not base64")]
     BadData(&'static str),
-    /// A login cannot be renewed.
-    #[error(transparent)]
-    Login(#[from] oidc::LoginError),
+    /// Nobody can be logged in for the requests.
+    #[error("{}", .0.told())]
+    Login(Unanswered),
     /// An exec plug-in cannot have standard input.
     #[error("getting credentials: exec plugin cannot support interactive mode: {0}")]
     Interactive(String),

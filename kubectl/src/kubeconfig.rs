@@ -229,6 +229,17 @@ impl Access {
         Ok(())
     }
 
+    /// Changes an entry, if it is there, and nothing else.
+    pub fn amend(&self, list: &str, name: &str, change: impl FnOnce(&mut Map)) -> Result<(), EditError> {
+        let files = self.load()?;
+        if files.entry(list, name).is_none() {
+            return Ok(());
+        }
+        let path = self.origin(&files, list, name);
+        let _lock = Lock::take(path)?;
+        file::change(path, |one| change(one.entry_mut(list, name)))
+    }
+
     fn origin<'a>(&'a self, config: &'a Kubeconfig, list: &str, name: &str) -> &'a Path {
         let origin = config.origins.get(&(list.to_owned(), name.to_owned()));
         origin.map_or(self.default_file(), PathBuf::as_path)

@@ -12,6 +12,8 @@ pub(crate) struct Asked {
     pub(crate) line: String,
     /// What is behind `authorization:`.
     pub(crate) authorization: String,
+    /// What is behind `host:`.
+    pub(crate) host: String,
     pub(crate) body: String,
 }
 
@@ -68,6 +70,7 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Asked> {
         match header.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap_or(0),
             Some((name, value)) if name.eq_ignore_ascii_case("authorization") => asked.authorization = value.to_owned(),
+            Some((name, value)) if name.eq_ignore_ascii_case("host") => asked.host = value.to_owned(),
             Some(_) => {}
             None => break,
         }
