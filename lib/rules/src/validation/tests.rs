@@ -409,8 +409,8 @@ fn changes_that_are_not_allowed() {
             "clusterrolebindings",
             json!({"roleRef": {"kind": "ClusterRole", "name": "b"}}),
             json!({"roleRef": {"kind": "ClusterRole", "name": "a"}}),
-            "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"ClusterRole\",\
-             \"name\":\"b\"}: cannot change roleRef",
+            "roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\
+             \"Name\":\"b\"}: cannot change roleRef",
         ),
     ] {
         assert_eq!(updated(group, plural, new, old), [want], "{plural}");
