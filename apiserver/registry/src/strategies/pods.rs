@@ -122,7 +122,7 @@ pub(crate) fn keep_ephemeral_containers_only(new: &mut Value, old: &Value) {
     STRATEGY.bump_generation(new, old);
 }
 
-/// `/resize` changes nothing but the resources and resize policies of containers. A pod with
+/// `/resize` changes nothing but the resources of the pod, and those and the resize policies of containers. A pod with
 /// other containers than before is left as it is, for validation to refuse.
 pub(crate) fn keep_resources_only(new: &mut Value, old: &Value) {
     let mut spec = old.get("spec").cloned().unwrap_or_default();
@@ -134,6 +134,9 @@ pub(crate) fn keep_resources_only(new: &mut Value, old: &Value) {
             (None, None) => {}
             _ => return,
         }
+    }
+    if let Some(spec) = spec.as_object_mut() {
+        crate::metadata::set_or_remove(spec, "resources", new.pointer("/spec/resources"));
     }
     keep_all_but(new, old, &["metadata", "spec"]);
     copy_meta(new, old, &["labels", "annotations", "finalizers", "ownerReferences"]);
