@@ -78,10 +78,10 @@ fn resources_of_the_whole_pod() {
             json!({"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}),
         ),
         (
-            "limits if all containers have them",
-            json!({"requests": {"cpu": "1"}}),
-            json!([container(json!({"cpu": "1"})), container(json!({"cpu": "1"}))]),
-            json!({"limits": {"cpu": "2"}, "requests": {"cpu": "1"}}),
+            "limits of huge pages only",
+            json!({"requests": {"cpu": "2"}}),
+            json!([container(json!({"cpu": "1", "hugepages-2Mi": "2Mi"})), container(json!({"cpu": "1"}))]),
+            json!({"limits": {"hugepages-2Mi": "2Mi"}, "requests": {"cpu": "2", "hugepages-2Mi": "2Mi"}}),
         ),
     ] {
         let pod = json!({"spec": {"resources": resources, "containers": containers}});
@@ -127,6 +127,10 @@ fn services() {
 #[test]
 fn workloads() {
     let template = json!({"metadata": {"labels": {"a": "b"}}});
+    // A template has a specification, be it empty.
+    let whole = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"dnsPolicy": "ClusterFirst",
+        "restartPolicy": "Always", "schedulerName": "default-scheduler", "securityContext": {},
+        "terminationGracePeriodSeconds": 30}});
     for (group, plural, spec, want) in [
         (
             "apps",
@@ -164,7 +168,7 @@ fn workloads() {
             "batch",
             "jobs",
             json!({"template": template, "backoffLimitPerIndex": 1}),
-            json!({"template": template, "backoffLimitPerIndex": 1, "completions": 1, "parallelism": 1,
+            json!({"template": whole, "backoffLimitPerIndex": 1, "completions": 1, "parallelism": 1,
                 "backoffLimit": i32::MAX, "completionMode": "NonIndexed", "suspend": false,
                 "podReplacementPolicy": "TerminatingOrFailed", "manualSelector": false}),
         ),
@@ -179,7 +183,7 @@ fn workloads() {
             "",
             "replicationcontrollers",
             json!({"template": template}),
-            json!({"template": template, "replicas": 1, "selector": {"a": "b"}}),
+            json!({"template": whole, "replicas": 1, "selector": {"a": "b"}}),
         ),
     ] {
         assert_eq!(defaulted(group, "v1", plural, json!({"spec": spec}))["spec"], want, "{plural}");
