@@ -205,6 +205,9 @@ mod tests {
             refusal.message,
             "users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope: Everything is forbidden."
         );
-        assert_eq!(act(Mode::AlwaysAllow, &[(GROUP, "g")]).await.expect_err("no user").code, 500);
+        let refusal = act(Mode::AlwaysAllow, &[(GROUP, "g")]).await.expect_err("no user");
+        let want = "requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"g\"}, \
+                    Extra:map[string][]string(nil)} without impersonating a user name";
+        assert_eq!((refusal.code, refusal.message.as_str()), (400, want));
     }
 }

@@ -128,7 +128,7 @@ async fn bad_input_gets_upstreams_status() {
             vec![json],
             "{}",
             415,
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+            "415: Unsupported Media Type",
         ),
         (
             Method::GET,
@@ -188,7 +188,7 @@ async fn bad_input_gets_upstreams_status() {
             vec![],
             "",
             422,
-            "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\": supported values: \"All\"",
+            "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"",
         ),
         (Method::GET, "/api/v1/pods", vec![("authorization", "Bearer wrong")], "", 401, "Unauthorized"),
         (

@@ -213,7 +213,7 @@ fn what_cannot_change() {
 fn rules_may_not_cost_too_much() {
     const ADVICE: &str = "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and \
                           strings are declared)";
-    const AT: &str = "spec.versions[0].schema.openAPIV3Schema";
+    const AT: &str = "spec.validation.openAPIV3Schema";
     let of = |schema: Value| texts(create(&definition(schema)));
     let text = |rule: &str| json!({"type": "string", "maxLength": 5000, "x-kubernetes-validations": [{"rule": rule}]});
     let found = of(json!({"type": "object", "properties": {

@@ -106,6 +106,16 @@ struct Document {
 
 impl Document {
     fn apply(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
+        let (op, path) = (operation.op, operation.path.unwrap_or_default());
+        self.run(operation).map_err(|error| match error {
+            PatchError::NotApplicable(why) if why.starts_with("Unable to") => {
+                PatchError::NotApplicable(format!("error in {op} for path: '{path}': {why}"))
+            }
+            error => error,
+        })
+    }
+
+    fn run(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
         match operation.op {
             "add" => self.place(operation)?.add(operation.value()),
             "remove" => self.place(operation)?.remove().map(drop),
@@ -244,8 +254,13 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Upstream's words for what is not there.
     fn invalid(&self) -> PatchError {
-        PatchError::NotApplicable(format!("nothing to change at {:?}: missing value", self.key))
+        let key = &self.key;
+        PatchError::NotApplicable(match &*self.container {
+            Value::Array(_) => format!("Unable to access invalid index: {key}: invalid index referenced"),
+            _ => format!("Unable to remove nonexistent key: {key}: missing value"),
+        })
     }
 }
 
