@@ -418,7 +418,9 @@ fn volumes() {
         ),
     ] {
         let mut volume = json!({"name": "v"});
-        volume.as_object_mut().zip(source.as_object()).map(|(v, s)| v.extend(s.clone()));
+        for (key, value) in source.as_object().expect("an object") {
+            volume[key] = value.clone();
+        }
         let spec = json!({"containers": [with(json!({}))], "volumes": [volume]});
         assert_eq!(created(spec), want, "{source}");
     }
@@ -464,7 +466,9 @@ fn operating_systems() {
         ),
     ] {
         let mut spec = json!({"containers": [with(json!({}))]});
-        spec.as_object_mut().zip(more.as_object()).map(|(s, m)| s.extend(m.clone()));
+        for (key, value) in more.as_object().expect("an object") {
+            spec[key] = value.clone();
+        }
         assert_eq!(created(spec), [want], "{more}");
     }
 }
