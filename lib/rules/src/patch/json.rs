@@ -325,7 +325,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for (patch, want) in [
-            (json!([{"op": "remove", "path": "/b"}]), "nothing to change at \"b\": missing value"),
+            (
+                json!([{"op": "remove", "path": "/b"}]),
+                "error in remove for path: '/b': Unable to remove nonexistent key: b: missing value",
+            ),
             (
                 json!([{"op": "add", "path": "/b/c", "value": 1}]),
                 "add operation does not apply: doc is missing path: \"/b/c\": missing value",
