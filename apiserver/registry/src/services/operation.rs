@@ -24,6 +24,9 @@ pub(super) struct Operation<'a> {
     pub(super) dry: bool,
     /// What has been taken so far.
     pub(super) taken: Vec<i64>,
+    /// The ports that the service names: none of them is drawn for another of its entries. Upstream leaves that to
+    /// chance.
+    pub(super) named: Vec<i64>,
 }
 
 impl Operation<'_> {
@@ -31,6 +34,7 @@ impl Operation<'_> {
         if matches!(text(service, "/spec/type"), "NodePort" | "LoadBalancer") {
             let wants = wants_ports(service);
             let entries = entries(service);
+            self.named = entries.iter().map(|(.., node)| *node).filter(|node| *node != 0).collect();
             let given = match old {
                 None => self.first(&entries, wants)?,
                 Some(old) => self.again(&entries, old, wants)?,
@@ -178,7 +182,8 @@ impl Operation<'_> {
         let offset = if size <= 32 { 0 } else { (size / 32).clamp(16, 128) };
         let start = offset + rand::rng().random_range(0..size - offset);
         let mut order = (start..size).chain(offset..start).chain(0..offset).map(|index| (first + index) as Port);
-        let port = order.find(|port| !self.owners.by_port.contains_key(port))?;
+        let port =
+            order.find(|port| !self.owners.by_port.contains_key(port) && !self.named.contains(&i64::from(*port)))?;
         self.owners.by_port.insert(port, self.owner.to_owned());
         self.taken.push(port.into());
         Some(port.into())
@@ -211,8 +216,14 @@ mod tests {
     fn run(spec: Value, old: Option<Value>, dry: bool) -> Result<Value, String> {
         let mut owners = Owners::default();
         owners.by_port.insert(30009, "n/other".into());
-        let mut operation =
-            Operation { range: &(30000..=30009), owners: &mut owners, owner: "n/a", dry, taken: Vec::new() };
+        let mut operation = Operation {
+            range: &(30000..=30009),
+            owners: &mut owners,
+            owner: "n/a",
+            dry,
+            taken: Vec::new(),
+            named: Vec::new(),
+        };
         let mut service = json!({"spec": spec});
         let old = old.map(|spec| json!({"spec": spec}));
         operation.run(&mut service, old.as_ref()).map_err(|error| error.to_string())?;

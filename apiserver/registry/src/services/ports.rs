@@ -85,7 +85,8 @@ impl Ports {
         dry: bool,
     ) -> Result<Vec<Port>, PortError> {
         let mut owners = self.owners.lock();
-        let mut operation = Operation { range: &self.range, owners: &mut owners, owner, dry, taken: Vec::new() };
+        let mut operation =
+            Operation { range: &self.range, owners: &mut owners, owner, dry, taken: Vec::new(), named: Vec::new() };
         let result = operation.run(service, old);
         let taken: Vec<Port> = operation.taken.iter().filter_map(|port| Port::try_from(*port).ok()).collect();
         match result {
