@@ -35,13 +35,7 @@ impl Plugin for RuntimeClass {
     async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         let name = text(attributes.object, "/spec/runtimeClassName").to_owned();
         if name.is_empty() {
-            return match has_overhead(attributes.object) {
-                true => {
-                    let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
-                    Err(forbidden(attributes, why))
-                }
-                false => Ok(()),
-            };
+            return Ok(());
         }
         let Some(class) = get(&self.store, ("node.k8s.io", "v1", "runtimeclasses"), "", &name).await? else {
             return Err(forbidden(attributes, &format!("pod rejected: RuntimeClass {name:?} not found")));
@@ -50,24 +44,45 @@ impl Plugin for RuntimeClass {
         let applied = set_overhead(attributes.object, &class).and_then(|()| place(attributes.object, &class));
         applied.map_err(|why| forbidden(attributes, &why))
     }
+
+    /// Only a class says what a pod costs.
+    async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        if !has_overhead(attributes.object) {
+            return Ok(());
+        }
+        let name = text(attributes.object, "/spec/runtimeClassName");
+        let class = match name {
+            "" => None,
+            name => get(&self.store, ("node.k8s.io", "v1", "runtimeclasses"), "", name).await?,
+        };
+        match class.is_some_and(|class| class.value().pointer("/overhead/podFixed").is_some()) {
+            true => Ok(()),
+            false => {
+                let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+                Err(forbidden(attributes, why))
+            }
+        }
+    }
 }
 
+/// Whether the pod says what it costs, be it nothing.
 fn has_overhead(pod: &Value) -> bool {
+    pod.pointer("/spec/overhead").is_some_and(Value::is_object)
+}
+
+fn has_amounts(pod: &Value) -> bool {
     pod.pointer("/spec/overhead").and_then(Value::as_object).is_some_and(|o| !o.is_empty())
 }
 
 fn set_overhead(pod: &mut Value, class: &Value) -> Result<(), String> {
     let fixed = class.pointer("/overhead/podFixed").and_then(Value::as_object).filter(|o| !o.is_empty());
     match fixed {
-        Some(fixed) if has_overhead(pod) && pod["spec"]["overhead"].as_object() != Some(fixed) => {
+        Some(fixed) if has_amounts(pod) && pod["spec"]["overhead"].as_object() != Some(fixed) => {
             Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".into())
         }
         Some(fixed) => {
             spec(pod).insert("overhead".into(), fixed.clone().into());
             Ok(())
-        }
-        None if has_overhead(pod) => {
-            Err("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead".into())
         }
         None => Ok(()),
     }
@@ -122,6 +137,7 @@ mod tests {
         for (spec, why) in [
             (json!({"runtimeClassName": "x"}), "RuntimeClass \"x\" not found"),
             (json!({"overhead": {"cpu": "1"}}), "without corresponding RuntimeClass"),
+            (json!({"overhead": {}}), "without corresponding RuntimeClass"),
             (json!({"runtimeClassName": "vm", "overhead": {"cpu": "1"}}), "doesn't match RuntimeClass's"),
             (json!({"runtimeClassName": "vm", "nodeSelector": {"vm": "no"}}), "conflict: "),
         ] {
