@@ -317,7 +317,8 @@ fn suggest(discovery: &Discovery, name: &str) {
 fn invalid(refused: &Refused) -> String {
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (kind, name) = (text(&refused.details, "kind"), text(&refused.details, "name"));
-    let head = match kind.is_empty() && name.is_empty() {
+    let is_unnamed = kind.is_empty() && name.is_empty();
+    let head = match is_unnamed {
         true => "The request is invalid".to_owned(),
         false => format!("The {kind} {name:?} is invalid"),
     };
@@ -329,7 +330,7 @@ fn invalid(refused: &Refused) -> String {
         }
     }
     match causes.as_slice() {
-        [] if refused.details.is_null() => format!("{head}: {}", refused.message),
+        [] if is_unnamed && !refused.message.is_empty() => format!("{head}: {}", refused.message),
         [] => head,
         [one] => format!("{head}: {one}"),
         several => {

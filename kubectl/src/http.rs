@@ -480,11 +480,38 @@ async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
     Ok(body.map_err(|error| CutShort(unanswered::body(&error)))?.to_bytes())
 }
 
+/// The texts of a `Warning` header: of each warning what stands first in quotes, with quotes and backslashes after
+/// backslashes.
+///
+/// Upstream: `apimachinery/pkg/util/net/http.go` (`ParseWarningHeader`).
+fn warning_texts(header: &str) -> Vec<String> {
+    let (mut texts, mut rest) = (Vec::new(), header.chars());
+    // Before a text, in it, or in the date that may follow it.
+    while rest.by_ref().any(|c| c == '"') {
+        let mut text = String::new();
+        loop {
+            match rest.next() {
+                Some('\\') => text.extend(rest.next()),
+                Some('"') => break,
+                Some(c) => text.push(c),
+                None => return texts,
+            }
+        }
+        texts.push(text);
+        if !rest.as_str().trim_start().starts_with(',') {
+            // A date, if there is one, is in quotes, too.
+            let _date = rest.by_ref().skip_while(|c| *c != '"').skip(1).find(|c| *c == '"');
+        }
+    }
+    texts
+}
+
 /// The answer, or the refusal that it is; warnings go to standard error.
 pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
     for warning in response.headers().get_all(header::WARNING) {
-        if let Some(text) = warning.to_str().ok().and_then(|w| w.split('"').nth(1)) {
-            WARNINGS.fetch_add(usize::from(warn(text)), Ordering::Relaxed);
+        // Texts are in UTF-8, whatever headers are.
+        for text in std::str::from_utf8(warning.as_bytes()).map(warning_texts).unwrap_or_default() {
+            WARNINGS.fetch_add(usize::from(warn(&text)), Ordering::Relaxed);
         }
     }
     let code = response.status().as_u16();
@@ -643,6 +670,20 @@ pub(crate) fn warn(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_warnings() {
+        for (header, want) in [
+            (r#"299 - "a""#, &["a"][..]),
+            (r#"299 - "say \"b\" or \\""#, &[r#"say "b" or \"#]),
+            (r#"299 - "a", 299 - "b""#, &["a", "b"]),
+            (r#"299 - "a" "Sat, 25 Aug 2012 23:34:45 GMT", 199 x "b""#, &["a", "b"]),
+            ("299 - \"cut", &[]),
+            ("nonsense", &[]),
+        ] {
+            assert_eq!(warning_texts(header), want, "{header}");
+        }
+    }
 
     #[test]
     fn refuses_odd_servers() {
