@@ -175,7 +175,7 @@ const SCHEME: &str = "k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50";
 
 /// What is of another type than a kubeconfig has it, in Go's words.
 fn shape(value: &Value) -> Result<(), String> {
-    let ty = crate::files::go_type;
+    let ty = rules::patch::go_kind;
     if !value.is_object() && !value.is_null() {
         return Err(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",

@@ -8,6 +8,7 @@ use apimachinery::Value;
 use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema::{Schema, Shape};
+use rules::patch::go_kind;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -214,7 +215,7 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
     if !object.is_object() {
         bail!(
             "unable to decode \"{source}\": json: cannot unmarshal {} into Go value of type unstructured.detector",
-            go_type(&object)
+            go_kind(&object)
         );
     }
     if kind.is_empty() {
@@ -229,7 +230,7 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         let fits =
             |value: &Value| value.is_null() || if key == "metadata" { value.is_object() } else { value.is_string() };
         if let Some(value) = object.get(key).filter(|value| !fits(value)) {
-            let ty = go_type(value);
+            let ty = go_kind(value);
             bail!(
                 "unable to decode \"{source}\": json: cannot unmarshal {ty} into Go struct field metadataOnlyObject.{member} of type {wanted}"
             );
@@ -253,18 +254,6 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         object.set_meta("namespace", namespace.as_str());
     }
     Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
-}
-
-/// How Go's JSON names what it finds.
-pub(crate) fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 /// What is no text in metadata but must be one, in Go's words.

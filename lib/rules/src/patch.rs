@@ -10,7 +10,7 @@ pub mod json;
 pub mod merge;
 pub mod strategic;
 
-pub use go::GoMap;
+pub use go::{GoMap, go_kind};
 
 use apimachinery::status::{Reason, Status};
 

@@ -29,3 +29,15 @@ impl std::fmt::Display for GoMap<'_> {
         }
     }
 }
+
+/// What Go's JSON decoder calls a value.
+pub fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}

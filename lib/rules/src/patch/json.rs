@@ -4,7 +4,7 @@
 //!
 //! Upstream: `gopkg.in/evanphx/json-patch.v4`, `apiserver/pkg/endpoints/handlers/patch.go` (`jsonPatcher`).
 
-use super::PatchError;
+use super::{PatchError, go_kind};
 use apimachinery::Value;
 use std::borrow::Cow;
 
@@ -80,14 +80,7 @@ fn operations(patch: &Value) -> Result<Vec<Operation<'_>>, PatchError> {
 
 /// Go's words for a value of the wrong type; `place` is the field that it is in, if it is in one.
 fn mistyped(found: &Value, place: &str, wanted: &str) -> PatchError {
-    let found = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
+    let found = go_kind(found);
     let place = if place.is_empty() { "value" } else { place };
     PatchError::Malformed(format!(
         "error decoding patch: json: cannot unmarshal {found} into Go {place} of type {wanted}"

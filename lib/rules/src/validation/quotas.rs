@@ -9,7 +9,7 @@ pub(super) use limits::limit_range;
 
 use super::check::{At, IMMUTABLE, Report};
 use super::names::label_key_errors;
-use super::pod::resources::is_extended;
+use super::pod::resources::{COUNTED, is_extended};
 use super::values::{NEGATIVE, quantity};
 use super::workloads::spec_of;
 use crate::placement::requests::is_hugepages;
@@ -17,19 +17,6 @@ use crate::tree::Tree;
 use apimachinery::Value;
 
 const SPEC: At<'static> = At::root("spec");
-
-/// What is counted in whole numbers.
-const COUNTED: [&str; 9] = [
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "services.nodeports",
-    "services.loadbalancers",
-];
 
 /// What is measured.
 const MEASURED: [&str; 10] = [

@@ -5,7 +5,7 @@ use apimachinery::codec::{DecodeError, json, yaml};
 use apimachinery::schema::TypeRef;
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
-use rules::patch::GoMap;
+use rules::patch::{GoMap, go_kind};
 
 /// A parsed patch.
 #[derive(Debug)]
@@ -113,18 +113,6 @@ fn restore_error(found: &str, wanted: &str) -> String {
         // Go converts numbers among each other, and to a letter.
         scalar if is_number && scalar != "bool" => format!("cannot convert {kind} to {scalar}"),
         scalar => format!("unrecognized type: {scalar}"),
-    }
-}
-
-/// What Go's decoder calls a value.
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }
 

@@ -10,8 +10,10 @@ use crate::tree::Tree;
 use apimachinery::Value;
 use apimachinery::quantity::Quantity;
 
-const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-const STANDARD: [&str; 17] = [
+/// What containers ask for by names that are Kubernetes' own.
+pub(in super::super) const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// The other names of resources that are Kubernetes' own.
+pub(in super::super) const STANDARD: [&str; 17] = [
     "requests.cpu",
     "requests.memory",
     "requests.ephemeral-storage",
@@ -30,7 +32,8 @@ const STANDARD: [&str; 17] = [
     "services.nodeports",
     "services.loadbalancers",
 ];
-const COUNTED: [&str; 9] = [
+/// What is counted in whole numbers.
+pub(in super::super) const COUNTED: [&str; 9] = [
     "pods",
     "resourcequotas",
     "services",

@@ -2,7 +2,7 @@
 
 use super::super::check::{At, Report};
 use super::super::names::{label, label_key_errors, path_segment};
-use super::super::pod::resources::is_extended;
+use super::super::pod::resources::{OF_CONTAINERS, STANDARD, is_extended};
 use super::super::values::quantity;
 use super::autoscaler::{ApiVersion, reference};
 use crate::tree::Tree;
@@ -103,32 +103,11 @@ fn container_resource(at: &At<'_>, source: &Value, out: &mut Report) {
 
 /// A resource that containers can have.
 fn resource_name(at: &At<'_>, name: &str, out: &mut Report) {
-    const OF_CONTAINERS: [&str; 3] = ["cpu", "ephemeral-storage", "memory"];
-    const OTHERS: [&str; 15] = [
-        "requests.cpu",
-        "requests.memory",
-        "requests.ephemeral-storage",
-        "limits.cpu",
-        "limits.memory",
-        "limits.ephemeral-storage",
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "storage",
-        "requests.storage",
-    ];
     let findings = label_key_errors(name);
     let is_qualified = findings.is_empty();
     out.invalid_each(at, name, findings);
     let of_containers = OF_CONTAINERS.contains(&name) || name.starts_with("hugepages-");
-    let standard = of_containers
-        || OTHERS.contains(&name)
-        || matches!(name, "services.nodeports" | "services.loadbalancers")
-        || name.starts_with("requests.hugepages-");
+    let standard = of_containers || STANDARD.contains(&name) || name.starts_with("requests.hugepages-");
     if name.contains('/') {
         if !name.contains("kubernetes.io/") && !is_extended(name) {
             out.invalid(at, name, "doesn't follow extended resource name standard");
