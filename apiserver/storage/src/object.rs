@@ -9,6 +9,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::{Arc, OnceLock};
 
+/// Up to how many bytes of JSON an object's other encoding is kept.
+const KEPT_ENCODING: usize = 16 << 10;
+
 /// An object at one revision. Handed out as `Arc<Object>`, never changed.
 ///
 /// A cluster holds 150,000 pods in this form: the parsed parts share one allocation for their
@@ -50,7 +53,8 @@ pub(crate) struct Parts {
 
 #[derive(Debug, Default)]
 struct Derived {
-    protobuf: OnceLock<Option<Bytes>>,
+    protobuf: OnceLock<Bytes>,
+    protobuf_len: OnceLock<usize>,
     row: OnceLock<Bytes>,
     /// The object in other versions, by `apiVersion`.
     converted: Mutex<Vec<(Box<str>, Arc<Object>)>>,
@@ -201,12 +205,21 @@ impl Object {
         serde_json::from_slice(&self.json).unwrap_or_default()
     }
 
-    /// The object as a bare protobuf message with `resourceVersion`, made on first demand.
-    /// `None` for types without a protobuf form.
-    pub fn protobuf(&self) -> Option<&Bytes> {
+    /// The object as a bare protobuf message with `resourceVersion`. That of a small object is
+    /// made once and kept; a large one's is made for each caller, as lists of large objects would
+    /// otherwise double what the cache holds. `None` for types without a protobuf form.
+    pub fn protobuf(&self) -> Option<Bytes> {
         let message = self.form.message.as_ref()?;
-        let make = || Some(Bytes::from(protobuf::encode(message, &self.value())));
-        self.derived().protobuf.get_or_init(make).as_ref()
+        let make = || Bytes::from(protobuf::encode(message, &self.value()));
+        match self.json.len() <= KEPT_ENCODING {
+            true => Some(self.derived().protobuf.get_or_init(make).clone()),
+            false => Some(make()),
+        }
+    }
+
+    /// How many bytes [`Self::protobuf`] has; found once and kept, whatever the size.
+    pub fn protobuf_len(&self) -> usize {
+        *self.derived().protobuf_len.get_or_init(|| self.protobuf().map_or(0, |message| message.len()))
     }
 
     /// A form derived from the object, such as its Table row as JSON, made once and kept.

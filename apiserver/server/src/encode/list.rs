@@ -227,7 +227,9 @@ fn yaml_pieces(source: Source) -> Pieces {
 
 fn protobuf_pieces(source: Source) -> (Pieces, Option<u64>) {
     let message = message_of(&source);
-    let items: usize = source.page.items.iter().map(|o| wire::field_len(message(o).len())).sum();
+    let stored = source.stored_as_served() && source.output.view == View::Whole;
+    let length = |object: &Arc<Object>| if stored { object.protobuf_len() } else { message(object).len() };
+    let items: usize = source.page.items.iter().map(|object| wire::field_len(length(object))).sum();
     let meta = wire::list_meta(source.page.revision, &source.page.continue_token, source.page.remaining);
     let kind = match source.output.view {
         View::Whole => {
@@ -257,7 +259,7 @@ fn message_of(source: &Source) -> Message {
     let metadata = source.output.view == View::Metadata;
     let as_stored = source.stored_as_served() || metadata;
     Box::new(move |object| {
-        let stored = || object.protobuf().cloned().unwrap_or_default();
+        let stored = || object.protobuf().unwrap_or_default();
         let whole = match as_stored {
             true => stored(),
             false => match registry.convert(&resource, object) {

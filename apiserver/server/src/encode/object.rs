@@ -16,14 +16,14 @@ use bytes::Bytes;
 pub fn stored(object: &Object, resource: &ResourceInfo, output: Output) -> Bytes {
     match (output.view, output.media) {
         (View::Table, media) => text(table::of_object(object, resource, output), media, output.pretty),
-        (View::Metadata, Media::Protobuf) => match object.protobuf().and_then(|m| wire::first_field(m)) {
+        (View::Metadata, Media::Protobuf) => match object.protobuf().as_deref().and_then(wire::first_field) {
             Some(metadata) => protobuf::wrap(&partial_kind(output), metadata).into(),
             None => partial_metadata(object, output),
         },
         (View::Metadata, media) => text(partial_metadata(object, output), media, output.pretty),
         (View::Whole, Media::Json) if !output.pretty => object.json().clone(),
         (View::Whole, Media::Protobuf) => match object.protobuf() {
-            Some(message) => protobuf::wrap(&resource.gvk(), message).into(),
+            Some(message) => protobuf::wrap(&resource.gvk(), &message).into(),
             // Custom resources have no protobuf form; upstream refuses before it comes to this.
             None => object.json().clone(),
         },

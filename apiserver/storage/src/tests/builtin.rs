@@ -55,7 +55,7 @@ async fn pods_are_stored_as_protobuf<B: TestBackend>() {
     }
     assert_eq!((read.label("tier"), read.uid()), (Some("y"), "u-1"));
     let message = read.protobuf().expect("pods are messages");
-    assert!(memchr::memmem::find(message, read.revision().to_string().as_bytes()).is_some());
+    assert!(memchr::memmem::find(&message, read.revision().to_string().as_bytes()).is_some());
 }
 
 async fn versions_share_storage<B: TestBackend>() {
