@@ -30,7 +30,10 @@ const TEXTS: &[(&str, &str)] = &[
         "fieldValidation",
         "What becomes of unknown and repeated fields: Ignore drops them, Warn drops them with a warning, Strict refuses the request.",
     ),
-    ("fieldSelector", "Which objects, by the value of fields."),
+    (
+        "fieldSelector",
+        "Restricts the list of returned objects to those whose fields match. Without it, all are returned.",
+    ),
     ("follow", "Whether the answer goes on with what the container will write."),
     ("force", "Whether applying takes over fields that others own. Only for patches of that type."),
     (
@@ -42,7 +45,10 @@ const TEXTS: &[(&str, &str)] = &[
         "Whether an object that cannot be read is removed without finalizers and preconditions.",
     ),
     ("insecureSkipTLSVerifyBackend", "Whether the kubelet's certificate is taken unverified."),
-    ("labelSelector", "Which objects, by the value of labels."),
+    (
+        "labelSelector",
+        "Restricts the list of returned objects to those whose labels match. Without it, all are returned.",
+    ),
     ("limit", "How many objects the answer may have; it tells a token to go on with if there are more."),
     ("limitBytes", "How many bytes the answer may have."),
     ("logpath", "The path to the log."),
@@ -67,7 +73,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("timeoutSeconds", "After how many seconds the answer ends."),
     ("timestamps", "Whether each line begins with its time."),
     ("tty", "Whether the command gets a terminal."),
-    ("watch", "Whether to answer with changes, as they happen, instead of a list."),
+    ("watch", "Watch for changes to the described resources: they are told as they happen, instead of a list."),
 ];
 
 const LIST: &[(&str, &str)] = &[

@@ -54,7 +54,7 @@ impl Texts {
             "metadata" if listed(def).is_some() => {
                 Some("What the list as a whole has: its version and the rest.".into())
             }
-            "items" => Some(format!("The objects of the kind {}.", listed(def)?)),
+            "items" => Some(format!("List of {}.", plural(listed(def)?))),
             _ => None,
         })
     }
@@ -70,6 +70,12 @@ fn listed(def: &TypeDef) -> Option<&str> {
         },
         _ => None,
     }
+}
+
+/// What a client calls several objects of a kind.
+fn plural(kind: &str) -> &str {
+    let resource = crate::resources::builtin().iter().find(|resource| &*resource.kind == kind);
+    resource.map_or(kind, |resource| &resource.plural)
 }
 
 #[cfg(test)]
@@ -89,7 +95,7 @@ mod tests {
         ]));
         let list = def("io.k8s.api.core.v1.PodList");
         assert_eq!(texts.type_text(&list).as_deref(), Some("PodList is a list of Pod."));
-        assert_eq!(texts.member_text(&list, "items").as_deref(), Some("The objects of the kind Pod."));
+        assert_eq!(texts.member_text(&list, "items").as_deref(), Some("List of pods."));
         assert_eq!(texts.member_text(&list, "kind").as_deref(), Some("about kind"));
         let spec = def("io.k8s.api.core.v1.PodSpec");
         assert_eq!(texts.type_text(&spec), None);
