@@ -7,6 +7,7 @@ use crate::ast::{
 };
 use crate::escape::unescape;
 use crate::library::{self, Entry, Overload};
+use crate::macros::SORTED;
 use crate::types::{self, Binding, Opaque, Type, join};
 use crate::value::TYPE_NAMES;
 use crate::{Environment, Issue};
@@ -289,7 +290,7 @@ impl<'e> Checker<'_, 'e> {
             (_, Type::Dyn) => Type::Dyn,
             (_, other) => self.fail(named.target.at, optional(other)),
         };
-        if named.kind == Naming::Bind && !self.environment.has_binding() {
+        if named.kind == Naming::Bind && &*named.variable != SORTED && !self.environment.has_binding() {
             self.fail(at, "undeclared reference to 'cel.bind' (in container '')".into());
         }
         self.locals.push((&named.variable, inner));

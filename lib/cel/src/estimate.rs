@@ -21,7 +21,7 @@ use calls::Asked;
 use node::{Container, Entries, Node, Place, scalar};
 
 /// What making a list, a map and an object costs.
-const LIST: u64 = 10;
+pub(crate) const LIST: u64 = 10;
 const MAP: u64 = 30;
 const OBJECT: u64 = 40;
 

@@ -13,6 +13,7 @@ mod optionals;
 mod printf;
 mod quantities;
 pub(crate) mod regex;
+pub(crate) mod sequences;
 mod sets;
 mod strings;
 mod times;
@@ -102,6 +103,7 @@ const FAMILIES: &[&[Function]] = &[
     printf::FUNCTIONS,
     regex::FUNCTIONS,
     lists::FUNCTIONS,
+    sequences::FUNCTIONS,
     sets::FUNCTIONS,
     optionals::FUNCTIONS,
     times::FUNCTIONS,

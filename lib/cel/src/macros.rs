@@ -1,10 +1,15 @@
 //! Macros: calls that bind variables or ask for presence.
 //!
-//! Upstream: `cel-go/parser/macro.go`, `cel-go/ext/comprehensions.go`, `cel-go/cel/library.go`.
+//! Upstream: `cel-go/parser/macro.go`, `cel-go/ext/comprehensions.go`, `cel-go/ext/lists.go`,
+//! `cel-go/cel/library.go`.
 
 use crate::Issue;
-use crate::ast::{Comprehension, Expr, Kind, Named, Naming, Walk};
+use crate::ast::{Call, Comprehension, Expr, Kind, Named, Naming, Style, Walk};
+use crate::library::{self, sequences::SORT_BY_KEYS};
 use std::sync::Arc;
+
+/// What `sortBy` calls the list: no expression can have a name like this.
+pub(crate) const SORTED: &str = "@__sortBy_input__";
 
 /// What a call turns out to be.
 pub(crate) enum Expansion {
@@ -29,6 +34,12 @@ pub(crate) fn method(at: usize, range: Expr, name: &str, arguments: Vec<Expr>) -
     let is_library = matches!(&range.kind, Kind::Ident(of) if &**of == "cel");
     if is_library && name == "bind" && arguments.len() == 3 {
         return match bind(at, arguments) {
+            Ok(expr) => Expansion::Done(expr),
+            Err(issue) => Expansion::Wrong(issue),
+        };
+    }
+    if name == "sortBy" && arguments.len() == 2 {
+        return match sort_by(at, range, arguments) {
             Ok(expr) => Expansion::Done(expr),
             Err(issue) => Expansion::Wrong(issue),
         };
@@ -95,6 +106,23 @@ fn bind(at: usize, arguments: Vec<Expr>) -> Result<Expr, Issue> {
         arguments.map_err(|_| Issue { at, message: "too few arguments to a macro".into() })?;
     let named = Named { target, variable: simple_name(variable)?, body, kind: Naming::Bind };
     Ok(Expr { at, kind: Kind::Named(Box::new(named)) })
+}
+
+/// `list.sortBy(variable, key)`: the list is named, as it is both sorted and walked over for its keys.
+fn sort_by(at: usize, list: Expr, arguments: Vec<Expr>) -> Result<Expr, Issue> {
+    if let Kind::Literal(_) | Kind::Map(_) | Kind::Struct(_) = list.kind {
+        let message = "sortBy can only be applied to a list, identifier, comprehension, call or select expression";
+        return Err(Issue { at: list.at, message: message.into() });
+    }
+    let variable: Arc<str> = SORTED.into();
+    let named = || Expr { at, kind: Kind::Ident(variable.clone()) };
+    let map = Form::Walk { kind: Walk::List, variables: 1, filtered: false };
+    let keys = Expr { at, kind: expand(at, map, named(), arguments)? };
+    let (name, style) = (SORT_BY_KEYS, Style::Member);
+    let entry = library::find(name, style);
+    let call = Call { name: name.into(), style, entry, arguments: vec![named(), keys] };
+    let body = Expr { at, kind: Kind::Call(Box::new(call)) };
+    Ok(Expr { at, kind: Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind })) })
 }
 
 fn simple_name(argument: Expr) -> Result<Arc<str>, Issue> {

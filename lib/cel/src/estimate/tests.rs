@@ -66,6 +66,12 @@ fn libraries_cost_what_they_cost_upstream() {
     for (source, want) in [
         ("[1, 2, 3, 4, 5].sum()", (15, 15)),
         ("[uint(1), uint(2), uint(3), uint(4), uint(5)].isSorted()", (20, 20)),
+        ("lists.range(5)", (16, 16)),
+        ("['a', 'b'].sort()", (30, 30)),
+        ("[1, 2].distinct()", (29, 29)),
+        ("[1, 2, 3].reverse()", (24, 24)),
+        ("[1, 2, 3].slice(1, 3)", (23, 23)),
+        ("dyn([[1], [2]]).flatten(2)", (46, 46)),
         ("[1.0, 2.0, 3.0, 4.0, 5.0].lastIndexOf(3.0)", (15, 15)),
         ("url('https:://kubernetes.io/').getHostname()", (4, 4)),
         ("url('https:://kubernetes.io/') == url('https:://kubernetes.io/')", (7, 9)),
