@@ -26,13 +26,14 @@ pub(crate) async fn patch(
         return apply::patch(registry, cx, force, &body).await;
     }
     let document = Document::parse(cx, kind, &body)?;
+    let repeated = document::repeated(cx, kind, &body);
     if cx.subresource_name() == "scale" {
-        return patch_scale(registry, cx, &document).await;
+        return patch_scale(registry, cx, &document, &repeated).await;
     }
     let part = Part::of(cx)?;
     let ty = &cx.resource.schema;
     let source: &mut Source<'_> = &mut |old| {
-        let mut new = patched(cx, &document, ty, old)?;
+        let mut new = patched(cx, &document, &repeated, ty, old)?;
         metadata::ensure_namespace(cx, &mut new)?;
         metadata::ensure_name(cx, &new)?;
         rules::defaults::apply(&cx.resource, &mut new);
@@ -42,10 +43,15 @@ pub(crate) async fn patch(
     change(registry, cx, part, "PatchOptions", source).await
 }
 
-async fn patch_scale(registry: &Registry, cx: &Context, document: &Document) -> Result<Reply, Status> {
+async fn patch_scale(
+    registry: &Registry,
+    cx: &Context,
+    document: &Document,
+    repeated: &[String],
+) -> Result<Reply, Status> {
     let ty = scale_type()?;
     let source: &mut Source<'_> = &mut |old| {
-        let mut new = patched(cx, document, &ty, old)?;
+        let mut new = patched(cx, document, repeated, &ty, old)?;
         managed::track_scale(cx, &ty, old, &mut new);
         Ok(new)
     };
@@ -57,14 +63,15 @@ fn scale_type() -> Result<TypeRef, Status> {
     Schema::builtin().kind(&kind).ok_or_else(|| Status::internal("no type for scales"))
 }
 
-/// The patched object, checked against its schema like any body.
-fn patched(cx: &Context, document: &Document, ty: &TypeRef, old: &Value) -> Result<Value, Status> {
+/// The patched object, checked against its schema like any body; `repeated` is what was found in the patch itself.
+fn patched(cx: &Context, document: &Document, repeated: &[String], ty: &TypeRef, old: &Value) -> Result<Value, Status> {
     let new = document.apply(ty, old)?;
     let refused = |why: String| {
         let kind = FieldErrorKind::Invalid(document.text(&new), why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
     };
     let decoded = json::conform(ty, &new).map_err(|error| refused(document.mistyped(&error)))?;
-    decode::judge(cx, decoded.findings, refused)?;
+    let findings = repeated.iter().cloned().chain(decoded.findings).collect();
+    decode::judge(cx, findings, refused)?;
     document.keep_kind(decoded.value, old).map_err(refused)
 }

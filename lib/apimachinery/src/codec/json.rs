@@ -48,6 +48,13 @@ pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
     decode(ty, &bytes)
 }
 
+/// What strict decoding finds in text of no particular type: members that are given twice.
+///
+/// Upstream: `UnmarshalStrict` in `sigs.k8s.io/json`.
+pub fn duplicates(bytes: &[u8]) -> Vec<String> {
+    std::str::from_utf8(bytes).map(custom::duplicates).unwrap_or_default()
+}
+
 /// Decodes JSON without a type, bounded in depth.
 pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;

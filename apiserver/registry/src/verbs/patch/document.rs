@@ -1,7 +1,7 @@
 //! A patch as it came, parsed once and applied to each state of the object it meets.
 
 use crate::{Body, Context, Format, PatchType, decode};
-use apimachinery::codec::{DecodeError, json, yaml};
+use apimachinery::codec::{DecodeError, FieldValidation, json, yaml};
 use apimachinery::schema::TypeRef;
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
@@ -94,6 +94,18 @@ impl Document {
     }
 }
 
+/// What strict decoding finds in a patch: members that are given twice, of which the last one counts.
+pub(super) fn repeated(cx: &Context, kind: PatchType, body: &Body) -> Vec<String> {
+    if cx.field_validation == FieldValidation::Ignore || body.format == Format::Yaml {
+        return Vec::new();
+    }
+    let repeated = json::duplicates(&body.bytes);
+    match kind {
+        PatchType::Json => repeated.into_iter().map(|finding| format!("json patch {finding}")).collect(),
+        _ => repeated,
+    }
+}
+
 /// Upstream's words for a value in a tree that is not of its Go type.
 ///
 /// Upstream: `apimachinery/pkg/runtime/converter.go`.
@@ -171,6 +183,18 @@ mod tests {
             assert_eq!(document.mistyped(&error), why);
             assert_eq!(document.text(&new), format!("{quoted:?}"));
         }
+    }
+
+    #[test]
+    fn what_is_given_twice_is_found() {
+        let cx = crate::context::testing::context("", "pods");
+        let found = |kind, text: &'static str| {
+            repeated(&cx, kind, &Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json })
+        };
+        let twice = r#"{"spec":{"replicas":1,"replicas":2},"data":{"a":1}}"#;
+        assert_eq!(found(PatchType::Merge, twice), [r#"duplicate field "spec.replicas""#]);
+        let twice = r#"[{"op":"test","op":"add"}]"#;
+        assert_eq!(found(PatchType::Json, twice), [r#"json patch duplicate field "[0].op""#]);
     }
 
     #[test]

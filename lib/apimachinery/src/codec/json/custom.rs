@@ -21,6 +21,15 @@ pub(super) fn decode(ty: &TypeRef, text: &str) -> Result<Decoded, DecodeError> {
     Ok(decoded)
 }
 
+/// The members of any JSON that are given twice. What is no JSON has none.
+pub(super) fn duplicates(text: &str) -> Vec<String> {
+    let mut parser = Parser { reader: Reader::new(text), path: String::new(), findings: Vec::new() };
+    match parser.value(0) {
+        Ok(_) => parser.findings,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Drops what the type does not know, and checks metadata.
 pub(super) fn conform(ty: &TypeRef, mut value: Value) -> Result<Decoded, DecodeError> {
     let Some(map) = value.as_object_mut() else {
