@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_exec_stand_anywhere_before_the_command() {
+        for line in [
+            "k exec web -c=app -ti -- sh -c x",
+            "k exec -capp -it web -- sh -c x",
+            "k exec -c app -i web -t -- sh -c x",
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let Command::Exec(exec) = parse(&words).expect("a command").command else { panic!("{line}") };
+            assert_eq!((exec.words.join(" "), exec.container.as_deref()), ("web".into(), Some("app")), "{line}");
+            assert_eq!((exec.command.join(" "), exec.stdin, exec.tty), ("sh -c x".into(), true, true), "{line}");
+        }
+    }
+
+    #[test]
     fn reads_the_documented_forms() {
         for line in [
             "kubectl-rs get service --all-namespaces -o wide",

@@ -5,8 +5,8 @@ use clap::Args;
 /// `exec`.
 #[derive(Debug, Args)]
 pub struct Exec {
-    /// Pod, or TYPE/NAME.
-    pub target: Option<String>,
+    /// Pod, or TYPE/NAME; nothing else may stand before `--`.
+    pub words: Vec<String>,
     /// Files that name the pod instead.
     #[arg(long = "filename", short = 'f')]
     pub filenames: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Exec {
     /// Only print output from the remote session.
     #[arg(long, short = 'q')]
     pub quiet: bool,
-    /// The command and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command and its arguments, after `--`.
+    #[arg(last = true)]
     pub command: Vec<String>,
 }

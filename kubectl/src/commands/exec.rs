@@ -16,37 +16,39 @@ use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
-    let (target, command) = words(session, flags).await?;
-    if command.is_empty() {
+    if flags.words.len() > usize::from(flags.filenames.is_empty()) {
+        let text = "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead";
+        return Err(usage("exec", text));
+    }
+    if flags.words.is_empty() && flags.filenames.is_empty() {
+        bail!("pod, type/name or --filename must be specified");
+    }
+    if flags.command.is_empty() {
         bail!("you must specify at least one command for the container");
     }
+    let target = match flags.words.first() {
+        Some(target) => target.clone(),
+        None => target_of(session, &flags.filenames).await?,
+    };
     let pod = pods::first_of(session, &target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, flags.container.as_deref().unwrap_or_default(), flags.quiet)?;
     let tty = terminal(flags.tty, flags.stdin, flags.quiet);
-    let path = exec_path(&pod, &container, &command, flags.stdin, tty);
+    let path = exec_path(&pod, &container, &flags.command, flags.stdin, tty);
     exec::ended(&exec::run(&session.client, &path, Streams::standard(flags.stdin, tty)).await?)
 }
 
-/// The pod or workload, by name or by manifest, and the command. With a manifest all words belong
-/// to the command.
-async fn words(session: &Session, flags: &Exec) -> anyhow::Result<(String, Vec<String>)> {
-    match (&flags.target, flags.filenames.is_empty()) {
-        (Some(target), true) => Ok((target.clone(), flags.command.clone())),
-        (None, true) => bail!("pod, type/name or --filename must be specified"),
-        (first, false) => {
-            let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
-            let discovery = session.discovery().await?;
-            let mut manifests = files::read(&files, &discovery, session).await?.all()?.into_iter();
-            let manifest = manifests.next();
-            if manifests.next().is_some() {
-                bail!("cannot exec into multiple objects at a time");
-            }
-            let Some(manifest) = manifest else { bail!("no objects passed") };
-            let target = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
-            Ok((target, first.iter().chain(&flags.command).cloned().collect()))
-        }
+/// The pod or workload of a manifest.
+async fn target_of(session: &Session, filenames: &[String]) -> anyhow::Result<String> {
+    let files = Files { filenames: filenames.to_vec(), ..Files::default() };
+    let discovery = session.discovery().await?;
+    let mut manifests = files::read(&files, &discovery, session).await?.all()?.into_iter();
+    let manifest = manifests.next();
+    if manifests.next().is_some() {
+        bail!("cannot exec into multiple objects at a time");
     }
+    let Some(manifest) = manifest else { bail!("no objects passed") };
+    Ok(format!("{}/{}", manifest.resource.group_resource(), manifest.object.name()))
 }
 
 pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<ExitCode> {

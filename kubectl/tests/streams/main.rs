@@ -45,6 +45,10 @@ fn exec_closes_the_input_and_tells_the_exit_code() {
         let output = run(server, &["exec", "p", "--", "sh", "-c", "exit 3"], b"");
         assert_eq!(output.status.code(), Some(3));
         assert_eq!(String::from_utf8_lossy(&output.stderr), "command terminated with exit code 3\n");
+        let output = run(server, &["exec", "p", "cat"], b"");
+        let text = "error: exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead\n\
+                    See 'kubectl exec -h' for help and examples\n";
+        assert_eq!((String::from_utf8_lossy(&output.stderr).as_ref(), output.status.code()), (text, Some(1)));
     }
 }
 
