@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/*/strategy.go`.
 
+mod secrets;
 mod volumes;
 
 use super::{drop_unused, member, pods, text};
@@ -83,7 +84,10 @@ const ROWS: super::Rows = &[
         },
     ),
     ("resourcequotas", RETURNED),
-    ("secrets", Strategy { prepare_update: update_secret, ..DEFAULT }),
+    (
+        "secrets",
+        Strategy { prepare_update: update_secret, warn: |secret, _, warn| secrets::pair(secret, warn), ..DEFAULT },
+    ),
     (
         "serviceaccounts",
         Strategy {

@@ -74,6 +74,7 @@ async fn store(
         return Err(Status::invalid(&cx.resource.storage_kind, object.name(), &errors));
     }
     rules::warnings::create(&cx.resource, &object, &mut |text| cx.warn(text));
+    (strategy.warn)(&object, None, &mut |text| cx.warn(text));
     validate(registry, cx, Operation::Create, &mut object, &Value::Null, options).await?;
     write(registry, cx, strategy, object).await
 }

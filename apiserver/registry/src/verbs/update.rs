@@ -249,8 +249,11 @@ impl Writer<'_> {
             return Err(Status::invalid(&cx.resource.storage_kind, &cx.name, &errors).into());
         }
         match self.part {
-            Part::Main => rules::warnings::update(&cx.resource, &new, old, &mut |text| cx.warn(text)),
-            Part::Status => rules::warnings::status(&cx.resource, &new, &mut |text| cx.warn(text)),
+            Part::Main => {
+                rules::warnings::update(&cx.resource, &new, old, &mut |text| cx.warn(text));
+                (self.strategy.warn)(&new, Some(old), &mut |text| cx.warn(text));
+            }
+            Part::Status => rules::warnings::status(&cx.resource, &new, old, &mut |text| cx.warn(text)),
             _ => {}
         }
         self.validate(&mut new, old).await?;

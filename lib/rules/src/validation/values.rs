@@ -76,7 +76,7 @@ pub(super) fn not_negative(at: &At<'_>, object: &Value, key: &str, out: &mut Rep
 }
 
 /// A quantity; `None` if it is none, which decoding has not let pass.
-pub(super) fn quantity(value: &Value) -> Option<Quantity> {
+pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.to_string().parse().ok(),
