@@ -78,6 +78,8 @@ const ROWS: super::Rows = &[
         "replicationcontrollers",
         Strategy {
             generation: Generation::Members(&["spec"]),
+            prepare_create: |_, object| pods::gated::drop_template_fields(object, &Value::Null, "/spec/template"),
+            prepare_update: |new, old| pods::gated::drop_template_fields(new, old, "/spec/template"),
             dependents: Dependents::Orphan,
             status_metadata: StatusMetadata::Free,
             ..DEFAULT
