@@ -3,7 +3,7 @@
 //! Upstream: `endpoints/handlers/update.go`, `registry/generic/registry/store.go` (`Update`),
 //! `registry/rest/update.go`.
 
-use super::{Target, admit, check_escalation, options, reply, tree, validate, value_reply};
+use super::{Target, admit, check_escalation, options, reply, tree, unwritten_reply, validate};
 use crate::admission::Operation;
 use crate::failure::{Failure, STALE};
 use crate::services::Claim;
@@ -121,7 +121,7 @@ pub(crate) async fn change(
 ) -> Result<Reply, Status> {
     match apply(registry, cx, part, options_kind, source, None).await? {
         Outcome::Stored(object) => Ok(reply(cx, object)),
-        Outcome::Dry(value) => Ok(value_reply(cx, value)),
+        Outcome::Dry(value) => Ok(unwritten_reply(cx, value)),
     }
 }
 
