@@ -9,6 +9,7 @@ use apimachinery::field::FieldError;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::{Map, Value};
+use rules::warnings::Sink;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -45,6 +46,8 @@ pub(crate) struct Strategy {
     pub(crate) check_update: fn(&Value, &Value) -> Vec<FieldError>,
     /// The same of a changed status.
     pub(crate) check_status: fn(&Value) -> Vec<FieldError>,
+    /// What to say of an object beyond what the rules of all resources know; a changed one's old one is the second.
+    pub(crate) warn: fn(&Value, Option<&Value>, &mut Sink<'_>),
 }
 
 /// See [`Strategy::unversioned`].
@@ -164,6 +167,7 @@ pub(crate) const DEFAULT: Strategy = Strategy {
     check_create: |_| Vec::new(),
     check_update: |_, _| Vec::new(),
     check_status: |_| Vec::new(),
+    warn: |_, _, _| {},
 };
 
 /// What custom resources do.

@@ -8,6 +8,7 @@ use apimachinery::codec::fields;
 use apimachinery::codec::protobuf::{self, transcode};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::schema;
 use apimachinery::{Map, Value};
 use std::sync::Arc;
 
@@ -36,6 +37,9 @@ impl Draft {
     /// Encodes a tree as JSON; its `resourceVersion` is taken out.
     pub(crate) fn new(form: &Arc<Form>, key: &str, value: &mut Value) -> Self {
         value.metadata_mut().remove("resourceVersion");
+        if let Encoding::Protobuf(ty) = &form.encoding {
+            schema::settle(ty, value);
+        }
         let json = to_json(&form.kind, value);
         Self { form: form.clone(), json, parts: Parts::of(form, key, value) }
     }

@@ -82,6 +82,7 @@ impl<'a> Reader<'a> {
             number: 0,
             shape: self.shape(schema),
             presence: Presence::Pointer,
+            is_null: false,
             required: false,
             semantics: match schema["x-kubernetes-map-type"] == "atomic" {
                 true => Semantics::AtomicMap,

@@ -1,8 +1,10 @@
 //! The schema table: names, protobuf numbers, list and map semantics, patch strategies and
 //! defaults of every field of every API type. Custom resources get a table of the same form.
 
+mod settle;
 mod table;
 
+pub use settle::settle;
 pub(crate) use table::full_name;
 
 use crate::Value;
@@ -53,8 +55,8 @@ pub struct TypeDef {
     pub members: Vec<(Box<str>, u32, u32)>,
     /// The first eight bytes of each of their names, as numbers that sort as the names do: they decide most look-ups.
     pub starts: Vec<u64>,
-    /// What upstream writes for members that are not set and no pointers: zero scalars that it
-    /// never leaves out, empty objects, and `null` for times.
+    /// What upstream writes for members that are not set: zero scalars that it never leaves out, empty objects, and
+    /// `null` for times and for what [`Field::is_null`] tells of.
     pub zeros: Vec<(Box<str>, Value)>,
 }
 
@@ -71,6 +73,9 @@ pub struct Field {
     pub presence: Presence,
     /// Required by validation.
     pub required: bool,
+    /// Whether JSON has `null` where the field is absent, or an empty list once it has been stored: upstream's type has no
+    /// `omitempty` for it.
+    pub is_null: bool,
     /// List and map semantics.
     pub semantics: Semantics,
     /// What strategic merge does, if not replace.
@@ -252,8 +257,9 @@ impl Field {
         match (&self.shape, value) {
             // An empty list of managed fields asks to forget them.
             (Shape::List(_), Value::Array(_)) if &*self.json == "managedFields" => false,
-            (Shape::List(_) | Shape::Strings, Value::Array(list)) => list.is_empty() && !self.required,
-            (Shape::Map(_), Value::Object(map)) => map.is_empty() && !self.required,
+            _ if self.is_null => false,
+            (Shape::List(_) | Shape::Strings, Value::Array(list)) => list.is_empty(),
+            (Shape::Map(_), Value::Object(map)) => map.is_empty(),
             (Shape::String | Shape::Bytes, Value::String(text)) => text.is_empty(),
             (Shape::Bool, Value::Bool(set)) => !set,
             (Shape::Int32 | Shape::Int64 | Shape::Double, Value::Number(number)) => number.as_f64() == Some(0.0),

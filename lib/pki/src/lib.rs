@@ -14,6 +14,7 @@ pub mod identity;
 pub mod key;
 pub mod kubeconfig;
 pub mod leaf;
+pub mod pair;
 pub mod pem;
 pub mod request;
 pub mod request_text;

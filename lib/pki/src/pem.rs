@@ -1,4 +1,4 @@
-//! Reading PEM: the one place that knows `rustls-pemfile`.
+//! Reading PEM: the one place that knows `rustls-pemfile`, and the reader of `x509-parser` for blocks of any kind.
 
 use crate::PkiError;
 use base64::Engine as _;
@@ -56,6 +56,20 @@ pub(crate) fn parse_request(pem: &[u8], place: &str) -> Result<Vec<u8>, PkiError
     let request = rustls_pemfile::csr(&mut &*pem).map_err(|error| malformed(place, what, error))?;
     let request = request.ok_or_else(|| PkiError::Missing { place: place.to_owned(), wanted: what })?;
     Ok(request.as_ref().to_vec())
+}
+
+/// A block of a PEM text.
+pub(crate) struct Block {
+    /// `CERTIFICATE`, `PRIVATE KEY`, ….
+    pub(crate) label: String,
+    /// What stands in it.
+    pub(crate) der: Vec<u8>,
+}
+
+/// All blocks of a PEM text, of whatever kind. What is none is skipped.
+pub(crate) fn blocks(text: &[u8]) -> Vec<Block> {
+    let blocks = x509_parser::pem::Pem::iter_from_buffer(text).filter_map(Result::ok);
+    blocks.map(|block| Block { label: block.label, der: block.contents }).collect()
 }
 
 /// A PEM file's bytes.

@@ -38,7 +38,9 @@ mod values;
 mod webhooks;
 mod workloads;
 
+pub use pod::app_armor_field;
 pub use service::related_addresses;
+pub(crate) use values::quantity;
 
 use apimachinery::field::FieldError;
 use apimachinery::resources::ResourceInfo;

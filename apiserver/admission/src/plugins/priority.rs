@@ -78,8 +78,8 @@ impl Priority {
             );
             return Err(forbidden(attributes, &why));
         }
-        let policy = text(attributes.object, "/spec/preemptionPolicy");
-        if !policy.is_empty() && policy != grade.preemption {
+        let policy = given("preemptionPolicy", attributes.object);
+        if let Some(policy) = policy.as_ref().and_then(Value::as_str).filter(|policy| *policy != grade.preemption) {
             let why = format!(
                 "the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; priority admission \
                  controller computed {} from the given PriorityClass name",
@@ -172,6 +172,7 @@ mod tests {
             (json!({"priorityClassName": "none"}), Err("no PriorityClass with name none was found")),
             (json!({"priority": 5}), Err("the integer value of priority (5) must not be provided")),
             (json!({"preemptionPolicy": "Never"}), Err("the string value of PreemptionPolicy (Never)")),
+            (json!({"preemptionPolicy": ""}), Err("the string value of PreemptionPolicy ()")),
         ] {
             let made = create(&plugin, "/pods", json!({"metadata": {"name": "p"}, "spec": spec})).await;
             match (made, want) {

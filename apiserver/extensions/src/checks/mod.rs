@@ -5,6 +5,7 @@
 mod conversion;
 mod defaults;
 mod field_path;
+mod formats;
 mod openapi;
 mod spec;
 mod structural;
@@ -16,6 +17,8 @@ use apimachinery::field::FieldError;
 use apimachinery::meta::ObjectMeta;
 use rules::tree::Tree;
 use rules::validation::check::{At, Report};
+
+pub use formats::warnings as formats;
 
 const SPEC: At<'static> = At::root("spec");
 const STATUS: At<'static> = At::root("status");

@@ -159,6 +159,7 @@ fn field(json: &str, shape: Shape, semantics: Semantics) -> Field {
         number: 0,
         shape,
         presence: Presence::Pointer,
+        is_null: false,
         required: false,
         semantics,
         patch: None,

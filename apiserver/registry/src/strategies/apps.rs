@@ -5,7 +5,7 @@
 mod daemon;
 
 use super::member;
-use crate::Context;
+use super::pods::gated::drop_template_fields;
 use crate::strategy::*;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -13,15 +13,25 @@ use apimachinery::meta::ObjectMeta;
 pub(crate) const GROUPS: &[(&str, super::Rows)] = &[("apps", APPS), ("batch", BATCH), ("policy", POLICY)];
 
 /// A declared state and an observed one; labels belong to the declared one.
-const WORKLOAD: Strategy =
+const DECLARED: Strategy =
     Strategy { generation: Generation::Members(&["spec"]), status_metadata: StatusMetadata::KeepsLabels, ..DEFAULT };
+
+/// The same with a template of pods.
+const WORKLOAD: Strategy =
+    Strategy { prepare_create: |_, object| drop_fields(object, &Value::Null), prepare_update: drop_fields, ..DECLARED };
 
 const APPS: super::Rows = &[
     (
         "daemonsets",
         Strategy {
-            prepare_create: |_, set| daemon::create(set),
-            prepare_update: daemon::update,
+            prepare_create: |_, set| {
+                drop_fields(set, &Value::Null);
+                daemon::create(set);
+            },
+            prepare_update: |set, old| {
+                drop_fields(set, old);
+                daemon::update(set, old);
+            },
             prepare_status: daemon::keep,
             ..WORKLOAD
         },
@@ -32,20 +42,37 @@ const APPS: super::Rows = &[
     (
         "statefulsets",
         Strategy {
-            prepare_create: |_, set| drop_max_unavailable(set, &Value::Null),
-            prepare_update: drop_max_unavailable,
+            prepare_create: |_, set| {
+                drop_fields(set, &Value::Null);
+                drop_max_unavailable(set, &Value::Null);
+            },
+            prepare_update: |set, old| {
+                drop_fields(set, old);
+                drop_max_unavailable(set, old);
+            },
             ..WORKLOAD
         },
     ),
 ];
 
 const BATCH: super::Rows = &[
-    ("cronjobs", Strategy { status_metadata: StatusMetadata::Free, ..WORKLOAD }),
+    (
+        "cronjobs",
+        Strategy {
+            prepare_create: |_, job| drop_template_fields(job, &Value::Null, JOB_TEMPLATE),
+            prepare_update: |job, old| drop_template_fields(job, old, JOB_TEMPLATE),
+            status_metadata: StatusMetadata::Free,
+            ..WORKLOAD
+        },
+    ),
     // Jobs were orphaning before garbage collection had a say, and old clients rely on it.
     (
         "jobs",
         Strategy {
-            prepare_create: create_job,
+            prepare_create: |_, job| {
+                create_job(job);
+                drop_fields(job, &Value::Null);
+            },
             dependents: Dependents::Orphan,
             status_metadata: StatusMetadata::Free,
             ..WORKLOAD
@@ -55,8 +82,16 @@ const BATCH: super::Rows = &[
 
 const POLICY: super::Rows = &[(
     "poddisruptionbudgets",
-    Strategy { unversioned: Unversioned::Refused, status_metadata: StatusMetadata::Free, ..WORKLOAD },
+    Strategy { unversioned: Unversioned::Refused, status_metadata: StatusMetadata::Free, ..DECLARED },
 )];
+
+/// Where cron jobs have the template of pods.
+const JOB_TEMPLATE: &str = "/spec/jobTemplate/spec/template";
+
+/// Drops what is off from the template where most have it.
+fn drop_fields(object: &mut Value, old: &Value) {
+    drop_template_fields(object, old, "/spec/template");
+}
 
 /// How many pods of a stateful set may be replaced at once is not for new users: the feature is off.
 fn drop_max_unavailable(set: &mut Value, old: &Value) {
@@ -70,7 +105,7 @@ fn drop_max_unavailable(set: &mut Value, old: &Value) {
 }
 
 /// A job selects its pods by its own UID, unless the user chose a selector by hand.
-fn create_job(_: &Context, job: &mut Value) {
+fn create_job(job: &mut Value) {
     if job.pointer("/spec/manualSelector").and_then(Value::as_bool) == Some(true) {
         return;
     }
@@ -104,15 +139,38 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn templates_lose_what_is_off() {
+        let template = json!({"spec": {"schedulingGroup": {"podGroupName": "g"}}});
+        let object = json!({"metadata": {"name": "a"},
+            "spec": {"template": template, "jobTemplate": {"spec": {"template": template}}}});
+        for (group, plural, at) in [
+            ("apps", "deployments", "/spec/template/spec"),
+            ("apps", "daemonsets", "/spec/template/spec"),
+            ("apps", "statefulsets", "/spec/template/spec"),
+            ("batch", "jobs", "/spec/template/spec"),
+            ("batch", "cronjobs", "/spec/jobTemplate/spec/template/spec"),
+            ("", "replicationcontrollers", "/spec/template/spec"),
+        ] {
+            let cx = crate::context::testing::context(group, plural);
+            let strategy = crate::strategy::of(&cx.resource);
+            let mut new = object.clone();
+            (strategy.prepare_create)(&cx, &mut new);
+            assert_eq!(new.pointer(at), Some(&json!({})), "{plural}");
+            let mut kept = object.clone();
+            (strategy.prepare_update)(&mut kept, &object);
+            assert_eq!(kept.pointer(at), Some(&template["spec"]), "{plural}");
+        }
+    }
+
+    #[test]
     fn jobs_select_by_their_uid() {
-        let cx = crate::context::testing::context("batch", "jobs");
         let mut job = json!({"metadata": {"name": "j", "uid": "u1"}, "spec": {"template": {}}});
-        create_job(&cx, &mut job);
+        create_job(&mut job);
         assert_eq!(selects(&job), "u1");
         let labels = &job["spec"]["template"]["metadata"]["labels"];
         assert_eq!((&labels["job-name"], &labels["controller-uid"]), (&json!("j"), &json!("u1")));
         let mut manual = json!({"metadata": {"name": "j", "uid": "u1"}, "spec": {"manualSelector": true}});
-        create_job(&cx, &mut manual);
+        create_job(&mut manual);
         assert_eq!(selects(&manual), "");
     }
 }

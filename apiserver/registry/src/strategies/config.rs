@@ -36,6 +36,7 @@ pub(crate) const GROUPS: &[(&str, super::Rows)] = &[
                 prepare_update: update_definition,
                 ending: Ending::Definition,
                 check_create: checks::create,
+                warn: checks::formats,
                 check_update: checks::update,
                 check_status: checks::update_status,
                 ..DECLARED

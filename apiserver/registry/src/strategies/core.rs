@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/registry/core/*/strategy.go`.
 
+mod secrets;
 mod volumes;
 
 use super::{drop_unused, member, pods, text};
@@ -77,13 +78,18 @@ const ROWS: super::Rows = &[
         "replicationcontrollers",
         Strategy {
             generation: Generation::Members(&["spec"]),
+            prepare_create: |_, object| pods::gated::drop_template_fields(object, &Value::Null, "/spec/template"),
+            prepare_update: |new, old| pods::gated::drop_template_fields(new, old, "/spec/template"),
             dependents: Dependents::Orphan,
             status_metadata: StatusMetadata::Free,
             ..DEFAULT
         },
     ),
     ("resourcequotas", RETURNED),
-    ("secrets", Strategy { prepare_update: update_secret, ..DEFAULT }),
+    (
+        "secrets",
+        Strategy { prepare_update: update_secret, warn: |secret, _, warn| secrets::pair(secret, warn), ..DEFAULT },
+    ),
     (
         "serviceaccounts",
         Strategy {

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `endpoints/handlers/create.go`, `registry/generic/registry/store.go` (`Create`).
 
-use super::{Target, admit, check_escalation, options, reply, validate, value_reply};
+use super::{Target, admit, check_escalation, options, reply, unwritten_reply, validate};
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
@@ -74,6 +74,7 @@ async fn store(
         return Err(Status::invalid(&cx.resource.storage_kind, object.name(), &errors));
     }
     rules::warnings::create(&cx.resource, &object, &mut |text| cx.warn(text));
+    (strategy.warn)(&object, None, &mut |text| cx.warn(text));
     validate(registry, cx, Operation::Create, &mut object, &Value::Null, options).await?;
     write(registry, cx, strategy, object).await
 }
@@ -117,7 +118,7 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut objec
             }
             None => {
                 fields::open(&mut object);
-                Ok(value_reply(cx, object))
+                Ok(unwritten_reply(cx, object))
             }
         };
     }

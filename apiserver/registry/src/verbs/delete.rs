@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) async fn delete(registry: &Registry, cx: &Context, options: &Value) -> Result<Reply, Status> {
     let parsed = DeleteOptions::parse(options)?;
+    rules::warnings::delete(&cx.resource, options, &mut |text| cx.warn(text));
     remove(registry, cx, &parsed, options).await
 }
 
@@ -136,6 +137,7 @@ pub(crate) async fn delete_collection(
     query: &ListQuery,
 ) -> Result<ListPage, Status> {
     let parsed = DeleteOptions::parse(options)?;
+    rules::warnings::delete(&cx.resource, options, &mut |text| cx.warn(text));
     let page = super::read::list(registry, cx, query).await?;
     for object in &page.items {
         let one = single(cx, object);

@@ -58,6 +58,14 @@ pub(crate) fn value_reply(cx: &Context, value: Value) -> Reply {
     Reply::Value { value, ty: cx.resource.schema.clone() }
 }
 
+/// An object that would have been written, as it would have been read.
+pub(crate) fn unwritten_reply(cx: &Context, mut value: Value) -> Reply {
+    if cx.resource.custom.is_none() {
+        apimachinery::schema::settle(&cx.resource.schema, &mut value);
+    }
+    value_reply(cx, value)
+}
+
 /// The type of a `meta/v1.Status`.
 fn status_type() -> TypeRef {
     let name = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";

@@ -3,7 +3,7 @@
 //! Upstream: `endpoints/handlers/update.go`, `registry/generic/registry/store.go` (`Update`),
 //! `registry/rest/update.go`.
 
-use super::{Target, admit, check_escalation, options, reply, tree, validate, value_reply};
+use super::{Target, admit, check_escalation, options, reply, tree, unwritten_reply, validate};
 use crate::admission::Operation;
 use crate::failure::{Failure, STALE};
 use crate::services::Claim;
@@ -121,7 +121,7 @@ pub(crate) async fn change(
 ) -> Result<Reply, Status> {
     match apply(registry, cx, part, options_kind, source, None).await? {
         Outcome::Stored(object) => Ok(reply(cx, object)),
-        Outcome::Dry(value) => Ok(value_reply(cx, value)),
+        Outcome::Dry(value) => Ok(unwritten_reply(cx, value)),
     }
 }
 
@@ -249,8 +249,11 @@ impl Writer<'_> {
             return Err(Status::invalid(&cx.resource.storage_kind, &cx.name, &errors).into());
         }
         match self.part {
-            Part::Main => rules::warnings::update(&cx.resource, &new, old, &mut |text| cx.warn(text)),
-            Part::Status => rules::warnings::status(&cx.resource, &new, &mut |text| cx.warn(text)),
+            Part::Main => {
+                rules::warnings::update(&cx.resource, &new, old, &mut |text| cx.warn(text));
+                (self.strategy.warn)(&new, Some(old), &mut |text| cx.warn(text));
+            }
+            Part::Status => rules::warnings::status(&cx.resource, &new, old, &mut |text| cx.warn(text)),
             _ => {}
         }
         self.validate(&mut new, old).await?;

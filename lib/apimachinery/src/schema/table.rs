@@ -65,6 +65,7 @@ fn zeros(schema: &Schema, id: u32) -> Vec<(Box<str>, Value)> {
     let members = schema.get(id).members.iter();
     let zero = |name: &str, field: &Field| {
         let value = match (&field.shape, field.presence) {
+            _ if field.is_null => Value::Null,
             (_, Presence::Pointer) => return None,
             (Shape::Message(inner), _) => {
                 Value::Object(zeros(schema, *inner).into_iter().map(|(name, value)| (name.into(), value)).collect())
@@ -132,6 +133,7 @@ fn field(line: &str, names: &HashMap<Box<str>, u32>) -> Result<Field, String> {
         shape,
         presence: Presence::OmitEmpty,
         required: false,
+        is_null: false,
         semantics: Semantics::Default,
         patch: None,
         default: None,
@@ -149,6 +151,7 @@ fn apply(field: &mut Field, word: &str) -> Result<(), String> {
             "!" => field.required = true,
             "*" => field.presence = Presence::Pointer,
             "." => field.presence = Presence::Always,
+            "n" => field.is_null = true,
             // Left out of JSON when zero, as `omitempty` fields are.
             "z" => {}
             other => return Err(format!("{other}: unknown mark")),

@@ -17,7 +17,7 @@ pub(super) struct Place<'a> {
     semantics: &'a Semantics,
     patch: Option<&'a PatchStrategy>,
     presence: Presence,
-    required: bool,
+    is_null: bool,
 }
 
 /// The form of a value.
@@ -106,12 +106,12 @@ impl<'a> Place<'a> {
     }
 
     fn plain(schema: &'a Schema, shape: &'a Shape) -> Self {
-        Self { schema, shape, semantics: &PLAIN, patch: None, presence: Presence::Pointer, required: false }
+        Self { schema, shape, semantics: &PLAIN, patch: None, presence: Presence::Pointer, is_null: false }
     }
 
     fn of(schema: &'a Schema, field: &'a Field) -> Self {
-        let Field { shape, semantics, patch, presence, required, .. } = field;
-        Self { schema, shape, semantics, patch: patch.as_ref(), presence: *presence, required: *required }
+        let Field { shape, semantics, patch, presence, is_null, .. } = field;
+        Self { schema, shape, semantics, patch: patch.as_ref(), presence: *presence, is_null: *is_null }
     }
 
     /// The form of this value; of free-form places the value decides.
@@ -186,17 +186,12 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// What upstream's type holds where a value is absent and it cannot say so: required lists
-    /// and maps are `null` there.
+    /// What upstream's type holds where a value is absent and it cannot say so: what it never leaves out is `null`
+    /// there, if it is no struct.
     pub(super) fn zero(&self) -> Option<&'static Value> {
         match (self.shape, self.presence) {
-            (_, Presence::Pointer) => None,
-            (Shape::Message(_), _) => Some(&NOTHING),
-            (Shape::List(_) | Shape::Map(_) | Shape::Strings, presence)
-                if self.required || presence == Presence::Always =>
-            {
-                Some(&NULL)
-            }
+            _ if self.is_null => Some(&NULL),
+            (Shape::Message(_), Presence::OmitEmpty | Presence::Always) => Some(&NOTHING),
             _ => None,
         }
     }
@@ -204,6 +199,7 @@ impl<'a> Place<'a> {
     /// Whether a value is what an absent one reads as in upstream's type.
     pub(super) fn is_zero(&self, value: &Value) -> bool {
         match value {
+            Value::Null if self.is_null => true,
             Value::Null => self.presence != Presence::Pointer && matches!(self.shape, Shape::Time | Shape::MicroTime),
             _ if self.presence != Presence::Always => false,
             Value::String(text) => text.is_empty(),
@@ -293,6 +289,6 @@ mod tests {
         assert!(matches!(form("template"), Some(Form::Object)));
         assert!(form("nonsense").is_none());
         assert!(spec.member("template").expect("there").0.zero().is_some());
-        assert!(spec.member("selector").expect("there").0.zero().is_none());
+        assert!(spec.member("replicas").expect("there").0.zero().is_none());
     }
 }

@@ -15,6 +15,7 @@ pub(super) use job::{job, job_update};
 pub(super) use status::job_status;
 
 use super::check::{At, Report, same};
+use super::printed::Internal;
 use super::values::not_negative;
 use super::workloads::spec_of;
 use crate::tree::Tree;
@@ -95,7 +96,7 @@ fn zone_error(zone: &str) -> Option<String> {
 fn job_template(at: &At<'_>, spec: &Value, out: &mut Report) {
     job::job_spec(at, spec, out);
     if let Some(selector) = spec.at("selector") {
-        out.invalid(&at.child("selector"), selector, "`selector` will be auto-generated");
+        out.invalid(&at.child("selector"), Internal(Some(selector), "L"), "`selector` will be auto-generated");
     }
     if spec.flag("manualSelector") {
         out.not_supported(&at.child("manualSelector"), true, &["nil", "false"]);

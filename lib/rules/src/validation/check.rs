@@ -149,6 +149,13 @@ impl Report {
         }
     }
 
+    /// The same of a value that is shown otherwise than the tree has it.
+    pub fn immutable_shown(&mut self, at: &At<'_>, new: Option<&Value>, old: Option<&Value>, shown: impl Show) {
+        if !same(new, old) {
+            self.invalid(at, shown, IMMUTABLE);
+        }
+    }
+
     /// Whether nothing has been found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -257,7 +264,7 @@ impl Show for Inner<'_> {
             return "null".into();
         }
         let member = |(name, key, none): &(&str, &str, &str)| match value.get(*key).filter(|v| !v.is_null()) {
-            Some(value) => format!("\"{name}\":{}", escaped(value)),
+            Some(value) => format!("\"{name}\":{}", escaped(&value.to_string())),
             None => format!("\"{name}\":{none}"),
         };
         let members: Vec<String> = fields.iter().map(member).collect();
@@ -265,9 +272,9 @@ impl Show for Inner<'_> {
     }
 }
 
-/// A value as Go writes it, which spells out what HTML would read.
-fn escaped(value: &Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+/// JSON as Go writes it, which spells out what HTML would read.
+pub(super) fn escaped(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 #[cfg(test)]

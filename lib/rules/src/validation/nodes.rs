@@ -6,6 +6,7 @@ use super::check::{At, Inner, Report, same};
 use super::names::{config_key, label, subdomain};
 use super::pod::resources::{amount_of, requirements};
 use super::pod::{taint, tolerations_of_class};
+use super::printed::Internal;
 use super::values::{cidr, labels};
 use crate::tree::Tree;
 use apimachinery::Value;
@@ -155,7 +156,11 @@ fn ranges(new: &Value, old: &Value, out: &mut Report) {
 /// Where a kubelet's configuration once came from.
 fn config_source(at: &At<'_>, source: &Value, in_status: bool, out: &mut Report) {
     let Some(map) = source.at("configMap") else {
-        return out.invalid(at, source, "exactly one reference subfield must be non-nil");
+        return out.invalid(
+            at,
+            Internal(Some(source), "@core.NodeConfigSource"),
+            "exactly one reference subfield must be non-nil",
+        );
     };
     let at = at.child("configMap");
     for key in ["uid", "resourceVersion"] {
@@ -260,7 +265,7 @@ mod tests {
             "status.addresses[1]: Duplicate value: ",
             "spec.podCIDRs: Forbidden: node updates may not change podCIDR",
             "spec.providerID: Forbidden: node updates may not change providerID",
-            "spec.configSource: Invalid value: {}: exactly one",
+            "spec.configSource: Invalid value: {\"ConfigMap\":null}: exactly one",
             "spec.externalID: Forbidden: may not be updated",
         ];
         assert_eq!(found.len(), starts.len(), "{found:#?}");

@@ -25,6 +25,7 @@ pub(super) mod update;
 pub(super) mod volumes;
 
 pub(super) use affinity::node_selector;
+pub use annotations::app_armor_field;
 pub(super) use ephemeral::ephemeral_containers;
 pub(super) use resize::resize;
 pub(super) use status::status;

@@ -60,7 +60,12 @@ pub(super) fn mutating(policy: &Value, out: &mut Report) {
 
 /// What both kinds of policies begin with; whether there are parameters.
 fn head(spec: &Value, out: &mut Report) -> bool {
-    out.one_of(&SPEC.child("failurePolicy"), spec.text("failurePolicy"), &["Fail", "Ignore"]);
+    let at = SPEC.child("failurePolicy");
+    match spec.at("failurePolicy").and_then(Value::as_str) {
+        None => out.required(&at, ""),
+        Some("Fail" | "Ignore") => {}
+        Some(other) => out.not_supported(&at, other, &["Fail", "Ignore"]),
+    }
     if let Some(kind) = spec.at("paramKind") {
         param_kind(&SPEC.child("paramKind"), kind, out);
     }

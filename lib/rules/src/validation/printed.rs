@@ -3,7 +3,11 @@
 //!
 //! Upstream: `apimachinery/pkg/util/validation/field/errors.go` (`ErrorBody`), `pkg/apis/*/types.go`.
 
-use super::check::Show;
+mod internal;
+
+pub(super) use internal::Internal;
+
+use super::check::{Show, escaped};
 use crate::tree::Tree;
 use apimachinery::Value;
 use std::fmt::Write;
@@ -39,7 +43,7 @@ impl Show for Printed<'_> {
     fn show(&self) -> String {
         let mut out = String::new();
         form(&mut out, self.0, self.1);
-        out
+        escaped(&out)
     }
 }
 

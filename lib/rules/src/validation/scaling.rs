@@ -10,6 +10,7 @@ mod tests;
 pub(super) use autoscaler::{autoscaler, autoscaler_status, autoscaler_update};
 
 use super::check::{At, Report, same};
+use super::printed::Internal;
 use super::values::{count_or_percent, has_wrong_value, not_above_all, not_negative, selector};
 use super::workloads::spec_of;
 use crate::tree::Tree;
@@ -30,7 +31,8 @@ pub(super) fn disruption_budget_update(new: &Value, old: &Value, out: &mut Repor
 
 fn budget_spec(spec: &Value, check_selector: bool, out: &mut Report) {
     if spec.has("minAvailable") && spec.has("maxUnavailable") {
-        out.invalid(&SPEC, spec, "minAvailable and maxUnavailable cannot be both set");
+        let shown = Internal(Some(spec), "@policy.PodDisruptionBudgetSpec");
+        out.invalid(&SPEC, shown, "minAvailable and maxUnavailable cannot be both set");
     }
     for key in ["minAvailable", "maxUnavailable"] {
         if let Some(value) = spec.at(key) {

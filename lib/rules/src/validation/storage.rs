@@ -17,6 +17,7 @@ pub(super) use volumes::{volume, volume_status, volume_update};
 
 use super::check::{At, Report};
 use super::names::subdomain;
+use super::printed::Internal;
 use super::values::quantity;
 use crate::tree::Tree;
 use apimachinery::Value;
@@ -57,5 +58,6 @@ fn not_negative_amount(at: &At<'_>, amount: &Value, out: &mut Report) {
 
 /// A specification that must stay as it is.
 pub(super) fn spec_update(new: &Value, old: &Value, out: &mut Report) {
-    out.immutable(&SPEC, new.at("spec"), old.at("spec"));
+    let shown = Internal(new.at("spec"), "@storage.VolumeAttachmentSpec");
+    out.immutable_shown(&SPEC, new.at("spec"), old.at("spec"), shown);
 }

@@ -320,8 +320,8 @@ fn small_kinds() {
             "policy",
             "poddisruptionbudgets",
             json!({"spec": {"minAvailable": 1, "maxUnavailable": 1}}),
-            "spec: Invalid value: {\"maxUnavailable\":1,\"minAvailable\":1}: minAvailable and maxUnavailable cannot be \
-             both set",
+            "spec: Invalid value: {\"MinAvailable\":1,\"Selector\":null,\"MaxUnavailable\":1,\
+             \"UnhealthyPodEvictionPolicy\":null}: minAvailable and maxUnavailable cannot be both set",
         ),
         ("storage.k8s.io", "storageclasses", json!({}), "provisioner: Required value"),
         (

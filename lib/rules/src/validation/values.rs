@@ -1,5 +1,6 @@
 //! Values that many kinds have: labels, selectors, quantities, ports, addresses.
 
+use super::addresses;
 use super::check::{At, Report};
 use super::names::{label_key_errors, label_value_errors, percent, port_name, port_number};
 use crate::tree::Tree;
@@ -76,7 +77,7 @@ pub(super) fn not_negative(at: &At<'_>, object: &Value, key: &str, out: &mut Rep
 }
 
 /// A quantity; `None` if it is none, which decoding has not let pass.
-pub(super) fn quantity(value: &Value) -> Option<Quantity> {
+pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Number(number) => number.to_string().parse().ok(),
@@ -134,18 +135,14 @@ pub(super) fn is_zero(value: Option<&Value>) -> bool {
     }
 }
 
-/// An IP address.
+/// An IP address in any unambiguous spelling.
 pub(super) fn ip(at: &At<'_>, text: &str, out: &mut Report) {
-    if text.parse::<std::net::IpAddr>().is_err() {
-        out.invalid(at, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-    }
+    addresses::legacy(at, text, [], out);
 }
 
-/// A range of addresses.
+/// A range of addresses in any unambiguous spelling.
 pub(super) fn cidr(at: &At<'_>, text: &str, out: &mut Report) {
-    if text.parse::<ipnet::IpNet>().is_err() {
-        out.invalid(at, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
-    }
+    addresses::legacy_range(at, text, [], out);
 }
 
 #[cfg(test)]

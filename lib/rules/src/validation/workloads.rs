@@ -11,6 +11,7 @@ pub(super) use stateful::{stateful_set, stateful_set_update};
 
 use super::check::{At, Report, same};
 use super::pod;
+use super::printed::Internal;
 use super::values::{count_or_percent, has_wrong_value, is_zero, not_above_all, not_negative, selector, selects_all};
 use crate::tree::Tree;
 use apimachinery::meta::ObjectMeta;
@@ -139,7 +140,7 @@ fn selected_template(spec: &Value, out: &mut Report) {
     let template = spec.at("template").unwrap_or(&Value::Null);
     match selection(chosen, template.labels()) {
         Selection::Wrong => {
-            return out.invalid(&at, chosen.unwrap_or(&Value::Null), "invalid label selector");
+            return out.invalid(&at, Internal(chosen, "L"), "invalid label selector");
         }
         Selection::Differs => mismatch(&template_at, template, out),
         Selection::Fits => {}
@@ -217,7 +218,8 @@ fn strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
 
 /// Pods that a new selector does not select would be left behind.
 pub(super) fn selector_update(new: &Value, old: &Value, out: &mut Report) {
-    out.immutable(&SPEC.child("selector"), spec_of(new).at("selector"), spec_of(old).at("selector"));
+    let (selected, before) = (spec_of(new).at("selector"), spec_of(old).at("selector"));
+    out.immutable_shown(&SPEC.child("selector"), selected, before, Internal(selected, "L"));
 }
 
 pub(super) fn controller_revision(object: &Value, out: &mut Report) {

@@ -5,7 +5,6 @@
 use crate::Context;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use serde_json::json;
 
 const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
@@ -41,20 +40,15 @@ pub(super) fn annotations_to_fields(cx: &Context, pod: &mut Value) {
 
 /// What an annotation says as a field; none if it says nothing that is right.
 fn profile(annotation: &str) -> Option<Value> {
-    match annotation {
-        "unconfined" => Some(json!({"type": "Unconfined"})),
-        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
-        other => {
-            let name =
-                other.strip_prefix("localhost/").filter(|n| !n.is_empty() && n.trim() == *n && n.len() <= 4095)?;
-            Some(json!({"type": "Localhost", "localhostProfile": name}))
-        }
-    }
+    let is_name = |name: &str| name.trim() == name && name.len() <= 4095;
+    let field = rules::validation::app_armor_field(annotation)?;
+    field.get("localhostProfile").and_then(Value::as_str).is_none_or(is_name).then_some(field)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn annotations_become_fields() {

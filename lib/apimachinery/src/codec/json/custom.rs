@@ -326,6 +326,7 @@ mod tests {
             number: 0,
             shape,
             presence: Presence::Pointer,
+            is_null: false,
             required: false,
             semantics: Semantics::Default,
             patch: None,

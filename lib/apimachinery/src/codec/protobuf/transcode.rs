@@ -337,7 +337,7 @@ fn leaves_out(field: &Field, raw: &Raw<'_>) -> bool {
     }
     match (&field.shape, raw) {
         (Shape::String | Shape::Bytes | Shape::Strings, Raw::Bytes(bytes)) => {
-            bytes.is_empty() && !(field.shape == Shape::Strings && field.required)
+            bytes.is_empty() && !(field.shape == Shape::Strings && field.is_null)
         }
         (Shape::Bool | Shape::Int64, Raw::Varint(value)) => *value == 0,
         (Shape::Int32, Raw::Varint(value)) => *value as i32 == 0,

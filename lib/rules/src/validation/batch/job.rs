@@ -3,6 +3,7 @@
 use super::super::check::{At, Report, same};
 use super::super::names::{label, subdomain};
 use super::super::pod;
+use super::super::printed::Internal;
 use super::super::values::{has_wrong_value, not_negative, selector};
 use super::super::workloads::{Selection, mismatch, selection, spec_of};
 use super::{SPEC, policies, template};
@@ -44,10 +45,18 @@ pub(in super::super) fn job_update(new: &Value, old: &Value, out: &mut Report) {
     // Upstream has the specification checked by two functions, and says what is wrong twice.
     selecting_spec(spec, lenient, out);
     completions(spec, before, out);
-    out.immutable(&SPEC.child("selector"), spec.at("selector"), before.at("selector"));
+    let (selected, then) = (spec.at("selector"), before.at("selector"));
+    out.immutable_shown(&SPEC.child("selector"), selected, then, Internal(selected, "L"));
     template::update(new, old, out);
-    for key in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
-        out.immutable(&SPEC.child(key), spec.at(key), before.at(key));
+    for (key, form) in [
+        ("completionMode", "p"),
+        ("podFailurePolicy", "*@batch.PodFailurePolicy"),
+        ("backoffLimitPerIndex", "p"),
+        ("managedBy", "p"),
+        ("successPolicy", "*@batch.SuccessPolicy"),
+    ] {
+        let (now, then) = (spec.at(key), before.at(key));
+        out.immutable_shown(&SPEC.child(key), now, then, Internal(now, form));
     }
 }
 
@@ -97,7 +106,7 @@ fn generated_selector(object: &Value, lenient: Leniency, out: &mut Report) {
     }
     let made: apimachinery::Map = expected().map(|(key, value)| ((*key).to_owned(), value.into())).collect();
     if selection(Some(selector), Some(&made)) == Selection::Differs {
-        out.invalid(&SPEC.child("selector"), selector, "`selector` not auto-generated");
+        out.invalid(&SPEC.child("selector"), Internal(Some(selector), "L"), "`selector` not auto-generated");
     }
 }
 

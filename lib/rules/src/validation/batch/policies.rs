@@ -2,6 +2,7 @@
 
 use super::super::check::{At, Report};
 use super::super::names::label_key_errors;
+use super::super::printed::Internal;
 use super::super::values::not_negative;
 use super::indexes;
 use crate::tree::Tree;
@@ -29,7 +30,7 @@ pub(super) fn all(at: &At<'_>, spec: &Value, out: &mut Report) {
         let at = at.child("successPolicy");
         match spec.text("completionMode") {
             "Indexed" => success(&at, policy, spec, out),
-            _ => out.invalid(&at, policy, "requires indexed completion mode"),
+            _ => out.invalid(&at, Internal(Some(policy), "@batch.SuccessPolicy"), "requires indexed completion mode"),
         }
     }
     if let Some(policy) = spec.at("podReplacementPolicy").and_then(Value::as_str) {

@@ -1,6 +1,7 @@
 //! What a job's status may say, and how it may change: whoever manages the job, a job that has ended stays so.
 
 use super::super::check::{At, IMMUTABLE, Report, same};
+use super::super::printed::Internal;
 use super::super::values::not_negative;
 use super::super::workloads::spec_of;
 use super::indexes;
@@ -148,7 +149,8 @@ fn finished(change: &Change<'_>, out: &mut Report) {
         && let Some(pods) = new.at("uncountedTerminatedPods")
         && !(pods.items("succeeded").is_empty() && pods.items("failed").is_empty())
     {
-        out.invalid(&STATUS.child("uncountedTerminatedPods"), pods, "must be empty for finished job");
+        let shown = Internal(Some(pods), "@batch.UncountedTerminatedPods");
+        out.invalid(&STATUS.child("uncountedTerminatedPods"), shown, "must be empty for finished job");
     }
 }
 

@@ -1,6 +1,7 @@
 //! What may change of a job's pod template: nothing, unless the job is suspended and has no pods.
 
-use super::super::check::{Report, same};
+use super::super::check::{IMMUTABLE, Report, same};
+use super::super::printed::Internal;
 use super::super::workloads::spec_of;
 use super::SPEC;
 use super::status::holds;
@@ -19,15 +20,14 @@ pub(super) fn update(new: &Value, old: &Value, out: &mut Report) {
     let (Some(template), Some(mut allowed), true) =
         (template, stored.cloned(), before.flag("suspend") && paused && status.int("active") == 0)
     else {
-        return out.immutable(&at, template, stored);
+        return out.invalid(&at, Internal(template, "@core.PodTemplateSpec"), IMMUTABLE);
     };
     allow_scheduling(template, &mut allowed);
     allow_resources(template, &mut allowed);
     // The metadata of the template may be anything now.
     let path = at.child("spec");
     if !same(template.at("spec"), allowed.at("spec")) {
-        let value = template.at("spec").unwrap_or(&Value::Null);
-        out.invalid(&path, value, super::super::check::IMMUTABLE);
+        out.invalid(&path, Internal(template.at("spec"), "@core.PodSpec"), IMMUTABLE);
     }
 }
 

@@ -5,6 +5,7 @@ use super::kept::{Kept, Rule, all_containers};
 use super::{tolerations, volumes};
 use crate::tree::Tree;
 use apimachinery::{Map, Value};
+use serde_json::json;
 
 /// Marks the copy of a pod that a kubelet has from elsewhere.
 pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -76,6 +77,21 @@ fn apparmor(at: &At<'_>, container: &str, profile: &str, spec: &Value, out: &mut
     let known = matches!(profile, "" | "runtime/default" | "unconfined") || profile.starts_with("localhost/");
     if !known {
         out.invalid(at, profile, format!("invalid AppArmor profile name: {profile:?}"));
+    }
+}
+
+/// What an AppArmor annotation says as a field; none if it says nothing that is known. The name of a profile is not
+/// checked.
+///
+/// Upstream: `ApparmorFieldForAnnotation` in `pkg/api/pod/util.go`.
+pub fn app_armor_field(annotation: &str) -> Option<Value> {
+    match annotation {
+        "unconfined" => Some(json!({"type": "Unconfined"})),
+        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
+        other => {
+            let name = other.strip_prefix("localhost/").filter(|name| !name.is_empty())?;
+            Some(json!({"type": "Localhost", "localhostProfile": name}))
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes of pods that are not yet to be scheduled: their nodes may be narrowed down.
 
 use super::super::check::{Report, same};
+use super::super::printed::Internal;
 use super::SPEC;
 use super::update::restore;
 use crate::tree::{Fill, Tree};
@@ -41,11 +42,12 @@ fn narrowed(new: Option<&Value>, old: Option<&Value>, out: &mut Report) {
     let at = at.child("nodeSelectorTerms");
     if new_terms.len() != old_terms.len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        return out.invalid(&at, new.as_ref().unwrap_or(&Value::Null), detail);
+        return out.invalid(&at, Internal(new.as_ref(), "[]@core.NodeSelectorTerm"), detail);
     }
     for (index, (new, old)) in new_terms.iter().zip(&old_terms).enumerate() {
         if !only_adds(new, old) {
-            out.invalid(&at.index(index), new, "only additions are allowed (no mutations or deletions)");
+            let shown = Internal(Some(new), "@core.NodeSelectorTerm");
+            out.invalid(&at.index(index), shown, "only additions are allowed (no mutations or deletions)");
         }
     }
 }

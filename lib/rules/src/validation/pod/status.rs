@@ -5,6 +5,7 @@ mod devices;
 
 use super::super::check::{At, Report};
 use super::super::names::{label_key_errors, subdomain};
+use super::super::printed::Internal;
 use super::super::values::ip;
 use super::spec_of;
 use super::update::annotation_change;
@@ -80,7 +81,7 @@ fn addresses(list: &str, new: &Value, old: &Value, out: &mut Report) {
     }
     let of_ipv6 = ips.iter().filter(|ip| ip.contains(':')).count();
     if ips.len() > 2 || ips.len() == 2 && of_ipv6 != 1 {
-        let value = new.at(list).unwrap_or(&Value::Null);
-        out.invalid(&at, value, "may specify no more than one IP for each IP family");
+        let form = if list == "podIPs" { "[]@core.PodIP" } else { "[]@core.HostIP" };
+        out.invalid(&at, Internal(new.at(list), form), "may specify no more than one IP for each IP family");
     }
 }

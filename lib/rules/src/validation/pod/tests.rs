@@ -318,7 +318,7 @@ fn statuses() {
         ),
         [
             "status.qosClass: Invalid value: \"Burstable\": field is immutable",
-            "status.podIPs: Invalid value: [{\"ip\":\"10.0.0.1\"},{\"ip\":\"10.0.0.2\"}]: may specify no more than one IP \
+            "status.podIPs: Invalid value: [{\"IP\":\"10.0.0.1\"},{\"IP\":\"10.0.0.2\"}]: may specify no more than one IP \
              for each IP family",
         ]
     );

@@ -1,6 +1,7 @@
 //! Which of the objects of a namespace a quota counts.
 
 use super::super::check::{At, Report};
+use super::super::printed::Internal;
 use super::is_quota_resource;
 use crate::tree::Tree;
 use apimachinery::Value;
@@ -28,9 +29,9 @@ fn fits(scope: &str, resource: &str) -> bool {
 }
 
 /// One error for each limit that the scope has nothing to do with.
-fn unfit(at: &At<'_>, spec: &Value, scope: &str, shown: Option<&Value>, out: &mut Report) {
+fn unfit(at: &At<'_>, spec: &Value, scope: &str, shown: Internal<'_>, out: &mut Report) {
     for _ in spec.entries("hard").filter(|(name, _)| is_quota_resource(name) && !fits(scope, name)) {
-        out.invalid(at, shown.unwrap_or(&Value::Null), "unsupported scope applied to resource");
+        out.invalid(at, shown, "unsupported scope applied to resource");
     }
 }
 
@@ -48,7 +49,7 @@ pub(super) fn scopes(at: &At<'_>, spec: &Value, out: &mut Report) {
         if !is_scope(scope) {
             out.invalid(&at, spec.at("scopes").unwrap_or(&Value::Null), "unsupported scope");
         }
-        unfit(&at, spec, scope, spec.at("scopes"), out);
+        unfit(&at, spec, scope, Internal(spec.at("scopes"), "p"), out);
     }
     conflicts(&at, spec, |name| spec.texts("scopes").any(|scope| scope == name), out);
 }
@@ -64,7 +65,7 @@ pub(super) fn selector(at: &At<'_>, spec: &Value, out: &mut Report) {
         if !is_scope(scope) {
             out.invalid(&at.child("scopeName"), scope, "unsupported scope");
         }
-        unfit(&at, spec, scope, Some(selector), out);
+        unfit(&at, spec, scope, Internal(Some(selector), "*@core.ScopeSelector"), out);
         requirement(&at, scope, expression, out);
     }
     conflicts(&at, spec, |name| expressions.iter().any(|e| e.text("scopeName") == name), out);

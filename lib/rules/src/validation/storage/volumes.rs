@@ -2,6 +2,7 @@
 
 use super::super::check::{At, IMMUTABLE, Report, same};
 use super::super::pod::node_selector;
+use super::super::printed::Internal;
 use super::super::values::{NOT_POSITIVE, quantity};
 use super::super::workloads::spec_of;
 use super::sources::{Volume, exactly_one, given, takes_mount_options};
@@ -152,7 +153,7 @@ pub(in super::super) fn volume_update(new: &Value, old: &Value, out: &mut Report
     if let Some(before) = old.at("nodeAffinity")
         && !new.at("nodeAffinity").is_some_and(|affinity| keeps_nodes(affinity, before))
     {
-        let affinity = new.at("nodeAffinity").unwrap_or(&Value::Null);
+        let affinity = Internal(new.at("nodeAffinity"), "*@core.VolumeNodeAffinity");
         let detail = format!("{IMMUTABLE}, except for updating from beta label to GA");
         out.invalid(&At::root("nodeAffinity"), affinity, detail);
     }

@@ -3,6 +3,7 @@
 use super::super::check::{At, Report, same};
 use super::super::meta::annotations;
 use super::super::names::label;
+use super::super::printed::Internal;
 use super::super::values::{count_or_percent, is_zero, labels, not_above_all, not_negative};
 use super::super::{pod, storage};
 use super::{SPEC, Selection, mismatch, own_selector, runs_always, selection, spec_of};
@@ -82,7 +83,7 @@ fn selected(spec: &Value, lenient: Leniency, out: &mut Report) {
     let template = effective_template(spec);
     let selection = selection(chosen, template.labels());
     match selection {
-        Selection::Wrong => out.invalid(&at, chosen.unwrap_or(&Value::Null), ""),
+        Selection::Wrong => out.invalid(&at, Internal(chosen, "L"), ""),
         Selection::Differs => mismatch(&template_at, &template, out),
         Selection::Fits => {}
     }
@@ -136,7 +137,8 @@ fn strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
     match (strategy.text("type"), strategy.at("rollingUpdate")) {
         ("", _) => out.required(at, ""),
         ("OnDelete", Some(rolling)) => {
-            out.invalid(&rolling_at, rolling, "only allowed for updateStrategy 'RollingUpdate'");
+            let shown = Internal(Some(rolling), "@apps.RollingUpdateStatefulSetStrategy");
+            out.invalid(&rolling_at, shown, "only allowed for updateStrategy 'RollingUpdate'");
         }
         ("RollingUpdate", Some(rolling)) => {
             not_negative(&rolling_at, rolling, "partition", out);
@@ -145,7 +147,11 @@ fn strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
             }
         }
         ("OnDelete" | "RollingUpdate", None) => {}
-        _ => out.invalid(at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
+        _ => out.invalid(
+            at,
+            Internal(Some(strategy), "@apps.StatefulSetUpdateStrategy"),
+            "must be 'RollingUpdate' or 'OnDelete'",
+        ),
     }
 }
 
