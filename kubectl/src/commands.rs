@@ -48,6 +48,7 @@ pub(crate) use rollout::label_selector;
 use crate::cli::Files;
 use crate::cli::kuberc::Plugin;
 use crate::cli::{Args, Command};
+use crate::config::Asking;
 use crate::discovery::Discovery;
 use crate::files::{self, Check};
 use crate::generate::GenerateError;
@@ -106,10 +107,18 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     if names_subjects(&args.command) {
         args.global.user = None;
     }
-    let connection = crate::config::connect(&args.global).await?;
     let namespace_given = args.global.namespace.as_ref().is_some_and(|n| !n.is_empty());
-    let namespace = connection.namespace.clone();
-    let session = Session { client: Client::new(connection)?, namespace, namespace_given };
+    let session = match session(&args, namespace_given).await {
+        // What needs no server is told even so.
+        Err(error)
+            if let Command::Version(flags) = &args.command
+                && error_text(&error).starts_with("Unable to connect") =>
+        {
+            version::client_only(flags)?;
+            return Err(error);
+        }
+        session => session?,
+    };
     if args.global.match_server_version {
         version::require_match(&session).await?;
     }
@@ -173,6 +182,12 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The commands that need no server, and so no kubeconfig that makes sense.
+async fn session(args: &Args, namespace_given: bool) -> anyhow::Result<Session> {
+    let connection = crate::config::connect(&args.global, Asking::IfUnknown).await?;
+    let namespace = connection.namespace.clone();
+    Ok(Session { client: Client::new(connection)?, namespace, namespace_given })
+}
+
 fn without_server(args: &Args) -> Option<anyhow::Result<ExitCode>> {
     let outcome = match &args.command {
         Command::Version(flags) if flags.client => return Some(version::client_only(flags)),
