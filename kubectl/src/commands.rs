@@ -48,10 +48,12 @@ pub(crate) use rollout::label_selector;
 use crate::cli::Files;
 use crate::cli::kuberc::Plugin;
 use crate::cli::{Args, Command};
+use crate::config::Asking;
 use crate::discovery::Discovery;
 use crate::files::{self, Check};
 use crate::generate::GenerateError;
-use crate::http::{Client, Refused, Unanswered};
+use crate::http::{Client, Pauses, Refused, Unanswered};
+use crate::print::OutputError;
 use crate::writing::Failures;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -106,10 +108,18 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     if names_subjects(&args.command) {
         args.global.user = None;
     }
-    let connection = crate::config::connect(&args.global).await?;
     let namespace_given = args.global.namespace.as_ref().is_some_and(|n| !n.is_empty());
-    let namespace = connection.namespace.clone();
-    let session = Session { client: Client::new(connection)?, namespace, namespace_given };
+    let session = match session(&args, namespace_given).await {
+        // What needs no server is told even so.
+        Err(error)
+            if let Command::Version(flags) = &args.command
+                && error_text(&error).starts_with("Unable to connect") =>
+        {
+            version::client_only(flags)?;
+            return Err(error);
+        }
+        session => session?,
+    };
     if args.global.match_server_version {
         version::require_match(&session).await?;
     }
@@ -172,6 +182,12 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+async fn session(args: &Args, namespace_given: bool) -> anyhow::Result<Session> {
+    let connection = crate::config::connect(&args.global, Asking::IfUnknown).await?;
+    let namespace = connection.namespace.clone();
+    Ok(Session { client: Client::new(connection)?, namespace, namespace_given })
+}
+
 /// The commands that need no server, and so no kubeconfig that makes sense.
 fn without_server(args: &Args) -> Option<anyhow::Result<ExitCode>> {
     let outcome = match &args.command {
@@ -209,7 +225,9 @@ fn names_subjects(command: &Command) -> bool {
     }
 }
 
-/// Follows one object until `done` says so.
+/// Follows one object until `done` says so. A server that refuses or goes away is asked again.
+///
+/// Upstream: `client-go/tools/watch/until.go` (`UntilWithSync`).
 pub(crate) async fn watch_one(
     session: &Session,
     manifest: &crate::files::Manifest,
@@ -217,35 +235,54 @@ pub(crate) async fn watch_one(
 ) -> anyhow::Result<()> {
     let selector = format!("metadata.name={}", manifest.object.name());
     let mut version = manifest.object.resource_version().to_owned();
+    let mut pauses = Pauses::new();
+    crate::interrupt::heed();
     loop {
         let path = with_query(
             &manifest.collection(),
             &[("watch", "true"), ("fieldSelector", &selector), ("resourceVersion", &version)],
         );
-        let mut events = session.client.watch(&path, "application/json").await?;
-        while let Some(line) = events.next().await? {
-            let event: apimachinery::Value = serde_json::from_slice(&line)?;
-            match event["type"].as_str().unwrap_or_default() {
-                "DELETED" => anyhow::bail!("object has been deleted"),
-                // Too old to go on from: look again from now.
-                "ERROR" => break,
-                _ => {}
-            }
-            if done(&event["object"])? {
-                return Ok(());
+        match session.client.watch(&path, "application/json").await {
+            Err(error) => pauses.after(&error).await,
+            Ok(mut events) => {
+                while let Some(event) = events.next().await {
+                    match event["type"].as_str().unwrap_or_default() {
+                        "DELETED" => anyhow::bail!("object has been deleted"),
+                        // Too old to go on from: look again from now.
+                        "ERROR" => break,
+                        _ if is_another_kind(&event["object"], manifest) => continue,
+                        _ => pauses.reset(),
+                    }
+                    if done(&event["object"])? {
+                        return Ok(());
+                    }
+                }
+                pauses.pass().await;
             }
         }
-        let current = session.client.get(&manifest.path(), "application/json").await?;
-        version = current.resource_version().to_owned();
-        if done(&current)? {
-            return Ok(());
+        match session.client.get(&manifest.path(), "application/json").await {
+            Ok(current) => {
+                current.resource_version().clone_into(&mut version);
+                if done(&current)? {
+                    return Ok(());
+                }
+            }
+            Err(error) if crate::writing::is_not_found(&error) => anyhow::bail!("object has been deleted"),
+            Err(error) => pauses.after(&error).await,
         }
     }
 }
 
+/// Whether a watch tells of something else than what is followed.
+pub(crate) fn is_another_kind(object: &Value, manifest: &crate::files::Manifest) -> bool {
+    object["kind"].as_str().is_some_and(|kind| kind != manifest.resource.kind)
+}
+
 /// Whether the reader of standard output is gone.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    let broken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    let written = matches!(error.downcast_ref(), Some(OutputError::Write(error)) if broken(error));
+    written || error.chain().any(|cause| cause.downcast_ref().is_some_and(broken))
 }
 
 /// An error as kubectl words it.

@@ -3,8 +3,10 @@
 //!
 //! Upstream: `client-go/tools/clientcmd`.
 
+mod answer;
 mod credentials;
 mod oidc;
+mod prompt;
 
 use crate::cli::Global;
 use crate::http::Unanswered;
@@ -56,14 +58,25 @@ pub enum ConfigError {
     /// Nobody can be logged in for the requests.
     #[error("{}", .0.told())]
     Login(Unanswered),
+    /// Nobody said who they are.
+    #[error("{0}")]
+    NotAnswered(String),
+    /// A file with a token cannot be read.
+    #[error("open {path}: {}", crate::config::go_words(.why))]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        why: std::io::Error,
+    },
     /// An exec plug-in cannot have standard input.
-    #[error("getting credentials: exec plugin cannot support interactive mode: {0}")]
+    #[error("Unable to connect to the server: getting credentials: exec plugin cannot support interactive mode: {0}")]
     Interactive(String),
     /// A user's entry that says too little of its exec plug-in.
     #[error("{}", listed(.0))]
     Invalid(Vec<String>),
     /// An exec plug-in failed.
-    #[error("getting credentials: exec: {0}")]
+    #[error("Unable to connect to the server: getting credentials: {0}")]
     Exec(String),
 }
 
@@ -110,6 +123,13 @@ pub struct Connection {
     pub namespace: String,
 }
 
+impl Connection {
+    /// Whether the server is spoken to with TLS; only then it is told who we are.
+    pub fn is_secure(&self) -> bool {
+        self.server.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+    }
+}
+
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
@@ -122,9 +142,21 @@ impl std::fmt::Debug for Connection {
 /// Where a pod finds its token, CA and namespace.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// Whether a person may be asked who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Where nothing else tells.
+    IfUnknown,
+    /// A shell waits for candidates.
+    Never,
+}
+
 /// The connection that flags, environment and files name, ready for requests.
-pub async fn connect(global: &Global) -> Result<Connection, ConfigError> {
+pub async fn connect(global: &Global, asking: Asking) -> Result<Connection, ConfigError> {
     let mut connection = load(global)?;
+    if asking == Asking::IfUnknown {
+        prompt::ask_if_unknown(&mut connection)?;
+    }
     oidc::log_in(&mut connection, global).await?;
     Ok(connection)
 }
@@ -284,12 +316,21 @@ impl Merged {
             apply_cluster(&mut connection, cluster, folder)?;
         }
         apply_cluster_flags(&mut connection, global)?;
+        // Without a scheme it is what else is known that tells.
+        if !connection.server.contains("://") && (connection.authority.is_some() || connection.insecure) {
+            connection.server.insert_str(0, "https://");
+        }
         match user {
             Some((user, folder)) => {
                 let user = credentials::User { name: user_name, entry: user, folder };
                 credentials::apply(&mut connection, &user, cluster.map(|(c, _)| c), global)?;
             }
-            None => credentials::apply_flags(&mut connection, global)?,
+            None => credentials::apply_flags(&mut connection, "", global)?,
+        }
+        if !connection.is_secure() {
+            // Whoever listens on the way must not learn it.
+            (connection.authorization, connection.login) = (None, None);
+            connection.impersonation.clear();
         }
         Ok(connection)
     }
@@ -333,7 +374,7 @@ fn apply_cluster(connection: &mut Connection, cluster: &Value, folder: &Path) ->
 }
 
 fn apply_cluster_flags(connection: &mut Connection, global: &Global) -> Result<(), ConfigError> {
-    if let Some(server) = &global.server {
+    if let Some(server) = global.server.as_ref().filter(|server| !server.is_empty()) {
         connection.server = server.clone();
     }
     if let Some(path) = &global.certificate_authority {

@@ -102,6 +102,10 @@ pub async fn read_checked(
             }
         };
         for document in documents {
+            // What says nothing at all is no object that lacks something.
+            if matches!(document, Ok(Value::Null)) {
+                continue;
+            }
             let document = match document.map_err(|error| unparsed(&name, &error)).and_then(|document| match check {
                 Check::Decoded => Ok(document),
                 Check::Validated => validated(&name, document),
@@ -287,9 +291,9 @@ async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, Strin
         return Ok(vec![(name.to_owned(), crate::http::download(name, MAX_FILE).await?)]);
     }
     if name == "-" {
-        let mut text = String::new();
-        std::io::stdin().take(MAX_FILE).read_to_string(&mut text)?;
-        return Ok(vec![("STDIN".into(), text)]);
+        let mut text = Vec::new();
+        std::io::stdin().take(MAX_FILE).read_to_end(&mut text)?;
+        return Ok(vec![("STDIN".into(), decoded(text))]);
     }
     let path = Path::new(name);
     if !path.exists() {
@@ -303,12 +307,26 @@ async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, Strin
     files
         .iter()
         .map(|f| {
-            Ok((
-                f.display().to_string(),
-                std::fs::read_to_string(f).with_context(|| format!("reading {}", f.display()))?,
-            ))
+            let text = std::fs::read(f).with_context(|| format!("reading {}", f.display()))?;
+            Ok((f.display().to_string(), decoded(text)))
         })
         .collect()
+}
+
+/// A text in UTF-16 if it begins as one, in UTF-8 otherwise; what is neither becomes a sign that stands for it.
+fn decoded(text: Vec<u8>) -> String {
+    let wide = |bytes: &[u8], pair: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|unit| pair([unit[0], unit[1]]));
+        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    match text.as_slice() {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => match String::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        },
+    }
 }
 
 fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -323,7 +341,8 @@ fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) ->
     entries.sort();
     for entry in entries {
         let is_manifest = entry.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
-        if entry.is_dir() || is_manifest {
+        // A link to a folder may lead back here.
+        if entry.is_dir() && !entry.is_symlink() || is_manifest {
             collect(&entry, recursive, false, files)?;
         }
     }
@@ -408,6 +427,31 @@ mod tests {
         assert_eq!(documents(text), ["a: 1\n", "b: '---'\n"]);
         assert_eq!(documents("{\"a\": \"}\"}\n {\"b\": 1}\n---\nc: 1"), ["{\"a\": \"}\"}", "{\"b\": 1}", "c: 1\n"]);
         assert_eq!(documents("{a: 1, b: {}}"), ["{a: 1, b: {}}\n"]);
+    }
+
+    #[test]
+    fn texts_need_not_be_in_utf8() {
+        for (bytes, want) in [
+            (&b"a: b"[..], "a: b"),
+            (b"a: \xff", "a: \u{fffd}"),
+            (b"\xff\xfea\0:\0", "a:"),
+            (b"\xfe\xff\0a\0:", "a:"),
+            (b"\xff\xfe\0\xd8", "\u{fffd}"),
+        ] {
+            assert_eq!(decoded(bytes.to_vec()), want);
+        }
+    }
+
+    #[test]
+    fn folders_that_lead_to_themselves_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("a.yaml"), "").expect("written");
+        for name in ["x", "y"] {
+            std::os::unix::fs::symlink(folder.path(), folder.path().join(name)).expect("a link");
+        }
+        let mut files = Vec::new();
+        collect(folder.path(), true, true, &mut files).expect("an end");
+        assert_eq!(files, [folder.path().join("a.yaml")]);
     }
 
     #[test]

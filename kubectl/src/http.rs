@@ -1,5 +1,8 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
+mod address;
+mod elsewhere;
+mod heard;
 mod patience;
 mod proxy;
 mod refusal;
@@ -10,12 +13,15 @@ mod watch;
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
 pub use unanswered::{CutShort, Unanswered, Why};
+pub(crate) use watch::Pauses;
 pub use watch::Watch;
 
 use crate::config::Connection;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use apimachinery::Value;
 use bytes::Bytes;
+use elsewhere::Elsewhere;
+use heard::{Heard, Listening};
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -40,6 +46,9 @@ static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 
 /// Longest answer, unpacked.
 const MAX_ANSWER: u64 = 4 << 30;
+
+/// Most headers of an answer; a warning is one.
+const MAX_HEADERS: usize = 4096;
 
 /// How long a connection may take to come about.
 const DIAL_TIME: Duration = Duration::from_secs(30);
@@ -74,6 +83,7 @@ struct Wire {
     sender: SendRequest<Full<Bytes>>,
     /// Its two ends.
     route: String,
+    heard: Heard,
 }
 
 /// When a request's time is up.
@@ -93,16 +103,10 @@ pub struct Client {
 impl Client {
     /// Prepares a client; nothing is sent yet.
     pub fn new(connection: Connection) -> anyhow::Result<Self> {
-        let text = if connection.server.contains("://") {
-            connection.server.clone()
-        } else {
-            format!("http://{}", connection.server)
-        };
-        let url = Url::parse(&text).with_context(|| format!("server {text}"))?;
+        let url = address::read(&connection.server).map_err(|error| error.told(&connection.server))?;
         let tls = match url.scheme() {
             "https" => Some(TlsConnector::from(Arc::new(tls::config(&connection)?))),
-            "http" => None,
-            other => bail!("server {text}: unsupported protocol scheme {other:?}"),
+            _ => None,
         };
         let proxy = proxy::chosen(connection.proxy.as_deref(), &url)?;
         Ok(Self { connection, url, tls, proxy, idle: Mutex::new(None) })
@@ -142,7 +146,7 @@ impl Client {
     /// GETs an object.
     pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
         let body = self.get_bytes(path, accept).await?;
-        serde_json::from_slice(&body).context("the server's answer is not JSON")
+        read_json(&body)
     }
 
     /// GETs an answer as it is.
@@ -160,7 +164,7 @@ impl Client {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
         let body = self.read_bytes(response).await?;
-        serde_json::from_slice(&body).context("the server's answer is not JSON")
+        read_json(&body)
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
@@ -234,7 +238,10 @@ impl Client {
         headers.insert(header::HOST, host.parse()?);
         headers.insert(header::USER_AGENT, concat!("kubectl-rs/v", env!("CARGO_PKG_VERSION")).parse()?);
         if let Some(authorization) = &self.connection.authorization {
-            headers.insert(header::AUTHORIZATION, authorization.parse()?);
+            let value = http::HeaderValue::from_str(authorization);
+            let value =
+                value.map_err(|_| anyhow::anyhow!("net/http: invalid header field value for \"Authorization\""));
+            headers.insert(header::AUTHORIZATION, value?);
         }
         for (name, value) in &self.connection.impersonation {
             headers.append(header::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
@@ -264,7 +271,7 @@ impl Client {
     ) -> anyhow::Result<Response<Incoming>> {
         let subject = Subject::of(&method, path);
         // Whatever names come to, a request never leads to other objects than those that are meant.
-        if patience == Patience::Reads && !subject.resource.is_empty() {
+        if patience.is_for_objects() && !subject.resource.is_empty() {
             refusal::check_names(path)?;
         }
         let limit = match patience {
@@ -285,6 +292,9 @@ impl Client {
             attempt += 1;
             let Some(pause) = patience.pause(attempt, &method, &outcome) else {
                 let mut response = outcome.map_err(unanswered)?;
+                if let Some(elsewhere) = Elsewhere::of(&method, &response, self.server(), &path) {
+                    response = elsewhere.follow(self, limit, extra, body).await?;
+                }
                 response.extensions_mut().insert(subject);
                 return Ok(response);
             };
@@ -353,12 +363,12 @@ impl Client {
                 }
                 // The server may have closed a connection that was not used for a while.
                 Err(error) if unheard(&error, method) => {}
-                Err(error) => return Err(unanswered::exchange(&error, &wire.route)),
+                Err(error) => return Err(unanswered::exchange(&error, &wire.route, &wire.heard)),
             }
         }
         let mut wire = self.connect().await?;
         let answer = pass(&mut wire.sender, build()?).await;
-        let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route))?;
+        let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
         *self.idle.lock().await = Some(wire);
         Ok(response)
     }
@@ -413,15 +423,17 @@ impl Client {
             None => self.open().await,
         };
         let Opened { stream, route } = opened?;
-        let opened = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route))?;
+        let heard = Heard::default();
+        let stream = TokioIo::new(Listening { stream, heard: heard.clone() });
+        let opened = hyper::client::conn::http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await;
+        let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route, &heard))?;
         // A command-line tool is its own supervisor: the task ends with the process.
         #[expect(clippy::disallowed_methods, reason = "one connection, owned by the process")]
         tokio::spawn(async move {
             // With what an upgrade leaves of it.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Wire { sender, route })
+        Ok(Wire { sender, route, heard })
     }
 }
 
@@ -463,6 +475,18 @@ async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opene
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
         Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
+    }
+}
+
+/// An object; in Go's words, why it is none.
+fn read_json(body: &[u8]) -> anyhow::Result<Value> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| {
+        let why = watch::json_words(body, &error);
+        anyhow::anyhow!("couldn't get version/kind; json parse error: {why}")
+    })?;
+    match value.is_null() {
+        true => bail!("Object 'Kind' is missing in 'null'"),
+        false => Ok(value),
     }
 }
 

@@ -38,6 +38,7 @@ pub mod explain;
 pub mod files;
 pub mod generate;
 pub mod http;
+pub mod interrupt;
 pub mod kubeconfig;
 pub mod kustomize;
 pub mod plugins;

@@ -1,7 +1,7 @@
 //! Entry point of `kubectl-rs`.
 
 use kubectl::cli::{self, UsageError};
-use kubectl::{commands, plugins, preferences, print};
+use kubectl::{commands, interrupt, plugins, preferences, print};
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -74,7 +74,7 @@ fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("error: {error}")),
     };
-    let outcome = runtime.block_on(command);
+    let outcome = runtime.block_on(interrupt::or_ended(command));
     // A thread may still wait for standard input.
     runtime.shutdown_background();
     match outcome {

@@ -49,7 +49,7 @@ impl Explanation {
 
     /// The text for people.
     pub fn text(&self, subject: &str) -> String {
-        let mut text = format!("{subject} {}.\n", self.state);
+        let mut text = format!("{}.\n", crate::print::harmless(&format!("{subject} {}", self.state)));
         for reason in &self.reasons {
             let _ = writeln!(text, "- {}", crate::print::harmless(&reason.text));
             for line in &reason.evidence {

@@ -1,15 +1,19 @@
-//! Logins with OpenID Connect whose token is over.
+//! Who we are: logins with OpenID Connect whose token is over, and people who are asked.
 
 #[path = "support/secure.rs"]
 mod secure;
+#[path = "support/terminal.rs"]
+mod terminal;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secure::{Asked, Secure};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use terminal::Terminal;
 
 /// An identity that is over at a time, in seconds.
 fn token(expires: i64) -> String {
@@ -133,5 +137,37 @@ fn providers_that_give_no_token_are_told() {
         let before = std::fs::read(home.path("second")).expect("there");
         assert_eq!(home.run(), (String::new(), format!("Unable to connect to the server: {want}\n")));
         assert_eq!(std::fs::read(home.path("second")).expect("there"), before);
+    }
+}
+
+#[test]
+fn who_is_unknown_is_asked() {
+    let server = secure::serve("127.0.0.1", |asked| (200, asked.authorization.clone()));
+    let home = tempfile::tempdir().expect("a folder");
+    let authority = home.path().join("ca.crt");
+    std::fs::write(&authority, &server.certificate).expect("writes");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-rs"));
+    command.env("KUBECONFIG", "/dev/null").env("HOME", home.path()).args(["get", "--raw", "/"]);
+    command.arg(format!("--server=https://{}", server.address)).arg("--certificate-authority").arg(&authority);
+    let mut terminal = Terminal::new(24, 80);
+    let mut child = terminal.start(&command);
+    terminal.expect("Please enter Username: ");
+    terminal.press(b"me\r");
+    terminal.expect("Please enter Password: ");
+    terminal.press(b"secret\r");
+    let shown = terminal.expect("Basic bWU6c2VjcmV0");
+    assert!(!shown.contains("secret"), "{shown}");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+    // Nobody types a password into a pipe.
+    for (input, shown, why) in
+        [("", "", "EOF"), ("me\n", "Please enter Password: ", "error reading input for Password")]
+    {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("writes");
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("Please enter Username: {shown}"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error: {why}\n"));
+        assert_eq!(output.status.code(), Some(1));
     }
 }

@@ -6,8 +6,9 @@
 mod scripted;
 
 use scripted::{Answer, serve};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn run_at(server: &str, line: &str) -> (String, String, Option<i32>) {
@@ -127,6 +128,214 @@ fn lines_that_are_cut_are_told_of() {
     assert_eq!(told(server, "create -f cm.yaml"), format!("error: error when creating \"cm.yaml\": {want}"));
     let raw = run(server, "get --raw /api/v1/pods");
     assert_eq!(raw, ("{\"kind\":".into(), "error: unexpected EOF\n".into(), Some(1)));
+}
+
+/// A table with a pod.
+const PODS: &str = r#"{"kind": "Table", "metadata": {"resourceVersion": "5"}, "columnDefinitions": [{"name": "Name"}, {"name": "Status"}], "rows": [{"cells": ["a-long-name", "Running"]}]}"#;
+
+/// The head of a watch, and a change.
+macro_rules! change {
+    ($rest:literal) => {
+        concat!(
+            "HTTP/1.1 200 X\r\ncontent-type: application/json\r\n\r\n",
+            r#"{"type": "MODIFIED", "object": {"kind": "Table", "rows": [{"cells": ["p", "Gone"]}]}}"#,
+            "\n",
+            $rest
+        )
+    };
+}
+
+#[test]
+fn watches_that_are_cut_are_over() {
+    let with = |rest: &'static str| {
+        let server =
+            scripted::serve_targets(move |_, target| match discovery(target.split('?').next().unwrap_or("")) {
+                Some(answer) => answer,
+                None if target.contains("watch=true") => Answer::Raw(rest),
+                None => Answer::json(200, PODS),
+            });
+        run(server, "get pods -w")
+    };
+    let seen = "NAME          STATUS\na-long-name   Running\np             Gone\n";
+    for rest in [change!(""), change!("{\"type\": \"MOD")] {
+        assert_eq!(with(rest), (seen.to_owned(), String::new(), Some(0)), "{rest}");
+    }
+    // What cannot be read is shown as what it is.
+    let (out, err, code) = with(change!("garbage\n"));
+    assert_eq!(
+        (out.strip_prefix(seen), err.as_str(), code),
+        (
+            Some(
+                "STATUS        REASON          MESSAGE\nFailure       InternalError   an error on the server (\"unable to decode an event from the watch stream: invalid character 'g' looking for beginning of value\") has prevented the request from succeeding\n"
+            ),
+            "",
+            Some(0)
+        )
+    );
+}
+
+#[test]
+fn what_is_there_is_looked_at_before_it_is_watched() {
+    let with = |list: fn() -> Answer| serve_lists(list);
+    let refused = with(|| Answer::text(404, "no"));
+    assert_eq!(
+        told(refused, "get pods -w"),
+        "Error from server (NotFound): Unable to list \"/v1, Resource=pods\": the server could not find the requested resource (get pods)\n"
+    );
+    let cut = with(|| Answer::Cut("{\"kind\":"));
+    assert_eq!(
+        told(cut, "get pods -w"),
+        "error: unexpected error when reading response body. Please retry. Original error: unexpected EOF\n"
+    );
+    let services = with(|| Answer::text(404, "no"));
+    let want = "Error from server (NotFound): Unable to find \"/v1, Resource=services\" that match label selector \"kubernetes.io/cluster-service=true\", field selector \"\": the server could not find the requested resource (get services)\n";
+    assert_eq!(told(services, "cluster-info"), want);
+}
+
+fn serve_lists(list: fn() -> Answer) -> SocketAddr {
+    scripted::serve_targets(move |_, target| {
+        discovery(target.split('?').next().unwrap_or_default()).unwrap_or_else(list)
+    })
+}
+
+#[test]
+fn a_server_that_watches_nothing_is_asked_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = scripted::serve_targets(|_, target| match discovery(target.split('?').next().unwrap_or("")) {
+        Some(answer) => answer,
+        None if target.contains("watch=true") && ASKED.fetch_add(1, Ordering::Relaxed) < 2 => Answer::text(500, "no"),
+        None if target.contains("watch=true") => Answer::Raw(
+            "HTTP/1.1 200 X\r\n\r\n{\"type\": \"DELETED\", \"object\": {\"kind\": \"Pod\", \"metadata\": {\"name\": \"p\"}}}\n",
+        ),
+        None if target.contains("/pods/p") => Answer::json(200, r#"{"kind": "Pod", "metadata": {"name": "p"}}"#),
+        None => Answer::json(200, r#"{"kind": "PodList", "items": [{"metadata": {"name": "p"}}]}"#),
+    });
+    let (out, err, code) = run(server, "wait pod/p --for=delete");
+    assert_eq!((out.as_str(), code), ("pod/p condition met\n", Some(0)), "{err}");
+    assert_eq!(err.matches("\"Failed to watch\"").count(), 2, "{err}");
+    // Whoever sees no end is not told that all is well.
+    let server = scripted::serve_targets(|_, target| match discovery(target.split('?').next().unwrap_or("")) {
+        Some(answer) => answer,
+        None if target.contains("/pods/p") => Answer::json(200, r#"{"kind": "Pod", "metadata": {"name": "p"}}"#),
+        None => Answer::Cut("{"),
+    });
+    let want = "error: timed out waiting for the condition on pods/p\n";
+    assert!(told(server, "wait pod/p --for=delete --timeout=2s").ends_with(want));
+}
+
+#[test]
+fn what_is_not_http_is_told_of() {
+    let broken = "Unable to connect to the server: net/http: HTTP/1.x transport connection broken:";
+    for (answers, want) in [
+        (serve(|_, _| Answer::Raw("garbage\n")), "malformed HTTP response \"garbage\""),
+        (serve(|_, _| Answer::Raw("SSH-2.0-x Debian\r\n")), "malformed HTTP status code \"Debian\""),
+        (
+            serve(|_, _| Answer::Raw("HTTP/1.1 200 OK\r\n\u{1b}[31m\r\n\r\n")),
+            "malformed MIME header: missing colon: \"\\x1b[31m\"",
+        ),
+    ] {
+        assert_eq!(told(answers, "get --raw /x"), format!("{broken} {want}\n"));
+        assert_eq!(told(answers, "get pods"), format!("{broken} {want}\n"));
+    }
+}
+
+#[test]
+fn a_signal_ends_what_would_go_on() {
+    let server = scripted::serve_targets(|_, target| match discovery(target.split('?').next().unwrap_or("")) {
+        Some(answer) => answer,
+        None if target.contains("watch=true") => Answer::Open(change!("")),
+        None => Answer::json(200, PODS),
+    });
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-rs"));
+    command.env_clear().env("KUBECONFIG", "/dev/null").env("HOME", "/nonexistent");
+    command.args(["get", "pods", "-w"]).arg(format!("--server=http://{server}"));
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line.starts_with("p "))), "the change is shown");
+        let killed = Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!((output.status.code(), output.stderr), (Some(1), Vec::new()), "{signal}");
+    }
+}
+
+#[test]
+fn who_sends_elsewhere_is_followed() {
+    let server = serve(|method, path| match (method, path) {
+        (_, "/new") => Answer::text(200, "here"),
+        (_, "/loop") => Answer::Elsewhere(302, "/loop"),
+        (_, "/ftp") => Answer::Elsewhere(302, "ftp://x/"),
+        _ => Answer::Elsewhere(307, "/new"),
+    });
+    assert_eq!(run(server, "get --raw /old"), ("here".into(), String::new(), Some(0)));
+    assert_eq!(told(server, "get --raw /loop"), "Unable to connect to the server: stopped after 10 redirects\n");
+    let want = "Unable to connect to the server: unsupported protocol scheme \"ftp\"\n";
+    assert_eq!(told(server, "get --raw /ftp"), want);
+}
+
+/// A server of which nothing is without an escape.
+fn hostile(target: &str) -> Answer {
+    let path = target.split('?').next().unwrap_or_default();
+    let name =
+        r#""metadata": {"name": "p\u001b[31m", "namespace": "d\u001b[31m", "labels": {"a\u001b[31m": "b\u001b[31m"}}"#;
+    let pod = format!(
+        r#"{{"kind": "Pod", "apiVersion": "v1", {name}, "spec": {{"nodeName": "n\u001b[31m", "containers": [{{"name": "c", "image": "i\u001b[31m"}}]}}, "status": {{"phase": "x\u001b[31m", "message": "m\u001b[31m\u0007"}}}}"#
+    );
+    let event = format!(
+        r#"{{"kind": "Event", "apiVersion": "v1", {name}, "involvedObject": {{"kind": "Pod", "name": "p\u001b[31m"}}, "type": "t\u001b[31m", "reason": "r\u001b[31m", "message": "m\u001b[31m"}}"#
+    );
+    match path {
+        _ if discovery(path).is_some() => discovery(path).expect("something"),
+        "/api/v1/namespaces/default/events" => {
+            Answer::json(200, &format!(r#"{{"kind": "EventList", "metadata": {{}}, "items": [{event}]}}"#))
+        }
+        "/api/v1/namespaces/default/pods" => Answer::json(
+            200,
+            r#"{"kind": "Table", "columnDefinitions": [{"name": "N\u001b[31m"}], "rows": [{"cells": ["p\u001b[31m"]}]}"#,
+        ),
+        "/api/v1/namespaces/default/pods/p" => Answer::json(200, &pod),
+        path if path.ends_with("/log") => Answer::text(200, "a line\n"),
+        _ => Answer::json(
+            403,
+            r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden\u001b[31m", "message": "no\u001b[31m", "code": 403}"#,
+        ),
+    }
+}
+
+#[test]
+fn nothing_of_a_server_reaches_the_terminal_as_a_command() {
+    let server = scripted::serve_targets(|_, target| hostile(target));
+    for line in [
+        "get pods",
+        "get pods -w",
+        "get pods -o wide --show-labels",
+        "get pod p -o custom-columns=A:.status.message",
+        "describe pod p",
+        "events",
+        "logs --prefix p",
+        "why pod p",
+        "delete pod p",
+        "create configmap x",
+        "label pod p --list",
+    ] {
+        let (out, err, _) = run(server, line);
+        assert!(!format!("{out}{err}").contains(['\u{1b}', '\u{7}']), "{line}: {out:?} {err:?}");
+        assert!(format!("{out}{err}").contains("^[[31m") || line.starts_with("logs"), "{line}: {out:?} {err:?}");
+    }
+}
+
+#[test]
+fn addresses_that_lead_nowhere() {
+    for (server, want) in [
+        ("http://", "error: host must be a URL or a host:port pair: \"http://\"\n"),
+        ("http://x:abc", "error: host must be a URL or a host:port pair: \"http://x:abc\"\n"),
+        ("ftp://x", "Unable to connect to the server: unsupported protocol scheme \"ftp\"\n"),
+        ("http://127.0.0.1:99999", "Unable to connect to the server: dial tcp: address 99999: invalid port\n"),
+    ] {
+        assert_eq!(run_at(server, "get pods"), (String::new(), want.into(), Some(1)), "{server}");
+    }
 }
 
 #[test]

@@ -20,14 +20,17 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     let metrics = metrics(flags)?;
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let discovery = session.discovery().await?;
-    let Some(resource) = discovery.for_kind("autoscaling/v2", "HorizontalPodAutoscaler").cloned() else {
-        bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");
-    };
     let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         bail!("no objects passed to autoscale");
     }
+    // Looked for only now: what is to be scaled comes first.
+    let resource = discovery.for_kind("autoscaling/v2", "HorizontalPodAutoscaler").cloned();
+    let Some(resource) = resource.filter(|_| !selected.objects.is_empty()) else {
+        Failures::outcome(failures)?;
+        bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");
+    };
     for manifest in &selected.objects {
         let mut object = autoscaler(flags, manifest, &metrics);
         if session.namespace_given {

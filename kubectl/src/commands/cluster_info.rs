@@ -23,8 +23,13 @@ pub(super) async fn run(session: &Session, flags: &ClusterInfo) -> anyhow::Resul
 async fn addresses(session: &Session) -> anyhow::Result<()> {
     let namespace = if session.namespace_given { session.namespace.as_str() } else { "kube-system" };
     let path = format!("/api/v1/namespaces/{namespace}/services");
-    let path = with_query(&path, &[("labelSelector", "kubernetes.io/cluster-service=true"), ("limit", "500")]);
-    let services = session.client.get(&path, "application/json").await;
+    let selector = "kubernetes.io/cluster-service=true";
+    let path = with_query(&path, &[("labelSelector", selector), ("limit", "500")]);
+    let services = session.client.get(&path, "application/json").await.map_err(|error| {
+        let what = "\"/v1, Resource=services\"";
+        let doing = format!("Unable to find {what} that match label selector \"{selector}\", field selector \"\"");
+        selected::while_listing(error, &doing)
+    });
     if let Ok(list) = &services {
         crate::outln!("Kubernetes control plane is running at {}", session.client.server());
         for service in list["items"].as_array().into_iter().flatten() {

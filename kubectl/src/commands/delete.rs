@@ -262,6 +262,7 @@ impl Deadline {
 
     /// Waits until the object is gone, or another one has its name.
     pub(super) async fn gone(&self, session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
+        crate::interrupt::heed();
         match tokio::time::timeout_at(self.0, gone(session, victim, uid)).await {
             Ok(Err(error)) if matches!(code(&error), Some(403 | 405)) => Ok(()),
             Ok(outcome) => outcome,

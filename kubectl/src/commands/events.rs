@@ -106,15 +106,15 @@ async fn watch(
     printer: Option<Printer>,
 ) -> anyhow::Result<()> {
     let path = with_query(path, &[("fieldSelector", selector), ("watch", "true")]);
-    let mut lines = session.client.watch(&path, "application/json").await?;
+    let mut changes = session.client.watch(&path, "application/json").await?;
     let mut shown = Shown { flags, printer, widths: Vec::new(), header_due: !flags.no_headers };
-    while let Some(line) = lines.next().await? {
-        let mut change: Value = serde_json::from_slice(&line)?;
+    crate::interrupt::heed();
+    while let Some(mut change) = changes.next().await {
         let event = change["object"].take();
         match change["type"].as_str().unwrap_or_default() {
-            "ERROR" => bail!("{}", event["message"].as_str().unwrap_or("the watch ended")),
             // Events are deleted after an hour, which is no news.
-            "DELETED" | "BOOKMARK" => {}
+            "DELETED" | "BOOKMARK" | "ERROR" => {}
+            _ if event["kind"].as_str().is_some_and(|kind| kind != "Event") => {}
             _ if !wanted(flags, &event) => {}
             _ if shown.printer.is_some() => shown.object(typed(event))?,
             _ => shown.rows(&[event])?,

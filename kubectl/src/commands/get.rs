@@ -59,6 +59,8 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     let mut body = session.client.raw(&get.raw).await?;
     while let Some(part) = body.next().await? {
         std::io::stdout().write_all(&part)?;
+        // The rest may never come.
+        std::io::stdout().flush()?;
     }
     Ok(std::io::stdout().flush()?)
 }

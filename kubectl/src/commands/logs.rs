@@ -51,6 +51,7 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
             flags.max_log_requests
         );
     }
+    crate::interrupt::heed();
     show(session, flags, &query, sources).await
 }
 

@@ -146,7 +146,7 @@ struct Cluster {
 
 impl Cluster {
     async fn reach(line: &[String]) -> Option<Self> {
-        let client = Client::new(config::connect(&global(line)).await.ok()?).ok()?;
+        let client = Client::new(config::connect(&global(line), config::Asking::Never).await.ok()?).ok()?;
         let discovery = Discovery::load(&client).await.ok()?;
         Some(Self { client, discovery })
     }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `client-go/plugin/pkg/client/auth/exec`, `client-go/rest`.
 
-use super::{ConfigError, Connection, data_or_file, oidc, read, text};
+use super::{ConfigError, Connection, answer, data_or_file, oidc, read, text};
 use crate::cli::Global;
 use crate::preferences::PluginPolicy;
 use apimachinery::Value;
@@ -30,25 +30,30 @@ pub(super) fn apply(
     check(name, user)?;
     let certificate = data_or_file(user, "client-certificate", folder)?;
     let key = data_or_file(user, "client-key", folder)?;
+    if certificate.is_some() && key.is_none() && global.client_key.is_none() {
+        return Err(without_key(name));
+    }
     connection.identity = certificate.zip(key);
     if connection.impersonation.is_empty() {
         connection.impersonation = impersonation(user);
     }
-    apply_flags(connection, global)?;
+    apply_flags(connection, name, global)?;
     if connection.authorization.is_some() {
         return Ok(());
     }
     if let Some(path) = text(user, "tokenFile") {
-        let token = read(&folder.join(path))?;
+        let path = folder.join(path);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let token = std::fs::read(&path).map_err(|why| ConfigError::Open { path: path.display().to_string(), why })?;
         connection.authorization = Some(format!("Bearer {}", String::from_utf8_lossy(&token).trim()));
     } else if let Some(token) = text(user, "token") {
         connection.authorization = Some(format!("Bearer {token}"));
-    } else if let (Some(name), Some(password)) = (text(user, "username"), text(user, "password")) {
-        connection.authorization = Some(basic(name, password));
+    } else if let Some(name) = text(user, "username") {
+        connection.authorization = Some(basic(name, text(user, "password").unwrap_or_default()));
     } else if let Some(provider) = user.get("auth-provider") {
         oidc::apply(connection, name, provider)?;
-    } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none()) {
-        // Who has a certificate already needs no program.
+    } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none() && connection.is_secure()) {
+        // Who has a certificate already needs no program, nor does who tells nothing.
         run(connection, exec, folder, cluster, global)?;
     }
     Ok(())
@@ -58,6 +63,11 @@ pub(super) fn apply(
 /// a program may ask if somebody can answer; upstream's `clientcmd/validation.go`.
 fn check(name: &str, user: &Value) -> Result<(), ConfigError> {
     let Some(exec) = user.get("exec").filter(|exec| exec.is_object()) else { return Ok(()) };
+    if user.get("auth-provider").is_some_and(Value::is_object) {
+        return Err(ConfigError::Unsupported(format!(
+            "authProvider cannot be provided in combination with an exec plugin for {name}"
+        )));
+    }
     let version = text(exec, "apiVersion").unwrap_or_default();
     let mut missing: Vec<&str> =
         ["command", "apiVersion"].into_iter().filter(|member| text(exec, member).is_none()).collect();
@@ -69,14 +79,20 @@ fn check(name: &str, user: &Value) -> Result<(), ConfigError> {
         missing.push("interactiveMode");
     }
     let complaint = |what| format!("{what} must be specified for {name} to use exec authentication plugin");
-    let complaints: Vec<String> = missing.into_iter().map(complaint).collect();
+    let mut complaints: Vec<String> = missing.into_iter().map(complaint).collect();
+    if let Some(mode) = text(exec, "interactiveMode").filter(|mode| !["Never", "IfAvailable", "Always"].contains(mode))
+    {
+        complaints.push(format!("invalid interactiveMode for {name}: {mode:?}"));
+    }
     if complaints.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(complaints)) }
 }
 
 /// Takes over what the flags say.
-pub(super) fn apply_flags(connection: &mut Connection, global: &Global) -> Result<(), ConfigError> {
-    if let (Some(certificate), Some(key)) = (&global.client_certificate, &global.client_key) {
-        connection.identity = Some((read(certificate)?, read(key)?));
+pub(super) fn apply_flags(connection: &mut Connection, user: &str, global: &Global) -> Result<(), ConfigError> {
+    match (&global.client_certificate, &global.client_key) {
+        (Some(certificate), Some(key)) => connection.identity = Some((read(certificate)?, read(key)?)),
+        (Some(_), None) if connection.identity.is_none() => return Err(without_key(user)),
+        _ => {}
     }
     match (&global.token, &global.username) {
         (Some(token), _) => connection.authorization = Some(format!("Bearer {token}")),
@@ -88,7 +104,15 @@ pub(super) fn apply_flags(connection: &mut Connection, global: &Global) -> Resul
     Ok(())
 }
 
-fn basic(name: &str, password: &str) -> String {
+/// A certificate alone proves nothing.
+fn without_key(user: &str) -> ConfigError {
+    ConfigError::Unsupported(format!(
+        "client-key-data or client-key must be specified for {user} to use the clientCert authentication method."
+    ))
+}
+
+/// The header for a name and a password.
+pub(super) fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}")))
 }
 
@@ -120,7 +144,7 @@ fn run(
     let fail = |why: String| ConfigError::Exec(why);
     let version = text(exec, "apiVersion").unwrap_or_default();
     if !matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
-        return Err(fail(format!("invalid apiVersion {version:?}")));
+        return Err(ConfigError::Unsupported(format!("exec plugin: invalid apiVersion {version:?}")));
     }
     let program = text(exec, "command").ok_or_else(|| fail("no command".into()))?;
     let interactive = interactive(exec, std::io::stdin().is_terminal(), global.stdin_in_use)?;
@@ -130,7 +154,10 @@ fn run(
         info["spec"]["cluster"] = cluster_info(connection, cluster);
     }
     // A path with a slash is relative to the file that names it.
-    let path = if program.contains('/') { folder.join(program) } else { program.into() };
+    let path = match program.contains('/') {
+        true => std::path::absolute(folder.join(program)).unwrap_or_else(|_| folder.join(program)),
+        false => program.into(),
+    };
     check_policy(&global.plugins, program, &path)?;
     let mut command = Command::new(&path);
     let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -142,30 +169,27 @@ fn run(
         }
     }
     let output = command.env("KUBERNETES_EXEC_INFO", info.to_string()).output();
+    let shown = path.display();
     let output = output.map_err(|error| match (error.kind(), text(exec, "installHint")) {
-        (std::io::ErrorKind::NotFound, hint) => {
+        (std::io::ErrorKind::NotFound, hint) if !program.contains('/') => {
             let hint = hint.map_or_else(String::new, |h| format!("\n\n{h}"));
-            fail(format!("executable {program} not found\n\nIt looks like you are trying to use a client-go credential plugin that is not installed.\n\nTo learn more about this feature, consult the documentation available at:\n      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins{hint}"))
+            fail(format!("exec: executable {program} not found\n\nIt looks like you are trying to use a client-go credential plugin that is not installed.\n\nTo learn more about this feature, consult the documentation available at:\n      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins{hint}"))
         }
-        _ => fail(format!("{program}: {error}")),
+        _ => fail(format!("exec: fork/exec {shown}: {}", super::go_words(&error))),
     })?;
     if !output.status.success() {
-        let code = output.status.code().map_or_else(|| output.status.to_string(), |c| format!("exit code {c}"));
-        return Err(fail(format!("executable {program} failed with {code}")));
+        // A signal is no code, which Go calls -1.
+        let code = output.status.code().unwrap_or(-1);
+        return Err(fail(format!("exec: executable {shown} failed with exit code {code}")));
     }
-    let credential: Value = serde_json::from_slice(&output.stdout).map_err(|e| fail(undecoded(&e)))?;
-    if text(&credential, "apiVersion") != Some(version) {
-        let got = text(&credential, "apiVersion").unwrap_or_default();
-        return Err(fail(format!(
-            "exec plugin is configured to use API version {version}, plugin returned version {got}"
-        )));
+    let answer = answer::read(&output.stdout, version).map_err(|error| fail(error.to_string()))?;
+    if let Some(identity) = answer.identity {
+        connection.identity = Some(identity);
     }
-    take(connection, &credential["status"])
-}
-
-/// What is wrong with a program's answer.
-fn undecoded(error: &serde_json::Error) -> String {
-    format!("decoding stdout: couldn't get version/kind; json parse error: {error}")
+    if let Some(token) = answer.token {
+        connection.authorization = Some(format!("Bearer {token}"));
+    }
+    Ok(())
 }
 
 /// Whether the user's preferences let a program run: by its name, its path, or where either leads.
@@ -173,7 +197,7 @@ fn check_policy(policy: &PluginPolicy, program: &str, path: &Path) -> Result<(),
     let allowed = match policy {
         PluginPolicy::AllowAll => return Ok(()),
         PluginPolicy::DenyAll => {
-            return Err(ConfigError::Exec(format!("plugin {program:?} not allowed: policy set to \"DenyAll\"")));
+            return Err(ConfigError::Exec(format!("exec: plugin {program:?} not allowed: policy set to \"DenyAll\"")));
         }
         PluginPolicy::Allowlist(allowed) => allowed,
     };
@@ -182,7 +206,7 @@ fn check_policy(policy: &PluginPolicy, program: &str, path: &Path) -> Result<(),
     match allowed.iter().any(fits) {
         true => Ok(()),
         false => Err(ConfigError::Exec(format!(
-            "plugin path {:?} is not permitted by the credential plugin allowlist",
+            "exec: plugin path {:?} is not permitted by the credential plugin allowlist",
             found.display().to_string()
         ))),
     }
@@ -230,28 +254,13 @@ fn cluster_info(connection: &Connection, cluster: Option<&Value>) -> Value {
     info
 }
 
-fn take(connection: &mut Connection, status: &Value) -> Result<(), ConfigError> {
-    let pair = text(status, "clientCertificateData").zip(text(status, "clientKeyData"));
-    if let Some((certificate, key)) = pair {
-        connection.identity = Some((certificate.into(), key.into()));
-    }
-    match text(status, "token") {
-        Some(token) => connection.authorization = Some(format!("Bearer {token}")),
-        None if pair.is_none() => {
-            return Err(ConfigError::Exec("exec plugin didn't return a token or cert/key pair".into()));
-        }
-        None => {}
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     fn with(user: Value) -> Result<Connection, ConfigError> {
-        let mut connection = Connection::default();
+        let mut connection = Connection { server: "https://h".into(), ..Connection::default() };
         let user = User { name: "u", entry: &user, folder: Path::new("") };
         apply(&mut connection, &user, None, &Global::default())?;
         Ok(connection)
@@ -270,7 +279,10 @@ mod tests {
         assert!(with(exec(answer, "v1beta1")).is_err(), "another version than asked for");
         assert!(with(exec(answer, "v1alpha1")).is_err(), "a version that is no more");
         let error = with(exec("exit 3", "v1")).expect_err("it failed");
-        assert_eq!(error.to_string(), "getting credentials: exec: executable sh failed with exit code 3");
+        assert_eq!(
+            error.to_string(),
+            "Unable to connect to the server: getting credentials: exec: executable sh failed with exit code 3"
+        );
     }
 
     #[test]
@@ -304,7 +316,7 @@ mod tests {
     fn programs_do_not_take_the_manifests() {
         let with = |mode: &str, terminal: bool, in_use: bool| {
             let asked = interactive(&json!({"interactiveMode": mode}), terminal, in_use);
-            asked.map_err(|error| error.to_string().split(": ").skip(2).collect::<Vec<_>>().join(": "))
+            asked.map_err(|error| error.to_string().split(": ").skip(3).collect::<Vec<_>>().join(": "))
         };
         for (mode, terminal, in_use, want) in [
             ("IfAvailable", true, false, Ok(true)),

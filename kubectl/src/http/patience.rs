@@ -26,9 +26,16 @@ pub enum Patience {
     Answers,
     /// Those, and reads of which the answer never came.
     Reads,
+    /// Those, and what took too long.
+    Watches,
 }
 
 impl Patience {
+    /// Whether it is for what leads to objects, and to them only.
+    pub(super) fn is_for_objects(self) -> bool {
+        matches!(self, Patience::Reads | Patience::Watches)
+    }
+
     /// How long to wait before the next attempt, if there is to be one.
     pub(super) fn pause<B>(
         self,
@@ -40,6 +47,7 @@ impl Patience {
             (Patience::None, _) => None,
             (_, Ok(response)) => come_back(response),
             (Patience::Reads, Err(Why::Gone(_))) if method == Method::GET => Some(PAUSE),
+            (Patience::Watches, Err(why)) if why.may_pass() => Some(PAUSE),
             (_, Err(_)) => None,
         };
         pause.filter(|_| attempt <= MAX_RETRIES)
@@ -122,7 +130,9 @@ mod tests {
         assert_eq!(Patience::Reads.pause(1, &Method::GET, &gone()), Some(PAUSE));
         assert_eq!(Patience::Reads.pause(1, &Method::POST, &gone()), None);
         assert_eq!(Patience::Answers.pause(1, &Method::GET, &gone()), None);
-        assert_eq!(Patience::Reads.pause(1, &Method::GET, &Err::<Response<()>, _>(Why::Late)), None);
+        let late = Err::<Response<()>, _>(Why::Late);
+        assert_eq!(Patience::Reads.pause(1, &Method::GET, &late), None);
+        assert_eq!(Patience::Watches.pause(1, &Method::GET, &late), Some(PAUSE));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/util/helpers.go` (`StandardErrorMessage`), Go's `net` and `net/http`.
 
+use super::heard::Heard;
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
@@ -34,6 +35,13 @@ pub struct Unanswered {
     pub why: Why,
 }
 
+impl Why {
+    /// Whether it may be only for now: the server went away, or took too long.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Why::Gone(_) | Why::Late)
+    }
+}
+
 impl Unanswered {
     /// What a person is told when that is all that went wrong.
     pub fn told(&self) -> String {
@@ -44,6 +52,8 @@ impl Unanswered {
         }
         let host = self.url.split("://").nth(1).unwrap_or(&self.url);
         let host = host.split(['/', '?']).next().unwrap_or(host);
+        // Whoever it is that asks is not told.
+        let host = host.rsplit('@').next().unwrap_or(host);
         format!("The connection to the server {host} was refused - did you specify the right host or port?")
     }
 }
@@ -64,6 +74,9 @@ pub(super) fn io_words(error: &io::Error) -> String {
 pub(super) const TOO_LONG: &str =
     "net/http: request canceled (Client.Timeout or context cancellation while reading body)";
 
+/// What Go says of a body that ends before its end.
+pub(super) const UNEXPECTED_END: &str = "unexpected EOF";
+
 /// A name that no name server knows. Go tells which of them it asked.
 pub(super) fn no_such_host(host: &str) -> String {
     let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -83,8 +96,8 @@ pub(super) fn dial(address: &str, error: &io::Error) -> Why {
     }
 }
 
-/// Why a connection gave no answer; `route` is its two ends.
-pub(super) fn exchange(error: &hyper::Error, route: &str) -> Why {
+/// Why a connection gave no answer; `route` is its two ends, `heard` what came through it.
+pub(super) fn exchange(error: &hyper::Error, route: &str, heard: &Heard) -> Why {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match cause {
         Some(cause) if cause.kind() == ErrorKind::ConnectionReset => {
@@ -92,6 +105,11 @@ pub(super) fn exchange(error: &hyper::Error, route: &str) -> Why {
         }
         Some(cause) if cause.kind() == ErrorKind::UnexpectedEof => Why::Gone("EOF".into()),
         Some(cause) => Why::Broken(super::tls::words(cause)),
+        None if (error.is_incomplete_message() || error.is_parse())
+            && let Some(why) = heard.why() =>
+        {
+            Why::Broken(why)
+        }
         None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => Why::Gone("EOF".into()),
         None if error.is_parse() => {
             Why::Broken("net/http: HTTP/1.x transport connection broken: malformed HTTP response".into())
@@ -105,7 +123,8 @@ pub(super) fn body(error: &hyper::Error) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match cause {
         Some(cause) if cause.raw_os_error().is_some() => format!("read tcp: read: {}", io_words(cause)),
-        _ => "unexpected EOF".into(),
+        Some(cause) if cause.kind() == ErrorKind::InvalidInput => "invalid byte in chunk length".into(),
+        _ => UNEXPECTED_END.into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tables: the server's columns, aligned.
 
-use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::{Value, codec};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -40,9 +40,10 @@ impl Grid {
     /// The same below what was printed before: columns are at least as wide as they were then.
     pub fn render_from(&self, no_headers: bool, widths: &mut Vec<usize>) -> String {
         let shown = (!no_headers).then_some(&self.header).into_iter().chain(&self.rows);
-        widths.resize(self.header.len(), 0);
+        widths.resize(widths.len().max(self.header.len()), 0);
         for row in shown.clone() {
-            for (width, cell) in widths.iter_mut().zip(row) {
+            // The last cell of a row makes no column wider.
+            for (width, cell) in widths.iter_mut().zip(row.iter().take(row.len().saturating_sub(1))) {
                 *width = (*width).max(cell.chars().count());
             }
         }
@@ -111,8 +112,8 @@ impl Row {
 
 impl Table {
     /// Reads a table; an object or a list is rendered here.
-    pub fn read(body: &[u8]) -> serde_json::Result<Self> {
-        let table: Table = serde_json::from_slice(body)?;
+    pub fn read(body: &[u8]) -> anyhow::Result<Self> {
+        let table: Table = serde_json::from_slice(body).map_err(|error| unreadable(body, &error))?;
         match table.kind.as_str() {
             "Table" => Ok(table),
             _ => Ok(Self::rendered(serde_json::from_slice(body)?)),
@@ -124,8 +125,23 @@ impl Table {
         &self.metadata.r#continue
     }
 
+    /// A refusal in the middle of what was asked for.
+    fn refusal(status: &Value) -> Self {
+        let cells = ["status", "reason", "message"].map(|key| status[key].as_str().unwrap_or_default().into());
+        let column = |name: &str| Column { name: name.to_owned(), priority: 0 };
+        Self {
+            kind: "Table".into(),
+            column_definitions: ["Status", "Reason", "Message"].map(column).into(),
+            rows: vec![Row { cells: cells.into(), object: None }],
+            ..Self::default()
+        }
+    }
+
     /// Objects that the server did not render: their names and ages, as upstream shows them.
     fn rendered(mut value: Value) -> Self {
+        if value["kind"] == "Status" {
+            return Self::refusal(&value);
+        }
         let next = value.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
         let objects = match value.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => items,
@@ -148,13 +164,25 @@ impl Table {
     }
 }
 
+/// Why an answer is not what it should be.
+pub(crate) fn unreadable(body: &[u8], error: &serde_json::Error) -> anyhow::Error {
+    match codec::json::to_value(body) {
+        Ok(Value::Null) => anyhow::anyhow!("Object 'Kind' is missing in 'null'"),
+        Ok(Value::Array(_)) => {
+            anyhow::anyhow!("json: cannot unmarshal array into Go value of type unstructured.detector")
+        }
+        Ok(_) => anyhow::anyhow!("{error}"),
+        Err(error) => anyhow::anyhow!("{error}"),
+    }
+}
+
 /// The grid of a table.
 pub fn grid(table: &Table, options: &Options) -> Grid {
     let columns = &table.column_definitions;
     let shown: Vec<usize> = (0..columns.len()).filter(|i| options.wide || columns[*i].priority == 0).collect();
     let mut grid = Grid { header: extra_titles(options), rows: Vec::new() };
     let at = usize::from(options.with_namespace);
-    grid.header.splice(at..at, shown.iter().map(|i| columns[*i].name.to_uppercase()));
+    grid.header.splice(at..at, shown.iter().map(|i| crate::print::harmless(&columns[*i].name).to_uppercase()));
     let looks_at_objects = options.with_namespace || options.show_labels || !options.label_columns.is_empty();
     for row in &table.rows {
         let object = if looks_at_objects { row.tree() } else { Value::Null };

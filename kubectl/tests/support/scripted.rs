@@ -10,6 +10,12 @@ pub(crate) enum Answer {
     Whole(u16, &'static str, String),
     /// A beginning, and then the connection is closed.
     Cut(&'static str),
+    /// These bytes and nothing else, and then the connection is closed.
+    Raw(&'static str),
+    /// These bytes, and the connection stays open.
+    Open(&'static str),
+    /// A status, and where to go instead.
+    Elsewhere(u16, &'static str),
     /// The connection is closed.
     Close,
     /// The connection stays open.
@@ -32,6 +38,11 @@ impl Answer {
 
 /// Serves on a thread of its own, which ends with the test's process. Paths come without their query.
 pub(crate) fn serve(answers: fn(&str, &str) -> Answer) -> SocketAddr {
+    serve_targets(move |method, target| answers(method, target.split('?').next().unwrap_or_default()))
+}
+
+/// The same with paths and their queries.
+pub(crate) fn serve_targets(answers: impl Fn(&str, &str) -> Answer + Copy + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
     let address = listener.local_addr().expect("an address");
     std::thread::spawn(move || {
@@ -42,13 +53,13 @@ pub(crate) fn serve(answers: fn(&str, &str) -> Answer) -> SocketAddr {
     address
 }
 
-fn connection(mut writer: TcpStream, answers: fn(&str, &str) -> Answer) {
+fn connection(mut writer: TcpStream, answers: impl Fn(&str, &str) -> Answer) {
     let mut reader = BufReader::new(writer.try_clone().expect("clones"));
     let mut line = String::new();
     while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
         let mut words = line.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let answer = answers(method, target.split('?').next().unwrap_or_default());
+        let answer = answers(method, target);
         if skip_rest(&mut reader).is_err() || !send(&mut writer, answer) {
             return;
         }
@@ -81,6 +92,19 @@ fn send(writer: &mut TcpStream, answer: Answer) -> bool {
         }
         Answer::Later(status) => {
             let head = format!("HTTP/1.1 {status} X\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n");
+            writer.write_all(head.as_bytes()).is_ok()
+        }
+        Answer::Raw(bytes) => {
+            drop(writer.write_all(bytes.as_bytes()));
+            false
+        }
+        Answer::Open(bytes) => {
+            drop(writer.write_all(bytes.as_bytes()));
+            while matches!(writer.read(&mut [0; 64]), Ok(1..)) {}
+            false
+        }
+        Answer::Elsewhere(status, location) => {
+            let head = format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
             writer.write_all(head.as_bytes()).is_ok()
         }
         Answer::Cut(body) => {

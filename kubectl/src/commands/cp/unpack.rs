@@ -139,7 +139,7 @@ mod tests {
             header.set_mode(0o600);
             let data: &[u8] = if *kind == EntryType::Regular { content.as_bytes() } else { b"" };
             header.set_size(data.len() as u64);
-            if *kind == EntryType::Symlink {
+            if matches!(*kind, EntryType::Symlink | EntryType::Link) {
                 header.set_link_name_literal(content).expect("a link");
             }
             header.set_cksum();
@@ -182,6 +182,36 @@ mod tests {
         outcome.expect("the link is not made");
         assert!(!folder.path().join("target/link").is_symlink());
         assert!(unpacked("d", &[]).1.is_err());
+    }
+
+    #[test]
+    fn links_and_devices_are_not_made() {
+        let outside = tempfile::NamedTempFile::new().expect("a file");
+        let place = outside.path().to_str().expect("text");
+        let entries = [
+            ("d/hard", EntryType::Link, place),
+            ("d/soft", EntryType::Symlink, place),
+            ("d/pipe", EntryType::Fifo, ""),
+            ("d/char", EntryType::Char, ""),
+            ("d/block", EntryType::Block, ""),
+            ("d/hard", EntryType::Regular, "mine"),
+            ("d/soft", EntryType::Regular, "mine"),
+        ];
+        let (folder, outcome) = unpacked("d", &entries);
+        outcome.expect("unpacks what it may");
+        let mut there: Vec<_> = std::fs::read_dir(folder.path().join("target")).expect("a folder").flatten().collect();
+        there.sort_by_key(std::fs::DirEntry::file_name);
+        assert!(there.iter().all(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())));
+        assert_eq!(there.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["hard", "soft"]);
+        assert_eq!(std::fs::read_to_string(outside.path()).expect("there"), "");
+    }
+
+    #[test]
+    fn absolute_names_are_below_the_target() {
+        let (folder, outcome) = unpacked("/etc", &[("/etc/hosts", EntryType::Regular, "H")]);
+        outcome.expect("unpacks");
+        assert_eq!(std::fs::read_to_string(folder.path().join("target/hosts")).expect("there"), "H");
+        assert!(unpacked("/etc", &[("/root/x", EntryType::Regular, "x")]).1.is_err());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Following objects: a look, and then every change from there.
 
 use super::{Condition, Patience, Session};
-use crate::commands::with_query;
+use crate::commands::{is_another_kind, with_query};
 use crate::discovery::Discovery;
 use crate::files::Manifest;
-use crate::http::Refused;
+use crate::http::{Pauses, Refused, Watch};
 use crate::selected::{self, Query};
 use crate::writing::is_not_found;
 use anyhow::bail;
@@ -28,12 +28,20 @@ pub(super) async fn once(session: &Session, manifest: &Manifest, condition: &Con
 }
 
 /// Follows an object until it has the condition; an object that goes away is an error, unless
-/// that is what is waited for.
+/// that is what is waited for. A server that refuses or goes away is asked again.
 pub(super) async fn until(session: &Session, manifest: &Manifest, condition: &Condition) -> anyhow::Result<Value> {
     let selector = format!("metadata.name={}", manifest.object.name());
+    let mut pauses = Pauses::new();
+    crate::interrupt::heed();
     loop {
         let path = with_query(&manifest.collection(), &[("fieldSelector", &selector)]);
-        let list = session.client.get(&path, "application/json").await?;
+        let list = match session.client.get(&path, "application/json").await {
+            Ok(list) => list,
+            Err(error) => {
+                pauses.after(&error).await;
+                continue;
+            }
+        };
         let found = list["items"].as_array().and_then(|items| items.first());
         let Some(found) = found else {
             match condition {
@@ -44,32 +52,35 @@ pub(super) async fn until(session: &Session, manifest: &Manifest, condition: &Co
         if condition.met(found)? {
             return Ok(typed(manifest, found.clone()));
         }
-        if let Some(object) = changes(session, manifest, condition, &selector, list.resource_version()).await? {
-            return Ok(typed(manifest, object));
+        let parameters =
+            [("watch", "true"), ("fieldSelector", &selector), ("resourceVersion", list.resource_version())];
+        let path = with_query(&manifest.collection(), &parameters);
+        match session.client.watch(&path, "application/json").await {
+            Err(error) => pauses.after(&error).await,
+            Ok(events) => match changes(events, manifest, condition, &mut pauses).await? {
+                Some(object) => return Ok(typed(manifest, object)),
+                None => pauses.pass().await,
+            },
         }
     }
 }
 
-/// Watches; nothing if the watch ended before the condition was met.
+/// Looks at each change; nothing if the watch ended before the condition was met.
 async fn changes(
-    session: &Session,
+    mut events: Watch,
     manifest: &Manifest,
     condition: &Condition,
-    selector: &str,
-    version: &str,
+    pauses: &mut Pauses,
 ) -> anyhow::Result<Option<Value>> {
-    let parameters = [("watch", "true"), ("fieldSelector", selector), ("resourceVersion", version)];
-    let path = with_query(&manifest.collection(), &parameters);
-    let mut events = session.client.watch(&path, "application/json").await?;
-    while let Some(line) = events.next().await? {
-        let mut event: Value = serde_json::from_slice(&line)?;
+    while let Some(mut event) = events.next().await {
         let object = event["object"].take();
         match event["type"].as_str().unwrap_or_default() {
             "DELETED" if *condition == Condition::Delete => return Ok(Some(object)),
             // What is there now tells whether it came back.
             "DELETED" | "ERROR" => return Ok(None),
+            _ if is_another_kind(&object, manifest) => {}
             _ if condition.met(&object)? => return Ok(Some(object)),
-            _ => {}
+            _ => pauses.reset(),
         }
     }
     Ok(None)

@@ -1,0 +1,181 @@
+//! What a server said, when it is not HTTP, in Go's words.
+//!
+//! Upstream: Go's `net/http` (`ReadResponse`), `net/textproto` (`ReadMIMEHeader`).
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How much is kept of what a server says.
+const KEPT: usize = 64 << 10;
+
+/// What a server said since it was last spoken to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Heard {
+    fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Why it is no answer; nothing if nothing was said.
+    pub(super) fn why(&self) -> Option<String> {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!said.is_empty()).then(|| format!("net/http: HTTP/1.x transport connection broken: {}", malformed(&said)))
+    }
+}
+
+/// A stream that remembers what it heard.
+pub(super) struct Listening<S> {
+    pub(super) stream: S,
+    pub(super) heard: Heard,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.heard.keep(&buffer.filled()[before..]);
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.heard.forget();
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// What is wrong with the head of an answer.
+fn malformed(said: &[u8]) -> String {
+    let mut lines = said.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = lines.next().unwrap_or_default();
+    let Some(blank) = first.iter().position(|b| *b == b' ') else {
+        return format!("malformed HTTP response {}", quoted(first));
+    };
+    let (version, status) = (&first[..blank], first[blank..].trim_ascii_start());
+    let code = status.split(|b| *b == b' ').next().unwrap_or_default();
+    if code.len() != 3 || !code.iter().all(u8::is_ascii_digit) {
+        return format!("malformed HTTP status code {}", quoted(code));
+    }
+    if !is_version(version) {
+        return format!("malformed HTTP version {}", quoted(version));
+    }
+    let mut lengths = Vec::new();
+    for (number, line) in lines.enumerate() {
+        if line.is_empty() {
+            return bad_lengths(&lengths);
+        }
+        if number == 0 && line.starts_with(b" ") {
+            return format!("malformed MIME header initial line: {}", quoted(line));
+        }
+        let Some(colon) = line.iter().position(|b| *b == b':') else {
+            return format!("malformed MIME header: missing colon: {}", quoted(line));
+        };
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if name.is_empty() || !name.iter().all(|b| is_of_token(*b)) {
+            return format!("malformed MIME header line: {}", quoted(line));
+        }
+        if name.eq_ignore_ascii_case(b"content-length") {
+            lengths.push(quoted(value.trim_ascii()));
+        }
+    }
+    "unexpected EOF".into()
+}
+
+/// A head that is whole is wrong in how long it says that the body is, or it is too long itself.
+fn bad_lengths(lengths: &[String]) -> String {
+    match lengths {
+        [] => "malformed HTTP response".into(),
+        [one] => format!("bad Content-Length {one}"),
+        several => {
+            let several = several.join(" ");
+            format!("http: message cannot contain multiple Content-Length headers; got [{several}]")
+        }
+    }
+}
+
+fn is_version(version: &[u8]) -> bool {
+    match version.strip_prefix(b"HTTP/") {
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Go's `%q`.
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\\' => text.extend(['\\', c]),
+                '\t' => text.push_str("\\t"),
+                '\r' => text.push_str("\\r"),
+                '\u{7}' => text.push_str("\\a"),
+                '\u{8}' => text.push_str("\\b"),
+                '\u{b}' => text.push_str("\\v"),
+                '\u{c}' => text.push_str("\\f"),
+                c if c.is_ascii_control() => text.push_str(&format!("\\x{:02x}", u32::from(c))),
+                c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+                c => text.push(c),
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_is_not_http() {
+        for (said, want) in [
+            (&b"garbage\n"[..], r#"malformed HTTP response "garbage""#),
+            (b"\r\n\r\n", r#"malformed HTTP response """#),
+            (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", r#"malformed HTTP status code "Debian""#),
+            (b"\x15\x03\x01\x00\x02\x02\x16", r#"malformed HTTP response "\x15\x03\x01\x00\x02\x02\x16""#),
+            (b"HTTP/1.1 20 OK\r\n\r\n", r#"malformed HTTP status code "20""#),
+            (b"HTTP/1.1 2", r#"malformed HTTP status code "2""#),
+            (b"HTTP/9.x 200 OK\r\n\r\n", r#"malformed HTTP version "HTTP/9.x""#),
+            (b"\x1b[31mHTTP\x1b[0m x\r\n", r#"malformed HTTP status code "x""#),
+            (b"HTTP/1.1 200 OK\r\nfoo bar\r\n\r\n", r#"malformed MIME header: missing colon: "foo bar""#),
+            (b"HTTP/1.1 200 OK\r\nconten", r#"malformed MIME header: missing colon: "conten""#),
+            (b"HTTP/1.1 200 OK\r\n: x\r\n\r\n", r#"malformed MIME header line: ": x""#),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n", r#"bad Content-Length "abc""#),
+            (
+                b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+                r#"http: message cannot contain multiple Content-Length headers; got ["1" "2"]"#,
+            ),
+        ] {
+            assert_eq!(malformed(said), want);
+        }
+    }
+}
