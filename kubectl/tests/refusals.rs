@@ -316,7 +316,7 @@ fn nothing_of_a_server_reaches_the_terminal_as_a_command() {
         "events",
         "logs --prefix p",
         "why pod p",
-        "delete pod p",
+        "delete configmap x",
         "create configmap x",
         "label pod p --list",
     ] {

@@ -52,7 +52,10 @@ fn find<'v>(definition: &'v Value, kind: &str) -> Option<&'v Value> {
 pub fn set(definition: &mut Value, condition: &Condition) {
     let now = time::now();
     let status = status_mut(definition);
-    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
+    let conditions = status.entry("conditions").or_insert(Value::Null);
+    if conditions.is_null() {
+        *conditions = json!([]);
+    }
     let Some(list) = conditions.as_array_mut() else { return };
     let Condition { kind, status, reason, message } = condition;
     let mut new =

@@ -272,6 +272,8 @@ impl Deadline {
 }
 
 async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
+    const END: &[u8] = b"\"DELETED\",";
+    let mut pauses = crate::http::Pauses::new();
     loop {
         let object = match session.client.get(&victim.path(), "application/json").await {
             Err(error) if is_not_found(&error) => return Ok(()),
@@ -289,10 +291,13 @@ async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<(
         let mut seen = Vec::new();
         while let Ok(Some(data)) = body.next().await {
             seen.extend_from_slice(&data);
-            if seen.windows(10).any(|w| w == b"\"DELETED\",") {
+            if seen.windows(END.len()).any(|w| w == END) {
                 return Ok(());
             }
+            seen.drain(..seen.len().saturating_sub(END.len() - 1));
         }
+        // A server that ends each watch at once is not asked as fast as it answers.
+        pauses.pass().await;
     }
 }
 

@@ -45,14 +45,18 @@ fn name() -> Result<String, String> {
 
 /// A line that is not shown.
 fn password() -> Result<String, String> {
-    prompt("Password");
     let stdin = rustix::stdio::stdin();
-    let Ok(before) = termios::tcgetattr(stdin) else { return Err("error reading input for Password".into()) };
+    let Ok(before) = termios::tcgetattr(stdin) else {
+        prompt("Password");
+        return Err("error reading input for Password".into());
+    };
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
     silent.local_modes.insert(LocalModes::ICANON | LocalModes::ISIG);
     let set = |state| termios::tcsetattr(stdin, OptionalActions::Now, state).map_err(|error| error.to_string());
     set(&silent)?;
+    // Only now: whoever answers at once must not be shown either.
+    prompt("Password");
     let line = line(&mut std::io::stdin().lock());
     set(&before)?;
     line

@@ -38,7 +38,7 @@ impl Sections {
     pub(super) fn write(&mut self, level: usize, text: impl Display) {
         self.text.extend(std::iter::repeat_n("  ", level + self.nesting));
         // A terminal must not act on what an object says.
-        self.text.push_str(&text.to_string().replace('\u{1b}', "^[").replace('\r', "\\r"));
+        self.text.push_str(&crate::print::harmless(&text.to_string().replace('\r', "\\r")));
     }
 
     /// A line at a level of indentation.

@@ -87,7 +87,10 @@ fn update_definition(definition: &mut Value, _: &Value) {
     let storage =
         versions.filter(|v| v.get("storage").and_then(Value::as_bool) == Some(true)).map(|v| text(v, "/name"));
     let Some(storage) = storage.map(Value::from).next() else { return };
-    let stored = member(definition, "status").entry("storedVersions").or_insert_with(|| json!([]));
+    let stored = member(definition, "status").entry("storedVersions").or_insert(Value::Null);
+    if stored.is_null() {
+        *stored = json!([]);
+    }
     if let Some(stored) = stored.as_array_mut().filter(|stored| !stored.contains(&storage)) {
         stored.push(storage);
     }
