@@ -6,6 +6,7 @@ use super::Session;
 use crate::apply::merge_patch;
 use crate::cli::label::Marking;
 use crate::files::Manifest;
+use crate::print::harmless;
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::bail;
@@ -115,10 +116,11 @@ fn show(kind: Kind, manifest: &Manifest, single: bool) -> anyhow::Result<()> {
     let indent = if single { "" } else { " " };
     if !single {
         let resource = &manifest.resource;
-        crate::outln!("Listing {} for {}.{}/{}:", kind.member(), resource.kind, resource.group, manifest.object.name());
+        let name = harmless(manifest.object.name());
+        crate::outln!("Listing {} for {}.{}/{name}:", kind.member(), resource.kind, resource.group);
     }
     for (key, value) in marks(kind, &manifest.object) {
-        crate::outln!("{indent}{key}={}", value.as_str().unwrap_or_default());
+        crate::outln!("{indent}{}={}", harmless(&key), harmless(value.as_str().unwrap_or_default()));
     }
     Ok(())
 }

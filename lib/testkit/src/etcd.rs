@@ -2,7 +2,7 @@
 //! there is a `/dev/shm`, killed on drop.
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -137,6 +137,10 @@ impl Etcd {
     /// Stops its execution with SIGSTOP: connections stay and nothing answers.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // Until its last thread has stopped, it may still answer.
+        if let Some(pid) = self.pid() {
+            let _ = waitpid(Some(pid), WaitOptions::UNTRACED);
+        }
     }
 
     /// Undoes [`Self::pause`].
@@ -145,10 +149,13 @@ impl Etcd {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
-        if let Some(pid) = pid {
+        if let Some(pid) = self.pid() {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?))
     }
 }
 
