@@ -1,5 +1,6 @@
 //! Reading and writing pods the way most plugins do.
 
+pub(crate) use apimachinery::meta::list_mut as list;
 use apimachinery::{Map, Value};
 use apiserver_registry::Context;
 
@@ -24,15 +25,6 @@ pub(crate) fn map<'a>(object: &'a mut Value, member: &str) -> &'a mut Map {
         *value = Value::Object(Map::new());
     }
     value.as_object_mut().expect("made an object above")
-}
-
-/// A list member of a map, made if absent.
-pub(crate) fn list<'a>(map: &'a mut Map, member: &str) -> &'a mut Vec<Value> {
-    let value = map.entry(member).or_insert_with(|| Value::Array(Vec::new()));
-    if !value.is_array() {
-        *value = Value::Array(Vec::new());
-    }
-    value.as_array_mut().expect("made an array above")
 }
 
 /// The containers of these lists of a pod.

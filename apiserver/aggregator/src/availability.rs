@@ -3,6 +3,7 @@
 //! Upstream: `kube-aggregator/pkg/controllers/status/remote/remote_available_controller.go`.
 
 use crate::service::{Reference, condition, text};
+use apimachinery::meta::list_mut;
 use apimachinery::{Map, Value, time};
 use apiserver_registry::backends::{is_ready, port_name};
 use serde_json::json;
@@ -82,8 +83,7 @@ pub(crate) fn record(object: &mut Value, verdict: &Verdict) -> bool {
     let Some(object) = object.as_object_mut() else { return false };
     let status = object.entry("status").or_insert_with(|| Map::new().into());
     let Some(status) = status.as_object_mut() else { return false };
-    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
-    let Some(conditions) = conditions.as_array_mut() else { return false };
+    let conditions = list_mut(status, "conditions");
     match conditions.iter_mut().find(|c| text(c, "type") == "Available") {
         Some(place) => *place = condition,
         None => conditions.push(condition),

@@ -4,7 +4,7 @@
 
 use crate::checks;
 use crate::definition::Names;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::{Map, Value, time};
 use rules::tree::Tree;
 use serde_json::json;
@@ -52,11 +52,7 @@ fn find<'v>(definition: &'v Value, kind: &str) -> Option<&'v Value> {
 pub fn set(definition: &mut Value, condition: &Condition) {
     let now = time::now();
     let status = status_mut(definition);
-    let conditions = status.entry("conditions").or_insert(Value::Null);
-    if conditions.is_null() {
-        *conditions = json!([]);
-    }
-    let Some(list) = conditions.as_array_mut() else { return };
+    let list = list_mut(status, "conditions");
     let Condition { kind, status, reason, message } = condition;
     let mut new =
         json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": now});

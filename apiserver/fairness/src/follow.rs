@@ -4,7 +4,7 @@
 //! Upstream: `apiserver/pkg/util/flowcontrol/apf_controller.go`.
 
 use crate::fairness::Fairness;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value, time};
@@ -123,9 +123,7 @@ fn record(schema: &mut Value, condition: Value) -> bool {
     let Some(schema) = schema.as_object_mut() else { return false };
     let status = schema.entry("status").or_insert_with(|| Map::new().into());
     let Some(status) = status.as_object_mut() else { return false };
-    let Some(conditions) = status.entry("conditions").or_insert_with(|| json!([])).as_array_mut() else {
-        return false;
-    };
+    let conditions = list_mut(status, "conditions");
     match conditions.iter_mut().find(|c| c.get("type") == condition.get("type")) {
         Some(old) if ["status", "reason", "message"].iter().all(|k| old.get(*k) == condition.get(*k)) => return false,
         Some(old) => *old = condition,

@@ -13,8 +13,6 @@ use tokio::sync::watch;
 
 /// Keys that the clients fight for.
 const KEYS: u64 = 24;
-/// How long a client lets a server be that has failed it.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
 /// The object that is written last; it is not among the selected ones.
 pub(crate) const END: &str = "c-end";
@@ -64,6 +62,14 @@ impl Dice {
     }
 }
 
+impl Connection {
+    /// Waits for a consistent read: who has no luck with a cluster without a leader must not use up the operations
+    /// meanwhile.
+    async fn serves_again(&mut self) {
+        while !matches!(self.get(&format!("{COLLECTION}?limit=1")).await, Some((200, _))) {}
+    }
+}
+
 /// One client that changes and reads.
 struct Worker {
     run: Arc<Run>,
@@ -93,8 +99,7 @@ pub(crate) async fn work(run: Arc<Run>, seed: u64) -> Vec<Operation> {
         let in_vain = matches!(what, None | Some(What::MayHaveWritten { .. }));
         worker.done.extend(what.map(|what| Operation { begin, end, what }));
         if in_vain {
-            // As clients do: who has no luck with a cluster without a leader must not use up the operations meanwhile.
-            tokio::time::sleep(PAUSE).await;
+            worker.connection.serves_again().await;
         }
     }
     worker.done

@@ -131,6 +131,16 @@ impl ObjectMeta for Value {
     }
 }
 
+/// A list member of a tree, to be extended; made if there is none. Absent and `null` are the same to Go, and so they are
+/// here: members that upstream never leaves out are `null` before anybody sets them.
+pub fn list_mut<'a>(map: &'a mut Map, member: &str) -> &'a mut Vec<Value> {
+    let value = map.entry(member).or_insert(Value::Null);
+    if !value.is_array() {
+        *value = Value::Array(Vec::new());
+    }
+    value.as_array_mut().expect("made an array above")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

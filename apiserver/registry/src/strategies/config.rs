@@ -7,7 +7,7 @@
 use super::{member, text};
 use crate::Context;
 use crate::strategy::*;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::{Value, time};
 use apiserver_extensions::checks;
 use serde_json::json;
@@ -87,11 +87,8 @@ fn update_definition(definition: &mut Value, _: &Value) {
     let storage =
         versions.filter(|v| v.get("storage").and_then(Value::as_bool) == Some(true)).map(|v| text(v, "/name"));
     let Some(storage) = storage.map(Value::from).next() else { return };
-    let stored = member(definition, "status").entry("storedVersions").or_insert(Value::Null);
-    if stored.is_null() {
-        *stored = json!([]);
-    }
-    if let Some(stored) = stored.as_array_mut().filter(|stored| !stored.contains(&storage)) {
+    let stored = list_mut(member(definition, "status"), "storedVersions");
+    if !stored.contains(&storage) {
         stored.push(storage);
     }
 }

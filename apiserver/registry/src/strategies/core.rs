@@ -9,7 +9,7 @@ use super::{drop_unused, member, pods, text};
 use crate::Context;
 use crate::strategy::*;
 use apimachinery::Value;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 
 pub(crate) const GROUPS: &[(&str, super::Rows)] = &[("", ROWS), ("events.k8s.io", EVENTS)];
 
@@ -102,11 +102,9 @@ const ROWS: super::Rows = &[
 ];
 
 fn create_namespace(_: &Context, namespace: &mut Value) {
-    let finalizers = member(namespace, "spec").entry("finalizers").or_insert_with(|| Value::Array(Vec::new()));
-    if let Some(list) = finalizers.as_array_mut()
-        && !list.iter().any(|f| f == "kubernetes")
-    {
-        list.push("kubernetes".into());
+    let finalizers = list_mut(member(namespace, "spec"), "finalizers");
+    if !finalizers.iter().any(|f| f == "kubernetes") {
+        finalizers.push("kubernetes".into());
     }
     phase(namespace, "Active");
     let name = namespace.name().to_owned();

@@ -11,7 +11,7 @@ use crate::{Body, Context, Registry, Reply, decode, metadata};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::resources;
 use apimachinery::schema::Schema;
 use apimachinery::status::{Reason, Status};
@@ -134,8 +134,7 @@ fn check_pod(pod: &Value, binding: &Value, node: &str) -> Result<(), String> {
 fn set_scheduled(pod: &mut Value) {
     let condition = json!({"type": "PodScheduled", "status": "True",
         "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now()});
-    let conditions = member(pod, "status").entry("conditions").or_insert_with(|| json!([]));
-    let Some(list) = conditions.as_array_mut() else { return };
+    let list = list_mut(member(pod, "status"), "conditions");
     match list.iter_mut().find(|c| text(c, "/type") == "PodScheduled") {
         Some(present) => *present = condition,
         None => list.push(condition),

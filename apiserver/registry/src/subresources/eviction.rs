@@ -9,7 +9,7 @@ use crate::transaction::{self, Now};
 use crate::verbs::{Target, delete, read, success};
 use crate::{Body, Context, Registry, Reply};
 use apimachinery::gvk::GroupResource;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::selector::LabelSelector;
 use apimachinery::status::{Cause, Details, Reason, Status};
 use apimachinery::{Value, resources, time};
@@ -166,8 +166,7 @@ async fn mark_disrupted(registry: &Registry, cx: &Context) -> Result<(), Status>
 
 fn add_condition(pod: &mut Value) {
     let generation = crate::metadata::generation(pod);
-    let conditions = member(pod, "status").entry("conditions").or_insert_with(|| json!([]));
-    let Some(list) = conditions.as_array_mut() else { return };
+    let list = list_mut(member(pod, "status"), "conditions");
     if list.iter().any(|c| text(c, "/type") == "DisruptionTarget") {
         return;
     }

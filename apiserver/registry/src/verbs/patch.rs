@@ -25,8 +25,7 @@ pub(crate) async fn patch(
     if kind == PatchType::Apply {
         return apply::patch(registry, cx, force, &body).await;
     }
-    let document = Document::parse(cx, kind, &body)?;
-    let repeated = document::repeated(cx, kind, &body);
+    let (document, repeated) = Document::parse(cx, kind, &body)?;
     if cx.subresource_name() == "scale" {
         return patch_scale(registry, cx, &document, &repeated).await;
     }

@@ -48,11 +48,12 @@ pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
     decode(ty, &bytes)
 }
 
-/// What strict decoding finds in text of no particular type: members that are given twice.
+/// Decodes JSON without a type, with the members that are given twice, of which the last one counts.
 ///
 /// Upstream: `UnmarshalStrict` in `sigs.k8s.io/json`.
-pub fn duplicates(bytes: &[u8]) -> Vec<String> {
-    std::str::from_utf8(bytes).map(custom::duplicates).unwrap_or_default()
+pub fn to_value_with_findings(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
+    custom::read(text)
 }
 
 /// Decodes JSON without a type, bounded in depth.

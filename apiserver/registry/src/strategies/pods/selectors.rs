@@ -2,7 +2,7 @@
 //!
 //! Upstream: `mutatePodAffinity` and `mutateTopologySpreadConstraints` in `pkg/registry/core/pod/strategy.go`.
 
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::{Map, Value};
 use serde_json::json;
 
@@ -40,8 +40,7 @@ fn add(term: &mut Value, labels: &Map) {
     // Without a selector nothing is selected, whatever the labels.
     let Some(selector) = term.get_mut("labelSelector").and_then(Value::as_object_mut) else { return };
     if !expressions.is_empty() {
-        let list = selector.entry("matchExpressions").or_insert_with(|| json!([]));
-        list.as_array_mut().into_iter().for_each(|list| list.append(&mut expressions));
+        list_mut(selector, "matchExpressions").append(&mut expressions);
     }
 }
 

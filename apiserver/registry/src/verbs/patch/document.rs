@@ -1,7 +1,7 @@
 //! A patch as it came, parsed once and applied to each state of the object it meets.
 
 use crate::{Body, Context, Format, PatchType, decode};
-use apimachinery::codec::{DecodeError, FieldValidation, json, yaml};
+use apimachinery::codec::{DecodeError, Decoded, json, yaml};
 use apimachinery::schema::TypeRef;
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
@@ -19,12 +19,21 @@ pub(super) enum Document {
 }
 
 impl Document {
-    pub(super) fn parse(cx: &Context, kind: PatchType, body: &Body) -> Result<Self, Status> {
-        let value = match body.format {
-            Format::Yaml => yaml::to_value(&body.bytes),
-            _ => json::to_value(&body.bytes),
+    /// The patch, and what strict decoding finds in it: members that are given twice, of which the last one counts.
+    pub(super) fn parse(cx: &Context, kind: PatchType, body: &Body) -> Result<(Self, Vec<String>), Status> {
+        let decoded = match body.format {
+            Format::Yaml => yaml::to_value(&body.bytes).map(|value| Decoded { value, findings: Vec::new() }),
+            _ => json::to_value_with_findings(&body.bytes),
         };
-        let value = value.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        let Decoded { value, mut findings } =
+            decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+        if kind == PatchType::Json {
+            findings.iter_mut().for_each(|finding| finding.insert_str(0, "json patch "));
+        }
+        Ok((Self::of(cx, kind, value)?, findings))
+    }
+
+    fn of(cx: &Context, kind: PatchType, value: Value) -> Result<Self, Status> {
         match (kind, &value) {
             // What is no list of operations is found where it is applied, and so it is in upstream.
             (PatchType::Json, _) => Ok(Document::Json(value)),
@@ -94,18 +103,6 @@ impl Document {
     }
 }
 
-/// What strict decoding finds in a patch: members that are given twice, of which the last one counts.
-pub(super) fn repeated(cx: &Context, kind: PatchType, body: &Body) -> Vec<String> {
-    if cx.field_validation == FieldValidation::Ignore || body.format == Format::Yaml {
-        return Vec::new();
-    }
-    let repeated = json::duplicates(&body.bytes);
-    match kind {
-        PatchType::Json => repeated.into_iter().map(|finding| format!("json patch {finding}")).collect(),
-        _ => repeated,
-    }
-}
-
 /// Upstream's words for a value in a tree that is not of its Go type.
 ///
 /// Upstream: `apimachinery/pkg/runtime/converter.go`.
@@ -144,7 +141,7 @@ mod tests {
     fn parse(kind: PatchType, text: &'static str) -> Result<Document, u16> {
         let cx = crate::context::testing::context("", "pods");
         let body = Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json };
-        Document::parse(&cx, kind, &body).map_err(|status| status.code)
+        Document::parse(&cx, kind, &body).map(|(document, _)| document).map_err(|status| status.code)
     }
 
     #[test]
@@ -189,7 +186,8 @@ mod tests {
     fn what_is_given_twice_is_found() {
         let cx = crate::context::testing::context("", "pods");
         let found = |kind, text: &'static str| {
-            repeated(&cx, kind, &Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json })
+            let body = Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json };
+            Document::parse(&cx, kind, &body).expect("a patch").1
         };
         let twice = r#"{"spec":{"replicas":1,"replicas":2},"data":{"a":1}}"#;
         assert_eq!(found(PatchType::Merge, twice), [r#"duplicate field "spec.replicas""#]);

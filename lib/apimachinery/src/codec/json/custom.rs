@@ -13,21 +13,18 @@ const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
 /// Decodes text as an object of this type.
 pub(super) fn decode(ty: &TypeRef, text: &str) -> Result<Decoded, DecodeError> {
-    let mut parser = Parser { reader: Reader::new(text), path: String::new(), findings: Vec::new() };
-    let value = parser.value(0)?;
-    parser.reader.end()?;
-    let mut decoded = conform(ty, value)?;
-    decoded.findings.splice(0..0, parser.findings);
+    let read = read(text)?;
+    let mut decoded = conform(ty, read.value)?;
+    decoded.findings.splice(0..0, read.findings);
     Ok(decoded)
 }
 
-/// The members of any JSON that are given twice. What is no JSON has none.
-pub(super) fn duplicates(text: &str) -> Vec<String> {
+/// Reads any JSON, with the members that are given twice.
+pub(super) fn read(text: &str) -> Result<Decoded, DecodeError> {
     let mut parser = Parser { reader: Reader::new(text), path: String::new(), findings: Vec::new() };
-    match parser.value(0) {
-        Ok(_) => parser.findings,
-        Err(_) => Vec::new(),
-    }
+    let value = parser.value(0)?;
+    parser.reader.end()?;
+    Ok(Decoded { value, findings: parser.findings })
 }
 
 /// Drops what the type does not know, and checks metadata.
