@@ -183,7 +183,7 @@ impl<'a> Decoder<'a> {
         while self.reader.element()? {
             self.path.push(Segment::Index(list.len()));
             // A null element is the zero value of its type, as Go decodes it.
-            let value = self.value(inner)?.unwrap_or_else(|| zero(inner));
+            let value = self.value(inner)?.unwrap_or_else(|| zero(self.schema, inner));
             self.path.pop();
             list.push(value);
         }
@@ -198,7 +198,7 @@ impl<'a> Decoder<'a> {
                 self.find("duplicate", &key);
             }
             self.path.push(Segment::Key(key.clone().into_owned()));
-            let value = self.value(inner)?.unwrap_or_else(|| zero(inner));
+            let value = self.value(inner)?.unwrap_or_else(|| zero(self.schema, inner));
             self.path.pop();
             map.insert(key.into_owned(), value);
         }
@@ -271,13 +271,15 @@ fn push_member(text: &mut String, name: &str) {
     text.push_str(name);
 }
 
-fn zero(shape: &Shape) -> Value {
+/// What Go makes of `null` in a list or a map: the zero value of its type, as JSON has it.
+fn zero(schema: &Schema, shape: &Shape) -> Value {
     match shape {
         Shape::String | Shape::Bytes => "".into(),
         Shape::Int32 | Shape::Int64 | Shape::Double | Shape::IntOrString => 0.into(),
         Shape::Bool => false.into(),
         Shape::Quantity => "0".into(),
-        Shape::Message(_) | Shape::Map(_) => Value::Object(Map::new()),
+        Shape::Message(id) => schema.get(*id).zeros.iter().map(|(name, zero)| (name.to_string(), zero.clone())).collect(),
+        Shape::Map(_) => Value::Object(Map::new()),
         Shape::List(_) | Shape::Strings => Value::Array(Vec::new()),
         _ => Value::Null,
     }
@@ -334,12 +336,13 @@ mod tests {
     fn decodes_to_what_protobuf_gives_back() {
         let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
         let text = r#"{"metadata":{"name":"","labels":{}},"spec":{"hostNetwork":false,"priority":0,"volumes":[],
-            "containers":[{"image":"i","args":[],"env":[{"name":"E","value":""}],"ports":[{"containerPort":80}]}]}}"#;
+            "containers":[{"image":"i","args":[],"env":[{"name":"E","value":""}],"ports":[{"containerPort":80}]},null]}}"#;
         let decoded = decode(&ty, text.as_bytes()).expect("well-formed").value;
         let want = json!({
             "metadata": {},
             "spec": {"priority": 0, "containers": [
                 {"name": "", "image": "i", "env": [{"name": "E"}], "ports": [{"containerPort": 80}], "resources": {}},
+                {"name": "", "resources": {}},
             ]},
             "status": {},
         });
