@@ -263,11 +263,7 @@ fn differ(new: &Value, old: &Value, members: &[&str]) -> bool {
 fn reset_status(resource: &ResourceInfo, object: &mut Value) {
     use apimachinery::schema::Shape;
     let empty = match resource.schema.field("status").map(|f| &f.shape) {
-        Some(Shape::Message(id)) => {
-            let status = resource.schema.sibling(*id);
-            let zeros = &status.def().zeros;
-            zeros.iter().map(|(name, zero)| (name.to_string(), zero.clone())).collect()
-        }
+        Some(Shape::Message(id)) => resource.schema.sibling(*id).def().zero(),
         _ => Map::new(),
     };
     if let Some(map) = object.as_object_mut() {

@@ -7,8 +7,8 @@ mod table;
 pub use settle::settle;
 pub(crate) use table::full_name;
 
-use crate::Value;
 use crate::gvk::GroupVersionKind;
+use crate::{Map, Value};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -55,9 +55,24 @@ pub struct TypeDef {
     pub members: Vec<(Box<str>, u32, u32)>,
     /// The first eight bytes of each of their names, as numbers that sort as the names do: they decide most look-ups.
     pub starts: Vec<u64>,
+    /// Where in `members` each of `fields` stands; nowhere if it is an inlined message.
+    pub(crate) places: Vec<Option<u32>>,
     /// What upstream writes for members that are not set: zero scalars that it never leaves out, empty objects, and
-    /// `null` for times and for what [`Field::is_null`] tells of.
-    pub zeros: Vec<(Box<str>, Value)>,
+    /// `null` for times and for what [`Field::is_null`] tells of. In the order of `members`.
+    pub zeros: Vec<Zero>,
+}
+
+/// What a member is where it is not set.
+#[derive(Clone, Debug)]
+pub struct Zero {
+    /// JSON name of the member.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: Value,
+    /// The value as JSON.
+    pub(crate) json: Box<[u8]>,
+    /// The member's place in [`TypeDef::members`].
+    pub(crate) member: u32,
 }
 
 /// One field of a type.
@@ -200,7 +215,7 @@ impl Schema {
             let members = (0..).zip(&def.fields).map(|(at, field)| (field.json.clone(), id, at));
             let mut members: Vec<_> = members.collect();
             members.sort();
-            def.set_members(members);
+            def.set_members(id, members);
         }
         Self { types, origin: Origin::Definition, ..Self::default() }
     }
@@ -294,9 +309,31 @@ impl TypeDef {
         (first..first + same).find(|at| *self.members[*at].0 == *json)
     }
 
-    /// Gives the type its members, which are sorted.
-    fn set_members(&mut self, members: Vec<(Box<str>, u32, u32)>) {
+    /// The members that an object of the type has when none is set.
+    pub fn zero(&self) -> Map {
+        let mut map = Map::new();
+        self.fill(&mut map);
+        map
+    }
+
+    /// Adds the members that an object always has where they are not set.
+    pub(crate) fn fill(&self, map: &mut Map) {
+        for zero in &self.zeros {
+            if !map.contains_key(&*zero.name) {
+                map.insert(zero.name.to_string(), zero.value.clone());
+            }
+        }
+    }
+
+    /// Gives the type, which is the one of this index, its members, which are sorted.
+    fn set_members(&mut self, id: u32, members: Vec<(Box<str>, u32, u32)>) {
         self.starts = members.iter().map(|(name, ..)| start(name)).collect();
+        self.places = vec![None; self.fields.len()];
+        for (at, (_, owner, position)) in (0..).zip(&members) {
+            if let Some(place) = self.places.get_mut(*position as usize).filter(|_| *owner == id) {
+                *place = Some(at);
+            }
+        }
         self.members = members;
     }
 
@@ -322,12 +359,19 @@ fn start(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::protobuf::MAX_FIELDS;
 
     #[test]
     fn finds_each_member_by_its_name() {
         let schema = Schema::builtin();
         for def in &schema.types {
-            assert!(def.members.len() < 256, "{}: decoders count on that", def.name);
+            assert!(def.members.len() < 256 && def.fields.len() <= MAX_FIELDS, "{}: codecs count on that", def.name);
+            let placed = def.places.iter().enumerate().filter_map(|(at, place)| Some((at, (*place)?)));
+            for (at, place) in placed {
+                assert_eq!(def.members[place as usize].0, def.fields[at].json);
+            }
+            let inlined = def.fields.iter().filter(|field| field.json.is_empty()).count();
+            assert_eq!(def.places.iter().filter(|place| place.is_none()).count(), inlined, "{}", def.name);
             for (at, (name, ..)) in def.members.iter().enumerate() {
                 assert_eq!(def.member(name), Some(at), "{} {name}", def.name);
                 for other in [format!("{name}\0"), format!("{name}x"), name[..name.len() - 1].to_owned()] {

@@ -169,11 +169,7 @@ impl<'a> Decoder<'a> {
                 }
             }
         }
-        for (name, zero) in &schema.get(id).zeros {
-            if !map.contains_key(&**name) {
-                map.insert(name.to_string(), zero.clone());
-            }
-        }
+        schema.get(id).fill(&mut map);
         Ok(Value::Object(map))
     }
 
@@ -278,7 +274,7 @@ fn zero(schema: &Schema, shape: &Shape) -> Value {
         Shape::Int32 | Shape::Int64 | Shape::Double | Shape::IntOrString => 0.into(),
         Shape::Bool => false.into(),
         Shape::Quantity => "0".into(),
-        Shape::Message(id) => schema.get(*id).zeros.iter().map(|(name, zero)| (name.to_string(), zero.clone())).collect(),
+        Shape::Message(id) => Value::Object(schema.get(*id).zero()),
         Shape::Map(_) => Value::Object(Map::new()),
         Shape::List(_) | Shape::Strings => Value::Array(Vec::new()),
         _ => Value::Null,

@@ -10,6 +10,9 @@ mod special;
 pub mod transcode;
 pub(crate) mod wire;
 
+#[cfg(test)]
+pub(crate) use encode::MAX_FIELDS;
+
 use super::DecodeError;
 use crate::Value;
 use crate::gvk::GroupVersionKind;

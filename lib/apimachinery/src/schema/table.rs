@@ -1,6 +1,6 @@
 //! Reads the table's text.
 
-use super::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef};
+use super::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef, Zero};
 use crate::Value;
 use crate::gvk::GroupVersionKind;
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         let mut members = Vec::new();
         collect_members(&schema, id, &mut members);
         members.sort();
-        schema.types[id as usize].set_members(members);
+        schema.types[id as usize].set_members(id, members);
     }
     for id in 0..schema.types.len() as u32 {
         schema.types[id as usize].zeros = zeros(&schema, id);
@@ -61,14 +61,14 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
 
 /// The members that are never absent, with their zero values. Types do not contain themselves
 /// but by a pointer, so this ends.
-fn zeros(schema: &Schema, id: u32) -> Vec<(Box<str>, Value)> {
-    let members = schema.get(id).members.iter();
-    let zero = |name: &str, field: &Field| {
+fn zeros(schema: &Schema, id: u32) -> Vec<Zero> {
+    let members = (0..).zip(&schema.get(id).members);
+    let zero = |member: u32, name: &str, field: &Field| {
         let value = match (&field.shape, field.presence) {
             _ if field.is_null => Value::Null,
             (_, Presence::Pointer) => return None,
             (Shape::Message(inner), _) => {
-                Value::Object(zeros(schema, *inner).into_iter().map(|(name, value)| (name.into(), value)).collect())
+                Value::Object(zeros(schema, *inner).into_iter().map(|zero| (zero.name.into(), zero.value)).collect())
             }
             (Shape::String, Presence::Always) => "".into(),
             (Shape::Int32 | Shape::Int64, Presence::Always) => 0.into(),
@@ -78,10 +78,10 @@ fn zeros(schema: &Schema, id: u32) -> Vec<(Box<str>, Value)> {
             (Shape::Time | Shape::MicroTime, _) if name != "creationTimestamp" => Value::Null,
             _ => return None,
         };
-        Some((name.into(), value))
+        Some(Zero { name: name.into(), json: value.to_string().into_bytes().into(), value, member })
     };
     members
-        .filter_map(|(name, owner, position)| zero(name, schema.get(*owner).fields.get(*position as usize)?))
+        .filter_map(|(at, (name, owner, position))| zero(at, name, schema.get(*owner).fields.get(*position as usize)?))
         .collect()
 }
 

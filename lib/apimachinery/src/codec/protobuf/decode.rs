@@ -14,11 +14,7 @@ pub(super) const MAX_DEPTH: usize = 120;
 pub(super) fn message(schema: &Schema, id: u32, bytes: &[u8], depth: usize) -> Result<Map, DecodeError> {
     let mut map = Map::new();
     message_into(schema, id, bytes, depth, &mut map)?;
-    for (name, zero) in &schema.get(id).zeros {
-        if !map.contains_key(&**name) {
-            map.insert(name.to_string(), zero.clone());
-        }
-    }
+    schema.get(id).fill(&mut map);
     Ok(map)
 }
 

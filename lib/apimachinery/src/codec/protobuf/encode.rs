@@ -6,24 +6,14 @@ use crate::Value;
 use crate::schema::{Field, Presence, Schema, Shape};
 use base64::Engine;
 
+/// More fields than any type has: a test of the table counts them.
+pub(crate) const MAX_FIELDS: usize = 64;
+
 /// Appends the message of type `id`. A value that is no object is written as an empty one.
 pub(super) fn message(schema: &Schema, id: u32, value: &Value, out: &mut Vec<u8>) {
-    let given = given(schema, id, value);
-    for (field, given) in schema.get(id).fields.iter().zip(given) {
-        match given {
-            // An inlined message takes its members from the same object.
-            _ if field.json.is_empty() => put_nested_message(schema, field, value, out),
-            Some(Value::Null) | None => absent(schema, field, out),
-            Some(present) => self::value(schema, field.number, &field.shape, present, out),
-        }
-    }
-}
-
-/// The members of an object in the order of the fields of type `id`. Objects have few of the members that their types
-/// have, so it is them that are looked up.
-fn given<'v>(schema: &Schema, id: u32, value: &'v Value) -> Vec<Option<&'v Value>> {
     let def = schema.get(id);
-    let mut given = vec![None; def.fields.len()];
+    // Objects have few of the members that their types have, so it is them that are looked up.
+    let mut given = [None; MAX_FIELDS];
     for (name, value) in value.as_object().into_iter().flatten() {
         let member = def.member(name).and_then(|at| def.members.get(at));
         if let Some((_, _, position)) = member.filter(|(_, owner, _)| *owner == id)
@@ -32,7 +22,14 @@ fn given<'v>(schema: &Schema, id: u32, value: &'v Value) -> Vec<Option<&'v Value
             *slot = Some(value);
         }
     }
-    given
+    for (field, given) in def.fields.iter().zip(given) {
+        match given {
+            // An inlined message takes its members from the same object.
+            _ if field.json.is_empty() => put_nested_message(schema, field, value, out),
+            Some(Value::Null) | None => absent(schema, field, out),
+            Some(present) => self::value(schema, field.number, &field.shape, present, out),
+        }
+    }
 }
 
 fn put_nested_message(schema: &Schema, field: &Field, value: &Value, out: &mut Vec<u8>) {

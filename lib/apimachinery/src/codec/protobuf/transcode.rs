@@ -8,6 +8,7 @@ use crate::codec::DecodeError;
 use crate::schema::{Field, Presence, Schema, Shape, TypeRef};
 use crate::{Map, Value};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Deepest nesting taken, as when decoding.
 const MAX_DEPTH: usize = decode::MAX_DEPTH;
@@ -39,7 +40,7 @@ pub fn object(
     json(out, api_version);
     out.push(b',');
     let body = out.len();
-    let mut writer = Writer { schema: &ty.schema, out, revision: None };
+    let mut writer = Writer { schema: &ty.schema, out, revision: None, found: Vec::with_capacity(64) };
     writer.members(ty.id, message, 0, Role::Object)?;
     let revision = writer.revision.ok_or_else(|| DecodeError::Syntax("no metadata".into()))?;
     out.push(b'}');
@@ -66,7 +67,8 @@ pub fn find(ty: &TypeRef, message: &[u8], path: &[&str]) -> Result<Option<Value>
                 for raw in occurrences {
                     decode::add(&ty.schema, field, raw, 0, &mut tree)?;
                 }
-                let zero = || ty.schema.get(id).zeros.iter().find(|(name, _)| **name == **member).map(|(_, zero)| zero);
+                let zeros = &ty.schema.get(id).zeros;
+                let zero = || zeros.iter().find(|zero| *zero.name == **member).map(|zero| &zero.value);
                 let value = tree.get(*member).or_else(zero);
                 return Ok(rest.iter().try_fold(value, |value, member| Some(value?.get(member))).flatten().cloned());
             }
@@ -95,13 +97,7 @@ struct Found<'a> {
     raw: Raw<'a>,
 }
 
-/// All members that occur, in the order of the wire; those of inlined messages are the type's own.
-fn found<'a>(schema: &Schema, id: u32, message: &'a [u8]) -> Result<Vec<Found<'a>>, DecodeError> {
-    let mut all = Vec::with_capacity(16);
-    collect(schema, id, id, message, 0, &mut all)?;
-    Ok(all)
-}
-
+/// Adds all members that occur, in the order of the wire; those of inlined messages are the type's own.
 fn collect<'a>(
     schema: &Schema,
     id: u32,
@@ -113,15 +109,26 @@ fn collect<'a>(
     if depth > MAX_DEPTH {
         return Err(DecodeError::Limit("exceeded max depth"));
     }
-    let fields = &schema.get(owner).fields;
+    let def = schema.get(owner);
     let mut wire = Fields::new(message);
+    // Most messages have their fields in order.
+    let mut next = 0;
     while let Some((number, raw)) = wire.next()? {
-        let Ok(at) = fields.binary_search_by_key(&number, |field| field.number) else { continue };
-        let field = &fields[at];
-        match (&field.shape, field.json.is_empty()) {
-            (Shape::Message(inlined), true) => {
+        let is_next = |at: &usize| def.fields.get(*at).is_some_and(|field| field.number == number);
+        let at = match (next..next + 2).find(is_next) {
+            Some(at) => at,
+            None => match def.fields.binary_search_by_key(&number, |field| field.number) {
+                Ok(at) => at,
+                Err(_) => continue,
+            },
+        };
+        next = at;
+        let field = &def.fields[at];
+        match (&field.shape, def.places[at]) {
+            (Shape::Message(inlined), None) => {
                 collect(schema, id, *inlined, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1, all)?;
             }
+            (_, Some(place)) if id == owner => all.push(Found { member: place as usize, raw }),
             _ => all.extend(schema.get(id).member(&field.json).map(|member| Found { member, raw })),
         }
     }
@@ -132,7 +139,8 @@ fn collect<'a>(
 fn occurrences<'a>(schema: &Schema, id: u32, at: usize, message: &'a [u8]) -> Result<Vec<Raw<'a>>, DecodeError> {
     let own = schema.get(id).members.get(at).filter(|(_, owner, _)| *owner == id);
     let Some(field) = own.and_then(|_| schema.field_at(id, at)) else {
-        let all = found(schema, id, message)?;
+        let mut all = Vec::new();
+        collect(schema, id, id, message, 0, &mut all)?;
         return Ok(all.into_iter().filter(|one| one.member == at).map(|one| one.raw).collect());
     };
     let (mut wire, mut all) = (Fields::new(message), Vec::new());
@@ -152,14 +160,16 @@ enum Role {
     Part,
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'm> {
     schema: &'a Schema,
     out: &'a mut Vec<u8>,
     revision: Option<usize>,
+    /// The members of all messages that are being written, those of the innermost one last.
+    found: Vec<Found<'m>>,
 }
 
-impl Writer<'_> {
-    fn message(&mut self, id: u32, message: &[u8], depth: usize, role: Role) -> Result<(), DecodeError> {
+impl<'m> Writer<'_, 'm> {
+    fn message(&mut self, id: u32, message: &'m [u8], depth: usize, role: Role) -> Result<(), DecodeError> {
         self.out.push(b'{');
         self.members(id, message, depth, role)?;
         self.out.push(b'}');
@@ -167,61 +177,68 @@ impl Writer<'_> {
     }
 
     /// Writes the members of a message, sorted, without braces around.
-    fn members(&mut self, id: u32, message: &[u8], depth: usize, role: Role) -> Result<(), DecodeError> {
+    fn members(&mut self, id: u32, message: &'m [u8], depth: usize, role: Role) -> Result<(), DecodeError> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::Limit("exceeded max depth"));
         }
-        let def = self.schema.get(id);
-        let mut found = found(self.schema, id, message)?;
+        let schema = self.schema;
+        let def = schema.get(id);
+        let first = self.found.len();
+        collect(schema, id, id, message, 0, &mut self.found)?;
         // Stable: what occurs more than once stays in order.
-        found.sort_by_key(|one| one.member);
-        let mut zeros = def.zeros.iter().filter_map(|(name, zero)| Some((def.member(name)?, zero))).collect::<Vec<_>>();
-        zeros.sort_unstable_by_key(|(member, _)| *member);
-        let mut zeros = zeros.into_iter().peekable();
-        let always = match role {
+        self.found[first..].sort_by_key(|one| one.member);
+        let end = self.found.len();
+        let mut always = match role {
             Role::Object => def.member("metadata"),
             Role::Metadata => def.member("resourceVersion"),
             Role::Part => None,
         };
-        let mut always = always.into_iter().peekable();
-        let mut found = &found[..];
-        let start = self.out.len();
+        let (mut at, mut zeros, start) = (first, &def.zeros[..], self.out.len());
         loop {
-            let next =
-                [found.first().map(|one| one.member), zeros.peek().map(|(member, _)| *member), always.peek().copied()];
+            let found = self.found.get(at).map(|one| one.member);
+            let next = [found, zeros.first().map(|zero| zero.member as usize), always];
             let Some(member) = next.into_iter().flatten().min() else { break };
-            let length = found.iter().take_while(|one| one.member == member).count();
-            let (occurrences, rest) = found.split_at(length);
-            found = rest;
-            let zero = zeros.next_if(|(zero, _)| *zero == member).map(|(_, zero)| zero);
-            let always = always.next_if_eq(&member).is_some();
-            let Some(field) = self.schema.field_at(id, member) else { continue };
+            let length = self.found[at..].iter().take_while(|one| one.member == member).count();
+            let occurrences = at..at + length;
+            at += length;
+            let zero = zeros.split_first().filter(|(zero, _)| zero.member as usize == member);
+            zeros = zero.map_or(zeros, |(_, rest)| rest);
+            let is_always = always.take_if(|always| *always == member).is_some();
+            let Some(field) = schema.field_at(id, member) else { continue };
             let before = self.out.len();
-            json(self.out, &*field.json);
-            self.out.push(b':');
+            self.key(&field.json);
             let is_written = match role {
-                Role::Object if always => self.metadata(field, occurrences, depth)?,
-                Role::Metadata if always => self.empty_revision(),
+                Role::Object if is_always => self.metadata(field, occurrences, depth)?,
+                Role::Metadata if is_always => self.empty_revision(),
                 _ => self.field(field, occurrences, depth)?,
             };
             match (is_written, zero) {
                 (true, _) => self.out.push(b','),
-                (false, Some(zero)) => {
-                    json(self.out, zero);
+                (false, Some((zero, _))) => {
+                    self.out.extend_from_slice(&zero.json);
                     self.out.push(b',');
                 }
                 (false, None) => self.out.truncate(before),
             }
+            debug_assert_eq!(self.found.len(), end);
         }
+        self.found.truncate(first);
         if self.out.len() > start {
             self.out.pop();
         }
         Ok(())
     }
 
-    fn metadata(&mut self, field: &Field, occurrences: &[Found<'_>], depth: usize) -> Result<bool, DecodeError> {
+    /// Writes the name of a field, which has nothing in it to escape.
+    fn key(&mut self, name: &str) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn metadata(&mut self, field: &Field, occurrences: Range<usize>, depth: usize) -> Result<bool, DecodeError> {
         let Shape::Message(id) = field.shape else { return Err(DecodeError::Syntax("metadata is no message".into())) };
-        let message = match occurrences {
+        let message = match &self.found[occurrences] {
             [] => &[][..],
             [one] => one.raw.bytes().ok_or_else(wrong_wire_type)?,
             _ => return Err(only_the_tree()),
@@ -237,26 +254,27 @@ impl Writer<'_> {
     }
 
     /// Writes a field's value; `false` if it has none that is written.
-    fn field(&mut self, field: &Field, occurrences: &[Found<'_>], depth: usize) -> Result<bool, DecodeError> {
-        match (&field.shape, occurrences) {
+    fn field(&mut self, field: &Field, occurrences: Range<usize>, depth: usize) -> Result<bool, DecodeError> {
+        match (&field.shape, &self.found[occurrences.clone()]) {
             (_, []) => Ok(false),
             (Shape::List(inner), _) => self.list(inner, occurrences, depth).map(|()| true),
             (Shape::Map(inner), _) => self.map(inner, occurrences, depth).map(|()| true),
-            (shape, [one]) => Ok(!leaves_out(field, &one.raw) && self.value(shape, one.raw, depth)?),
+            (shape, &[Found { raw, .. }]) => Ok(!leaves_out(field, &raw) && self.value(shape, raw, depth)?),
             // The last one counts, if it is one that counts.
             _ => Err(only_the_tree()),
         }
     }
 
-    fn list(&mut self, inner: &Shape, occurrences: &[Found<'_>], depth: usize) -> Result<(), DecodeError> {
+    fn list(&mut self, inner: &Shape, occurrences: Range<usize>, depth: usize) -> Result<(), DecodeError> {
         let is_integer = matches!(inner, Shape::Int32 | Shape::Int64 | Shape::Bool);
         self.out.push(b'[');
         let start = self.out.len();
-        for one in occurrences {
-            if is_integer && matches!(one.raw, Raw::Bytes(_)) {
+        for at in occurrences {
+            let raw = self.found[at].raw;
+            if is_integer && matches!(raw, Raw::Bytes(_)) {
                 return Err(only_the_tree());
             }
-            if !self.value(inner, one.raw, depth)? {
+            if !self.value(inner, raw, depth)? {
                 self.out.extend_from_slice(b"null");
             }
             self.out.push(b',');
@@ -268,9 +286,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn map(&mut self, inner: &Shape, occurrences: &[Found<'_>], depth: usize) -> Result<(), DecodeError> {
+    fn map(&mut self, inner: &Shape, occurrences: Range<usize>, depth: usize) -> Result<(), DecodeError> {
         let mut entries = BTreeMap::new();
-        for one in occurrences {
+        for one in &self.found[occurrences] {
             let mut wire = Fields::new(one.raw.bytes().ok_or_else(wrong_wire_type)?);
             let (Some((1, key)), Some((2, item)), None) = (wire.next()?, wire.next()?, wire.next()?) else {
                 return Err(only_the_tree());
@@ -296,7 +314,7 @@ impl Writer<'_> {
     }
 
     /// Writes one value; `false` for what JSON has as `null`.
-    fn value(&mut self, shape: &Shape, raw: Raw<'_>, depth: usize) -> Result<bool, DecodeError> {
+    fn value(&mut self, shape: &Shape, raw: Raw<'m>, depth: usize) -> Result<bool, DecodeError> {
         match shape {
             Shape::String => json(self.out, text(raw.bytes().ok_or_else(wrong_wire_type)?)?),
             Shape::Int32 => json(self.out, &(raw.varint()? as i32)),

@@ -131,13 +131,18 @@ pub(crate) fn put_nested(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut
     let start = out.len();
     out.push(0);
     write(out);
-    let length = out.len() - start - 1;
-    match length {
-        0..0x80 => out[start] = length as u8,
-        _ => {
-            let mut prefix = Vec::with_capacity(10);
-            put_varint(&mut prefix, length as u64);
-            out.splice(start..=start, prefix);
-        }
+    let (length, end) = ((out.len() - start - 1) as u64, out.len());
+    put_varint(out, length);
+    // One byte was left free for the length, which stands behind the content now.
+    let size = out.len() - end;
+    if size > 1 {
+        out.copy_within(start + 1..end, start + size);
     }
+    let mut rest = length;
+    for byte in &mut out[start..start + size] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    out[start + size - 1] &= 0x7f;
+    out.truncate(end + size - 1);
 }
