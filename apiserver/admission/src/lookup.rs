@@ -32,5 +32,30 @@ fn find((group, version, plural): (&str, &str, &str)) -> Option<&'static Arc<Res
 
 /// A string below a tree, or the empty string.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    at(value, pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What lies at a pointer without escapes, such as `/spec/volumes/0/name`.
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, step| match value {
+        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
+        value => value.get(step),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn pointers_lead_where_serde_says() {
+        let tree = json!({"spec": {"volumes": [{"name": "a"}, {"name": "b"}], "": 1}});
+        for pointer in
+            ["", "/", "/spec", "/spec/", "/spec/volumes/1/name", "/spec/volumes/2", "/spec/volumes/x", "/a/b"]
+        {
+            assert_eq!(at(&tree, pointer), tree.pointer(pointer), "{pointer}");
+        }
+        assert_eq!((text(&tree, "/spec/volumes/0/name"), text(&tree, "/spec/volumes")), ("a", ""));
+    }
 }

@@ -56,7 +56,7 @@ pub struct TypeDef {
     /// The first eight bytes of each of their names, as numbers that sort as the names do: they decide most look-ups.
     pub starts: Vec<u64>,
     /// Where in `members` each of `fields` stands; nowhere if it is an inlined message.
-    pub(crate) places: Vec<Option<u32>>,
+    pub places: Vec<Option<u32>>,
     /// What upstream writes for members that are not set: zero scalars that it never leaves out, empty objects, and
     /// `null` for times and for what [`Field::is_null`] tells of. In the order of `members`.
     pub zeros: Vec<Zero>,

@@ -57,7 +57,7 @@ impl Priority {
     }
 
     async fn admit_pod(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        let given = |key: &str, object: &Value| object.pointer(&format!("/spec/{key}")).cloned();
+        let given = |key: &str, object: &Value| object.get("spec").and_then(|spec| spec.get(key)).cloned();
         if attributes.operation == Operation::Update {
             // Clients that do not know the fields leave them out.
             for key in ["priority", "preemptionPolicy"] {

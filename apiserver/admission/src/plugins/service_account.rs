@@ -3,7 +3,7 @@
 //! Upstream: `plugin/pkg/admission/serviceaccount/admission.go`.
 
 use crate::denial::forbidden;
-use crate::lookup::{get, text};
+use crate::lookup::{at, get, text};
 use crate::pod::{containers, containers_mut, is_pod, list, spec};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -13,6 +13,7 @@ use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_storage::{Object, Store};
 use async_trait::async_trait;
 use rand::RngExt;
+use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -43,6 +44,21 @@ impl ServiceAccount {
     }
 }
 
+/// What an account says of its pods: most say nothing, and all that is in it is read for each pod.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Account {
+    automount_service_account_token: Option<bool>,
+    image_pull_secrets: Option<Vec<Value>>,
+}
+
+impl Account {
+    fn of(object: &Object) -> Self {
+        // What is stored is right.
+        serde_json::from_slice(object.json()).unwrap_or_default()
+    }
+}
+
 #[async_trait]
 impl Plugin for ServiceAccount {
     fn name(&self) -> &'static str {
@@ -63,13 +79,15 @@ impl Plugin for ServiceAccount {
             let name = if old.is_empty() { DEFAULT } else { old }.to_owned();
             spec(attributes.object).insert("serviceAccountName".into(), name.into());
         }
-        let name = attributes.object["spec"]["serviceAccountName"].clone();
-        spec(attributes.object).insert("serviceAccount".into(), name);
-        let account = self.account(attributes).await?.value();
+        let spec = spec(attributes.object);
+        if let Some(name) = spec.get("serviceAccountName").cloned() {
+            spec.insert("serviceAccount".into(), name);
+        }
+        let account = Account::of(&*self.account(attributes).await?);
         if automounts(attributes.object, &account) {
             mount_token(attributes.object);
         }
-        inherit_pull_secrets(attributes.object, &account);
+        inherit_pull_secrets(attributes.object, account);
         Ok(())
     }
 
@@ -91,8 +109,8 @@ fn check_mirror(attributes: &Attributes<'_>) -> Result<(), Status> {
     if !text(pod, "/spec/serviceAccountName").is_empty() {
         return Err(forbidden(attributes, "a mirror pod may not reference service accounts"));
     }
-    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
-    let sources = volumes.filter_map(|v| v.pointer("/projected/sources")?.as_array()).flatten();
+    let volumes = at(pod, "/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+    let sources = volumes.filter_map(|v| at(v, "/projected/sources")?.as_array()).flatten();
     match sources.into_iter().any(|source| source.get("serviceAccountToken").is_some()) {
         true => Err(forbidden(attributes, "a mirror pod may not use ServiceAccountToken volume projections")),
         false => Ok(()),
@@ -100,11 +118,9 @@ fn check_mirror(attributes: &Attributes<'_>) -> Result<(), Status> {
 }
 
 /// The pod's word counts, then the account's.
-fn automounts(pod: &Value, account: &Value) -> bool {
-    let said = |value: Option<&Value>| value.and_then(Value::as_bool);
-    said(pod.pointer("/spec/automountServiceAccountToken"))
-        .or(said(account.get("automountServiceAccountToken")))
-        .unwrap_or(true)
+fn automounts(pod: &Value, account: &Account) -> bool {
+    let said = at(pod, "/spec/automountServiceAccountToken").and_then(Value::as_bool);
+    said.or(account.automount_service_account_token).unwrap_or(true)
 }
 
 /// Mounts a token into every container that has nothing at its place yet.
@@ -113,7 +129,7 @@ fn mount_token(pod: &mut Value) {
     if containers(pod, &lists).all(has_mount) {
         return;
     }
-    let volumes = pod.pointer("/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+    let volumes = at(pod, "/spec/volumes").and_then(Value::as_array).into_iter().flatten();
     let present = volumes.map(|v| text(v, "/name")).find(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned);
     let (name, is_new) = present.map_or_else(|| (volume_name(), true), |name| (name, false));
     for kind in lists {
@@ -153,11 +169,11 @@ fn token_volume(name: &str) -> Value {
     ]}})
 }
 
-fn inherit_pull_secrets(pod: &mut Value, account: &Value) {
-    let own = pod.pointer("/spec/imagePullSecrets").and_then(Value::as_array).is_some_and(|s| !s.is_empty());
-    let inherited = account.get("imagePullSecrets").and_then(Value::as_array).filter(|s| !s.is_empty());
+fn inherit_pull_secrets(pod: &mut Value, account: Account) {
+    let own = at(pod, "/spec/imagePullSecrets").and_then(Value::as_array).is_some_and(|s| !s.is_empty());
+    let inherited = account.image_pull_secrets.filter(|secrets| !secrets.is_empty());
     if let (false, Some(secrets)) = (own, inherited) {
-        spec(pod).insert("imagePullSecrets".into(), secrets.clone().into());
+        spec(pod).insert("imagePullSecrets".into(), secrets.into());
     }
 }
 
