@@ -53,6 +53,7 @@ impl<'a> Fields<'a> {
         Self { bytes }
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, DecodeError> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -88,7 +89,19 @@ impl<'a> Fields<'a> {
     }
 }
 
+#[inline]
 pub(crate) fn take_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
+    // Nearly all tags and most lengths and numbers are one byte.
+    match bytes.split_first() {
+        Some((byte, rest)) if *byte < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(*byte))
+        }
+        _ => take_long_varint(bytes),
+    }
+}
+
+fn take_long_varint(bytes: &mut &[u8]) -> Result<u64, DecodeError> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first().ok_or_else(truncated)?;
