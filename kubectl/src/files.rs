@@ -3,6 +3,7 @@
 use crate::cli::Files;
 use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
+use crate::writing::Failures;
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::codec::yaml;
@@ -171,6 +172,21 @@ pub(crate) fn all_there(files: &Files) -> bool {
     files.any() && files.filenames.iter().all(there)
 }
 
+/// Refuses files that are not there, all of them by name, and a folder to build that is not: upstream
+/// looks before it asks the server for anything.
+pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<()> {
+    if files.filenames.is_empty() && !files.kustomize.is_empty() && !Path::new(&files.kustomize).exists() {
+        crate::kustomize::build(Path::new(&files.kustomize))?;
+    }
+    let is_missing = |name: &&String| *name != "-" && !is_url(name) && !Path::new(name.as_str()).exists();
+    let missing = files.filenames.iter().filter(is_missing);
+    Failures::outcome(missing.map(|name| anyhow::anyhow!("the path \"{name}\" does not exist")).collect())
+}
+
+fn is_url(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
+}
+
 /// Where objects come from.
 enum Source {
     /// A text, and how it is named.
@@ -287,7 +303,7 @@ fn mistyped(metadata: &Value) -> Option<String> {
 
 /// The texts behind a name: one file, the manifests of a folder, standard input.
 async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
-    if name.starts_with("http://") || name.starts_with("https://") {
+    if is_url(name) {
         return Ok(vec![(name.to_owned(), crate::http::download(name, MAX_FILE).await?)]);
     }
     if name == "-" {
@@ -401,6 +417,20 @@ mod tests {
     use super::*;
     use crate::discovery::tests::sample;
     use serde_json::json;
+
+    #[test]
+    fn files_that_are_missing_are_all_named() {
+        let said = |names: &[&str], kustomize: &str| {
+            let filenames = names.iter().map(|name| (*name).to_owned()).collect();
+            let outcome = all_named_exist(&Files { filenames, kustomize: kustomize.into(), recursive: false });
+            outcome.err().map(|error| crate::commands::error_text(&error))
+        };
+        assert_eq!(said(&["-", "/", "https://example.com/a.yaml"], ""), None);
+        assert_eq!(said(&["/none"], "").as_deref(), Some("error: the path \"/none\" does not exist"));
+        let both = "the path \"/none\" does not exist\nthe path \"*.none\" does not exist";
+        assert_eq!(said(&["/none", "*.none"], "").as_deref(), Some(both));
+        assert!(said(&[], "/none").is_some_and(|text| text.starts_with("error: must build at directory: ")));
+    }
 
     #[test]
     fn metadata_are_texts() {
