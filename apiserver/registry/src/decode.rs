@@ -17,7 +17,16 @@ pub(crate) fn object(cx: &Context, body: &Body, ty: &TypeRef, kind: &GroupVersio
         Format::Yaml => yaml::decode(ty, &body.bytes),
         Format::Protobuf => message(ty, body),
     };
+    // Go reads `null` as an object of which nothing is set.
+    let decoded = match decoded {
+        Err(DecodeError::Mismatch { found, .. }) if found == "null" => json::decode(ty, b"{}"),
+        decoded => decoded,
+    };
     let Decoded { value, findings } = decoded.map_err(|error| refused(body, kind, &error))?;
+    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if version.matches('/').count() > 1 {
+        return Err(unrecognized(body, kind, &format!("unexpected GroupVersion string: {version}")));
+    }
     // Another kind has other fields: that it is the wrong kind explains more than its fields.
     let value = with_kind(value, kind)?;
     judge(cx, findings, |text| {
@@ -92,20 +101,37 @@ fn wrong_kind(kind: &str, version: &str, expected: &GroupVersionKind) -> Status 
     let Some(given) = GroupVersionKind::parse(version, kind) else {
         return Status::bad_request(format!("unexpected GroupVersion string: {version}"));
     };
-    let why = match Schema::builtin().kind(&given) {
-        Some(_) => format!(
+    let is_known = EVERYWHERE.contains(&kind) || Schema::builtin().kind(&given).is_some();
+    let why = match is_known {
+        true => format!(
             "converting ({}.{kind}) to ({}.{}): unknown conversion",
             given.version,
             package(&expected.group),
             expected.kind
         ),
-        None => unregistered(kind, version),
+        false => unregistered(kind, version),
     };
     Status::bad_request(format!(
         "{kind} in version {:?} cannot be handled as a {}: {why}",
         given.version, expected.kind
     ))
 }
+
+/// Kinds that upstream knows in every version of every group.
+const EVERYWHERE: [&str; 12] = [
+    "APIGroup",
+    "APIGroupList",
+    "APIResourceList",
+    "APIVersions",
+    "CreateOptions",
+    "DeleteOptions",
+    "GetOptions",
+    "ListOptions",
+    "PatchOptions",
+    "Status",
+    "UpdateOptions",
+    "WatchEvent",
+];
 
 /// Upstream's words for a kind that nothing is known of, with the place where it keeps what it knows.
 pub(crate) fn unregistered(kind: &str, version: &str) -> String {
@@ -122,23 +148,47 @@ fn package(group: &str) -> &str {
 
 fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
     let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. });
-    match known {
-        true => Status::bad_request(format!(
+    match nameless(error) {
+        Some(why) => unrecognized(body, kind, &format!("{NO_KIND}{why}")),
+        None if known => Status::bad_request(format!(
             "{0} in version {1:?} cannot be handled as a {0}: {error}",
             kind.kind, kind.version
         )),
-        false => Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): {} ({})",
-            kind.kind,
-            syntax(body.format, error),
-            summary(&body.bytes)
-        )),
+        None => unrecognized(body, kind, &syntax(body, error)),
     }
 }
 
-fn syntax(format: Format, error: &DecodeError) -> String {
-    match (format, error) {
-        (Format::Json, DecodeError::Syntax(text)) => format!("couldn't get version/kind; json parse error: {text}"),
+fn unrecognized(body: &Body, kind: &GroupVersionKind, why: &str) -> Status {
+    let head = summary(&body.bytes);
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why} ({head})", kind.kind))
+}
+
+/// What stands before why a JSON text does not say what it is.
+const NO_KIND: &str = "couldn't get version/kind; json parse error: ";
+
+/// Why a text does not say what it is: it is no object, or names its kind by something else than a text.
+fn nameless(error: &DecodeError) -> Option<String> {
+    /// What upstream reads kind and version into.
+    const HEAD: &str =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let DecodeError::Mismatch { message, found, .. } = error else { return None };
+    if message.contains(" into Go value of type ") {
+        // Upstream does not say which number it is.
+        let found = found.split(' ').next().unwrap_or_default();
+        return Some(format!("json: cannot unmarshal {found} into Go value of type {HEAD}"));
+    }
+    let is_head =
+        ["apiVersion", "kind"].iter().any(|key| message.contains(&format!(" Go struct field .{key} of type ")));
+    is_head.then(|| message.clone())
+}
+
+fn syntax(body: &Body, error: &DecodeError) -> String {
+    match (body.format, error) {
+        (Format::Json, DecodeError::Syntax(text)) => format!("{NO_KIND}{text}"),
+        (Format::Json, DecodeError::Limit(limit)) => {
+            let opened = if body.bytes.trim_ascii_start().first() == Some(&b'[') { '[' } else { '{' };
+            format!("{NO_KIND}invalid character '{opened}' {limit}")
+        }
         _ => error.to_string(),
     }
 }
@@ -192,6 +242,52 @@ mod tests {
         ] {
             let status = with_kind(body, &pod()).expect_err("refused");
             assert_eq!((status.code, status.message.as_str()), (400, want));
+        }
+    }
+
+    #[test]
+    fn says_why_a_body_is_no_object() {
+        use crate::context::testing::context;
+        let cx = context("", "pods");
+        let head =
+            r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+        let no_object = |found: &str, bytes: &str| {
+            format!("{NO_KIND}json: cannot unmarshal {found} into Go value of type {head} ({bytes})")
+        };
+        for (format, text, want) in [
+            (Format::Json, "[]", no_object("array", "5b5d")),
+            (Format::Json, "5", no_object("number", "35")),
+            (Format::Json, "\"x\"", no_object("string", "227822")),
+            (Format::Yaml, "x", no_object("string", "78")),
+            (
+                Format::Json,
+                "{\"kind\":7}",
+                format!(
+                    "{NO_KIND}json: cannot unmarshal number into Go struct field .kind of type string ({{\"kind\":7}})"
+                ),
+            ),
+            (
+                Format::Json,
+                "{\u{0}",
+                [NO_KIND, "invalid character '\\x00' looking for beginning of object key string ({\u{0})"].concat(),
+            ),
+            (
+                Format::Json,
+                "{\"apiVersion\":\"a/b/c\"}",
+                "unexpected GroupVersion string: a/b/c ({\"apiVersion\":\"a/b/c\"})".into(),
+            ),
+            (Format::Protobuf, "", "empty data (<empty>)".into()),
+            (Format::Protobuf, "k8s\u{0}", "empty body (6b387300)".into()),
+        ] {
+            let body = Body { format, bytes: text.to_owned().into() };
+            let refused = object(&cx, &body, &cx.resource.schema, &pod()).expect_err("refused");
+            let want = format!("the object provided is unrecognized (must be of type Pod): {want}");
+            assert_eq!((refused.code, refused.message), (400, want), "{text:?}");
+        }
+        for (format, text) in [(Format::Json, "null"), (Format::Yaml, "---"), (Format::Json, "{}")] {
+            let body = Body { format, bytes: text.to_owned().into() };
+            let object = object(&cx, &body, &cx.resource.schema, &pod()).expect("a pod");
+            assert_eq!(object["kind"], "Pod", "{text}");
         }
     }
 

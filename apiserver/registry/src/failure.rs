@@ -42,7 +42,9 @@ pub(crate) fn storage(error: StorageError, resource: &GroupResource, name: &str)
         }
         StorageError::ExpiredContinue { continue_token } => expired_continue(continue_token),
         error @ StorageError::TooLarge { .. } => too_large(error.to_string()),
-        StorageError::BadContinue(why) => Status::bad_request(format!("continue key is not valid: {why}")),
+        StorageError::BadContinue(why) => {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        }
         error @ (StorageError::Corrupt { .. } | StorageError::Sealed { .. }) => Status::internal(error),
         // Upstream passes etcd's refusals on without a reason.
         error @ (StorageError::RequestTooLarge | StorageError::NoSpace) => {
@@ -103,7 +105,7 @@ mod tests {
                 504,
                 "Timeout: Too large resource version: 9, current: 5",
             ),
-            (StorageError::BadContinue("x"), 400, "continue key is not valid: x"),
+            (StorageError::BadContinue("x".into()), 400, "invalid continue token: continue key is not valid: x"),
             (
                 StorageError::Sealed { key: key(), why: "failed to decrypt DEK, error: x".into() },
                 500,

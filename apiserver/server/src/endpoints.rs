@@ -10,6 +10,7 @@ use crate::negotiate::{self, Media, Offers};
 use crate::{resource, response};
 use apimachinery::status::Status;
 use apiserver_fairness::Fairness;
+use apiserver_registry::Verb;
 use component::zpages::Page;
 use http::header::{ACCEPT, HeaderValue, WARNING};
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -71,7 +72,7 @@ fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<B
     let is_routed =
         !exchange.info.path.starts_with("/apis") || exchange.info.path.trim_end_matches('/').split('/').count() > 3;
     if is_routed {
-        negotiate::routed(headers, false)?;
+        negotiate::routed(headers, Verb::Get)?;
     }
     match negotiate::output(headers, exchange.query, Offers::Plain)?.media {
         Media::Yaml => Ok(document.as_yaml()?.respond(headers)),

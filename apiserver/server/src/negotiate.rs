@@ -5,8 +5,8 @@
 use crate::query::Query;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::status::{Reason, Status};
-use apiserver_registry::PatchType;
 use apiserver_registry::registry::Format;
+use apiserver_registry::{PatchType, Verb};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 
@@ -51,7 +51,10 @@ impl RowObject {
             "" | "Metadata" => Ok(RowObject::Metadata),
             "Object" => Ok(RowObject::Object),
             "None" => Ok(RowObject::None),
-            other => Err(Status::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+            other => Err(Status::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', \
+                 'None', or empty"
+            ))),
         }
     }
 }
@@ -182,8 +185,8 @@ fn media_type(headers: &HeaderMap) -> &str {
 /// 406 and, for patches, 415.
 ///
 /// Upstream: `emicklei/go-restful` (`Route.matchesAccept`, `Route.matchesContentType`).
-pub fn routed(headers: &HeaderMap, is_patch: bool) -> Result<(), Status> {
-    if is_patch && !PATCHES.iter().any(|(name, _)| *name == media_type(headers)) {
+pub fn routed(headers: &HeaderMap, verb: Verb) -> Result<(), Status> {
+    if verb == Verb::Patch && !PATCHES.iter().any(|(name, _)| *name == media_type(headers)) {
         return Err(Status::generic(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type"));
     }
     let accepted = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -191,7 +194,11 @@ pub fn routed(headers: &HeaderMap, is_patch: bool) -> Result<(), Status> {
     let mut kinds = accepted.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
     match accepted.is_empty() || kinds.any(known) {
         true => Ok(()),
-        false => Err(Status::generic(406, Reason::NotAcceptable, "406: Not Acceptable")),
+        false => {
+            let streamed = if verb == Verb::List { format!(", {STREAMED}") } else { String::new() };
+            let message = format!("406: Not Acceptable\n\nAvailable representations: {SUPPORTED}{streamed}");
+            Err(Status::generic(406, Reason::NotAcceptable, message))
+        }
     }
 }
 

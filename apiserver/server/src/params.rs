@@ -11,7 +11,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apiserver_registry::Body;
 use apiserver_registry::registry::Format;
 use apiserver_storage::{ListQuery, Match, Selection, WatchQuery};
@@ -79,6 +79,11 @@ impl ListOptions {
         if self.send_initial_events.is_some() && self.version_match != "NotOlderThan" {
             errors.push(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
         }
+        // Upstream makes such a watch one that sends what there is, which asks for a match.
+        let is_from_now = self.send_initial_events.is_none() && matches!(self.resource_version.as_str(), "" | "0");
+        if !self.continue_token.is_empty() && (!self.version_match.is_empty() || is_from_now) {
+            errors.push(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
+        }
         if self.version_match.is_empty() {
             return errors;
         }
@@ -88,9 +93,6 @@ impl ListOptions {
         }
         if self.version_match != "NotOlderThan" {
             errors.push(unsupported(&self.version_match, &["NotOlderThan"]));
-        }
-        if !self.continue_token.is_empty() {
-            errors.push(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
         }
         errors
     }
@@ -147,10 +149,10 @@ impl ListOptions {
     }
 
     /// As a watch, with the time after which it ends if the client said so.
-    pub fn into_watch(self, resource: &ResourceInfo) -> Result<(WatchQuery, Option<Duration>), Status> {
+    pub fn into_watch(self) -> Result<(WatchQuery, Option<Duration>), Status> {
         let from = match self.resource_version.as_str() {
             "" => None,
-            text => Some(parse_revision(text).map_err(|error| invalid_version(resource, error))?),
+            text => Some(parse_revision(text).map_err(|error| unread(&error))?),
         };
         let query = WatchQuery {
             selection: self.selection,
@@ -208,9 +210,9 @@ fn parse_revision(text: &str) -> Result<u64, FieldError> {
     })
 }
 
-fn invalid_version(resource: &ResourceInfo, error: FieldError) -> Status {
-    let kind = GroupVersionKind::new(resource.group.clone(), resource.version.clone(), resource.plural.clone());
-    Status::invalid(&kind, "", &[error])
+/// A resource version that only the store reads: upstream answers its error as it is.
+fn unread(error: &FieldError) -> Status {
+    Status::plain(500, Reason::Unknown, error.to_string())
 }
 
 /// What `resourceVersion` of a GET asks for.
@@ -220,7 +222,7 @@ pub fn get_revision(query: &Query<'_>) -> Result<Match, Status> {
         text => match parse_revision(text) {
             Ok(0) => Ok(Match::Any),
             Ok(least) => Ok(Match::NotOlderThan(least)),
-            Err(error) => Err(Status::bad_request(format!("invalid resource version: {error}"))),
+            Err(error) => Err(unread(&error)),
         },
     }
 }
@@ -234,7 +236,7 @@ pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, Fie
         "Strict" => FieldValidation::Strict,
         "Ignore" => FieldValidation::Ignore,
         other => {
-            let allowed = ["Ignore", "Strict", "Warn"].map(String::from).to_vec();
+            let allowed = ["", "Ignore", "Strict", "Warn"].map(String::from).to_vec();
             errors.push(FieldError {
                 path: Path::new("fieldValidation"),
                 kind: FieldErrorKind::NotSupported(format!("{other:?}"), allowed),
@@ -260,15 +262,41 @@ fn dry_run_errors(values: &[&str]) -> Vec<FieldError> {
 /// Longest `fieldManager`.
 const MAX_FIELD_MANAGER: usize = 128;
 
-fn field_manager_errors(manager: &str) -> Option<FieldError> {
-    let path = Path::new("fieldManager");
+fn field_manager_errors(manager: &str) -> Vec<FieldError> {
+    let error = |kind| FieldError { path: Path::new("fieldManager"), kind };
+    let mut errors = Vec::new();
     if manager.len() > MAX_FIELD_MANAGER {
-        return Some(FieldError { path, kind: FieldErrorKind::TooLong(MAX_FIELD_MANAGER) });
+        errors.push(error(FieldErrorKind::TooLong(MAX_FIELD_MANAGER)));
     }
-    manager.chars().any(char::is_control).then(|| FieldError {
-        path,
-        kind: FieldErrorKind::Invalid(format!("{manager:?}"), "should only contain printable characters".into()),
-    })
+    // Upstream prints the value anew for each of them; the first few say it.
+    let hidden = manager.char_indices().filter(|(_, c)| c.is_control()).take(MAX_FIELD_MANAGER);
+    errors.extend(hidden.map(|(at, c)| {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        error(FieldErrorKind::Invalid(go_quoted(manager), why))
+    }));
+    errors
+}
+
+/// A text in Go's double quotes: what is not printable is escaped.
+fn go_quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
@@ -291,7 +319,7 @@ fn options_from_query(query: &Query<'_>) -> Result<Value, Status> {
     if let Some(seconds) = query.int("gracePeriodSeconds").map_err(Status::bad_request)? {
         map.insert("gracePeriodSeconds".into(), seconds.into());
     }
-    if let Some(policy) = query.get("propagationPolicy").filter(|p| !p.is_empty()) {
+    if let Some(policy) = query.get("propagationPolicy") {
         map.insert("propagationPolicy".into(), policy.into());
     }
     if let Some(orphan) = query.bool("orphanDependents") {
@@ -315,7 +343,13 @@ fn options_from_body(body: &Body) -> Result<Value, Status> {
             codec::protobuf::open(&body.bytes).and_then(|envelope| codec::protobuf::decode(&ty, envelope.raw))
         }
     };
-    let options = decoded.map_err(|error: DecodeError| Status::bad_request(error.to_string()))?;
+    let options = decoded.map_err(|error: DecodeError| {
+        let prefix = match (&error, body.format) {
+            (DecodeError::Syntax(_), Format::Json) => "couldn't get version/kind; json parse error: ",
+            _ => "",
+        };
+        Status::bad_request(format!("{prefix}{error}"))
+    })?;
     check_options_kind(&options)?;
     Ok(options)
 }

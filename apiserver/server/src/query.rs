@@ -9,9 +9,10 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Parses the part of a URI after its question mark.
+    /// Parses the part of a URI after its question mark. Go leaves out pairs that it cannot read.
     pub fn parse(query: &'a str) -> Self {
-        Self { pairs: form_urlencoded::parse(query.as_bytes()).collect() }
+        let readable = query.split('&').filter(|pair| is_readable(pair));
+        Self { pairs: readable.flat_map(|pair| form_urlencoded::parse(pair.as_bytes())).collect() }
     }
 
     /// The first value of a key.
@@ -39,10 +40,10 @@ impl<'a> Query<'a> {
         self.get(key).map(|v| !(v.eq_ignore_ascii_case("false") || v == "0"))
     }
 
-    /// An integer, `None` if absent or empty; the error is upstream's text.
+    /// An integer, `None` if absent; the error is upstream's text.
     pub fn int(&self, key: &str) -> Result<Option<i64>, String> {
         match self.get(key) {
-            None | Some("") => Ok(None),
+            None => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| parse_error("ParseInt", text)),
         }
     }
@@ -51,6 +52,12 @@ impl<'a> Query<'a> {
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
+}
+
+/// Whether a pair is none of two by another separator, and has escapes of two digits only.
+fn is_readable(pair: &str) -> bool {
+    let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    !pair.contains(';') && pair.split('%').skip(1).all(is_escape)
 }
 
 /// Go's words for a number that is none.
@@ -75,11 +82,25 @@ mod tests {
         assert!(query.flag("c") && query.flag("a"));
         assert!(!query.flag("d") && !query.flag("e") && !query.flag("missing"));
         assert_eq!(query.int("a"), Ok(Some(1)));
-        assert_eq!(query.int("c"), Ok(None));
+        assert_eq!(query.int("missing"), Ok(None));
+        assert_eq!(query.int("c"), Err("strconv.ParseInt: parsing \"\": invalid syntax".into()));
         assert_eq!(query.int("limit"), Err("strconv.ParseInt: parsing \"abc\": invalid syntax".into()));
         assert_eq!(
             query.int("huge"),
             Err("strconv.ParseInt: parsing \"99999999999999999999\": value out of range".into())
         );
+    }
+
+    #[test]
+    fn leaves_out_what_go_does_not_read() {
+        for (text, want) in [
+            ("a=1;b=2&c=3", vec!["c"]),
+            ("a=%zz&b=%4&%=1&c=%20", vec!["c"]),
+            ("a%3Db=1&%C3%A9=2", vec!["a=b", "é"]),
+            ("&&", vec![]),
+        ] {
+            let query = Query::parse(text);
+            assert_eq!(query.pairs.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), want, "{text}");
+        }
     }
 }

@@ -35,7 +35,7 @@ pub fn unknown() -> Status {
 pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let route = route(exchange)?;
     if route.resource.custom.is_none() {
-        negotiate::routed(&exchange.parts.headers, route.verb == Verb::Patch)?;
+        negotiate::routed(&exchange.parts.headers, route.verb)?;
     }
     match route.verb {
         Verb::List => return serve_list(exchange, route).await,
@@ -202,7 +202,7 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let mut options = ListOptions::parse(exchange.query, &resource, true)?;
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, &cx.name)?;
-    let (query, timeout) = options.into_watch(&resource)?;
+    let (query, timeout) = options.into_watch()?;
     let server = exchange.server;
     let watch = server.registry.watch(&cx, &query).await?;
     let lifetime = timeout.unwrap_or_else(|| lifetime(server.options.min_request_timeout));

@@ -130,7 +130,57 @@ async fn bad_input_gets_upstreams_status() {
             415,
             "415: Unsupported Media Type",
         ),
-        (Method::GET, MAPS, vec![("accept", "text/html")], "", 406, "406: Not Acceptable"),
+        (
+            Method::GET,
+            MAPS,
+            vec![("accept", "text/html")],
+            "",
+            406,
+            "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+             application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+             application/vnd.kubernetes.protobuf;stream=watch",
+        ),
+        (
+            Method::GET,
+            "/api/v1/namespaces/default/configmaps/x?resourceVersion=x",
+            vec![],
+            "",
+            500,
+            "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?watch=1&resourceVersion=x",
+            vec![],
+            "",
+            500,
+            "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?watch=1&continue=x",
+            vec![],
+            "",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?continue=x",
+            vec![],
+            "",
+            400,
+            "invalid continue token: continue key is not valid: illegal base64 data at input byte 0",
+        ),
+        (
+            Method::POST,
+            "/api/v1/namespaces/default/configmaps?fieldManager=a%00b&fieldValidation=x",
+            vec![json],
+            cm,
+            422,
+            "CreateOptions.meta.k8s.io \"\" is invalid: [fieldValidation: Unsupported value: \"x\": supported values: \"\", \"Ignore\", \
+             \"Strict\", \"Warn\", fieldManager: Invalid value: \"a\\x00b\": invalid character U+0000 (at position 1)]",
+        ),
         (Method::GET, "/api/v1/nothings", vec![], "", 404, "the server could not find the requested resource"),
         (Method::GET, "/api/v1/nodes/x/nothing", vec![], "", 404, "the server could not find the requested resource"),
         (

@@ -50,7 +50,7 @@ pub enum StorageError {
     },
     /// The continue token cannot be read.
     #[error("continue key is not valid: {0}")]
-    BadContinue(&'static str),
+    BadContinue(String),
     /// The stored bytes cannot be read.
     #[error("object {key} cannot be decoded: {why}")]
     Corrupt {

@@ -37,8 +37,8 @@ impl Continue {
 
     /// Reads a client's token.
     pub(crate) fn decode(token: &str, prefix: &str) -> Result<Self, StorageError> {
-        let bad = StorageError::BadContinue;
-        let json = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad("illegal base64 data"))?;
+        let bad = |why: &str| StorageError::BadContinue(why.to_owned());
+        let json = URL_SAFE_NO_PAD.decode(token).map_err(|error| bad(&illegal(&error)))?;
         let wire: Wire = serde_json::from_slice(&json).map_err(|_| bad("not a token"))?;
         if wire.version != VERSION {
             return Err(bad("server does not recognize this encoded version"));
@@ -52,7 +52,7 @@ impl Continue {
         let start = wire.start.strip_prefix('/').unwrap_or(&wire.start);
         // A client must not reach keys outside of what it lists.
         if start.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-            return Err(bad("start key is not clean"));
+            return Err(bad(&wire.start));
         }
         Ok(Self { start: format!("{prefix}{start}"), revision: u64::try_from(wire.revision).ok() })
     }
@@ -61,6 +61,17 @@ impl Continue {
     pub(crate) fn inconsistent(&self, prefix: &str) -> String {
         encode(self.start.strip_prefix(prefix).unwrap_or(&self.start).to_owned(), -1)
     }
+}
+
+/// Go's words for what is no base64; a cut one is wrong where its last four letters begin.
+fn illegal(error: &base64::DecodeError) -> String {
+    use base64::DecodeError::*;
+    let at = match *error {
+        InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
+        InvalidLength(length) => length - length % 4,
+        InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 fn encode(start: String, revision: i64) -> String {
@@ -90,7 +101,8 @@ mod tests {
     #[test]
     fn refuses_what_is_no_token() {
         for (token, why) in [
-            ("???".to_owned(), "illegal base64 data"),
+            ("???".to_owned(), "illegal base64 data at input byte 0"),
+            ("abcdx".to_owned(), "illegal base64 data at input byte 4"),
             (encoded("{"), "not a token"),
             (encoded(r#"{"v":"v2","rv":1,"start":"a"}"#), "server does not recognize this encoded version"),
             (
@@ -98,8 +110,8 @@ mod tests {
                 "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
             ),
             (encoded(r#"{"v":"meta.k8s.io/v1","rv":1}"#), "encoded start key empty (version meta.k8s.io/v1)"),
-            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets"}"#), "start key is not clean"),
-            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#), "start key is not clean"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets"}"#), "../secrets"),
+            (encoded(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"a//b"}"#), "a//b"),
         ] {
             let error = Continue::decode(&token, "pods/").expect_err(why);
             assert_eq!(error.to_string(), format!("continue key is not valid: {why}"));

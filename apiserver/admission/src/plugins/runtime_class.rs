@@ -3,9 +3,9 @@
 //! Upstream: `plugin/pkg/admission/runtimeclass/admission.go`.
 
 use crate::denial::forbidden;
-use crate::lookup::{get, text};
+use crate::lookup::get;
 use crate::pod::{is_pod, list, spec};
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
@@ -33,11 +33,11 @@ impl Plugin for RuntimeClass {
     }
 
     async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        let name = text(attributes.object, "/spec/runtimeClassName").to_owned();
+        let Some(name) = class_name(attributes.object).map(str::to_owned) else { return Ok(()) };
         if name.is_empty() {
-            return Ok(());
+            return Err(Status::plain(500, Reason::Unknown, "resource name may not be empty"));
         }
-        let Some(class) = get(&self.store, ("node.k8s.io", "v1", "runtimeclasses"), "", &name).await? else {
+        let Some(class) = get(&self.store, CLASSES, "", &name).await? else {
             return Err(forbidden(attributes, &format!("pod rejected: RuntimeClass {name:?} not found")));
         };
         let class = class.value();
@@ -47,45 +47,50 @@ impl Plugin for RuntimeClass {
 
     /// Only a class says what a pod costs.
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        if !has_overhead(attributes.object) {
-            return Ok(());
-        }
-        let name = text(attributes.object, "/spec/runtimeClassName");
-        let class = match name {
-            "" => None,
-            name => get(&self.store, ("node.k8s.io", "v1", "runtimeclasses"), "", name).await?,
+        let class = match class_name(attributes.object) {
+            None | Some("") => None,
+            Some(name) => get(&self.store, CLASSES, "", name).await?,
         };
-        match class.is_some_and(|class| class.value().pointer("/overhead/podFixed").is_some()) {
-            true => Ok(()),
-            false => {
+        let class = class.map(|class| class.value());
+        let overhead = attributes.object.pointer("/spec/overhead");
+        match class.as_ref().and_then(|class| class.get("overhead")) {
+            Some(defined) if amounts(defined.get("podFixed")) != amounts(overhead) => {
+                Err(forbidden(attributes, OTHER_OVERHEAD))
+            }
+            None if overhead.is_some_and(Value::is_object) => {
                 let why = "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
                 Err(forbidden(attributes, why))
             }
+            _ => Ok(()),
         }
     }
 }
 
-/// Whether the pod says what it costs, be it nothing.
-fn has_overhead(pod: &Value) -> bool {
-    pod.pointer("/spec/overhead").is_some_and(Value::is_object)
+const CLASSES: (&str, &str, &str) = ("node.k8s.io", "v1", "runtimeclasses");
+const OTHER_OVERHEAD: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
+
+/// The class that the pod names, be it by an empty name.
+fn class_name(pod: &Value) -> Option<&str> {
+    pod.pointer("/spec/runtimeClassName").and_then(Value::as_str)
 }
 
-fn has_amounts(pod: &Value) -> bool {
-    pod.pointer("/spec/overhead").and_then(Value::as_object).is_some_and(|o| !o.is_empty())
+/// What something costs; to cost nothing is to say nothing.
+fn amounts(overhead: Option<&Value>) -> Option<&Map> {
+    overhead.and_then(Value::as_object).filter(|amounts| !amounts.is_empty())
 }
 
 fn set_overhead(pod: &mut Value, class: &Value) -> Result<(), String> {
-    let fixed = class.pointer("/overhead/podFixed").and_then(Value::as_object).filter(|o| !o.is_empty());
-    match fixed {
-        Some(fixed) if has_amounts(pod) && pod["spec"]["overhead"].as_object() != Some(fixed) => {
-            Err("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead".into())
-        }
-        Some(fixed) => {
-            spec(pod).insert("overhead".into(), fixed.clone().into());
-            Ok(())
-        }
-        None => Ok(()),
+    let Some(defined) = class.get("overhead").filter(|overhead| overhead.is_object()) else { return Ok(()) };
+    let fixed = amounts(defined.get("podFixed"));
+    let own = amounts(pod.pointer("/spec/overhead"));
+    if own.is_some() && own != fixed {
+        return Err(OTHER_OVERHEAD.into());
     }
+    match fixed {
+        Some(fixed) => spec(pod).insert("overhead".into(), fixed.clone().into()),
+        None => spec(pod).remove("overhead"),
+    };
+    Ok(())
 }
 
 /// The class's node selector and tolerations on top of the pod's.
@@ -128,18 +133,24 @@ mod tests {
         let class = json!({"metadata": {"name": "vm"}, "handler": "h", "overhead": {"podFixed": {"cpu": "100m"}},
             "scheduling": {"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm"}]}});
         cluster.add("node.k8s.io/runtimeclasses", class).await;
+        let free = json!({"metadata": {"name": "free"}, "handler": "h", "overhead": {}});
+        cluster.add("node.k8s.io/runtimeclasses", free).await;
         let plugin = RuntimeClass::new(cluster.store.clone());
         let pod = |spec: Value| json!({"metadata": {"name": "p"}, "spec": spec});
         let made = create(&plugin, "/pods", pod(json!({"runtimeClassName": "vm", "nodeSelector": {"a": "b"}}))).await;
         let want = json!({"runtimeClassName": "vm", "overhead": {"cpu": "100m"}, "nodeSelector": {"a": "b", "vm": "yes"},
             "tolerations": [{"key": "vm"}]});
         assert_eq!(made.expect("admitted")["spec"], want);
+        let made = create(&plugin, "/pods", pod(json!({"runtimeClassName": "free", "overhead": {}}))).await;
+        assert_eq!(made.expect("admitted")["spec"], json!({"runtimeClassName": "free"}));
         for (spec, why) in [
             (json!({"runtimeClassName": "x"}), "RuntimeClass \"x\" not found"),
             (json!({"overhead": {"cpu": "1"}}), "without corresponding RuntimeClass"),
             (json!({"overhead": {}}), "without corresponding RuntimeClass"),
             (json!({"runtimeClassName": "vm", "overhead": {"cpu": "1"}}), "doesn't match RuntimeClass's"),
             (json!({"runtimeClassName": "vm", "nodeSelector": {"vm": "no"}}), "conflict: "),
+            (json!({"runtimeClassName": "free", "overhead": {"cpu": "1"}}), "doesn't match RuntimeClass's"),
+            (json!({"runtimeClassName": ""}), "resource name may not be empty"),
         ] {
             let refused = create(&plugin, "/pods", pod(spec)).await.expect_err("refused");
             assert!(refused.message.contains(why), "{refused}");

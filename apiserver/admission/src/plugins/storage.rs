@@ -22,6 +22,7 @@ fn finalizer(context: &Context) -> Option<&'static str> {
     match (&*context.resource.group, &*context.resource.plural) {
         ("", "persistentvolumes") => Some("kubernetes.io/pv-protection"),
         ("", "persistentvolumeclaims") => Some("kubernetes.io/pvc-protection"),
+        ("storage.k8s.io", "volumeattributesclasses") => Some("kubernetes.io/vac-protection"),
         _ => None,
     }
 }
@@ -113,6 +114,7 @@ mod tests {
         for (resource, want) in [
             ("/persistentvolumes", json!(["kubernetes.io/pv-protection"])),
             ("/persistentvolumeclaims", json!(["kubernetes.io/pvc-protection"])),
+            ("storage.k8s.io/volumeattributesclasses", json!(["kubernetes.io/vac-protection"])),
         ] {
             let made = create(&InUseProtection, resource, json!({"metadata": {"name": "a"}})).await.expect("admitted");
             assert_eq!(made["metadata"]["finalizers"], want);

@@ -133,6 +133,8 @@ async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut objec
 fn taken(mut status: Status, generated: bool) -> Status {
     if generated && status.reason == Reason::AlreadyExists {
         status.message.push_str(", the server was not able to generate a unique name for the object");
+        // The next draw may be free.
+        status.details.get_or_insert_default().retry_after_seconds = 1;
     }
     status
 }

@@ -25,14 +25,17 @@ pub(crate) async fn patch(
     if kind == PatchType::Apply {
         return apply::patch(registry, cx, force, &body).await;
     }
-    let (document, repeated) = Document::parse(cx, kind, &body)?;
+    let parsed = Document::parse(cx, kind, &body);
     if cx.subresource_name() == "scale" {
+        let (document, repeated) = parsed?;
         return patch_scale(registry, cx, &document, &repeated).await;
     }
     let part = Part::of(cx)?;
     let ty = &cx.resource.schema;
     let source: &mut Source<'_> = &mut |old| {
-        let mut new = patched(cx, &document, &repeated, ty, old)?;
+        // That there is no such object is said before what is wrong with its patch.
+        let (document, repeated) = parsed.as_ref().map_err(Clone::clone)?;
+        let mut new = patched(cx, document, repeated, ty, old)?;
         metadata::ensure_namespace(cx, &mut new)?;
         metadata::ensure_name(cx, &new)?;
         rules::defaults::apply(&cx.resource, &mut new);

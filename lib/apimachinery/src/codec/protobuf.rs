@@ -36,6 +36,11 @@ pub struct Envelope<'a> {
 
 /// Opens a `k8s\0` envelope.
 pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
+    match bytes.strip_prefix(MAGIC) {
+        Some(b"") => return Err(DecodeError::Syntax("empty body".into())),
+        None if bytes.is_empty() => return Err(DecodeError::Syntax("empty data".into())),
+        _ => {}
+    }
     let Some(body) = bytes.strip_prefix(MAGIC) else {
         return Err(DecodeError::Syntax(
             "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".into(),

@@ -87,7 +87,14 @@ mod tests {
         for text in ["a: [", "a: b: c", "a: .inf", "*x", "a: \"\\q\"", "\u{0}", &bomb, &deep] {
             assert!(to_value(text.as_bytes()).is_err(), "{text:?}");
         }
-        assert!(to_value(b"a: \xff").is_err());
+        for (text, want) in [
+            (&b"a: \xff"[..], "yaml: invalid leading UTF-8 octet"),
+            (b"a: b: c", "yaml: mapping values are not allowed in this context"),
+            (b"x: 1\na: b: c", "yaml: line 2: mapping values are not allowed in this context"),
+            (b"%YAML 9\n---\na: 1", "yaml: did not find expected digit or '.' character"),
+        ] {
+            assert_eq!(to_value(text).map_err(|e| e.to_string()), Err(want.to_owned()), "{text:?}");
+        }
     }
 
     fn bomb_line(level: u8) -> String {

@@ -3,7 +3,10 @@
 use super::{FieldSelector, FieldTerm, SelectorError};
 
 pub(super) fn parse(text: &str) -> Result<FieldSelector, SelectorError> {
-    let terms = terms(text).into_iter().filter(|term| !term.is_empty());
+    let mut parts = terms(text);
+    // What is wrong with them is said of the first in this order.
+    parts.sort_unstable();
+    let terms = parts.into_iter().filter(|term| !term.is_empty());
     let terms = terms.map(|part| term(text, part)).collect::<Result<_, _>>()?;
     Ok(FieldSelector { terms })
 }

@@ -158,6 +158,9 @@ impl<'a> Parser<'a> {
             (_, text) => return Err(format!("found '{text}' expected: '('")),
         }
         let mut values = Vec::new();
+        if self.peek_value().0 == Token::Close {
+            values.push(String::new());
+        }
         loop {
             match self.next_value() {
                 (Token::Identifier, text) => {
@@ -234,6 +237,7 @@ mod tests {
             ("x in (b,a),y notin (c)", vec![r("x", In(s(&["a", "b"]))), r("y", NotIn(s(&["c"])))]),
             ("x in (,a)", vec![r("x", In(s(&["", "a"])))]),
             ("x in (a,)", vec![r("x", In(s(&["", "a"])))]),
+            ("x in ()", vec![r("x", In(s(&[""])))]),
             ("x in (,)", vec![r("x", In(s(&[""])))]),
             ("a=", vec![r("a", In(s(&[""])))]),
             ("a=,b", vec![r("a", In(s(&[""]))), r("b", Exists)]),
@@ -255,10 +259,6 @@ mod tests {
             ("!", "unable to parse requirement: found '', expected: identifier"),
             ("a in b", "unable to parse requirement: found 'b' expected: '('"),
             ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
-            (
-                "a in ()",
-                "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
-            ),
             (
                 "a>b",
                 "unable to parse requirement: values[0]: Invalid value: \"b\": for 'Gt', 'Lt' operators, the value must be an integer",

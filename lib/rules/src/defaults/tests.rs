@@ -55,6 +55,25 @@ fn pods() {
 }
 
 #[test]
+fn templates_of_daemon_sets_have_a_number() {
+    for (given, want) in [
+        (json!({}), json!({"annotations": {"deprecated.daemonset.template.generation": "0"}})),
+        (json!({"annotations": null}), json!({"annotations": {"deprecated.daemonset.template.generation": "0"}})),
+        (
+            json!({"annotations": {"a": "b", "deprecated.daemonset.template.generation": "+07"}}),
+            json!({"annotations": {"a": "b", "deprecated.daemonset.template.generation": "7"}}),
+        ),
+        (
+            json!({"annotations": {"deprecated.daemonset.template.generation": "x"}}),
+            json!({"annotations": {"deprecated.daemonset.template.generation": "x"}}),
+        ),
+    ] {
+        let set = defaulted("apps", "v1", "daemonsets", json!({"metadata": given, "spec": {}}));
+        assert_eq!(set["metadata"], want);
+    }
+}
+
+#[test]
 fn ports_of_the_host() {
     let pod = json!({"spec": {"hostNetwork": true, "containers": [{"name": "a", "ports": [{"containerPort": 80}]}]}});
     let pod = defaulted("", "v1", "pods", pod);

@@ -32,12 +32,30 @@ pub(super) fn replica_set(set: &mut Value) {
     }
 }
 
+/// The number of a daemon set's template. Upstream keeps it in a field of its own and shows it as an annotation, so that
+/// every set has one as soon as it is read: 0 if it was given none.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 pub(super) fn daemon_set(set: &mut Value) {
+    number_template(set);
     let Some(spec) = set.inner("spec") else { return };
     spec.fill("revisionHistoryLimit", 10);
     if let Some(rolling) = rolling_update(spec, "updateStrategy") {
         rolling.fill("maxUnavailable", 1);
         rolling.fill("maxSurge", 0);
+    }
+}
+
+/// What is no number is left for decoding to refuse.
+fn number_template(set: &mut Value) {
+    let given = set.annotations().and_then(|annotations| annotations.get(TEMPLATE_GENERATION)).and_then(Value::as_str);
+    let Ok(number) = given.unwrap_or("0").parse::<i64>() else { return };
+    let annotations = set.metadata_mut().entry("annotations").or_insert(Value::Null);
+    if annotations.is_null() {
+        *annotations = Value::Object(Map::new());
+    }
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.insert(TEMPLATE_GENERATION.into(), number.to_string().into());
     }
 }
 

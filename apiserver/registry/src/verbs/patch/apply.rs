@@ -27,9 +27,20 @@ struct Config {
 
 pub(super) async fn patch(registry: &Registry, cx: &Context, force: bool, body: &Body) -> Result<Reply, Status> {
     let (value, duplicates) = yaml::to_value_with_findings(&body.bytes)
-        .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-    if !value.is_object() {
-        return Err(Status::bad_request("error decoding YAML: the configuration is not an object"));
+        .map_err(|error| Status::bad_request(format!("error decoding YAML: error converting YAML to JSON: {error}")))?;
+    let found = match &value {
+        // Nothing is an object that does not say what it is.
+        Value::Object(_) | Value::Null => None,
+        Value::Array(_) => Some("array"),
+        Value::String(_) => Some("string"),
+        Value::Number(_) => Some("number"),
+        Value::Bool(_) => Some("bool"),
+    };
+    if let Some(found) = found {
+        return Err(Status::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value \
+             of type map[string]interface {{}}"
+        )));
     }
     let config = Config { value, duplicates, force };
     if cx.subresource_name() == "scale" {

@@ -236,10 +236,29 @@ impl<'a> Reader<'a> {
     }
 
     fn unexpected(&self, place: &str) -> DecodeError {
-        match self.text[self.at.min(self.text.len())..].chars().next() {
-            Some(c) => DecodeError::Syntax(format!("invalid character {c:?} {place}")),
+        match self.text.as_bytes().get(self.at) {
+            Some(byte) => DecodeError::Syntax(format!("invalid character {} {place}", quoted(*byte))),
             None => truncated(),
         }
+    }
+}
+
+/// A byte in Go's quotes, which takes it for a character of its own.
+fn quoted(byte: u8) -> String {
+    match byte {
+        b'\'' => "'\\''".into(),
+        b'\\' => "'\\\\'".into(),
+        7 => "'\\a'".into(),
+        8 => "'\\b'".into(),
+        b'\t' => "'\\t'".into(),
+        b'\n' => "'\\n'".into(),
+        11 => "'\\v'".into(),
+        12 => "'\\f'".into(),
+        b'\r' => "'\\r'".into(),
+        0..=0x1f | 0x7f => format!("'\\x{byte:02x}'"),
+        // What Latin 1 does not print: controls, the no-break space, the soft hyphen.
+        0x80..=0xa0 | 0xad => format!("'\\u{byte:04x}'"),
+        _ => format!("'{}'", char::from(byte)),
     }
 }
 

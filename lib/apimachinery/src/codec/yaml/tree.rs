@@ -16,13 +16,28 @@ pub(super) fn read(bytes: &[u8], options: Options) -> Result<(Value, Vec<String>
     let duplicates = RefCell::new(Vec::new());
     let seed = Node { duplicates: &duplicates };
     let value = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |d| seed.deserialize(d))
-        .map_err(|error| DecodeError::Syntax(format!("yaml: {}", first_line(&error.to_string()))))?;
+        .map_err(|error| DecodeError::Syntax(format!("yaml: {}", go_words(first_line(&error.to_string())))))?;
     Ok((value, duplicates.into_inner()))
 }
 
 /// The parser draws the place below its message.
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
+}
+
+/// The parser's message as Go's YAML reader has it: the line before it, if it is not the first.
+fn go_words(text: &str) -> String {
+    if text.contains("not valid UTF-8") {
+        return "invalid leading UTF-8 octet".into();
+    }
+    let Some(placed) = text.strip_prefix("error: line ") else { return text.to_owned() };
+    let Some((place, what)) = placed.split_once(": ") else { return text.to_owned() };
+    let line = place.split(' ').next().unwrap_or_default();
+    let what = what.strip_prefix("while scanning a YAML directive, ").unwrap_or(what);
+    match line {
+        "" | "1" => what.to_owned(),
+        line => format!("line {line}: {what}"),
+    }
 }
 
 #[derive(Clone, Copy)]
