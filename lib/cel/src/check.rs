@@ -167,7 +167,12 @@ impl<'e> Checker<'_, 'e> {
 
     fn conditional(&mut self, at: usize, parts: &'e [Expr; 3]) -> Type {
         let [condition, then, otherwise] = parts.each_ref().map(|part| self.check(part));
-        let joined = join(&then, &otherwise);
+        let joined = match (&then, &otherwise) {
+            // An empty list says nothing of its elements: the other one does.
+            (Type::List(_), Type::List(_)) if is_empty_list(&parts[1]) => Some(otherwise.clone()),
+            (Type::List(_), Type::List(_)) if is_empty_list(&parts[2]) => Some(then.clone()),
+            _ => join(&then, &otherwise),
+        };
         match joined.filter(|_| matches!(condition, Type::Bool | Type::Dyn)) {
             Some(of) => of,
             None => self.mismatch(at, "_?_:_", Style::Global, &[condition, then, otherwise]),
@@ -341,6 +346,10 @@ fn resolve(entry: &Entry, arguments: &[Type]) -> Option<Type> {
         });
     }
     result
+}
+
+fn is_empty_list(expr: &Expr) -> bool {
+    matches!(&expr.kind, Kind::List(elements) if elements.is_empty())
 }
 
 #[cfg(test)]
