@@ -77,6 +77,7 @@ impl Session {
 
     /// The same for a command that reads manifests: without it none of them is known.
     pub async fn discovery_for(&self, files: &Files, check: Check) -> anyhow::Result<Discovery> {
+        files::all_named_exist(files)?;
         let error = match self.discovery().await {
             Err(error) if files::all_there(files) => error,
             outcome => return outcome,

@@ -1,13 +1,17 @@
 //! Manifests: files, folders, standard input; YAML with several documents, JSON, lists.
 
+mod glob;
+mod named;
+
 use crate::cli::Files;
 use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
-use anyhow::{Context, bail};
+use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema::{Schema, Shape};
+use named::Place;
 use rules::patch::go_kind;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -165,10 +169,19 @@ pub(crate) fn not_validated(source: &str, why: impl std::fmt::Display) -> anyhow
     )
 }
 
+/// Refuses files that are not there, all of them by name, and a folder to build that is not: upstream
+/// looks before it asks the server for anything.
+pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<()> {
+    if !files.kustomize.is_empty() && files.names().next().is_none() && !Path::new(&files.kustomize).exists() {
+        crate::kustomize::build(Path::new(&files.kustomize))?;
+    }
+    named::places(files).map(drop)
+}
+
 /// Whether all files that are named exist, as far as that can be seen from here.
 pub(crate) fn all_there(files: &Files) -> bool {
-    let there = |name: &String| name == "-" || name.contains("://") || Path::new(name).is_file();
-    files.any() && files.filenames.iter().all(there)
+    let there = |name: &str| name == "-" || name.contains("://") || Path::new(name).is_file();
+    files.any() && files.names().all(there)
 }
 
 /// Where objects come from.
@@ -180,7 +193,7 @@ enum Source {
 }
 
 async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
-    match (files.filenames.is_empty(), files.kustomize.is_empty()) {
+    match (files.names().next().is_none(), files.kustomize.is_empty()) {
         (true, true) => bail!("must specify one of -f and -k"),
         (false, false) => bail!("only one of -f or -k can be specified"),
         (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
@@ -190,13 +203,10 @@ async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
         }
         (false, true) => {}
     }
-    if files.filenames.iter().filter(|name| *name == "-").count() > 1 {
-        bail!(STDIN_TWICE);
-    }
     let mut sources = Vec::new();
-    for name in &files.filenames {
-        let texts = texts(name, files.recursive).await?;
-        sources.extend(texts.into_iter().map(|(name, text)| Source::Text(name, text)));
+    for place in named::places(files)? {
+        let (name, text) = text(place).await?;
+        sources.push(Source::Text(name, text));
     }
     Ok(sources)
 }
@@ -285,32 +295,32 @@ fn mistyped(metadata: &Value) -> Option<String> {
     })
 }
 
-/// The texts behind a name: one file, the manifests of a folder, standard input.
-async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
-    if name.starts_with("http://") || name.starts_with("https://") {
-        return Ok(vec![(name.to_owned(), crate::http::download(name, MAX_FILE).await?)]);
+/// The text of a place, with its name.
+async fn text(place: Place) -> anyhow::Result<(String, String)> {
+    match place {
+        Place::Url(url) => {
+            let text = crate::http::download(&url, MAX_FILE).await?;
+            Ok((url, text))
+        }
+        Place::Input => Ok(("STDIN".into(), bounded("STDIN", std::io::stdin())?)),
+        Place::File(path) => {
+            let name = path.display().to_string();
+            let failed = |error: std::io::Error| anyhow::anyhow!("open {name}: {}", crate::http::io_words(&error));
+            let text = bounded(&name, std::fs::File::open(&path).map_err(failed)?)?;
+            Ok((name, text))
+        }
     }
-    if name == "-" {
-        let mut text = Vec::new();
-        std::io::stdin().take(MAX_FILE).read_to_end(&mut text)?;
-        return Ok(vec![("STDIN".into(), decoded(text))]);
+}
+
+/// All that is behind a name: half of a manifest is none.
+fn bounded(name: &str, source: impl Read) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    let failed = |error: std::io::Error| anyhow::anyhow!("read {name}: {}", crate::http::io_words(&error));
+    source.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("{name} is longer than {} MiB", MAX_FILE >> 20);
     }
-    let path = Path::new(name);
-    if !path.exists() {
-        bail!("the path \"{name}\" does not exist");
-    }
-    let mut files = Vec::new();
-    collect(path, recursive, true, &mut files)?;
-    if files.is_empty() {
-        bail!("error reading [{name}]: recognized file extensions are [.json .yaml .yml]");
-    }
-    files
-        .iter()
-        .map(|f| {
-            let text = std::fs::read(f).with_context(|| format!("reading {}", f.display()))?;
-            Ok((f.display().to_string(), decoded(text)))
-        })
-        .collect()
+    Ok(decoded(text))
 }
 
 /// A text in UTF-16 if it begins as one, in UTF-8 otherwise; what is neither becomes a sign that stands for it.

@@ -12,6 +12,7 @@ mod watch;
 
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
+pub(crate) use unanswered::io_words;
 pub use unanswered::{CutShort, Unanswered, Why};
 pub(crate) use watch::Pauses;
 pub use watch::Watch;
