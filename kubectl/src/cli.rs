@@ -23,6 +23,7 @@ mod help;
 pub mod kuberc;
 pub mod kustomize;
 pub mod label;
+mod language;
 mod logs;
 mod manual;
 pub mod node;

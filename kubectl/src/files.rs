@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 /// Said of a command line that wants standard input for two things.
 pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
-/// Longest manifest that is read.
-const MAX_FILE: u64 = 64 << 20;
+/// Longest file that is read.
+const MAX_FILE: u64 = 256 << 20;
+/// Longest answer that is read as one.
+const MAX_DOWNLOAD: u64 = 64 << 20;
 
 /// An object of a manifest with the resource that takes it.
 #[derive(Clone, Debug)]
@@ -299,7 +301,7 @@ fn mistyped(metadata: &Value) -> Option<String> {
 async fn text(place: Place) -> anyhow::Result<(String, String)> {
     match place {
         Place::Url(url) => {
-            let text = crate::http::download(&url, MAX_FILE).await?;
+            let text = crate::http::download(&url, MAX_DOWNLOAD).await?;
             Ok((url, text))
         }
         Place::Input => Ok(("STDIN".into(), bounded("STDIN", std::io::stdin())?)),
@@ -411,6 +413,20 @@ mod tests {
     use super::*;
     use crate::discovery::tests::sample;
     use serde_json::json;
+
+    #[test]
+    fn files_that_are_missing_are_all_named() {
+        let said = |names: &[&str], kustomize: &str| {
+            let filenames = names.iter().map(|name| (*name).to_owned()).collect();
+            let outcome = all_named_exist(&Files { filenames, kustomize: kustomize.into(), recursive: false });
+            outcome.err().map(|error| crate::commands::error_text(&error))
+        };
+        assert_eq!(said(&["-", "/", "https://example.com/a.yaml"], ""), None);
+        assert_eq!(said(&["/none"], "").as_deref(), Some("error: the path \"/none\" does not exist"));
+        let both = "the path \"/none\" does not exist\nthe path \"*.none\" does not exist";
+        assert_eq!(said(&["/none", "*.none"], "").as_deref(), Some(both));
+        assert!(said(&[], "/none").is_some_and(|text| text.starts_with("error: must build at directory: ")));
+    }
 
     #[test]
     fn metadata_are_texts() {

@@ -60,6 +60,10 @@ fn instead(words: &[String], usage: UsageError) -> ExitCode {
             ExitCode::FAILURE
         }
         UsageError::Wrong(text) => fail(&text),
+        UsageError::NotCompared(text) => {
+            fail(&text);
+            ExitCode::from(2)
+        }
     }
 }
 

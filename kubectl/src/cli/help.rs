@@ -2,6 +2,7 @@
 //!
 //! Upstream: `kubectl/pkg/util/templates`.
 
+use super::language::Language;
 use super::manual;
 use super::usage::command;
 use clap::{Arg, ArgAction, Command};
@@ -21,6 +22,10 @@ const LAST_GROUP: &str = "Other Commands";
 
 /// The help of a command, named by the words that lead to it.
 pub fn help_of(path: &[&str]) -> String {
+    help_in(Language::of_environment(), path)
+}
+
+fn help_in(language: Option<Language>, path: &[&str]) -> String {
     let root = command();
     let (mut at, mut names) = (&root, vec![root.get_name().to_owned()]);
     for word in path {
@@ -28,14 +33,24 @@ pub fn help_of(path: &[&str]) -> String {
         names.push(next.get_name().to_owned());
         at = next;
     }
-    help(&root, at, &names.join(" "))
+    help(language, &root, at, &names.join(" "))
 }
 
-fn help(root: &Command, command: &Command, path: &str) -> String {
-    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+/// What a command does in English.
+fn english(command: &Command) -> String {
+    command.get_about().map(ToString::to_string).unwrap_or_default()
+}
+
+/// What a command does as a sentence, in the language if it has words for it.
+fn first_sentence(language: Option<Language>, command: &Command, path: &str) -> String {
+    let told = language.and_then(|language| Some(format!("{}{}", language.about(path)?, language.full_stop())));
+    told.unwrap_or_else(|| sentence(&english(command)))
+}
+
+fn help(language: Option<Language>, root: &Command, command: &Command, path: &str) -> String {
     let inner = path.split_once(' ').map(|(_, inner)| inner);
     let entry = inner.map(manual::entry).unwrap_or_default();
-    let mut text = format!("{}\n\n", sentence(&about));
+    let mut text = format!("{}\n\n", first_sentence(language, command, inner.unwrap_or_default()));
     for paragraph in &entry.paragraphs {
         let _ = write!(text, " {paragraph}\n\n");
     }
@@ -53,10 +68,11 @@ fn help(root: &Command, command: &Command, path: &str) -> String {
     }
     let has_commands = command.get_subcommands().next().is_some();
     match inner {
-        None => groups(&mut text, root),
+        None => groups(&mut text, language, root),
         Some(_) if has_commands => {
             let shown = command.get_subcommands().filter(|c| !c.is_hide_set()).collect();
-            heading(&mut text, "Available Commands", shown, NARROWEST);
+            let parent = inner.map(|inner| format!("{inner} ")).unwrap_or_default();
+            heading(&mut text, language, "Available Commands", &parent, shown);
         }
         Some(_) => {}
     }
@@ -79,24 +95,26 @@ fn help(root: &Command, command: &Command, path: &str) -> String {
 }
 
 /// The program's commands under their headings; plugins, which are not known here, have one, too.
-fn groups(text: &mut String, root: &Command) {
+fn groups(text: &mut String, language: Option<Language>, root: &Command) {
     for (title, names) in manual::GROUPS {
         if title == LAST_GROUP {
             text.push_str("Subcommands provided by plugins:\n\n");
         }
-        heading(text, title, names.iter().filter_map(|name| root.find_subcommand(name)).collect(), WIDEST);
+        heading(text, language, title, "", names.iter().filter_map(|name| root.find_subcommand(name)).collect());
     }
 }
 
 /// Commands with what they do, in upstream's order: groups as they are listed, others by name.
-fn heading(text: &mut String, title: &str, mut commands: Vec<&Command>, least: usize) {
+fn heading(text: &mut String, language: Option<Language>, title: &str, parent: &str, mut commands: Vec<&Command>) {
     if title == "Available Commands" {
         commands.sort_by_key(|c| c.get_name());
     }
+    let least = if parent.is_empty() { WIDEST } else { NARROWEST };
     let width = commands.iter().map(|c| c.get_name().len()).max().unwrap_or(0).max(least);
     let _ = writeln!(text, "{title}:");
     for sub in commands {
-        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        let told = language.and_then(|language| language.about(&format!("{parent}{}", sub.get_name())));
+        let about = told.map_or_else(|| english(sub), str::to_owned);
         let _ = writeln!(text, "  {:<width$}   {}", sub.get_name(), about.trim_end_matches('.'));
     }
     text.push('\n');
@@ -201,9 +219,11 @@ fn sentence(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{Language, help_in};
+
     #[test]
     fn help_has_upstreams_layout() {
-        let text = super::help_of(&["config", "get-contexts"]);
+        let text = help_in(None, &["config", "get-contexts"]);
         assert!(
             text.starts_with(
                 "Describe one or many contexts.\n\nExamples:\n  # All of them\n  kubectl config get-contexts\n  \n  # "
@@ -214,11 +234,31 @@ mod tests {
         assert!(text.contains("Usage:\n  kubectl config get-contexts [(-o|--output=)name)] [options]\n\n"), "{text}");
         assert!(text.contains("    -o, --output='':\n"), "{text}");
         assert!(text.ends_with("(applies to all commands).\n"), "{text}");
-        assert!(super::help_of(&["config"]).contains("  current-context   Display the current-context\n"));
+        assert!(help_in(None, &["config"]).contains("  current-context   Display the current-context\n"));
         assert!(super::options().contains("    --as-group=[]:\n") && super::options().contains("--v=0:\n"));
-        let whole = super::help_of(&[]);
+        let whole = help_in(None, &[]);
         assert!(whole.contains("\nDeploy Commands:\n  rollout         Manage the rollout of a resource\n"), "{whole}");
         assert!(whole.contains("\nSubcommands provided by plugins:\n\nOther Commands:\n"), "{whole}");
+    }
+
+    #[test]
+    fn help_speaks_the_language_it_knows() {
+        for (locale, path, want) in [
+            ("de_DE.UTF-8", &[][..], "\n  config          Verändere kubeconfig Dateien\n"),
+            ("ja_JP.UTF-8", &[], "kubeconfigを変更する"),
+            ("pt_BR.UTF-8", &[], "Edita o arquivo kubeconfig"),
+            ("zh_CN.UTF-8", &["uncordon"], "标记节点为可调度。\n"),
+            ("it_IT.UTF-8", &["uncordon"], "Contrassegna il nodo come programmabile.\n"),
+            ("fr_FR.UTF-8", &["uncordon"], "Mark node as schedulable.\n"),
+            (
+                "de_DE.UTF-8",
+                &["config"],
+                "\n  unset             Entferne einen einzelnen Wert aus einer kubeconfig Datei\n",
+            ),
+        ] {
+            let text = help_in(Language::of(locale), path);
+            assert!(text.contains(want), "{locale}: {want} in {text}");
+        }
     }
 
     #[test]
@@ -232,7 +272,7 @@ mod tests {
             (&["delete"], "--timeout=0s:"),
             (&["config", "set-context"], "-n, --namespace='':"),
         ] {
-            let text = super::help_of(path);
+            let text = help_in(None, path);
             assert!(text.contains(want), "{want} in {text}");
         }
     }

@@ -1,12 +1,35 @@
-//! Switches as Go's flag library takes them: `--wait`, `--wait=false`, `--wait=T`.
+//! Switches and durations as Go's flag library takes them: `--wait`, `--wait=false`, `--wait=T`, `--timeout=1m30s`.
 //!
-//! Upstream: `github.com/spf13/pflag` (`bool.go`).
+//! Upstream: `github.com/spf13/pflag` (`bool.go`, `duration.go`).
 
 use clap::{Arg, ArgAction, Command};
+use std::any::TypeId;
 
-/// Lets every switch of a command and its subcommands take a value behind an equals sign.
+/// Lets every switch of a command and its subcommands take a value behind an equals sign, and every
+/// duration only what Go reads as one.
 pub fn loosen(command: Command) -> Command {
-    command.mut_args(loosen_switch).mut_subcommands(loosen)
+    command.mut_args(|arg| check_duration(loosen_switch(arg))).mut_subcommands(loosen)
+}
+
+/// Flags that hold durations wherever they are.
+const DURATIONS: [&str; 6] =
+    ["duration", "keepalive", "log-flush-frequency", "pod-running-timeout", "since", "timeout"];
+
+fn check_duration(arg: Arg) -> Arg {
+    let is_text = arg.get_value_parser().type_id() == TypeId::of::<String>();
+    let is_duration = arg.get_long().is_some_and(|long| DURATIONS.contains(&long));
+    if is_text && is_duration { arg.value_parser(duration) } else { arg }
+}
+
+/// The text, if it is a duration.
+fn duration(text: &str) -> Result<String, String> {
+    let read = apimachinery::time::parse_go_nanos(text);
+    let digits = text.trim_start_matches(['-', '+']);
+    let what = match !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => "missing unit in duration",
+        false => "invalid duration",
+    };
+    read.map(|_| text.to_owned()).ok_or_else(|| format!("time: {what} {text:?}"))
 }
 
 fn loosen_switch(arg: Arg) -> Arg {

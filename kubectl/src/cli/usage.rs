@@ -4,7 +4,8 @@
 
 use super::{Args, switches};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// What to say instead of running something.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub enum UsageError {
     Lost(String),
     /// A complaint.
     Wrong(String),
+    /// A complaint of `diff`, whose exit code 1 says that something differs.
+    NotCompared(String),
 }
 
 /// Reads a command line; the first word is the program.
@@ -24,17 +27,107 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
     }
     let mut command = command();
     let mut words = commands_first(&command, words);
+    let unexpected = unexpected_words(&command, &words);
     let matches = loop {
         match command.try_get_matches_from_mut(&words) {
             Ok(matches) => break matches,
             // A command that looks at no words lets them pass.
             Err(error) => match superfluous(&command, &words, &error) {
                 Some(place) => drop(words.remove(place)),
-                None => return Err(complaint(&command, &words, &error)),
+                None => return Err(worded(&command, &words, &error, unexpected)),
             },
         }
     };
+    if let Some(complaint) = unexpected {
+        return Err(of_command(&command, &words, complaint));
+    }
+    required(&matches).map_err(UsageError::Wrong)?;
     Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))
+}
+
+/// What is wrong, flags first: whether a command is there is asked once they have been read.
+fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: Option<String>) -> UsageError {
+    let first = match error.kind() {
+        ErrorKind::InvalidSubcommand => wrong_flag(command, words),
+        _ => Some(complaint(command, words, error)),
+    };
+    let other = || match unexpected {
+        Some(complaint) => UsageError::Wrong(complaint),
+        None => complaint(command, words, error),
+    };
+    of_diff(command, words, first.unwrap_or_else(other))
+}
+
+/// What is wrong with the flags of a command that has commands, none of which is named.
+fn wrong_flag(command: &Command, words: &[String]) -> Option<UsageError> {
+    let walk = super::walk(command, words);
+    if walk.path.is_empty() {
+        return None;
+    }
+    let places = (0..words.len()).filter(|place| !walk.rest.contains(place));
+    let flags: Vec<String> = places.map(|place| words[place].clone()).collect();
+    let error = command.clone().try_get_matches_from(&flags).err()?;
+    match error.kind() {
+        ErrorKind::UnknownArgument
+        | ErrorKind::InvalidValue
+        | ErrorKind::ValueValidation
+        | ErrorKind::NoEquals
+        | ErrorKind::TooManyValues => Some(complaint(command, &flags, &error)),
+        _ => None,
+    }
+}
+
+/// Commands that take manifests and say so if they get words.
+const WITHOUT_WORDS: [&str; 3] = ["apply", "create", "diff"];
+
+/// The complaint about words behind a command that takes none.
+fn unexpected_words(command: &Command, words: &[String]) -> Option<String> {
+    let walk = super::walk(command, words);
+    let [name] = walk.path.as_slice() else { return None };
+    if !WITHOUT_WORDS.contains(&name.as_str()) || walk.rest.is_empty() {
+        return None;
+    }
+    let rest: Vec<&str> = walk.rest.iter().map(|place| words[*place].as_str()).collect();
+    Some(format!("error: Unexpected args: [{}]\nSee 'kubectl {name} -h' for help and examples", rest.join(" ")))
+}
+
+/// A complaint with the exit code of the command.
+fn of_command(command: &Command, words: &[String], complaint: String) -> UsageError {
+    match super::walk(command, words).path.first().map(String::as_str) {
+        Some("diff") => UsageError::NotCompared(complaint),
+        _ => UsageError::Wrong(complaint),
+    }
+}
+
+/// The complaint as `diff` words it, if the command is that.
+fn of_diff(command: &Command, words: &[String], complaint: UsageError) -> UsageError {
+    let UsageError::Wrong(text) = complaint else { return complaint };
+    let own = "See 'kubectl diff -h' for help and examples";
+    of_command(command, words, text.replace("See 'kubectl diff --help' for usage.", own))
+}
+
+/// Flags that a command cannot do without; they are missed before its words are counted.
+const REQUIRED: [(&[&str], &[&str]); 8] = [
+    (&["autoscale"], &["max"]),
+    (&["create", "clusterrolebinding"], &["clusterrole"]),
+    (&["create", "cronjob"], &["image", "schedule"]),
+    (&["create", "deployment"], &["image"]),
+    (&["create", "service", "externalname"], &["external_name"]),
+    (&["kuberc", "set"], &["section"]),
+    (&["run"], &["image"]),
+    (&["scale"], &["replicas"]),
+];
+
+fn required(matches: &ArgMatches) -> Result<(), String> {
+    let (mut at, mut path) = (matches, Vec::new());
+    while let Some((name, inner)) = at.subcommand() {
+        (at, path) = (inner, [path.as_slice(), &[name]].concat());
+    }
+    let Some((_, flags)) = REQUIRED.iter().find(|(of, _)| *of == path) else { return Ok(()) };
+    let given = |flag: &str| at.value_source(flag) == Some(ValueSource::CommandLine);
+    let missing: Vec<String> =
+        flags.iter().filter(|flag| !given(flag)).map(|flag| format!("{:?}", flag.replace('_', "-"))).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("error: required flag(s) {} not set", missing.join(", "))) }
 }
 
 /// The words with those that name commands in front: Go's flags may stand anywhere, also before
@@ -132,13 +225,20 @@ fn complaint(command: &Command, words: &[String], error: &clap::Error) -> UsageE
             }
         }
         ErrorKind::UnknownArgument => usage(unknown_flag(words, &name)),
-        ErrorKind::InvalidSubcommand => unknown_command(command, &path, &text(ContextKind::InvalidSubcommand)),
-        ErrorKind::InvalidValue | ErrorKind::NoEquals if text(ContextKind::InvalidValue).is_empty() => {
+        // Clap's own flag for help takes no value, Go's is a switch.
+        ErrorKind::TooManyValues if name == "--help" => {
+            let value = text(ContextKind::InvalidValue);
+            usage(format!("invalid argument {value:?} for \"-h, --help\" flag: {}", switch(&value)))
+        }
+        ErrorKind::InvalidSubcommand => unknown_command(command, words, &path, &text(ContextKind::InvalidSubcommand)),
+        ErrorKind::InvalidValue | ErrorKind::NoEquals
+            if text(ContextKind::InvalidValue).is_empty() && !(is_switch(error) && has_value(words, &name)) =>
+        {
             usage(no_argument(words, &name))
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue);
-            let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+            let why = std::error::Error::source(error).map_or_else(|| switch(&value), ToString::to_string);
             usage(format!(
                 "invalid argument {value:?} for {} flag: {}",
                 both_names(command, words, &name),
@@ -177,6 +277,10 @@ fn unknown_flag(words: &[String], name: &str) -> String {
             format!("unknown shorthand flag: '{letter}' in {}", whole.map_or(name, String::as_str))
         }
         None if name.starts_with("---") => format!("bad flag syntax: {name}"),
+        None if name == "--" => {
+            let whole = words.iter().find(|word| word.starts_with("--="));
+            format!("bad flag syntax: {}", whole.map_or(name, String::as_str))
+        }
         None => format!("unknown flag: {name}"),
     }
 }
@@ -189,6 +293,22 @@ fn no_argument(words: &[String], name: &str) -> String {
         }
         _ => format!("flag needs an argument: {name}"),
     }
+}
+
+/// Whether a flag takes `true` and `false`, as opposed to one that must not be empty.
+fn is_switch(error: &clap::Error) -> bool {
+    let choices = error.get(ContextKind::ValidValue);
+    std::error::Error::source(error).is_some() || matches!(choices, Some(ContextValue::Strings(all)) if !all.is_empty())
+}
+
+/// Whether a flag stands with a value, be it an empty one: `--flag=`.
+fn has_value(words: &[String], name: &str) -> bool {
+    words.iter().any(|word| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+}
+
+/// Go's words for a switch that is neither on nor off.
+fn switch(value: &str) -> String {
+    format!("strconv.ParseBool: parsing {value:?}: invalid syntax")
 }
 
 /// `"-o, --output"` for a flag with a letter.
@@ -207,9 +327,11 @@ fn both_names(command: &Command, words: &[String], name: &str) -> String {
 
 /// Go's words for a number that is none.
 fn number(value: &str, why: &str) -> String {
-    match why.starts_with("invalid digit") {
-        true => format!("strconv.ParseInt: parsing {value:?}: invalid syntax"),
-        false => why.to_owned(),
+    match why {
+        why if why.starts_with("invalid digit") || why.starts_with("cannot parse integer") => {
+            format!("strconv.ParseInt: parsing {value:?}: invalid syntax")
+        }
+        why => why.to_owned(),
     }
 }
 
@@ -224,8 +346,11 @@ fn is_near(word: &str, name: &str) -> bool {
     meant || distance(&word, name) <= 2 || name.starts_with(&word)
 }
 
-fn unknown_command(command: &Command, path: &str, word: &str) -> UsageError {
+fn unknown_command(command: &Command, words: &[String], path: &str, word: &str) -> UsageError {
     if path != command.get_name() {
+        let walk = super::walk(command, words);
+        let rest: Vec<&str> = walk.rest.iter().map(|place| words[*place].as_str()).collect();
+        let word = if rest.is_empty() { word.to_owned() } else { rest.join(" ") };
         return UsageError::Wrong(format!("error: unknown command {word:?}\nSee '{path} -h' for help and examples"));
     }
     let names = command.get_subcommands().map(Command::get_name);
@@ -264,6 +389,7 @@ mod tests {
             Err(UsageError::Help(text)) => format!("help: {}", text.lines().next().unwrap_or_default()),
             Err(UsageError::Lost(text)) => format!("lost: {}", text.lines().next().unwrap_or_default()),
             Err(UsageError::Wrong(text)) => text,
+            Err(UsageError::NotCompared(text)) => format!("2: {text}"),
         }
     }
 
@@ -291,6 +417,45 @@ mod tests {
                 "kubectl get pods -A=maybe",
                 "error: invalid argument \"maybe\" for \"-A, --all-namespaces\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax\nSee 'kubectl get --help' for usage.",
             ),
+            (
+                "kubectl get pods --allow-missing-template-keys=x",
+                "error: invalid argument \"x\" for \"--allow-missing-template-keys\" flag: strconv.ParseBool: parsing \"x\": invalid syntax\nSee 'kubectl get --help' for usage.",
+            ),
+            (
+                "kubectl get pods --allow-missing-template-keys=",
+                "error: invalid argument \"\" for \"--allow-missing-template-keys\" flag: strconv.ParseBool: parsing \"\": invalid syntax\nSee 'kubectl get --help' for usage.",
+            ),
+            (
+                "kubectl config set --help=x",
+                "error: invalid argument \"x\" for \"-h, --help\" flag: strconv.ParseBool: parsing \"x\": invalid syntax\nSee 'kubectl config set --help' for usage.",
+            ),
+            (
+                "kubectl create service x -Zy",
+                "error: unknown shorthand flag: 'Z' in -Zy\nSee 'kubectl create service --help' for usage.",
+            ),
+            ("kubectl kuberc a b", "error: unknown command \"a b\"\nSee 'kubectl kuberc -h' for help and examples"),
+            ("kubectl apply x y", "error: Unexpected args: [x y]\nSee 'kubectl apply -h' for help and examples"),
+            (
+                "kubectl apply x --wait=y",
+                "error: invalid argument \"y\" for \"--wait\" flag: strconv.ParseBool: parsing \"y\": invalid syntax\nSee 'kubectl apply --help' for usage.",
+            ),
+            ("kubectl diff x", "2: error: Unexpected args: [x]\nSee 'kubectl diff -h' for help and examples"),
+            ("kubectl diff --foo", "2: error: unknown flag: --foo\nSee 'kubectl diff -h' for help and examples"),
+            (
+                "kubectl get pods --client-key=",
+                "error: flag needs an argument: --client-key\nSee 'kubectl get --help' for usage.",
+            ),
+            (
+                "kubectl logs a --limit-bytes=",
+                "error: invalid argument \"\" for \"--limit-bytes\" flag: strconv.ParseInt: parsing \"\": invalid syntax\nSee 'kubectl logs --help' for usage.",
+            ),
+            ("kubectl create cronjob a b", "error: required flag(s) \"image\", \"schedule\" not set"),
+            ("kubectl create cronjob a --schedule=x", "error: required flag(s) \"image\" not set"),
+            (
+                "kubectl delete pod a --timeout=x",
+                "error: invalid argument \"x\" for \"--timeout\" flag: time: invalid duration \"x\"\nSee 'kubectl delete --help' for usage.",
+            ),
+            ("kubectl get --=x", "error: bad flag syntax: --=x\nSee 'kubectl get --help' for usage."),
             ("kubectl get pods -A=false --watch=false -wA", "fine"),
             ("kubectl get -A -A", "fine"),
             ("kubectl create -s https://x --dry-run=client clusterrole r --verb=get --resource=pods", "fine"),
@@ -302,6 +467,17 @@ mod tests {
             ("kubectl list", "error: unknown command \"list\" for \"kubectl\"\n\nDid you mean this?\n\tget"),
         ] {
             assert_eq!(said(line), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_that_are_required_exist() {
+        let root = command();
+        for (path, flags) in REQUIRED {
+            let at = path.iter().try_fold(&root, |at, name| at.find_subcommand(name)).expect("a command");
+            for flag in flags {
+                assert!(at.get_arguments().any(|arg| arg.get_id() == *flag), "{path:?} {flag}");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     check(flags)?;
     let metrics = metrics(flags)?;
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {

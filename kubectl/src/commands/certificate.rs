@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
         bail!("one or more CSRs must be specified as <name> or -f <filename>");
     }
     let writing = Writing::new("none", "", &flags.printing)?.typed();
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut words = flags.names.clone();
     if !words.is_empty() {
         words.insert(0, "certificatesigningrequests".into());

@@ -100,8 +100,17 @@ pub(super) fn check_raw(files: &crate::cli::Files, output: &str) -> anyhow::Resu
     Ok(())
 }
 
+/// Refuses what would not stay behind the server's address: `@elsewhere/` would make a user of it.
+pub(super) fn check_raw_path(path: &str) -> anyhow::Result<()> {
+    if !path.starts_with('/') {
+        bail!("--raw must be a valid URL path: parse {path:?}: invalid URI for request");
+    }
+    Ok(())
+}
+
 /// Sends a file as it is and prints the answer as it is.
 pub(super) async fn raw(session: &Session, method: Method, path: &str, file: &str) -> anyhow::Result<()> {
+    check_raw_path(path)?;
     let mut body = Vec::new();
     match file {
         "-" => drop(std::io::stdin().read_to_end(&mut body)?),
@@ -287,6 +296,9 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
         return Err(usage("create token", format_args!("exactly one NAME is required, got {}", flags.names.len())));
     };
     let request = token_request(flags)?;
+    if let Some(sign) = ['/', '%'].into_iter().find(|sign| name.contains(*sign)) {
+        bail!("failed to create token: invalid resource name {name:?}: [may not contain '{sign}']");
+    }
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/{name}/token", session.namespace);
     let answer = session.client.write(Method::POST, &path, "application/json", &request).await;
     let answer = answer.map_err(|error| anyhow::anyhow!("failed to create token: {error:#}"))?;
@@ -336,4 +348,16 @@ fn token_request(flags: &Token) -> anyhow::Result<Value> {
         _ => bail!("supported --bound-object-kind values are Node, Pod, Secret"),
     }
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_paths_stay_behind_the_address() {
+        for (path, want) in [("/healthz", true), ("@127.0.0.1:2/x", false), ("x", false), (":2/x", false)] {
+            assert_eq!(check_raw_path(path).is_ok(), want, "{path}");
+        }
+    }
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<()> {
     if flags.output_patch && !flags.printing.output.is_empty() {
         bail!("--output-patch is set to true, but --output is specified as {}", flags.printing.output);
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
     let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let mut objects =
         resolve(session, &discovery, &Query::new(&flags.words, &flags.files).all(all)).await?.all_or_nothing()?;
@@ -116,7 +116,7 @@ async fn save(
 pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
     let manifests =
         files::read_checked(&flags.files, &discovery, session, Check::of(&flags.validate.validate)).await?.all()?;
     let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;

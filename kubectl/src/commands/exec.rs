@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitC
 /// The pod or workload of a manifest.
 async fn target_of(session: &Session, filenames: &[String]) -> anyhow::Result<String> {
     let files = Files { filenames: filenames.to_vec(), ..Files::default() };
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&files, crate::files::Check::Decoded).await?;
     let mut manifests = files::read(&files, &discovery, session).await?.all()?.into_iter();
     let manifest = manifests.next();
     if manifests.next().is_some() {

@@ -53,9 +53,7 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     if !get.resources.is_empty() {
         bail!("arguments may not be passed when --raw is specified");
     }
-    if !get.raw.starts_with('/') {
-        bail!("--raw must be a valid URL path: parse {:?}: invalid URI for request", get.raw);
-    }
+    super::create::check_raw_path(&get.raw)?;
     let mut body = session.client.raw(&get.raw).await?;
     while let Some(part) = body.next().await? {
         std::io::stdout().write_all(&part)?;

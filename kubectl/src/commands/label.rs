@@ -48,7 +48,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
     let edit = Edit::parse(kind, &specs)?;
     let writing = Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?;
     check(flags, kind, &resources, &edit, writing.dry_run)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let query = Query {
         selector: &flags.selector,
         field_selector: &flags.field_selector,

@@ -79,8 +79,12 @@ pub(super) async fn run(session: Session, flags: &Proxy) -> anyhow::Result<()> {
 async fn listen(flags: &Proxy) -> anyhow::Result<Listener> {
     if flags.unix_socket.is_empty() {
         let listener = TcpListener::bind((flags.address.trim_matches(['[', ']']), flags.port)).await;
+        let why = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
+            _ => error.to_string(),
+        };
         let listener =
-            listener.map_err(|error| anyhow::anyhow!("listen tcp {}:{}: {error}", flags.address, flags.port))?;
+            listener.map_err(|error| anyhow::anyhow!("listen tcp {}:{}: {}", flags.address, flags.port, why(error)))?;
         crate::outln!("Starting to serve on {}", listener.local_addr()?);
         return Ok(Listener::Tcp(listener));
     }

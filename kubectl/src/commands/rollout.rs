@@ -29,7 +29,7 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     if flags.words.is_empty() && !flags.files.any() {
         bail!("required resource not specified");
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     // A type alone means all of it.
     let one_type = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let all = one_type && flags.selector.is_empty();

@@ -79,7 +79,7 @@ impl Change<'_> {
     async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
         warn_of_record(self.setting.record.record);
         self.check()?;
-        let discovery = session.discovery().await?;
+        let discovery = session.discovery_for(&self.setting.files, crate::files::Check::Decoded).await?;
         let (objects, mut failures) = self.objects(session, &discovery).await?;
         let writing =
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();

@@ -16,7 +16,7 @@ use serde_json::json;
 
 pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut plans = Vec::new();
     for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
         let current = match session.client.get(&manifest.path(), "application/json").await {
@@ -61,7 +61,7 @@ pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::
             flags.output
         );
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);
     for manifest in resolve(session, &discovery, &query).await?.all_or_nothing()? {
         let Some(applied) = last_applied(&manifest.object) else {
