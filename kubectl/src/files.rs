@@ -74,6 +74,8 @@ impl Manifests {
 pub enum Check {
     /// It must be an object of a known type.
     Decoded,
+    /// The same, but what it does not say is not filled in, as it is for no server.
+    Local,
     /// It must have a kind and a version, or the rest of its file is not read.
     Validated,
 }
@@ -103,7 +105,12 @@ pub async fn read_checked(
         let (name, documents) = match source {
             Source::Built(name, objects) => (name, objects.into_iter().map(Ok).collect()),
             Source::Text(name, text) => {
-                let parsed: Vec<_> = documents(&text).iter().map(|d| yaml::to_value(d.as_bytes())).collect();
+                let (text, odd) = before_odd_separator(&text);
+                let parse = |document: &String| yaml::to_value(document.as_bytes()).map_err(|e| unparsed(&name, &e));
+                let mut parsed: Vec<_> = documents(text).iter().map(parse).collect();
+                parsed.extend(
+                    odd.map(|odd| Err(anyhow::anyhow!("error parsing {name}: invalid Yaml document separator: {odd}"))),
+                );
                 (name, parsed)
             }
         };
@@ -112,8 +119,8 @@ pub async fn read_checked(
             if matches!(document, Ok(Value::Null)) {
                 continue;
             }
-            let document = match document.map_err(|error| unparsed(&name, &error)).and_then(|document| match check {
-                Check::Decoded => Ok(document),
+            let document = match document.and_then(|document| match check {
+                Check::Decoded | Check::Local => Ok(document),
                 Check::Validated => validated(&name, document),
             }) {
                 Ok(document) => document,
@@ -125,7 +132,7 @@ pub async fn read_checked(
             };
             for object in flatten(document) {
                 let manifest = check_namespace(&object, session)
-                    .and_then(|()| manifest(&name, object, discovery, &session.namespace));
+                    .and_then(|()| manifest(&name, object, discovery, &session.namespace, check));
                 match manifest {
                     Ok(manifest) => read.manifests.push(manifest),
                     Err(error) => read.failures.push(error),
@@ -165,25 +172,21 @@ fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
 }
 
 /// A document that is not valid, or cannot be validated.
-pub(crate) fn not_validated(source: &str, why: impl std::fmt::Display) -> anyhow::Error {
+pub(crate) fn not_validated(source: impl std::fmt::Display, why: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!(
         "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
     )
 }
 
 /// Refuses files that are not there, all of them by name, and a folder to build that is not: upstream
-/// looks before it asks the server for anything.
-pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<()> {
+/// looks before it asks the server for anything. The names of those that are there.
+pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<Vec<String>> {
     if !files.kustomize.is_empty() && files.names().next().is_none() && !Path::new(&files.kustomize).exists() {
         crate::kustomize::build(Path::new(&files.kustomize))?;
     }
-    named::places(files).map(drop)
-}
-
-/// Whether all files that are named exist, as far as that can be seen from here.
-pub(crate) fn all_there(files: &Files) -> bool {
-    let there = |name: &str| name == "-" || name.contains("://") || Path::new(name).is_file();
-    files.any() && files.names().all(there)
+    let places = named::places(files)?;
+    let folder = Some(&files.kustomize).filter(|folder| places.is_empty() && !folder.is_empty());
+    Ok(places.iter().map(Place::name).chain(folder.cloned()).collect())
 }
 
 /// Where objects come from.
@@ -225,7 +228,13 @@ fn check_namespace(object: &Value, session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &str) -> anyhow::Result<Manifest> {
+fn manifest(
+    source: &str,
+    mut object: Value,
+    discovery: &Discovery,
+    namespace: &str,
+    check: Check,
+) -> anyhow::Result<Manifest> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if !object.is_object() {
@@ -266,7 +275,7 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         "" => namespace.to_owned(),
         own => own.to_owned(),
     };
-    if resource.namespaced {
+    if resource.namespaced && check != Check::Local {
         object.set_meta("namespace", namespace.as_str());
     }
     Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
@@ -299,19 +308,16 @@ fn mistyped(metadata: &Value) -> Option<String> {
 
 /// The text of a place, with its name.
 async fn text(place: Place) -> anyhow::Result<(String, String)> {
-    match place {
-        Place::Url(url) => {
-            let text = crate::http::download(&url, MAX_DOWNLOAD).await?;
-            Ok((url, text))
-        }
-        Place::Input => Ok(("STDIN".into(), bounded("STDIN", std::io::stdin())?)),
+    let name = place.name();
+    let text = match place {
+        Place::Url(url) => crate::http::download(&url, MAX_DOWNLOAD).await?,
+        Place::Input => bounded(&name, std::io::stdin())?,
         Place::File(path) => {
-            let name = path.display().to_string();
             let failed = |error: std::io::Error| anyhow::anyhow!("open {name}: {}", crate::http::io_words(&error));
-            let text = bounded(&name, std::fs::File::open(&path).map_err(failed)?)?;
-            Ok((name, text))
+            bounded(&name, std::fs::File::open(&path).map_err(failed)?)?
         }
-    }
+    };
+    Ok((name, text))
 }
 
 /// All that is behind a name: half of a manifest is none.
@@ -380,6 +386,19 @@ fn json_values(text: &str) -> (Vec<String>, &str) {
         rest = behind;
     }
     (values, rest)
+}
+
+/// The text before a line of dashes with something behind them that is no comment, and that something. Nothing of
+/// what follows is read.
+fn before_odd_separator(text: &str) -> (&str, Option<&str>) {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("---").map(str::trim) {
+            Some(odd) if !odd.is_empty() && !odd.starts_with('#') => return (&text[..start], Some(odd)),
+            _ => start += line.len(),
+        }
+    }
+    (text, None)
 }
 
 fn yaml_documents(text: &str) -> Vec<String> {
@@ -456,6 +475,18 @@ mod tests {
     }
 
     #[test]
+    fn separators_are_followed_by_comments_only() {
+        for (text, want) in [
+            ("a: 1\n--- # b\n---  \nb: 1\n", ("a: 1\n--- # b\n---  \nb: 1\n", None)),
+            ("a: 1\n----\nb: 1\n", ("a: 1\n", Some("-"))),
+            ("--- a: 1\n", ("", Some("a: 1"))),
+            ("a: |\n  ---- x", ("a: |\n  ---- x", None)),
+        ] {
+            assert_eq!(before_odd_separator(text), want);
+        }
+    }
+
+    #[test]
     fn texts_need_not_be_in_utf8() {
         for (bytes, want) in [
             (&b"a: b"[..], "a: b"),
@@ -489,16 +520,19 @@ mod tests {
     #[test]
     fn objects_get_the_namespace_of_the_command_line() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-        let manifest = manifest("f", pod, &sample(), "ns").expect("a manifest");
+        let local = manifest("f", pod.clone(), &sample(), "ns", Check::Local).expect("a manifest");
+        assert_eq!((local.object.namespace(), local.namespace.as_str()), ("", "ns"));
+        let manifest = manifest("f", pod, &sample(), "ns", Check::Decoded).expect("a manifest");
         assert_eq!((manifest.path().as_str(), manifest.display().as_str()), ("/api/v1/namespaces/ns/pods/a", "pod/a"));
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}});
-        let node = super::manifest("f", node, &sample(), "ns").expect("a manifest");
+        let node = super::manifest("f", node, &sample(), "ns", Check::Decoded).expect("a manifest");
         assert_eq!(node.object.namespace(), "");
     }
 
     #[test]
     fn says_what_is_missing() {
-        let says = |value| manifest("f", value, &sample(), "ns").map(drop).expect_err("wrong").to_string();
+        let says =
+            |value| manifest("f", value, &sample(), "ns", Check::Decoded).map(drop).expect_err("wrong").to_string();
         assert_eq!(says(json!({"a": 1})), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'");
         assert!(says(json!({"kind": "Pod"})).contains("no matches for kind \"Pod\" in version \"\""));
         let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();

@@ -23,6 +23,17 @@ pub(super) enum Place {
     File(PathBuf),
 }
 
+impl Place {
+    /// How it is told of.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Input => "STDIN".into(),
+            Self::Url(url) => url.clone(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
 /// The places that the flags name. All names that lead nowhere are told.
 pub(super) fn places(files: &Files) -> anyhow::Result<Vec<Place>> {
     if files.names().filter(|name| *name == "-").count() > 1 {
