@@ -210,7 +210,7 @@ pub struct Selection {
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub struct Files {
     /// Files, folders or URLs that contain the configuration; `-` is standard input.
-    #[arg(long = "filename", short = 'f')]
+    #[arg(long = "filename", short = 'f', value_delimiter = ',')]
     pub filenames: Vec<String>,
     /// Process the directory used in -f, --filename recursively.
     #[arg(long, short = 'R')]
@@ -223,7 +223,12 @@ pub struct Files {
 impl Files {
     /// Whether a manifest is named at all.
     pub fn any(&self) -> bool {
-        !self.filenames.is_empty() || !self.kustomize.is_empty()
+        self.names().next().is_some() || !self.kustomize.is_empty()
+    }
+
+    /// The names that say something: `-f ""` names nothing.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.filenames.iter().map(String::as_str).filter(|name| !name.is_empty())
     }
 }
 

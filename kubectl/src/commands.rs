@@ -59,6 +59,9 @@ use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
+/// The form in which upstream takes the older document of a server's types.
+const OLDER_DOCUMENT: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 /// A connection with what the server told about itself.
 pub struct Session {
     /// The connection.
@@ -77,23 +80,28 @@ impl Session {
 
     /// The same for a command that reads manifests: without it none of them is known.
     pub async fn discovery_for(&self, files: &Files, check: Check) -> anyhow::Result<Discovery> {
-        files::all_named_exist(files)?;
-        let error = match self.discovery().await {
-            Err(error) if files::all_there(files) => error,
-            outcome => return outcome,
-        };
-        let source = match files.filenames.first().map(String::as_str) {
-            Some("-") => "STDIN",
-            Some(name) => name,
-            None => return Err(error),
-        };
-        // Upstream validates before it looks for the type, and that needs the server as well.
-        if check == Check::Validated
-            && let Err(why) = self.client.get_bytes("/openapi/v2", "application/json").await
-        {
-            return Err(files::not_validated(source, format!("failed to download openapi: {why:#}")));
+        let sources = files::all_named_exist(files)?;
+        if check == Check::Validated && !sources.is_empty() {
+            self.ask_how_to_validate(&sources).await?;
         }
-        Err(error.context(format!("unable to recognize \"{source}\"")))
+        match self.discovery().await {
+            Err(error) if !sources.is_empty() => {
+                let unknown = |source| anyhow::anyhow!("unable to recognize \"{source}\": {error:#}");
+                Err(Failures::outcome(sources.iter().map(unknown).collect()).err().unwrap_or(error))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Upstream validates before it looks for types, and asks first whether the server does: in its newer documents,
+    /// and if they cannot be had, in the older one.
+    async fn ask_how_to_validate(&self, sources: &[String]) -> anyhow::Result<()> {
+        if self.client.get("/openapi/v3", "application/json").await.is_ok() {
+            return Ok(());
+        }
+        let Err(why) = self.client.get_bytes("/openapi/v2", OLDER_DOCUMENT).await else { return Ok(()) };
+        let failed = |source| files::not_validated(source, format!("failed to download openapi: {why:#}"));
+        Failures::outcome(sources.iter().map(failed).collect())
     }
 }
 

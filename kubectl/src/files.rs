@@ -1,22 +1,27 @@
 //! Manifests: files, folders, standard input; YAML with several documents, JSON, lists.
 
+mod glob;
+mod named;
+
 use crate::cli::Files;
 use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
-use crate::writing::Failures;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema::{Schema, Shape};
+use named::Place;
 use rules::patch::go_kind;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Said of a command line that wants standard input for two things.
 pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
-/// Longest manifest that is read.
-const MAX_FILE: u64 = 64 << 20;
+/// Longest file that is read.
+const MAX_FILE: u64 = 256 << 20;
+/// Longest answer that is read as one.
+const MAX_DOWNLOAD: u64 = 64 << 20;
 
 /// An object of a manifest with the resource that takes it.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ impl Manifests {
 pub enum Check {
     /// It must be an object of a known type.
     Decoded,
+    /// The same, but what it does not say is not filled in, as it is for no server.
+    Local,
     /// It must have a kind and a version, or the rest of its file is not read.
     Validated,
 }
@@ -98,7 +105,12 @@ pub async fn read_checked(
         let (name, documents) = match source {
             Source::Built(name, objects) => (name, objects.into_iter().map(Ok).collect()),
             Source::Text(name, text) => {
-                let parsed: Vec<_> = documents(&text).iter().map(|d| yaml::to_value(d.as_bytes())).collect();
+                let (text, odd) = before_odd_separator(&text);
+                let parse = |document: &String| yaml::to_value(document.as_bytes()).map_err(|e| unparsed(&name, &e));
+                let mut parsed: Vec<_> = documents(text).iter().map(parse).collect();
+                parsed.extend(
+                    odd.map(|odd| Err(anyhow::anyhow!("error parsing {name}: invalid Yaml document separator: {odd}"))),
+                );
                 (name, parsed)
             }
         };
@@ -107,8 +119,8 @@ pub async fn read_checked(
             if matches!(document, Ok(Value::Null)) {
                 continue;
             }
-            let document = match document.map_err(|error| unparsed(&name, &error)).and_then(|document| match check {
-                Check::Decoded => Ok(document),
+            let document = match document.and_then(|document| match check {
+                Check::Decoded | Check::Local => Ok(document),
                 Check::Validated => validated(&name, document),
             }) {
                 Ok(document) => document,
@@ -120,7 +132,7 @@ pub async fn read_checked(
             };
             for object in flatten(document) {
                 let manifest = check_namespace(&object, session)
-                    .and_then(|()| manifest(&name, object, discovery, &session.namespace));
+                    .and_then(|()| manifest(&name, object, discovery, &session.namespace, check));
                 match manifest {
                     Ok(manifest) => read.manifests.push(manifest),
                     Err(error) => read.failures.push(error),
@@ -160,31 +172,21 @@ fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
 }
 
 /// A document that is not valid, or cannot be validated.
-pub(crate) fn not_validated(source: &str, why: impl std::fmt::Display) -> anyhow::Error {
+pub(crate) fn not_validated(source: impl std::fmt::Display, why: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!(
         "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
     )
 }
 
-/// Whether all files that are named exist, as far as that can be seen from here.
-pub(crate) fn all_there(files: &Files) -> bool {
-    let there = |name: &String| name == "-" || name.contains("://") || Path::new(name).is_file();
-    files.any() && files.filenames.iter().all(there)
-}
-
 /// Refuses files that are not there, all of them by name, and a folder to build that is not: upstream
-/// looks before it asks the server for anything.
-pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<()> {
-    if files.filenames.is_empty() && !files.kustomize.is_empty() && !Path::new(&files.kustomize).exists() {
+/// looks before it asks the server for anything. The names of those that are there.
+pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<Vec<String>> {
+    if !files.kustomize.is_empty() && files.names().next().is_none() && !Path::new(&files.kustomize).exists() {
         crate::kustomize::build(Path::new(&files.kustomize))?;
     }
-    let is_missing = |name: &&String| *name != "-" && !is_url(name) && !Path::new(name.as_str()).exists();
-    let missing = files.filenames.iter().filter(is_missing);
-    Failures::outcome(missing.map(|name| anyhow::anyhow!("the path \"{name}\" does not exist")).collect())
-}
-
-fn is_url(name: &str) -> bool {
-    name.starts_with("http://") || name.starts_with("https://")
+    let places = named::places(files)?;
+    let folder = Some(&files.kustomize).filter(|folder| places.is_empty() && !folder.is_empty());
+    Ok(places.iter().map(Place::name).chain(folder.cloned()).collect())
 }
 
 /// Where objects come from.
@@ -196,7 +198,7 @@ enum Source {
 }
 
 async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
-    match (files.filenames.is_empty(), files.kustomize.is_empty()) {
+    match (files.names().next().is_none(), files.kustomize.is_empty()) {
         (true, true) => bail!("must specify one of -f and -k"),
         (false, false) => bail!("only one of -f or -k can be specified"),
         (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
@@ -206,13 +208,10 @@ async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
         }
         (false, true) => {}
     }
-    if files.filenames.iter().filter(|name| *name == "-").count() > 1 {
-        bail!(STDIN_TWICE);
-    }
     let mut sources = Vec::new();
-    for name in &files.filenames {
-        let texts = texts(name, files.recursive).await?;
-        sources.extend(texts.into_iter().map(|(name, text)| Source::Text(name, text)));
+    for place in named::places(files)? {
+        let (name, text) = text(place).await?;
+        sources.push(Source::Text(name, text));
     }
     Ok(sources)
 }
@@ -229,7 +228,13 @@ fn check_namespace(object: &Value, session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &str) -> anyhow::Result<Manifest> {
+fn manifest(
+    source: &str,
+    mut object: Value,
+    discovery: &Discovery,
+    namespace: &str,
+    check: Check,
+) -> anyhow::Result<Manifest> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
     if !object.is_object() {
@@ -270,7 +275,7 @@ fn manifest(source: &str, mut object: Value, discovery: &Discovery, namespace: &
         "" => namespace.to_owned(),
         own => own.to_owned(),
     };
-    if resource.namespaced {
+    if resource.namespaced && check != Check::Local {
         object.set_meta("namespace", namespace.as_str());
     }
     Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
@@ -301,32 +306,29 @@ fn mistyped(metadata: &Value) -> Option<String> {
     })
 }
 
-/// The texts behind a name: one file, the manifests of a folder, standard input.
-async fn texts(name: &str, recursive: bool) -> anyhow::Result<Vec<(String, String)>> {
-    if is_url(name) {
-        return Ok(vec![(name.to_owned(), crate::http::download(name, MAX_FILE).await?)]);
+/// The text of a place, with its name.
+async fn text(place: Place) -> anyhow::Result<(String, String)> {
+    let name = place.name();
+    let text = match place {
+        Place::Url(url) => crate::http::download(&url, MAX_DOWNLOAD).await?,
+        Place::Input => bounded(&name, std::io::stdin())?,
+        Place::File(path) => {
+            let failed = |error: std::io::Error| anyhow::anyhow!("open {name}: {}", crate::http::io_words(&error));
+            bounded(&name, std::fs::File::open(&path).map_err(failed)?)?
+        }
+    };
+    Ok((name, text))
+}
+
+/// All that is behind a name: half of a manifest is none.
+fn bounded(name: &str, source: impl Read) -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    let failed = |error: std::io::Error| anyhow::anyhow!("read {name}: {}", crate::http::io_words(&error));
+    source.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_FILE {
+        bail!("{name} is longer than {} MiB", MAX_FILE >> 20);
     }
-    if name == "-" {
-        let mut text = Vec::new();
-        std::io::stdin().take(MAX_FILE).read_to_end(&mut text)?;
-        return Ok(vec![("STDIN".into(), decoded(text))]);
-    }
-    let path = Path::new(name);
-    if !path.exists() {
-        bail!("the path \"{name}\" does not exist");
-    }
-    let mut files = Vec::new();
-    collect(path, recursive, true, &mut files)?;
-    if files.is_empty() {
-        bail!("error reading [{name}]: recognized file extensions are [.json .yaml .yml]");
-    }
-    files
-        .iter()
-        .map(|f| {
-            let text = std::fs::read(f).with_context(|| format!("reading {}", f.display()))?;
-            Ok((f.display().to_string(), decoded(text)))
-        })
-        .collect()
+    Ok(decoded(text))
 }
 
 /// A text in UTF-16 if it begins as one, in UTF-8 otherwise; what is neither becomes a sign that stands for it.
@@ -384,6 +386,19 @@ fn json_values(text: &str) -> (Vec<String>, &str) {
         rest = behind;
     }
     (values, rest)
+}
+
+/// The text before a line of dashes with something behind them that is no comment, and that something. Nothing of
+/// what follows is read.
+fn before_odd_separator(text: &str) -> (&str, Option<&str>) {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("---").map(str::trim) {
+            Some(odd) if !odd.is_empty() && !odd.starts_with('#') => return (&text[..start], Some(odd)),
+            _ => start += line.len(),
+        }
+    }
+    (text, None)
 }
 
 fn yaml_documents(text: &str) -> Vec<String> {
@@ -460,6 +475,18 @@ mod tests {
     }
 
     #[test]
+    fn separators_are_followed_by_comments_only() {
+        for (text, want) in [
+            ("a: 1\n--- # b\n---  \nb: 1\n", ("a: 1\n--- # b\n---  \nb: 1\n", None)),
+            ("a: 1\n----\nb: 1\n", ("a: 1\n", Some("-"))),
+            ("--- a: 1\n", ("", Some("a: 1"))),
+            ("a: |\n  ---- x", ("a: |\n  ---- x", None)),
+        ] {
+            assert_eq!(before_odd_separator(text), want);
+        }
+    }
+
+    #[test]
     fn texts_need_not_be_in_utf8() {
         for (bytes, want) in [
             (&b"a: b"[..], "a: b"),
@@ -493,16 +520,19 @@ mod tests {
     #[test]
     fn objects_get_the_namespace_of_the_command_line() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-        let manifest = manifest("f", pod, &sample(), "ns").expect("a manifest");
+        let local = manifest("f", pod.clone(), &sample(), "ns", Check::Local).expect("a manifest");
+        assert_eq!((local.object.namespace(), local.namespace.as_str()), ("", "ns"));
+        let manifest = manifest("f", pod, &sample(), "ns", Check::Decoded).expect("a manifest");
         assert_eq!((manifest.path().as_str(), manifest.display().as_str()), ("/api/v1/namespaces/ns/pods/a", "pod/a"));
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}});
-        let node = super::manifest("f", node, &sample(), "ns").expect("a manifest");
+        let node = super::manifest("f", node, &sample(), "ns", Check::Decoded).expect("a manifest");
         assert_eq!(node.object.namespace(), "");
     }
 
     #[test]
     fn says_what_is_missing() {
-        let says = |value| manifest("f", value, &sample(), "ns").map(drop).expect_err("wrong").to_string();
+        let says =
+            |value| manifest("f", value, &sample(), "ns", Check::Decoded).map(drop).expect_err("wrong").to_string();
         assert_eq!(says(json!({"a": 1})), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'");
         assert!(says(json!({"kind": "Pod"})).contains("no matches for kind \"Pod\" in version \"\""));
         let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();

@@ -12,6 +12,7 @@ mod watch;
 
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
+pub(crate) use unanswered::io_words;
 pub use unanswered::{CutShort, Unanswered, Why};
 pub(crate) use watch::Pauses;
 pub use watch::Watch;
@@ -28,6 +29,7 @@ use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use proxy::InCgi;
+use rules::patch::go_kind;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -146,7 +148,7 @@ impl Client {
     /// GETs an object.
     pub async fn get(&self, path: &str, accept: &str) -> anyhow::Result<Value> {
         let body = self.get_bytes(path, accept).await?;
-        read_json(&body)
+        read_object(path, &body)
     }
 
     /// GETs an answer as it is.
@@ -164,7 +166,7 @@ impl Client {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
         let body = self.read_bytes(response).await?;
-        read_json(&body)
+        read_object(path, &body)
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
@@ -479,11 +481,44 @@ async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opene
 }
 
 /// An object; in Go's words, why it is none.
+/// JSON, or Go's words for what is wrong with it.
+pub(crate) fn parsed(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| watch::json_words(body, &error))
+}
+
+/// What stands behind the path of a resource must say what it is: a server that answers anything else is not believed.
+fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
+    let value = read_json(body)?;
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if !is_of_resource(path) || !kind.is_empty() {
+        return Ok(value);
+    }
+    match value.is_object() {
+        true => bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body)),
+        false => bail!("{UNREADABLE}: json: cannot unmarshal {} into Go value of type {TYPED}", go_kind(&value)),
+    }
+}
+
+/// Said of an answer that is no object.
+const UNREADABLE: &str = "couldn't get version/kind; json parse error";
+/// What upstream reads of each object first.
+const TYPED: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
+/// Whether a path leads into a group version: `/api/v1/...`, `/apis/apps/v1/...`.
+fn is_of_resource(path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut parts = path.split('/').skip(1);
+    let versions = match parts.next() {
+        Some("api") => 1,
+        Some("apis") => 2,
+        _ => return false,
+    };
+    parts.nth(versions).is_some_and(|resource| !resource.is_empty())
+}
+
 fn read_json(body: &[u8]) -> anyhow::Result<Value> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let why = watch::json_words(body, &error);
-        anyhow::anyhow!("couldn't get version/kind; json parse error: {why}")
-    })?;
+    let value = parsed(body).map_err(|why| anyhow::anyhow!("{UNREADABLE}: {why}"))?;
     match value.is_null() {
         true => bail!("Object 'Kind' is missing in 'null'"),
         false => Ok(value),

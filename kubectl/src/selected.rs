@@ -5,7 +5,7 @@
 use crate::cli::Files;
 use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
-use crate::files::{self, Manifest};
+use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
 use crate::targets;
 use crate::writing::Failures;
@@ -126,7 +126,8 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     query.check()?;
     let mut selected = Selected::default();
     if query.files.any() {
-        let read = files::read(query.files, discovery, session).await?;
+        let check = if query.local { Check::Local } else { Check::Decoded };
+        let read = files::read_checked(query.files, discovery, session, check).await?;
         selected.failures = read.failures;
         for manifest in read.manifests {
             if !query.selector.is_empty() && !labelled(&manifest.object, query.selector)? {

@@ -44,7 +44,9 @@ fn can_i_says_yes_and_no() {
                 let allowed = attributes["resource"] == "deployments"
                     && attributes["group"] == "apps"
                     && attributes["verb"] == "get";
-                Some(json!({"status": {"allowed": allowed, "reason": if allowed { "" } else { "so it is" }}}))
+                Some(
+                    json!({"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed, "reason": if allowed { "" } else { "so it is" }}}),
+                )
             }
             _ => discovery(path),
         }
@@ -69,7 +71,7 @@ fn waiting_ends_when_the_watch_says_so() {
             "/api/v1/namespaces/default/pods/p" => Some(pod("False")),
             path if path.contains("watch=true") => Some(json!({"type": "MODIFIED", "object": pod("True")})),
             path if path.starts_with("/api/v1/namespaces/default/pods?") => {
-                Some(json!({"metadata": {"resourceVersion": "5"}, "items": [pod("False")]}))
+                Some(json!({"kind": "PodList", "metadata": {"resourceVersion": "5"}, "items": [pod("False")]}))
             }
             path => discovery(path),
         }
@@ -92,9 +94,11 @@ fn events_and_metrics_are_tables() {
             "lastTimestamp": time, "message": name, "involvedObject": {"kind": "Pod", "name": "p"}})
         };
         match path {
-            path if path.starts_with("/api/v1/namespaces/default/events") => Some(json!({"metadata": {}, "items": [
-                event("second", "2026-01-02T00:00:00Z", "Warning"), event("first", "2026-01-01T00:00:00Z", "Normal")]})),
-            "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods" => Some(json!({"items": [
+            path if path.starts_with("/api/v1/namespaces/default/events") => {
+                Some(json!({"kind": "EventList", "metadata": {}, "items": [
+                event("second", "2026-01-02T00:00:00Z", "Warning"), event("first", "2026-01-01T00:00:00Z", "Normal")]}))
+            }
+            "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods" => Some(json!({"kind": "List", "items": [
                 {"metadata": {"name": "p", "namespace": "default"}, "containers": [{"name": "c", "usage": {"cpu": "12500u", "memory": "2048Ki"}}]}]})),
             path => discovery(path),
         }
@@ -117,7 +121,7 @@ fn why_joins_status_and_events() {
                 json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default", "uid": "u"},
                 "spec": {}, "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]}}),
             ),
-            path if path.starts_with("/api/v1/namespaces/default/events") => Some(json!({"items": [
+            path if path.starts_with("/api/v1/namespaces/default/events") => Some(json!({"kind": "List", "items": [
                 {"type": "Warning", "reason": "FailedScheduling", "lastTimestamp": "2026-01-01T00:00:00Z", "message": "0/1 nodes are available"}]})),
             _ => None,
         }

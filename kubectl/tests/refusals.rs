@@ -33,15 +33,17 @@ fn told(server: SocketAddr, line: &str) -> String {
     told
 }
 
-/// Pods and configmaps, aggregated.
+/// Pods, services and configmaps, aggregated.
 const CORE: &str = r#"{"kind": "APIGroupDiscoveryList", "items": [{"versions": [{"version": "v1", "resources": [
     {"resource": "pods", "singularResource": "pod", "responseKind": {"kind": "Pod"}, "scope": "Namespaced", "verbs": ["get", "list"]},
+    {"resource": "services", "singularResource": "service", "responseKind": {"kind": "Service"}, "scope": "Namespaced", "verbs": ["get", "list"]},
     {"resource": "configmaps", "singularResource": "configmap", "responseKind": {"kind": "ConfigMap"}, "scope": "Namespaced", "verbs": ["get", "list"]}]}]}]}"#;
 
 fn discovery(path: &str) -> Option<Answer> {
     match path {
         "/api" => Some(Answer::json(200, CORE)),
         "/apis" => Some(Answer::json(200, r#"{"kind": "APIGroupDiscoveryList", "items": []}"#)),
+        path if path.starts_with("/openapi/v3") => Some(Answer::json(200, r#"{"paths": {}}"#)),
         _ => None,
     }
 }
@@ -117,6 +119,17 @@ fn a_status_is_told_as_it_is_but_harmlessly() {
     assert_eq!(told(server, "get pods"), want);
     let want = "error: error validating \"cm.yaml\": error validating data: failed to download openapi: the server has asked for the client to provide credentials; if you choose to ignore these errors, turn validation off with --validate=false\n";
     assert_eq!(told(server, "apply -f cm.yaml"), want);
+}
+
+#[test]
+fn answers_must_say_what_they_are() {
+    for (line, want) in [
+        ("delete configmaps x", "error: Object 'Kind' is missing in '{}'\n"),
+        ("logs p", "error: Object 'Kind' is missing in '{}'\n"),
+    ] {
+        let server = serve(|_, path| discovery(path).unwrap_or(Answer::json(200, "{}")));
+        assert_eq!(told(server, line), want, "{line}");
+    }
 }
 
 #[test]

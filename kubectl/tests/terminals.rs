@@ -51,7 +51,7 @@ fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
             Some(map("two"))
         }
         ("GET", "/api/v1/namespaces/default/configmaps") if path.contains("limit=") => {
-            Some(json!({"metadata": {}, "items": [
+            Some(json!({"kind": "ConfigMapList", "metadata": {}, "items": [
             {"metadata": {"name": "c", "namespace": "default", "uid": "c", "annotations": {LAST_APPLIED: "{}"}}},
             {"metadata": {"name": "old", "namespace": "default", "uid": "o", "annotations": {LAST_APPLIED: "{}"}}},
             {"metadata": {"name": "mine", "namespace": "default", "uid": "m"}}]}))

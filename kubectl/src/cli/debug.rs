@@ -26,7 +26,7 @@ pub struct Debug {
     #[arg(long, value_delimiter = ',')]
     pub env: Vec<String>,
     /// Files that identify the resource to debug.
-    #[arg(long = "filename", short = 'f')]
+    #[arg(long = "filename", short = 'f', value_delimiter = ',')]
     pub filenames: Vec<String>,
     /// Container image to use for debug container.
     #[arg(long, default_value = "")]

@@ -8,7 +8,7 @@ pub struct Exec {
     /// Pod, or TYPE/NAME; nothing else may stand before `--`.
     pub words: Vec<String>,
     /// Files that name the pod instead.
-    #[arg(long = "filename", short = 'f')]
+    #[arg(long = "filename", short = 'f', value_delimiter = ',')]
     pub filenames: Vec<String>,
     /// Container name.
     #[arg(long, short = 'c')]

@@ -18,7 +18,7 @@ pub struct Wait {
     #[arg(long, default_value = "")]
     pub field_selector: String,
     /// Files, folders or URLs that identify the resource.
-    #[arg(long = "filename", short = 'f')]
+    #[arg(long = "filename", short = 'f', value_delimiter = ',')]
     pub filenames: Vec<String>,
     /// Process the directory used in -f, --filename recursively.
     #[arg(long, short = 'R', default_value_t = true)]

@@ -6,7 +6,7 @@ use super::{Session, encode, with_query};
 use crate::cli::PrintFlags;
 use crate::cli::cluster_info::{ClusterInfo, Dump, More};
 use crate::print::{Printer, Set};
-use crate::selected;
+use crate::{selected, targets};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -25,11 +25,16 @@ async fn addresses(session: &Session) -> anyhow::Result<()> {
     let path = format!("/api/v1/namespaces/{namespace}/services");
     let selector = "kubernetes.io/cluster-service=true";
     let path = with_query(&path, &[("labelSelector", selector), ("limit", "500")]);
-    let services = session.client.get(&path, "application/json").await.map_err(|error| {
-        let what = "\"/v1, Resource=services\"";
-        let doing = format!("Unable to find {what} that match label selector \"{selector}\", field selector \"\"");
-        selected::while_listing(error, &doing)
-    });
+    let services = async {
+        let discovery = session.discovery().await?;
+        targets::parse(&discovery, "get", &["services".to_owned()])?;
+        session.client.get(&path, "application/json").await.map_err(|error| {
+            let what = "\"/v1, Resource=services\"";
+            let doing = format!("Unable to find {what} that match label selector \"{selector}\", field selector \"\"");
+            selected::while_listing(error, &doing)
+        })
+    }
+    .await;
     if let Ok(list) = &services {
         crate::outln!("Kubernetes control plane is running at {}", session.client.server());
         for service in list["items"].as_array().into_iter().flatten() {

@@ -43,7 +43,7 @@ pub(super) fn client_only(version: &Version) -> anyhow::Result<ExitCode> {
 
 pub(super) async fn run(session: &Session, version: &Version) -> anyhow::Result<()> {
     check(version)?;
-    let server = session.client.get("/version", "application/json").await;
+    let server = of_server(session).await;
     show(version, server.as_ref().ok())?;
     let server = server?;
     if let Some(warning) = skew(VERSION, server["gitVersion"].as_str().unwrap_or_default()) {
@@ -55,9 +55,14 @@ pub(super) async fn run(session: &Session, version: &Version) -> anyhow::Result<
     Ok(())
 }
 
+async fn of_server(session: &Session) -> anyhow::Result<Value> {
+    let body = session.client.get_bytes("/version", "application/json").await?;
+    crate::http::parsed(&body).map_err(|why| anyhow::anyhow!("unable to parse the server version: {why}"))
+}
+
 /// `--match-server-version`: the server must be of our version.
 pub(super) async fn require_match(session: &Session) -> anyhow::Result<()> {
-    let server = session.client.get("/version", "application/json").await;
+    let server = of_server(session).await;
     let server = server.map_err(|error| anyhow::anyhow!("couldn't read version from server: {error:#}"))?;
     let theirs = server["gitVersion"].as_str().unwrap_or_default();
     match is_ours(theirs) {

@@ -62,7 +62,10 @@ impl Elsewhere {
             // A body is sent once more only where the method stays.
             let body = if self.method == self.asked { body.clone() } else { Bytes::new() };
             let response = match to.origin() == home.url.origin() {
-                true => home.once(limit, &self.method, home.below(&path), extra, &body).await,
+                true if path.starts_with(&home.base_path()) => {
+                    home.once(limit, &self.method, home.below(&path), extra, &body).await
+                }
+                true => self.root(home, &to)?.once(limit, &self.method, &path, extra, &body).await,
                 false => self.stranger(home, &to)?.once(limit, &self.method, &path, extra, &body).await,
             };
             let response = response.map_err(|why| Unanswered { why, ..self.unanswered_at(&to) })?;
@@ -72,6 +75,12 @@ impl Elsewhere {
             }
         }
         Err(self.unanswered(format!("stopped after {MOST} redirects")))
+    }
+
+    /// The same server, all of it: the base path is that of the API only.
+    fn root(&self, home: &Client, to: &Url) -> Result<Client, Unanswered> {
+        let server = to.origin().ascii_serialization();
+        self.client(to, Connection { server, ..home.connection().clone() })
     }
 
     /// Another server is not told who asks.
@@ -85,6 +94,10 @@ impl Elsewhere {
             proxy: known.proxy.clone(),
             ..Connection::default()
         };
+        self.client(to, connection)
+    }
+
+    fn client(&self, to: &Url, connection: Connection) -> Result<Client, Unanswered> {
         Client::new(connection).map_err(|error| match error.downcast() {
             Ok(unanswered) => Unanswered { url: to.to_string(), ..unanswered },
             Err(error) => self.unanswered(format!("{error:#}")),

@@ -64,7 +64,7 @@ impl Unanswered {
 pub struct CutShort(pub String);
 
 /// Go's words for an error of the network: those of the C library in small letters.
-pub(super) fn io_words(error: &io::Error) -> String {
+pub(crate) fn io_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     text.to_ascii_lowercase()
