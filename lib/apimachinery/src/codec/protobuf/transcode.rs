@@ -5,7 +5,7 @@
 use super::decode;
 use super::wire::{Fields, Raw, wrong_wire_type};
 use crate::codec::DecodeError;
-use crate::schema::{Field, Presence, Schema, Shape, TypeRef};
+use crate::schema::{Field, Presence, Schema, Shape, TypeRef, Zero};
 use crate::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,20 +91,21 @@ pub fn strings(ty: &TypeRef, message: &[u8], path: &[&str]) -> Result<Vec<(Strin
 
 /// A member of a message, as often as it occurs.
 #[derive(Clone, Copy, Debug)]
-struct Found<'a> {
+struct Found<'s, 'a> {
     /// Its place among the sorted members of the type.
     member: usize,
+    field: &'s Field,
     raw: Raw<'a>,
 }
 
 /// Adds all members that occur, in the order of the wire; those of inlined messages are the type's own.
-fn collect<'a>(
-    schema: &Schema,
+fn collect<'s, 'a>(
+    schema: &'s Schema,
     id: u32,
     owner: u32,
     message: &'a [u8],
     depth: usize,
-    all: &mut Vec<Found<'a>>,
+    all: &mut Vec<Found<'s, 'a>>,
 ) -> Result<(), DecodeError> {
     if depth > MAX_DEPTH {
         return Err(DecodeError::Limit("exceeded max depth"));
@@ -128,8 +129,8 @@ fn collect<'a>(
             (Shape::Message(inlined), None) => {
                 collect(schema, id, *inlined, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1, all)?;
             }
-            (_, Some(place)) if id == owner => all.push(Found { member: place as usize, raw }),
-            _ => all.extend(schema.get(id).member(&field.json).map(|member| Found { member, raw })),
+            (_, Some(place)) if id == owner => all.push(Found { member: place as usize, field, raw }),
+            _ => all.extend(schema.get(id).member(&field.json).map(|member| Found { member, field, raw })),
         }
     }
     Ok(())
@@ -165,10 +166,10 @@ struct Writer<'a, 'm> {
     out: &'a mut Vec<u8>,
     revision: Option<usize>,
     /// The members of all messages that are being written, those of the innermost one last.
-    found: Vec<Found<'m>>,
+    found: Vec<Found<'a, 'm>>,
 }
 
-impl<'m> Writer<'_, 'm> {
+impl<'a, 'm> Writer<'a, 'm> {
     fn message(&mut self, id: u32, message: &'m [u8], depth: usize, role: Role) -> Result<(), DecodeError> {
         self.out.push(b'{');
         self.members(id, message, depth, role)?;
@@ -192,19 +193,36 @@ impl<'m> Writer<'_, 'm> {
             Role::Object => def.member("metadata"),
             Role::Metadata => def.member("resourceVersion"),
             Role::Part => None,
-        };
+        }
+        .unwrap_or(usize::MAX);
         let (mut at, mut zeros, start) = (first, &def.zeros[..], self.out.len());
         loop {
-            let found = self.found.get(at).map(|one| one.member);
-            let next = [found, zeros.first().map(|zero| zero.member as usize), always];
-            let Some(member) = next.into_iter().flatten().min() else { break };
+            let found = self.found.get(at).copied();
+            let (of_found, of_zero) = (
+                found.map_or(usize::MAX, |one| one.member),
+                zeros.first().map_or(usize::MAX, |zero| zero.member as usize),
+            );
+            let member = of_found.min(of_zero).min(always);
+            if member == usize::MAX {
+                break;
+            }
+            let zero = zeros.split_first().filter(|_| of_zero == member).map(|(zero, rest)| {
+                zeros = rest;
+                zero
+            });
+            if let Some(zero) = zero.filter(|_| of_found != member && always != member) {
+                self.zero(zero);
+                continue;
+            }
+            let is_always = always == member;
+            if is_always {
+                always = usize::MAX;
+            }
             let length = self.found[at..].iter().take_while(|one| one.member == member).count();
             let occurrences = at..at + length;
             at += length;
-            let zero = zeros.split_first().filter(|(zero, _)| zero.member as usize == member);
-            zeros = zero.map_or(zeros, |(_, rest)| rest);
-            let is_always = always.take_if(|always| *always == member).is_some();
-            let Some(field) = schema.field_at(id, member) else { continue };
+            let field = found.filter(|_| length > 0).map(|one| one.field);
+            let Some(field) = field.or_else(|| schema.field_at(id, member)) else { continue };
             let before = self.out.len();
             self.key(&field.json);
             let is_written = match role {
@@ -212,13 +230,11 @@ impl<'m> Writer<'_, 'm> {
                 Role::Metadata if is_always => self.empty_revision(),
                 _ => self.field(field, occurrences, depth)?,
             };
-            match (is_written, zero) {
-                (true, _) => self.out.push(b','),
-                (false, Some((zero, _))) => {
-                    self.out.extend_from_slice(&zero.json);
-                    self.out.push(b',');
-                }
-                (false, None) => self.out.truncate(before),
+            if is_written {
+                self.out.push(b',');
+            } else {
+                self.out.truncate(before);
+                zero.into_iter().for_each(|zero| self.zero(zero));
             }
             debug_assert_eq!(self.found.len(), end);
         }
@@ -227,6 +243,13 @@ impl<'m> Writer<'_, 'm> {
             self.out.pop();
         }
         Ok(())
+    }
+
+    /// Writes what a member is where it is not set.
+    fn zero(&mut self, zero: &Zero) {
+        self.key(&zero.name);
+        self.out.extend_from_slice(&zero.json);
+        self.out.push(b',');
     }
 
     /// Writes the name of a field, which has nothing in it to escape.
@@ -337,9 +360,11 @@ impl<'m> Writer<'_, 'm> {
         let mut wire = Fields::new(raw.bytes().ok_or_else(wrong_wire_type)?);
         let (Some((1, raw)), None) = (wire.next()?, wire.next()?) else { return Err(only_the_tree()) };
         let bytes = raw.bytes().ok_or_else(wrong_wire_type)?;
+        let is_escaped = |at: usize| matches!(bytes.get(at + 1), Some(b'u' | b'/'));
         let is_plain = bytes.starts_with(b"{")
-            && !bytes.iter().any(u8::is_ascii_whitespace)
-            && !bytes.windows(2).any(|pair| pair == b"\\u" || pair == b"\\/");
+            && memchr::memchr3(b' ', b'\t', b'\n', bytes).is_none()
+            && memchr::memchr2(b'\r', b'\x0c', bytes).is_none()
+            && !memchr::memchr_iter(b'\\', bytes).any(is_escaped);
         if !is_plain || serde_json::from_str::<serde::de::IgnoredAny>(text(bytes)?).is_err() {
             return Err(only_the_tree());
         }
