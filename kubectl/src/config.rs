@@ -11,8 +11,7 @@ mod prompt;
 use crate::cli::Global;
 use crate::http::Unanswered;
 use apimachinery::Value;
-use apimachinery::codec::base64;
-use apimachinery::codec::yaml;
+use apimachinery::codec::{NO_KIND, TYPE_META, base64, yaml};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named cannot be read.
-    #[error("stat {path}: {}", crate::config::go_words(.why))]
+    #[error("stat {path}: {}", crate::http::io_words(.why))]
     Read {
         /// The file.
         path: String,
@@ -62,7 +61,7 @@ pub enum ConfigError {
     #[error("{0}")]
     NotAnswered(String),
     /// A file with a token cannot be read.
-    #[error("open {path}: {}", crate::config::go_words(.why))]
+    #[error("open {path}: {}", crate::http::io_words(.why))]
     Open {
         /// The file.
         path: String,
@@ -209,10 +208,7 @@ const SCHEME: &str = "k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50";
 fn shape(value: &Value) -> Result<(), String> {
     let ty = rules::patch::go_kind;
     if !value.is_object() && !value.is_null() {
-        return Err(format!(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-            ty(value)
-        ));
+        return Err(format!("{NO_KIND}json: cannot unmarshal {} into Go value of type {TYPE_META}", ty(value)));
     }
     for (list, kind) in [("clusters", "NamedCluster"), ("users", "NamedAuthInfo"), ("contexts", "NamedContext")] {
         if let Some(value) = value.get(list).filter(|value| !value.is_array() && !value.is_null()) {
@@ -433,17 +429,6 @@ fn data_or_file(value: &Value, key: &'static str, folder: &Path) -> Result<Optio
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     std::fs::read(path).map_err(|why| ConfigError::Read { path: path.display().to_string(), why })
-}
-
-/// An error of the system as Go words it.
-pub(crate) fn go_words(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or directory".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        std::io::ErrorKind::IsADirectory => "is a directory".into(),
-        std::io::ErrorKind::AlreadyExists => "file exists".into(),
-        _ => error.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub use watch::Watch;
 use crate::config::Connection;
 use anyhow::bail;
 use apimachinery::Value;
+use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
 use heard::{Heard, Listening};
@@ -480,7 +481,6 @@ async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opene
     }
 }
 
-/// An object; in Go's words, why it is none.
 /// JSON, or Go's words for what is wrong with it.
 pub(crate) fn parsed(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| watch::json_words(body, &error))
@@ -495,15 +495,9 @@ fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     }
     match value.is_object() {
         true => bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body)),
-        false => bail!("{UNREADABLE}: json: cannot unmarshal {} into Go value of type {TYPED}", go_kind(&value)),
+        false => bail!("{NO_KIND}json: cannot unmarshal {} into Go value of type {TYPE_META}", go_kind(&value)),
     }
 }
-
-/// Said of an answer that is no object.
-const UNREADABLE: &str = "couldn't get version/kind; json parse error";
-/// What upstream reads of each object first.
-const TYPED: &str =
-    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
 /// Whether a path leads into a group version: `/api/v1/...`, `/apis/apps/v1/...`.
 fn is_of_resource(path: &str) -> bool {
@@ -517,8 +511,9 @@ fn is_of_resource(path: &str) -> bool {
     parts.nth(versions).is_some_and(|resource| !resource.is_empty())
 }
 
+/// An object; in Go's words, why it is none.
 fn read_json(body: &[u8]) -> anyhow::Result<Value> {
-    let value = parsed(body).map_err(|why| anyhow::anyhow!("{UNREADABLE}: {why}"))?;
+    let value = parsed(body).map_err(|why| anyhow::anyhow!("{NO_KIND}{why}"))?;
     match value.is_null() {
         true => bail!("Object 'Kind' is missing in 'null'"),
         false => Ok(value),

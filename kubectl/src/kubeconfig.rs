@@ -27,7 +27,7 @@ pub enum EditError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file cannot be opened, locked or written.
-    #[error("open {path}: {}", config::go_words(.why))]
+    #[error("open {path}: {}", crate::http::io_words(.why))]
     File {
         /// The file.
         path: String,

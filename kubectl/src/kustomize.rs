@@ -82,7 +82,7 @@ pub enum KustomizeError {
 /// Builds the kustomization of a folder.
 pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
     if let Err(error) = std::fs::metadata(folder) {
-        return Err(KustomizeError::NoFolder { path: folder.to_owned(), why: crate::config::go_words(&error) });
+        return Err(KustomizeError::NoFolder { path: folder.to_owned(), why: crate::http::io_words(&error) });
     }
     let mut items = load::folder(folder, &mut Vec::new())?;
     if load::order(folder)? == order::Order::Legacy {

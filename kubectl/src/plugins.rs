@@ -77,7 +77,7 @@ pub fn all(complain: bool) -> Vec<PathBuf> {
             Ok(entries) => entries,
             Err(error) => {
                 if complain {
-                    let why = crate::config::go_words(&error);
+                    let why = crate::http::io_words(&error);
                     let folder = folder.display();
                     eprintln!(
                         "Unable to read directory \"{folder}\" from your PATH: open {folder}: {why}. Skipping..."

@@ -90,7 +90,7 @@ pub fn load(words: &[String]) -> anyhow::Result<Preferences> {
             return Ok(Preferences::default());
         }
         Err(error) => {
-            let why = format!("open {}: {}", place.path.display(), crate::config::go_words(&error));
+            let why = format!("open {}: {}", place.path.display(), crate::http::io_words(&error));
             return unusable(&place, &why);
         }
     };

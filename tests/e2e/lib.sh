@@ -5,6 +5,8 @@
 
 passed=0 failed=0 dir=
 loads=()
+# An end before the last check is a failure.
+trap 'failed=$((failed + 1)); exit 1' INT TERM
 
 # cluster_up [FLAGS]: a cluster in a new folder; $KUBECONFIG is its administrator's.
 cluster_up() {
@@ -76,6 +78,8 @@ load_begin() {
 load_end() {
     for load in "${loads[@]}"; do kill "$load"; wait "$load"; done 2>/dev/null
     loads=()
+# An end before the last check is a failure.
+trap 'failed=$((failed + 1)); exit 1' INT TERM
     local file
     for file in "$@"; do
         # The last line may be half a request.

@@ -5,7 +5,7 @@
 
 use crate::{Body, Context, Format};
 use apimachinery::Value;
-use apimachinery::codec::{DecodeError, Decoded, FieldValidation, json, protobuf, yaml};
+use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, TYPE_META, json, protobuf, yaml};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::{Schema, TypeRef};
 use apimachinery::status::Status;
@@ -163,19 +163,13 @@ fn unrecognized(body: &Body, kind: &GroupVersionKind, why: &str) -> Status {
     Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why} ({head})", kind.kind))
 }
 
-/// What stands before why a JSON text does not say what it is.
-const NO_KIND: &str = "couldn't get version/kind; json parse error: ";
-
 /// Why a text does not say what it is: it is no object, or names its kind by something else than a text.
 fn nameless(error: &DecodeError) -> Option<String> {
-    /// What upstream reads kind and version into.
-    const HEAD: &str =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
     let DecodeError::Mismatch { message, found, .. } = error else { return None };
     if message.contains(" into Go value of type ") {
         // Upstream does not say which number it is.
         let found = found.split(' ').next().unwrap_or_default();
-        return Some(format!("json: cannot unmarshal {found} into Go value of type {HEAD}"));
+        return Some(format!("json: cannot unmarshal {found} into Go value of type {TYPE_META}"));
     }
     let is_head =
         ["apiVersion", "kind"].iter().any(|key| message.contains(&format!(" Go struct field .{key} of type ")));
@@ -249,10 +243,8 @@ mod tests {
     fn says_why_a_body_is_no_object() {
         use crate::context::testing::context;
         let cx = context("", "pods");
-        let head =
-            r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
         let no_object = |found: &str, bytes: &str| {
-            format!("{NO_KIND}json: cannot unmarshal {found} into Go value of type {head} ({bytes})")
+            format!("{NO_KIND}json: cannot unmarshal {found} into Go value of type {TYPE_META} ({bytes})")
         };
         for (format, text, want) in [
             (Format::Json, "[]", no_object("array", "5b5d")),

@@ -5,7 +5,7 @@
 
 use crate::query::{Query, parse_error};
 use apimachinery::Value;
-use apimachinery::codec::{self, DecodeError, FieldValidation};
+use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
@@ -345,7 +345,7 @@ fn options_from_body(body: &Body) -> Result<Value, Status> {
     };
     let options = decoded.map_err(|error: DecodeError| {
         let prefix = match (&error, body.format) {
-            (DecodeError::Syntax(_), Format::Json) => "couldn't get version/kind; json parse error: ",
+            (DecodeError::Syntax(_), Format::Json) => NO_KIND,
             _ => "",
         };
         Status::bad_request(format!("{prefix}{error}"))

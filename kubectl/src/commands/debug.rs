@@ -144,7 +144,7 @@ fn custom(path: &str) -> anyhow::Result<Option<Value>> {
         return Ok(None);
     }
     let text = std::fs::read(path).map_err(|error| {
-        let why = crate::config::go_words(&error);
+        let why = crate::http::io_words(&error);
         anyhow::anyhow!("must pass a container spec json file for custom profile: open {path}: {why}")
     })?;
     let value = yaml::to_value(&text).with_context(|| format!("{path} does not contain a valid container spec"))?;

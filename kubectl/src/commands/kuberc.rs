@@ -45,7 +45,7 @@ fn view(flags: &View, place: &Place) -> anyhow::Result<()> {
     let text = match std::fs::read(&place.path) {
         Ok(text) => text,
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            bail!("error reading kuberc file: open {path}: {}", crate::config::go_words(&error))
+            bail!("error reading kuberc file: open {path}: {}", crate::http::io_words(&error))
         }
         Err(_) if place.explicit => bail!("kuberc file not found at {path}"),
         Err(_) => return offer(&place.path),
@@ -102,7 +102,7 @@ fn set(flags: &Set, path: &Path) -> anyhow::Result<()> {
     let mut value = match std::fs::read(path) {
         Ok(text) if !text.is_empty() => yaml::to_value(&text).context("error parsing kuberc file")?,
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            bail!("error reading kuberc file: open {}: {}", path.display(), crate::config::go_words(&error))
+            bail!("error reading kuberc file: open {}: {}", path.display(), crate::http::io_words(&error))
         }
         _ => empty(),
     };

@@ -4,7 +4,7 @@
 
 use super::text;
 use apimachinery::Value;
-use apimachinery::codec::{json, yaml};
+use apimachinery::codec::{NO_KIND, TYPE_META, json, yaml};
 
 /// The group of the answers' versions.
 const GROUP: &str = "client.authentication.k8s.io";
@@ -74,7 +74,7 @@ pub(super) fn read(said: &[u8], version: &str) -> Result<Answer, BadAnswer> {
 
 /// JSON or YAML.
 fn decode(said: &[u8]) -> Result<Value, String> {
-    let wrong = |why: String| format!("couldn't get version/kind; json parse error: {why}");
+    let wrong = |why: String| format!("{NO_KIND}{why}");
     let value = match said.trim_ascii_start().starts_with(b"{") {
         true => json::to_value(said).map_err(|error| wrong(error.to_string()))?,
         false => yaml::to_value(said).map_err(|error| error.to_string())?,
@@ -83,7 +83,7 @@ fn decode(said: &[u8]) -> Result<Value, String> {
         Value::Object(_) => Ok(value),
         Value::Null => Ok(Value::Object(serde_json::Map::new())),
         other => Err(wrong(format!(
-            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            "json: cannot unmarshal {} into Go value of type {TYPE_META}",
             rules::patch::go_kind(&other)
         ))),
     }

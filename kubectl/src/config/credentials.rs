@@ -175,7 +175,7 @@ fn run(
             let hint = hint.map_or_else(String::new, |h| format!("\n\n{h}"));
             fail(format!("exec: executable {program} not found\n\nIt looks like you are trying to use a client-go credential plugin that is not installed.\n\nTo learn more about this feature, consult the documentation available at:\n      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins{hint}"))
         }
-        _ => fail(format!("exec: fork/exec {shown}: {}", super::go_words(&error))),
+        _ => fail(format!("exec: fork/exec {shown}: {}", crate::http::io_words(&error))),
     })?;
     if !output.status.success() {
         // A signal is no code, which Go calls -1.

@@ -37,7 +37,7 @@ fn name() -> Result<String, String> {
             Ok(_) if byte[0].is_ascii_whitespace() => break,
             Ok(_) => word.push(byte[0]),
             Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(super::go_words(&error.into())),
+            Err(error) => return Err(crate::http::io_words(&error.into())),
         }
     }
     Ok(String::from_utf8_lossy(&word).into_owned())
@@ -70,7 +70,7 @@ fn line(input: &mut impl Read) -> Result<String, String> {
             Ok(0) => break,
             Ok(_) if byte[0] == b'\n' => break,
             Ok(_) => line.push(byte[0]),
-            Err(error) => return Err(super::go_words(&error)),
+            Err(error) => return Err(crate::http::io_words(&error)),
         }
     }
     if line.last() == Some(&b'\r') {

@@ -20,7 +20,7 @@ pub enum ViewError {
     #[error("cannot have values for both path and contents")]
     Both,
     /// A file that is named cannot be read.
-    #[error("open {path}: {}", crate::config::go_words(.why))]
+    #[error("open {path}: {}", crate::http::io_words(.why))]
     File {
         /// The file.
         path: String,

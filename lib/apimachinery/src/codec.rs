@@ -8,6 +8,13 @@ pub mod yaml;
 
 use crate::Value;
 
+/// What upstream says before why a text does not tell its kind.
+pub const NO_KIND: &str = "couldn't get version/kind; json parse error: ";
+
+/// The type that upstream reads kind and version into, as its errors name it.
+pub const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
 /// What `fieldValidation` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum FieldValidation {

@@ -3,7 +3,7 @@
 //! Upstream: `plugin/pkg/admission/runtimeclass/admission.go`.
 
 use crate::denial::forbidden;
-use crate::lookup::get;
+use crate::lookup::{at, get};
 use crate::pod::{is_pod, list, spec};
 use apimachinery::status::{Reason, Status};
 use apimachinery::{Map, Value};
@@ -52,7 +52,7 @@ impl Plugin for RuntimeClass {
             Some(name) => get(&self.store, CLASSES, "", name).await?,
         };
         let class = class.map(|class| class.value());
-        let overhead = attributes.object.pointer("/spec/overhead");
+        let overhead = at(attributes.object, "/spec/overhead");
         match class.as_ref().and_then(|class| class.get("overhead")) {
             Some(defined) if amounts(defined.get("podFixed")) != amounts(overhead) => {
                 Err(forbidden(attributes, OTHER_OVERHEAD))
@@ -71,7 +71,7 @@ const OTHER_OVERHEAD: &str = "pod rejected: Pod's Overhead doesn't match Runtime
 
 /// The class that the pod names, be it by an empty name.
 fn class_name(pod: &Value) -> Option<&str> {
-    pod.pointer("/spec/runtimeClassName").and_then(Value::as_str)
+    at(pod, "/spec/runtimeClassName").and_then(Value::as_str)
 }
 
 /// What something costs; to cost nothing is to say nothing.
@@ -82,7 +82,7 @@ fn amounts(overhead: Option<&Value>) -> Option<&Map> {
 fn set_overhead(pod: &mut Value, class: &Value) -> Result<(), String> {
     let Some(defined) = class.get("overhead").filter(|overhead| overhead.is_object()) else { return Ok(()) };
     let fixed = amounts(defined.get("podFixed"));
-    let own = amounts(pod.pointer("/spec/overhead"));
+    let own = amounts(at(pod, "/spec/overhead"));
     if own.is_some() && own != fixed {
         return Err(OTHER_OVERHEAD.into());
     }

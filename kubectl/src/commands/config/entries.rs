@@ -91,7 +91,7 @@ pub(super) fn there(flag: &str, path: &Path) -> anyhow::Result<()> {
     match std::fs::metadata(path) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let why = crate::config::go_words(&error);
+            let why = crate::http::io_words(&error);
             bail!("could not stat {flag} file {0}: stat {0}: {why}", path.display())
         }
     }

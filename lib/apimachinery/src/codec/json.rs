@@ -6,6 +6,7 @@ mod reader;
 mod scalars;
 
 pub use custom::{prune, restore};
+pub use reader::quoted;
 
 use super::{DecodeError, Decoded};
 use crate::quantity::QuantityError;

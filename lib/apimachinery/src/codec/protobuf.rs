@@ -36,15 +36,14 @@ pub struct Envelope<'a> {
 
 /// Opens a `k8s\0` envelope.
 pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
-    match bytes.strip_prefix(MAGIC) {
-        Some(b"") => return Err(DecodeError::Syntax("empty body".into())),
-        None if bytes.is_empty() => return Err(DecodeError::Syntax("empty data".into())),
-        _ => {}
-    }
-    let Some(body) = bytes.strip_prefix(MAGIC) else {
-        return Err(DecodeError::Syntax(
-            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".into(),
-        ));
+    let wrong = |why: &str| Err(DecodeError::Syntax(why.into()));
+    let body = match bytes.strip_prefix(MAGIC) {
+        Some(b"") => return wrong("empty body"),
+        Some(body) => body,
+        None if bytes.is_empty() => return wrong("empty data"),
+        None => {
+            return wrong("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+        }
     };
     let mut envelope =
         Envelope { api_version: String::new(), kind: String::new(), raw: &[], content_type: String::new() };

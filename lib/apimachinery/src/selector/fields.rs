@@ -4,11 +4,13 @@ use super::{FieldSelector, FieldTerm, SelectorError};
 
 pub(super) fn parse(text: &str) -> Result<FieldSelector, SelectorError> {
     let mut parts = terms(text);
-    // What is wrong with them is said of the first in this order.
-    parts.sort_unstable();
-    let terms = parts.into_iter().filter(|term| !term.is_empty());
-    let terms = terms.map(|part| term(text, part)).collect::<Result<_, _>>()?;
-    Ok(FieldSelector { terms })
+    parts.retain(|part| !part.is_empty());
+    let read = |part: &&str| term(text, part);
+    parts.iter().map(read).collect::<Result<_, _>>().map(|terms| FieldSelector { terms }).map_err(|error| {
+        // Upstream reads them in the order of their texts, which shows in what is complained of only.
+        parts.sort_unstable();
+        parts.iter().find_map(|part| read(part).err()).unwrap_or(error)
+    })
 }
 
 /// Splits at commas that no backslash escapes.
@@ -76,12 +78,14 @@ mod tests {
             ("metadata.name=a", vec![t("metadata.name", "a", false)]),
             ("a==b,c!=d", vec![t("a", "b", false), t("c", "d", true)]),
             ("a=,", vec![t("a", "", false)]),
+            ("b=>,b==b,a=c", vec![t("b", ">", false), t("b", "b", false), t("a", "c", false)]),
             (r"a=x\,y\=z\\", vec![t("a", r"x,y=z\", false)]),
         ] {
             assert_eq!(parse(text).map(|s| s.terms), Ok(want), "{text}");
         }
         for (text, want) in [
             ("a", "invalid selector: 'a'; can't understand 'a'"),
+            ("b,a=1,a", "invalid selector: 'b,a=1,a'; can't understand 'a'"),
             ("a=b=c", "invalid field selector: unescaped character in value: ="),
             (r"a=\b", r"invalid field selector: invalid escape sequence: \b"),
             (r"a=\", r"invalid field selector: invalid escape sequence: \"),

@@ -2,6 +2,8 @@
 //!
 //! Upstream: Go's `encoding/json` (`scanner.go`).
 
+use apimachinery::codec::json::quoted;
+
 /// Go's words for what is wrong with a text that should be an object or `null`; none if it is one.
 pub(super) fn object_error(text: &[u8]) -> Option<String> {
     let mut scanner = Scanner { text, at: 0 };
@@ -187,24 +189,6 @@ impl Scanner<'_> {
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-/// A byte as Go's reader names it: as the character of that number.
-fn quoted(byte: u8) -> String {
-    match byte {
-        b'\'' => r"'\''".into(),
-        b'\\' => r"'\\'".into(),
-        b'\t' => r"'\t'".into(),
-        b'\n' => r"'\n'".into(),
-        b'\r' => r"'\r'".into(),
-        0x07 => r"'\a'".into(),
-        0x08 => r"'\b'".into(),
-        0x0b => r"'\v'".into(),
-        0x0c => r"'\f'".into(),
-        0..0x20 | 0x7f => format!(r"'\x{byte:02x}'"),
-        0x80..0xa1 | 0xad => format!(r"'\u{byte:04x}'"),
-        other => format!("'{}'", char::from(other)),
-    }
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A byte in Go's quotes, which takes it for a character of its own.
-fn quoted(byte: u8) -> String {
+pub fn quoted(byte: u8) -> String {
     match byte {
         b'\'' => "'\\''".into(),
         b'\\' => "'\\\\'".into(),
