@@ -328,12 +328,11 @@ fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoin
     ])
 }
 
-/// Writes what every cluster contains; each step until it succeeds.
+/// Writes what every cluster contains; each step until it succeeds. What needs no namespace does not wait for any.
 pub async fn bootstrap(started: Started) {
     let Started { server, trust, port, leases, hooks, signal, .. } = started;
     let (registry, supervisor) = (server.registry.clone(), server.supervisor.clone());
-    step(&supervisor, || bootstrap::namespaces(registry.clone())).await;
-    hooks.namespaces.done();
+    aggregation::register(&server, [hooks.api_services, hooks.registration]);
     let policy = async {
         if let Some((hook, rbac)) = hooks.policy {
             let store = &registry.store;
@@ -355,21 +354,27 @@ pub async fn bootstrap(started: Started) {
         step(&supervisor, || bootstrap::track_tokens(&registry)).await;
         hooks.token_tracking.done();
     };
-    let range = step(&supervisor, || bootstrap::ensure_service_cidr(&registry));
-    tokio::join!(policy, objects, authentication, tracking, range);
-    aggregation::register(&server, [hooks.api_services, hooks.registration]);
+    let namespaced = async {
+        let namespaces = step(&supervisor, || bootstrap::namespaces(registry.clone()));
+        let range = step(&supervisor, || bootstrap::ensure_service_cidr(&registry));
+        tokio::join!(namespaces, range);
+        hooks.namespaces.done();
+        // These leave the cluster while the server still serves.
+        let served = move || hooks.service.done();
+        let service = bootstrap::keep_service(registry.clone(), port, leases, signal.clone(), served);
+        supervisor.spawn("kubernetes service", service);
+        let identity = bootstrap::Identity::of_this_process();
+        let identity = bootstrap::keep_identity(registry.clone(), identity, signal, move || hooks.identity.done());
+        supervisor.spawn("identity lease", identity);
+        tokio::join!(authentication, tracking);
+    };
+    tokio::join!(policy, objects, namespaced);
     let flow_control = bootstrap::keep_flow_control(registry.clone());
     supervisor.spawn_until_stop("flow control objects", flow_control);
     supervisor.spawn_until_stop("authentication info", bootstrap::keep_trust(registry.clone(), trust));
     supervisor.spawn_until_stop("default service range", bootstrap::keep_service_cidr(registry.clone()));
     supervisor.spawn_until_stop("legacy token tracking", bootstrap::keep_token_tracking(registry.clone()));
-    supervisor.spawn_until_stop("identity lease collector", bootstrap::collect_identities(registry.clone()));
-    // These leave the cluster while the server still serves.
-    let service = bootstrap::keep_service(registry.clone(), port, leases, signal.clone(), move || hooks.service.done());
-    supervisor.spawn("kubernetes service", service);
-    let identity = bootstrap::Identity::of_this_process();
-    let identity = bootstrap::keep_identity(registry, identity, signal, move || hooks.identity.done());
-    supervisor.spawn("identity lease", identity);
+    supervisor.spawn_until_stop("identity lease collector", bootstrap::collect_identities(registry));
 }
 
 async fn step<E, F>(supervisor: &Supervisor, mut work: impl FnMut() -> F)

@@ -11,6 +11,7 @@ use apimachinery::status::{Reason, Status};
 use apimachinery::{Value, resources};
 use apiserver_registry::{Registry, Verb};
 use apiserver_storage::{Store, WatchQuery};
+use futures::{TryStreamExt, stream};
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 const ON_START: &str = "onstart";
 /// Kept as they are.
 const ALWAYS: &str = "true";
+/// Writes under way at a time: whoever waits for the start waits for all of the first turn.
+const CONCURRENCY: usize = 32;
 /// Wait after a failed or finished turn.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -67,10 +70,9 @@ pub async fn run(registry: &Registry, started: impl FnOnce()) {
 async fn turn(registry: &Registry, phase: Phase) -> Result<(), Status> {
     let current: Vec<Value> = objects(&registry.store, priority::OWN, "apiservices");
     let definitions = objects(&registry.store, "apiextensions.k8s.io", "customresourcedefinitions");
-    for action in plan(&builtin(registry.builtin()), &served(&definitions), &current, phase) {
-        act(registry, action).await?;
-    }
-    Ok(())
+    let actions = plan(&builtin(registry.builtin()), &served(&definitions), &current, phase);
+    let actions = stream::iter(actions.into_iter().map(Ok));
+    actions.try_for_each_concurrent(CONCURRENCY, |action| act(registry, action)).await
 }
 
 fn objects(store: &Store, group: &str, plural: &str) -> Vec<Value> {
