@@ -9,6 +9,14 @@ pub(crate) struct Expr {
     /// Byte offset of what the compiler points at: an operator, a dot, a parenthesis.
     pub(crate) at: usize,
     pub(crate) kind: Kind,
+    /// Whether it is the same whenever it is evaluated, so that it costs nothing.
+    pub(crate) is_constant: bool,
+}
+
+impl Expr {
+    pub(crate) fn new(at: usize, kind: Kind) -> Self {
+        Self { at, kind, is_constant: false }
+    }
 }
 
 /// What an expression is.
@@ -69,6 +77,8 @@ pub(crate) struct Call {
     pub(crate) style: Style,
     /// What the name stands for; `None` is an undeclared function, which the checker refuses.
     pub(crate) entry: Option<&'static Entry>,
+    /// Which overload it is, if that is known before it runs.
+    pub(crate) overload: Option<u8>,
     pub(crate) arguments: Vec<Expr>,
 }
 
@@ -79,6 +89,15 @@ pub(crate) enum Style {
     Global,
     /// `a.f(b)`
     Member,
+}
+
+impl Style {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Style::Global => Style::Member,
+            Style::Member => Style::Global,
+        }
+    }
 }
 
 /// An element of a list; an optional one may be missing.

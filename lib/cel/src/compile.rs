@@ -1,8 +1,9 @@
 //! From text to a program.
 
-use crate::ast::{Expr, Kind, Literal};
+use crate::ast::{Expr, Kind, Literal, Style};
+use crate::error::Issues;
 use crate::pattern::pattern;
-use crate::{CompileError, Environment, Issue, Type, check, parser};
+use crate::{CompileError, Environment, Issue, Type, check, parser, plan, validate};
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +23,25 @@ pub(crate) type Patterns = HashMap<Arc<str>, Regex>;
 /// Parses and checks an expression. [`CompileError`] prints like upstream's; callers put
 /// `compilation failed: ` before it.
 pub fn compile(source: &str, environment: &Environment) -> Result<Program, CompileError> {
-    let root = parser::parse(source).map_err(|issue| CompileError::new(source, vec![issue]))?;
-    let mut issues = Vec::new();
-    let result = check::check(&root, environment, &mut issues);
+    let mut issues = Issues::default();
+    let mut root = match parser::parse(source) {
+        Ok(root) => root,
+        Err(Issue { at, message }) => {
+            issues.push(at, message);
+            return Err(CompileError::new(source, issues));
+        }
+    };
+    let (result, findings) = check::check(&root, environment, &mut issues);
     let mut patterns = Patterns::new();
-    collect_patterns(&root, &mut patterns, &mut issues);
+    if issues.is_empty() {
+        validate::validate(&root, &findings, &mut issues);
+        collect_patterns(&root, &mut patterns, &mut issues);
+    }
     match issues.is_empty() {
-        true => Ok(Program { source: source.into(), result, root, patterns }),
+        true => {
+            plan::plan(&mut root, &findings);
+            Ok(Program { source: source.into(), result, root, patterns })
+        }
         false => Err(CompileError::new(source, issues)),
     }
 }
@@ -64,7 +77,7 @@ impl Program {
     }
 }
 
-fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Vec<Issue>) {
+fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Issues) {
     root.visit(&mut |expr| {
         let Kind::Call(call) = &expr.kind else { return };
         if !matches!(&*call.name, "matches" | "find" | "findAll") {
@@ -75,9 +88,11 @@ fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Vec<Issue
             Ok(regex) => {
                 patterns.insert(text.clone(), regex);
             }
+            // The validator has said so.
+            Err(_) if &*call.name == "matches" && call.style == Style::Member => {}
             Err(error) => {
                 let message = format!("invalid {} argument: {error}", call.name);
-                issues.push(Issue { at: call.arguments[1].at, message });
+                issues.push(call.arguments[1].at, message);
             }
         }
     });
@@ -87,26 +102,31 @@ impl Expr {
     /// Shows an expression and all in it to `see`.
     pub(crate) fn visit(&self, see: &mut dyn FnMut(&Expr)) {
         see(self);
+        self.parts(&mut |part| part.visit(see));
+    }
+
+    /// Shows what an expression is made of to `see`.
+    pub(crate) fn parts<'e>(&'e self, see: &mut dyn FnMut(&'e Expr)) {
         match &self.kind {
             Kind::Literal(_) | Kind::Ident(_) => {}
-            Kind::Select(select) | Kind::Has(select) => select.operand.visit(see),
-            Kind::Call(call) => call.arguments.iter().for_each(|a| a.visit(see)),
-            Kind::And(all) | Kind::Or(all) => all.iter().for_each(|a| a.visit(see)),
-            Kind::Conditional(parts) => parts.iter().for_each(|a| a.visit(see)),
-            Kind::List(elements) => elements.iter().for_each(|e| e.value.visit(see)),
+            Kind::Select(select) | Kind::Has(select) => see(&select.operand),
+            Kind::Call(call) => call.arguments.iter().for_each(see),
+            Kind::And(all) | Kind::Or(all) => all.iter().for_each(see),
+            Kind::Conditional(parts) => parts.iter().for_each(see),
+            Kind::List(elements) => elements.iter().for_each(|e| see(&e.value)),
             Kind::Map(members) => members.iter().for_each(|m| {
-                m.key.visit(see);
-                m.value.visit(see);
+                see(&m.key);
+                see(&m.value);
             }),
-            Kind::Struct(object) => object.fields.iter().for_each(|f| f.value.visit(see)),
+            Kind::Struct(object) => object.fields.iter().for_each(|f| see(&f.value)),
             Kind::Comprehension(walk) => {
-                walk.range.visit(see);
-                walk.filter.iter().for_each(|f| f.visit(see));
-                walk.body.visit(see);
+                see(&walk.range);
+                walk.filter.iter().for_each(&mut *see);
+                see(&walk.body);
             }
             Kind::Named(named) => {
-                named.target.visit(see);
-                named.body.visit(see);
+                see(&named.target);
+                see(&named.body);
             }
         }
     }

@@ -24,7 +24,7 @@ pub(crate) enum Expansion {
 /// `has(a.b)`.
 pub(crate) fn has(at: usize, mut arguments: Vec<Expr>) -> Result<Expr, Issue> {
     match arguments.pop().map(|argument| argument.kind) {
-        Some(Kind::Select(select)) => Ok(Expr { at, kind: Kind::Has(select) }),
+        Some(Kind::Select(select)) => Ok(Expr::new(at, Kind::Has(select))),
         _ => Err(Issue { at, message: "invalid argument to has() macro".into() }),
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn method(at: usize, range: Expr, name: &str, arguments: Vec<Expr>) -
     }
     let Some(form) = form(name, arguments.len()) else { return Expansion::None(range, arguments) };
     match expand(at, form, range, arguments) {
-        Ok(kind) => Expansion::Done(Expr { at, kind }),
+        Ok(kind) => Expansion::Done(Expr::new(at, kind)),
         Err(issue) => Expansion::Wrong(issue),
     }
 }
@@ -105,7 +105,7 @@ fn bind(at: usize, arguments: Vec<Expr>) -> Result<Expr, Issue> {
     let [variable, target, body] =
         arguments.map_err(|_| Issue { at, message: "too few arguments to a macro".into() })?;
     let named = Named { target, variable: simple_name(variable)?, body, kind: Naming::Bind };
-    Ok(Expr { at, kind: Kind::Named(Box::new(named)) })
+    Ok(Expr::new(at, Kind::Named(Box::new(named))))
 }
 
 /// `list.sortBy(variable, key)`: the list is named, as it is both sorted and walked over for its keys.
@@ -115,14 +115,14 @@ fn sort_by(at: usize, list: Expr, arguments: Vec<Expr>) -> Result<Expr, Issue> {
         return Err(Issue { at: list.at, message: message.into() });
     }
     let variable: Arc<str> = SORTED.into();
-    let named = || Expr { at, kind: Kind::Ident(variable.clone()) };
+    let named = || Expr::new(at, Kind::Ident(variable.clone()));
     let map = Form::Walk { kind: Walk::List, variables: 1, filtered: false };
-    let keys = Expr { at, kind: expand(at, map, named(), arguments)? };
+    let keys = Expr::new(at, expand(at, map, named(), arguments)?);
     let (name, style) = (SORT_BY_KEYS, Style::Member);
     let entry = library::find(name, style);
-    let call = Call { name: name.into(), style, entry, arguments: vec![named(), keys] };
-    let body = Expr { at, kind: Kind::Call(Box::new(call)) };
-    Ok(Expr { at, kind: Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind })) })
+    let call = Call { name: name.into(), style, entry, overload: None, arguments: vec![named(), keys] };
+    let body = Expr::new(at, Kind::Call(Box::new(call)));
+    Ok(Expr::new(at, Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind }))))
 }
 
 fn simple_name(argument: Expr) -> Result<Arc<str>, Issue> {

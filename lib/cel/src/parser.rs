@@ -107,7 +107,7 @@ impl Parser<'_> {
                 let (then, second) = self.chain("||")?;
                 self.expect(":")?;
                 let (otherwise, third) = self.conditional()?;
-                let expr = Expr { at, kind: Kind::Conditional(Box::new([condition, then, otherwise])) };
+                let expr = Expr::new(at, Kind::Conditional(Box::new([condition, then, otherwise])));
                 self.bounded(expr, depth.max(second).max(third) + 1)
             }
         };
@@ -130,7 +130,7 @@ impl Parser<'_> {
             }
         }
         let kind = if sign == "||" { Kind::Or(all) } else { Kind::And(all) };
-        self.bounded(Expr { at, kind }, depth + 1)
+        self.bounded(Expr::new(at, kind), depth + 1)
     }
 
     fn binary(&mut self, level: usize) -> Parsed {
@@ -175,10 +175,10 @@ impl Parser<'_> {
             };
         }
         let minuses = count(self, "-");
-        if minuses % 2 == 1
+        if minuses == 1
             && let Some(literal) = self.negative_literal()?
         {
-            return self.postfix(Expr { at, kind: Kind::Literal(literal) }, 1);
+            return self.postfix(Expr::new(at, Kind::Literal(literal)), 1);
         }
         let (operand, depth) = self.member()?;
         match minuses % 2 {
@@ -237,7 +237,7 @@ impl Parser<'_> {
         self.next += 1;
         let Some(open) = self.eat("(").filter(|_| mode == Mode::Plain) else {
             let select = Select { operand, field, mode };
-            return self.bounded(Expr { at, kind: Kind::Select(Box::new(select)) }, depth + 1);
+            return self.bounded(Expr::new(at, Kind::Select(Box::new(select))), depth + 1);
         };
         let (arguments, deep) = self.arguments(")")?;
         self.bounded(method(open, operand, field, arguments)?, depth.max(deep) + 1)
@@ -270,7 +270,7 @@ impl Parser<'_> {
             Token::End => return Err(self.mismatched(OPERAND)),
         };
         self.next += 1;
-        Ok((Expr { at, kind: Kind::Literal(literal) }, 1))
+        Ok((Expr::new(at, Kind::Literal(literal)), 1))
     }
 
     fn word(&mut self, word: &Arc<str>) -> Parsed {
@@ -286,12 +286,12 @@ impl Parser<'_> {
         }
         self.next += 1;
         if let Some(literal) = literal {
-            return Ok((Expr { at, kind: Kind::Literal(literal) }, 1));
+            return Ok((Expr::new(at, Kind::Literal(literal)), 1));
         }
         if is_reserved(word) {
             return Err(Issue { at, message: format!("reserved identifier: {word}") });
         }
-        let Some(open) = self.eat("(") else { return Ok((Expr { at, kind: Kind::Ident(word.clone()) }, 1)) };
+        let Some(open) = self.eat("(") else { return Ok((Expr::new(at, Kind::Ident(word.clone())), 1)) };
         let (arguments, depth) = self.arguments(")")?;
         self.bounded(function(open, word.clone(), arguments)?, depth + 1)
     }
@@ -338,7 +338,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::List(elements) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::List(elements)), depth + 1)
     }
 
     fn map(&mut self, at: usize) -> Parsed {
@@ -355,7 +355,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::Map(members) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::Map(members)), depth + 1)
     }
 
     fn object(&mut self, name: Expr) -> Parsed {
@@ -375,7 +375,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::Struct(Box::new(Struct { name, fields })) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::Struct(Box::new(Struct { name, fields }))), depth + 1)
     }
 }
 
@@ -390,7 +390,7 @@ fn call(at: usize, name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn named(at: usize, name: Arc<str>, style: Style, arguments: Vec<Expr>) -> Expr {
     let entry = library::find(&name, style);
-    Expr { at, kind: Kind::Call(Box::new(Call { name, style, entry, arguments })) }
+    Expr::new(at, Kind::Call(Box::new(Call { name, style, entry, overload: None, arguments })))
 }
 
 fn function(at: usize, name: Arc<str>, arguments: Vec<Expr>) -> Result<Expr, Issue> {

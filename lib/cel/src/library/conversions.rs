@@ -3,6 +3,7 @@
 //! Upstream: `cel-go/common/types` (`ConvertToType`).
 
 use super::{Function, global, wrong};
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -38,8 +39,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         to_string,
     )
-    .estimated(decoding),
-    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes).estimated(encoding),
+    .estimated(decoding)
+    .metered(|used| if matches!(used.parameter(0), Some(Type::Bytes)) { cost::walk(used) } else { 1 }),
+    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes)
+        .estimated(encoding)
+        .metered(|used| if matches!(used.parameter(0), Some(Type::String)) { cost::walk(used) } else { 1 }),
     global("timestamp", &["string -> timestamp", "timestamp -> timestamp", "int -> timestamp"], |a, _| to_time(&a[0])),
     global("duration", &["string -> duration", "duration -> duration", "int -> duration"], |a, _| to_duration(&a[0])),
 ];
@@ -65,6 +69,10 @@ fn encoding(asked: &Asked<'_, '_>) -> Outcome {
 /// Doubles outside of this are no integers.
 const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
+fn unfit<T>(value: &Value<'_>, wanted: &str) -> Result<T, EvalError> {
+    wrong(format!("type conversion error from '{}' to '{wanted}'", value.type_name()))
+}
+
 fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Int(_) => Ok(value.clone()),
@@ -73,7 +81,7 @@ fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::Double(_) => Err(EvalError::Overflow),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Int(number)),
-            Err(_) => wrong(format!("strconv.ParseInt: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "int"),
         },
         Value::Timestamp(time) => Ok(Value::Int(time.as_second())),
         Value::Duration(nanos) => Ok(Value::Int(*nanos)),
@@ -89,7 +97,7 @@ fn to_uint<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::Double(_) => Err(EvalError::Overflow),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Uint(number)),
-            Err(_) => wrong(format!("strconv.ParseUint: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "uint"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -102,7 +110,7 @@ fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::Uint(number) => Ok(Value::Double(*number as f64)),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Double(number)),
-            Err(_) => wrong(format!("strconv.ParseFloat: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "double"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -114,7 +122,7 @@ fn to_bool<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::String(text) => match &**text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            other => wrong(format!("strconv.ParseBool: parsing {other:?}: invalid syntax")),
+            _ => unfit(value, "bool"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -189,25 +197,28 @@ fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
     }
 }
 
-fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+/// What `timestamp()` makes of a value.
+pub(crate) fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
         Value::Int(seconds) => Timestamp::from_second(*seconds).map(Value::Timestamp).map_err(|_| EvalError::Overflow),
         Value::String(text) => match parse(text) {
             Ok(time) => Ok(Value::Timestamp(time)),
-            Err(_) => wrong(format!("invalid timestamp {:?}", &**text)),
+            Err(_) => unfit(value, "google.protobuf.Timestamp"),
         },
         _ => Err(EvalError::NoOverload),
     }
 }
 
-fn to_duration<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+/// What `duration()` makes of a value.
+pub(crate) fn to_duration<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Duration(_) => Ok(value.clone()),
-        Value::Int(nanos) => Ok(Value::Duration(*nanos)),
+        // It is declared, yet nothing of it is built.
+        Value::Int(_) => unfit(value, "google.protobuf.Duration"),
         Value::String(text) => match parse_go_nanos(text) {
             Some(nanos) => Ok(Value::Duration(nanos)),
-            None => wrong(format!("time: invalid duration {:?}", &**text)),
+            None => unfit(value, "google.protobuf.Duration"),
         },
         _ => Err(EvalError::NoOverload),
     }

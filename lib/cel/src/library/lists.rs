@@ -4,6 +4,7 @@
 
 use super::{Function, member, wrong};
 use crate::compare::{equal, order};
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -26,15 +27,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         is_sorted,
     )
-    .estimated(traversal),
+    .estimated(traversal)
+    .metered(cost::traverse),
     member(
         "sum",
         &["list(int) -> int", "list(uint) -> uint", "list(double) -> double", "list(duration) -> duration"],
         sum,
     )
-    .estimated(traversal),
-    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")).estimated(traversal),
-    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")).estimated(traversal),
+    .estimated(traversal)
+    .metered(cost::traverse),
+    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")).estimated(traversal).metered(cost::traverse),
+    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")).estimated(traversal).metered(cost::traverse),
 ];
 
 const EXTREME: &[&str] = &[

@@ -4,6 +4,7 @@
 
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
+use crate::cost::{self, Used, scaled};
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, WALK};
 use crate::value::Value;
@@ -13,21 +14,29 @@ use std::net::IpAddr;
 const TEST: &[&str] = &["ip -> bool"];
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    global("ip", &["string -> ip"], |a, _| parse_ip(text(a, 0)?).map(Value::Ip)).estimated(calls::walk),
-    global("isIP", &["string -> bool"], |a, _| Ok(Value::Bool(parse_ip(text(a, 0)?).is_ok()))).estimated(calls::walk),
+    global("ip", &["string -> ip"], |a, _| parse_ip(text(a, 0)?).map(Value::Ip))
+        .estimated(calls::walk)
+        .metered(cost::walk),
+    global("isIP", &["string -> bool"], |a, _| Ok(Value::Bool(parse_ip(text(a, 0)?).is_ok())))
+        .estimated(calls::walk)
+        .metered(cost::walk),
     global("ip.isCanonical", &["string -> bool"], |a, _| {
         Ok(Value::Bool(parse_ip(text(a, 0)?)?.to_string() == text(a, 0)?))
     })
-    .estimated(calls::walk_twice),
+    .estimated(calls::walk_twice)
+    .metered(cost::walk_twice),
     member("family", &["ip -> int"], |a, _| Ok(Value::Int(if ip(a)?.is_ipv4() { 4 } else { 6 }))),
     member("isUnspecified", TEST, |a, _| Ok(Value::Bool(ip(a)?.is_unspecified()))),
     member("isLoopback", TEST, |a, _| Ok(Value::Bool(ip(a)?.is_loopback()))),
     member("isLinkLocalMulticast", TEST, |a, _| Ok(Value::Bool(is_link_local_multicast(ip(a)?)))),
     member("isLinkLocalUnicast", TEST, |a, _| Ok(Value::Bool(is_link_local(ip(a)?)))),
     member("isGlobalUnicast", TEST, |a, _| Ok(Value::Bool(is_global(ip(a)?)))),
-    global("cidr", &["string -> cidr"], |a, _| parse_cidr(text(a, 0)?).map(Value::Cidr)).estimated(calls::walk),
+    global("cidr", &["string -> cidr"], |a, _| parse_cidr(text(a, 0)?).map(Value::Cidr))
+        .estimated(calls::walk)
+        .metered(cost::walk),
     global("isCIDR", &["string -> bool"], |a, _| Ok(Value::Bool(parse_cidr(text(a, 0)?).is_ok())))
-        .estimated(calls::walk),
+        .estimated(calls::walk)
+        .metered(cost::walk),
     member("containsIP", &["cidr, string -> bool", "cidr, ip -> bool"], |a, _| {
         let address = match &a[1] {
             Value::Ip(address) => *address,
@@ -35,7 +44,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         };
         Ok(Value::Bool(cidr(a)?.contains(&address)))
     })
-    .estimated(|asked| (TWO_ADDRESSES.scaled(WALK) + parsing(asked)).into()),
+    .estimated(|asked| (TWO_ADDRESSES.scaled(WALK) + parsing(asked)).into())
+    .metered(|used| scaled(2 * used.size(0), WALK) + parsed(used)),
     member("containsCIDR", &["cidr, string -> bool", "cidr, cidr -> bool"], |a, _| {
         let inner = match &a[1] {
             Value::Cidr(inner) => *inner,
@@ -47,7 +57,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     .estimated(|asked| {
         let masked = ADDRESS.scaled(WALK) + Estimate::exactly(1);
         (TWO_ADDRESSES.scaled(WALK) + masked + parsing(asked)).into()
-    }),
+    })
+    .metered(|used| scaled(2 * used.size(0), WALK) + scaled(used.size(0), WALK) + 1 + parsed(used)),
     member("ip", &["cidr -> ip"], |a, _| Ok(Value::Ip(cidr(a)?.addr()))),
     member("masked", &["cidr -> cidr"], |a, _| Ok(Value::Cidr(cidr(a)?.trunc()))),
     member("prefixLength", &["cidr -> int"], |a, _| Ok(Value::Int(cidr(a)?.prefix_len().into()))),
@@ -60,6 +71,11 @@ const TWO_ADDRESSES: Estimate = Estimate { min: 8, max: 32 };
 /// What it costs to read the second argument, if it is a text.
 fn parsing(asked: &Asked<'_, '_>) -> Estimate {
     if asked.is_text(1) { asked.size(1).scaled(WALK) } else { Estimate::default() }
+}
+
+/// What it has cost to read the second argument, if it was known to be a text.
+fn parsed(used: &Used<'_, '_>) -> u64 {
+    if used.is_text(1) { scaled(used.size(1), WALK) } else { 0 }
 }
 
 fn ip(a: &[Value<'_>]) -> Result<IpAddr, EvalError> {

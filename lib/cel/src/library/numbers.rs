@@ -3,6 +3,7 @@
 //! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
 
 use super::{Function, global};
+use crate::cost::scaled;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -26,7 +27,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         add,
     )
-    .estimated(sum),
+    .estimated(sum)
+    .metered(|used| if used.is_text(0) { scaled(used.size(0) + used.size(1), WALK) } else { 1 }),
     global(
         "_-_",
         &[
@@ -42,7 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("_*_", ARITHMETIC, |a, _| multiply(&a[0], &a[1])),
     global("_/_", ARITHMETIC, |a, _| divide(&a[0], &a[1])),
     global("_%_", &["int, int -> int", "uint, uint -> uint"], |a, _| remainder(&a[0], &a[1])),
-    global("-_", &["int -> int", "double -> double", "duration -> duration"], |a, _| negate(&a[0])),
+    global("-_", &["int -> int", "double -> double"], |a, _| negate(&a[0])),
 ];
 
 const ARITHMETIC: &[&str] = &["int, int -> int", "uint, uint -> uint", "double, double -> double"];
@@ -145,7 +147,6 @@ fn negate<'a>(a: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match a {
         Value::Int(number) => int(number.checked_neg()),
         Value::Double(number) => Ok(Value::Double(-number)),
-        Value::Duration(nanos) => duration(nanos.checked_neg()),
         _ => Err(EvalError::NoOverload),
     }
 }

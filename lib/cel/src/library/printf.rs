@@ -4,12 +4,13 @@
 
 use super::conversions::{double_text, seconds_text};
 use super::{Function, member, text, wrong};
+use crate::cost;
 use crate::estimate::calls;
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
 pub(super) const FUNCTIONS: &[Function] =
-    &[member("format", &["string, list(dyn) -> string"], format).estimated(calls::walk)];
+    &[member("format", &["string, list(dyn) -> string"], format).estimated(calls::walk).metered(cost::walk)];
 
 /// The most digits after the point that are printed.
 const MAX_PRECISION: usize = 100;

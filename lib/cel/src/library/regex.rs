@@ -4,6 +4,7 @@
 
 use super::{Call, Function, int, text, wrong};
 use crate::ast::Style;
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome};
 use crate::pattern::pattern;
@@ -18,6 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: MATCHES,
         call: Call::Pattern(matches),
         estimate: test,
+        meter: cost::pattern,
     },
     // Upstream forgets what the other way of calling it costs.
     Function {
@@ -26,6 +28,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: MATCHES,
         call: Call::Pattern(matches),
         estimate: calls::one,
+        meter: cost::one,
     },
     Function {
         name: "find",
@@ -33,6 +36,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: &["string, string -> string"],
         call: Call::Pattern(find),
         estimate: search,
+        meter: cost::pattern,
     },
     Function {
         name: "findAll",
@@ -40,6 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: &["string, string -> list(string)", "string, string, int -> list(string)"],
         call: Call::Pattern(find_all),
         estimate: search,
+        meter: cost::pattern,
     },
 ];
 

@@ -5,33 +5,52 @@
 mod sizes;
 
 use super::{Function, global, int, member, text, wrong};
+use crate::cost::{self, scaled};
 use crate::estimate::calls::{self, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     member("contains", TEST, |a, b| test(a, b, |text, part| text.contains(part)))
-        .estimated(|asked| (asked.size(0).scaled(WALK) * asked.size(1).scaled(WALK)).into()),
-    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part))).estimated(calls::walk_second),
-    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part))).estimated(calls::walk_second),
+        .estimated(|asked| (asked.size(0).scaled(WALK) * asked.size(1).scaled(WALK)).into())
+        .metered(|used| scaled(used.size(0), WALK).saturating_mul(scaled(used.size(1), WALK))),
+    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part)))
+        .estimated(calls::walk_second)
+        .metered(cost::walk),
+    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part)))
+        .estimated(calls::walk_second)
+        .metered(cost::walk),
     member("charAt", &["string, int -> string"], char_at),
-    member("indexOf", POSITION, index_of).estimated(super::lists::traversal),
-    member("lastIndexOf", POSITION, last_index_of).estimated(super::lists::traversal),
-    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase)).estimated(calls::change),
-    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase)).estimated(calls::change),
-    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned())).estimated(calls::change),
+    member("indexOf", POSITION, index_of).estimated(super::lists::traversal).metered(cost::traverse),
+    member("lastIndexOf", POSITION, last_index_of).estimated(super::lists::traversal).metered(cost::traverse),
+    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase))
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase))
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned()))
+        .estimated(calls::change)
+        .metered(cost::walk),
     member("replace", &["string, string, string -> string", "string, string, string, int -> string"], replace)
-        .estimated(sizes::replacement),
+        .estimated(sizes::replacement)
+        .metered(cost::walk_twice),
     member("split", &["string, string -> list(string)", "string, string, int -> list(string)"], split)
-        .estimated(sizes::parts),
-    member("substring", &["string, int -> string", "string, int, int -> string"], substring).estimated(calls::change),
-    member("join", &["list(string) -> string", "list(string), string -> string"], join).estimated(sizes::joined),
-    global("strings.quote", &["string -> string"], quote).estimated(sizes::quoted),
+        .estimated(sizes::parts)
+        .metered(cost::walk_twice),
+    member("substring", &["string, int -> string", "string, int, int -> string"], substring)
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("join", &["list(string) -> string", "list(string), string -> string"], join)
+        .estimated(sizes::joined)
+        .metered(cost::make),
+    global("strings.quote", &["string -> string"], quote).estimated(sizes::quoted).metered(cost::walk),
     // `apiserver/pkg/cel/library/jsonpatch.go`
     global("jsonpatch.escapeKey", &["string -> string"], |a, b| {
         map(a, b, |text| text.replace('~', "~0").replace('/', "~1"))
     })
-    .estimated(calls::change),
+    .estimated(calls::change)
+    .metered(cost::walk),
 ];
 
 const POSITION: &[&str] = &["string, string -> int", "string, string, int -> int", "list(A), A -> int"];

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/cel/library/urls.go` (Go's `url.ParseRequestURI`).
 
 use super::{Function, global, member, text, wrong};
+use crate::cost;
 use crate::estimate::calls;
 use crate::value::{Key, Value};
 use crate::{Budget, EvalError};
@@ -29,7 +30,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
             )),
         }
     })
-    .estimated(calls::change),
+    .estimated(calls::change)
+    .metered(cost::walk),
     global("isURL", &["string -> bool"], |a, budget| {
         budget.charge_walk(text(a, 0)?.len())?;
         Ok(Value::Bool(Url::parse(text(a, 0)?).is_some()))

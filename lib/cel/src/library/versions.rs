@@ -5,6 +5,7 @@
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
 use crate::compare;
+use crate::cost;
 use crate::estimate::calls;
 use crate::value::Value;
 use semver::Version;
@@ -18,9 +19,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(version) => Ok(Value::Semver(Arc::new(version))),
         Err(error) => wrong(format!("semver parse error during conversion from string: {error}")),
     })
-    .estimated(calls::walk),
+    .estimated(calls::walk)
+    .metered(cost::walk),
     global("isSemver", &["string -> bool", "string, bool -> bool"], |a, _| Ok(Value::Bool(parse(a)?.is_ok())))
-        .estimated(calls::walk),
+        .estimated(calls::walk)
+        .metered(cost::walk),
     member("major", PART, |a, _| part(a, |v| v.major)),
     member("minor", PART, |a, _| part(a, |v| v.minor)),
     member("patch", PART, |a, _| part(a, |v| v.patch)),
