@@ -94,7 +94,7 @@ impl Checker<'_> {
         let shown = serde_json::json!({ "rule": &*rule.source });
         match &rule.program.0 {
             Err(why) => self.out.invalid(&at.child("rule"), &shown, format!("compilation failed: {why}")),
-            Ok(program) if !matches!(program.result_type(), cel::Type::Bool | cel::Type::Dyn) => {
+            Ok(program) if !matches!(program.result_type(), cel::Type::Bool) => {
                 self.out.invalid(&at.child("rule"), &shown, "cel expression must evaluate to a bool");
             }
             Ok(program) => {
@@ -114,7 +114,7 @@ impl Checker<'_> {
         let shown = serde_json::json!({ "rule": &*rule.source });
         match compiled {
             Err(why) => self.out.invalid(&at, &shown, format!("messageExpression compilation failed: {why}")),
-            Ok(program) if !matches!(program.result_type(), cel::Type::String | cel::Type::Dyn) => {
+            Ok(program) if !matches!(program.result_type(), cel::Type::String) => {
                 self.out.invalid(&at, &shown, "messageExpression must evaluate to a string");
             }
             // One failure is explained, wherever it is.
