@@ -407,11 +407,12 @@ impl<'e> Checker<'_, 'e> {
             let target = self.check(&named.target);
             return self.with(&named.variable, target, &named.body);
         }
-        let known = self.issues.len();
+        let before = self.issues.len();
         let target = self.check(&named.target);
+        let after = self.issues.len();
         self.of_optional(at, "hasValue", &target);
         // The macro takes its target twice.
-        self.issues.repeat(known);
+        self.issues.repeat(before..after);
         let inner = self.of_optional(at, "value", &target);
         let body = self.with(&named.variable, inner, &named.body);
         let body = match named.kind {

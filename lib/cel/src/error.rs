@@ -34,9 +34,9 @@ impl Issues {
         self.0.is_empty()
     }
 
-    /// Says what has been said from there on once more.
-    pub(crate) fn repeat(&mut self, from: usize) {
-        for index in from..self.0.len() {
+    /// Says some of what has been said once more.
+    pub(crate) fn repeat(&mut self, which: std::ops::Range<usize>) {
+        for index in which {
             let Issue { at, message } = self.0[index].clone();
             self.push(at, message);
         }
@@ -127,6 +127,9 @@ pub enum EvalError {
     /// The operands do not fit the function.
     #[error("no such overload")]
     NoOverload,
+    /// The same, of a function that has been found by its name alone.
+    #[error("no such overload: {0}")]
+    NoFunction(String),
     /// An index outside of a list.
     #[error("index out of bounds: {0}")]
     OutOfBounds(i64),

@@ -5,6 +5,7 @@
 mod walk;
 
 use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select, Struct, Style};
+use crate::compare::order;
 use crate::compile::Patterns;
 use crate::cost::Used;
 use crate::escape::unescape;
@@ -13,7 +14,7 @@ use crate::library::operators::{find, missing};
 use crate::library::{self, Call as Function};
 use crate::value::{Key, TYPE_NAMES, Text, Value};
 use crate::{Budget, EvalError, Program};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 /// How deep evaluation may nest, variables of policies included.
@@ -82,7 +83,15 @@ pub fn evaluate<'a>(
     bindings: &Bindings<'a>,
     budget: &mut Budget,
 ) -> Result<Value<'a>, EvalError> {
-    let mut run = Run { bindings, patterns: &program.patterns, budget, locals: Vec::new(), depth: 0, constants: 0 };
+    let mut run = Run {
+        bindings,
+        patterns: &program.patterns,
+        budget,
+        locals: Vec::new(),
+        depth: 0,
+        constants: 0,
+        known: HashMap::new(),
+    };
     run.eval(&program.root)
 }
 
@@ -96,6 +105,8 @@ struct Run<'a, 'r> {
     depth: usize,
     /// How many constants are being computed around, which cost nothing.
     constants: usize,
+    /// The constants that have been computed.
+    known: HashMap<*const Expr, Value<'a>>,
 }
 
 /// What a variable of an expression stands for.
@@ -119,9 +130,33 @@ impl<'a> Run<'a, '_> {
             }
             return value;
         }
+        if expr.is_constant && !matches!(expr.kind, Kind::Literal(_)) {
+            return self.constant(expr);
+        }
         self.descend()?;
-        self.constants += usize::from(expr.is_constant);
-        let value = match &expr.kind {
+        let value = self.node(expr);
+        self.depth -= 1;
+        value
+    }
+
+    /// What is the same every time is computed once.
+    fn constant(&mut self, expr: &'a Expr) -> Result<Value<'a>, EvalError> {
+        if let Some(value) = self.known.get(&std::ptr::from_ref(expr)) {
+            return Ok(value.clone());
+        }
+        self.descend()?;
+        self.constants += 1;
+        let value = self.node(expr);
+        self.constants -= 1;
+        self.depth -= 1;
+        if let Ok(value) = &value {
+            self.known.insert(expr, value.clone());
+        }
+        value
+    }
+
+    fn node(&mut self, expr: &'a Expr) -> Result<Value<'a>, EvalError> {
+        match &expr.kind {
             Kind::Literal(literal) => Ok(constant(literal)),
             Kind::Ident(name) => named_type(name),
             Kind::Select(select) => {
@@ -137,10 +172,7 @@ impl<'a> Run<'a, '_> {
             Kind::Struct(object) => self.object(object),
             Kind::Comprehension(walk) => self.walk(walk),
             Kind::Named(named) => self.named(named),
-        };
-        self.constants -= usize::from(expr.is_constant);
-        self.depth -= 1;
-        value
+        }
     }
 
     /// The value at the end of a path, without the step that the whole path costs.
@@ -299,6 +331,7 @@ impl<'a> Run<'a, '_> {
             locals: Vec::new(),
             depth: self.depth,
             constants: 0,
+            known: HashMap::new(),
         };
         let value = run.eval(&program.root);
         self.budget.settle_apart(&budget);
@@ -312,6 +345,9 @@ impl<'a> Run<'a, '_> {
         let Some(entry) = call.entry else { return Err(EvalError::NoOverload) };
         if let (Style::Member, "or" | "orValue", [_, _]) = (call.style, &*call.name, &call.arguments[..]) {
             return self.alternative(call);
+        }
+        if call.is_in_set() {
+            return self.is_in_set(call);
         }
         let stops = self.stops_at_errors(call, entry.call);
         let mut arguments = Vec::with_capacity(call.arguments.len());
@@ -329,17 +365,28 @@ impl<'a> Run<'a, '_> {
         }
         let value = match failure {
             Some(error) => Err(error),
-            None => self.apply(entry.call, &arguments),
+            None => self.apply(entry.call, &arguments).map_err(|error| match error {
+                EvalError::NoOverload => no_overload(call, &arguments),
+                error => error,
+            }),
         };
         if value.as_ref().is_err_and(EvalError::is_final) {
             return value;
         }
-        if !call.is_in_set() {
-            let overload = call.overload.map(|index| &entry.overloads[usize::from(index)]);
-            let cost = (entry.meter)(&Used { overload, arguments: &arguments, result: value.as_ref().ok() });
-            self.spend(cost)?;
-        }
+        let overload = call.overload.map(|index| &entry.overloads[usize::from(index)]);
+        let cost = (entry.meter)(&Used { overload, arguments: &arguments, result: value.as_ref().ok() });
+        self.spend(cost)?;
         value
+    }
+
+    /// Looks a value up in a set of constants, which costs nothing: texts and numbers are compared fast.
+    fn is_in_set(&mut self, call: &'a Call) -> Result<Value<'a>, EvalError> {
+        let [value, set] = &call.arguments[..] else { return Err(EvalError::NoOverload) };
+        let value = self.eval(value)?;
+        let set = self.eval(set)?;
+        let items = set.as_list().ok_or(EvalError::NoOverload)?;
+        self.budget.charge_walk(items.len())?;
+        Ok(Value::Bool(items.iter().any(|item| item == value)))
     }
 
     /// Whether nothing is looked at after an argument that fails: upstream looks at both of two, if it has
@@ -356,7 +403,8 @@ impl<'a> Run<'a, '_> {
             Value::Optional(None) => self.eval(&call.arguments[1]),
             value @ Value::Optional(Some(_)) if &*call.name == "or" => Ok(value),
             Value::Optional(Some(value)) => Ok((*value).clone()),
-            _ => Err(EvalError::NoOverload),
+            // Nobody asks whether it is optional.
+            value => Ok(value),
         }
     }
 
@@ -427,8 +475,10 @@ impl<'a> Run<'a, '_> {
             let key = self.eval(&member.key)?;
             let value = self.eval(&member.value)?;
             let key = Key::of(&key).ok_or_else(|| unsupported_key(&key))?;
-            let Some(value) = present(value, member.mode)? else { continue };
-            insert(&mut entries, key, value)?;
+            match present(value, member.mode)? {
+                Some(value) => entries.insert(key, value),
+                None => entries.remove(&key),
+            };
         }
         Ok(Value::map(entries))
     }
@@ -449,6 +499,26 @@ impl<'a> Run<'a, '_> {
             entries.insert(Key::text(&unescape(&field.name)), value);
         }
         Ok(Value::object(object.name.clone(), entries))
+    }
+}
+
+/// What is said of arguments that no function takes: more of those that have been declared with types.
+fn no_overload(call: &Call, arguments: &[Value<'_>]) -> EvalError {
+    let names = || arguments.iter().map(Value::type_name).collect::<Vec<_>>().join(", ");
+    let has_order = |value: &Value<'_>| order(value, value).is_some() || matches!(value, Value::Double(_));
+    match (&*call.name, arguments) {
+        ("_<_" | "_<=_" | "_>_" | "_>=_", [first, _]) if !has_order(first) => {
+            EvalError::NoFunction(call.name.to_string())
+        }
+        ("contains" | "startsWith" | "endsWith" | "matches", _) => EvalError::NoOverload,
+        // Upstream hands on what went wrong with the text as if it were an address.
+        ("containsIP", [Value::Cidr(_), Value::String(_)]) => EvalError::NoOverload,
+        ("find" | "findAll", _) if call.arguments.get(1).is_some_and(|pattern| pattern.is_constant) => {
+            EvalError::NoOverload
+        }
+        (name, _) if name.starts_with(['_', '@', '!', '-']) => EvalError::NoOverload,
+        (name @ ("size" | "sort"), _) => EvalError::NoFunction(name.into()),
+        (name, _) => EvalError::NoFunction(format!("{name}({})", names())),
     }
 }
 
@@ -482,13 +552,14 @@ fn optional(found: Option<Value<'_>>) -> Value<'_> {
     Value::Optional(found.map(Arc::new))
 }
 
-/// A field of a map or object; an error on what has no fields.
+/// A field of a map or object.
 fn field<'a>(operand: &Value<'a>, name: &str) -> Result<Option<Value<'a>>, EvalError> {
     let Some(map) = operand.as_map() else {
         return Err(match operand {
             Value::Authorization(authorization) => return Ok(authorization.field(name)),
-            Value::Null => EvalError::NoSuchKey(name.to_owned()),
-            _ => EvalError::NoOverload,
+            Value::List(_) => EvalError::Argument("unsupported index type 'string' in list".into()),
+            // What has no fields has not this one.
+            _ => return Ok(None),
         });
     };
     Ok(map.get(name).or_else(|| name.contains("__").then(|| map.get(&unescape(name))).flatten()))

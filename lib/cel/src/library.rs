@@ -10,7 +10,7 @@ mod network;
 mod numbers;
 pub(crate) mod operators;
 mod optionals;
-mod printf;
+pub(crate) mod printf;
 mod quantities;
 pub(crate) mod regex;
 pub(crate) mod sequences;

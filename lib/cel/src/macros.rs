@@ -4,7 +4,7 @@
 //! `cel-go/cel/library.go`.
 
 use crate::Issue;
-use crate::ast::{Call, Comprehension, Expr, Kind, Named, Naming, Style, Walk};
+use crate::ast::{Call, Comprehension, Expr, Kind, Mode, Named, Naming, Style, Walk};
 use crate::library::{self, sequences::SORT_BY_KEYS};
 use std::sync::Arc;
 
@@ -23,9 +23,14 @@ pub(crate) enum Expansion {
 
 /// `has(a.b)`.
 pub(crate) fn has(at: usize, mut arguments: Vec<Expr>) -> Result<Expr, Issue> {
-    match arguments.pop().map(|argument| argument.kind) {
-        Some(Kind::Select(select)) => Ok(Expr::new(at, Kind::Has(select))),
-        _ => Err(Issue { at, message: "invalid argument to has() macro".into() }),
+    match arguments.pop() {
+        Some(Expr { kind: Kind::Select(select), .. }) if select.mode == Mode::Plain => {
+            Ok(Expr::new(at, Kind::Has(select)))
+        }
+        argument => {
+            let at = argument.map_or(at, |argument| argument.at);
+            Err(Issue { at, message: "invalid argument to has() macro".into() })
+        }
     }
 }
 
@@ -68,8 +73,8 @@ fn form(name: &str, count: usize) -> Option<Form> {
     match (name, count) {
         ("all", 2 | 3) => walk(Walk::All, count - 1, false),
         ("exists", 2 | 3) => walk(Walk::Exists, count - 1, false),
-        ("exists_one", 2) => walk(Walk::ExistsOne, 1, false),
-        ("existsOne", 2 | 3) => walk(Walk::ExistsOne, count - 1, false),
+        ("exists_one", 2 | 3) => walk(Walk::ExistsOne, count - 1, false),
+        ("existsOne", 3) => walk(Walk::ExistsOne, 2, false),
         ("filter", 2) => walk(Walk::Filter, 1, false),
         ("map", 2 | 3) => walk(Walk::List, 1, count == 3),
         ("transformList", 3 | 4) => walk(Walk::List, 2, count == 4),
@@ -86,14 +91,28 @@ fn expand(at: usize, form: Form, target: Expr, arguments: Vec<Expr>) -> Result<K
     let mut next = || arguments.next().ok_or_else(|| Issue { at, message: "too few arguments to a macro".into() });
     match form {
         Form::Walk { kind, variables, filtered } => {
-            let variable = simple_name(next()?)?;
-            let second = if variables == 2 { Some(simple_name(next()?)?) } else { None };
+            let is_list = variables == 1 && matches!(kind, Walk::List | Walk::Filter);
+            let wrong = if is_list { "argument is not an identifier" } else { NO_NAME };
+            let (first, variable) = iterated(next()?, wrong)?;
+            let second = if variables == 2 { Some(iterated(next()?, wrong)?) } else { None };
+            if let Some((at, second)) = second.as_ref().filter(|(_, second)| *second == variable) {
+                return Err(Issue { at: *at, message: format!("duplicate variable name: {second}") });
+            }
+            for (at, name) in [Some(&(first, variable.clone())), second.as_ref()].into_iter().flatten() {
+                if &**name == ACCUMULATOR {
+                    let message = "iteration variable overwrites accumulator variable".into();
+                    return Err(Issue { at: *at, message });
+                }
+            }
+            let second = second.map(|(_, name)| name);
             let filter = if filtered { Some(next()?) } else { None };
             let body = next()?;
             Ok(Kind::Comprehension(Box::new(Comprehension { kind, range: target, variable, second, filter, body })))
         }
         Form::Optional(kind) => {
-            let variable = simple_name(next()?)?;
+            let macro_name = if kind == Naming::Map { "optMap" } else { "optFlatMap" };
+            let wrong = format!("{macro_name}() variable name must be a simple identifier");
+            let (_, variable) = iterated(next()?, &wrong)?;
             Ok(Kind::Named(Box::new(Named { target, variable, body: next()?, kind })))
         }
     }
@@ -104,7 +123,7 @@ fn bind(at: usize, arguments: Vec<Expr>) -> Result<Expr, Issue> {
     let arguments = <[Expr; 3]>::try_from(arguments);
     let [variable, target, body] =
         arguments.map_err(|_| Issue { at, message: "too few arguments to a macro".into() })?;
-    let named = Named { target, variable: simple_name(variable)?, body, kind: Naming::Bind };
+    let named = Named { target, variable: iterated(variable, NO_NAME)?.1, body, kind: Naming::Bind };
     Ok(Expr::new(at, Kind::Named(Box::new(named))))
 }
 
@@ -125,9 +144,15 @@ fn sort_by(at: usize, list: Expr, arguments: Vec<Expr>) -> Result<Expr, Issue> {
     Ok(Expr::new(at, Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind }))))
 }
 
-fn simple_name(argument: Expr) -> Result<Arc<str>, Issue> {
+const NO_NAME: &str = "argument must be a simple name";
+
+/// What upstream's macros once called what they make.
+const ACCUMULATOR: &str = "__result__";
+
+/// A variable of a macro, and where it stands.
+fn iterated(argument: Expr, wrong: &str) -> Result<(usize, Arc<str>), Issue> {
     match argument.kind {
-        Kind::Ident(name) => Ok(name),
-        _ => Err(Issue { at: argument.at, message: "argument must be a simple name".into() }),
+        Kind::Ident(name) => Ok((argument.at, name)),
+        _ => Err(Issue { at: argument.at, message: wrong.into() }),
     }
 }

@@ -18,8 +18,11 @@ pub struct Budget {
 const PER_CALL: u64 = 1_000_000;
 
 /// How much work may stand behind one unit of cost, and how much behind none.
-const WORK: u64 = 10;
+const WORK: u64 = 5;
 const FREE: u64 = 100_000;
+
+/// How much work an element of a list is, which takes as much memory as some tens of characters.
+const ELEMENT: u64 = 4;
 
 impl Budget {
     /// A budget of so many units, all of which one call may spend.
@@ -85,6 +88,11 @@ impl Budget {
             }
         }
         Ok(())
+    }
+
+    /// Accounts for making a list of so many elements.
+    pub(crate) fn charge_list(&mut self, elements: usize) -> Result<(), EvalError> {
+        self.charge((elements as u64).saturating_mul(ELEMENT))
     }
 
     /// Accounts for walking over so many characters.

@@ -9,6 +9,7 @@ use crate::check::unify::same;
 use crate::error::Issues;
 use crate::eval::constant;
 use crate::library::conversions::{to_duration, to_time};
+use crate::library::printf::{Clause, Part, Template};
 use crate::pattern::pattern;
 use crate::types::Type;
 
@@ -25,7 +26,10 @@ impl<'a> Validator<'a> {
     /// Looks at an expression and all in it. What is formatted may be of mixed types.
     fn look(&mut self, expr: &Expr, is_formatted: bool) {
         match &expr.kind {
-            Kind::Call(call) => self.call(call),
+            Kind::Call(call) => {
+                self.call(call);
+                self.format(expr.at, call);
+            }
             Kind::List(elements) if !is_formatted => self.list(elements),
             Kind::Map(members) if !is_formatted => self.map(members),
             _ => {}
@@ -48,6 +52,44 @@ impl<'a> Validator<'a> {
         if !is_right {
             self.issues.push(argument.at, format!("invalid {} argument", call.name));
         }
+    }
+
+    /// Whether constant templates fit their arguments.
+    fn format(&mut self, at: usize, call: &Call) {
+        let (Style::Member, "format", [template, arguments]) = (call.style, &*call.name, &call.arguments[..]) else {
+            return;
+        };
+        let Kind::Literal(Literal::String(template)) = &template.kind else { return };
+        let Kind::List(arguments) = &arguments.kind else { return };
+        let mut template = Template::new(template, arguments.len());
+        while let Some(part) = template.next() {
+            let clause = match part {
+                Ok(Part::Plain(_)) => continue,
+                Ok(Part::Clause(clause)) => clause,
+                Err(why) => return self.issues.push(at, why),
+            };
+            let argument = &arguments[template.asked() - 1].value;
+            if let Some(unfit) = self.unfit(clause, argument) {
+                return self.issues.push(unfit.at, clause.unfit(&runtime_name(self.findings.type_of(unfit))));
+            }
+        }
+        let (asked, given) = (template.asked(), arguments.len());
+        if given > asked {
+            let why = format!("too many arguments supplied to string.format (expected {asked}, got {given})");
+            self.issues.push(at, why);
+        }
+    }
+
+    /// The part of an argument that cannot be printed.
+    fn unfit<'e>(&self, clause: Clause, argument: &'e Expr) -> Option<&'e Expr> {
+        if !clause.takes(self.findings.type_of(argument)) {
+            return Some(argument);
+        }
+        let mut unfit = None;
+        if clause.goes_into_parts() && matches!(argument.kind, Kind::List(_) | Kind::Map(_)) {
+            argument.parts(&mut |part| unfit = unfit.or_else(|| self.unfit(clause, part)));
+        }
+        unfit
     }
 
     fn list(&mut self, elements: &[Element]) {
@@ -84,5 +126,16 @@ impl<'a> Validator<'a> {
 
     fn unlike(&mut self, expr: &Expr, expected: &Type, found: &Type) {
         self.issues.push(expr.at, format!("expected type '{expected}' but found '{found}'"));
+    }
+}
+
+/// The name of a type without what it is made of.
+fn runtime_name(of: &Type) -> String {
+    match of {
+        Type::List(_) => "list".into(),
+        Type::Map(..) => "map".into(),
+        Type::Optional(_) => "optional_type".into(),
+        Type::Type(_) => "type".into(),
+        other => other.declared(),
     }
 }

@@ -250,7 +250,31 @@ impl<'a> Value<'a> {
             Value::Cidr(_) => "net.CIDR",
             Value::Semver(_) => "kubernetes.Semver",
             Value::Format(_) => "kubernetes.NamedFormat",
-            Value::Authorization(_) => "kubernetes.authorization",
+            Value::Authorization(authorization) => authorization.type_name(),
+        }
+    }
+
+    /// What Go calls the type, which some of upstream's errors tell.
+    pub(crate) fn go_name(&self) -> &'static str {
+        match self {
+            Value::Null => "types.Null",
+            Value::Bool(_) => "types.Bool",
+            Value::Int(_) => "types.Int",
+            Value::Uint(_) => "types.Uint",
+            Value::Double(_) => "types.Double",
+            Value::String(_) => "types.String",
+            Value::Bytes(_) => "types.Bytes",
+            Value::Timestamp(_) => "types.Timestamp",
+            Value::Duration(_) => "types.Duration",
+            Value::Optional(_) => "*types.Optional",
+            Value::Type(_) => "*types.Type",
+            Value::Quantity(_) => "cel.Quantity",
+            Value::Url(_) => "cel.URL",
+            Value::Ip(_) => "cel.IP",
+            Value::Cidr(_) => "cel.CIDR",
+            Value::Semver(_) => "cel.Semver",
+            Value::Format(_) => "*cel.Format",
+            Value::List(_) | Value::Map(_) | Value::Authorization(_) => self.type_name(),
         }
     }
 

@@ -102,8 +102,21 @@ fn findings() {
         ("timestamp('x') < timestamp('y')", "1:11: invalid timestamp argument"),
         ("jsonpatch.escapeKey('a')", "1:20: undeclared reference to 'jsonpatch.escapeKey' (in container '')"),
         ("Object{}", "1:7: undeclared reference to 'Object' (in container '')"),
-        ("has(object)", "1:4: invalid argument to has() macro"),
+        ("has(object)", "1:5: invalid argument to has() macro"),
         ("[1].all(x.y, true)", "1:10: argument must be a simple name"),
+        ("[1].map(1, 1)", "1:9: argument is not an identifier"),
+        ("[1].exists(a, a, a)", "1:15: duplicate variable name: a"),
+        ("[1].all(__result__, true)", "1:9: iteration variable overwrites accumulator variable"),
+        ("[1].existsOne(x, x > 1)", "1:14: undeclared reference to 'existsOne' (in container '')"),
+        ("-duration('1s')", "1:1: found no matching overload for '-_' applied to '(duration)'"),
+        ("quantity('1').sign()", "1:19: found no matching overload for 'sign' applied to 'kubernetes.Quantity.()'"),
+        (
+            "'%d'.format(['a'])",
+            "1:14: error during formatting: decimal clause can only be used on integers, was given string",
+        ),
+        ("'%s'.format([])", "1:12: index 0 out of range"),
+        ("'%s'.format([1, 2])", "1:12: too many arguments supplied to string.format (expected 1, got 2)"),
+        ("'%z'.format([1])", "1:12: could not parse formatting clause: unrecognized formatting clause \"z\""),
     ] {
         assert_eq!(check(source), want, "{source}");
     }

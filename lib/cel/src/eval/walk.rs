@@ -33,7 +33,7 @@ impl<'a> Run<'a, '_> {
     pub(super) fn walk(&mut self, walk: &'a Comprehension) -> Result<Value<'a>, EvalError> {
         let range = self.eval(&walk.range)?;
         let mut state = Tally::default();
-        let count = length(&range)?;
+        let count = length(walk, &range)?;
         let keys = range.as_map().map(|map| map.keys()).unwrap_or_default();
         for index in 0..count {
             // Whether to go on is asked of the accumulator, negated or not.
@@ -193,7 +193,7 @@ impl<'a> Run<'a, '_> {
                 self.spend(1)?;
                 return Ok(Value::Optional(None));
             }
-            _ => return Err(EvalError::NoOverload),
+            other => return Err(EvalError::NoFunction(format!("hasValue({})", other.type_name()))),
         };
         let body = self.with(named, Local::Owed(value, again.saturating_add(1)));
         if named.kind == Naming::FlatMap {
@@ -214,11 +214,14 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-fn length(range: &Value<'_>) -> Result<usize, EvalError> {
-    match range {
-        Value::List(list) => Ok(list.len()),
-        Value::Map(map) => Ok(map.len()),
-        _ => Err(EvalError::NoOverload),
+fn length(walk: &Comprehension, range: &Value<'_>) -> Result<usize, EvalError> {
+    match (range, &walk.second) {
+        (Value::List(list), _) => Ok(list.len()),
+        (Value::Map(map), _) => Ok(map.len()),
+        (other, None) => Err(EvalError::Argument(format!("got '{}', expected iterable type", other.go_name()))),
+        (other, Some(_)) => {
+            Err(EvalError::Argument(format!("unsupported comprehension range type: {}", other.go_name())))
+        }
     }
 }
 

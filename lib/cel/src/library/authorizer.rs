@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/cel/library/authz.go`.
 
-use super::{Function, member, text};
+use super::{Function, member, text, wrong};
 use crate::cost::{Used, scaled};
 use crate::estimate::Estimate;
 use crate::estimate::calls::{Asked, Outcome, WALK};
@@ -122,6 +122,9 @@ fn parsed(used: &Used<'_, '_>) -> u64 {
 pub(super) const FUNCTIONS: &[Function] = &[
     member("path", &["authorizer, string -> pathcheck"], |a, _| {
         let (asked, subject) = root(a)?;
+        if text(a, 1)?.trim().is_empty() {
+            return wrong("path must not be empty".into());
+        }
         let check = Check { subject, path: Some(text(a, 1)?.to_owned()), ..Check::default() };
         Ok(asked.at(Stage::Path(Arc::new(check))))
     }),
@@ -132,7 +135,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     member("serviceAccount", &["authorizer, string, string -> authorizer"], |a, _| {
         let (asked, _) = root(a)?;
-        let subject = Subject::ServiceAccount(text(a, 1)?.into(), text(a, 2)?.into());
+        let (namespace, name) = (text(a, 1)?, text(a, 2)?);
+        if !super::formats::fits("dns1123Subdomain", name) {
+            return wrong("Invalid service account name".into());
+        }
+        if !super::formats::fits("dns1123Label", namespace) {
+            return wrong("Invalid service account namespace".into());
+        }
+        let subject = Subject::ServiceAccount(namespace.into(), name.into());
         Ok(asked.at(Stage::Authorizer(subject, Arc::default())))
     }),
     member("resource", &["groupcheck, string -> resourcecheck"], |a, _| {
@@ -166,6 +176,17 @@ impl<'a> Authorization<'a> {
         match (&self.stage, name) {
             (Stage::Authorizer(_, request), "requestResource") => Some(self.at(Stage::Resource(request.clone()))),
             _ => None,
+        }
+    }
+
+    /// What `type()` says.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match &self.stage {
+            Stage::Authorizer(..) => "kubernetes.authorization.Authorizer",
+            Stage::Path(_) => "kubernetes.authorization.PathCheck",
+            Stage::Group(_) => "kubernetes.authorization.GroupCheck",
+            Stage::Resource(_) => "kubernetes.authorization.ResourceCheck",
+            Stage::Decision(_) => "kubernetes.authorization.Decision",
         }
     }
 

@@ -66,6 +66,9 @@ fn encoding(asked: &Asked<'_, '_>) -> Outcome {
     }
 }
 
+/// What is said of numbers that no unsigned integer holds.
+const UINT_OVERFLOW: &str = "unsigned integer overflow";
+
 /// Doubles outside of this are no integers.
 const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;
 
@@ -92,9 +95,11 @@ fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
 fn to_uint<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Uint(_) => Ok(value.clone()),
-        Value::Int(number) => u64::try_from(*number).map(Value::Uint).map_err(|_| EvalError::Overflow),
+        Value::Int(number) => {
+            u64::try_from(*number).map_or_else(|_| wrong(UINT_OVERFLOW.into()), |n| Ok(Value::Uint(n)))
+        }
         Value::Double(number) if *number >= 0.0 && *number < 2.0 * INT_BOUND => Ok(Value::Uint(*number as u64)),
-        Value::Double(_) => Err(EvalError::Overflow),
+        Value::Double(_) => wrong(UINT_OVERFLOW.into()),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Uint(number)),
             Err(_) => unfit(value, "uint"),
@@ -150,7 +155,7 @@ fn to_string<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, Eval
     })
 }
 
-/// A double as Go's `%g` prints it.
+/// A double as Go's `strconv.FormatFloat` writes it, the shortest that is read back.
 pub(super) fn double_text(number: f64) -> String {
     if number.is_nan() || number.is_infinite() {
         return if number.is_nan() {
@@ -162,10 +167,10 @@ pub(super) fn double_text(number: f64) -> String {
         }
         .into();
     }
-    if number != 0.0 && !(1e-4..1e21).contains(&number.abs()) {
-        let text = format!("{number:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if number != 0.0 && !(-4..6).contains(&exponent) {
         return format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
     }
     number.to_string()
@@ -197,12 +202,21 @@ fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
     }
 }
 
+/// Whether a time lies in the years that timestamps may have, from the first one on.
+pub(super) fn in_range(seconds: i64) -> bool {
+    (-62_135_596_800..=253_402_300_799).contains(&seconds)
+}
+
 /// What `timestamp()` makes of a value.
 pub(crate) fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
-        Value::Int(seconds) => Timestamp::from_second(*seconds).map(Value::Timestamp).map_err(|_| EvalError::Overflow),
+        Value::Int(seconds) => match Timestamp::from_second(*seconds) {
+            Ok(time) if in_range(*seconds) => Ok(Value::Timestamp(time)),
+            _ => wrong("timestamp overflow".into()),
+        },
         Value::String(text) => match parse(text) {
+            Ok(time) if !in_range(time.as_second()) => wrong("timestamp overflow".into()),
             Ok(time) => Ok(Value::Timestamp(time)),
             Err(_) => unfit(value, "google.protobuf.Timestamp"),
         },
@@ -230,7 +244,18 @@ mod tests {
 
     #[test]
     fn prints_like_go() {
-        for (number, want) in [(1.5, "1.5"), (2.0, "2"), (1e21, "1e+21"), (1e-7, "1e-07"), (0.0, "0")] {
+        for (number, want) in [
+            (1.5, "1.5"),
+            (2.0, "2"),
+            (123_456.5, "123456.5"),
+            (1_234_567.0, "1.234567e+06"),
+            (123_456_789.125, "1.23456789125e+08"),
+            (1e21, "1e+21"),
+            (0.0001, "0.0001"),
+            (1e-7, "1e-07"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+        ] {
             assert_eq!(double_text(number), want);
         }
         assert_eq!((seconds_text(90_000_000_000), seconds_text(-1_500_000_000)), ("90s".into(), "-1.5s".into()));

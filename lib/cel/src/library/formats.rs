@@ -147,6 +147,13 @@ fn find(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
 }
 
+/// Whether a text has a format.
+pub(super) fn fits(name: &str, text: &str) -> bool {
+    find(name).is_some_and(|format| {
+        format.longest.is_none_or(|longest| text.len() <= longest) && format.pattern.is_match(text)
+    })
+}
+
 fn known<'a>(name: &str) -> Result<Value<'a>, EvalError> {
     find(name).map(Value::Format).ok_or(EvalError::NoOverload)
 }

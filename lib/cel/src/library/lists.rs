@@ -72,10 +72,9 @@ fn is_sorted<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, Eval
     let mut previous: Option<Value<'a>> = None;
     for item in list.iter() {
         if let Some(previous) = &previous {
-            match order(previous, &item) {
-                Some(Ordering::Greater) => return Ok(Value::Bool(false)),
-                Some(_) => {}
-                None => return Err(EvalError::NoOverload),
+            // What has no order is in order.
+            if order(previous, &item) == Some(Ordering::Greater) {
+                return Ok(Value::Bool(false));
             }
         }
         previous = Some(item);
@@ -100,10 +99,8 @@ fn extreme<'a>(a: &[Value<'a>], budget: &mut Budget, wanted: Ordering, name: &st
     let mut items = list(a, budget)?.iter();
     let Some(mut best) = items.next() else { return wrong(format!("{name} called on empty list")) };
     for item in items {
-        match order(&item, &best) {
-            Some(order) if order == wanted => best = item,
-            Some(_) => {}
-            None => return Err(EvalError::NoOverload),
+        if order(&item, &best) == Some(wanted) {
+            best = item;
         }
     }
     Ok(best)

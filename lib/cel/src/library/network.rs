@@ -2,6 +2,8 @@
 //!
 //! Upstream: `apiserver/pkg/cel/library/{ip,cidr}.go`.
 
+mod words;
+
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
 use crate::cost::{self, Used, scaled};
@@ -40,7 +42,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("containsIP", &["cidr, string -> bool", "cidr, ip -> bool"], |a, _| {
         let address = match &a[1] {
             Value::Ip(address) => *address,
-            _ => parse_ip(text(a, 1)?)?,
+            // Upstream hands on what went wrong as if it were an address.
+            _ => parse_ip(text(a, 1)?).map_err(|_| EvalError::NoOverload)?,
         };
         Ok(Value::Bool(cidr(a)?.contains(&address)))
     })
@@ -86,6 +89,9 @@ fn cidr(a: &[Value<'_>]) -> Result<IpNet, EvalError> {
     if let Value::Cidr(range) = &a[0] { Ok(*range) } else { Err(EvalError::NoOverload) }
 }
 
+/// What upstream says before why a range cannot be read, twice if it is the text itself.
+const NO_RANGE: &str = "network address parse error during conversion from string";
+
 /// IPv4 written as IPv6 is refused, as zones are.
 fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
     match text.parse() {
@@ -93,17 +99,21 @@ fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
             wrong(format!("IPv4-mapped IPv6 address {text:?} is not allowed"))
         }
         Ok(address) => Ok(address),
-        Err(_) => wrong(format!("IP Address {text:?} parse error during conversion from string")),
+        Err(_) if words::zoned(text) => wrong(format!("IP address {text:?} with zone value is not allowed")),
+        Err(_) => {
+            let why = words::address(text);
+            wrong(format!("IP Address {text:?} parse error during conversion from string: {why}"))
+        }
     }
 }
 
 fn parse_cidr(text: &str) -> Result<IpNet, EvalError> {
     match text.parse::<IpNet>() {
         Ok(IpNet::V6(range)) if range.addr().to_ipv4_mapped().is_some() => {
-            wrong(format!("IPv4-mapped IPv6 address {text:?} is not allowed"))
+            wrong(format!("{NO_RANGE}: IPv4-mapped IPv6 address {text:?} is not allowed"))
         }
         Ok(range) => Ok(range),
-        Err(_) => wrong(format!("network address parse error during conversion from string: {text:?}")),
+        Err(_) => wrong(format!("{NO_RANGE}: {NO_RANGE}: {}", words::range(text))),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
 
-use super::{Function, global};
+use super::conversions::in_range;
+use super::{Function, global, wrong};
 use crate::cost::scaled;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
@@ -64,7 +65,7 @@ fn int<'a>(number: Option<i64>) -> Result<Value<'a>, EvalError> {
 }
 
 fn uint<'a>(number: Option<u64>) -> Result<Value<'a>, EvalError> {
-    number.map(Value::Uint).ok_or(EvalError::Overflow)
+    number.map(Value::Uint).ok_or_else(|| EvalError::Argument("unsigned integer overflow".into()))
 }
 
 fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
@@ -72,7 +73,8 @@ fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
 }
 
 fn shift<'a>(time: &Timestamp, nanos: i64) -> Result<Value<'a>, EvalError> {
-    time.checked_add(SignedDuration::from_nanos(nanos)).map(Value::Timestamp).map_err(|_| EvalError::Overflow)
+    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(|time| in_range(time.as_second()));
+    moved.map_or_else(|| wrong("timestamp overflow".into()), |time| Ok(Value::Timestamp(time)))
 }
 
 /// Also what sums up lists.
@@ -90,7 +92,7 @@ pub(super) fn add<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>,
             Ok(Value::Bytes([&**a, &**b].concat().into()))
         }
         (Value::List(a), Value::List(b)) => {
-            budget.charge((a.len() + b.len()) as u64)?;
+            budget.charge_list(a.len() + b.len())?;
             Ok(Value::list(a.iter().chain(b.iter()).collect()))
         }
         (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(*b)),

@@ -138,7 +138,10 @@ pub(crate) fn find<'a>(container: &Value<'a>, key: &Value<'a>) -> Result<Option<
             Ok(position(key).and_then(|index| list.get(index)))
         }
         (Value::Map(map), _) => Ok(map.entry(key)),
-        _ => Err(EvalError::NoOverload),
+        (Value::List(_), key) => {
+            Err(EvalError::Argument(format!("unsupported index type '{}' in list", key.type_name())))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -73,5 +73,9 @@ fn other(a: &[Value<'_>]) -> Result<Quantity, EvalError> {
 /// The amount in whole units, if it is whole and fits.
 fn whole(quantity: &Quantity) -> Option<i64> {
     let units = quantity.value();
+    // What is saturated has been too large, and upstream takes the largest for that, too.
+    if units == i64::MAX || units == i64::MIN {
+        return None;
+    }
     (Quantity::from_units(units, quantity.format()) == *quantity).then_some(units)
 }

@@ -88,6 +88,6 @@ fn find_all<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result
     let subject = charge(a, budget)?;
     let limit = if a.len() > 2 { usize::try_from(int(a, 2)?).unwrap_or(usize::MAX) } else { usize::MAX };
     let found: Vec<Value<'a>> = pattern.find_iter(subject).take(limit).map(|m| Value::text(m.as_str())).collect();
-    budget.charge(found.len() as u64)?;
+    budget.charge_list(found.len())?;
     Ok(Value::list(found))
 }

@@ -158,7 +158,7 @@ fn flatten<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalEr
             continue;
         };
         *at += 1;
-        budget.charge(1)?;
+        budget.charge_list(1)?;
         match item {
             Value::List(inner) if open.len() <= depth as usize => open.push((inner, 0)),
             item => items.push(item),
@@ -219,6 +219,6 @@ fn sorted<'a>(list: &List<'a>, keys: &List<'a>, budget: &mut Budget) -> Result<V
 
 fn range<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
     let end = int(a, 0)?.max(0);
-    charge(budget, 1.0, end.unsigned_abs())?;
+    budget.charge_list(usize::try_from(end).unwrap_or(usize::MAX))?;
     Ok(Value::list((0..end).map(Value::Int).collect()))
 }
