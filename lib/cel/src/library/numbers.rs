@@ -149,6 +149,8 @@ fn negate<'a>(a: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match a {
         Value::Int(number) => int(number.checked_neg()),
         Value::Double(number) => Ok(Value::Double(-number)),
+        // It is built, yet not declared.
+        Value::Duration(nanos) => duration(nanos.checked_neg()),
         _ => Err(EvalError::NoOverload),
     }
 }

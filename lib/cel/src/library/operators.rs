@@ -30,12 +30,10 @@ const ORDERED: &[&str] = &[
 ];
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    global("_==_", &["A, A -> bool"], |a, b| Ok(Value::Bool(equal(&a[0], &a[1], b)?))).estimated(equality).metered(
-        |used| match used.arguments.first() {
-            Some(value) if value.is_of_library() => 1,
-            _ => cost::shorter(used),
-        },
-    ),
+    global("_==_", &["A, A -> bool"], are_equal).estimated(equality).metered(|used| match used.arguments.first() {
+        Some(value) if value.is_of_library() => 1,
+        _ => cost::shorter(used),
+    }),
     global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?)))
         .estimated(calls::shorter)
         .metered(cost::shorter),
@@ -118,9 +116,21 @@ fn compare<'a>(a: &[Value<'a>], budget: &mut Budget, holds: fn(Ordering) -> bool
     }
     match order(&a[0], &a[1]) {
         Some(order) => Ok(Value::Bool(holds(order))),
-        None if matches!((&a[0], &a[1]), (Value::Double(_), _) | (_, Value::Double(_))) => Ok(Value::Bool(false)),
+        None if is_number(&a[0]) && is_number(&a[1]) => Ok(Value::Bool(false)),
         None => Err(EvalError::NoOverload),
     }
+}
+
+fn is_number(value: &Value<'_>) -> bool {
+    matches!(value, Value::Int(_) | Value::Uint(_) | Value::Double(_))
+}
+
+/// Values of the libraries are compared with their like only.
+fn are_equal<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    if a[0].is_of_library() && a[0].type_name() != a[1].type_name() && !matches!(a[1], Value::Null) {
+        return Err(EvalError::NoOverload);
+    }
+    Ok(Value::Bool(equal(&a[0], &a[1], budget)?))
 }
 
 fn is_in<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {

@@ -40,8 +40,9 @@ fn part<'a>(a: &[Value<'a>], part: fn(&Version) -> u64) -> Result<Value<'a>, Eva
 /// A version, or why there is none in the words of `github.com/blang/semver`.
 fn parse(a: &[Value<'_>]) -> Result<Result<Version, String>, EvalError> {
     let given = text(a, 0)?;
-    let given = match a.get(1).and_then(Value::as_bool) {
-        Some(true) => Cow::Owned(normalize(given)),
+    let given = match a.get(1).and_then(Value::as_bool).map(|tolerant| tolerant.then(|| normalize(given))) {
+        Some(Some(Err(why))) => return Ok(Err(why)),
+        Some(Some(Ok(normal))) => Cow::Owned(normal),
         _ => Cow::Borrowed(given),
     };
     Ok(Version::parse(&given).map_err(|error| why(&given).unwrap_or_else(|| error.to_string())))
@@ -97,19 +98,27 @@ fn is_alphanumeric(part: &str) -> bool {
 }
 
 /// Without `v`, with three numbers, without leading zeros.
-fn normalize(given: &str) -> String {
+fn normalize(given: &str) -> Result<String, String> {
     let given = given.strip_prefix('v').unwrap_or(given);
-    let end = given.find(['-', '+']).unwrap_or(given.len());
-    let (core, rest) = given.split_at(end);
-    let mut numbers: Vec<&str> = core.split('.').collect();
-    for number in &mut numbers {
-        let trimmed = number.trim_start_matches('0');
-        *number = if trimmed.is_empty() && !number.is_empty() { "0" } else { trimmed };
+    let mut parts: Vec<Cow<'_, str>> = given.splitn(3, '.').map(trimmed).collect();
+    if parts.len() < 3 && parts.last().is_some_and(|last| last.contains(['+', '-'])) {
+        return Err("short version cannot contain PreRelease/Build meta data".into());
     }
-    while numbers.len() < 3 {
-        numbers.push("0");
+    while parts.len() < 3 {
+        parts.push("0".into());
     }
-    numbers.join(".") + rest
+    Ok(parts.join("."))
+}
+
+/// A number without leading zeros; what is none gets one, as upstream has it.
+fn trimmed(part: &str) -> Cow<'_, str> {
+    if part.len() < 2 {
+        return part.into();
+    }
+    match part.trim_start_matches('0') {
+        number if number.starts_with(|c: char| c.is_ascii_digit()) => number.into(),
+        other => format!("0{other}").into(),
+    }
 }
 
 /// The order of two quantities or two versions.
