@@ -5,12 +5,12 @@
 mod walk;
 
 use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select, Struct, Style};
-use crate::compare::order;
 use crate::compile::Patterns;
 use crate::cost::Used;
 use crate::escape::unescape;
 use crate::estimate::{LIST, MAP, OBJECT};
 use crate::library::operators::{find, missing};
+use crate::library::sequences::SORT_BY_KEYS;
 use crate::library::{self, Call as Function};
 use crate::value::{Key, TYPE_NAMES, Text, Value};
 use crate::{Budget, EvalError, Program};
@@ -505,20 +505,33 @@ impl<'a> Run<'a, '_> {
 /// What is said of arguments that no function takes: more of those that have been declared with types.
 fn no_overload(call: &Call, arguments: &[Value<'_>]) -> EvalError {
     let names = || arguments.iter().map(Value::type_name).collect::<Vec<_>>().join(", ");
-    let has_order = |value: &Value<'_>| order(value, value).is_some() || matches!(value, Value::Double(_));
     match (&*call.name, arguments) {
-        ("_<_" | "_<=_" | "_>_" | "_>=_", [first, _]) if !has_order(first) => {
-            EvalError::NoFunction(call.name.to_string())
-        }
+        (operator, [first, ..]) if !knows(first, operator) => EvalError::NoFunction(operator.into()),
         ("contains" | "startsWith" | "endsWith" | "matches", _) => EvalError::NoOverload,
         // Upstream hands on what went wrong with the text as if it were an address.
         ("containsIP", [Value::Cidr(_), Value::String(_)]) => EvalError::NoOverload,
         ("find" | "findAll", _) if call.arguments.get(1).is_some_and(|pattern| pattern.is_constant) => {
             EvalError::NoOverload
         }
+        (name @ ("size" | "sort" | SORT_BY_KEYS), _) => EvalError::NoFunction(name.into()),
         (name, _) if name.starts_with(['_', '@', '!', '-']) => EvalError::NoOverload,
-        (name @ ("size" | "sort"), _) => EvalError::NoFunction(name.into()),
         (name, _) => EvalError::NoFunction(format!("{name}({})", names())),
+    }
+}
+
+/// Whether an operator is known to a value, whatever stands on its other side. Texts and times are asked
+/// about all of them.
+fn knows(value: &Value<'_>, operator: &str) -> bool {
+    let is_asked = matches!(value, Value::String(_) | Value::Timestamp(_) | Value::Duration(_));
+    let is_whole = matches!(value, Value::Int(_) | Value::Uint(_));
+    let is_number = is_whole || matches!(value, Value::Double(_));
+    match operator {
+        "_+_" => is_asked || is_number || matches!(value, Value::Bytes(_) | Value::List(_)),
+        "_-_" | "_*_" | "_/_" => is_asked || is_number,
+        "_%_" => is_asked || is_whole,
+        "_<_" | "_<=_" | "_>_" | "_>=_" => is_asked || is_number || matches!(value, Value::Bytes(_) | Value::Bool(_)),
+        "-_" => is_asked || matches!(value, Value::Int(_) | Value::Double(_) | Value::Bool(_)),
+        _ => true,
     }
 }
 

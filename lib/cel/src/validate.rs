@@ -3,7 +3,7 @@
 //!
 //! Upstream: `cel-go/cel/validator.go`.
 
-use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Style};
+use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Naming, Style};
 use crate::check::Findings;
 use crate::check::unify::same;
 use crate::error::Issues;
@@ -35,7 +35,17 @@ impl<'a> Validator<'a> {
             _ => {}
         }
         let is_formatted = is_formatted || matches!(&expr.kind, Kind::Call(call) if &*call.name == "format");
-        expr.parts(&mut |part| self.look(part, is_formatted));
+        let before = self.issues.len();
+        expr.parts(&mut |part| {
+            self.look(part, is_formatted);
+            // These macros take their targets twice.
+            if let Kind::Named(named) = &expr.kind
+                && named.kind != Naming::Bind
+                && std::ptr::eq(part, &named.target)
+            {
+                self.issues.repeat(before..self.issues.len());
+            }
+        });
     }
 
     fn call(&mut self, call: &Call) {

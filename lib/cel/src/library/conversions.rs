@@ -203,8 +203,8 @@ fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
 }
 
 /// Whether a time lies in the years that timestamps may have, from the first one on.
-pub(super) fn in_range(seconds: i64) -> bool {
-    (-62_135_596_800..=253_402_300_799).contains(&seconds)
+pub(super) fn in_range(time: Timestamp) -> bool {
+    time.as_nanosecond() >= -62_135_596_800_000_000_000
 }
 
 /// What `timestamp()` makes of a value.
@@ -212,11 +212,11 @@ pub(crate) fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
         Value::Int(seconds) => match Timestamp::from_second(*seconds) {
-            Ok(time) if in_range(*seconds) => Ok(Value::Timestamp(time)),
+            Ok(time) if in_range(time) => Ok(Value::Timestamp(time)),
             _ => wrong("timestamp overflow".into()),
         },
         Value::String(text) => match parse(text) {
-            Ok(time) if !in_range(time.as_second()) => wrong("timestamp overflow".into()),
+            Ok(time) if !in_range(time) => wrong("timestamp overflow".into()),
             Ok(time) => Ok(Value::Timestamp(time)),
             Err(_) => unfit(value, "google.protobuf.Timestamp"),
         },

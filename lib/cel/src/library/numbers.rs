@@ -73,7 +73,7 @@ fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
 }
 
 fn shift<'a>(time: &Timestamp, nanos: i64) -> Result<Value<'a>, EvalError> {
-    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(|time| in_range(time.as_second()));
+    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(|time| in_range(*time));
     moved.map_or_else(|| wrong("timestamp overflow".into()), |time| Ok(Value::Timestamp(time)))
 }
 

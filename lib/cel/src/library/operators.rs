@@ -2,7 +2,8 @@
 //!
 //! Upstream: `cel-go/common/stdlib/standard.go`.
 
-use super::{Function, global, member};
+use super::conversions::double_text;
+use super::{Function, global, member, wrong};
 use crate::compare::{contains, equal, order};
 use crate::cost::{self, Used};
 use crate::estimate::Estimate;
@@ -116,7 +117,7 @@ fn compare<'a>(a: &[Value<'a>], budget: &mut Budget, holds: fn(Ordering) -> bool
     }
     match order(&a[0], &a[1]) {
         Some(order) => Ok(Value::Bool(holds(order))),
-        None if is_number(&a[0]) && is_number(&a[1]) => Ok(Value::Bool(false)),
+        None if is_number(&a[0]) && is_number(&a[1]) => wrong("NaN values cannot be ordered".into()),
         None => Err(EvalError::NoOverload),
     }
 }
@@ -168,6 +169,11 @@ fn position(key: &Value<'_>) -> Option<usize> {
 pub(crate) fn missing(container: &Value<'_>, key: &Value<'_>) -> EvalError {
     match (container, key) {
         (Value::List(_), Value::Int(number)) => EvalError::OutOfBounds(*number),
+        (Value::List(_), Value::Uint(number)) => EvalError::OutOfBounds((*number).try_into().unwrap_or(i64::MAX)),
+        (Value::List(_), Value::Double(number)) if number.fract() == 0.0 => EvalError::OutOfBounds(*number as i64),
+        (Value::List(_), Value::Double(number)) => {
+            EvalError::Argument(format!("unsupported index value {} in list", double_text(*number)))
+        }
         (Value::List(_), _) => EvalError::Argument("invalid list index".into()),
         (_, Value::String(key)) => EvalError::NoSuchKey(key.to_string()),
         (_, key) => EvalError::NoSuchKey(key.to_json().map(|j| j.to_string()).unwrap_or_default()),

@@ -50,12 +50,7 @@ fn unwrap<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
 
 fn is_zero(value: &Value<'_>) -> bool {
     match value {
-        Value::Null
-        | Value::Optional(None)
-        | Value::Bool(false)
-        | Value::Int(0)
-        | Value::Uint(0)
-        | Value::Duration(0) => true,
+        Value::Null | Value::Bool(false) | Value::Int(0) | Value::Uint(0) | Value::Duration(0) => true,
         Value::Double(number) => *number == 0.0,
         Value::String(text) => text.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),
