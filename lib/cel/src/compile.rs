@@ -1,9 +1,10 @@
 //! From text to a program.
 
-use crate::ast::{Expr, Kind, Literal, Style};
+use crate::ast::{Call, Expr, Kind, Literal};
 use crate::error::Issues;
+use crate::eval::constants;
 use crate::pattern::pattern;
-use crate::{CompileError, Environment, Issue, Type, check, parser, plan, validate};
+use crate::{CompileError, Environment, Type, check, parser, plan, validate};
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,29 +21,23 @@ pub struct Program {
 /// Patterns that are constants of an expression, compiled once.
 pub(crate) type Patterns = HashMap<Arc<str>, Regex>;
 
-/// Parses and checks an expression. [`CompileError`] prints like upstream's; callers put
-/// `compilation failed: ` before it.
+/// Parses and checks an expression, and computes what is constant in it.
 pub fn compile(source: &str, environment: &Environment) -> Result<Program, CompileError> {
     let mut issues = Issues::default();
-    let mut root = match parser::parse(source) {
-        Ok(root) => root,
-        Err(Issue { at, message }) => {
-            issues.push(at, message);
-            return Err(CompileError::new(source, issues));
-        }
-    };
+    let Some(mut root) = parser::parse(source, &mut issues) else { return Err(CompileError::new(source, issues)) };
     let (result, findings) = check::check(&root, environment, &mut issues);
-    let mut patterns = Patterns::new();
     if issues.is_empty() {
         validate::validate(&root, &findings, &mut issues);
-        collect_patterns(&root, &mut patterns, &mut issues);
     }
-    match issues.is_empty() {
-        true => {
-            plan::plan(&mut root, &findings);
-            Ok(Program { source: source.into(), result, root, patterns })
-        }
-        false => Err(CompileError::new(source, issues)),
+    if !issues.is_empty() {
+        return Err(CompileError::new(source, issues));
+    }
+    plan::plan(&mut root, &findings);
+    let patterns = patterns(&root);
+    let program = Program { source: source.into(), result, root, patterns };
+    match constants(&program) {
+        Ok(()) => Ok(program),
+        Err(error) => Err(CompileError::instantiation(source, error.to_string())),
     }
 }
 
@@ -77,25 +72,30 @@ impl Program {
     }
 }
 
-fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Issues) {
+fn patterns(root: &Expr) -> Patterns {
+    let mut patterns = Patterns::new();
     root.visit(&mut |expr| {
-        let Kind::Call(call) = &expr.kind else { return };
-        if !matches!(&*call.name, "matches" | "find" | "findAll") {
-            return;
-        }
-        let Some(Kind::Literal(Literal::String(text))) = call.arguments.get(1).map(|a| &a.kind) else { return };
-        match pattern(text) {
-            Ok(regex) => {
-                patterns.insert(text.clone(), regex);
-            }
-            // The validator has said so.
-            Err(_) if &*call.name == "matches" && call.style == Style::Member => {}
-            Err(error) => {
-                let message = format!("invalid {} argument: {error}", call.name);
-                issues.push(call.arguments[1].at, message);
-            }
+        if let Kind::Call(call) = &expr.kind
+            && let Some(text) = call.pattern()
+            && let Ok(regex) = pattern(text)
+        {
+            patterns.insert(text.clone(), regex);
         }
     });
+    patterns
+}
+
+impl Call {
+    /// The pattern that is applied, if it is a literal.
+    pub(crate) fn pattern(&self) -> Option<&Arc<str>> {
+        if !matches!(&*self.name, "matches" | "find" | "findAll") {
+            return None;
+        }
+        match self.arguments.get(1).map(|argument| &argument.kind) {
+            Some(Kind::Literal(Literal::String(text))) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Expr {

@@ -30,6 +30,11 @@ impl Issues {
         self.0.len()
     }
 
+    #[cfg(test)]
+    pub(crate) fn first(&self) -> Option<&Issue> {
+        self.0.first()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,14 +53,33 @@ impl Issues {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompileError {
     source: Arc<str>,
-    /// What is wrong, in order of appearance.
+    /// What is wrong, in order of appearance; nothing, if it is a constant that cannot be computed.
     pub issues: Vec<Issue>,
+    /// Why a constant cannot be computed.
+    instantiation: Option<Box<str>>,
 }
 
 impl CompileError {
     pub(crate) fn new(source: &str, Issues(mut issues): Issues) -> Self {
         issues.sort_by_key(|issue| issue.at);
-        Self { source: source.into(), issues }
+        Self { source: source.into(), issues, instantiation: None }
+    }
+
+    pub(crate) fn instantiation(source: &str, why: String) -> Self {
+        Self { source: source.into(), issues: Vec::new(), instantiation: Some(why.into()) }
+    }
+
+    /// What has failed, with why.
+    pub fn reason(&self) -> String {
+        match self.is_of_constants() {
+            true => format!("program instantiation failed: {self}"),
+            false => format!("compilation failed: {self}"),
+        }
+    }
+
+    /// Whether the text is right, and only a constant cannot be computed.
+    pub fn is_of_constants(&self) -> bool {
+        self.instantiation.is_some()
     }
 }
 
@@ -63,6 +87,9 @@ impl std::error::Error for CompileError {}
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(why) = &self.instantiation {
+            return f.write_str(why);
+        }
         for (index, issue) in self.issues.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;

@@ -95,6 +95,22 @@ pub fn evaluate<'a>(
     run.eval(&program.root)
 }
 
+/// Computes the constants of a program, the innermost first: those that cannot be computed keep it from
+/// running, wherever they stand.
+pub(crate) fn constants(program: &Program) -> Result<(), EvalError> {
+    let (bindings, mut budget) = (Bindings::new(), Budget::per_call());
+    let mut run = Run {
+        bindings: &bindings,
+        patterns: &program.patterns,
+        budget: &mut budget,
+        locals: Vec::new(),
+        depth: 0,
+        constants: 0,
+        known: HashMap::new(),
+    };
+    run.constants_of(&program.root)
+}
+
 /// One evaluation.
 struct Run<'a, 'r> {
     bindings: &'r Bindings<'a>,
@@ -153,6 +169,24 @@ impl<'a> Run<'a, '_> {
             self.known.insert(expr, value.clone());
         }
         value
+    }
+
+    fn constants_of(&mut self, expr: &'a Expr) -> Result<(), EvalError> {
+        let mut failure = None;
+        expr.parts(&mut |part| {
+            if failure.is_none() {
+                failure = self.constants_of(part).err();
+            }
+        });
+        match (&expr.kind, failure) {
+            (_, Some(error)) => Err(error),
+            (Kind::Call(_), None) if expr.is_constant => self.constant(expr).map(drop),
+            (Kind::Call(call), None) => match call.pattern().filter(|text| !self.patterns.contains_key(*text)) {
+                Some(text) => library::regex::dynamic(text, self.budget).map(drop),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 
     fn node(&mut self, expr: &'a Expr) -> Result<Value<'a>, EvalError> {

@@ -115,7 +115,7 @@ impl Compiler {
 
     fn compile(&self, source: &str, environment: &Environment) -> Result<Program, String> {
         cel::compile(source, environment).map_err(|error: CompileError| match self.types.is_empty() {
-            true => format!("compilation failed: {error}"),
+            true => error.reason(),
             false => error.to_string(),
         })
     }

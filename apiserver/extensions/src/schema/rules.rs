@@ -12,7 +12,7 @@ use super::{Node, Type};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
 use apimachinery::schema::{Schema, Semantics, Shape};
-use cel::{Bindings, Budget, Environment, EvalError, Program};
+use cel::{Bindings, Budget, CompileError, Environment, EvalError, Program};
 use rules::tree::Tree;
 use std::sync::Arc;
 
@@ -81,18 +81,22 @@ impl Rule {
     fn read(rule: &Value, view: &View) -> Self {
         let optional = rule.at("optionalOldSelf").and_then(Value::as_bool);
         let environment = view.environment(optional == Some(true));
-        let compile = |source: &str| {
-            Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| error.to_string().into()))
+        let compile = |source: &str, tell: fn(CompileError) -> String| {
+            Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| tell(error).into()))
+        };
+        let of_message = |error: CompileError| match error.is_of_constants() {
+            true => format!("messageExpression instantiation failed: {error}"),
+            false => format!("messageExpression compilation failed: {error}"),
         };
         let expression = rule.text("messageExpression");
         Self {
             source: rule.text("rule").into(),
             message: rule.text("message").into(),
-            message_expression: (!expression.is_empty()).then(|| compile(expression)),
+            message_expression: (!expression.is_empty()).then(|| compile(expression, of_message)),
             reason: rule.text("reason").into(),
             field_path: rule.text("fieldPath").into(),
             optional_old: optional,
-            program: compile(rule.text("rule")),
+            program: compile(rule.text("rule"), |error| error.reason()),
         }
     }
 
@@ -359,7 +363,7 @@ mod tests {
             ("self.list[5] == 1", "index out of bounds: 5 evaluating rule: self.list[5] == 1"),
             (
                 "dyn(self.list) > dyn(1)",
-                "'no such overload': call arguments did not match a supported operator, function or macro signature \
+                "'no such overload: _>_': call arguments did not match a supported operator, function or macro signature \
                  for rule: dyn(self.list) > dyn(1)",
             ),
         ] {

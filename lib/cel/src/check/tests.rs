@@ -114,6 +114,8 @@ fn findings() {
             "'%d'.format(['a'])",
             "1:14: error during formatting: decimal clause can only be used on integers, was given string",
         ),
+        ("true || int('a') == 1", "type conversion error from 'string' to 'int'"),
+        ("'a'.find('(') == ''", "error parsing regexp: missing closing ): `(`"),
         ("'%s'.format([])", "1:12: index 0 out of range"),
         ("'%s'.format([1, 2])", "1:12: too many arguments supplied to string.format (expected 1, got 2)"),
         ("'%z'.format([1])", "1:12: could not parse formatting clause: unrecognized formatting clause \"z\""),
