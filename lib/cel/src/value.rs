@@ -409,7 +409,7 @@ impl<'a> Map<'a> {
     }
 
     /// The entry of any key.
-    pub fn entry(&self, key: &Value<'a>) -> Option<Value<'a>> {
+    pub(crate) fn entry(&self, key: &Value<'a>) -> Option<Value<'a>> {
         match (&self.0, key) {
             (Entries::Json(..) | Entries::Lazy(_), Value::String(text)) => self.get(text),
             (Entries::Shared(map) | Entries::Object(_, map), _) => map.get(&Key::of(key)?).cloned(),

@@ -57,6 +57,9 @@ fn types() {
         ("[optional.none(), optional.of(1)]", "list(optional_type(int))"),
         ("optional.none().optMap(x, x + 1)", "optional_type(int)"),
         ("[].sort()", "list(int)"),
+        ("optional.none().optMap(x, -x)", "optional_type(double)"),
+        ("[].map(x, x + x)", "list(bytes)"),
+        ("[].map(x, x * x)", "list(double)"),
         ("type(1)", "type(int)"),
         ("'%s %d'.format(['a', 1])", "string"),
     ] {

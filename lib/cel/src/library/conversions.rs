@@ -15,11 +15,11 @@ use jiff::Timestamp;
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
         "int",
-        &["int -> int", "uint -> int", "double -> int", "string -> int", "timestamp -> int", "duration -> int"],
+        &["int -> int", "double -> int", "duration -> int", "string -> int", "timestamp -> int", "uint -> int"],
         |a, _| to_int(&a[0]),
     ),
-    global("uint", &["uint -> uint", "int -> uint", "double -> uint", "string -> uint"], |a, _| to_uint(&a[0])),
-    global("double", &["double -> double", "int -> double", "uint -> double", "string -> double"], |a, _| {
+    global("uint", &["uint -> uint", "double -> uint", "int -> uint", "string -> uint"], |a, _| to_uint(&a[0])),
+    global("double", &["double -> double", "int -> double", "string -> double", "uint -> double"], |a, _| {
         to_double(&a[0])
     }),
     global("bool", &["bool -> bool", "string -> bool"], |a, _| to_bool(&a[0])),
@@ -28,12 +28,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[
             "string -> string",
             "bool -> string",
-            "int -> string",
-            "uint -> string",
-            "double -> string",
             "bytes -> string",
-            "timestamp -> string",
+            "double -> string",
             "duration -> string",
+            "int -> string",
+            "timestamp -> string",
+            "uint -> string",
             "ip -> string",
             "cidr -> string",
         ],
@@ -44,8 +44,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes)
         .estimated(encoding)
         .metered(|used| if matches!(used.parameter(0), Some(Type::String)) { cost::walk(used) } else { 1 }),
-    global("timestamp", &["string -> timestamp", "timestamp -> timestamp", "int -> timestamp"], |a, _| to_time(&a[0])),
-    global("duration", &["string -> duration", "duration -> duration", "int -> duration"], |a, _| to_duration(&a[0])),
+    global("timestamp", &["timestamp -> timestamp", "int -> timestamp", "string -> timestamp"], |a, _| to_time(&a[0])),
+    global("duration", &["duration -> duration", "int -> duration", "string -> duration"], |a, _| to_duration(&a[0])),
 ];
 
 /// Four bytes may be one character.

@@ -15,16 +15,17 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
         "_+_",
+        // The first that fits settles open types, so the order is upstream's.
         &[
-            "int, int -> int",
-            "uint, uint -> uint",
-            "double, double -> double",
-            "string, string -> string",
             "bytes, bytes -> bytes",
-            "list(A), list(A) -> list(A)",
+            "double, double -> double",
             "duration, duration -> duration",
-            "timestamp, duration -> timestamp",
             "duration, timestamp -> timestamp",
+            "timestamp, duration -> timestamp",
+            "int, int -> int",
+            "list(A), list(A) -> list(A)",
+            "string, string -> string",
+            "uint, uint -> uint",
         ],
         add,
     )
@@ -33,22 +34,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global(
         "_-_",
         &[
-            "int, int -> int",
-            "uint, uint -> uint",
             "double, double -> double",
             "duration, duration -> duration",
+            "int, int -> int",
             "timestamp, duration -> timestamp",
             "timestamp, timestamp -> duration",
+            "uint, uint -> uint",
         ],
         |a, _| subtract(&a[0], &a[1]),
     ),
     global("_*_", ARITHMETIC, |a, _| multiply(&a[0], &a[1])),
     global("_/_", ARITHMETIC, |a, _| divide(&a[0], &a[1])),
     global("_%_", &["int, int -> int", "uint, uint -> uint"], |a, _| remainder(&a[0], &a[1])),
-    global("-_", &["int -> int", "double -> double"], |a, _| negate(&a[0])),
+    global("-_", &["double -> double", "int -> int"], |a, _| negate(&a[0])),
 ];
 
-const ARITHMETIC: &[&str] = &["int, int -> int", "uint, uint -> uint", "double, double -> double"];
+const ARITHMETIC: &[&str] = &["double, double -> double", "int, int -> int", "uint, uint -> uint"];
 
 /// Texts are copied; lists are only linked to each other.
 fn sum(asked: &Asked<'_, '_>) -> Outcome {

@@ -16,11 +16,11 @@ use std::cmp::Ordering;
 const ORDERED: &[&str] = &[
     "bool, bool -> bool",
     "int, int -> bool",
-    "int, uint -> bool",
     "int, double -> bool",
+    "int, uint -> bool",
     "uint, uint -> bool",
-    "uint, int -> bool",
     "uint, double -> bool",
+    "uint, int -> bool",
     "double, double -> bool",
     "double, int -> bool",
     "double, uint -> bool",
@@ -75,7 +75,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("dyn", &["A -> dyn"], |a, _| Ok(a[0].clone())),
 ];
 
-const SIZES: &[&str] = &["string -> int", "bytes -> int", "list(A) -> int", "map(A, B) -> int"];
+const SIZES: &[&str] = &["bytes -> int", "list(A) -> int", "map(A, B) -> int", "string -> int"];
 
 /// The longest that upstream lets the text of a format be.
 const FORMAT: u64 = 64;
