@@ -75,11 +75,39 @@ pub(crate) enum Mode {
 pub(crate) struct Call {
     pub(crate) name: Arc<str>,
     pub(crate) style: Style,
+    pub(crate) running: Running,
     /// What the name stands for; `None` is an undeclared function, which the checker refuses.
     pub(crate) entry: Option<&'static Entry>,
     /// Which overload it is, if that is known before it runs.
     pub(crate) overload: Option<u8>,
     pub(crate) arguments: Vec<Expr>,
+}
+
+/// How a call is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// A function of its arguments.
+    Function,
+    /// An operator, which looks at both of its operands, whatever the first one is.
+    Operator,
+    /// `a[b]`, a step of a path.
+    Index(Mode),
+    /// `or` and `orValue`, which look at their alternative if it is needed.
+    Alternative,
+    /// `in` a list of constants.
+    Set,
+}
+
+impl Running {
+    pub(crate) fn of(name: &str, style: Style) -> Self {
+        match (style, name) {
+            (Style::Global, "_[_]") => Running::Index(Mode::Plain),
+            (Style::Global, "_[?_]") => Running::Index(Mode::Optional),
+            (Style::Member, "or" | "orValue") => Running::Alternative,
+            (Style::Global, name) if name.starts_with(['_', '@']) => Running::Operator,
+            _ => Running::Function,
+        }
+    }
 }
 
 /// How a function is called.

@@ -4,7 +4,7 @@
 
 mod walk;
 
-use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select, Struct, Style};
+use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Running, Select, Struct};
 use crate::compile::Patterns;
 use crate::cost::Used;
 use crate::escape::unescape;
@@ -311,7 +311,7 @@ impl<'a> Run<'a, '_> {
     fn index(&mut self, call: &'a Call) -> Result<Value<'a>, EvalError> {
         let [container, key] = &call.arguments[..] else { return Err(EvalError::NoOverload) };
         let container = self.path(container)?;
-        let is_optional = &*call.name == "_[?_]" || matches!(container, Value::Optional(_));
+        let is_optional = call.running == Running::Index(Mode::Optional) || matches!(container, Value::Optional(_));
         let container = match container {
             Value::Optional(None) => return Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => (*inner).clone(),
@@ -377,11 +377,10 @@ impl<'a> Run<'a, '_> {
 
     fn call(&mut self, call: &'a Call) -> Result<Value<'a>, EvalError> {
         let Some(entry) = call.entry else { return Err(EvalError::NoOverload) };
-        if let (Style::Member, "or" | "orValue", [_, _]) = (call.style, &*call.name, &call.arguments[..]) {
-            return self.alternative(call);
-        }
-        if call.is_in_set() {
-            return self.is_in_set(call);
+        match call.running {
+            Running::Alternative => return self.alternative(call),
+            Running::Set => return self.is_in_set(call),
+            Running::Function | Running::Operator | Running::Index(_) => {}
         }
         let stops = self.stops_at_errors(call, entry.call);
         let mut arguments = Vec::with_capacity(call.arguments.len());
@@ -427,14 +426,14 @@ impl<'a> Run<'a, '_> {
     /// known what they are for.
     fn stops_at_errors(&self, call: &Call, function: Function) -> bool {
         let is_known_pattern = || matches!(function, Function::Pattern(_)) && call.arguments[1].is_constant;
-        let is_operator = call.name.starts_with(['_', '@']);
-        call.arguments.len() > 2 || call.overload.is_none() && !is_operator || is_known_pattern()
+        call.arguments.len() > 2 || call.overload.is_none() && call.running == Running::Function || is_known_pattern()
     }
 
     /// `or` and `orValue`: the alternative is looked at if it is needed.
     fn alternative(&mut self, call: &'a Call) -> Result<Value<'a>, EvalError> {
-        match self.eval(&call.arguments[0])? {
-            Value::Optional(None) => self.eval(&call.arguments[1]),
+        let [value, alternative] = &call.arguments[..] else { return Err(EvalError::NoOverload) };
+        match self.eval(value)? {
+            Value::Optional(None) => self.eval(alternative),
             value @ Value::Optional(Some(_)) if &*call.name == "or" => Ok(value),
             Value::Optional(Some(value)) => Ok((*value).clone()),
             // Nobody asks whether it is optional.

@@ -4,7 +4,7 @@
 //! `cel-go/cel/library.go`.
 
 use crate::Issue;
-use crate::ast::{Call, Comprehension, Expr, Kind, Mode, Named, Naming, Style, Walk};
+use crate::ast::{Call, Comprehension, Expr, Kind, Mode, Named, Naming, Running, Style, Walk};
 use crate::library::{self, sequences::SORT_BY_KEYS};
 use std::sync::Arc;
 
@@ -139,7 +139,14 @@ fn sort_by(at: usize, list: Expr, arguments: Vec<Expr>) -> Result<Expr, Issue> {
     let keys = Expr::new(at, expand(at, map, named(), arguments)?);
     let (name, style) = (SORT_BY_KEYS, Style::Member);
     let entry = library::find(name, style);
-    let call = Call { name: name.into(), style, entry, overload: None, arguments: vec![named(), keys] };
+    let call = Call {
+        name: name.into(),
+        style,
+        running: Running::of(name, style),
+        entry,
+        overload: None,
+        arguments: vec![named(), keys],
+    };
     let body = Expr::new(at, Kind::Call(Box::new(call)));
     Ok(Expr::new(at, Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind }))))
 }

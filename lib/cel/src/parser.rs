@@ -4,7 +4,7 @@
 //! Upstream: `cel-go/parser/parser.go`.
 
 use crate::Issue;
-use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select, Struct, StructField, Style};
+use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Running, Select, Struct, StructField, Style};
 use crate::error::Issues;
 use crate::escape::is_reserved;
 use crate::lexer::{Spanned, Token, tokens};
@@ -476,7 +476,17 @@ fn call(at: usize, name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn named(at: usize, name: Arc<str>, style: Style, arguments: Vec<Expr>) -> Expr {
     let entry = library::find(&name, style);
-    Expr::new(at, Kind::Call(Box::new(Call { name, style, entry, overload: None, arguments })))
+    Expr::new(
+        at,
+        Kind::Call(Box::new(Call {
+            running: Running::of(&name, style),
+            name,
+            style,
+            entry,
+            overload: None,
+            arguments,
+        })),
+    )
 }
 
 fn function(at: usize, name: Arc<str>, arguments: Vec<Expr>) -> Result<Expr, Issue> {

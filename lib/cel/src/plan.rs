@@ -4,7 +4,7 @@
 //! Upstream: `planCall` in `cel-go/interpreter/planner.go`, `decOptimize` in
 //! `cel-go/interpreter/decorators.go`.
 
-use crate::ast::{Call, Expr, Kind, Literal, Style};
+use crate::ast::{Call, Expr, Kind, Literal, Running, Style};
 use crate::check::Findings;
 use crate::types;
 
@@ -17,6 +17,9 @@ pub(crate) fn plan(expr: &mut Expr, findings: &Findings) {
         Kind::Call(call) => {
             call.overload = overload;
             call.arguments.iter_mut().for_each(|argument| plan(argument, findings));
+            if call.is_in_set() {
+                call.running = Running::Set;
+            }
         }
         Kind::And(all) | Kind::Or(all) => all.iter_mut().for_each(|operand| plan(operand, findings)),
         Kind::Conditional(parts) => parts.iter_mut().for_each(|part| plan(part, findings)),
@@ -68,7 +71,7 @@ impl Expr {
         match &self.kind {
             Kind::Ident(_) | Kind::Select(_) => !self.is_constant,
             Kind::Conditional(_) => true,
-            Kind::Call(call) => matches!(&*call.name, "_[_]" | "_[?_]"),
+            Kind::Call(call) => matches!(call.running, Running::Index(_)),
             _ => false,
         }
     }
@@ -78,7 +81,7 @@ impl Expr {
         match &self.kind {
             Kind::Conditional(_) => true,
             Kind::Select(select) => select.operand.is_forked(),
-            Kind::Call(call) if self.is_path() => call.arguments[0].is_forked(),
+            Kind::Call(call) if matches!(call.running, Running::Index(_)) => call.arguments[0].is_forked(),
             _ => false,
         }
     }
@@ -89,7 +92,7 @@ const CONVERSIONS: &[&str] =
 
 impl Call {
     /// Whether it looks something up in a list of constants, which upstream makes a set of.
-    pub(crate) fn is_in_set(&self) -> bool {
+    fn is_in_set(&self) -> bool {
         let ("@in", [_, list]) = (&*self.name, &self.arguments[..]) else { return false };
         let Kind::List(elements) = &list.kind else { return false };
         let is_hashed = |element: &Expr| match &element.kind {
