@@ -9,6 +9,14 @@ pub(crate) struct Expr {
     /// Byte offset of what the compiler points at: an operator, a dot, a parenthesis.
     pub(crate) at: usize,
     pub(crate) kind: Kind,
+    /// Whether it is the same whenever it is evaluated, so that it costs nothing.
+    pub(crate) is_constant: bool,
+}
+
+impl Expr {
+    pub(crate) fn new(at: usize, kind: Kind) -> Self {
+        Self { at, kind, is_constant: false }
+    }
 }
 
 /// What an expression is.
@@ -67,9 +75,39 @@ pub(crate) enum Mode {
 pub(crate) struct Call {
     pub(crate) name: Arc<str>,
     pub(crate) style: Style,
+    pub(crate) running: Running,
     /// What the name stands for; `None` is an undeclared function, which the checker refuses.
     pub(crate) entry: Option<&'static Entry>,
+    /// Which overload it is, if that is known before it runs.
+    pub(crate) overload: Option<u8>,
     pub(crate) arguments: Vec<Expr>,
+}
+
+/// How a call is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// A function of its arguments.
+    Function,
+    /// An operator, which looks at both of its operands, whatever the first one is.
+    Operator,
+    /// `a[b]`, a step of a path.
+    Index(Mode),
+    /// `or` and `orValue`, which look at their alternative if it is needed.
+    Alternative,
+    /// `in` a list of constants.
+    Set,
+}
+
+impl Running {
+    pub(crate) fn of(name: &str, style: Style) -> Self {
+        match (style, name) {
+            (Style::Global, "_[_]") => Running::Index(Mode::Plain),
+            (Style::Global, "_[?_]") => Running::Index(Mode::Optional),
+            (Style::Member, "or" | "orValue") => Running::Alternative,
+            (Style::Global, name) if name.starts_with(['_', '@']) => Running::Operator,
+            _ => Running::Function,
+        }
+    }
 }
 
 /// How a function is called.
@@ -79,6 +117,15 @@ pub(crate) enum Style {
     Global,
     /// `a.f(b)`
     Member,
+}
+
+impl Style {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Style::Global => Style::Member,
+            Style::Member => Style::Global,
+        }
+    }
 }
 
 /// An element of a list; an optional one may be missing.

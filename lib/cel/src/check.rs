@@ -2,51 +2,81 @@
 //!
 //! Upstream: `cel-go/checker/checker.go`.
 
+pub(crate) mod unify;
+
+use crate::Environment;
 use crate::ast::{
-    Call, Comprehension, Expr, Kind, Literal, Mode, Named, Naming, Select, Struct, StructField, Style, Walk,
+    Call, Comprehension, Element, Expr, Kind, Literal, Member, Mode, Named, Naming, Select, Struct, StructField, Style,
+    Walk,
 };
+use crate::error::Issues;
 use crate::escape::unescape;
-use crate::library::{self, Entry, Overload};
+use crate::library::{self, Overload};
 use crate::macros::SORTED;
-use crate::types::{self, Binding, Opaque, Type, join};
-use crate::value::TYPE_NAMES;
-use crate::{Environment, Issue};
+use crate::types::{self, Opaque, Type};
 use std::collections::HashMap;
 use std::sync::Arc;
+use unify::{Open, Unifier, most_general, same};
 
-/// The type of an expression; what is wrong goes to `issues`.
-pub(crate) fn check(expr: &Expr, environment: &Environment, issues: &mut Vec<Issue>) -> Type {
-    Checker { environment, issues, locals: Vec::new(), found: None }.check(expr)
+/// What the checker has found out about the parts of an expression, by where they are.
+#[derive(Default)]
+pub(crate) struct Findings {
+    types: HashMap<*const Expr, Type>,
+    overloads: HashMap<*const Expr, u32>,
 }
 
-/// The types of all parts of an expression that has been checked.
-pub(crate) fn types(expr: &Expr, environment: &Environment) -> Types {
-    let (mut found, mut issues) = (Types::new(), Vec::new());
-    Checker { environment, issues: &mut issues, locals: Vec::new(), found: Some(&mut found) }.check(expr);
-    found
+impl Findings {
+    /// The type of a part; what has not been looked at may be anything.
+    pub(crate) fn type_of(&self, expr: &Expr) -> &Type {
+        self.types.get(&std::ptr::from_ref(expr)).unwrap_or(&Type::Dyn)
+    }
+
+    /// The positions of the overloads that a call may be.
+    pub(crate) fn overloads(&self, call: &Expr) -> impl Iterator<Item = usize> + use<> {
+        let set = self.overloads.get(&std::ptr::from_ref(call)).copied().unwrap_or_default();
+        (0..u32::BITS as usize).filter(move |index| set & 1 << index != 0)
+    }
 }
 
-/// Types by where their expressions are; programs keep none, as only estimates need them.
-pub(crate) type Types = HashMap<*const Expr, Type>;
+/// The type of an expression and of all of its parts; what is wrong goes to `issues`.
+pub(crate) fn check(expr: &Expr, environment: &Environment, issues: &mut Issues) -> (Type, Findings) {
+    let (unifier, findings) = (Unifier::default(), Findings::default());
+    let mut checker = Checker { environment, issues, locals: Vec::new(), unifier, findings };
+    let of = checker.check(expr);
+    let of = checker.unifier.resolve(&of, Open::Close);
+    for part in checker.findings.types.values_mut() {
+        *part = checker.unifier.resolve(part, Open::Close);
+    }
+    (of, checker.findings)
+}
 
 struct Checker<'a, 'e> {
     environment: &'a Environment,
-    issues: &'a mut Vec<Issue>,
+    issues: &'a mut Issues,
     locals: Vec<(&'e str, Type)>,
-    found: Option<&'a mut Types>,
+    unifier: Unifier,
+    findings: Findings,
 }
 
 impl<'e> Checker<'_, 'e> {
     fn fail(&mut self, at: usize, message: String) -> Type {
-        self.issues.push(Issue { at, message });
-        Type::Dyn
+        self.issues.push(at, message);
+        Type::Error
+    }
+
+    /// A type as messages have it.
+    fn name(&mut self, of: &Type) -> String {
+        self.unifier.resolve(of, Open::Close).to_string()
+    }
+
+    fn unlike(&mut self, at: usize, expected: &Type, found: &Type) -> Type {
+        let (expected, found) = (self.name(expected), self.name(found));
+        self.fail(at, format!("expected type '{expected}' but found '{found}'"))
     }
 
     fn check(&mut self, expr: &'e Expr) -> Type {
         let of = self.type_of(expr);
-        if let Some(found) = &mut self.found {
-            found.insert(expr, of.clone());
-        }
+        self.findings.types.insert(expr, of.clone());
         of
     }
 
@@ -59,21 +89,16 @@ impl<'e> Checker<'_, 'e> {
                 self.field_of(expr.at, select);
                 Type::Bool
             }
-            Kind::Call(call) => self.call(expr.at, call),
-            Kind::And(all) => self.logic(expr.at, "_&&_", all),
-            Kind::Or(all) => self.logic(expr.at, "_||_", all),
-            Kind::Conditional(parts) => self.conditional(expr.at, parts),
-            Kind::List(elements) => {
-                let parts = elements.iter().map(|e| (&e.value, e.mode));
-                Type::list(self.homogeneous(parts))
+            Kind::Call(call) => self.call(expr, call),
+            Kind::And(all) | Kind::Or(all) => self.logic(all),
+            Kind::Conditional(parts) => {
+                let parts = parts.each_ref().map(|part| self.check(part));
+                self.conditional(expr.at, parts)
             }
-            Kind::Map(members) => {
-                let key = self.homogeneous(members.iter().map(|m| (&m.key, Mode::Plain)));
-                let value = self.homogeneous(members.iter().map(|m| (&m.value, m.mode)));
-                Type::Map(Arc::new(key), Arc::new(value))
-            }
+            Kind::List(elements) => self.list(elements),
+            Kind::Map(members) => self.map(members),
             Kind::Struct(object) => self.object(expr.at, object),
-            Kind::Comprehension(walk) => self.walk(walk),
+            Kind::Comprehension(walk) => self.walk(expr.at, walk),
             Kind::Named(named) => self.named(expr.at, named),
         }
     }
@@ -82,27 +107,35 @@ impl<'e> Checker<'_, 'e> {
         if let Some((_, of)) = self.locals.iter().rev().find(|(local, _)| *local == name) {
             return of.clone();
         }
-        match self.environment.variable(name) {
-            Some(of) => of.clone(),
-            None if TYPE_NAMES.contains(&name) => Type::Type,
-            None => self.fail(at, format!("undeclared reference to '{name}' (in container '')")),
+        if let Some(of) = self.environment.variable(name) {
+            return of.clone();
+        }
+        match types::named(name) {
+            Some(of) => Type::Type(Arc::new(of)),
+            None => self.undeclared(at, name),
         }
     }
 
+    fn undeclared(&mut self, at: usize, name: &str) -> Type {
+        self.fail(at, format!("undeclared reference to '{name}' (in container '')"))
+    }
+
     fn select(&mut self, at: usize, select: &'e Select) -> Type {
-        if library::type_path(select).is_some() {
-            return Type::Type;
+        if let Some(name) = library::type_path(select) {
+            return Type::Type(Arc::new(types::named(name).unwrap_or_default()));
         }
         let (of, is_optional) = self.field_of(at, select);
-        match is_optional || select.mode == Mode::Optional {
+        let of = match is_optional || select.mode == Mode::Optional {
             true => Type::optional(of),
             false => of,
-        }
+        };
+        self.unifier.resolve(&of, Open::Keep)
     }
 
     /// The type of a field, and whether its object is optional.
     fn field_of(&mut self, at: usize, select: &'e Select) -> (Type, bool) {
-        match self.check(&select.operand) {
+        let operand = self.check(&select.operand);
+        match self.unifier.resolve(&operand, Open::Keep) {
             Type::Optional(inner) => (self.field(at, &inner, &select.field), true),
             of => (self.field(at, &of, &select.field), false),
         }
@@ -110,12 +143,20 @@ impl<'e> Checker<'_, 'e> {
 
     fn field(&mut self, at: usize, of: &Type, name: &str) -> Type {
         let found = match of {
-            Type::Dyn | Type::Partial(_) | Type::JsonPatch => Some(Type::Dyn),
-            Type::Map(key, value) if matches!(**key, Type::String | Type::Dyn) => Some((**value).clone()),
+            Type::Dyn | Type::Error | Type::Partial(_) | Type::JsonPatch => Some(Type::Dyn),
+            Type::Open(_) => {
+                self.unifier.accepts(&Type::Dyn, of);
+                Some(Type::Dyn)
+            }
+            Type::Map(_, value) => Some((**value).clone()),
             Type::Object(object) => types::member(object, name).or_else(|| types::member(object, &unescape(name))),
             Type::Opaque(Opaque::Authorizer) if name == "requestResource" => Some(Type::Opaque(Opaque::ResourceCheck)),
             Type::Record(record) => record.fields.get(name).cloned(),
-            other => return self.fail(at, format!("type '{other}' does not support field selection")),
+            other => {
+                let name = self.name(other);
+                self.fail(at, format!("type '{name}' does not support field selection"));
+                Some(Type::Dyn)
+            }
         };
         match found {
             Some(of) => of,
@@ -123,83 +164,128 @@ impl<'e> Checker<'_, 'e> {
         }
     }
 
-    fn call(&mut self, at: usize, call: &'e Call) -> Type {
-        let arguments: Vec<Type> = call.arguments.iter().map(|a| self.argument(&call.name, a)).collect();
+    fn call(&mut self, expr: &'e Expr, call: &'e Call) -> Type {
+        let arguments: Vec<Type> = match (call.style, &call.arguments[..]) {
+            // A receiver is looked at after its arguments.
+            (Style::Member, [receiver, rest @ ..]) => {
+                let mut rest: Vec<Type> = rest.iter().map(|argument| self.check(argument)).collect();
+                rest.insert(0, self.check(receiver));
+                rest
+            }
+            (_, arguments) => arguments.iter().map(|argument| self.check(argument)).collect(),
+        };
         let is_foreign = call.name.starts_with(MUTATIONS_ONLY) && !self.environment.has_mutations();
         let Some(entry) = call.entry.filter(|_| !is_foreign) else {
-            return self.fail(at, format!("undeclared reference to '{}' (in container '')", call.name));
+            let is_known = library::find(&call.name, call.style.other()).is_some() && !is_foreign;
+            return match is_known {
+                true => self.mismatch(expr.at, &call.name, call.style, &arguments),
+                false => self.undeclared(expr.at, &call.name),
+            };
         };
-        match resolve(entry, &arguments) {
-            Some(result) => result,
-            None => self.mismatch(at, &call.name, call.style, &arguments),
+        match self.resolve(&entry.overloads, &arguments) {
+            Some((of, set)) => {
+                self.findings.overloads.insert(expr, set);
+                of
+            }
+            None => self.mismatch(expr.at, &call.name, call.style, &arguments),
         }
     }
 
-    /// What is formatted may be of all kinds; other lists are homogeneous.
-    fn argument(&mut self, function: &str, argument: &'e Expr) -> Type {
-        let Kind::List(elements) = &argument.kind else { return self.check(argument) };
-        if function != "format" {
-            return self.check(argument);
+    /// The result of the overloads that fit, and which those are; several results make it dynamic.
+    fn resolve(&mut self, overloads: &[Overload], arguments: &[Type]) -> Option<(Type, u32)> {
+        let (mut result, mut set): (Option<Type>, u32) = (None, 0);
+        for (index, overload) in overloads.iter().enumerate() {
+            if overload.parameters.len() != arguments.len() {
+                continue;
+            }
+            let (parameters, of) = self.unifier.instance(overload);
+            if !self.unifier.accept_all(arguments.iter().zip(&parameters)) {
+                continue;
+            }
+            set |= 1 << index;
+            let of = self.unifier.resolve(&of, Open::Keep);
+            result = Some(match result {
+                None => of,
+                Some(before) if same(&before, &of) => before,
+                Some(_) => Type::Dyn,
+            });
         }
-        for element in elements {
-            self.check(&element.value);
+        Some((result?, set))
+    }
+
+    /// A call that is part of a macro.
+    fn resolve_hidden(&mut self, at: usize, name: &str, overloads: &[Overload], arguments: &[Type]) -> Type {
+        match self.resolve(overloads, arguments) {
+            Some((of, _)) => of,
+            None => self.mismatch(at, name, Style::Global, arguments),
         }
-        Type::list(Type::Dyn)
     }
 
     fn mismatch(&mut self, at: usize, name: &str, style: Style, arguments: &[Type]) -> Type {
-        let list = |of: &[Type]| of.iter().map(Type::to_string).collect::<Vec<_>>().join(", ");
-        let applied = match (style, arguments) {
-            (Style::Member, [receiver, rest @ ..]) => format!("{receiver}.({})", list(rest)),
-            _ => format!("({})", list(arguments)),
+        let names: Vec<String> = arguments.iter().map(|of| self.name(of)).collect();
+        let applied = match (style, &names[..]) {
+            (Style::Member, [receiver, rest @ ..]) => format!("{receiver}.({})", rest.join(", ")),
+            _ => format!("({})", names.join(", ")),
         };
         self.fail(at, format!("found no matching overload for '{name}' applied to '{applied}'"))
     }
 
-    fn logic(&mut self, at: usize, name: &str, all: &'e [Expr]) -> Type {
+    fn logic(&mut self, all: &'e [Expr]) -> Type {
         let types: Vec<Type> = all.iter().map(|operand| self.check(operand)).collect();
-        if let Some(index) = types.iter().position(|of| !matches!(of, Type::Bool | Type::Dyn)) {
-            let pair = if index == 0 { &types[..2] } else { &types[index - 1..=index] };
-            self.mismatch(at, name, Style::Global, pair);
+        let mut of = Type::Bool;
+        for (operand, found) in all.iter().zip(&types) {
+            if !self.unifier.accepts(found, &Type::Bool) {
+                of = self.unlike(operand.at, &Type::Bool, found);
+            }
         }
-        Type::Bool
+        of
     }
 
-    fn conditional(&mut self, at: usize, parts: &'e [Expr; 3]) -> Type {
-        let [condition, then, otherwise] = parts.each_ref().map(|part| self.check(part));
-        let joined = match (&then, &otherwise) {
-            // An empty list says nothing of its elements: the other one does.
-            (Type::List(_), Type::List(_)) if is_empty_list(&parts[1]) => Some(otherwise.clone()),
-            (Type::List(_), Type::List(_)) if is_empty_list(&parts[2]) => Some(then.clone()),
-            _ => join(&then, &otherwise),
-        };
-        match joined.filter(|_| matches!(condition, Type::Bool | Type::Dyn)) {
-            Some(of) => of,
-            None => self.mismatch(at, "_?_:_", Style::Global, &[condition, then, otherwise]),
-        }
+    fn conditional(&mut self, at: usize, parts: [Type; 3]) -> Type {
+        self.resolve_hidden(at, "_?_:_", &library::CONDITIONAL, &parts)
     }
 
-    /// The type of all elements, which have to be alike.
-    fn homogeneous(&mut self, parts: impl Iterator<Item = (&'e Expr, Mode)>) -> Type {
+    fn list(&mut self, elements: &'e [Element]) -> Type {
         let mut common: Option<Type> = None;
-        for (expr, mode) in parts {
-            let of = match (mode, self.check(expr)) {
-                (Mode::Optional, Type::Optional(inner)) => (*inner).clone(),
-                (Mode::Optional, Type::Dyn) => Type::Dyn,
-                (Mode::Optional, other) => {
-                    self.fail(expr.at, format!("expected type 'optional_type(dyn)' but found '{other}'"))
-                }
-                (Mode::Plain, of) => of,
-            };
-            common = Some(match common {
-                None => of,
-                Some(before) => match join(&before, &of) {
-                    Some(joined) => joined,
-                    None => self.fail(expr.at, format!("expected type '{before}' but found '{of}'")),
-                },
-            });
+        for element in elements {
+            let of = self.member(&element.value, element.mode);
+            common = Some(self.join(common, of));
         }
-        common.unwrap_or_default()
+        Type::list(common.unwrap_or_else(|| self.unifier.open()))
+    }
+
+    fn map(&mut self, members: &'e [Member]) -> Type {
+        let (mut keys, mut values): (Option<Type>, Option<Type>) = (None, None);
+        for member in members {
+            let of = self.check(&member.key);
+            keys = Some(self.join(keys, of));
+            let of = self.member(&member.value, member.mode);
+            values = Some(self.join(values, of));
+        }
+        let keys = keys.unwrap_or_else(|| self.unifier.open());
+        Type::Map(Arc::new(keys), Arc::new(values.unwrap_or_else(|| self.unifier.open())))
+    }
+
+    /// The type of a member of a list, map or object; an optional one holds it.
+    fn member(&mut self, expr: &'e Expr, mode: Mode) -> Type {
+        match (mode, self.check(expr)) {
+            (Mode::Optional, Type::Optional(inner)) => (*inner).clone(),
+            (Mode::Plain, of) | (Mode::Optional, of @ Type::Dyn) => of,
+            (Mode::Optional, of) => {
+                self.unlike(expr.at, &Type::optional(of.clone()), &of);
+                of
+            }
+        }
+    }
+
+    /// The type of both. What has nothing in common may be anything: literals are looked at again when
+    /// all types are known.
+    fn join(&mut self, before: Option<Type>, of: Type) -> Type {
+        let Some(before) = before else { return of };
+        match self.unifier.accepts(&before, &of) {
+            true => most_general(before, of),
+            false => Type::Dyn,
+        }
     }
 
     fn object(&mut self, at: usize, object: &'e Struct) -> Type {
@@ -223,9 +309,10 @@ impl<'e> Checker<'_, 'e> {
 
     fn patch_field(&mut self, field: &StructField, of: &Type) {
         match (&*field.name, of) {
-            ("value", _) | ("op" | "path" | "from", Type::String | Type::Dyn) => {}
+            ("value", _) => {}
+            ("op" | "path" | "from", of) if self.unifier.accepts(&Type::String, of) => {}
             ("op" | "path" | "from", other) => {
-                let name = &field.name;
+                let (name, other) = (&field.name, self.name(other));
                 let message = format!("expected type of field '{name}' is 'string' but provided type is '{other}'");
                 self.fail(field.at, message);
             }
@@ -235,78 +322,121 @@ impl<'e> Checker<'_, 'e> {
         }
     }
 
-    fn walk(&mut self, walk: &'e Comprehension) -> Type {
+    fn walk(&mut self, at: usize, walk: &'e Comprehension) -> Type {
+        let range = self.check(&walk.range);
+        let made = match walk.kind {
+            Walk::All | Walk::Exists => Type::Bool,
+            Walk::ExistsOne => Type::Int,
+            Walk::List | Walk::Filter => Type::list(self.unifier.open()),
+            Walk::Map | Walk::MapEntry => Type::Map(Arc::new(self.unifier.open()), Arc::new(self.unifier.open())),
+        };
         // Key and value, and what a single variable is.
-        let (key, value, single) = match self.check(&walk.range) {
+        let (key, value, single) = match self.unifier.resolve(&range, Open::Keep) {
             Type::List(of) => (Type::Int, (*of).clone(), (*of).clone()),
             Type::Map(key, value) => ((*key).clone(), (*value).clone(), (*key).clone()),
-            Type::Dyn => (Type::Dyn, Type::Dyn, Type::Dyn),
+            of @ (Type::Dyn | Type::Error | Type::Open(_)) => {
+                self.unifier.accepts(&Type::Dyn, &of);
+                (Type::Dyn, Type::Dyn, Type::Dyn)
+            }
             other => {
+                let name = self.name(&other);
                 let message = format!(
-                    "expression of type '{other}' cannot be range of a comprehension (must be list, map, or dynamic)"
+                    "expression of type '{name}' cannot be range of a comprehension (must be list, map, or dynamic)"
                 );
-                (self.fail(walk.range.at, message), Type::Dyn, Type::Dyn)
+                self.fail(walk.range.at, message);
+                (Type::Error, Type::Error, Type::Error)
             }
         };
+        let first = if walk.second.is_some() { key } else { single };
         let depth = self.locals.len();
-        match &walk.second {
-            Some(second) => {
-                self.locals.push((&walk.variable, key.clone()));
-                self.locals.push((second, value));
-            }
-            None => self.locals.push((&walk.variable, single)),
+        self.locals.push((&walk.variable, first.clone()));
+        if let Some(second) = &walk.second {
+            self.locals.push((second, value));
         }
-        if let Some(filter) = &walk.filter {
-            self.expect_bool(filter);
-        }
-        let result = self.walk_body(walk, key);
+        self.step(at, walk, &made, first);
         self.locals.truncate(depth);
-        result
+        match walk.kind {
+            Walk::ExistsOne => Type::Bool,
+            _ => self.unifier.resolve(&made, Open::Keep),
+        }
     }
 
-    fn walk_body(&mut self, walk: &'e Comprehension, key: Type) -> Type {
-        match walk.kind {
-            Walk::All | Walk::Exists | Walk::ExistsOne => {
-                self.expect_bool(&walk.body);
-                Type::Bool
+    /// What is done with each element has to be of the type of what is made.
+    fn step(&mut self, at: usize, walk: &'e Comprehension, made: &Type, variable: Type) {
+        let filter = walk.filter.as_ref().map(|filter| self.check(filter));
+        let body = self.check(&walk.body);
+        let step = match walk.kind {
+            Walk::All | Walk::Exists => {
+                if !self.unifier.accepts(&body, &Type::Bool) {
+                    self.unlike(walk.body.at, &Type::Bool, &body);
+                }
+                return;
+            }
+            Walk::ExistsOne => {
+                self.conditional(at, [body, Type::Int, Type::Int]);
+                return;
             }
             Walk::Filter => {
-                self.expect_bool(&walk.body);
-                Type::list(self.locals.last().map(|(_, of)| of.clone()).unwrap_or_default())
+                let step = self.append(at, made, variable);
+                self.conditional(at, [body, step, made.clone()])
             }
-            Walk::List => Type::list(self.check(&walk.body)),
-            Walk::Map => Type::Map(Arc::new(key), Arc::new(self.check(&walk.body))),
-            Walk::MapEntry => self.check(&walk.body),
+            Walk::List => self.append(at, made, body),
+            Walk::Map => self.resolve_hidden(at, "cel.@mapInsert", &library::INSERT, &[made.clone(), variable, body]),
+            Walk::MapEntry => self.resolve_hidden(at, "cel.@mapInsert", &library::INSERT, &[made.clone(), body]),
+        };
+        let step = match filter {
+            Some(filter) => self.conditional(at, [filter, step, made.clone()]),
+            None => step,
+        };
+        if !self.unifier.accepts(made, &step) {
+            self.unlike(at, made, &step);
         }
     }
 
-    fn expect_bool(&mut self, expr: &'e Expr) {
-        let of = self.check(expr);
-        if !matches!(of, Type::Bool | Type::Dyn) {
-            self.fail(expr.at, format!("expected type 'bool' but found '{of}'"));
-        }
+    /// `made + [element]`
+    fn append(&mut self, at: usize, made: &Type, element: Type) -> Type {
+        let Some(sum) = library::find("_+_", Style::Global) else { return Type::Dyn };
+        self.resolve_hidden(at, "_+_", &sum.overloads, &[made.clone(), Type::list(element)])
     }
 
     fn named(&mut self, at: usize, named: &'e Named) -> Type {
-        let optional = |other: Type| format!("expected type 'optional_type(dyn)' but found '{other}'");
-        let inner = match (named.kind, self.check(&named.target)) {
-            (Naming::Bind, of) => of,
-            (_, Type::Optional(inner)) => (*inner).clone(),
-            (_, Type::Dyn) => Type::Dyn,
-            (_, other) => self.fail(named.target.at, optional(other)),
+        if named.kind == Naming::Bind {
+            if &*named.variable != SORTED && !self.environment.has_binding() {
+                self.fail(at, "undeclared reference to 'cel.bind' (in container '')".into());
+            }
+            let target = self.check(&named.target);
+            return self.with(&named.variable, target, &named.body);
+        }
+        let before = self.issues.len();
+        let target = self.check(&named.target);
+        let after = self.issues.len();
+        self.of_optional(at, "hasValue", &target);
+        // The macro takes its target twice.
+        self.issues.repeat(before..after);
+        let inner = self.of_optional(at, "value", &target);
+        let body = self.with(&named.variable, inner, &named.body);
+        let body = match named.kind {
+            Naming::Map => Type::optional(body),
+            Naming::Bind | Naming::FlatMap => body,
         };
-        if named.kind == Naming::Bind && &*named.variable != SORTED && !self.environment.has_binding() {
-            self.fail(at, "undeclared reference to 'cel.bind' (in container '')".into());
+        let none = Type::optional(self.unifier.open());
+        self.conditional(at, [Type::Bool, body, none])
+    }
+
+    fn of_optional(&mut self, at: usize, method: &str, target: &Type) -> Type {
+        let Some(entry) = library::find(method, Style::Member) else { return Type::Dyn };
+        match self.resolve(&entry.overloads, std::slice::from_ref(target)) {
+            Some((of, _)) => of,
+            None => self.mismatch(at, method, Style::Member, std::slice::from_ref(target)),
         }
-        self.locals.push((&named.variable, inner));
-        let body = self.check(&named.body);
+    }
+
+    /// The type of an expression that knows a name more.
+    fn with(&mut self, name: &'e str, of: Type, body: &'e Expr) -> Type {
+        self.locals.push((name, of));
+        let of = self.check(body);
         self.locals.pop();
-        match (named.kind, body) {
-            (Naming::Bind, of) => of,
-            (Naming::FlatMap, of @ (Type::Optional(_) | Type::Dyn)) => of,
-            (Naming::FlatMap, other) => self.fail(named.body.at, optional(other)),
-            (Naming::Map, of) => Type::optional(of),
-        }
+        of
     }
 }
 
@@ -323,33 +453,6 @@ fn of_literal(literal: &Literal) -> Type {
         Literal::String(_) => Type::String,
         Literal::Bytes(_) => Type::Bytes,
     }
-}
-
-/// The overloads that take such arguments, with what their parameters stand for.
-pub(crate) fn fitting<'a>(entry: &'a Entry, arguments: &'a [Type]) -> impl Iterator<Item = (&'a Overload, Binding)> {
-    entry.overloads.iter().filter_map(move |overload| {
-        let mut binding = Binding::default();
-        let fits = overload.parameters.len() == arguments.len()
-            && overload.parameters.iter().zip(arguments).all(|(p, a)| binding.accepts(p, a));
-        fits.then_some((overload, binding))
-    })
-}
-
-/// The result of the overloads that fit; several of them make it dynamic.
-fn resolve(entry: &Entry, arguments: &[Type]) -> Option<Type> {
-    let mut result: Option<Type> = None;
-    for (overload, binding) in fitting(entry, arguments) {
-        let of = binding.resolve(&overload.result);
-        result = Some(match result {
-            None => of,
-            Some(before) => join(&before, &of).unwrap_or_default(),
-        });
-    }
-    result
-}
-
-fn is_empty_list(expr: &Expr) -> bool {
-    matches!(&expr.kind, Kind::List(elements) if elements.is_empty())
 }
 
 #[cfg(test)]

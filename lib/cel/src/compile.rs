@@ -1,8 +1,10 @@
 //! From text to a program.
 
-use crate::ast::{Expr, Kind, Literal};
+use crate::ast::{Call, Expr, Kind, Literal};
+use crate::error::Issues;
+use crate::eval::constants;
 use crate::pattern::pattern;
-use crate::{CompileError, Environment, Issue, Type, check, parser};
+use crate::{CompileError, Environment, Type, check, parser, plan, validate};
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,17 +21,23 @@ pub struct Program {
 /// Patterns that are constants of an expression, compiled once.
 pub(crate) type Patterns = HashMap<Arc<str>, Regex>;
 
-/// Parses and checks an expression. [`CompileError`] prints like upstream's; callers put
-/// `compilation failed: ` before it.
+/// Parses and checks an expression, and computes what is constant in it.
 pub fn compile(source: &str, environment: &Environment) -> Result<Program, CompileError> {
-    let root = parser::parse(source).map_err(|issue| CompileError::new(source, vec![issue]))?;
-    let mut issues = Vec::new();
-    let result = check::check(&root, environment, &mut issues);
-    let mut patterns = Patterns::new();
-    collect_patterns(&root, &mut patterns, &mut issues);
-    match issues.is_empty() {
-        true => Ok(Program { source: source.into(), result, root, patterns }),
-        false => Err(CompileError::new(source, issues)),
+    let mut issues = Issues::default();
+    let Some(mut root) = parser::parse(source, &mut issues) else { return Err(CompileError::new(source, issues)) };
+    let (result, findings) = check::check(&root, environment, &mut issues);
+    if issues.is_empty() {
+        validate::validate(&root, &findings, &mut issues);
+    }
+    if !issues.is_empty() {
+        return Err(CompileError::new(source, issues));
+    }
+    plan::plan(&mut root, &findings);
+    let patterns = patterns(&root);
+    let program = Program { source: source.into(), result, root, patterns };
+    match constants(&program) {
+        Ok(()) => Ok(program),
+        Err(error) => Err(CompileError::instantiation(source, error.to_string())),
     }
 }
 
@@ -64,49 +72,61 @@ impl Program {
     }
 }
 
-fn collect_patterns(root: &Expr, patterns: &mut Patterns, issues: &mut Vec<Issue>) {
+fn patterns(root: &Expr) -> Patterns {
+    let mut patterns = Patterns::new();
     root.visit(&mut |expr| {
-        let Kind::Call(call) = &expr.kind else { return };
-        if !matches!(&*call.name, "matches" | "find" | "findAll") {
-            return;
-        }
-        let Some(Kind::Literal(Literal::String(text))) = call.arguments.get(1).map(|a| &a.kind) else { return };
-        match pattern(text) {
-            Ok(regex) => {
-                patterns.insert(text.clone(), regex);
-            }
-            Err(error) => {
-                let message = format!("invalid {} argument: {error}", call.name);
-                issues.push(Issue { at: call.arguments[1].at, message });
-            }
+        if let Kind::Call(call) = &expr.kind
+            && let Some(text) = call.pattern()
+            && let Ok(regex) = pattern(text)
+        {
+            patterns.insert(text.clone(), regex);
         }
     });
+    patterns
+}
+
+impl Call {
+    /// The pattern that is applied, if it is a literal.
+    pub(crate) fn pattern(&self) -> Option<&Arc<str>> {
+        if !matches!(&*self.name, "matches" | "find" | "findAll") {
+            return None;
+        }
+        match self.arguments.get(1).map(|argument| &argument.kind) {
+            Some(Kind::Literal(Literal::String(text))) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 impl Expr {
     /// Shows an expression and all in it to `see`.
     pub(crate) fn visit(&self, see: &mut dyn FnMut(&Expr)) {
         see(self);
+        self.parts(&mut |part| part.visit(see));
+    }
+
+    /// Shows what an expression is made of to `see`.
+    pub(crate) fn parts<'e>(&'e self, see: &mut dyn FnMut(&'e Expr)) {
         match &self.kind {
             Kind::Literal(_) | Kind::Ident(_) => {}
-            Kind::Select(select) | Kind::Has(select) => select.operand.visit(see),
-            Kind::Call(call) => call.arguments.iter().for_each(|a| a.visit(see)),
-            Kind::And(all) | Kind::Or(all) => all.iter().for_each(|a| a.visit(see)),
-            Kind::Conditional(parts) => parts.iter().for_each(|a| a.visit(see)),
-            Kind::List(elements) => elements.iter().for_each(|e| e.value.visit(see)),
+            Kind::Select(select) | Kind::Has(select) => see(&select.operand),
+            Kind::Call(call) => call.arguments.iter().for_each(see),
+            Kind::And(all) | Kind::Or(all) => all.iter().for_each(see),
+            Kind::Conditional(parts) => parts.iter().for_each(see),
+            Kind::List(elements) => elements.iter().for_each(|e| see(&e.value)),
             Kind::Map(members) => members.iter().for_each(|m| {
-                m.key.visit(see);
-                m.value.visit(see);
+                see(&m.key);
+                see(&m.value);
             }),
-            Kind::Struct(object) => object.fields.iter().for_each(|f| f.value.visit(see)),
+            Kind::Struct(object) => object.fields.iter().for_each(|f| see(&f.value)),
             Kind::Comprehension(walk) => {
-                walk.range.visit(see);
-                walk.filter.iter().for_each(|f| f.visit(see));
-                walk.body.visit(see);
+                see(&walk.range);
+                walk.filter.iter().for_each(&mut *see);
+                see(&walk.body);
             }
             Kind::Named(named) => {
-                named.target.visit(see);
-                named.body.visit(see);
+                see(&named.target);
+                see(&named.body);
             }
         }
     }

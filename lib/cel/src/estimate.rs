@@ -14,7 +14,8 @@ mod walks;
 pub use span::Estimate;
 
 use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select};
-use crate::check::{self, Types};
+use crate::check::{self, Findings};
+use crate::error::Issues;
 use crate::library;
 use crate::{Environment, Program, Type};
 use calls::Asked;
@@ -22,8 +23,8 @@ use node::{Container, Entries, Node, Place, scalar};
 
 /// What making a list, a map and an object costs.
 pub(crate) const LIST: u64 = 10;
-const MAP: u64 = 30;
-const OBJECT: u64 = 40;
+pub(crate) const MAP: u64 = 30;
+pub(crate) const OBJECT: u64 = 40;
 
 /// A name or a field.
 const NAME: Estimate = Estimate::exactly(1);
@@ -53,8 +54,8 @@ pub enum Step<'a> {
 
 /// What a program compiled in this environment may cost. All variables are of the same sizes.
 pub fn estimate(program: &Program, environment: &Environment, sizes: &dyn Sizes) -> Estimate {
-    let types = check::types(&program.root, environment);
-    Coster { root: sizes, types, locals: Vec::new() }.node(&program.root).cost
+    let (_, findings) = check::check(&program.root, environment, &mut Issues::default());
+    Coster { root: sizes, findings, locals: Vec::new() }.node(&program.root).cost
 }
 
 /// A variable of an expression around.
@@ -69,7 +70,7 @@ struct Local<'e, 's> {
 /// Walks over an expression as deep as the parser let it nest.
 struct Coster<'e, 's> {
     root: &'s dyn Sizes,
-    types: Types,
+    findings: Findings,
     /// Innermost last.
     locals: Vec<Local<'e, 's>>,
 }
@@ -82,7 +83,7 @@ impl<'e, 's> Coster<'e, 's> {
             Kind::Ident(name) => self.ident(name, &of),
             Kind::Select(select) => self.select(select, &of),
             Kind::Has(select) => Node::plain(self.node(&select.operand).cost, &of),
-            Kind::Call(call) => self.call(call, &of),
+            Kind::Call(call) => self.call(expr, call, &of),
             Kind::And(all) | Kind::Or(all) => self.logic(all, &of),
             Kind::Conditional(parts) => self.conditional(parts),
             Kind::List(elements) => self.list(elements),
@@ -98,7 +99,7 @@ impl<'e, 's> Coster<'e, 's> {
 
     /// The type that the checker has found; what it has not looked at may be anything.
     fn type_of(&self, expr: &Expr) -> &Type {
-        self.types.get(&std::ptr::from_ref(expr)).unwrap_or(&Type::Dyn)
+        self.findings.type_of(expr)
     }
 
     fn ident(&self, name: &str, of: &Type) -> Node<'s> {
@@ -128,7 +129,7 @@ impl<'e, 's> Coster<'e, 's> {
         Node { cost: operand.cost + cost, place, size: place.size().or(scalar(of)), entries: None }
     }
 
-    fn call(&mut self, call: &'e Call, of: &Type) -> Node<'s> {
+    fn call(&mut self, expr: &'e Expr, call: &'e Call, of: &Type) -> Node<'s> {
         let nodes: Vec<Node<'s>> = call.arguments.iter().map(|argument| self.node(argument)).collect();
         let arguments: Estimate = nodes.iter().map(|node| node.cost).sum();
         let (Some(entry), name) = (call.entry, &*call.name) else { return Node::plain(arguments, of) };
@@ -139,7 +140,8 @@ impl<'e, 's> Coster<'e, 's> {
         let mut found = Node::default();
         // Which overload it will be may only turn out while it runs.
         let mut cost: Option<Estimate> = None;
-        for (overload, _) in check::fitting(entry, &types) {
+        for index in self.findings.overloads(expr) {
+            let overload = &entry.overloads[index];
             let asked = Asked { overload, expressions: &call.arguments, types: &types, nodes: &nodes };
             let outcome = (entry.estimate)(&asked);
             cost = Some(cost.map_or(outcome.cost, |cost| cost.or(outcome.cost)));

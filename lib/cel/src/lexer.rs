@@ -3,6 +3,7 @@
 //! Upstream: `cel-go/parser/gen/CEL.g4`, `cel-go/parser/unescape.go`.
 
 use crate::Issue;
+use crate::error::Issues;
 use std::sync::Arc;
 
 /// A token and the byte offset of its start.
@@ -27,20 +28,32 @@ pub(crate) enum Token {
     End,
 }
 
+/// What is said of what is no token.
+const NO_TOKEN: &str = "Syntax error: token recognition error at: ";
+
 /// Operators and brackets, longer ones first.
 const SIGNS: &[&str] = &[
     "&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", "(", ")", "[", "]", "{", "}",
     ",", ".",
 ];
 
-/// All tokens of a text, with [`Token::End`] at its end.
-pub(crate) fn tokens(source: &str) -> Result<Vec<Spanned>, Issue> {
+/// All tokens of a text, with [`Token::End`] at its end. What is no token is passed over and goes to
+/// `issues`; what is one with a wrong value ends it.
+pub(crate) fn tokens(source: &str, issues: &mut Issues) -> Result<Vec<Spanned>, Issue> {
     let mut lexer = Lexer { source, at: 0 };
     let mut all = Vec::new();
     loop {
         lexer.skip_blank();
         let at = lexer.at;
-        let token = lexer.next()?;
+        let token = match lexer.next() {
+            Ok(token) => token,
+            Err(Issue { at, message }) if message.starts_with(NO_TOKEN) => {
+                issues.push(at, message);
+                lexer.pass_over(at);
+                continue;
+            }
+            Err(issue) => return Err(issue),
+        };
         let ended = token == Token::End;
         all.push(Spanned { at, end: lexer.at, token });
         if ended {
@@ -88,7 +101,25 @@ impl Lexer<'_> {
                 self.at += sign.len();
                 Ok(Token::Sign(sign))
             }
-            None => self.fail(self.at, format!("Syntax error: token recognition error at: '{first}'")),
+            None => {
+                let text = &self.rest()[..self.unknown()];
+                self.fail(self.at, format!("{NO_TOKEN}'{text}'"))
+            }
+        }
+    }
+
+    /// The length of what is no token: half a sign takes what follows with it.
+    fn unknown(&self) -> usize {
+        let mut chars = self.rest().chars();
+        let first = chars.next();
+        let second = chars.next().filter(|_| matches!(first, Some('=' | '&' | '|')));
+        first.map_or(0, char::len_utf8) + second.map_or(0, char::len_utf8)
+    }
+
+    /// Goes on after what is no token and started there.
+    fn pass_over(&mut self, start: usize) {
+        if self.at == start {
+            self.at += self.unknown();
         }
     }
 
@@ -157,8 +188,8 @@ impl Lexer<'_> {
                 break;
             }
             let Some(c) = rest.chars().next().filter(|c| prefix.quote.len() == 3 || *c != '\n') else {
-                let text: String = self.source[start..].chars().take(20).collect();
-                return self.fail(start, format!("Syntax error: token recognition error at: '{text}'"));
+                let text = &self.source[start..self.at];
+                return self.fail(start, format!("{NO_TOKEN}'{text}'"));
             };
             self.at += c.len_utf8();
             if c == '\\' && !prefix.raw {
@@ -268,9 +299,17 @@ mod tests {
     use super::*;
 
     fn lex(text: &str) -> Vec<Token> {
-        let mut all: Vec<_> = tokens(text).expect("tokens").into_iter().map(|t| t.token).collect();
+        let mut issues = Issues::default();
+        let mut all: Vec<_> = tokens(text, &mut issues).expect("tokens").into_iter().map(|t| t.token).collect();
+        assert!(issues.is_empty(), "{text}: {issues:?}");
         assert_eq!(all.pop(), Some(Token::End));
         all
+    }
+
+    fn first_issue(text: &str) -> (usize, String) {
+        let mut issues = Issues::default();
+        let found = tokens(text, &mut issues).err().or_else(|| issues.first().cloned()).expect(text);
+        (found.at, found.message)
     }
 
     #[test]
@@ -294,8 +333,7 @@ mod tests {
     #[test]
     fn letters_of_other_scripts_are_no_tokens() {
         for (text, first) in [("ό", 'ό'), ("a + é", 'é'), ("日本", '日'), ("🦀", '🦀')] {
-            let issue = tokens(text).expect_err(text);
-            assert_eq!(issue.message, format!("Syntax error: token recognition error at: '{first}'"));
+            assert_eq!(first_issue(text).1, format!("Syntax error: token recognition error at: '{first}'"));
         }
         assert_eq!(lex("'é'"), [Token::String("é".into())]);
     }
@@ -309,7 +347,7 @@ mod tests {
     #[test]
     fn nonsense_is_pointed_at() {
         for (text, at) in [("a @ b", 2), ("'open", 0), (r"'\q'", 0), ("99999999999999999999u", 0), ("'\\ud800'", 0)] {
-            assert_eq!(tokens(text).map_err(|issue| issue.at), Err(at), "{text}");
+            assert_eq!(first_issue(text).0, at, "{text}");
         }
     }
 }

@@ -23,6 +23,7 @@ mod ast;
 mod check;
 mod compare;
 mod compile;
+mod cost;
 mod environment;
 mod error;
 mod escape;
@@ -34,7 +35,9 @@ mod macros;
 mod meter;
 mod parser;
 mod pattern;
+mod plan;
 mod types;
+mod validate;
 mod value;
 
 pub use compile::{Program, compile};

@@ -3,14 +3,14 @@
 //! Upstream: `cel-go/common/stdlib`, `cel-go/ext`, `apiserver/pkg/cel/library`.
 
 pub(crate) mod authorizer;
-mod conversions;
+pub(crate) mod conversions;
 pub(crate) mod formats;
 mod lists;
 mod network;
 mod numbers;
-mod operators;
+pub(crate) mod operators;
 mod optionals;
-mod printf;
+pub(crate) mod printf;
 mod quantities;
 pub(crate) mod regex;
 pub(crate) mod sequences;
@@ -21,6 +21,7 @@ pub(crate) mod urls;
 mod versions;
 
 use crate::ast::{Kind, Select, Style};
+use crate::cost::{self, Meter};
 use crate::estimate::calls::{self, Estimator};
 use crate::types::{self, Type};
 use crate::value::Value;
@@ -39,9 +40,16 @@ pub(crate) struct Function {
     pub(crate) call: Call,
     /// What a call may cost, by what is known before it runs.
     pub(crate) estimate: Estimator,
+    /// What a call has cost.
+    pub(crate) meter: Meter,
 }
 
 impl Function {
+    /// Sets what a call costs; without, it costs one.
+    const fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
+    }
+
     /// Sets what a call may cost; without, it costs one.
     const fn estimated(self, estimate: Estimator) -> Self {
         Self { estimate, ..self }
@@ -63,7 +71,7 @@ const fn global(
     overloads: &'static [&'static str],
     call: for<'a, 'b> fn(&'b [Value<'a>], &'b mut Budget) -> Result<Value<'a>, EvalError>,
 ) -> Function {
-    Function { name, style: Style::Global, overloads, call: Call::Plain(call), estimate: calls::one }
+    Function { name, style: Style::Global, overloads, call: Call::Plain(call), estimate: calls::one, meter: cost::one }
 }
 
 /// A method.
@@ -72,7 +80,7 @@ const fn member(
     overloads: &'static [&'static str],
     call: for<'a, 'b> fn(&'b [Value<'a>], &'b mut Budget) -> Result<Value<'a>, EvalError>,
 ) -> Function {
-    Function { name, style: Style::Member, overloads, call: Call::Plain(call), estimate: calls::one }
+    Function { name, style: Style::Member, overloads, call: Call::Plain(call), estimate: calls::one, meter: cost::one }
 }
 
 /// A function with its signatures read.
@@ -80,6 +88,7 @@ pub(crate) struct Entry {
     pub(crate) overloads: Vec<Overload>,
     pub(crate) call: Call,
     pub(crate) estimate: Estimator,
+    pub(crate) meter: Meter,
 }
 
 impl std::fmt::Debug for Entry {
@@ -125,7 +134,7 @@ fn entries(style: Style) -> Entries {
     let all = FAMILIES.iter().flat_map(|family| family.iter()).filter(|function| function.style == style);
     all.map(|function| {
         let overloads = function.overloads.iter().filter_map(|text| overload(text)).collect();
-        (function.name, Entry { overloads, call: function.call, estimate: function.estimate })
+        (function.name, Entry { overloads, call: function.call, estimate: function.estimate, meter: function.meter })
     })
     .collect()
 }
@@ -137,6 +146,15 @@ pub(crate) fn find(name: &str, style: Style) -> Option<&'static Entry> {
         Style::Member => MEMBERS.get(name),
     }
 }
+
+/// `a ? b : c`, which runs without a function.
+pub(crate) static CONDITIONAL: LazyLock<Vec<Overload>> =
+    LazyLock::new(|| ["bool, A, A -> A"].into_iter().filter_map(overload).collect());
+
+/// What `transformMap` and `transformMapEntry` put entries into their maps with.
+pub(crate) static INSERT: LazyLock<Vec<Overload>> = LazyLock::new(|| {
+    ["map(A, B), A, B -> map(A, B)", "map(A, B), map(A, B) -> map(A, B)"].into_iter().filter_map(overload).collect()
+});
 
 fn overload(text: &str) -> Option<Overload> {
     let (parameters, result) = text.split_once("->")?;

@@ -4,7 +4,7 @@
 //! `cel-go/cel/library.go`.
 
 use crate::Issue;
-use crate::ast::{Call, Comprehension, Expr, Kind, Named, Naming, Style, Walk};
+use crate::ast::{Call, Comprehension, Expr, Kind, Mode, Named, Naming, Running, Style, Walk};
 use crate::library::{self, sequences::SORT_BY_KEYS};
 use std::sync::Arc;
 
@@ -23,9 +23,14 @@ pub(crate) enum Expansion {
 
 /// `has(a.b)`.
 pub(crate) fn has(at: usize, mut arguments: Vec<Expr>) -> Result<Expr, Issue> {
-    match arguments.pop().map(|argument| argument.kind) {
-        Some(Kind::Select(select)) => Ok(Expr { at, kind: Kind::Has(select) }),
-        _ => Err(Issue { at, message: "invalid argument to has() macro".into() }),
+    match arguments.pop() {
+        Some(Expr { kind: Kind::Select(select), .. }) if select.mode == Mode::Plain => {
+            Ok(Expr::new(at, Kind::Has(select)))
+        }
+        argument => {
+            let at = argument.map_or(at, |argument| argument.at);
+            Err(Issue { at, message: "invalid argument to has() macro".into() })
+        }
     }
 }
 
@@ -46,7 +51,7 @@ pub(crate) fn method(at: usize, range: Expr, name: &str, arguments: Vec<Expr>) -
     }
     let Some(form) = form(name, arguments.len()) else { return Expansion::None(range, arguments) };
     match expand(at, form, range, arguments) {
-        Ok(kind) => Expansion::Done(Expr { at, kind }),
+        Ok(kind) => Expansion::Done(Expr::new(at, kind)),
         Err(issue) => Expansion::Wrong(issue),
     }
 }
@@ -68,8 +73,8 @@ fn form(name: &str, count: usize) -> Option<Form> {
     match (name, count) {
         ("all", 2 | 3) => walk(Walk::All, count - 1, false),
         ("exists", 2 | 3) => walk(Walk::Exists, count - 1, false),
-        ("exists_one", 2) => walk(Walk::ExistsOne, 1, false),
-        ("existsOne", 2 | 3) => walk(Walk::ExistsOne, count - 1, false),
+        ("exists_one", 2 | 3) => walk(Walk::ExistsOne, count - 1, false),
+        ("existsOne", 3) => walk(Walk::ExistsOne, 2, false),
         ("filter", 2) => walk(Walk::Filter, 1, false),
         ("map", 2 | 3) => walk(Walk::List, 1, count == 3),
         ("transformList", 3 | 4) => walk(Walk::List, 2, count == 4),
@@ -86,14 +91,28 @@ fn expand(at: usize, form: Form, target: Expr, arguments: Vec<Expr>) -> Result<K
     let mut next = || arguments.next().ok_or_else(|| Issue { at, message: "too few arguments to a macro".into() });
     match form {
         Form::Walk { kind, variables, filtered } => {
-            let variable = simple_name(next()?)?;
-            let second = if variables == 2 { Some(simple_name(next()?)?) } else { None };
+            let is_list = variables == 1 && matches!(kind, Walk::List | Walk::Filter);
+            let wrong = if is_list { "argument is not an identifier" } else { NO_NAME };
+            let (first, variable) = iterated(next()?, wrong)?;
+            let second = if variables == 2 { Some(iterated(next()?, wrong)?) } else { None };
+            if let Some((at, second)) = second.as_ref().filter(|(_, second)| *second == variable) {
+                return Err(Issue { at: *at, message: format!("duplicate variable name: {second}") });
+            }
+            for (at, name) in [Some(&(first, variable.clone())), second.as_ref()].into_iter().flatten() {
+                if &**name == ACCUMULATOR {
+                    let message = "iteration variable overwrites accumulator variable".into();
+                    return Err(Issue { at: *at, message });
+                }
+            }
+            let second = second.map(|(_, name)| name);
             let filter = if filtered { Some(next()?) } else { None };
             let body = next()?;
             Ok(Kind::Comprehension(Box::new(Comprehension { kind, range: target, variable, second, filter, body })))
         }
         Form::Optional(kind) => {
-            let variable = simple_name(next()?)?;
+            let macro_name = if kind == Naming::Map { "optMap" } else { "optFlatMap" };
+            let wrong = format!("{macro_name}() variable name must be a simple identifier");
+            let (_, variable) = iterated(next()?, &wrong)?;
             Ok(Kind::Named(Box::new(Named { target, variable, body: next()?, kind })))
         }
     }
@@ -104,8 +123,8 @@ fn bind(at: usize, arguments: Vec<Expr>) -> Result<Expr, Issue> {
     let arguments = <[Expr; 3]>::try_from(arguments);
     let [variable, target, body] =
         arguments.map_err(|_| Issue { at, message: "too few arguments to a macro".into() })?;
-    let named = Named { target, variable: simple_name(variable)?, body, kind: Naming::Bind };
-    Ok(Expr { at, kind: Kind::Named(Box::new(named)) })
+    let named = Named { target, variable: iterated(variable, NO_NAME)?.1, body, kind: Naming::Bind };
+    Ok(Expr::new(at, Kind::Named(Box::new(named))))
 }
 
 /// `list.sortBy(variable, key)`: the list is named, as it is both sorted and walked over for its keys.
@@ -115,19 +134,32 @@ fn sort_by(at: usize, list: Expr, arguments: Vec<Expr>) -> Result<Expr, Issue> {
         return Err(Issue { at: list.at, message: message.into() });
     }
     let variable: Arc<str> = SORTED.into();
-    let named = || Expr { at, kind: Kind::Ident(variable.clone()) };
+    let named = || Expr::new(at, Kind::Ident(variable.clone()));
     let map = Form::Walk { kind: Walk::List, variables: 1, filtered: false };
-    let keys = Expr { at, kind: expand(at, map, named(), arguments)? };
+    let keys = Expr::new(at, expand(at, map, named(), arguments)?);
     let (name, style) = (SORT_BY_KEYS, Style::Member);
     let entry = library::find(name, style);
-    let call = Call { name: name.into(), style, entry, arguments: vec![named(), keys] };
-    let body = Expr { at, kind: Kind::Call(Box::new(call)) };
-    Ok(Expr { at, kind: Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind })) })
+    let call = Call {
+        name: name.into(),
+        style,
+        running: Running::of(name, style),
+        entry,
+        overload: None,
+        arguments: vec![named(), keys],
+    };
+    let body = Expr::new(at, Kind::Call(Box::new(call)));
+    Ok(Expr::new(at, Kind::Named(Box::new(Named { target: list, variable, body, kind: Naming::Bind }))))
 }
 
-fn simple_name(argument: Expr) -> Result<Arc<str>, Issue> {
+const NO_NAME: &str = "argument must be a simple name";
+
+/// What upstream's macros once called what they make.
+const ACCUMULATOR: &str = "__result__";
+
+/// A variable of a macro, and where it stands.
+fn iterated(argument: Expr, wrong: &str) -> Result<(usize, Arc<str>), Issue> {
     match argument.kind {
-        Kind::Ident(name) => Ok(name),
-        _ => Err(Issue { at: argument.at, message: "argument must be a simple name".into() }),
+        Kind::Ident(name) => Ok((argument.at, name)),
+        _ => Err(Issue { at: argument.at, message: wrong.into() }),
     }
 }

@@ -1,8 +1,7 @@
-//! What evaluation may cost. Costs follow upstream's runtime model: one for each step, a tenth for
-//! each character or element that a function walks over.
+//! What evaluation may cost, by upstream's units, and how much work it may be: there are cheap ways to
+//! make large values.
 //!
-//! Upstream: `cel-go/interpreter/runtimecost.go`, `apiserver/pkg/cel/library/cost.go`,
-//! `apiserver/pkg/apis/cel/config.go`.
+//! Upstream: `cel-go/interpreter/runtimecost.go`, `apiserver/pkg/apis/cel/config.go`.
 
 use crate::EvalError;
 
@@ -11,15 +10,24 @@ use crate::EvalError;
 pub struct Budget {
     call: u64,
     total: u64,
+    /// Steps, elements, tens of characters that may still be looked at or made by one call.
+    work: u64,
 }
 
 /// Upstream's limit of one expression.
 const PER_CALL: u64 = 1_000_000;
 
+/// How much work may stand behind one unit of cost, and how much behind none.
+const WORK: u64 = 5;
+const FREE: u64 = 100_000;
+
+/// How much work an element of a list is, which takes as much memory as some tens of characters.
+const ELEMENT: u64 = 4;
+
 impl Budget {
     /// A budget of so many units, all of which one call may spend.
     pub fn new(limit: u64) -> Self {
-        Self { call: limit, total: limit }
+        Self { call: limit, total: limit, work: limit.saturating_mul(WORK).saturating_add(FREE) }
     }
 
     /// Upstream's limit for a single expression.
@@ -40,7 +48,7 @@ impl Budget {
     /// The budget of one call: its own limit, within what is left. Give it back by
     /// [`Budget::settle`].
     pub fn call(&self) -> Self {
-        Self { call: PER_CALL, total: self.total }
+        Self { total: self.total, ..Self::per_call() }
     }
 
     /// Takes over what a call has left.
@@ -56,7 +64,8 @@ impl Budget {
         self.total = call.total;
     }
 
-    pub(crate) fn charge(&mut self, cost: u64) -> Result<(), EvalError> {
+    /// Spends what a step costs.
+    pub(crate) fn spend(&mut self, cost: u64) -> Result<(), EvalError> {
         let affordable = cost.min(self.call).min(self.total);
         self.call -= affordable;
         self.total -= affordable;
@@ -67,7 +76,26 @@ impl Budget {
         Err(EvalError::OverBudget)
     }
 
-    /// Charges for walking over so many characters.
+    /// Accounts for steps of work, which have no cost of their own.
+    pub(crate) fn charge(&mut self, steps: u64) -> Result<(), EvalError> {
+        match self.work.checked_sub(steps) {
+            Some(left) => self.work = left,
+            None => {
+                // What is too much work has spent all that a call may.
+                self.total = self.total.saturating_sub(self.call);
+                (self.call, self.work) = (0, 0);
+                return Err(EvalError::OverBudget);
+            }
+        }
+        Ok(())
+    }
+
+    /// Accounts for making a list of so many elements.
+    pub(crate) fn charge_list(&mut self, elements: usize) -> Result<(), EvalError> {
+        self.charge((elements as u64).saturating_mul(ELEMENT))
+    }
+
+    /// Accounts for walking over so many characters.
     pub(crate) fn charge_walk(&mut self, length: usize) -> Result<(), EvalError> {
         self.charge((length as u64).div_ceil(10))
     }
@@ -81,11 +109,11 @@ mod tests {
     fn calls_have_limits_of_their_own() {
         let mut all = Budget::new(PER_CALL + 10);
         let mut call = all.call();
-        assert_eq!(call.charge(PER_CALL + 1), Err(EvalError::OverBudget));
+        assert_eq!(call.spend(PER_CALL + 1), Err(EvalError::OverBudget));
         assert!(!call.is_exhausted(), "only the call has reached its limit");
         all.settle(&call);
         let mut call = all.call();
-        assert_eq!((all.left(), call.charge(11)), (10, Err(EvalError::OverBudget)));
+        assert_eq!((all.left(), call.spend(11)), (10, Err(EvalError::OverBudget)));
         assert!(call.is_exhausted());
     }
 }

@@ -4,7 +4,8 @@
 //! Upstream: `cel-go/parser/parser.go`.
 
 use crate::Issue;
-use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Select, Struct, StructField, Style};
+use crate::ast::{Call, Element, Expr, Kind, Literal, Member, Mode, Running, Select, Struct, StructField, Style};
+use crate::error::Issues;
 use crate::escape::is_reserved;
 use crate::lexer::{Spanned, Token, tokens};
 use crate::library;
@@ -24,18 +25,28 @@ const MAX_LENGTH: usize = 100_000;
 const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, \
                        BYTES, IDENTIFIER}";
 
-/// Parses an expression.
-pub(crate) fn parse(source: &str) -> Result<Expr, Issue> {
+/// Parses an expression; `None` is one with issues.
+pub(crate) fn parse(source: &str, issues: &mut Issues) -> Option<Expr> {
+    match read(source, issues) {
+        Ok(expr) => issues.is_empty().then_some(expr),
+        Err(Issue { at, message }) => {
+            issues.push(at, message);
+            None
+        }
+    }
+}
+
+fn read(source: &str, issues: &mut Issues) -> Result<Expr, Issue> {
     if source.len() > MAX_LENGTH {
         let size = source.chars().count();
         let message = format!("expression code point size exceeds limit: size: {size}, limit {MAX_LENGTH}");
         return Err(Issue { at: 0, message });
     }
-    let mut parser = Parser { source, tokens: tokens(source)?, next: 0, depth: 0 };
+    let mut parser = Parser { source, tokens: tokens(source, issues)?, next: 0, depth: 0 };
     let (expr, _) = parser.conditional()?;
     match parser.peek() {
         Token::End => Ok(expr),
-        _ => Err(parser.mismatched("<EOF>")),
+        _ => Err(parser.unexpected(parser.ahead(1) == Some(&Token::End), "<EOF>")),
     }
 }
 
@@ -73,18 +84,68 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, sign: &str) -> Result<usize, Issue> {
-        self.eat(sign).ok_or_else(|| self.mismatched(&format!("'{sign}'")))
+        self.expect_one_of(sign, &format!("'{sign}'"))
     }
 
-    fn mismatched(&self, expected: &str) -> Issue {
+    /// Takes a sign, where others could stand, too.
+    fn expect_one_of(&mut self, sign: &str, expected: &str) -> Result<usize, Issue> {
+        if let Some(at) = self.eat(sign) {
+            return Ok(at);
+        }
+        let is_end = *self.peek() == Token::End;
+        // What could follow the sign stands in its place.
+        let is_missing = match sign {
+            ")" => is_end,
+            "]" => is_end && expected == "']'",
+            ":" => !is_end && self.starts_operand(0) && !self.is_ahead(sign),
+            _ => false,
+        };
+        match is_missing {
+            true => {
+                let text = self.text();
+                Err(Issue { at: self.at(), message: format!("Syntax error: missing '{sign}' at '{text}'") })
+            }
+            false => Err(self.unexpected(self.is_ahead(sign), expected)),
+        }
+    }
+
+    /// Whether a sign follows the next token.
+    fn is_ahead(&self, sign: &str) -> bool {
+        matches!(self.ahead(1), Some(Token::Sign(next)) if *next == sign)
+    }
+
+    fn ahead(&self, count: usize) -> Option<&Token> {
+        self.tokens.get(self.next + count).map(|spanned| &spanned.token)
+    }
+
+    /// Whether an operand may start with a token ahead.
+    fn starts_operand(&self, count: usize) -> bool {
+        match self.ahead(count) {
+            Some(Token::Sign(sign)) => ["[", "{", "(", ".", "-", "!"].contains(sign),
+            Some(Token::Ident(word)) => &**word != "in",
+            Some(Token::End) | None => false,
+            Some(_) => true,
+        }
+    }
+
+    fn text(&self) -> &str {
         let token = &self.tokens[self.next.min(self.tokens.len() - 1)];
-        let text = match &token.token {
+        match &token.token {
             Token::End => "<EOF>",
             _ => &self.source[token.at..token.end],
-        };
-        let kind = if token.token == Token::End || expected != "<EOF>" { "mismatched" } else { "extraneous" };
-        let kind = if expected == "<EOF>" { "mismatched" } else { kind };
-        Issue { at: token.at, message: format!("Syntax error: {kind} input '{text}' expecting {expected}") }
+        }
+    }
+
+    /// What stands where it should not; it is too much if all were well without it.
+    fn unexpected(&self, is_extraneous: bool, expected: &str) -> Issue {
+        let kind = if is_extraneous { "extraneous" } else { "mismatched" };
+        let text = self.text();
+        Issue { at: self.at(), message: format!("Syntax error: {kind} input '{text}' expecting {expected}") }
+    }
+
+    /// What stands where an operand should.
+    fn no_operand(&self) -> Issue {
+        self.unexpected(*self.peek() != Token::End && self.starts_operand(1), OPERAND)
     }
 
     /// Refuses what nests too deeply.
@@ -107,7 +168,7 @@ impl Parser<'_> {
                 let (then, second) = self.chain("||")?;
                 self.expect(":")?;
                 let (otherwise, third) = self.conditional()?;
-                let expr = Expr { at, kind: Kind::Conditional(Box::new([condition, then, otherwise])) };
+                let expr = Expr::new(at, Kind::Conditional(Box::new([condition, then, otherwise])));
                 self.bounded(expr, depth.max(second).max(third) + 1)
             }
         };
@@ -130,7 +191,7 @@ impl Parser<'_> {
             }
         }
         let kind = if sign == "||" { Kind::Or(all) } else { Kind::And(all) };
-        self.bounded(Expr { at, kind }, depth + 1)
+        self.bounded(Expr::new(at, kind), depth + 1)
     }
 
     fn binary(&mut self, level: usize) -> Parsed {
@@ -175,10 +236,10 @@ impl Parser<'_> {
             };
         }
         let minuses = count(self, "-");
-        if minuses % 2 == 1
+        if minuses == 1
             && let Some(literal) = self.negative_literal()?
         {
-            return self.postfix(Expr { at, kind: Kind::Literal(literal) }, 1);
+            return self.postfix(Expr::new(at, Kind::Literal(literal)), 1);
         }
         let (operand, depth) = self.member()?;
         match minuses % 2 {
@@ -233,28 +294,44 @@ impl Parser<'_> {
     /// What follows a dot: a field, or a method.
     fn selection(&mut self, operand: Expr, depth: usize, at: usize) -> Parsed {
         let mode = if self.eat("?").is_some() { Mode::Optional } else { Mode::Plain };
-        let Token::Ident(field) = self.peek().clone() else { return Err(self.mismatched("IDENTIFIER")) };
+        let field = match self.peek().clone() {
+            Token::Ident(word) if matches!(&*word, "true" | "false" | "null") => {
+                return Err(self.unexpected(false, "IDENTIFIER"));
+            }
+            Token::Ident(word) if &*word != "in" => word,
+            other => {
+                let text = if other == Token::End { "" } else { self.text() };
+                let message = format!("Syntax error: no viable alternative at input '.{text}'");
+                return Err(Issue { at: self.at(), message });
+            }
+        };
         self.next += 1;
         let Some(open) = self.eat("(").filter(|_| mode == Mode::Plain) else {
             let select = Select { operand, field, mode };
-            return self.bounded(Expr { at, kind: Kind::Select(Box::new(select)) }, depth + 1);
+            return self.bounded(Expr::new(at, Kind::Select(Box::new(select))), depth + 1);
         };
-        let (arguments, deep) = self.arguments(")")?;
+        let (arguments, deep) = self.arguments()?;
         self.bounded(method(open, operand, field, arguments)?, depth.max(deep) + 1)
     }
 
-    fn arguments(&mut self, close: &str) -> Result<(Vec<Expr>, usize), Issue> {
+    fn arguments(&mut self) -> Result<(Vec<Expr>, usize), Issue> {
         let (mut all, mut depth) = (Vec::new(), 0);
-        while self.eat(close).is_none() {
+        if self.eat(")").is_some() {
+            return Ok((all, depth));
+        }
+        if !self.starts_operand(0) {
+            let is_extraneous = *self.peek() != Token::End && (self.starts_operand(1) || self.is_ahead(")"));
+            return Err(self.unexpected(is_extraneous, &OPERAND.replace("'.'", "')', '.'")));
+        }
+        loop {
             let (argument, deep) = self.conditional()?;
             depth = depth.max(deep);
             all.push(argument);
             if self.eat(",").is_none() {
-                self.expect(close)?;
-                break;
+                self.expect(")")?;
+                return Ok((all, depth));
             }
         }
-        Ok((all, depth))
     }
 
     fn primary(&mut self) -> Parsed {
@@ -267,10 +344,10 @@ impl Parser<'_> {
             Token::String(text) => Literal::String(text),
             Token::Bytes(bytes) => Literal::Bytes(bytes),
             Token::Sign(sign) => return self.bracketed(sign),
-            Token::End => return Err(self.mismatched(OPERAND)),
+            Token::End => return Err(self.no_operand()),
         };
         self.next += 1;
-        Ok((Expr { at, kind: Kind::Literal(literal) }, 1))
+        Ok((Expr::new(at, Kind::Literal(literal)), 1))
     }
 
     fn word(&mut self, word: &Arc<str>) -> Parsed {
@@ -282,17 +359,17 @@ impl Parser<'_> {
             _ => None,
         };
         if literal.is_none() && &**word == "in" {
-            return Err(self.mismatched(OPERAND));
+            return Err(self.no_operand());
         }
         self.next += 1;
         if let Some(literal) = literal {
-            return Ok((Expr { at, kind: Kind::Literal(literal) }, 1));
+            return Ok((Expr::new(at, Kind::Literal(literal)), 1));
         }
         if is_reserved(word) {
             return Err(Issue { at, message: format!("reserved identifier: {word}") });
         }
-        let Some(open) = self.eat("(") else { return Ok((Expr { at, kind: Kind::Ident(word.clone()) }, 1)) };
-        let (arguments, depth) = self.arguments(")")?;
+        let Some(open) = self.eat("(") else { return Ok((Expr::new(at, Kind::Ident(word.clone())), 1)) };
+        let (arguments, depth) = self.arguments()?;
         self.bounded(function(open, word.clone(), arguments)?, depth + 1)
     }
 
@@ -318,7 +395,14 @@ impl Parser<'_> {
                 self.next += 1;
                 self.primary()
             }
-            _ => Err(self.mismatched(OPERAND)),
+            _ => Err(self.no_operand()),
+        }
+    }
+
+    /// A comma may stand before nothing, too.
+    fn skip_comma(&mut self, close: &str) {
+        if self.is_next(",") && self.is_ahead(close) {
+            self.next += 1;
         }
     }
 
@@ -328,21 +412,23 @@ impl Parser<'_> {
 
     fn list(&mut self, at: usize) -> Parsed {
         let (mut elements, mut depth) = (Vec::new(), 0);
+        self.skip_comma("]");
         while self.eat("]").is_none() {
             let mode = self.mode();
             let (value, deep) = self.conditional()?;
             depth = depth.max(deep);
             elements.push(Element { value, mode });
             if self.eat(",").is_none() {
-                self.expect("]")?;
+                self.expect_one_of("]", "{']', ','}")?;
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::List(elements) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::List(elements)), depth + 1)
     }
 
     fn map(&mut self, at: usize) -> Parsed {
         let (mut members, mut depth) = (Vec::new(), 0);
+        self.skip_comma("}");
         while self.eat("}").is_none() {
             let mode = self.mode();
             let (key, deep) = self.conditional()?;
@@ -351,11 +437,11 @@ impl Parser<'_> {
             depth = depth.max(deep).max(deeper);
             members.push(Member { key, value, mode });
             if self.eat(",").is_none() {
-                self.expect("}")?;
+                self.expect_one_of("}", "{'}', ','}")?;
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::Map(members) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::Map(members)), depth + 1)
     }
 
     fn object(&mut self, name: Expr) -> Parsed {
@@ -364,18 +450,18 @@ impl Parser<'_> {
         let (mut fields, mut depth) = (Vec::new(), 0);
         while self.eat("}").is_none() {
             let mode = self.mode();
-            let Token::Ident(field) = self.peek().clone() else { return Err(self.mismatched("IDENTIFIER")) };
+            let Token::Ident(field) = self.peek().clone() else { return Err(self.unexpected(false, "IDENTIFIER")) };
             self.next += 1;
             let colon = self.expect(":")?;
             let (value, deep) = self.conditional()?;
             depth = depth.max(deep);
             fields.push(StructField { at: colon, name: field, value, mode });
             if self.eat(",").is_none() {
-                self.expect("}")?;
+                self.expect_one_of("}", "{'}', ','}")?;
                 break;
             }
         }
-        self.bounded(Expr { at, kind: Kind::Struct(Box::new(Struct { name, fields })) }, depth + 1)
+        self.bounded(Expr::new(at, Kind::Struct(Box::new(Struct { name, fields }))), depth + 1)
     }
 }
 
@@ -390,7 +476,17 @@ fn call(at: usize, name: &str, arguments: Vec<Expr>) -> Expr {
 
 fn named(at: usize, name: Arc<str>, style: Style, arguments: Vec<Expr>) -> Expr {
     let entry = library::find(&name, style);
-    Expr { at, kind: Kind::Call(Box::new(Call { name, style, entry, arguments })) }
+    Expr::new(
+        at,
+        Kind::Call(Box::new(Call {
+            running: Running::of(&name, style),
+            name,
+            style,
+            entry,
+            overload: None,
+            arguments,
+        })),
+    )
 }
 
 fn function(at: usize, name: Arc<str>, arguments: Vec<Expr>) -> Result<Expr, Issue> {
@@ -433,6 +529,11 @@ fn qualified(expr: &Expr) -> Option<String> {
 mod tests {
     use super::*;
 
+    fn parse(source: &str) -> Result<Expr, Issue> {
+        let mut issues = Issues::default();
+        super::parse(source, &mut issues).ok_or_else(|| issues.first().cloned().expect("an issue"))
+    }
+
     #[test]
     fn precedence() {
         let Kind::Or(all) = parse("a || b && c == 1 + 2 * 3 || d").expect("parses").kind else { panic!("an or") };
@@ -446,8 +547,16 @@ mod tests {
     #[test]
     fn syntax_errors() {
         for (source, at, message) in [
-            ("a b", 2, "Syntax error: mismatched input 'b' expecting <EOF>"),
-            ("a.", 2, "Syntax error: mismatched input '<EOF>' expecting IDENTIFIER"),
+            ("a b", 2, "Syntax error: extraneous input 'b' expecting <EOF>"),
+            ("a b c", 2, "Syntax error: mismatched input 'b' expecting <EOF>"),
+            ("a.", 2, "Syntax error: no viable alternative at input '.'"),
+            ("a..b", 2, "Syntax error: no viable alternative at input '..'"),
+            ("a.true", 2, "Syntax error: mismatched input 'true' expecting IDENTIFIER"),
+            ("f(1", 3, "Syntax error: missing ')' at '<EOF>'"),
+            ("(1 2)", 3, "Syntax error: extraneous input '2' expecting ')'"),
+            ("[1", 2, "Syntax error: mismatched input '<EOF>' expecting {']', ','}"),
+            ("{1: 2 3: 4}", 6, "Syntax error: mismatched input '3' expecting {'}', ','}"),
+            ("a ? 1 2", 6, "Syntax error: missing ':' at '2'"),
             ("for", 0, "reserved identifier: for"),
             ("99999999999999999999", 0, "invalid int literal"),
         ] {

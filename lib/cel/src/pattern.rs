@@ -14,6 +14,60 @@ pub fn pattern(source: &str) -> Result<Regex, Error> {
     RegexBuilder::new(&translate(source)).size_limit(MAX_SIZE).dfa_size_limit(MAX_SIZE).build()
 }
 
+/// What is wrong with a pattern in the words of Go, as far as they differ by kinds that both know.
+pub(crate) fn why(source: &str, error: &Error) -> String {
+    let told = error.to_string();
+    let kind = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let (what, part) = match kind {
+        "unclosed group" => ("missing closing )", source),
+        "unopened group" => ("unexpected )", source),
+        "unclosed character class" => ("missing closing ]", &source[open_class(source)..]),
+        "repetition operator missing expression" => ("missing argument to repetition operator", dangling(source)),
+        _ if source.ends_with('\\') && kind.starts_with("incomplete escape sequence") => {
+            ("trailing backslash at end of expression", "")
+        }
+        other => return format!("error parsing regexp: {other}: `{source}`"),
+    };
+    format!("error parsing regexp: {what}: `{part}`")
+}
+
+/// Where the class starts that is never closed.
+fn open_class(source: &str) -> usize {
+    let mut open = None;
+    let mut chars = source.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match (c, open) {
+            ('\\', _) => drop(chars.next()),
+            ('[', None) => {
+                open = Some(at);
+                chars.next_if(|(_, next)| *next == '^');
+                // A bracket that closes at once is a member.
+                chars.next_if(|(_, next)| *next == ']');
+            }
+            (']', Some(_)) => open = None,
+            _ => {}
+        }
+    }
+    open.unwrap_or_default()
+}
+
+/// The first repetition of nothing.
+fn dangling(source: &str) -> &str {
+    let mut before = None;
+    let mut chars = source.char_indices();
+    while let Some((at, c)) = chars.next() {
+        if matches!(c, '*' | '+' | '?') && matches!(before, None | Some('(' | '|')) {
+            let is_lazy = source[at + 1..].starts_with('?');
+            return &source[at..at + 1 + usize::from(is_lazy)];
+        }
+        if c == '\\' {
+            chars.next();
+        }
+        before = Some(c);
+    }
+    source
+}
+
 /// Makes `\d` and its like ASCII, and `[`, `&&`, `--`, `~~` inside of classes literal.
 fn translate(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 8);
@@ -104,6 +158,17 @@ mod tests {
             (r"^(https?)://[^\s/$.?#].[^\s]*$", "https://example.com", true),
         ] {
             assert_eq!(pattern(source).expect(source).is_match(text), want, "{source} on {text}");
+        }
+        for (source, want) in [
+            ("a(", "missing closing ): `a(`"),
+            ("a)", "unexpected ): `a)`"),
+            ("a[b]c[^]d", "missing closing ]: `[^]d`"),
+            ("*a", "missing argument to repetition operator: `*`"),
+            ("a|+?", "missing argument to repetition operator: `+?`"),
+            ("a\\", "trailing backslash at end of expression: ``"),
+        ] {
+            let error = pattern(source).expect_err(source);
+            assert_eq!(why(source, &error), format!("error parsing regexp: {want}"));
         }
         assert!(pattern("(").is_err() && pattern("a{1,100000}{1,100000}").is_err() && pattern("\\").is_err());
     }

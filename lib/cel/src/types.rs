@@ -31,8 +31,8 @@ pub enum Type {
     Timestamp,
     /// `google.protobuf.Duration`.
     Duration,
-    /// `type`.
-    Type,
+    /// `type(T)`.
+    Type(Arc<Type>),
     /// `list(T)`.
     List(Arc<Type>),
     /// `map(K, V)`.
@@ -52,6 +52,12 @@ pub enum Type {
     /// A parameter of a signature.
     #[doc(hidden)]
     Param(u8),
+    /// What is not known yet; only while an expression is checked.
+    #[doc(hidden)]
+    Open(u32),
+    /// Of what is wrong: nothing more is said about it.
+    #[doc(hidden)]
+    Error,
 }
 
 /// Named fields with their types.
@@ -154,12 +160,13 @@ impl Type {
             Type::List(of) => format!("list({})", of.declared()),
             Type::Map(key, value) => format!("map({}, {})", key.declared(), value.declared()),
             Type::Optional(of) => format!("optional_type({})", of.declared()),
+            Type::Type(of) => format!("type({})", of.declared()),
             other => other.to_string(),
         }
     }
 
     /// Whether `null` passes for a value of it, as the first checker had it.
-    fn is_nullable(&self) -> bool {
+    pub(crate) fn is_nullable(&self) -> bool {
         matches!(
             self,
             Type::Object(_)
@@ -172,10 +179,6 @@ impl Type {
                 | Type::Duration
         )
     }
-
-    pub(crate) fn is_dyn(&self) -> bool {
-        matches!(self, Type::Dyn)
-    }
 }
 
 /// The type of a member of an API object; `None` if there is none.
@@ -185,6 +188,26 @@ pub(crate) fn member(of: &TypeRef, name: &str) -> Option<Type> {
         None if of.def().is_object && matches!(name, "apiVersion" | "kind") => Some(Type::String),
         None => None,
     }
+}
+
+/// The type that an identifier names.
+pub(crate) fn named(name: &str) -> Option<Type> {
+    Some(match name {
+        "bool" => Type::Bool,
+        "int" => Type::Int,
+        "uint" => Type::Uint,
+        "double" => Type::Double,
+        "string" => Type::String,
+        "bytes" => Type::Bytes,
+        "list" => Type::list(Type::Dyn),
+        "map" => Type::Map(Arc::new(Type::Dyn), Arc::new(Type::Dyn)),
+        "null_type" => Type::Null,
+        "type" => Type::Type(Arc::new(Type::Dyn)),
+        "optional_type" => Type::optional(Type::Dyn),
+        "google.protobuf.Timestamp" => Type::Timestamp,
+        "google.protobuf.Duration" => Type::Duration,
+        _ => return None,
+    })
 }
 
 /// Whether the order of a list means nothing.
@@ -205,7 +228,7 @@ impl fmt::Display for Type {
             Type::Bytes => f.write_str("bytes"),
             Type::Timestamp => f.write_str("timestamp"),
             Type::Duration => f.write_str("duration"),
-            Type::Type => f.write_str("type"),
+            Type::Type(of) => write!(f, "type({of})"),
             Type::List(of) => write!(f, "list({of})"),
             Type::Map(key, value) => write!(f, "map({key}, {value})"),
             Type::Optional(of) => write!(f, "optional_type({of})"),
@@ -218,6 +241,8 @@ impl fmt::Display for Type {
                 f.write_str(known.map(|(_, _, name)| *name).unwrap_or_default())
             }
             Type::Param(letter) => write!(f, "{}", char::from(*letter)),
+            Type::Open(_) => f.write_str("dyn"),
+            Type::Error => f.write_str("!error!"),
         }
     }
 }
@@ -230,6 +255,7 @@ pub(crate) fn parse(text: &str) -> Option<Type> {
         return match head {
             "list" => Some(Type::list(parse(inner)?)),
             "optional" => Some(Type::optional(parse(inner)?)),
+            "type" => Some(Type::Type(Arc::new(parse(inner)?))),
             "map" => {
                 let (key, value) = inner.split_once(',')?;
                 Some(Type::Map(Arc::new(parse(key)?), Arc::new(parse(value)?)))
@@ -248,75 +274,9 @@ pub(crate) fn parse(text: &str) -> Option<Type> {
         "bytes" => Type::Bytes,
         "timestamp" => Type::Timestamp,
         "duration" => Type::Duration,
-        "type" => Type::Type,
         "A" | "B" => Type::Param(text.as_bytes()[0]),
         _ => Type::Opaque(OPAQUE.iter().find(|(_, name, _)| *name == text)?.0),
     })
-}
-
-/// What parameters of a signature stand for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Binding(Vec<(u8, Type)>);
-
-impl Binding {
-    /// Whether an argument fits a parameter; binds what is open.
-    pub(crate) fn accepts(&mut self, parameter: &Type, argument: &Type) -> bool {
-        match (parameter, argument) {
-            (Type::Param(letter), _) => self.bind(*letter, argument),
-            (Type::Dyn, _) | (_, Type::Dyn) => true,
-            (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.accepts(a, b),
-            (Type::Map(k, v), Type::Map(l, w)) => self.accepts(k, l) && self.accepts(v, w),
-            (Type::Object(a), Type::Object(b)) => Arc::ptr_eq(&a.schema, &b.schema) && a.id == b.id,
-            (Type::Record(a), Type::Record(b)) => a.name == b.name,
-            (Type::Partial(a), Type::Partial(b)) => a == b,
-            (Type::Opaque(a), Type::Opaque(b)) => a == b,
-            (other, Type::Null) | (Type::Null, other) if other.is_nullable() => true,
-            (a, b) => std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Type::Opaque(_)),
-        }
-    }
-
-    fn bind(&mut self, letter: u8, argument: &Type) -> bool {
-        let Some(index) = self.0.iter().position(|(known, _)| *known == letter) else {
-            self.0.push((letter, argument.clone()));
-            return true;
-        };
-        let bound = self.0[index].1.clone();
-        let fits = self.accepts(&bound, argument);
-        if fits && (bound.is_dyn() || matches!(bound, Type::Null)) {
-            // The more is known, the better, yet dyn stays dyn: it may hold anything.
-            self.0[index].1 = if bound.is_dyn() { Type::Dyn } else { argument.clone() };
-        }
-        fits
-    }
-
-    /// A result's type with parameters replaced.
-    pub(crate) fn resolve(&self, result: &Type) -> Type {
-        match result {
-            Type::Param(letter) => {
-                self.0.iter().find(|(known, _)| known == letter).map(|(_, of)| of.clone()).unwrap_or_default()
-            }
-            Type::List(of) => Type::list(self.resolve(of)),
-            Type::Optional(of) => Type::optional(self.resolve(of)),
-            Type::Map(key, value) => Type::Map(Arc::new(self.resolve(key)), Arc::new(self.resolve(value))),
-            other => other.clone(),
-        }
-    }
-}
-
-/// A type that holds both.
-pub(crate) fn join(a: &Type, b: &Type) -> Option<Type> {
-    if a.is_dyn() || b.is_dyn() {
-        return Some(Type::Dyn);
-    }
-    match (a, b) {
-        (Type::List(x), Type::List(y)) => Some(Type::list(join(x, y)?)),
-        (Type::Optional(x), Type::Optional(y)) => Some(Type::optional(join(x, y)?)),
-        (Type::Map(k, v), Type::Map(l, w)) => Some(Type::Map(Arc::new(join(k, l)?), Arc::new(join(v, w)?))),
-        (Type::Null, other) | (other, Type::Null) if Binding::default().accepts(other, &Type::Null) => {
-            Some(other.clone())
-        }
-        _ => Binding::default().accepts(a, b).then(|| a.clone()),
-    }
 }
 
 #[cfg(test)]
@@ -324,15 +284,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signatures_and_bindings() {
+    fn signatures() {
         for text in ["list(int)", "map(string, list(dyn))", "bytes"] {
             assert_eq!(parse(text).map(|t| t.to_string()).as_deref(), Some(text));
         }
         assert!(parse("nonsense").is_none());
-        let mut binding = Binding::default();
-        assert!(binding.accepts(&Type::list(Type::Param(b'A')), &Type::list(Type::Int)));
-        assert!(!binding.accepts(&Type::Param(b'A'), &Type::String));
-        assert_eq!(binding.resolve(&Type::Param(b'A')).to_string(), "int");
-        assert!(join(&Type::Int, &Type::String).is_none());
     }
 }

@@ -110,7 +110,8 @@ enum Entries<'a> {
 #[derive(Clone, Debug)]
 pub(crate) enum Key<'a> {
     Bool(bool),
-    Number(i128),
+    Int(i64),
+    Uint(u64),
     Text(Text<'a>),
 }
 
@@ -213,6 +214,20 @@ impl<'a> Value<'a> {
         if let Value::Map(map) = self { Some(map) } else { None }
     }
 
+    /// Whether it is of a type of the function libraries.
+    pub(crate) fn is_of_library(&self) -> bool {
+        matches!(
+            self,
+            Value::Quantity(_)
+                | Value::Url(_)
+                | Value::Ip(_)
+                | Value::Cidr(_)
+                | Value::Semver(_)
+                | Value::Format(_)
+                | Value::Authorization(_)
+        )
+    }
+
     /// What `type()` says.
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -235,7 +250,31 @@ impl<'a> Value<'a> {
             Value::Cidr(_) => "net.CIDR",
             Value::Semver(_) => "kubernetes.Semver",
             Value::Format(_) => "kubernetes.NamedFormat",
-            Value::Authorization(_) => "kubernetes.authorization",
+            Value::Authorization(authorization) => authorization.type_name(),
+        }
+    }
+
+    /// What Go calls the type, which some of upstream's errors tell.
+    pub(crate) fn go_name(&self) -> &'static str {
+        match self {
+            Value::Null => "types.Null",
+            Value::Bool(_) => "types.Bool",
+            Value::Int(_) => "types.Int",
+            Value::Uint(_) => "types.Uint",
+            Value::Double(_) => "types.Double",
+            Value::String(_) => "types.String",
+            Value::Bytes(_) => "types.Bytes",
+            Value::Timestamp(_) => "types.Timestamp",
+            Value::Duration(_) => "types.Duration",
+            Value::Optional(_) => "*types.Optional",
+            Value::Type(_) => "*types.Type",
+            Value::Quantity(_) => "cel.Quantity",
+            Value::Url(_) => "cel.URL",
+            Value::Ip(_) => "cel.IP",
+            Value::Cidr(_) => "cel.CIDR",
+            Value::Semver(_) => "cel.Semver",
+            Value::Format(_) => "*cel.Format",
+            Value::List(_) | Value::Map(_) | Value::Authorization(_) => self.type_name(),
         }
     }
 
@@ -428,9 +467,9 @@ impl<'a> Key<'a> {
     pub(crate) fn of(value: &Value<'a>) -> Option<Self> {
         match value {
             Value::Bool(set) => Some(Key::Bool(*set)),
-            Value::Int(number) => Some(Key::Number((*number).into())),
-            Value::Uint(number) => Some(Key::Number((*number).into())),
-            Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e18 => Some(Key::Number(*number as i128)),
+            Value::Int(number) => Some(Key::Int(*number)),
+            Value::Uint(number) => Some(Key::Uint(*number)),
+            Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e18 => Some(Key::Int(*number as i64)),
             Value::String(text) => Some(Key::Text(text.clone())),
             _ => None,
         }
@@ -443,11 +482,8 @@ impl<'a> Key<'a> {
     fn value(&self) -> Value<'a> {
         match self {
             Key::Bool(set) => Value::Bool(*set),
-            Key::Number(number) => match (i64::try_from(*number), u64::try_from(*number)) {
-                (Ok(int), _) => Value::Int(int),
-                (_, Ok(uint)) => Value::Uint(uint),
-                _ => Value::Null,
-            },
+            Key::Int(number) => Value::Int(*number),
+            Key::Uint(number) => Value::Uint(*number),
             Key::Text(text) => Value::String(text.clone()),
         }
     }
@@ -456,7 +492,8 @@ impl<'a> Key<'a> {
     fn rank(&self) -> (u8, i128, &str) {
         match self {
             Key::Bool(set) => (0, i128::from(*set), ""),
-            Key::Number(number) => (1, *number, ""),
+            Key::Int(number) => (1, i128::from(*number), ""),
+            Key::Uint(number) => (1, i128::from(*number), ""),
             Key::Text(text) => (2, 0, text),
         }
     }
@@ -466,7 +503,8 @@ impl std::fmt::Display for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Key::Bool(set) => write!(f, "{set}"),
-            Key::Number(number) => write!(f, "{number}"),
+            Key::Int(number) => write!(f, "{number}"),
+            Key::Uint(number) => write!(f, "{number}"),
             Key::Text(text) => f.write_str(text),
         }
     }

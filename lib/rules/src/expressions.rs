@@ -115,7 +115,7 @@ impl Compiler {
 
     fn compile(&self, source: &str, environment: &Environment) -> Result<Program, String> {
         cel::compile(source, environment).map_err(|error: CompileError| match self.types.is_empty() {
-            true => format!("compilation failed: {error}"),
+            true => error.reason(),
             false => error.to_string(),
         })
     }
@@ -242,7 +242,7 @@ mod tests {
             ("namespaceObject.spec.x == 1", "undefined field 'x'"),
             ("'a'", "must evaluate to bool but got string"),
             ("object.spec.paused", "must evaluate to bool but got dyn"),
-            ("[timestamp('x')]", "must evaluate to bool but got list(google.protobuf.Timestamp)"),
+            ("[timestamp('2021-01-01T00:00:00Z')]", "must evaluate to bool but got list(google.protobuf.Timestamp)"),
         ] {
             let error = compiler.condition(source).expect_err(source);
             assert!(error.contains(want), "{source}: {error}");

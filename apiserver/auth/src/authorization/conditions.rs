@@ -22,7 +22,7 @@ impl MatchConditions {
         let one = |(at, source)| match cel::compile(source, &environment) {
             Ok(program) if matches!(program.result_type(), Type::Bool) => Ok(Arc::new(program)),
             Ok(program) => Err((at, format!("must evaluate to bool but got {}", program.result_type()))),
-            Err(error) => Err((at, format!("compilation failed: {error}"))),
+            Err(error) => Err((at, error.reason())),
         };
         sources.into_iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }

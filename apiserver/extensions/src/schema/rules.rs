@@ -12,12 +12,15 @@ use super::{Node, Type};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
 use apimachinery::schema::{Schema, Semantics, Shape};
-use cel::{Bindings, Budget, Environment, EvalError, Program};
+use cel::{Bindings, Budget, CompileError, Environment, EvalError, Program};
 use rules::tree::Tree;
 use std::sync::Arc;
 
 /// What all rules of an object may cost together, as upstream.
 const BUDGET: u64 = 10_000_000;
+
+/// The longest message that an expression may make, in bytes.
+const LONGEST_MESSAGE: usize = 5 * 1024;
 
 /// A rule, compiled once for each version of its definition.
 #[derive(Clone, Debug)]
@@ -78,19 +81,34 @@ impl Rule {
     fn read(rule: &Value, view: &View) -> Self {
         let optional = rule.at("optionalOldSelf").and_then(Value::as_bool);
         let environment = view.environment(optional == Some(true));
-        let compile = |source: &str| {
-            Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| error.to_string().into()))
+        let compile = |source: &str, tell: fn(CompileError) -> String| {
+            Compiled(cel::compile(source, &environment).map(Arc::new).map_err(|error| tell(error).into()))
+        };
+        let of_message = |error: CompileError| match error.is_of_constants() {
+            true => format!("messageExpression instantiation failed: {error}"),
+            false => format!("messageExpression compilation failed: {error}"),
         };
         let expression = rule.text("messageExpression");
         Self {
             source: rule.text("rule").into(),
             message: rule.text("message").into(),
-            message_expression: (!expression.is_empty()).then(|| compile(expression)),
+            message_expression: (!expression.is_empty()).then(|| compile(expression, of_message)),
             reason: rule.text("reason").into(),
             field_path: rule.text("fieldPath").into(),
             optional_old: optional,
-            program: compile(rule.text("rule")),
+            program: compile(rule.text("rule"), |error| error.reason()),
         }
+    }
+
+    /// What errors call it.
+    fn told(&self) -> &str {
+        if self.message.is_empty() { self.source.trim() } else { self.message.trim() }
+    }
+
+    /// What failures are about.
+    fn place(&self, path: &Path) -> Path {
+        let members = self.field_path.trim().trim_start_matches('.').split('.').filter(|member| !member.is_empty());
+        members.fold(path.clone(), |path, member| path.child(member))
     }
 
     fn uses_old(&self) -> bool {
@@ -100,7 +118,7 @@ impl Rule {
 
 /// What the rules of a schema have against a value.
 pub fn evaluate(node: &Node, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut run = Run { budget: Budget::new(BUDGET), errors: Vec::new() };
+    let mut run = Run { budget: Budget::new(BUDGET), errors: Vec::new(), has_ended: false };
     run.visit(node, new, old, &Path::default());
     run.errors
 }
@@ -108,14 +126,32 @@ pub fn evaluate(node: &Node, new: &Value, old: Option<&Value>) -> Vec<FieldError
 struct Run {
     budget: Budget,
     errors: Vec<FieldError>,
+    /// Whether no further rules run, as what has run was too dear.
+    has_ended: bool,
 }
+
+/// Why an expression has no value.
+enum Ended {
+    /// All rules together have no budget left.
+    OutOfBudget,
+    /// It is too dear on its own.
+    TooDear,
+    /// It cannot be computed.
+    Failed(EvalError),
+}
+
+/// What is said when nothing is left.
+const OUT_OF_BUDGET: &str = "failed due to running out of cost budget, no further validation rules will be run";
 
 impl Run {
     fn visit(&mut self, node: &Node, new: &Value, old: Option<&Value>, path: &Path) {
-        if new.is_null() {
+        if new.is_null() || self.has_ended {
             return;
         }
         if let Some(rules) = &node.rules {
+            if self.budget.left() == 0 {
+                return self.end(node, path, format!("validation {OUT_OF_BUDGET}"));
+            }
             rules.rules.iter().for_each(|rule| self.apply(rule, &rules.view, node, new, old, path));
         }
         match new {
@@ -149,6 +185,9 @@ impl Run {
         path: &Path,
     ) {
         let Ok(program) = &rule.program.0 else { return };
+        if self.has_ended {
+            return;
+        }
         let optional = rule.optional_old == Some(true);
         let is_transition = rule.uses_old();
         // What has not changed may stay, unless the rule is about changes.
@@ -164,43 +203,69 @@ impl Run {
             (false, Some(old)) => bindings = bindings.with("oldSelf", value(old)),
             (false, None) => {}
         }
+        let told = rule.told();
         let why = match self.run(program, &bindings) {
             Ok(verdict) if verdict.as_bool() == Some(true) => return,
-            Ok(_) => self.message(rule, &bindings),
-            Err(EvalError::OverBudget) => {
+            Ok(_) => match self.message(rule, &bindings) {
+                Ok(message) => return self.errors.push(error(rule, node, path, message)),
+                Err(why) => return self.end(node, &rule.place(path), why),
+            },
+            Err(Ended::OutOfBudget) => return self.end(node, path, format!("validation {OUT_OF_BUDGET}")),
+            Err(Ended::TooDear) => {
                 let why = "no further validation rules will be run due to call cost exceeds limit for rule";
-                format!("'{}': {why}: {}", EvalError::OverBudget, rule.source)
+                return self.end(node, path, format!("'{}': {why}: {told}", EvalError::OverBudget));
             }
-            Err(error) => format!("rule evaluation error: {error}: {}", rule.source),
+            // Types that are only known while it runs have kept the compiler from telling more.
+            Err(Ended::Failed(error)) if error.to_string().starts_with("no such overload") => format!(
+                "'{error}': call arguments did not match a supported operator, function or macro signature for rule: \
+                 {told}"
+            ),
+            Err(Ended::Failed(error)) => format!("{error} evaluating rule: {told}"),
         };
-        self.errors.push(error(rule, node, path, why));
+        self.errors.push(invalid(node, path.clone(), why));
     }
 
-    fn run<'a>(&mut self, program: &'a Program, bindings: &Bindings<'a>) -> Result<cel::Value<'a>, EvalError> {
+    /// No rules run after this.
+    fn end(&mut self, node: &Node, path: &Path, why: String) {
+        self.errors.push(invalid(node, path.clone(), why));
+        self.has_ended = true;
+    }
+
+    fn run<'a>(&mut self, program: &'a Program, bindings: &Bindings<'a>) -> Result<cel::Value<'a>, Ended> {
         let mut call = self.budget.call();
         let result = cel::evaluate(program, bindings, &mut call);
         self.budget.settle(&call);
-        result
+        result.map_err(|error| match error {
+            EvalError::OverBudget if self.budget.is_exhausted() => Ended::OutOfBudget,
+            EvalError::OverBudget => Ended::TooDear,
+            error => Ended::Failed(error),
+        })
     }
 
-    /// The rule's own words; if they cannot be computed, the next best.
-    fn message<'a>(&mut self, rule: &'a Rule, bindings: &Bindings<'a>) -> String {
-        if let Some(Compiled(Ok(program))) = &rule.message_expression
-            && let Ok(text) = self.run(program, bindings)
-            && let Some(text) = text.as_str().map(str::trim).filter(|text| !text.is_empty() && !text.contains('\n'))
-        {
-            return text.to_owned();
-        }
-        match rule.message.trim() {
+    /// The rule's own words; if they cannot be computed, the next best. What is too dear is an error.
+    fn message<'a>(&mut self, rule: &'a Rule, bindings: &Bindings<'a>) -> Result<String, String> {
+        let otherwise = || match rule.message.trim() {
             "" => format!("failed rule: {}", rule.source.trim()),
             text => text.to_owned(),
+        };
+        let Some(Compiled(Ok(program))) = &rule.message_expression else { return Ok(otherwise()) };
+        match self.run(program, bindings) {
+            Ok(text) => {
+                let is_fit = |text: &&str| !text.is_empty() && !text.contains('\n') && text.len() <= LONGEST_MESSAGE;
+                let text = text.as_str().map(str::trim).filter(is_fit);
+                Ok(text.map_or_else(otherwise, str::to_owned))
+            }
+            Err(Ended::Failed(_)) => Ok(otherwise()),
+            Err(Ended::OutOfBudget) => Err(format!("messageExpression evaluation {OUT_OF_BUDGET}")),
+            Err(Ended::TooDear) => Err(format!(
+                "no further validation rules will be run due to call cost exceeds limit for messageExpression: {:?}",
+                program.source()
+            )),
         }
     }
 }
 
 fn error(rule: &Rule, node: &Node, path: &Path, why: String) -> FieldError {
-    let members = rule.field_path.trim().trim_start_matches('.').split('.').filter(|member| !member.is_empty());
-    let path = members.fold(path.clone(), |path, member| path.child(member));
     let value = format!("{:?}", type_name(node));
     let kind = match &*rule.reason {
         "FieldValueRequired" => Kind::Required(why),
@@ -208,6 +273,14 @@ fn error(rule: &Rule, node: &Node, path: &Path, why: String) -> FieldError {
         "FieldValueDuplicate" => Kind::Duplicate(value),
         _ => Kind::Invalid(value, why),
     };
+    placed(rule.place(path), kind)
+}
+
+fn invalid(node: &Node, path: Path, why: String) -> FieldError {
+    placed(path, Kind::Invalid(format!("{:?}", type_name(node)), why))
+}
+
+fn placed(path: Path, kind: Kind) -> FieldError {
     let path = if path == Path::default() { Path::new("<nil>") } else { path };
     FieldError { path, kind }
 }
@@ -265,6 +338,41 @@ mod tests {
         ] {
             assert_eq!(texts(schema(rule), bad.clone(), None), [want]);
         }
+    }
+
+    #[test]
+    fn what_is_too_dear_ends_it() {
+        let numbers = |count: usize| (0..count).collect::<Vec<_>>();
+        let schema = |rule: &str, more: Value| {
+            let mut rules = vec![json!({"rule": rule})];
+            rules.extend(more.as_array().cloned().unwrap_or_default());
+            let list = json!({"type": "array", "items": {"type": "integer"}});
+            json!({"type": "object", "x-kubernetes-validations": rules, "properties": {"list": list}})
+        };
+        let dear = "self.list.all(x, self.list.all(y, x + y >= 0))";
+        // A walk within a walk costs some seven for each pair.
+        let limit = format!(
+            r#"spec: Invalid value: "object": 'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule: {dear}"#
+        );
+        let never = json!([{"rule": "false"}]);
+        assert_eq!(texts(schema(dear, never.clone()), json!({"list": numbers(400)}), None), [limit]);
+        let budget = r#"spec: Invalid value: "object": validation failed due to running out of cost budget, no further validation rules will be run"#;
+        let again: Vec<Value> = (0..20).map(|_| json!({"rule": dear})).chain([json!({"rule": "false"})]).collect();
+        assert_eq!(texts(schema(dear, json!(again)), json!({"list": numbers(300)}), None), [budget]);
+        for (rule, want) in [
+            ("self.list[5] == 1", "index out of bounds: 5 evaluating rule: self.list[5] == 1"),
+            (
+                "dyn(self.list) > dyn(1)",
+                "'no such overload: _>_': call arguments did not match a supported operator, function or macro signature \
+                 for rule: dyn(self.list) > dyn(1)",
+            ),
+        ] {
+            let found = texts(schema(rule, json!([])), json!({"list": [1]}), None);
+            assert_eq!(found, [format!(r#"spec: Invalid value: "object": {want}"#)]);
+        }
+        let explained = json!([{"rule": "false", "messageExpression": format!("{dear} ? 'a' : 'b'")}]);
+        let found = texts(schema("true", explained), json!({"list": numbers(400)}), None);
+        assert!(found[0].contains("call cost exceeds limit for messageExpression: \"self.list.all("), "{found:?}");
     }
 
     #[test]

@@ -87,7 +87,15 @@ fn libraries() {
         "'hello'.indexOf('l') == 2 && 'hello'.lastIndexOf('l') == 3 && 'hello'.indexOf('z') == -1",
         "' A '.trim().lowerAscii() == 'a' && strings.quote('a\"b') == '\"a\\\\\"b\"'",
         "'%s is %d (%.2f, %x, %b)'.format(['a', 7, 1.5, 255, 5]) == 'a is 7 (1.50, ff, 101)'",
-        "'%s'.format([[1, dyn('a'), true]]) == '[1, a, true]' && '100%%'.format([]) == '100%'",
+        "'%s'.format([[1, 'a', true, 1.5, null]]) == '[1, \"a\", true, 1.500000, null]' && '100%%'.format([]) == '100%'",
+        "'%s'.format([{'b': 1, 'a': [duration('1s')]}]) == '{\"a\":[duration(\"1s\")], \"b\":1}'",
+        "'%f %.1f %e %s'.format([1234.5, 0.25, 1234.5678, 1234567.0]) == '1,234.500000 0.2 1.234568×10⁰³ 1.234567e+06'",
+        "'%f %o %X %b'.format(['NaN', -8, 'ab', true]) == 'NaN -10 6162 1'",
+        "'abc'.indexOf('c', 9) == -1 && 'abc'.indexOf('', 2) == 2 && 'abc'.lastIndexOf('') == 3 && 'abcb'.lastIndexOf('b', 2) == 1",
+        "[dyn(1), dyn('a')].min() == 1 && [dyn(1), dyn('a')].isSorted() && dyn(1).orValue(2) == 1",
+        "!has(object.spec.none.foo) && !has(dyn(1).foo) && timestamp('2021-01-01T01:00:00Z').getHours('') == 1",
+        "{'a': 1, 'a': 2} == {'a': 2} && dyn({1u: 2}) == {1: 2}",
+        "sign(quantity('-1')) == -1 && string(123456789.125) == '1.23456789125e+08'",
         r"'a1'.matches('^\\w\\d$') && !'é'.matches('^\\w$') && !'١'.matches(r'\d') && ':a'.matches(r'^[\w.:][\w.-]{0,127}$')",
         "'abc'.matches('^a.c$') && 'abc 123'.find('[0-9]+') == '123' && '1 2 3'.findAll('[0-9]', 2) == ['1', '2']",
         "[1, 2, 3].sum() == 6 && [2, 1].min() == 1 && ['a', 'b'].max() == 'b' && [1, 2].isSorted()",
@@ -115,14 +123,31 @@ fn libraries() {
 fn errors() {
     for (source, want) in [
         ("object.spec.gone", "no such key: gone"),
-        ("object.metadata.name.x", "no such overload"),
+        ("object.metadata.name.x", "no such key: x"),
         ("[1][3]", "index out of bounds: 3"),
         ("1 / 0", "division by zero"),
         ("9223372036854775807 + 1", "integer overflow"),
         ("optional.none().value()", "optional.none() dereference"),
         ("object.spec.replicas + 'a'", "no such overload"),
         ("[1, 2].all(x, x / 0 > 1)", "division by zero"),
-        ("{'a': 1, 'a': 2}", "insert failed: key a already exists"),
+        ("[1, 2].transformMapEntry(i, v, {'a': v})", "insert failed: key a already exists"),
+        ("[1, 0].map(x, 1 / x > 0 ? x / 0 : 1)", "division by zero"),
+        ("{'a': dyn(1)}.a.b", "no such key: b"),
+        ("dyn([1])['a']", "unsupported index type 'string' in list"),
+        ("dyn(1).upperAscii()", "no such overload: upperAscii(int)"),
+        ("size(dyn(1))", "no such overload: size"),
+        ("dyn([]) < dyn(1)", "no such overload: _<_"),
+        ("dyn(1).map(x, x)", "got 'types.Int', expected iterable type"),
+        ("dyn('a').all(i, x, true)", "unsupported comprehension range type: types.String"),
+        ("0u - 1u", "unsigned integer overflow"),
+        ("int(object.metadata.name)", "type conversion error from 'string' to 'int'"),
+        ("timestamp('0001-01-01T00:00:00Z') - duration('1s')", "timestamp overflow"),
+        ("ip('1.2.3')", "IP Address \"1.2.3\" parse error during conversion from string: ParseAddr(\"1.2.3\"): IPv4"),
+        ("ip('fe80::1%eth0')", "IP address \"fe80::1%eth0\" with zone value is not allowed"),
+        ("cidr('10.0.0.0/33')", "netip.ParsePrefix(\"10.0.0.0/33\"): prefix length out of range"),
+        ("semver('1.2')", "No Major.Minor.Patch elements found"),
+        ("semver('01.2.3')", "Major number must not contain leading zeroes \"01\""),
+        ("'%d'.format([object.metadata.name])", "decimal clause can only be used on integers, was given string"),
         ("'abc'.substring(2, 1)", "invalid substring range. start: 2, end: 1"),
         ("object.metadata.name.matches(object.spec.containers[0].image + '[')", "error parsing regexp"),
         ("quantity('x')", "quantit"),
@@ -150,7 +175,11 @@ fn hostile_expressions_end() {
     ] {
         assert_eq!(run(source), Err(EvalError::OverBudget), "{source}");
     }
-    assert_eq!(run("'%.101f'.format([1.0])").map_err(|e| e.to_string().contains("precision")), Err(true));
+    let precise = "'%.10001f'.format(dyn([1.0]))";
+    assert_eq!(run(precise).map_err(|e| e.to_string().contains("precision")), Err(true));
+    // Each line is twice as long as the one before, which upstream counts as one step.
+    let doubled = (0..30).fold("[1, 2]".to_owned(), |list, _| format!("[{list}].map(l, l + l)[0]"));
+    assert_eq!(run(&doubled), Err(EvalError::OverBudget));
 }
 
 #[test]

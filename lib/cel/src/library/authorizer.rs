@@ -2,7 +2,8 @@
 //!
 //! Upstream: `apiserver/pkg/cel/library/authz.go`.
 
-use super::{Function, member, text};
+use super::{Function, member, text, wrong};
+use crate::cost::{Used, scaled};
 use crate::estimate::Estimate;
 use crate::estimate::calls::{Asked, Outcome, WALK};
 use crate::value::Value;
@@ -113,9 +114,17 @@ fn selector(asked: &Asked<'_, '_>) -> Outcome {
     (SELECTOR + text.scaled(WALK) + text.scaled(REQUIREMENTS).scaled(REQUIREMENT)).into()
 }
 
+fn parsed(used: &Used<'_, '_>) -> u64 {
+    let text = used.size(1);
+    SELECTOR.max + scaled(text, WALK) + scaled(scaled(text, REQUIREMENTS), REQUIREMENT)
+}
+
 pub(super) const FUNCTIONS: &[Function] = &[
     member("path", &["authorizer, string -> pathcheck"], |a, _| {
         let (asked, subject) = root(a)?;
+        if text(a, 1)?.trim().is_empty() {
+            return wrong("path must not be empty".into());
+        }
         let check = Check { subject, path: Some(text(a, 1)?.to_owned()), ..Check::default() };
         Ok(asked.at(Stage::Path(Arc::new(check))))
     }),
@@ -126,7 +135,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     member("serviceAccount", &["authorizer, string, string -> authorizer"], |a, _| {
         let (asked, _) = root(a)?;
-        let subject = Subject::ServiceAccount(text(a, 1)?.into(), text(a, 2)?.into());
+        let (namespace, name) = (text(a, 1)?, text(a, 2)?);
+        if !super::formats::fits("dns1123Subdomain", name) {
+            return wrong("Invalid service account name".into());
+        }
+        if !super::formats::fits("dns1123Label", namespace) {
+            return wrong("Invalid service account namespace".into());
+        }
+        let subject = Subject::ServiceAccount(namespace.into(), name.into());
         Ok(asked.at(Stage::Authorizer(subject, Arc::default())))
     }),
     member("resource", &["groupcheck, string -> resourcecheck"], |a, _| {
@@ -139,10 +155,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("subresource", NARROW, |a, _| narrow(a, |check, text| check.subresource = text)),
     member("namespace", NARROW, |a, _| narrow(a, |check, text| check.namespace = text)),
     member("name", NARROW, |a, _| narrow(a, |check, text| check.name = text)),
-    member("fieldSelector", NARROW, |a, _| narrow(a, |check, text| check.field_selector = text)).estimated(selector),
-    member("labelSelector", NARROW, |a, _| narrow(a, |check, text| check.label_selector = text)).estimated(selector),
+    member("fieldSelector", NARROW, |a, _| narrow(a, |check, text| check.field_selector = text))
+        .estimated(selector)
+        .metered(parsed),
+    member("labelSelector", NARROW, |a, _| narrow(a, |check, text| check.label_selector = text))
+        .estimated(selector)
+        .metered(parsed),
     member("check", &["pathcheck, string -> decision", "resourcecheck, string -> decision"], check)
-        .estimated(|_| Estimate::exactly(COST).into()),
+        .estimated(|_| Estimate::exactly(COST).into())
+        .metered(|_| COST),
     member("allowed", &["decision -> bool"], |a, _| Ok(Value::Bool(decision(a)?.allowed))),
     member("errored", &["decision -> bool"], |a, _| Ok(Value::Bool(decision(a)?.error.is_some()))),
     member("reason", SAY, |a, _| Ok(Value::text(decision(a)?.reason.as_str()))),
@@ -155,6 +176,17 @@ impl<'a> Authorization<'a> {
         match (&self.stage, name) {
             (Stage::Authorizer(_, request), "requestResource") => Some(self.at(Stage::Resource(request.clone()))),
             _ => None,
+        }
+    }
+
+    /// What `type()` says.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match &self.stage {
+            Stage::Authorizer(..) => "kubernetes.authorization.Authorizer",
+            Stage::Path(_) => "kubernetes.authorization.PathCheck",
+            Stage::Group(_) => "kubernetes.authorization.GroupCheck",
+            Stage::Resource(_) => "kubernetes.authorization.ResourceCheck",
+            Stage::Decision(_) => "kubernetes.authorization.Decision",
         }
     }
 
@@ -181,12 +213,11 @@ fn narrow<'a>(a: &[Value<'a>], set: fn(&mut Check, String)) -> Result<Value<'a>,
     Ok(asked.at(Stage::Resource(Arc::new(check))))
 }
 
-fn check<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+fn check<'a>(a: &[Value<'a>], _: &mut Budget) -> Result<Value<'a>, EvalError> {
     let Value::Authorization(asked @ Authorization { stage: Stage::Resource(check) | Stage::Path(check), .. }) = &a[0]
     else {
         return Err(EvalError::NoOverload);
     };
-    budget.charge(COST)?;
     let check = Check { verb: text(a, 1)?.to_owned(), ..(**check).clone() };
     let verdict = asked.authorizer.authorize(&check);
     Ok(asked.at(Stage::Decision(Arc::new(verdict))))

@@ -3,6 +3,7 @@
 //! Upstream: `cel-go/common/types` (`ConvertToType`).
 
 use super::{Function, global, wrong};
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -14,11 +15,11 @@ use jiff::Timestamp;
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
         "int",
-        &["int -> int", "uint -> int", "double -> int", "string -> int", "timestamp -> int", "duration -> int"],
+        &["int -> int", "double -> int", "duration -> int", "string -> int", "timestamp -> int", "uint -> int"],
         |a, _| to_int(&a[0]),
     ),
-    global("uint", &["uint -> uint", "int -> uint", "double -> uint", "string -> uint"], |a, _| to_uint(&a[0])),
-    global("double", &["double -> double", "int -> double", "uint -> double", "string -> double"], |a, _| {
+    global("uint", &["uint -> uint", "double -> uint", "int -> uint", "string -> uint"], |a, _| to_uint(&a[0])),
+    global("double", &["double -> double", "int -> double", "string -> double", "uint -> double"], |a, _| {
         to_double(&a[0])
     }),
     global("bool", &["bool -> bool", "string -> bool"], |a, _| to_bool(&a[0])),
@@ -27,21 +28,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[
             "string -> string",
             "bool -> string",
-            "int -> string",
-            "uint -> string",
-            "double -> string",
             "bytes -> string",
-            "timestamp -> string",
+            "double -> string",
             "duration -> string",
+            "int -> string",
+            "timestamp -> string",
+            "uint -> string",
             "ip -> string",
             "cidr -> string",
         ],
         to_string,
     )
-    .estimated(decoding),
-    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes).estimated(encoding),
-    global("timestamp", &["string -> timestamp", "timestamp -> timestamp", "int -> timestamp"], |a, _| to_time(&a[0])),
-    global("duration", &["string -> duration", "duration -> duration", "int -> duration"], |a, _| to_duration(&a[0])),
+    .estimated(decoding)
+    .metered(|used| if matches!(used.parameter(0), Some(Type::Bytes)) { cost::walk(used) } else { 1 }),
+    global("bytes", &["bytes -> bytes", "string -> bytes"], to_bytes)
+        .estimated(encoding)
+        .metered(|used| if matches!(used.parameter(0), Some(Type::String)) { cost::walk(used) } else { 1 }),
+    global("timestamp", &["timestamp -> timestamp", "int -> timestamp", "string -> timestamp"], |a, _| to_time(&a[0])),
+    global("duration", &["duration -> duration", "int -> duration", "string -> duration"], |a, _| to_duration(&a[0])),
 ];
 
 /// Four bytes may be one character.
@@ -62,8 +66,15 @@ fn encoding(asked: &Asked<'_, '_>) -> Outcome {
     }
 }
 
+/// What is said of numbers that no unsigned integer holds.
+const UINT_OVERFLOW: &str = "unsigned integer overflow";
+
 /// Doubles outside of this are no integers.
 const INT_BOUND: f64 = 9_223_372_036_854_775_808.0;
+
+fn unfit<T>(value: &Value<'_>, wanted: &str) -> Result<T, EvalError> {
+    wrong(format!("type conversion error from '{}' to '{wanted}'", value.type_name()))
+}
 
 fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
@@ -73,7 +84,7 @@ fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::Double(_) => Err(EvalError::Overflow),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Int(number)),
-            Err(_) => wrong(format!("strconv.ParseInt: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "int"),
         },
         Value::Timestamp(time) => Ok(Value::Int(time.as_second())),
         Value::Duration(nanos) => Ok(Value::Int(*nanos)),
@@ -84,12 +95,14 @@ fn to_int<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
 fn to_uint<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Uint(_) => Ok(value.clone()),
-        Value::Int(number) => u64::try_from(*number).map(Value::Uint).map_err(|_| EvalError::Overflow),
+        Value::Int(number) => {
+            u64::try_from(*number).map_or_else(|_| wrong(UINT_OVERFLOW.into()), |n| Ok(Value::Uint(n)))
+        }
         Value::Double(number) if *number >= 0.0 && *number < 2.0 * INT_BOUND => Ok(Value::Uint(*number as u64)),
-        Value::Double(_) => Err(EvalError::Overflow),
+        Value::Double(_) => wrong(UINT_OVERFLOW.into()),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Uint(number)),
-            Err(_) => wrong(format!("strconv.ParseUint: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "uint"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -102,7 +115,7 @@ fn to_double<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::Uint(number) => Ok(Value::Double(*number as f64)),
         Value::String(text) => match text.parse() {
             Ok(number) => Ok(Value::Double(number)),
-            Err(_) => wrong(format!("strconv.ParseFloat: parsing {:?}: invalid syntax", &**text)),
+            Err(_) => unfit(value, "double"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -114,7 +127,7 @@ fn to_bool<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
         Value::String(text) => match &**text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
             "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-            other => wrong(format!("strconv.ParseBool: parsing {other:?}: invalid syntax")),
+            _ => unfit(value, "bool"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -142,7 +155,7 @@ fn to_string<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, Eval
     })
 }
 
-/// A double as Go's `%g` prints it.
+/// A double as Go's `strconv.FormatFloat` writes it, the shortest that is read back.
 pub(super) fn double_text(number: f64) -> String {
     if number.is_nan() || number.is_infinite() {
         return if number.is_nan() {
@@ -154,10 +167,10 @@ pub(super) fn double_text(number: f64) -> String {
         }
         .into();
     }
-    if number != 0.0 && !(1e-4..1e21).contains(&number.abs()) {
-        let text = format!("{number:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let exponent: i32 = exponent.parse().unwrap_or(0);
+    let text = format!("{number:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if number != 0.0 && !(-4..6).contains(&exponent) {
         return format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
     }
     number.to_string()
@@ -189,25 +202,37 @@ fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
     }
 }
 
-fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+/// Whether a time lies in the years that timestamps may have, from the first one on.
+pub(super) fn in_range(time: Timestamp) -> bool {
+    time.as_nanosecond() >= -62_135_596_800_000_000_000
+}
+
+/// What `timestamp()` makes of a value.
+pub(crate) fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
-        Value::Int(seconds) => Timestamp::from_second(*seconds).map(Value::Timestamp).map_err(|_| EvalError::Overflow),
+        Value::Int(seconds) => match Timestamp::from_second(*seconds) {
+            Ok(time) if in_range(time) => Ok(Value::Timestamp(time)),
+            _ => wrong("timestamp overflow".into()),
+        },
         Value::String(text) => match parse(text) {
+            Ok(time) if !in_range(time) => wrong("timestamp overflow".into()),
             Ok(time) => Ok(Value::Timestamp(time)),
-            Err(_) => wrong(format!("invalid timestamp {:?}", &**text)),
+            Err(_) => unfit(value, "google.protobuf.Timestamp"),
         },
         _ => Err(EvalError::NoOverload),
     }
 }
 
-fn to_duration<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
+/// What `duration()` makes of a value.
+pub(crate) fn to_duration<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Duration(_) => Ok(value.clone()),
-        Value::Int(nanos) => Ok(Value::Duration(*nanos)),
+        // It is declared, yet nothing of it is built.
+        Value::Int(_) => unfit(value, "google.protobuf.Duration"),
         Value::String(text) => match parse_go_nanos(text) {
             Some(nanos) => Ok(Value::Duration(nanos)),
-            None => wrong(format!("time: invalid duration {:?}", &**text)),
+            None => unfit(value, "google.protobuf.Duration"),
         },
         _ => Err(EvalError::NoOverload),
     }
@@ -219,7 +244,18 @@ mod tests {
 
     #[test]
     fn prints_like_go() {
-        for (number, want) in [(1.5, "1.5"), (2.0, "2"), (1e21, "1e+21"), (1e-7, "1e-07"), (0.0, "0")] {
+        for (number, want) in [
+            (1.5, "1.5"),
+            (2.0, "2"),
+            (123_456.5, "123456.5"),
+            (1_234_567.0, "1.234567e+06"),
+            (123_456_789.125, "1.23456789125e+08"),
+            (1e21, "1e+21"),
+            (0.0001, "0.0001"),
+            (1e-7, "1e-07"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+        ] {
             assert_eq!(double_text(number), want);
         }
         assert_eq!((seconds_text(90_000_000_000), seconds_text(-1_500_000_000)), ("90s".into(), "-1.5s".into()));

@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/cel/library/format.go`, `apimachinery/pkg/util/validation`.
 
 use super::{Function, global, member, text};
+use crate::cost::matching;
 use crate::estimate::calls::{PATTERN, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
@@ -18,16 +19,19 @@ pub struct Format {
     pattern: LazyLock<Regex>,
     /// What is said of others.
     wrong: &'static str,
+    /// What upstream takes the length of its pattern for.
+    length: u64,
 }
 
 /// A pattern of this table, anchored; a test reads them all.
 macro_rules! format {
-    ($name:literal, $longest:expr, $pattern:literal, $wrong:literal) => {
+    ($name:literal, $longest:expr, $length:literal, $pattern:literal, $wrong:literal) => {
         Format {
             name: $name,
             longest: $longest,
             pattern: LazyLock::new(|| Regex::new(concat!("^(?:", $pattern, ")$")).expect("tested")),
             wrong: $wrong,
+            length: $length,
         }
     };
 }
@@ -36,63 +40,73 @@ static FORMATS: [Format; 13] = [
     format!(
         "dns1123Label",
         Some(63),
+        30,
         "[a-z0-9]([-a-z0-9]*[a-z0-9])?",
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
     ),
     format!(
         "dns1123Subdomain",
         Some(253),
+        60,
         r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
         r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     ),
     format!(
         "dns1035Label",
         Some(63),
+        30,
         "[a-z]([-a-z0-9]*[a-z0-9])?",
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
     ),
     format!(
         "dns1123LabelPrefix",
         Some(63),
+        30,
         "[a-z0-9]([-a-z0-9]*[a-z0-9])?-?",
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
     ),
     format!(
         "dns1123SubdomainPrefix",
         Some(253),
+        60,
         r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*-?",
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
     ),
     format!(
         "dns1035LabelPrefix",
         Some(63),
+        30,
         "[a-z]([-a-z0-9]*[a-z0-9])?-?",
         "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character"
     ),
     format!(
         "qualifiedName",
         None,
+        60,
         r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)",
         "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
     ),
     format!(
         "labelValue",
         Some(63),
+        40,
         "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?",
         "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
     ),
-    format!("uri", None, r"([A-Za-z][A-Za-z0-9+.\-]*:|/)[^\s]*", "invalid URI for request"),
+    format!("uri", None, 1103, r"([A-Za-z][A-Za-z0-9+.\-]*:|/)[^\s]*", "invalid URI for request"),
     format!(
         "uuid",
         None,
+        70,
         "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}",
         "does not match the UUID format"
     ),
-    format!("byte", None, "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "invalid base64"),
-    format!("date", None, "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", "invalid date"),
+    format!("byte", None, 84, "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "invalid base64"),
+    format!("date", None, 71, "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", "invalid date"),
     format!(
         "datetime",
         None,
+        71,
         r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-9]{2})",
         "invalid datetime"
     ),
@@ -109,7 +123,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(find(name).map_or(Value::Optional(None), |format| Value::some(Value::Format(format))))
     }),
     member("validate", &["format, string -> optional(list(string))"], validate)
-        .estimated(|asked| asked.size(1).scaled(WALK).scaled(LONGEST_PATTERN * PATTERN).into()),
+        .estimated(|asked| asked.size(1).scaled(WALK).scaled(LONGEST_PATTERN * PATTERN).into())
+        .metered(|used| match used.arguments.first() {
+            Some(Value::Format(format)) => matching(used.size(1), format.length),
+            _ => 1,
+        }),
     global("format.dns1123Label", MAKE, |_, _| known("dns1123Label")),
     global("format.dns1123Subdomain", MAKE, |_, _| known("dns1123Subdomain")),
     global("format.dns1035Label", MAKE, |_, _| known("dns1035Label")),
@@ -127,6 +145,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 fn find(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
+}
+
+/// Whether a text has a format.
+pub(super) fn fits(name: &str, text: &str) -> bool {
+    find(name).is_some_and(|format| {
+        format.longest.is_none_or(|longest| text.len() <= longest) && format.pattern.is_match(text)
+    })
 }
 
 fn known<'a>(name: &str) -> Result<Value<'a>, EvalError> {

@@ -4,6 +4,7 @@
 
 use super::{Function, member, wrong};
 use crate::compare::{equal, order};
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -26,15 +27,17 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         is_sorted,
     )
-    .estimated(traversal),
+    .estimated(traversal)
+    .metered(cost::traverse),
     member(
         "sum",
         &["list(int) -> int", "list(uint) -> uint", "list(double) -> double", "list(duration) -> duration"],
         sum,
     )
-    .estimated(traversal),
-    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")).estimated(traversal),
-    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")).estimated(traversal),
+    .estimated(traversal)
+    .metered(cost::traverse),
+    member("min", EXTREME, |a, b| extreme(a, b, Ordering::Less, "min")).estimated(traversal).metered(cost::traverse),
+    member("max", EXTREME, |a, b| extreme(a, b, Ordering::Greater, "max")).estimated(traversal).metered(cost::traverse),
 ];
 
 const EXTREME: &[&str] = &[
@@ -69,10 +72,9 @@ fn is_sorted<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, Eval
     let mut previous: Option<Value<'a>> = None;
     for item in list.iter() {
         if let Some(previous) = &previous {
-            match order(previous, &item) {
-                Some(Ordering::Greater) => return Ok(Value::Bool(false)),
-                Some(_) => {}
-                None => return Err(EvalError::NoOverload),
+            // What has no order is in order.
+            if order(previous, &item) == Some(Ordering::Greater) {
+                return Ok(Value::Bool(false));
             }
         }
         previous = Some(item);
@@ -97,10 +99,8 @@ fn extreme<'a>(a: &[Value<'a>], budget: &mut Budget, wanted: Ordering, name: &st
     let mut items = list(a, budget)?.iter();
     let Some(mut best) = items.next() else { return wrong(format!("{name} called on empty list")) };
     for item in items {
-        match order(&item, &best) {
-            Some(order) if order == wanted => best = item,
-            Some(_) => {}
-            None => return Err(EvalError::NoOverload),
+        if order(&item, &best) == Some(wanted) {
+            best = item;
         }
     }
     Ok(best)

@@ -2,7 +2,9 @@
 //!
 //! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
 
-use super::{Function, global};
+use super::conversions::in_range;
+use super::{Function, global, wrong};
+use crate::cost::scaled;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::Type;
@@ -13,39 +15,41 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
         "_+_",
+        // The first that fits settles open types, so the order is upstream's.
         &[
-            "int, int -> int",
-            "uint, uint -> uint",
-            "double, double -> double",
-            "string, string -> string",
             "bytes, bytes -> bytes",
-            "list(A), list(A) -> list(A)",
+            "double, double -> double",
             "duration, duration -> duration",
-            "timestamp, duration -> timestamp",
             "duration, timestamp -> timestamp",
+            "timestamp, duration -> timestamp",
+            "int, int -> int",
+            "list(A), list(A) -> list(A)",
+            "string, string -> string",
+            "uint, uint -> uint",
         ],
         add,
     )
-    .estimated(sum),
+    .estimated(sum)
+    .metered(|used| if used.is_text(0) { scaled(used.size(0) + used.size(1), WALK) } else { 1 }),
     global(
         "_-_",
         &[
-            "int, int -> int",
-            "uint, uint -> uint",
             "double, double -> double",
             "duration, duration -> duration",
+            "int, int -> int",
             "timestamp, duration -> timestamp",
             "timestamp, timestamp -> duration",
+            "uint, uint -> uint",
         ],
         |a, _| subtract(&a[0], &a[1]),
     ),
     global("_*_", ARITHMETIC, |a, _| multiply(&a[0], &a[1])),
     global("_/_", ARITHMETIC, |a, _| divide(&a[0], &a[1])),
     global("_%_", &["int, int -> int", "uint, uint -> uint"], |a, _| remainder(&a[0], &a[1])),
-    global("-_", &["int -> int", "double -> double", "duration -> duration"], |a, _| negate(&a[0])),
+    global("-_", &["double -> double", "int -> int"], |a, _| negate(&a[0])),
 ];
 
-const ARITHMETIC: &[&str] = &["int, int -> int", "uint, uint -> uint", "double, double -> double"];
+const ARITHMETIC: &[&str] = &["double, double -> double", "int, int -> int", "uint, uint -> uint"];
 
 /// Texts are copied; lists are only linked to each other.
 fn sum(asked: &Asked<'_, '_>) -> Outcome {
@@ -62,7 +66,7 @@ fn int<'a>(number: Option<i64>) -> Result<Value<'a>, EvalError> {
 }
 
 fn uint<'a>(number: Option<u64>) -> Result<Value<'a>, EvalError> {
-    number.map(Value::Uint).ok_or(EvalError::Overflow)
+    number.map(Value::Uint).ok_or_else(|| EvalError::Argument("unsigned integer overflow".into()))
 }
 
 fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
@@ -70,7 +74,8 @@ fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
 }
 
 fn shift<'a>(time: &Timestamp, nanos: i64) -> Result<Value<'a>, EvalError> {
-    time.checked_add(SignedDuration::from_nanos(nanos)).map(Value::Timestamp).map_err(|_| EvalError::Overflow)
+    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(|time| in_range(*time));
+    moved.map_or_else(|| wrong("timestamp overflow".into()), |time| Ok(Value::Timestamp(time)))
 }
 
 /// Also what sums up lists.
@@ -88,7 +93,7 @@ pub(super) fn add<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>,
             Ok(Value::Bytes([&**a, &**b].concat().into()))
         }
         (Value::List(a), Value::List(b)) => {
-            budget.charge((a.len() + b.len()) as u64)?;
+            budget.charge_list(a.len() + b.len())?;
             Ok(Value::list(a.iter().chain(b.iter()).collect()))
         }
         (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(*b)),
@@ -145,6 +150,7 @@ fn negate<'a>(a: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match a {
         Value::Int(number) => int(number.checked_neg()),
         Value::Double(number) => Ok(Value::Double(-number)),
+        // It is built, yet not declared.
         Value::Duration(nanos) => duration(nanos.checked_neg()),
         _ => Err(EvalError::NoOverload),
     }

@@ -2,8 +2,10 @@
 //!
 //! Upstream: `cel-go/common/stdlib/standard.go`.
 
+use super::conversions::double_text;
 use super::{Function, global, member, wrong};
 use crate::compare::{contains, equal, order};
+use crate::cost::{self, Used};
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
 use crate::types::{Opaque, Type};
@@ -14,11 +16,11 @@ use std::cmp::Ordering;
 const ORDERED: &[&str] = &[
     "bool, bool -> bool",
     "int, int -> bool",
-    "int, uint -> bool",
     "int, double -> bool",
+    "int, uint -> bool",
     "uint, uint -> bool",
-    "uint, int -> bool",
     "uint, double -> bool",
+    "uint, int -> bool",
     "double, double -> bool",
     "double, int -> bool",
     "double, uint -> bool",
@@ -29,13 +31,23 @@ const ORDERED: &[&str] = &[
 ];
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    global("_==_", &["A, A -> bool"], |a, b| Ok(Value::Bool(equal(&a[0], &a[1], b)?))).estimated(equality),
-    global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?))).estimated(calls::shorter),
-    global("_<_", ORDERED, |a, b| compare(a, b, Ordering::is_lt)).estimated(comparison),
-    global("_<=_", ORDERED, |a, b| compare(a, b, Ordering::is_le)).estimated(comparison),
-    global("_>_", ORDERED, |a, b| compare(a, b, Ordering::is_gt)).estimated(comparison),
-    global("_>=_", ORDERED, |a, b| compare(a, b, Ordering::is_ge)).estimated(comparison),
-    global("@in", &["A, list(A) -> bool", "A, map(A, B) -> bool"], is_in).estimated(membership),
+    global("_==_", &["A, A -> bool"], are_equal).estimated(equality).metered(|used| match used.arguments.first() {
+        Some(value) if value.is_of_library() => 1,
+        _ => cost::shorter(used),
+    }),
+    global("_!=_", &["A, A -> bool"], |a, b| Ok(Value::Bool(!equal(&a[0], &a[1], b)?)))
+        .estimated(calls::shorter)
+        .metered(cost::shorter),
+    global("_<_", ORDERED, |a, b| compare(a, b, Ordering::is_lt)).estimated(comparison).metered(ordering),
+    global("_<=_", ORDERED, |a, b| compare(a, b, Ordering::is_le)).estimated(comparison).metered(ordering),
+    global("_>_", ORDERED, |a, b| compare(a, b, Ordering::is_gt)).estimated(comparison).metered(ordering),
+    global("_>=_", ORDERED, |a, b| compare(a, b, Ordering::is_ge)).estimated(comparison).metered(ordering),
+    global("@in", &["A, list(A) -> bool", "A, map(A, B) -> bool"], is_in).estimated(membership).metered(|used| {
+        match used.parameter(1) {
+            Some(Type::List(_)) => used.size(1),
+            _ => 1,
+        }
+    }),
     global("!_", &["bool -> bool"], |a, _| a[0].as_bool().map(|b| Value::Bool(!b)).ok_or(EvalError::NoOverload)),
     global(
         "_[_]",
@@ -45,7 +57,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "optional(list(A)), int -> optional(A)",
             "optional(map(A, B)), A -> optional(B)",
         ],
-        index,
+        step,
     ),
     global(
         "_[?_]",
@@ -55,15 +67,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "optional(list(A)), int -> optional(A)",
             "optional(map(A, B)), A -> optional(B)",
         ],
-        optional_index,
+        step,
     ),
     global("size", SIZES, size),
     member("size", SIZES, size),
-    global("type", &["A -> type"], |a, _| Ok(Value::Type(a[0].type_name()))),
+    global("type", &["A -> type(A)"], |a, _| Ok(Value::Type(a[0].type_name()))),
     global("dyn", &["A -> dyn"], |a, _| Ok(a[0].clone())),
 ];
 
-const SIZES: &[&str] = &["string -> int", "bytes -> int", "list(A) -> int", "map(A, B) -> int"];
+const SIZES: &[&str] = &["bytes -> int", "list(A) -> int", "map(A, B) -> int", "string -> int"];
 
 /// The longest that upstream lets the text of a format be.
 const FORMAT: u64 = 64;
@@ -87,6 +99,10 @@ fn comparison(asked: &Asked<'_, '_>) -> Outcome {
     if asked.is_text(0) { calls::shorter(asked) } else { calls::one(asked) }
 }
 
+fn ordering(used: &Used<'_, '_>) -> u64 {
+    if used.is_text(0) { cost::shorter(used) } else { 1 }
+}
+
 /// Lists are searched, maps looked into.
 fn membership(asked: &Asked<'_, '_>) -> Outcome {
     match asked.parameter(1) {
@@ -101,9 +117,21 @@ fn compare<'a>(a: &[Value<'a>], budget: &mut Budget, holds: fn(Ordering) -> bool
     }
     match order(&a[0], &a[1]) {
         Some(order) => Ok(Value::Bool(holds(order))),
-        None if matches!((&a[0], &a[1]), (Value::Double(_), _) | (_, Value::Double(_))) => Ok(Value::Bool(false)),
+        None if is_number(&a[0]) && is_number(&a[1]) => wrong("NaN values cannot be ordered".into()),
         None => Err(EvalError::NoOverload),
     }
+}
+
+fn is_number(value: &Value<'_>) -> bool {
+    matches!(value, Value::Int(_) | Value::Uint(_) | Value::Double(_))
+}
+
+/// Values of the libraries are compared with their like only.
+fn are_equal<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
+    if a[0].is_of_library() && a[0].type_name() != a[1].type_name() && !matches!(a[1], Value::Null) {
+        return Err(EvalError::NoOverload);
+    }
+    Ok(Value::Bool(equal(&a[0], &a[1], budget)?))
 }
 
 fn is_in<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
@@ -115,13 +143,16 @@ fn is_in<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalErro
 }
 
 /// Looks an element up; `None` if there is none.
-fn find<'a>(container: &Value<'a>, key: &Value<'a>) -> Result<Option<Value<'a>>, EvalError> {
+pub(crate) fn find<'a>(container: &Value<'a>, key: &Value<'a>) -> Result<Option<Value<'a>>, EvalError> {
     match (container, key) {
         (Value::List(list), Value::Int(_) | Value::Uint(_) | Value::Double(_)) => {
             Ok(position(key).and_then(|index| list.get(index)))
         }
         (Value::Map(map), _) => Ok(map.entry(key)),
-        _ => Err(EvalError::NoOverload),
+        (Value::List(_), key) => {
+            Err(EvalError::Argument(format!("unsupported index type '{}' in list", key.type_name())))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -134,28 +165,24 @@ fn position(key: &Value<'_>) -> Option<usize> {
     }
 }
 
-fn index<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
-    if matches!(a[0], Value::Optional(_)) {
-        return optional_index(a, budget);
-    }
-    if let Some(found) = find(&a[0], &a[1])? {
-        return Ok(found);
-    }
-    match (&a[0], &a[1]) {
-        (Value::List(_), Value::Int(number)) => Err(EvalError::OutOfBounds(*number)),
-        (Value::List(_), _) => wrong("invalid list index".into()),
-        (_, Value::String(key)) => Err(EvalError::NoSuchKey(key.to_string())),
-        (_, key) => Err(EvalError::NoSuchKey(key.to_json().map(|j| j.to_string()).unwrap_or_default())),
+/// What is said of an element that is not there.
+pub(crate) fn missing(container: &Value<'_>, key: &Value<'_>) -> EvalError {
+    match (container, key) {
+        (Value::List(_), Value::Int(number)) => EvalError::OutOfBounds(*number),
+        (Value::List(_), Value::Uint(number)) => EvalError::OutOfBounds((*number).try_into().unwrap_or(i64::MAX)),
+        (Value::List(_), Value::Double(number)) if number.fract() == 0.0 => EvalError::OutOfBounds(*number as i64),
+        (Value::List(_), Value::Double(number)) => {
+            EvalError::Argument(format!("unsupported index value {} in list", double_text(*number)))
+        }
+        (Value::List(_), _) => EvalError::Argument("invalid list index".into()),
+        (_, Value::String(key)) => EvalError::NoSuchKey(key.to_string()),
+        (_, key) => EvalError::NoSuchKey(key.to_json().map(|j| j.to_string()).unwrap_or_default()),
     }
 }
 
-fn optional_index<'a>(a: &[Value<'a>], _: &mut Budget) -> Result<Value<'a>, EvalError> {
-    let found = match &a[0] {
-        Value::Optional(None) => None,
-        Value::Optional(Some(inner)) => find(inner, &a[1])?,
-        container => find(container, &a[1])?,
-    };
-    Ok(Value::Optional(found.map(std::sync::Arc::new)))
+/// Indices are steps of paths, which run without a function.
+fn step<'a>(_: &[Value<'a>], _: &mut Budget) -> Result<Value<'a>, EvalError> {
+    Err(EvalError::NoOverload)
 }
 
 fn size<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {

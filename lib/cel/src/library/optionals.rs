@@ -12,19 +12,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     global("optional.ofNonZeroValue", &["A -> optional(A)"], |a, _| {
         Ok(if is_zero(&a[0]) { Value::Optional(None) } else { Value::some(a[0].clone()) })
     }),
-    global("optional.none", &["-> optional(dyn)"], |_, _| Ok(Value::Optional(None))),
+    global("optional.none", &["-> optional(A)"], |_, _| Ok(Value::Optional(None))),
     global("optional.unwrap", &["list(optional(A)) -> list(A)"], |a, _| unwrap(&a[0])),
     member("unwrapOpt", &["list(optional(A)) -> list(A)"], |a, _| unwrap(&a[0])),
     member("hasValue", &["optional(A) -> bool"], |a, _| Ok(Value::Bool(inner(&a[0])?.is_some()))),
     member("value", &["optional(A) -> A"], |a, _| {
         inner(&a[0])?.map(|value| (**value).clone()).ok_or(EvalError::EmptyOptional)
     }),
-    member("or", &["optional(A), optional(A) -> optional(A)"], |a, _| {
-        Ok(if inner(&a[0])?.is_some() { a[0].clone() } else { a[1].clone() })
-    }),
-    member("orValue", &["optional(A), A -> A"], |a, _| {
-        Ok(inner(&a[0])?.map_or_else(|| a[1].clone(), |value| (**value).clone()))
-    }),
+    // They run without functions.
+    member("or", &["optional(A), optional(A) -> optional(A)"], |_, _| Err(EvalError::NoOverload)),
+    member("orValue", &["optional(A), A -> A"], |_, _| Err(EvalError::NoOverload)),
     member("first", &["list(A) -> optional(A)"], |a, _| {
         let list = a[0].as_list().ok_or(EvalError::NoOverload)?;
         Ok(Value::Optional(list.get(0).map(Arc::new)))
@@ -53,12 +50,7 @@ fn unwrap<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
 
 fn is_zero(value: &Value<'_>) -> bool {
     match value {
-        Value::Null
-        | Value::Optional(None)
-        | Value::Bool(false)
-        | Value::Int(0)
-        | Value::Uint(0)
-        | Value::Duration(0) => true,
+        Value::Null | Value::Bool(false) | Value::Int(0) | Value::Uint(0) | Value::Duration(0) => true,
         Value::Double(number) => *number == 0.0,
         Value::String(text) => text.is_empty(),
         Value::Bytes(bytes) => bytes.is_empty(),

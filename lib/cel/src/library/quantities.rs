@@ -4,6 +4,7 @@
 
 use super::{Function, global, member, text, wrong};
 use crate::EvalError;
+use crate::cost;
 use crate::estimate::calls;
 use crate::value::Value;
 use apimachinery::quantity::{Format, Quantity};
@@ -15,10 +16,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(quantity) => Ok(Value::Quantity(quantity)),
         Err(error) => wrong(format!("{error}")),
     })
-    .estimated(calls::walk),
+    .estimated(calls::walk)
+    .metered(cost::walk),
     global("isQuantity", &["string -> bool"], |a, _| Ok(Value::Bool(text(a, 0)?.parse::<Quantity>().is_ok())))
-        .estimated(calls::walk),
-    member("sign", &["quantity -> int"], |a, _| {
+        .estimated(calls::walk)
+        .metered(cost::walk),
+    // Upstream declares it so.
+    global("sign", &["quantity -> int"], |a, _| {
         let quantity = quantity(a, 0)?;
         Ok(Value::Int(if quantity.is_zero() {
             0
@@ -69,5 +73,9 @@ fn other(a: &[Value<'_>]) -> Result<Quantity, EvalError> {
 /// The amount in whole units, if it is whole and fits.
 fn whole(quantity: &Quantity) -> Option<i64> {
     let units = quantity.value();
+    // What is saturated has been too large, and upstream takes the largest for that, too.
+    if units == i64::MAX || units == i64::MIN {
+        return None;
+    }
     (Quantity::from_units(units, quantity.format()) == *quantity).then_some(units)
 }

@@ -4,9 +4,10 @@
 
 use super::{Call, Function, int, text, wrong};
 use crate::ast::Style;
+use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome};
-use crate::pattern::pattern;
+use crate::pattern::{pattern, why};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use ::regex::Regex;
@@ -18,6 +19,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: MATCHES,
         call: Call::Pattern(matches),
         estimate: test,
+        meter: cost::pattern,
     },
     // Upstream forgets what the other way of calling it costs.
     Function {
@@ -26,6 +28,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: MATCHES,
         call: Call::Pattern(matches),
         estimate: calls::one,
+        meter: cost::one,
     },
     Function {
         name: "find",
@@ -33,6 +36,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: &["string, string -> string"],
         call: Call::Pattern(find),
         estimate: search,
+        meter: cost::pattern,
     },
     Function {
         name: "findAll",
@@ -40,6 +44,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         overloads: &["string, string -> list(string)", "string, string, int -> list(string)"],
         call: Call::Pattern(find_all),
         estimate: search,
+        meter: cost::pattern,
     },
 ];
 
@@ -58,7 +63,7 @@ fn search(asked: &Asked<'_, '_>) -> Outcome {
 /// A pattern that only the evaluation knows; compiling it is paid for by its length.
 pub(crate) fn dynamic(text: &str, budget: &mut Budget) -> Result<Regex, EvalError> {
     budget.charge(text.len() as u64 * 4)?;
-    pattern(text).or_else(|error| wrong(format!("error parsing regexp: {error}")))
+    pattern(text).or_else(|error| wrong(why(text, &error)))
 }
 
 /// A tenth of the text, which is returned, times a quarter of the pattern.
@@ -83,6 +88,6 @@ fn find_all<'a>(a: &[Value<'a>], pattern: &Regex, budget: &mut Budget) -> Result
     let subject = charge(a, budget)?;
     let limit = if a.len() > 2 { usize::try_from(int(a, 2)?).unwrap_or(usize::MAX) } else { usize::MAX };
     let found: Vec<Value<'a>> = pattern.find_iter(subject).take(limit).map(|m| Value::text(m.as_str())).collect();
-    budget.charge(found.len() as u64)?;
+    budget.charge_list(found.len())?;
     Ok(Value::list(found))
 }

@@ -4,6 +4,7 @@
 
 use super::{Function, global, int, member, wrong};
 use crate::compare::{equal, order};
+use crate::cost::{self, Used};
 use crate::estimate::calls::{Asked, Outcome, WALK};
 use crate::estimate::{Estimate, LIST};
 use crate::types::Type;
@@ -14,18 +15,29 @@ use crate::{Budget, EvalError};
 pub(crate) const SORT_BY_KEYS: &str = "@sortByAssociatedKeys";
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    member("slice", &["list(A), int, int -> list(A)"], slice).estimated(|asked| {
-        let start = index(asked, 1, 0);
-        let end = index(asked, 2, asked.size(0).max);
-        made(1.0, Estimate::exactly(end.saturating_sub(start)))
-    }),
-    member("flatten", &["list(list(A)) -> list(A)", "list(dyn), int -> list(dyn)"], flatten).estimated(|asked| {
-        let depth = if asked.len() == 2 { index(asked, 1, u64::MAX) } else { 1 };
-        made(depth as f64, asked.size(0))
-    }),
-    member("reverse", &["list(A) -> list(A)"], reverse).estimated(|asked| made(1.0, asked.size(0))),
+    member("slice", &["list(A), int, int -> list(A)"], slice)
+        .estimated(|asked| {
+            let start = index(asked, 1, 0);
+            let end = index(asked, 2, asked.size(0).max);
+            made(1.0, Estimate::exactly(end.wrapping_sub(start)))
+        })
+        .metered(cost::list),
+    member("flatten", &["list(list(A)) -> list(A)", "list(dyn), int -> list(dyn)"], flatten)
+        .estimated(|asked| {
+            let depth = if asked.len() == 2 { index(asked, 1, u64::MAX) } else { 1 };
+            made(depth as f64, asked.size(0))
+        })
+        .metered(|used| {
+            let depth = match used.arguments.get(1) {
+                Some(Value::Int(depth)) => *depth as f64,
+                _ => 1.0,
+            };
+            cost::made(used, depth, used.size(0))
+        }),
+    member("reverse", &["list(A) -> list(A)"], reverse).estimated(|asked| made(1.0, asked.size(0))).metered(cost::list),
     member("distinct", &["list(A) -> list(A)"], distinct)
-        .estimated(|asked| made(COMPARISON, asked.size(0) * asked.size(0))),
+        .estimated(|asked| made(COMPARISON, asked.size(0) * asked.size(0)))
+        .metered(|used| comparisons(used, 0)),
     member(
         "sort",
         &[
@@ -40,7 +52,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         |a, budget| sorted(list(a, 0)?, list(a, 0)?, budget),
     )
-    .estimated(|asked| sorting(asked, 0)),
+    .estimated(|asked| sorting(asked, 0))
+    .metered(|used| comparisons(used, 0)),
     member(
         SORT_BY_KEYS,
         &[
@@ -55,9 +68,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         ],
         |a, budget| sorted(list(a, 0)?, list(a, 1)?, budget),
     )
-    .estimated(|asked| sorting(asked, 1)),
+    .estimated(|asked| sorting(asked, 1))
+    .metered(|used| comparisons(used, 1)),
     global("lists.range", &["int -> list(int)"], range)
-        .estimated(|asked| made(1.0, Estimate::exactly(index(asked, 0, u64::MAX)))),
+        .estimated(|asked| made(1.0, Estimate::exactly(index(asked, 0, u64::MAX))))
+        .metered(cost::list),
 ];
 
 /// What comparing two elements costs.
@@ -66,6 +81,21 @@ const COMPARISON: f64 = 2.0;
 /// A list of this size, at this cost for each element.
 fn made(each: f64, size: Estimate) -> Outcome {
     Outcome::sized(size.scaled(each) + Estimate::exactly(1) + Estimate::exactly(LIST), size)
+}
+
+/// Comparing all elements of a list with each other.
+fn comparisons(used: &Used<'_, '_>, keys: usize) -> u64 {
+    let first = used.arguments.get(keys).and_then(Value::as_list).and_then(|keys| keys.get(0));
+    let size = used.size(keys);
+    cost::made(used, comparison(first.as_ref()), size.saturating_mul(size))
+}
+
+/// What comparing an element with another one costs.
+fn comparison(first: Option<&Value<'_>>) -> f64 {
+    match first {
+        Some(Value::String(_) | Value::Bytes(_)) => COMPARISON + WALK,
+        _ => COMPARISON,
+    }
 }
 
 /// An index that is a constant, or what it may be else.
@@ -92,9 +122,8 @@ fn charge(budget: &mut Budget, each: f64, elements: u64) -> Result<(), EvalError
 
 /// Charges for comparing all elements of a list with each other.
 fn charge_comparisons(budget: &mut Budget, list: &List<'_>) -> Result<(), EvalError> {
-    let text = matches!(list.get(0), Some(Value::String(_) | Value::Bytes(_)));
     let count = list.len() as u64;
-    charge(budget, if text { COMPARISON + WALK } else { COMPARISON }, count.saturating_mul(count))
+    charge(budget, comparison(list.get(0).as_ref()), count.saturating_mul(count))
 }
 
 fn slice<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
@@ -129,7 +158,7 @@ fn flatten<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalEr
             continue;
         };
         *at += 1;
-        budget.charge(1)?;
+        budget.charge_list(1)?;
         match item {
             Value::List(inner) if open.len() <= depth as usize => open.push((inner, 0)),
             item => items.push(item),
@@ -190,6 +219,6 @@ fn sorted<'a>(list: &List<'a>, keys: &List<'a>, budget: &mut Budget) -> Result<V
 
 fn range<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
     let end = int(a, 0)?.max(0);
-    charge(budget, 1.0, end.unsigned_abs())?;
+    budget.charge_list(usize::try_from(end).unwrap_or(usize::MAX))?;
     Ok(Value::list((0..end).map(Value::Int).collect()))
 }

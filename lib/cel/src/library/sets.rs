@@ -16,17 +16,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (a, b) = lists(a)?;
         Ok(Value::Bool(contains_all(a, b, budget)?))
     })
-    .estimated(|asked| pairs(asked, 1)),
+    .estimated(|asked| pairs(asked, 1))
+    .metered(|used| 1 + used.size(0).saturating_mul(used.size(1))),
     global("sets.equivalent", PAIR, |a, budget| {
         let (a, b) = lists(a)?;
         Ok(Value::Bool(contains_all(a, b, budget)? && contains_all(b, a, budget)?))
     })
-    .estimated(|asked| pairs(asked, 2)),
+    .estimated(|asked| pairs(asked, 2))
+    .metered(|used| 1 + used.size(0).saturating_mul(used.size(1)).saturating_mul(2)),
     global("sets.intersects", PAIR, |a, budget| {
         let (a, b) = lists(a)?;
         Ok(Value::Bool(intersect(a, b, budget)?))
     })
-    .estimated(|asked| pairs(asked, 1)),
+    .estimated(|asked| pairs(asked, 1))
+    .metered(|used| 1 + used.size(0).saturating_mul(used.size(1))),
 ];
 
 /// So many comparisons for each pair of elements.

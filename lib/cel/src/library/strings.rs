@@ -5,33 +5,52 @@
 mod sizes;
 
 use super::{Function, global, int, member, text, wrong};
+use crate::cost::{self, scaled};
 use crate::estimate::calls::{self, WALK};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     member("contains", TEST, |a, b| test(a, b, |text, part| text.contains(part)))
-        .estimated(|asked| (asked.size(0).scaled(WALK) * asked.size(1).scaled(WALK)).into()),
-    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part))).estimated(calls::walk_second),
-    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part))).estimated(calls::walk_second),
+        .estimated(|asked| (asked.size(0).scaled(WALK) * asked.size(1).scaled(WALK)).into())
+        .metered(|used| scaled(used.size(0), WALK).saturating_mul(scaled(used.size(1), WALK))),
+    member("startsWith", TEST, |a, b| test(a, b, |text, part| text.starts_with(part)))
+        .estimated(calls::walk_second)
+        .metered(cost::walk),
+    member("endsWith", TEST, |a, b| test(a, b, |text, part| text.ends_with(part)))
+        .estimated(calls::walk_second)
+        .metered(cost::walk),
     member("charAt", &["string, int -> string"], char_at),
-    member("indexOf", POSITION, index_of).estimated(super::lists::traversal),
-    member("lastIndexOf", POSITION, last_index_of).estimated(super::lists::traversal),
-    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase)).estimated(calls::change),
-    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase)).estimated(calls::change),
-    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned())).estimated(calls::change),
+    member("indexOf", POSITION, index_of).estimated(super::lists::traversal).metered(cost::traverse),
+    member("lastIndexOf", POSITION, last_index_of).estimated(super::lists::traversal).metered(cost::traverse),
+    member("lowerAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_lowercase))
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("upperAscii", &["string -> string"], |a, b| map(a, b, str::to_ascii_uppercase))
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("trim", &["string -> string"], |a, b| map(a, b, |text| text.trim().to_owned()))
+        .estimated(calls::change)
+        .metered(cost::walk),
     member("replace", &["string, string, string -> string", "string, string, string, int -> string"], replace)
-        .estimated(sizes::replacement),
+        .estimated(sizes::replacement)
+        .metered(cost::walk_twice),
     member("split", &["string, string -> list(string)", "string, string, int -> list(string)"], split)
-        .estimated(sizes::parts),
-    member("substring", &["string, int -> string", "string, int, int -> string"], substring).estimated(calls::change),
-    member("join", &["list(string) -> string", "list(string), string -> string"], join).estimated(sizes::joined),
-    global("strings.quote", &["string -> string"], quote).estimated(sizes::quoted),
+        .estimated(sizes::parts)
+        .metered(cost::walk_twice),
+    member("substring", &["string, int -> string", "string, int, int -> string"], substring)
+        .estimated(calls::change)
+        .metered(cost::walk),
+    member("join", &["list(string) -> string", "list(string), string -> string"], join)
+        .estimated(sizes::joined)
+        .metered(cost::make),
+    global("strings.quote", &["string -> string"], quote).estimated(sizes::quoted).metered(cost::walk),
     // `apiserver/pkg/cel/library/jsonpatch.go`
     global("jsonpatch.escapeKey", &["string -> string"], |a, b| {
         map(a, b, |text| text.replace('~', "~0").replace('/', "~1"))
     })
-    .estimated(calls::change),
+    .estimated(calls::change)
+    .metered(cost::walk),
 ];
 
 const POSITION: &[&str] = &["string, string -> int", "string, string, int -> int", "list(A), A -> int"];
@@ -69,6 +88,13 @@ fn char_at<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalEr
     Ok(Value::text(subject[at..].chars().next().map(String::from).unwrap_or_default()))
 }
 
+/// Where a part is looked for, by the position that may be told: nowhere beyond the end.
+fn from<'a>(a: &[Value<'a>], subject: &str) -> Result<Option<usize>, EvalError> {
+    let offset = int(a, 2)?;
+    let Ok(start) = usize::try_from(offset) else { return out_of_range(offset) };
+    Ok(subject.char_indices().nth(start).map(|(at, _)| at))
+}
+
 /// The number of characters before a byte offset, or -1.
 fn position<'a>(subject: &str, found: Option<usize>) -> Value<'a> {
     Value::Int(found.map_or(-1, |at| subject[..at].chars().count() as i64))
@@ -80,8 +106,13 @@ fn index_of<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
     }
     let (subject, part) = (text(a, 0)?, text(a, 1)?);
     budget.charge_walk(subject.len() + part.len())?;
-    let start = if a.len() > 2 { offset(subject, int(a, 2)?)? } else { 0 };
-    Ok(position(subject, subject[start..].find(part).map(|at| at + start)))
+    if part.is_empty() {
+        // Nothing is found wherever it is looked for.
+        return Ok(Value::Int(if a.len() > 2 { int(a, 2)? } else { 0 }));
+    }
+    let start = if a.len() > 2 { from(a, subject)? } else { Some(0) };
+    let found = start.and_then(|start| subject[start..].find(part).map(|at| at + start));
+    Ok(position(subject, found))
 }
 
 fn last_index_of<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
@@ -90,9 +121,19 @@ fn last_index_of<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, 
     }
     let (subject, part) = (text(a, 0)?, text(a, 1)?);
     budget.charge_walk(subject.len() + part.len())?;
-    let limit = if a.len() > 2 { offset(subject, int(a, 2)?)? } else { subject.len() };
-    let end = subject.floor_char_boundary(limit.saturating_add(part.len()).min(subject.len()));
-    Ok(position(subject, subject[..end].rfind(part)))
+    if part.is_empty() {
+        let end = subject.chars().count() as i64;
+        return Ok(Value::Int(if a.len() > 2 { int(a, 2)? } else { end }));
+    }
+    let found = match a.len() > 2 {
+        false => subject.rfind(part),
+        // It starts there at the latest.
+        true => from(a, subject)?.and_then(|start| {
+            let end = subject.floor_char_boundary(start.saturating_add(part.len()).min(subject.len()));
+            subject[..end].rfind(part)
+        }),
+    };
+    Ok(position(subject, found))
 }
 
 fn replace<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
@@ -114,7 +155,7 @@ fn split<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalErro
         (_, false) => subject.splitn(limit, separator).map(Value::text).collect(),
         (_, true) => characters(subject, limit),
     };
-    budget.charge(parts.len() as u64)?;
+    budget.charge_list(parts.len())?;
     Ok(Value::list(parts))
 }
 
@@ -134,12 +175,12 @@ fn characters<'a>(subject: &str, limit: usize) -> Vec<Value<'a>> {
 fn substring<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
     let subject = text(a, 0)?;
     budget.charge_walk(subject.len())?;
+    if a.len() > 2 && int(a, 1)? > int(a, 2)? {
+        return wrong(format!("invalid substring range. start: {}, end: {}", int(a, 1)?, int(a, 2)?));
+    }
     let start = offset(subject, int(a, 1)?)?;
     let end = if a.len() > 2 { offset(subject, int(a, 2)?)? } else { subject.len() };
-    match subject.get(start..end) {
-        Some(part) => Ok(Value::text(part)),
-        None => wrong(format!("invalid substring range. start: {}, end: {}", int(a, 1)?, int(a, 2)?)),
-    }
+    subject.get(start..end).map_or_else(|| out_of_range(int(a, 1)?), |part| Ok(Value::text(part)))
 }
 
 fn join<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {

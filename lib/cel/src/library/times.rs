@@ -39,6 +39,9 @@ fn clock<'a>(a: &[Value<'a>], part: fn(&Zoned) -> i64, unit: i64) -> Result<Valu
 
 /// A zone by name, or as `+01:30`.
 fn zone(name: &str) -> Result<TimeZone, EvalError> {
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
     if let Some(offset) = fixed(name) {
         return Ok(TimeZone::fixed(offset));
     }

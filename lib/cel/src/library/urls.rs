@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/cel/library/urls.go` (Go's `url.ParseRequestURI`).
 
 use super::{Function, global, member, text, wrong};
+use crate::cost;
 use crate::estimate::calls;
 use crate::value::{Key, Value};
 use crate::{Budget, EvalError};
@@ -24,12 +25,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         budget.charge_walk(given.len())?;
         match Url::parse(given) {
             Some(url) => Ok(Value::Url(Arc::new(url))),
-            None => wrong(format!(
-                "URL parse error during conversion from string: parse {given:?}: invalid URI for request"
-            )),
+            None => {
+                let why = why(given);
+                wrong(format!("URL parse error during conversion from string: parse {given:?}: {why}"))
+            }
         }
     })
-    .estimated(calls::change),
+    .estimated(calls::change)
+    .metered(cost::walk),
     global("isURL", &["string -> bool"], |a, budget| {
         budget.charge_walk(text(a, 0)?.len())?;
         Ok(Value::Bool(Url::parse(text(a, 0)?).is_some()))
@@ -62,6 +65,45 @@ fn query<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalErro
     Ok(Value::map(all.into_iter().map(|(key, values)| (Key::text(&key), Value::list(values))).collect()))
 }
 
+/// What is wrong with a text that is no URL, in the words of Go's `net/url`.
+fn why(given: &str) -> String {
+    if given.chars().any(|c| c.is_ascii_control()) {
+        return "net/url: invalid control character in URL".into();
+    }
+    if given.is_empty() {
+        return "empty url".into();
+    }
+    if given.starts_with(':') {
+        return "missing protocol scheme".into();
+    }
+    let authority = given.split_once("://").filter(|(scheme, _)| is_scheme(scheme)).map(|(_, rest)| rest);
+    let Some(authority) = authority else { return "invalid URI for request".into() };
+    let host = authority.split(['/', '?']).next().unwrap_or_default();
+    if host.starts_with('[') && !host.contains(']') {
+        return "missing ']' in host".into();
+    }
+    let after = host.rfind(']').map_or(0, |at| at + 1);
+    if let Some(at) = host[after..].find(':').map(|at| at + after)
+        && !host[at + 1..].bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return format!("invalid port {:?} after host", &host[at..]);
+    }
+    if let Some(escape) = wrong_escape(given) {
+        return format!("invalid URL escape {escape:?}");
+    }
+    match host.chars().find(|c| *c == ' ' || "<>\"\\^`{|}".contains(*c)) {
+        Some(c) => format!("invalid character {:?} in host name", c.to_string()),
+        None => "invalid URI for request".into(),
+    }
+}
+
+/// The first percent sign that is not followed by two digits, with what follows.
+fn wrong_escape(text: &str) -> Option<&str> {
+    let is_right = |at: usize| text.get(at + 1..at + 3).is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    let at = text.match_indices('%').map(|(at, _)| at).find(|at| !is_right(*at))?;
+    Some(&text[at..text.floor_char_boundary((at + 3).min(text.len()))])
+}
+
 /// `%41` and `+` replaced.
 fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
@@ -84,7 +126,7 @@ fn decode(text: &str) -> String {
 
 impl Url {
     fn parse(text: &str) -> Option<Self> {
-        if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') || !escapes_are_right(text) {
+        if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') || wrong_escape(text).is_some() {
             return None;
         }
         let (scheme, rest) = match text.find(':') {
@@ -130,11 +172,6 @@ impl Url {
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-}
-
-fn escapes_are_right(text: &str) -> bool {
-    text.match_indices('%')
-        .all(|(at, _)| text.get(at + 1..at + 3).is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())))
 }
 
 /// A name or an address with brackets, and perhaps a port of digits.

@@ -33,8 +33,7 @@ pub enum SelectorError {
 /// Compiles a selector of devices.
 pub fn device_selector(source: &str) -> Result<Program, SelectorError> {
     let environment = environment();
-    let program = cel::compile(source, &environment)
-        .map_err(|error| SelectorError::Invalid(format!("compilation failed: {error}")))?;
+    let program = cel::compile(source, &environment).map_err(|error| SelectorError::Invalid(error.reason()))?;
     if !matches!(program.result_type(), Type::Bool | Type::Dyn) {
         let of = program.result_type().declared();
         return Err(SelectorError::Invalid(format!("must evaluate to bool or the unknown type, not {of}")));

@@ -25,7 +25,7 @@ impl Expression {
     /// An expression over `claims`.
     pub(super) fn over_claims(source: &str) -> Result<Self, String> {
         let environment = Environment::new().with(CLAIMS, Type::map(Type::Dyn));
-        let program = cel::compile(source, &environment).map_err(|error| format!("compilation failed: {error}"))?;
+        let program = cel::compile(source, &environment).map_err(|error| error.reason())?;
         Ok(Self(Arc::new(program)))
     }
 
@@ -34,7 +34,7 @@ impl Expression {
         let fields =
             [("username", Type::String), ("uid", Type::String), ("groups", texts()), ("extra", Type::map(texts()))];
         let environment = Environment::new().with(USER, Type::record("kubernetes.UserInfo", fields));
-        let program = cel::compile(source, &environment).map_err(|error| format!("compilation failed: {error}"))?;
+        let program = cel::compile(source, &environment).map_err(|error| error.reason())?;
         Ok(Self(Arc::new(program)))
     }
 

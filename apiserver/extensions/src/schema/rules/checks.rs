@@ -93,8 +93,8 @@ impl Checker<'_> {
     fn rule(&mut self, rule: &Rule, at: &At<'_>, context: &Context<'_>) {
         let shown = serde_json::json!({ "rule": &*rule.source });
         match &rule.program.0 {
-            Err(why) => self.out.invalid(&at.child("rule"), &shown, format!("compilation failed: {why}")),
-            Ok(program) if !matches!(program.result_type(), cel::Type::Bool | cel::Type::Dyn) => {
+            Err(why) => self.out.invalid(&at.child("rule"), &shown, why.to_string()),
+            Ok(program) if !matches!(program.result_type(), cel::Type::Bool) => {
                 self.out.invalid(&at.child("rule"), &shown, "cel expression must evaluate to a bool");
             }
             Ok(program) => {
@@ -113,8 +113,8 @@ impl Checker<'_> {
         let at = at.child("messageExpression");
         let shown = serde_json::json!({ "rule": &*rule.source });
         match compiled {
-            Err(why) => self.out.invalid(&at, &shown, format!("messageExpression compilation failed: {why}")),
-            Ok(program) if !matches!(program.result_type(), cel::Type::String | cel::Type::Dyn) => {
+            Err(why) => self.out.invalid(&at, &shown, why.to_string()),
+            Ok(program) if !matches!(program.result_type(), cel::Type::String) => {
                 self.out.invalid(&at, &shown, "messageExpression must evaluate to a string");
             }
             // One failure is explained, wherever it is.
