@@ -7,7 +7,7 @@ use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
 use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
-use crate::targets;
+use crate::targets::{self, Words};
 use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
@@ -88,18 +88,39 @@ impl<'a> Query<'a> {
         !self.selector.is_empty() || !self.field_selector.is_empty() || self.all
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        let by_file = self.files.any();
-        if by_file && !self.words.is_empty() {
-            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
-        }
-        if self.words.is_empty() && !by_file {
-            bail!(NOTHING);
-        }
+    /// What the server serves, unless the query makes no sense, which is told without asking it.
+    pub async fn discovery(&self, session: &Session) -> anyhow::Result<Discovery> {
+        self.check()?;
+        session.discovery_for(self.files, Check::Decoded).await
+    }
+
+    /// Whether the words, the manifests and the selectors go together.
+    pub fn check(&self) -> anyhow::Result<()> {
         if self.all && !self.selector.is_empty() {
             bail!("setting 'all' parameter but found a non empty selector. ");
         }
-        Ok(())
+        let words = match self.words.is_empty() {
+            true => None,
+            false => Some(Words::read("edit", self.words)?),
+        };
+        match (words, self.files.any()) {
+            (None, true) => Ok(()),
+            (Some(Words::Pairs(_)), true) => {
+                bail!("resource/name arguments cannot be provided when a path is specified")
+            }
+            (Some(Words::Types { .. }), true) => {
+                bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well")
+            }
+            (None, false) if self.selects() => bail!("at least one resource must be specified to use a selector"),
+            (None, false) => bail!(NOTHING),
+            (Some(Words::Pairs(_)), false) if self.selects() => {
+                bail!("selectors and the all flag cannot be used when passing resource/name arguments")
+            }
+            (Some(Words::Types { names, .. }), false) if self.selects() && !names.is_empty() => {
+                bail!("name cannot be provided when a selector is specified")
+            }
+            (Some(_), false) => Ok(()),
+        }
     }
 }
 
@@ -142,8 +163,9 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     }
     for target in targets::parse(discovery, "edit", query.words)? {
         match target.name {
-            Some(_) if query.selects() => bail!("name cannot be provided when a selector is specified"),
-            Some(_) if query.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
+            Some(_) if query.all_namespaces && target.resource.namespaced => {
+                bail!("a resource cannot be retrieved by name across all namespaces")
+            }
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
             Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
             None if query.selects() => {
@@ -284,5 +306,18 @@ mod tests {
         assert!(Query::new(&words, &files).check().is_err());
         assert!(Query::new(&words, &none).selector("a=b").all(true).check().is_err());
         assert!(Query::new(&words, &none).check().is_ok());
+        let told = |line: &str, selector: &str, files: &Files| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            Query::new(&words, files).selector(selector).check().map_err(|error| error.to_string())
+        };
+        for (line, selector, files, want) in [
+            ("pods p", "a=b", &none, "name cannot be provided when a selector is specified"),
+            ("pods/p", "a=b", &none, "selectors and the all flag cannot be used when passing resource/name arguments"),
+            ("", "a=b", &none, "at least one resource must be specified to use a selector"),
+            ("pods/p", "", &files, "resource/name arguments cannot be provided when a path is specified"),
+            ("pods/", "a=b", &none, "arguments in resource/name form must have a single resource and name"),
+        ] {
+            assert_eq!(told(line, selector, files), Err(want.to_owned()), "{line} {selector}");
+        }
     }
 }

@@ -72,12 +72,16 @@ impl DryRun {
 /// Reads `--validate` as the query parameter's value.
 pub fn field_validation(text: &str) -> anyhow::Result<&'static str> {
     match text {
-        "strict" | "true" => Ok("Strict"),
+        "strict" => Ok("Strict"),
         "warn" => Ok("Warn"),
-        "ignore" | "false" => Ok("Ignore"),
-        other => {
-            bail!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)")
-        }
+        "ignore" => Ok("Ignore"),
+        other => match crate::cli::switches::parse(other) {
+            Ok(true) => Ok("Strict"),
+            Ok(false) => Ok("Ignore"),
+            Err(_) => {
+                bail!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)")
+            }
+        },
     }
 }
 

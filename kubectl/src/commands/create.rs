@@ -155,9 +155,10 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
         .validating(&creation.validate.validate)?
         .typed();
+    check_flags(generator, name)?;
     // Upstream's typed clients do not ask whether a server has their types, unless an object depends on it.
     let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
-        || matches!(generator, Generator::Job(flags) if !flags.from.is_empty());
+        || matches!(generator, Generator::Job(flags) if is_from_cron_job(flags));
     let discovery = if asks { session.discovery().await? } else { Discovery::builtin() };
     let mut object = make(session, &discovery, generator, name).await?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -174,6 +175,37 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
         Err(error) if plan.failing.is_empty() => Err(error),
         Err(error) => Err(anyhow::anyhow!("{}{error:#}", plan.failing)),
     }
+}
+
+/// What is wrong, as far as that can be told without a server.
+fn check_flags(generator: &Generator, name: &str) -> anyhow::Result<()> {
+    // The others leave an empty name to the server.
+    let needs_name = matches!(
+        generator,
+        Generator::ClusterRole(_)
+            | Generator::ConfigMap(_)
+            | Generator::Namespace(_)
+            | Generator::PodDisruptionBudget(_)
+            | Generator::Quota(_)
+            | Generator::Role(_)
+            | Generator::RoleBinding(_)
+            | Generator::Secret(Secret::DockerRegistry(_) | Secret::Generic(_))
+            | Generator::ServiceAccount(_)
+    );
+    if needs_name && name.is_empty() {
+        bail!("name must be specified");
+    }
+    match generator {
+        Generator::ClusterRole(flags) => access::check_cluster_role(flags)?,
+        Generator::Role(flags) => access::check_role(flags, &mut |text| eprintln!("{text}"))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether a job is a cron job's; with anything else the flags contradict each other.
+fn is_from_cron_job(flags: &crate::cli::generators::Job) -> bool {
+    !flags.from.is_empty() && flags.image.is_empty() && flags.command.is_empty()
 }
 
 fn plan(generator: &Generator) -> Plan<'_> {
@@ -231,7 +263,7 @@ async fn make(session: &Session, discovery: &Discovery, generator: &Generator, n
         Generator::CronJob(flags) => workload::cron_job(name, flags)?,
         Generator::Deployment(flags) => workload::deployment(name, flags)?,
         Generator::Ingress(flags) => ingress::ingress(name, flags)?,
-        Generator::Job(flags) if !flags.from.is_empty() && flags.image.is_empty() && flags.command.is_empty() => {
+        Generator::Job(flags) if is_from_cron_job(flags) => {
             workload::job_from(name, &cron_job(session, discovery, &flags.from).await?)
         }
         Generator::Job(flags) => workload::job(name, flags)?,

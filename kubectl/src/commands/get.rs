@@ -11,7 +11,7 @@ use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
 use crate::print::{self, Printer, Set, sort};
-use crate::selected::{labelled, of_list};
+use crate::selected::{Query, labelled, of_list};
 use crate::targets::{self, Target, TargetError};
 use crate::writing::Failures;
 use anyhow::bail;
@@ -79,9 +79,6 @@ impl Asked {
     }
 
     async fn files(session: &Session, get: &Get) -> anyhow::Result<Self> {
-        if !get.resources.is_empty() {
-            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
-        }
         let discovery = session.discovery_for(&get.files, files::Check::Decoded).await?;
         let read = files::read(&get.files, &discovery, session).await?;
         let mut targets = Vec::new();
@@ -113,6 +110,8 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
             "Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples"
         );
     }
+    let query = Query { field_selector: &get.field_selector, ..Query::new(&get.resources, &get.files) };
+    query.selector(&get.selection.selector).check()?;
     if get.files.any() {
         return Asked::files(session, get).await;
     }

@@ -12,7 +12,6 @@ mod subject;
 use super::Session;
 use crate::apply::patch_between;
 use crate::cli::set::{Set, Setting};
-use crate::discovery::Discovery;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
@@ -63,24 +62,27 @@ impl Change<'_> {
         Ok(())
     }
 
-    async fn objects(
-        &self,
-        session: &Session,
-        discovery: &Discovery,
-    ) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
+    async fn objects(&self, session: &Session) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
         let setting = self.setting;
         let query =
             Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
-        let selected = resolve(session, discovery, &query).await?;
+        let discovery = query.discovery(session).await?;
+        let selected = resolve(session, &discovery, &query).await?;
         Ok((selected.objects, selected.failures))
+    }
+
+    /// What is wrong with a change; upstream has looked for the objects by then, and says so if it found none.
+    async fn refuse(&self, session: &Session, why: impl Into<anyhow::Error>) -> anyhow::Result<()> {
+        self.check()?;
+        self.objects(session).await?;
+        Err(why.into())
     }
 
     /// Changes every selected object.
     async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
         warn_of_record(self.setting.record.record);
         self.check()?;
-        let discovery = session.discovery_for(&self.setting.files, crate::files::Check::Decoded).await?;
-        let (objects, mut failures) = self.objects(session, &discovery).await?;
+        let (objects, mut failures) = self.objects(session).await?;
         let writing =
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
         for manifest in objects {
