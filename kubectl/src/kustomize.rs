@@ -16,7 +16,7 @@ mod replacements;
 mod transform;
 
 use apimachinery::Value;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Folders within folders.
 const MAX_DEPTH: usize = 32;
@@ -107,7 +107,13 @@ pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
 
 /// The first part of a path that is not there, from the root of the file system on.
 fn first_missing(path: &Path) -> PathBuf {
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            part => whole.push(part),
+        }
+    }
     let missing = whole.ancestors().filter(|part| part.symlink_metadata().is_err()).last();
     missing.unwrap_or(&whole).to_owned()
 }

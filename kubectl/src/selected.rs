@@ -12,6 +12,7 @@ use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::selector::LabelSelector;
 
 /// What is said when nothing is selected.
 pub(crate) const NOTHING: &str = "You must provide one or more resources by argument or filename.
@@ -85,19 +86,44 @@ impl<'a> Query<'a> {
     }
 
     fn selects(&self) -> bool {
-        !self.selector.is_empty() || !self.field_selector.is_empty() || self.all
+        self.filters() || self.all
+    }
+
+    fn filters(&self) -> bool {
+        !self.selector.is_empty() || !self.field_selector.is_empty()
+    }
+
+    /// For a command to which all of a type is a selector; to others it only makes up for one that is missing.
+    pub fn all_alone(&self) -> anyhow::Result<()> {
+        if !self.all || self.words.is_empty() {
+            return Ok(());
+        }
+        if !self.selector.is_empty() {
+            bail!("setting 'all' parameter but found a non empty selector. ");
+        }
+        match Words::read("edit", self.words)? {
+            Words::Pairs(_) => bail!("selectors and the all flag cannot be used when passing resource/name arguments"),
+            Words::Types { names, .. } if !names.is_empty() => {
+                bail!("name cannot be provided when a selector is specified")
+            }
+            Words::Types { .. } => Ok(()),
+        }
     }
 
     /// What the server serves, unless the query makes no sense, which is told without asking it.
     pub async fn discovery(&self, session: &Session) -> anyhow::Result<Discovery> {
+        // Manifests that are not there are told of before words that should not be.
+        if self.files.kustomize.is_empty() {
+            files::all_named_exist(self.files)?;
+        }
         self.check()?;
         session.discovery_for(self.files, Check::Decoded).await
     }
 
     /// Whether the words, the manifests and the selectors go together.
     pub fn check(&self) -> anyhow::Result<()> {
-        if self.all && !self.selector.is_empty() {
-            bail!("setting 'all' parameter but found a non empty selector. ");
+        if self.files.any() && !self.selector.is_empty() {
+            selector_of_manifests(self.selector)?;
         }
         let words = match self.words.is_empty() {
             true => None,
@@ -111,12 +137,12 @@ impl<'a> Query<'a> {
             (Some(Words::Types { .. }), true) => {
                 bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well")
             }
-            (None, false) if self.selects() => bail!("at least one resource must be specified to use a selector"),
+            (None, false) if self.filters() => bail!("at least one resource must be specified to use a selector"),
             (None, false) => bail!(NOTHING),
-            (Some(Words::Pairs(_)), false) if self.selects() => {
+            (Some(Words::Pairs(_)), false) if self.filters() => {
                 bail!("selectors and the all flag cannot be used when passing resource/name arguments")
             }
-            (Some(Words::Types { names, .. }), false) if self.selects() && !names.is_empty() => {
+            (Some(Words::Types { names, .. }), false) if self.filters() && !names.is_empty() => {
                 bail!("name cannot be provided when a selector is specified")
             }
             (Some(_), false) => Ok(()),
@@ -180,8 +206,12 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
 
 /// Whether an object of a manifest has the labels.
 pub fn labelled(object: &Value, selector: &str) -> anyhow::Result<bool> {
-    let selector = apimachinery::selector::LabelSelector::parse(selector)?;
-    Ok(selector.matches(|key| object.labels().and_then(|labels| labels.get(key)?.as_str())))
+    Ok(selector_of_manifests(selector)?.matches(|key| object.labels().and_then(|labels| labels.get(key)?.as_str())))
+}
+
+fn selector_of_manifests(selector: &str) -> anyhow::Result<LabelSelector> {
+    LabelSelector::parse(selector)
+        .map_err(|error| anyhow::anyhow!("the provided selector {selector:?} is not valid: {error}"))
 }
 
 /// A resource and a name as an object that is not there yet.
@@ -304,7 +334,12 @@ mod tests {
                 .starts_with("You must provide one or more")
         );
         assert!(Query::new(&words, &files).check().is_err());
-        assert!(Query::new(&words, &none).selector("a=b").all(true).check().is_err());
+        assert!(Query::new(&words, &none).selector("a=b").all(true).all_alone().is_err());
+        let named = ["pods".to_owned(), "p".to_owned()];
+        assert!(Query::new(&named, &none).all(true).all_alone().is_err());
+        assert!(Query::new(&named, &none).all(true).check().is_ok());
+        let wrong = Query::new(&[], &files).selector("=").check().expect_err("no selector").to_string();
+        assert!(wrong.starts_with("the provided selector \"=\" is not valid: "), "{wrong}");
         assert!(Query::new(&words, &none).check().is_ok());
         let told = |line: &str, selector: &str, files: &Files| {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     warn_of_record(flags.record.record);
     check(flags)?;
     let metrics = metrics(flags)?;
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let query = Query::new(&flags.words, &flags.files).as_written();
     let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;

@@ -9,7 +9,7 @@ use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
 use crate::discovery::Discovery;
 use crate::files::{self, Check, Manifest};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
-use crate::print;
+use crate::print::{Printer, Set};
 use crate::selected::{labelled, named};
 use crate::targets;
 use crate::writing::{Failures, Writing, record, usage, warn_of_record, with_source};
@@ -327,6 +327,7 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
     let [name] = flags.names.as_slice() else {
         return Err(usage("create token", format_args!("exactly one NAME is required, got {}", flags.names.len())));
     };
+    let printer = Printer::of(&flags.printing, Set::Objects, false)?;
     let request = token_request(flags)?;
     if let Some(sign) = ['/', '%'].into_iter().find(|sign| name.contains(*sign)) {
         bail!("failed to create token: invalid resource name {name:?}: [may not contain '{sign}']");
@@ -338,14 +339,10 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
     if token.is_empty() {
         bail!("failed to create token: no token in server response");
     }
-    match flags.printing.output.as_str() {
-        "" if std::io::stdout().is_terminal() => crate::outln!("{token}"),
-        "" => crate::out!("{token}"),
-        "json" => crate::out!("{}", print::typed::pretty(&typed(&answer))),
-        "yaml" => crate::out!("{}", print::yaml(&typed(&answer))),
-        other => bail!(
-            "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"
-        ),
+    match printer.map(Printer::typed) {
+        None if std::io::stdout().is_terminal() => crate::outln!("{token}"),
+        None => crate::out!("{token}"),
+        Some(mut printer) => printer.print(&mut std::io::stdout(), &typed(&answer))?,
     }
     Ok(())
 }

@@ -120,6 +120,7 @@ async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victi
         local: true,
         ..Query::new(&flags.resources, &flags.files)
     };
+    query.all_alone()?;
     let discovery = query.discovery(session).await?;
     let mut selected = resolve(session, &discovery, &query).await?;
     if flags.ignore_not_found || flags.all || !flags.selector.is_empty() {

@@ -27,7 +27,7 @@ const HEADER: &str = "# Please edit the object below. Lines beginning with a '#'
 
 pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?.validating(&flags.validate.validate)?;
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.validating(&flags.validate.validate)?;
     if flags.output_patch && !flags.printing.output.is_empty() {
         bail!("--output-patch is set to true, but --output is specified as {}", flags.printing.output);
     }
@@ -156,7 +156,7 @@ pub(super) async fn last_applied_of(
     session: &Session,
     flags: &crate::cli::apply::EditLastApplied,
 ) -> anyhow::Result<()> {
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?;
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
     let query = Query::new(&flags.words, &flags.files);
     let discovery = query.discovery(session).await?;
     let objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;

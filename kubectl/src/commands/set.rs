@@ -12,6 +12,7 @@ mod subject;
 use super::Session;
 use crate::apply::patch_between;
 use crate::cli::set::{Set, Setting};
+use crate::discovery::Discovery;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
@@ -66,7 +67,11 @@ impl Change<'_> {
         let setting = self.setting;
         let query =
             Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
-        let discovery = query.discovery(session).await?;
+        let discovery = match setting.local && setting.files.any() {
+            // What can be set is built in; no server is asked.
+            true => Discovery::builtin(),
+            false => query.discovery(session).await?,
+        };
         let selected = resolve(session, &discovery, &query).await?;
         Ok((selected.objects, selected.failures))
     }
@@ -74,7 +79,8 @@ impl Change<'_> {
     /// What is wrong with a change; upstream has looked for the objects by then, and says so if it found none.
     async fn refuse(&self, session: &Session, why: impl Into<anyhow::Error>) -> anyhow::Result<()> {
         self.check()?;
-        self.objects(session).await?;
+        let (_, failures) = self.objects(session).await?;
+        Failures::outcome(failures)?;
         Err(why.into())
     }
 
@@ -82,9 +88,9 @@ impl Change<'_> {
     async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
         warn_of_record(self.setting.record.record);
         self.check()?;
-        let (objects, mut failures) = self.objects(session).await?;
         let writing =
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
+        let (objects, mut failures) = self.objects(session).await?;
         for manifest in objects {
             failures.extend(self.one(session, &writing, manifest, &change).await.err());
         }
@@ -100,7 +106,12 @@ impl Change<'_> {
     ) -> anyhow::Result<()> {
         let mut object = manifest.object.clone();
         change(&mut object).map_err(|error| {
-            let name = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
+            // Without a server nobody knows the plural.
+            let kind = match self.setting.local {
+                true => manifest.resource.kind.to_ascii_lowercase(),
+                false => manifest.resource.group_resource(),
+            };
+            let name = format!("{kind}/{}", manifest.object.name());
             if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
         })?;
         let done = format!("{} updated", self.what);
@@ -135,7 +146,11 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
         "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
             "/spec/template/spec"
         }
-        kind => bail!("the object is not a pod or does not have a pod template: {kind}"),
+        kind => {
+            let version = object["apiVersion"].as_str().unwrap_or_default();
+            let version = version.rsplit('/').next().unwrap_or_default();
+            bail!("the object is not a pod or does not have a pod template: *{version}.{kind}")
+        }
     };
     match object.pointer_mut(path) {
         Some(spec) => Ok(spec),

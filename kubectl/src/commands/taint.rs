@@ -14,7 +14,7 @@ use apimachinery::meta::ObjectMeta;
 use serde_json::json;
 
 pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> {
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?
         .typed();
     let (words, specs) = split(&flags.words)?;

@@ -8,7 +8,7 @@ use crate::commands::Session;
 use crate::files;
 use crate::print;
 use crate::selected::{NOTHING, Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, is_not_found};
+use crate::writing::{Failures, PatchKind, Writing};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -22,12 +22,7 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
     let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut plans = Vec::new();
     for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
-        let current = match session.client.get(&manifest.path(), "application/json").await {
-            Err(error) if is_not_found(&error) => {
-                bail!("Error from server (NotFound): {error:#}");
-            }
-            current => current?,
-        };
+        let current = session.client.get(&manifest.path(), "application/json").await?;
         if last_applied(&current).is_none() && !flags.create_annotation {
             bail!(
                 "no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation",
@@ -59,6 +54,7 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
 
 pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::Result<()> {
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);
+    query.all_alone()?;
     let discovery = query.discovery(session).await?;
     for manifest in resolve(session, &discovery, &query).await?.all_or_nothing()? {
         let Some(applied) = last_applied(&manifest.object) else {

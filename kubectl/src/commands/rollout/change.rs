@@ -33,9 +33,8 @@ impl Kind {
 }
 
 pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow::Result<()> {
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.typed();
     let selected = workloads(session, &flags.workloads).await?;
-    // Upstream makes its printer once there is something to print.
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?.typed();
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, manifest, kind).await.err());
