@@ -226,6 +226,16 @@ impl Files {
         self.names().next().is_some() || !self.kustomize.is_empty()
     }
 
+    /// That manifests or a kustomization are named, but not both.
+    pub fn required(&self) -> anyhow::Result<()> {
+        match (self.names().next().is_some(), self.kustomize.is_empty()) {
+            (false, true) => anyhow::bail!("must specify one of -f and -k"),
+            (true, false) => anyhow::bail!("only one of -f or -k can be specified"),
+            (false, false) if self.recursive => anyhow::bail!("the -k flag can't be used with -f or -R"),
+            _ => Ok(()),
+        }
+    }
+
     /// The names that say something: `-f ""` names nothing.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.filenames.iter().map(String::as_str).filter(|name| !name.is_empty())

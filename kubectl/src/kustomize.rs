@@ -16,7 +16,7 @@ mod replacements;
 mod transform;
 
 use apimachinery::Value;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Folders within folders.
 const MAX_DEPTH: usize = 32;
@@ -29,8 +29,9 @@ pub enum KustomizeError {
     NoKustomization(PathBuf),
     /// A folder that is not there.
     #[error(
-        "must build at directory: not a valid directory: evalsymlink failure on '{path}' : lstat {path}: {why}",
-        path = .path.display()
+        "must build at directory: not a valid directory: evalsymlink failure on '{}' : lstat {}: {why}",
+        .path.display(),
+        first_missing(.path).display()
     )]
     NoFolder {
         /// The folder.
@@ -38,6 +39,12 @@ pub enum KustomizeError {
         /// As Go words it.
         why: String,
     },
+    /// No folder at all: `kustomize ""`.
+    #[error("must build at directory: directory path cannot be empty")]
+    Nowhere,
+    /// A file where a folder should be.
+    #[error("must build at directory: '{}': file is not directory", .0.display())]
+    NotFolder(PathBuf),
     /// A file that cannot be read.
     #[error("accumulating resources: reading {}: {why}", .path.display())]
     File {
@@ -81,14 +88,34 @@ pub enum KustomizeError {
 
 /// Builds the kustomization of a folder.
 pub fn build(folder: &Path) -> Result<Vec<Value>, KustomizeError> {
-    if let Err(error) = std::fs::metadata(folder) {
-        return Err(KustomizeError::NoFolder { path: folder.to_owned(), why: crate::http::io_words(&error) });
+    if folder.as_os_str().is_empty() {
+        return Err(KustomizeError::Nowhere);
+    }
+    match std::fs::metadata(folder) {
+        Err(error) => {
+            return Err(KustomizeError::NoFolder { path: folder.to_owned(), why: crate::http::io_words(&error) });
+        }
+        Ok(found) if !found.is_dir() => return Err(KustomizeError::NotFolder(folder.to_owned())),
+        Ok(_) => {}
     }
     let mut items = load::folder(folder, &mut Vec::new())?;
     if load::order(folder)? == order::Order::Legacy {
         order::sort(&mut items);
     }
     Ok(names::finish(items))
+}
+
+/// The first part of a path that is not there, from the root of the file system on.
+fn first_missing(path: &Path) -> PathBuf {
+    let mut whole = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => drop(whole.pop()),
+            part => whole.push(part),
+        }
+    }
+    let missing = whole.ancestors().filter(|part| part.symlink_metadata().is_err()).last();
+    missing.unwrap_or(&whole).to_owned()
 }
 
 /// An object on its way, with the names that it had, so that references to it are found.

@@ -7,11 +7,12 @@ use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
 use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
-use crate::targets;
+use crate::targets::{self, Words};
 use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::selector::LabelSelector;
 
 /// What is said when nothing is selected.
 pub(crate) const NOTHING: &str = "You must provide one or more resources by argument or filename.
@@ -85,21 +86,67 @@ impl<'a> Query<'a> {
     }
 
     fn selects(&self) -> bool {
-        !self.selector.is_empty() || !self.field_selector.is_empty() || self.all
+        self.filters() || self.all
     }
 
-    fn check(&self) -> anyhow::Result<()> {
-        let by_file = self.files.any();
-        if by_file && !self.words.is_empty() {
-            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
+    fn filters(&self) -> bool {
+        !self.selector.is_empty() || !self.field_selector.is_empty()
+    }
+
+    /// For a command to which all of a type is a selector; to others it only makes up for one that is missing.
+    pub fn all_alone(&self) -> anyhow::Result<()> {
+        if !self.all || self.words.is_empty() {
+            return Ok(());
         }
-        if self.words.is_empty() && !by_file {
-            bail!(NOTHING);
-        }
-        if self.all && !self.selector.is_empty() {
+        if !self.selector.is_empty() {
             bail!("setting 'all' parameter but found a non empty selector. ");
         }
-        Ok(())
+        match Words::read("edit", self.words)? {
+            Words::Pairs(_) => bail!("selectors and the all flag cannot be used when passing resource/name arguments"),
+            Words::Types { names, .. } if !names.is_empty() => {
+                bail!("name cannot be provided when a selector is specified")
+            }
+            Words::Types { .. } => Ok(()),
+        }
+    }
+
+    /// What the server serves, unless the query makes no sense, which is told without asking it.
+    pub async fn discovery(&self, session: &Session) -> anyhow::Result<Discovery> {
+        // Manifests that are not there are told of before words that should not be.
+        if self.files.kustomize.is_empty() {
+            files::all_named_exist(self.files)?;
+        }
+        self.check()?;
+        session.discovery_for(self.files, Check::Decoded).await
+    }
+
+    /// Whether the words, the manifests and the selectors go together.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.files.any() && !self.selector.is_empty() {
+            selector_of_manifests(self.selector)?;
+        }
+        let words = match self.words.is_empty() {
+            true => None,
+            false => Some(Words::read("edit", self.words)?),
+        };
+        match (words, self.files.any()) {
+            (None, true) => Ok(()),
+            (Some(Words::Pairs(_)), true) => {
+                bail!("resource/name arguments cannot be provided when a path is specified")
+            }
+            (Some(Words::Types { .. }), true) => {
+                bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well")
+            }
+            (None, false) if self.filters() => bail!("at least one resource must be specified to use a selector"),
+            (None, false) => bail!(NOTHING),
+            (Some(Words::Pairs(_)), false) if self.filters() => {
+                bail!("selectors and the all flag cannot be used when passing resource/name arguments")
+            }
+            (Some(Words::Types { names, .. }), false) if self.filters() && !names.is_empty() => {
+                bail!("name cannot be provided when a selector is specified")
+            }
+            (Some(_), false) => Ok(()),
+        }
     }
 }
 
@@ -142,8 +189,9 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     }
     for target in targets::parse(discovery, "edit", query.words)? {
         match target.name {
-            Some(_) if query.selects() => bail!("name cannot be provided when a selector is specified"),
-            Some(_) if query.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
+            Some(_) if query.all_namespaces && target.resource.namespaced => {
+                bail!("a resource cannot be retrieved by name across all namespaces")
+            }
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
             Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
             None if query.selects() => {
@@ -158,8 +206,12 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
 
 /// Whether an object of a manifest has the labels.
 pub fn labelled(object: &Value, selector: &str) -> anyhow::Result<bool> {
-    let selector = apimachinery::selector::LabelSelector::parse(selector)?;
-    Ok(selector.matches(|key| object.labels().and_then(|labels| labels.get(key)?.as_str())))
+    Ok(selector_of_manifests(selector)?.matches(|key| object.labels().and_then(|labels| labels.get(key)?.as_str())))
+}
+
+fn selector_of_manifests(selector: &str) -> anyhow::Result<LabelSelector> {
+    LabelSelector::parse(selector)
+        .map_err(|error| anyhow::anyhow!("the provided selector {selector:?} is not valid: {error}"))
 }
 
 /// A resource and a name as an object that is not there yet.
@@ -282,7 +334,25 @@ mod tests {
                 .starts_with("You must provide one or more")
         );
         assert!(Query::new(&words, &files).check().is_err());
-        assert!(Query::new(&words, &none).selector("a=b").all(true).check().is_err());
+        assert!(Query::new(&words, &none).selector("a=b").all(true).all_alone().is_err());
+        let named = ["pods".to_owned(), "p".to_owned()];
+        assert!(Query::new(&named, &none).all(true).all_alone().is_err());
+        assert!(Query::new(&named, &none).all(true).check().is_ok());
+        let wrong = Query::new(&[], &files).selector("=").check().expect_err("no selector").to_string();
+        assert!(wrong.starts_with("the provided selector \"=\" is not valid: "), "{wrong}");
         assert!(Query::new(&words, &none).check().is_ok());
+        let told = |line: &str, selector: &str, files: &Files| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            Query::new(&words, files).selector(selector).check().map_err(|error| error.to_string())
+        };
+        for (line, selector, files, want) in [
+            ("pods p", "a=b", &none, "name cannot be provided when a selector is specified"),
+            ("pods/p", "a=b", &none, "selectors and the all flag cannot be used when passing resource/name arguments"),
+            ("", "a=b", &none, "at least one resource must be specified to use a selector"),
+            ("pods/p", "", &files, "resource/name arguments cannot be provided when a path is specified"),
+            ("pods/", "a=b", &none, "arguments in resource/name form must have a single resource and name"),
+        ] {
+            assert_eq!(told(line, selector, files), Err(want.to_owned()), "{line} {selector}");
+        }
     }
 }

@@ -35,6 +35,12 @@ pub enum TargetError {
     /// `a/b/c`.
     #[error("arguments in resource/name form may not have more than one slash")]
     Slashes,
+    /// `a/`, `/b`, `a,b/c`.
+    #[error("arguments in resource/name form must have a single resource and name")]
+    Halves,
+    /// `all x`: a name that would be one of several types.
+    #[error("you must specify only one resource")]
+    Several,
 }
 
 /// What the program was called as.
@@ -43,14 +49,72 @@ fn program() -> String {
     word.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Reads the words behind a verb.
-pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Result<Vec<Target>, TargetError> {
-    let Some((first, names)) = words.split_first() else { return Err(TargetError::Nothing(verb)) };
-    if words.iter().any(|w| w.contains('/')) {
-        return words.iter().map(|word| pair(discovery, word)).collect();
+/// The words as they are typed, before anybody knows which types there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// `pod/web svc/web`, `pod,svc web`.
+    Pairs(Vec<(String, String)>),
+    /// `pods`, `po,svc`, `pod web`.
+    Types {
+        /// The types.
+        types: Vec<String>,
+        /// Names of the one type.
+        names: Vec<String>,
+    },
+}
+
+impl Words {
+    /// Reads the words behind a verb.
+    pub fn read(verb: &'static str, words: &[String]) -> Result<Self, TargetError> {
+        let Some((first, names)) = words.split_first() else { return Err(TargetError::Nothing(verb)) };
+        let types = types_of(first);
+        if types.len() > 1 && !names.is_empty() {
+            let pairs = types.iter().flat_map(|kind| names.iter().map(move |name| format!("{kind}/{name}")));
+            return pairs.map(|word| pair(&word)).collect::<Result<_, _>>().map(Self::Pairs);
+        }
+        if words.iter().any(|word| word.contains('/')) {
+            if !words.iter().all(|word| word.contains('/')) {
+                return Err(TargetError::Mixed);
+            }
+            return words.iter().map(|word| pair(word)).collect::<Result<_, _>>().map(Self::Pairs);
+        }
+        Ok(Self::Types { types, names: names.to_vec() })
     }
+}
+
+/// The types of a list, each once.
+fn types_of(list: &str) -> Vec<String> {
+    let mut types: Vec<String> = Vec::new();
+    for word in list.split(',') {
+        if !types.iter().any(|known| known == word) {
+            types.push(word.to_owned());
+        }
+    }
+    types
+}
+
+fn pair(word: &str) -> Result<(String, String), TargetError> {
+    match word.split('/').collect::<Vec<_>>().as_slice() {
+        [kind, name] if kind.is_empty() || name.is_empty() || types_of(kind).len() != 1 => Err(TargetError::Halves),
+        [kind, name] => Ok(((*kind).to_owned(), (*name).to_owned())),
+        _ => Err(TargetError::Slashes),
+    }
+}
+
+/// Reads the words behind a verb and finds what they name.
+pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Result<Vec<Target>, TargetError> {
+    let (types, names) = match Words::read(verb, words)? {
+        Words::Pairs(pairs) => {
+            let found = pairs.into_iter().map(|(kind, name)| {
+                let resource = find(discovery, &kind).ok_or_else(|| no_such(&kind))?;
+                Ok(Target { resource: resource.clone(), name: Some(name), namespace: None })
+            });
+            return found.collect();
+        }
+        Words::Types { types, names } => (found(discovery, &types, !names.is_empty())?, names),
+    };
     let mut targets = Vec::new();
-    for resource in types(discovery, first)? {
+    for resource in types {
         match names.is_empty() {
             true => targets.push(Target { resource: resource.clone(), name: None, namespace: None }),
             false => targets.extend(names.iter().map(|name| Target {
@@ -61,17 +125,6 @@ pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Res
         }
     }
     Ok(targets)
-}
-
-fn pair(discovery: &Discovery, word: &str) -> Result<Target, TargetError> {
-    match word.split('/').collect::<Vec<_>>().as_slice() {
-        [_] => Err(TargetError::Mixed),
-        [kind, name] => {
-            let resource = find(discovery, kind).ok_or_else(|| no_such(kind))?;
-            Ok(Target { resource: resource.clone(), name: Some((*name).into()), namespace: None })
-        }
-        _ => Err(TargetError::Slashes),
-    }
 }
 
 /// Upstream names a type that is not there without its group.
@@ -87,12 +140,13 @@ fn find<'a>(discovery: &'a Discovery, word: &str) -> Option<&'a Resource> {
     discovery.find(word)
 }
 
-fn types<'a>(discovery: &'a Discovery, list: &str) -> Result<Vec<&'a Resource>, TargetError> {
+fn found<'a>(discovery: &'a Discovery, types: &[String], named: bool) -> Result<Vec<&'a Resource>, TargetError> {
     let mut found = Vec::new();
-    for word in list.split(',').filter(|w| !w.is_empty()) {
+    for word in types {
         let category = discovery.category(word);
         match find(discovery, word) {
             Some(resource) => found.push(resource),
+            None if !category.is_empty() && named => return Err(TargetError::Several),
             None if !category.is_empty() => found.extend(category),
             None => return Err(no_such(word)),
         }
@@ -121,6 +175,27 @@ mod tests {
         assert!(parsed("all").is_ok_and(|all| all.len() > 2));
         assert_eq!(parsed("x"), Err("the server doesn't have a resource type \"x\"".into()));
         assert_eq!(parsed("po.x.io"), Err("the server doesn't have a resource type \"po\"".into()));
-        assert!(parsed("po a/b").is_err() && parsed("a/b/c").is_err() && parsed("").is_err());
+        assert_eq!(parsed("po,no a b"), ok(&["pods/a", "pods/b", "nodes/a", "nodes/b"]));
+        assert_eq!(parsed("po,po"), ok(&["pods/"]));
+        assert!(parsed("").is_err());
+    }
+
+    #[test]
+    fn words_that_make_no_sense_are_refused_unseen() {
+        for (line, want) in [
+            ("po a/b", TargetError::Mixed),
+            ("a/b c", TargetError::Mixed),
+            ("a/b/c", TargetError::Slashes),
+            ("po/", TargetError::Halves),
+            ("/a", TargetError::Halves),
+            ("po,no/a", TargetError::Halves),
+            ("po, a", TargetError::Halves),
+            ("po,no a/b", TargetError::Slashes),
+        ] {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(Words::read("get", &words), Err(want), "{line}");
+        }
+        assert_eq!(parsed("all x"), Err("you must specify only one resource".into()));
+        assert_eq!(parsed("po,"), Err("the server doesn't have a resource type \"\"".into()));
     }
 }

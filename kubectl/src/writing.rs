@@ -9,7 +9,7 @@ use crate::commands::{Session, command_line, with_query};
 use crate::files::Manifest;
 use crate::generate::typed;
 use crate::http::Refused;
-use crate::print::{self, Printer, Set};
+use crate::print::{self, OutputError, Printer, Set};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -72,12 +72,16 @@ impl DryRun {
 /// Reads `--validate` as the query parameter's value.
 pub fn field_validation(text: &str) -> anyhow::Result<&'static str> {
     match text {
-        "strict" | "true" => Ok("Strict"),
+        "strict" => Ok("Strict"),
         "warn" => Ok("Warn"),
-        "ignore" | "false" => Ok("Ignore"),
-        other => {
-            bail!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)")
-        }
+        "ignore" => Ok("Ignore"),
+        other => match crate::cli::switches::parse(other) {
+            Ok(true) => Ok("Strict"),
+            Ok(false) => Ok("Ignore"),
+            Err(_) => {
+                bail!("invalid - validate option {other:?}; must be one of: strict (or true), warn, ignore (or false)")
+            }
+        },
     }
 }
 
@@ -94,6 +98,8 @@ pub struct Writing<'a> {
     pub printing: &'a Printing,
     /// None where a line of text tells the outcome.
     printer: RefCell<Option<Printer>>,
+    /// Why there is no printer where one is wanted.
+    unprintable: RefCell<Option<OutputError>>,
     /// Whether outcomes are printed as Go's types, with all members that these have.
     typed: bool,
 }
@@ -101,8 +107,22 @@ pub struct Writing<'a> {
 impl<'a> Writing<'a> {
     /// Without validation.
     pub fn new(dry_run: &str, manager: &'a str, printing: &'a Printing) -> anyhow::Result<Self> {
-        let printer = RefCell::new(Printer::of(printing, Set::Objects, false)?);
-        Ok(Self { dry_run: DryRun::parse(dry_run)?, manager, validation: "", printing, printer, typed: false })
+        let writing = Self::late(dry_run, manager, printing)?;
+        match writing.unprintable.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(writing),
+        }
+    }
+
+    /// For a command that complains of the flags that say how to print once there is something to print.
+    pub fn late(dry_run: &str, manager: &'a str, printing: &'a Printing) -> anyhow::Result<Self> {
+        let (printer, unprintable) = match Printer::of(printing, Set::Objects, false) {
+            Ok(printer) => (printer, None),
+            Err(error) => (None, Some(error)),
+        };
+        let (printer, unprintable) = (RefCell::new(printer), RefCell::new(unprintable));
+        let dry_run = DryRun::parse(dry_run)?;
+        Ok(Self { dry_run, manager, validation: "", printing, printer, unprintable, typed: false })
     }
 
     /// With validation.
@@ -156,6 +176,9 @@ impl<'a> Writing<'a> {
 
     /// Tells what was done, in the asked form.
     pub fn done(&self, manifest: &Manifest, object: &Value, done: &str) -> anyhow::Result<()> {
+        if let Some(error) = self.unprintable.take() {
+            return Err(error.into());
+        }
         let Some(printer) = &mut *self.printer.borrow_mut() else {
             // A subresource is told as what it is: `scale.autoscaling/web`.
             let name = match object.get("kind") {

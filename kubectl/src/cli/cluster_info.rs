@@ -5,11 +5,12 @@ use clap::{Args, Subcommand};
 
 /// `cluster-info`.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct ClusterInfo {
     #[command(subcommand)]
     /// `dump`.
     pub command: Option<More>,
+    /// Not looked at.
+    pub words: Vec<String>,
 }
 
 /// More than the addresses.

@@ -90,10 +90,10 @@ pub struct Global {
     #[arg(long, global = true, default_value = "profile.pprof", hide = true)]
     pub profile_output: String,
     /// Comma-separated list of pattern=N settings for file-filtered logging.
-    #[arg(long, global = true, default_value = "", hide = true)]
+    #[arg(long, global = true, default_value = "", hide = true, value_parser = levels)]
     pub vmodule: String,
     /// Maximum number of seconds between log flushes.
-    #[arg(long, global = true, default_value = "5s", hide = true)]
+    #[arg(long, global = true, default_value = "5s", hide = true, value_parser = frequency)]
     pub log_flush_frequency: String,
     /// Whether a manifest is read from standard input.
     #[arg(skip)]
@@ -106,24 +106,39 @@ pub struct Global {
 /// What upstream can write a profile of.
 const PROFILES: [&str; 7] = ["cpu", "heap", "goroutine", "threadcreate", "block", "mutex", "trace"];
 
+/// `--vmodule`, if it is one.
+fn levels(text: &str) -> Result<String, String> {
+    let level =
+        |entry: &str| entry.split_once('=').is_some_and(|(module, n)| !module.is_empty() && n.parse::<u32>().is_ok());
+    match text.split(',').filter(|entry| !entry.is_empty()).all(level) {
+        true => Ok(text.to_owned()),
+        false => Err("syntax error: expect comma-separated list of filename=N".to_owned()),
+    }
+}
+
+/// `--log-flush-frequency`, if it is one; it is a flag of Go's own library, which says no more than that.
+fn frequency(text: &str) -> Result<String, String> {
+    apimachinery::time::parse_go_duration(text).map(|_| text.to_owned()).ok_or_else(|| "parse error".to_owned())
+}
+
 impl Global {
+    /// Takes empty paths for none, as upstream's flags do.
+    pub fn without_empty_paths(mut self) -> Self {
+        for path in [
+            &mut self.kubeconfig,
+            &mut self.kuberc,
+            &mut self.cache_dir,
+            &mut self.certificate_authority,
+            &mut self.client_certificate,
+            &mut self.client_key,
+        ] {
+            path.take_if(|path| path.as_os_str().is_empty());
+        }
+        self
+    }
+
     /// Checks the flags about the program itself; says which of them have no effect here.
     pub fn check(&self) -> Result<(), String> {
-        let frequency = &self.log_flush_frequency;
-        if apimachinery::time::parse_go_duration(frequency).is_none() {
-            return Err(format!(
-                "invalid argument {frequency:?} for \"--log-flush-frequency\" flag: time: invalid duration {frequency:?}"
-            ));
-        }
-        let level = |entry: &str| {
-            entry.split_once('=').is_some_and(|(module, n)| !module.is_empty() && n.parse::<u32>().is_ok())
-        };
-        if !self.vmodule.is_empty() && !self.vmodule.split(',').filter(|e| !e.is_empty()).all(level) {
-            return Err(format!(
-                "invalid argument {:?} for \"--vmodule\" flag: syntax error: expect comma-separated list of filename=N",
-                self.vmodule
-            ));
-        }
         match self.profile.as_str() {
             "none" => Ok(()),
             name if PROFILES.contains(&name) => {
@@ -141,14 +156,17 @@ mod tests {
 
     #[test]
     fn flags_about_the_program_are_checked() {
-        let with = |profile: &str, vmodule: &str, frequency: &str| Global {
-            profile: profile.into(),
-            vmodule: vmodule.into(),
-            log_flush_frequency: frequency.into(),
-            ..Global::default()
-        };
-        assert_eq!(with("none", "a=1,b/c=2", "1s").check(), Ok(()));
-        assert_eq!(with("x", "", "1s").check(), Err("unknown profile 'x'".to_owned()));
-        assert!(with("none", "a", "1s").check().is_err() && with("none", "", "soon").check().is_err());
+        let with = |profile: &str| Global { profile: profile.into(), ..Global::default() };
+        assert_eq!(with("none").check(), Ok(()));
+        assert_eq!(with("x").check(), Err("unknown profile 'x'".to_owned()));
+        assert!(levels("a=1,b/c=2").is_ok() && levels("").is_ok() && levels("a").is_err());
+        assert!(frequency("1s").is_ok() && frequency("soon").is_err() && frequency("").is_err());
+    }
+
+    #[test]
+    fn empty_paths_are_none() {
+        let empty = Global { kubeconfig: Some(PathBuf::new()), client_key: Some("k".into()), ..Global::default() };
+        let read = empty.without_empty_paths();
+        assert_eq!((read.kubeconfig, read.client_key), (None, Some("k".into())));
     }
 }

@@ -4,16 +4,25 @@
 
 use clap::{Arg, ArgAction, Command};
 use std::any::TypeId;
+use std::convert::Infallible;
+use std::path::PathBuf;
 
 /// Lets every switch of a command and its subcommands take a value behind an equals sign, and every
 /// duration only what Go reads as one.
 pub fn loosen(command: Command) -> Command {
-    command.mut_args(|arg| check_duration(loosen_switch(arg))).mut_subcommands(loosen)
+    command.mut_args(|arg| check_duration(empty_path(loosen_switch(arg)))).mut_subcommands(loosen)
+}
+
+/// A path may be empty, which is as good as none.
+fn empty_path(arg: Arg) -> Arg {
+    match arg.get_value_parser().type_id() == TypeId::of::<PathBuf>() {
+        true => arg.value_parser(|text: &str| Ok::<_, Infallible>(PathBuf::from(text))),
+        false => arg,
+    }
 }
 
 /// Flags that hold durations wherever they are.
-const DURATIONS: [&str; 6] =
-    ["duration", "keepalive", "log-flush-frequency", "pod-running-timeout", "since", "timeout"];
+const DURATIONS: [&str; 5] = ["duration", "keepalive", "pod-running-timeout", "since", "timeout"];
 
 fn check_duration(arg: Arg) -> Arg {
     let is_text = arg.get_value_parser().type_id() == TypeId::of::<String>();
@@ -34,7 +43,8 @@ fn duration(text: &str) -> Result<String, String> {
 
 fn loosen_switch(arg: Arg) -> Arg {
     if !matches!(arg.get_action(), ArgAction::SetTrue) {
-        return arg;
+        let is_switch = arg.get_value_parser().type_id() == TypeId::of::<bool>();
+        return if is_switch { arg.value_parser(parse) } else { arg };
     }
     let on = arg.get_default_values().iter().any(|value| value == "true");
     arg.action(ArgAction::Set)
@@ -46,7 +56,10 @@ fn loosen_switch(arg: Arg) -> Arg {
 }
 
 /// The words that Go reads as booleans.
-fn parse(text: &str) -> Result<bool, String> {
+///
+/// # Errors
+/// What Go says of any other word.
+pub fn parse(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
@@ -67,7 +80,19 @@ mod tests {
         on: bool,
         #[arg(long, short = 'b')]
         other: bool,
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, default_value = "true")]
+        always: bool,
+        #[arg(long)]
+        path: Option<PathBuf>,
         words: Vec<String>,
+    }
+
+    #[test]
+    fn paths_may_be_empty_and_all_switches_take_numbers() {
+        let command = loosen(<Sample as clap::CommandFactory>::command());
+        let matches = command.try_get_matches_from(["x", "--path=", "--always=0"]).expect("parses");
+        let sample = Sample::from_arg_matches(&matches).expect("fits");
+        assert_eq!((sample.path, sample.always), (Some(PathBuf::new()), false));
     }
 
     fn parsed(line: &str) -> (bool, bool, bool, Vec<String>) {

@@ -27,6 +27,8 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
     }
     let mut command = command();
     let mut words = commands_first(&command, words);
+    let misread = lone_equals_signs(&command, &mut words);
+    drop_empty_lists(&command, &mut words);
     let unexpected = unexpected_words(&command, &words);
     let matches = loop {
         match command.try_get_matches_from_mut(&words) {
@@ -38,17 +40,70 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
             },
         }
     };
+    if let Some(complaint) = misread {
+        return Err(complaint);
+    }
     if let Some(complaint) = unexpected {
         return Err(of_command(&command, &words, complaint));
     }
     required(&matches).map_err(UsageError::Wrong)?;
-    Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))
+    let args = Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))?;
+    Ok(Args { global: args.global.without_empty_paths(), ..args })
+}
+
+/// Drops `--verb=`: a list of nothing, while a list elsewhere of one empty text is that to Go.
+fn drop_empty_lists(command: &Command, words: &mut Vec<String>) {
+    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let walk = super::walk(command, words);
+    let (at, path) = (walk.command, walk.path);
+    let required = |long: &str| REQUIRED.iter().any(|(of, flags)| *of == path && flags.contains(&long));
+    let is_empty_list = |word: &String| {
+        let long = word.strip_prefix("--").and_then(|word| word.strip_suffix('='));
+        let listed = |long: &&str| at.get_arguments().any(|a| a.get_long() == Some(*long) && is_list(a));
+        long.filter(listed).is_some_and(|long| !required(long))
+    };
+    let mut place = 0;
+    words.retain(|word| {
+        place += 1;
+        place > own || !is_empty_list(word)
+    });
+}
+
+fn is_list(arg: &clap::Arg) -> bool {
+    arg.get_value_delimiter() == Some(',') && matches!(arg.get_action(), clap::ArgAction::Append)
+}
+
+/// Spells `-o=` out: the sign is the value, since Go looks for one behind it only if there is more. A switch takes no
+/// such value, and so the sign is taken for another flag, which is not there.
+fn lone_equals_signs(command: &Command, words: &mut [String]) -> Option<UsageError> {
+    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let path = path(command, words);
+    let at = super::walk(command, words).command;
+    let mut misread = None;
+    for word in words.iter_mut().take(own) {
+        let [b'-', short, b'='] = word.as_bytes() else { continue };
+        let named = |arg: &&clap::Arg| arg.get_short() == Some(char::from(*short));
+        let found = at.get_arguments().chain(command.get_arguments()).find(named);
+        match found.and_then(|arg| Some((arg.get_long()?, super::takes_word(arg)))) {
+            Some((long, true)) => *word = format!("--{long}=="),
+            Some((_, false)) => {
+                let text = format!("error: unknown shorthand flag: '=' in -=\nSee '{path} --help' for usage.");
+                misread.get_or_insert(UsageError::Wrong(text));
+                // The complaint comes once the other flags have been read.
+                word.pop();
+            }
+            None => {}
+        }
+    }
+    misread
 }
 
 /// What is wrong, flags first: whether a command is there is asked once they have been read.
 fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: Option<String>) -> UsageError {
     let first = match error.kind() {
         ErrorKind::InvalidSubcommand => wrong_flag(command, words),
+        // A word like any other, not a command behind flags that it has not.
+        ErrorKind::ArgumentConflict if unexpected.is_some() => None,
         _ => Some(complaint(command, words, error)),
     };
     let other = || match unexpected {
@@ -161,7 +216,7 @@ fn parse_quickly(words: &[String]) -> Option<Args> {
     let command = switches::loosen(Quick::command()).args_override_self(true);
     let quick = Quick::from_arg_matches(&command.try_get_matches_from(words).ok()?).ok()?;
     let QuickCommand::Version(version) = quick.command;
-    Some(Args { global: quick.global, command: super::Command::Version(version) })
+    Some(Args { global: quick.global.without_empty_paths(), command: super::Command::Version(version) })
 }
 
 #[derive(Parser)]
@@ -331,6 +386,9 @@ fn number(value: &str, why: &str) -> String {
         why if why.starts_with("invalid digit") || why.starts_with("cannot parse integer") => {
             format!("strconv.ParseInt: parsing {value:?}: invalid syntax")
         }
+        why if why.starts_with("number too") || why.contains(" is not in ") => {
+            format!("strconv.ParseInt: parsing {value:?}: value out of range")
+        }
         why => why.to_owned(),
     }
 }
@@ -417,6 +475,23 @@ mod tests {
                 "kubectl get pods -A=maybe",
                 "error: invalid argument \"maybe\" for \"-A, --all-namespaces\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax\nSee 'kubectl get --help' for usage.",
             ),
+            ("kubectl get pods --kubeconfig= --allow-missing-template-keys=1", "fine"),
+            (
+                "kubectl explain pods -R=",
+                "error: unknown shorthand flag: '=' in -=\nSee 'kubectl explain --help' for usage.",
+            ),
+            (
+                "kubectl create priorityclass x --value=99999999999",
+                "error: invalid argument \"99999999999\" for \"--value\" flag: strconv.ParseInt: parsing \"99999999999\": value out of range\nSee 'kubectl create priorityclass --help' for usage.",
+            ),
+            (
+                "kubectl get pods --vmodule=a:b",
+                "error: invalid argument \"a:b\" for \"--vmodule\" flag: syntax error: expect comma-separated list of filename=N\nSee 'kubectl get --help' for usage.",
+            ),
+            (
+                "kubectl api-versions --log-flush-frequency=",
+                "error: invalid argument \"\" for \"--log-flush-frequency\" flag: parse error\nSee 'kubectl api-versions --help' for usage.",
+            ),
             (
                 "kubectl get pods --allow-missing-template-keys=x",
                 "error: invalid argument \"x\" for \"--allow-missing-template-keys\" flag: strconv.ParseBool: parsing \"x\": invalid syntax\nSee 'kubectl get --help' for usage.",
@@ -442,9 +517,10 @@ mod tests {
             ("kubectl diff x", "2: error: Unexpected args: [x]\nSee 'kubectl diff -h' for help and examples"),
             ("kubectl diff --foo", "2: error: unknown flag: --foo\nSee 'kubectl diff -h' for help and examples"),
             (
-                "kubectl get pods --client-key=",
+                "kubectl get pods --client-key",
                 "error: flag needs an argument: --client-key\nSee 'kubectl get --help' for usage.",
             ),
+            ("kubectl create service externalname s --external-name=x --tcp=", "fine"),
             (
                 "kubectl logs a --limit-bytes=",
                 "error: invalid argument \"\" for \"--limit-bytes\" flag: strconv.ParseInt: parsing \"\": invalid syntax\nSee 'kubectl logs --help' for usage.",

@@ -54,9 +54,8 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     let manager = manager(&flags.field_manager, flags.server_side);
     let writing =
         Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
-    if !flags.files.any() {
-        bail!("must specify one of -f and -k");
-    }
+    flags.files.required()?;
+    Deletion::new(&flags.removal, flags.removal.grace_period)?;
     if !flags.applyset.is_empty() && !applyset::is_enabled() {
         bail!("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.");
     }

@@ -18,9 +18,10 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     warn_of_record(flags.record.record);
     check(flags)?;
     let metrics = metrics(flags)?;
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
-    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
+    let query = Query::new(&flags.words, &flags.files).as_written();
+    let discovery = query.discovery(session).await?;
+    let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         bail!("no objects passed to autoscale");

@@ -25,12 +25,13 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
         bail!("one or more CSRs must be specified as <name> or -f <filename>");
     }
     let writing = Writing::new("none", "", &flags.printing)?.typed();
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut words = flags.names.clone();
     if !words.is_empty() {
         words.insert(0, "certificatesigningrequests".into());
     }
-    let selected = resolve(session, &discovery, &Query::new(&words, &flags.files)).await?;
+    let query = Query::new(&words, &flags.files);
+    let discovery = query.discovery(session).await?;
+    let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         crate::outln!("No resources found");

@@ -95,6 +95,7 @@ async fn dump(session: &Session, flags: &Dump) -> anyhow::Result<()> {
     }
     let output = if flags.print.output.is_empty() { "json".to_owned() } else { flags.print.output.clone() };
     let print = PrintFlags { output, ..flags.print.clone() };
+    Printer::of(&print, Set::Objects, false)?;
     let mut dumper = Dumper { folder: &flags.output_directory, extension: extension(&print.output), print: &print };
     dumper.list(session, "nodes", "/api/v1/nodes").await?;
     for namespace in namespaces(session, flags).await? {

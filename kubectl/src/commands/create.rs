@@ -9,7 +9,7 @@ use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
 use crate::discovery::Discovery;
 use crate::files::{self, Check, Manifest};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
-use crate::print;
+use crate::print::{Printer, Set};
 use crate::selected::{labelled, named};
 use crate::targets;
 use crate::writing::{Failures, Writing, record, usage, warn_of_record, with_source};
@@ -155,9 +155,10 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     let writing = Writing::new(&creation.dry_run.dry_run, &creation.field_manager, &creation.printing)?
         .validating(&creation.validate.validate)?
         .typed();
+    check_flags(generator, name)?;
     // Upstream's typed clients do not ask whether a server has their types, unless an object depends on it.
     let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
-        || matches!(generator, Generator::Job(flags) if !flags.from.is_empty());
+        || matches!(generator, Generator::Job(flags) if is_from_cron_job(flags));
     let discovery = if asks { session.discovery().await? } else { Discovery::builtin() };
     let mut object = make(session, &discovery, generator, name).await?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -174,6 +175,37 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
         Err(error) if plan.failing.is_empty() => Err(error),
         Err(error) => Err(anyhow::anyhow!("{}{error:#}", plan.failing)),
     }
+}
+
+/// What is wrong, as far as that can be told without a server.
+fn check_flags(generator: &Generator, name: &str) -> anyhow::Result<()> {
+    // The others leave an empty name to the server.
+    let needs_name = matches!(
+        generator,
+        Generator::ClusterRole(_)
+            | Generator::ConfigMap(_)
+            | Generator::Namespace(_)
+            | Generator::PodDisruptionBudget(_)
+            | Generator::Quota(_)
+            | Generator::Role(_)
+            | Generator::RoleBinding(_)
+            | Generator::Secret(Secret::DockerRegistry(_) | Secret::Generic(_))
+            | Generator::ServiceAccount(_)
+    );
+    if needs_name && name.is_empty() {
+        bail!("name must be specified");
+    }
+    match generator {
+        Generator::ClusterRole(flags) => access::check_cluster_role(flags)?,
+        Generator::Role(flags) => access::check_role(flags, &mut |text| eprintln!("{text}"))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether a job is a cron job's; with anything else the flags contradict each other.
+fn is_from_cron_job(flags: &crate::cli::generators::Job) -> bool {
+    !flags.from.is_empty() && flags.image.is_empty() && flags.command.is_empty()
 }
 
 fn plan(generator: &Generator) -> Plan<'_> {
@@ -231,7 +263,7 @@ async fn make(session: &Session, discovery: &Discovery, generator: &Generator, n
         Generator::CronJob(flags) => workload::cron_job(name, flags)?,
         Generator::Deployment(flags) => workload::deployment(name, flags)?,
         Generator::Ingress(flags) => ingress::ingress(name, flags)?,
-        Generator::Job(flags) if !flags.from.is_empty() && flags.image.is_empty() && flags.command.is_empty() => {
+        Generator::Job(flags) if is_from_cron_job(flags) => {
             workload::job_from(name, &cron_job(session, discovery, &flags.from).await?)
         }
         Generator::Job(flags) => workload::job(name, flags)?,
@@ -295,6 +327,7 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
     let [name] = flags.names.as_slice() else {
         return Err(usage("create token", format_args!("exactly one NAME is required, got {}", flags.names.len())));
     };
+    let printer = Printer::of(&flags.printing, Set::Objects, false)?;
     let request = token_request(flags)?;
     if let Some(sign) = ['/', '%'].into_iter().find(|sign| name.contains(*sign)) {
         bail!("failed to create token: invalid resource name {name:?}: [may not contain '{sign}']");
@@ -306,14 +339,10 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
     if token.is_empty() {
         bail!("failed to create token: no token in server response");
     }
-    match flags.printing.output.as_str() {
-        "" if std::io::stdout().is_terminal() => crate::outln!("{token}"),
-        "" => crate::out!("{token}"),
-        "json" => crate::out!("{}", print::typed::pretty(&typed(&answer))),
-        "yaml" => crate::out!("{}", print::yaml(&typed(&answer))),
-        other => bail!(
-            "unable to match a printer suitable for the output format \"{other}\", allowed formats are: json,yaml"
-        ),
+    match printer.map(Printer::typed) {
+        None if std::io::stdout().is_terminal() => crate::outln!("{token}"),
+        None => crate::out!("{token}"),
+        Some(mut printer) => printer.print(&mut std::io::stdout(), &typed(&answer))?,
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use super::{Session, create, with_query};
 use crate::cli::delete::{Delete, Removal};
 use crate::discovery::Resource;
-use crate::files::{Check, Manifest};
+use crate::files::Manifest;
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, code, is_not_found, with_source};
 use anyhow::{Context, bail};
@@ -111,7 +111,6 @@ fn check_raw(flags: &Delete) -> anyhow::Result<()> {
 }
 
 async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victim>, Vec<anyhow::Error>)> {
-    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
     // Names are deleted unseen: what is asked of the server first is what selectors need.
     let query = Query {
         selector: &flags.selector,
@@ -121,6 +120,8 @@ async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victi
         local: true,
         ..Query::new(&flags.resources, &flags.files)
     };
+    query.all_alone()?;
+    let discovery = query.discovery(session).await?;
     let mut selected = resolve(session, &discovery, &query).await?;
     if flags.ignore_not_found || flags.all || !flags.selector.is_empty() {
         selected.failures.retain(|error| !is_not_found(error));

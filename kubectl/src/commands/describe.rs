@@ -8,7 +8,7 @@ use crate::describe::{self, Source, described_version};
 use crate::discovery::{Discovery, Resource};
 use crate::files;
 use crate::http::Refused;
-use crate::selected;
+use crate::selected::{self, Query};
 use crate::targets::{self, Target, TargetError};
 use crate::writing::Failures;
 use anyhow::bail;
@@ -25,6 +25,7 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
     if flags.resources.is_empty() && !flags.files.any() {
         bail!("error: {}", TargetError::Nothing("describe"));
     }
+    Query::new(&flags.resources, &flags.files).selector(&flags.selection.selector).check()?;
     let discovery = session.discovery_for(&flags.files, files::Check::Decoded).await?;
     let (found, mut failures) = find(session, &discovery, flags).await?;
     let events = flags.show_events.unwrap_or(found.len() <= 1 && failures.is_empty());
@@ -70,9 +71,6 @@ async fn find(
 ) -> anyhow::Result<(Vec<Found>, Vec<anyhow::Error>)> {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     if flags.files.any() {
-        if !flags.resources.is_empty() {
-            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
-        }
         let read = files::read(&flags.files, discovery, session).await?;
         failures = read.failures;
         for manifest in read.manifests {

@@ -48,6 +48,7 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     if flags.force_conflicts && !flags.server_side {
         bail!("--force-conflicts only works with --server-side");
     }
+    flags.files.required()?;
     let printing = Printing::default();
     let manager = super::apply::manager(&flags.field_manager, flags.server_side);
     let writing = Writing::new("server", manager, &printing)?;

@@ -27,14 +27,14 @@ const HEADER: &str = "# Please edit the object below. Lines beginning with a '#'
 
 pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?.validating(&flags.validate.validate)?;
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.validating(&flags.validate.validate)?;
     if flags.output_patch && !flags.printing.output.is_empty() {
         bail!("--output-patch is set to true, but --output is specified as {}", flags.printing.output);
     }
-    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
     let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
-    let mut objects =
-        resolve(session, &discovery, &Query::new(&flags.words, &flags.files).all(all)).await?.all_or_nothing()?;
+    let query = Query::new(&flags.words, &flags.files).all(all);
+    let discovery = query.discovery(session).await?;
+    let mut objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
     if objects.is_empty() {
         bail!("edit cancelled, no objects found");
     }
@@ -156,9 +156,10 @@ pub(super) async fn last_applied_of(
     session: &Session,
     flags: &crate::cli::apply::EditLastApplied,
 ) -> anyhow::Result<()> {
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?;
-    let discovery = session.discovery().await?;
-    let objects = resolve(session, &discovery, &Query::new(&flags.words, &flags.files)).await?.all_or_nothing()?;
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
+    let query = Query::new(&flags.words, &flags.files);
+    let discovery = query.discovery(session).await?;
+    let objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
     for manifest in &objects {
         let Some(applied) = last_applied(&manifest.object) else {
             bail!("no last-applied-configuration annotation found on resource: {}", manifest.object.name());

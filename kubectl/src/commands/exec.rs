@@ -16,11 +16,13 @@ use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
 
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
-    if flags.words.len() > usize::from(flags.filenames.is_empty()) {
+    // Before a command behind `--` the first word is the pod, and others are not looked at.
+    let spare = flags.words.len() > usize::from(flags.filenames.is_empty());
+    if spare && flags.command.is_empty() {
         let text = "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead";
         return Err(usage("exec", text));
     }
-    if flags.words.is_empty() && flags.filenames.is_empty() {
+    if flags.words.first().is_none_or(String::is_empty) && flags.filenames.is_empty() {
         bail!("pod, type/name or --filename must be specified");
     }
     if flags.command.is_empty() {
@@ -56,7 +58,8 @@ pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<
         if flags.targets.is_empty() {
             bail!("at least 1 argument is required for attach");
         }
-        return Err(usage("attach", "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments)"));
+        let (count, words) = (flags.targets.len(), flags.targets.join(" "));
+        bail!("expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {count}: [{words}]");
     };
     let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;

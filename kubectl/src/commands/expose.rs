@@ -16,11 +16,12 @@ use apimachinery::meta::ObjectMeta;
 pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
+    let query = Query::new(&flags.words, &flags.files).as_written();
+    let discovery = query.discovery(session).await?;
     let Some(resource) = discovery.for_kind("v1", "Service").cloned() else {
         bail!("the server doesn't have a resource type \"services\"");
     };
-    let selected = resolve(session, &discovery, &Query::new(&flags.words, &flags.files).as_written()).await?;
+    let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         let kind = manifest.resource.kind.as_str();

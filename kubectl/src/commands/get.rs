@@ -11,8 +11,8 @@ use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
 use crate::print::{self, Printer, Set, sort};
-use crate::selected::{labelled, of_list};
-use crate::targets::{self, Target, TargetError};
+use crate::selected::{Query, labelled, of_list};
+use crate::targets::{self, Target, TargetError, Words};
 use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
@@ -53,6 +53,12 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     if !get.resources.is_empty() {
         bail!("arguments may not be passed when --raw is specified");
     }
+    if get.watch || get.watch_only || !get.selection.selector.is_empty() {
+        bail!("--raw may not be specified with other flags that filter the server request or alter the output");
+    }
+    if !get.print.output.is_empty() {
+        bail!("--raw and --output are mutually exclusive");
+    }
     super::create::check_raw_path(&get.raw)?;
     let mut body = session.client.raw(&get.raw).await?;
     while let Some(part) = body.next().await? {
@@ -79,9 +85,6 @@ impl Asked {
     }
 
     async fn files(session: &Session, get: &Get) -> anyhow::Result<Self> {
-        if !get.resources.is_empty() {
-            bail!("when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well");
-        }
         let discovery = session.discovery_for(&get.files, files::Check::Decoded).await?;
         let read = files::read(&get.files, &discovery, session).await?;
         let mut targets = Vec::new();
@@ -112,6 +115,15 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
         bail!(
             "Required resource not specified.\nUse \"kubectl explain <resource>\" for a detailed description of that resource (e.g. kubectl explain pods).\nSee 'kubectl get -h' for help and examples"
         );
+    }
+    let query = Query { field_selector: &get.field_selector, ..Query::new(&get.resources, &get.files) };
+    if get.files.kustomize.is_empty() {
+        files::all_named_exist(&get.files)?;
+    }
+    query.selector(&get.selection.selector).check()?;
+    let bulk = matches!(Words::read("get", &get.resources), Ok(Words::Types { names, .. }) if names.is_empty());
+    if bulk && !get.subresource.is_empty() {
+        bail!("subresource cannot be used when bulk resources are specified");
     }
     if get.files.any() {
         return Asked::files(session, get).await;

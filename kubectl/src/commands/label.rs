@@ -44,11 +44,10 @@ impl Kind {
 
 pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager: &str) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
-    let (resources, specs) = split(&flags.words);
+    let (resources, specs) = split(kind, &flags.words)?;
     let edit = Edit::parse(kind, &specs)?;
     let writing = Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?;
     check(flags, kind, &resources, &edit, writing.dry_run)?;
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let query = Query {
         selector: &flags.selector,
         field_selector: &flags.field_selector,
@@ -57,6 +56,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
         local: flags.local,
         ..Query::new(&resources, &flags.files)
     };
+    let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;
     let single = selected.objects.len() == 1;
     if !flags.resource_version.is_empty() && !single {
@@ -74,10 +74,15 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
 }
 
 /// Words up to the first edit, and the edits.
-fn split(words: &[String]) -> (Vec<String>, Vec<String>) {
-    let is_edit = |word: &&String| (word.contains('=') && !word.starts_with('=')) || word.ends_with('-');
-    let edits: Vec<String> = words.iter().filter(is_edit).cloned().collect();
-    (words.iter().filter(|w| !is_edit(w)).cloned().collect(), edits)
+fn split(kind: Kind, words: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let is_edit =
+        |word: &String| (word.contains('=') && !word.starts_with('=')) || (word.ends_with('-') && word != "-");
+    let first = words.iter().position(is_edit).unwrap_or(words.len());
+    let (resources, edits) = words.split_at(first);
+    if let Some(late) = edits.iter().find(|word| !is_edit(word)) {
+        bail!("all resources must be specified before {} changes: {late}", kind.noun());
+    }
+    Ok((resources.to_vec(), edits.to_vec()))
 }
 
 fn check(flags: &Marking, kind: Kind, resources: &[String], edit: &Edit, dry_run: DryRun) -> anyhow::Result<()> {
@@ -273,7 +278,7 @@ mod tests {
 
     #[test]
     fn edits_are_told_from_resources() {
-        let (resources, edits) = split(&words("pods a x=1 y-"));
+        let (resources, edits) = split(Kind::Label, &words("pods a x=1 y-")).expect("in order");
         assert_eq!((resources, edits), (words("pods a"), words("x=1 y-")));
     }
 

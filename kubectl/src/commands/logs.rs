@@ -23,7 +23,7 @@ const RECONNECT: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
     let (target, container) = words(flags)?;
-    let query = Query::of(flags)?;
+    since_time(&flags.since_time)?;
     let pods = match target {
         Some(target) if !flags.all_pods => {
             let found = pods::first_of_several(session, target, &flags.pod_running_timeout).await;
@@ -40,6 +40,9 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
         eprintln!("No resources found in {} namespace.", session.namespace);
         return Ok(());
     }
+    // What contradicts itself is told of only once there is something to read.
+    check_container(flags)?;
+    let query = Query::of(flags)?;
     let mut sources = Vec::new();
     for pod in &pods {
         sources.extend(self::sources(pod, &container, flags)?);
@@ -85,6 +88,34 @@ fn words(flags: &Logs) -> anyhow::Result<(Option<&str>, String)> {
     if target.is_some() && !flags.selector.is_empty() {
         return Err(usage("logs", "only a selector (-l) or a POD name is allowed"));
     }
+    let container = if word.is_empty() { flags.container.clone() } else { word.to_owned() };
+    Ok((target, container))
+}
+
+/// Complains of a time as Go does: of the first part that is not as it should be.
+fn since_time(text: &str) -> anyhow::Result<()> {
+    if text.is_empty() || time::parse(text).is_ok() {
+        return Ok(());
+    }
+    const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+    const PARTS: [&str; 11] = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"];
+    let mut rest = text;
+    for part in PARTS {
+        let is_number = part.bytes().all(|byte| byte.is_ascii_digit());
+        let found = rest.get(..part.len()).filter(|found| match is_number {
+            true => found.bytes().all(|byte| byte.is_ascii_digit()),
+            false => *found == part,
+        });
+        if found.is_none() {
+            bail!("parsing time {text:?} as {LAYOUT:?}: cannot parse {rest:?} as {part:?}");
+        }
+        rest = &rest[part.len()..];
+    }
+    bail!("parsing time {text:?} as {LAYOUT:?}: cannot parse {rest:?} as \"Z07:00\"");
+}
+
+fn check_container(flags: &Logs) -> anyhow::Result<()> {
+    let word = flags.words.get(1).map(String::as_str).unwrap_or_default();
     if flags.all_containers && !(word.is_empty() && flags.container.is_empty()) {
         bail!(
             "--all-containers=true should not be specified with container name {}",
@@ -92,10 +123,9 @@ fn words(flags: &Logs) -> anyhow::Result<(Option<&str>, String)> {
         );
     }
     if !word.is_empty() && !flags.container.is_empty() {
-        return Err(usage("logs", "only one of -c or an inline [CONTAINER] arg is allowed"));
+        bail!("only one of -c or an inline [CONTAINER] arg is allowed");
     }
-    let container = if word.is_empty() { flags.container.clone() } else { word.to_owned() };
-    Ok((target, container))
+    Ok(())
 }
 
 /// The parameters that all requests share.
@@ -249,6 +279,20 @@ mod tests {
     use crate::cli::{Args, Command};
     use clap::Parser;
 
+    #[test]
+    fn times_are_complained_of_as_go_does() {
+        for (text, want) in [
+            ("x", "cannot parse \"x\" as \"2006\""),
+            ("2020", "cannot parse \"\" as \"-\""),
+            ("2020-01-02 03:04:05Z", "cannot parse \" 03:04:05Z\" as \"T\""),
+            ("2020-01-02T03:04:05", "cannot parse \"\" as \"Z07:00\""),
+        ] {
+            let told = since_time(text).expect_err("no time").to_string();
+            assert_eq!(told, format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": {want}"));
+        }
+        assert!(since_time("").is_ok() && since_time("2020-01-02T03:04:05Z").is_ok());
+    }
+
     fn flags(line: &str) -> Logs {
         match Args::parse_from(["k", "logs"].into_iter().chain(line.split_whitespace())).command {
             Command::Logs(flags) => flags,
@@ -269,7 +313,7 @@ mod tests {
             ("", Err(())),
         ] {
             let flags = flags(line);
-            let got = words(&flags).map_err(drop);
+            let got = words(&flags).and_then(|got| check_container(&flags).map(|()| got)).map_err(drop);
             let got = got.as_ref().map(|(target, container)| (*target, container.as_str()));
             assert_eq!(got.ok(), want.ok(), "{line}");
         }

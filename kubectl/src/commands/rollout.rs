@@ -29,13 +29,12 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     if flags.words.is_empty() && !flags.files.any() {
         bail!("required resource not specified");
     }
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     // A type alone means all of it.
     let one_type = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let all = one_type && flags.selector.is_empty();
-    let selected =
-        resolve(session, &discovery, &Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all))
-            .await?;
+    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all);
+    let discovery = query.discovery(session).await?;
+    let selected = resolve(session, &discovery, &query).await?;
     if selected.objects.is_empty() && selected.failures.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }

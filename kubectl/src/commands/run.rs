@@ -61,7 +61,7 @@ fn check(flags: &Run) -> anyhow::Result<&str> {
     if flags.image.is_empty() {
         bail!("required flag(s) \"image\" not set");
     }
-    let [name] = flags.names.as_slice() else { return Err(usage("run", "NAME is required for run")) };
+    let [name, ..] = flags.names.as_slice() else { return Err(usage("run", "NAME is required for run")) };
     let attached = flags.attach.unwrap_or(flags.stdin || flags.tty);
     if flags.image.contains(char::is_whitespace)
         || flags.image.chars().any(|c| c.is_ascii_uppercase() && !flags.image.contains(':'))

@@ -33,8 +33,8 @@ pub(super) async fn run(session: &Session, flags: &Scale) -> anyhow::Result<()> 
     let timeout = time::parse_go_duration(&flags.timeout)
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
     let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all).as_written();
+    let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.len() > 1 && !flags.resource_version.is_empty() {

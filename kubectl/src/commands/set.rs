@@ -63,26 +63,34 @@ impl Change<'_> {
         Ok(())
     }
 
-    async fn objects(
-        &self,
-        session: &Session,
-        discovery: &Discovery,
-    ) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
+    async fn objects(&self, session: &Session) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
         let setting = self.setting;
         let query =
             Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
-        let selected = resolve(session, discovery, &query).await?;
+        let discovery = match setting.local && setting.files.any() {
+            // What can be set is built in; no server is asked.
+            true => Discovery::builtin(),
+            false => query.discovery(session).await?,
+        };
+        let selected = resolve(session, &discovery, &query).await?;
         Ok((selected.objects, selected.failures))
+    }
+
+    /// What is wrong with a change; upstream has looked for the objects by then, and says so if it found none.
+    async fn refuse(&self, session: &Session, why: impl Into<anyhow::Error>) -> anyhow::Result<()> {
+        self.check()?;
+        let (_, failures) = self.objects(session).await?;
+        Failures::outcome(failures)?;
+        Err(why.into())
     }
 
     /// Changes every selected object.
     async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
         warn_of_record(self.setting.record.record);
         self.check()?;
-        let discovery = session.discovery_for(&self.setting.files, crate::files::Check::Decoded).await?;
-        let (objects, mut failures) = self.objects(session, &discovery).await?;
         let writing =
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
+        let (objects, mut failures) = self.objects(session).await?;
         for manifest in objects {
             failures.extend(self.one(session, &writing, manifest, &change).await.err());
         }
@@ -98,7 +106,12 @@ impl Change<'_> {
     ) -> anyhow::Result<()> {
         let mut object = manifest.object.clone();
         change(&mut object).map_err(|error| {
-            let name = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
+            // Without a server nobody knows the plural.
+            let kind = match self.setting.local {
+                true => manifest.resource.kind.to_ascii_lowercase(),
+                false => manifest.resource.group_resource(),
+            };
+            let name = format!("{kind}/{}", manifest.object.name());
             if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
         })?;
         let done = format!("{} updated", self.what);
@@ -133,7 +146,11 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
         "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
             "/spec/template/spec"
         }
-        kind => bail!("the object is not a pod or does not have a pod template: {kind}"),
+        kind => {
+            let version = object["apiVersion"].as_str().unwrap_or_default();
+            let version = version.rsplit('/').next().unwrap_or_default();
+            bail!("the object is not a pod or does not have a pod template: *{version}.{kind}")
+        }
     };
     match object.pointer_mut(path) {
         Some(spec) => Ok(spec),

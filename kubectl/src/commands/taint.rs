@@ -14,20 +14,20 @@ use apimachinery::meta::ObjectMeta;
 use serde_json::json;
 
 pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> {
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?
         .typed();
     let (words, specs) = split(&flags.words)?;
     let edit = Edit::parse(&specs).map_err(|error| usage("taint", error))?;
     check(flags, &words, &edit)?;
-    let discovery = session.discovery().await?;
+    let files = crate::cli::Files::default();
+    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
+    let discovery = query.discovery(session).await?;
     if let Some(word) = words.first()
         && discovery.find(word.split('/').next().unwrap_or_default()).is_some_and(|r| r.plural != "nodes")
     {
         bail!("invalid resource type {word}, only node types are supported");
     }
-    let files = crate::cli::Files::default();
-    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     for node in &selected.objects {

@@ -12,6 +12,7 @@ use crate::writing::usage;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::quantity::Quantity;
+use apimachinery::selector::LabelSelector;
 
 pub(super) async fn run(session: &Session, command: &Top) -> anyhow::Result<()> {
     match command {
@@ -33,6 +34,7 @@ fn checked<'a>(flags: &'a Usage, command: &str, selects: bool, selector: &str) -
     if name.is_some() && selects {
         bail!("only one of NAME or {selector} can be provided");
     }
+    LabelSelector::parse(&flags.selector)?;
     Ok(name)
 }
 

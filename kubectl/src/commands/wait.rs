@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session, flags: &Wait) -> anyhow::Result<()> {
         local: flags.local,
         ..Query::new(&flags.words, &files)
     };
-    let discovery = session.discovery_for(&files, crate::files::Check::Decoded).await?;
+    let discovery = query.discovery(session).await?;
     if conditions.contains(&Condition::Create) {
         follow::created(session, &discovery, &query, patience).await?;
     }

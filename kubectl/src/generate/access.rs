@@ -67,18 +67,47 @@ pub fn role(
     discovery: &Discovery,
     warn: &mut dyn FnMut(String),
 ) -> Result<Value, GenerateError> {
+    check_role(flags, warn)?;
     let verbs = verbs(&flags.verb);
-    if verbs.is_empty() {
-        return Err(GenerateError::Flags("at least one verb must be specified"));
-    }
     warn_of_verbs(&verbs, warn);
-    if flags.resource.is_empty() {
-        return Err(GenerateError::Flags("at least one resource must be specified"));
-    }
     let rules = resource_rules(&verbs, flags, discovery)?;
     Ok(
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}),
     )
+}
+
+/// Whether a role's flags are there; types are looked up only after that.
+pub fn check_role(flags: &Role, warn: &mut dyn FnMut(String)) -> Result<(), GenerateError> {
+    match (flags.verb.is_empty(), flags.resource.is_empty()) {
+        (true, _) => Err(GenerateError::Flags("at least one verb must be specified")),
+        (false, true) => {
+            // Upstream has looked at the verbs by then.
+            warn_of_verbs(&verbs(&flags.verb), warn);
+            Err(GenerateError::Flags("at least one resource must be specified"))
+        }
+        (false, false) => Ok(()),
+    }
+}
+
+/// The same for a cluster role.
+pub fn check_cluster_role(flags: &ClusterRole) -> Result<(), GenerateError> {
+    let role = &flags.role;
+    if !flags.aggregation_rule.is_empty() {
+        let others = [&flags.non_resource_url, &role.verb, &role.resource, &role.resource_name];
+        return match others.iter().all(|list| list.is_empty()) {
+            true => Ok(()),
+            false => Err(GenerateError::Flags(
+                "aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames",
+            )),
+        };
+    }
+    if role.verb.is_empty() {
+        return Err(GenerateError::Flags("at least one verb must be specified"));
+    }
+    if role.resource.is_empty() && flags.non_resource_url.is_empty() {
+        return Err(GenerateError::Flags("one of resource or nonResourceURL must be specified"));
+    }
+    Ok(())
 }
 
 /// A cluster role: rules over resources and URLs, or an aggregation.
@@ -91,24 +120,13 @@ pub fn cluster_role(
     let mut object =
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
     let role = &flags.role;
+    check_cluster_role(flags)?;
     if !flags.aggregation_rule.is_empty() {
-        let others = [&flags.non_resource_url, &role.verb, &role.resource, &role.resource_name];
-        if others.iter().any(|list| !list.is_empty()) {
-            return Err(GenerateError::Flags(
-                "aggregation rule must be specified without nonResourceURLs, verbs, resources or resourceNames",
-            ));
-        }
         object["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": pairs(&flags.aggregation_rule)?}]});
         object["rules"] = Value::Null;
         return Ok(object);
     }
     let verbs = verbs(&role.verb);
-    if verbs.is_empty() {
-        return Err(GenerateError::Flags("at least one verb must be specified"));
-    }
-    if role.resource.is_empty() && flags.non_resource_url.is_empty() {
-        return Err(GenerateError::Flags("one of resource or nonResourceURL must be specified"));
-    }
     let mut rules = Vec::new();
     if !role.resource.is_empty() {
         warn_of_verbs(&verbs, warn);

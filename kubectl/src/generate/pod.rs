@@ -38,8 +38,10 @@ fn restart(text: &str) -> Result<&'static str, GenerateError> {
 
 fn container(name: &str, flags: &Run) -> Result<Value, GenerateError> {
     let mut container = json!({"name": name, "image": flags.image});
-    if !flags.args.is_empty() {
-        container[if flags.command { "command" } else { "args" }] = flags.args.clone().into();
+    // What follows the name is for the container, with or without `--` in between.
+    let words: Vec<String> = flags.names.iter().skip(1).chain(&flags.args).cloned().collect();
+    if !words.is_empty() {
+        container[if flags.command { "command" } else { "args" }] = words.into();
     }
     let variables: Vec<Value> = flags.env.iter().map(|text| variable(text)).collect::<Result<_, _>>()?;
     if !variables.is_empty() {

@@ -75,7 +75,8 @@ pub fn labels(selector: &str) -> Result<Map, GenerateError> {
 
 /// A selector as it is typed as the API has it.
 fn label_selector(text: &str) -> Result<Value, GenerateError> {
-    let selector = LabelSelector::parse(text).map_err(|error| GenerateError::Value(error.to_string()))?;
+    let selector = LabelSelector::parse(text)
+        .map_err(|error| GenerateError::Value(format!("couldn't parse the selector string {text:?}: {error}")))?;
     let (mut labels, mut expressions) = (Map::new(), Vec::new());
     for Requirement { key, operator } in selector.requirements {
         let expression = |operator: &str, values: Vec<String>| match values.is_empty() {

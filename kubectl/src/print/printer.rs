@@ -58,12 +58,12 @@ pub enum OutputError {
     #[error("template format specified but no template given")]
     NoTemplate,
     /// A template's file cannot be read.
-    #[error("error reading --template {path}, {source}")]
+    #[error("error reading --template {path}, open {path}: {why}")]
     File {
         /// The file.
         path: String,
-        /// Why.
-        source: std::io::Error,
+        /// As Go words it.
+        why: String,
     },
     /// A JSONPath that makes no sense.
     #[error("error parsing jsonpath {0}, {1}")]
@@ -101,9 +101,10 @@ impl Printer {
     /// The printer of the flags; none if a table is wanted.
     pub fn of(flags: &PrintFlags, set: Set, no_headers: bool) -> Result<Option<Self>, OutputError> {
         let output = flags.output.as_str();
-        match output {
+        // Words of any case, where a format takes nothing else.
+        match output.to_ascii_lowercase().as_str() {
             "" if flags.template.is_empty() => return Ok(None),
-            "wide" if set == Set::Tables => return Ok(None),
+            "wide" if set == Set::Tables && output == "wide" => return Ok(None),
             "json" => return Ok(Some(Printer::Json)),
             "yaml" => return Ok(Some(Printer::Yaml { documents: 0 })),
             "kyaml" => return Ok(Some(Printer::Kyaml)),
@@ -111,7 +112,7 @@ impl Printer {
             _ => {}
         }
         let (format, argument) = output.split_once('=').unwrap_or((output, ""));
-        let format = if format.is_empty() { "go-template" } else { format };
+        let format = if output.is_empty() { "go-template" } else { format };
         let known = format == "jsonpath" || TEMPLATES.contains(&format);
         if !known || (set == Set::Objects && format.starts_with("custom-columns")) {
             return Err(OutputError::Unknown { format: output.into(), allowed: allowed(set) });
@@ -199,7 +200,8 @@ fn columns(format: &str, argument: &str, no_headers: bool) -> Result<Columns, Ou
 }
 
 fn read(path: &str) -> Result<String, OutputError> {
-    std::fs::read_to_string(path).map_err(|source| OutputError::File { path: path.to_owned(), source })
+    std::fs::read_to_string(path)
+        .map_err(|error| OutputError::File { path: path.to_owned(), why: crate::http::io_words(&error) })
 }
 
 fn allowed(set: Set) -> String {

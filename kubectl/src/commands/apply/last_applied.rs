@@ -7,8 +7,8 @@ use crate::cli::apply::{SetLastApplied, ViewLastApplied};
 use crate::commands::Session;
 use crate::files;
 use crate::print;
-use crate::selected::{Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, is_not_found};
+use crate::selected::{NOTHING, Query, resolve};
+use crate::writing::{Failures, PatchKind, Writing};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -16,15 +16,13 @@ use serde_json::json;
 
 pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?;
+    if !flags.files.any() {
+        bail!(NOTHING);
+    }
     let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut plans = Vec::new();
     for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
-        let current = match session.client.get(&manifest.path(), "application/json").await {
-            Err(error) if is_not_found(&error) => {
-                bail!("Error from server (NotFound): {error:#}");
-            }
-            current => current?,
-        };
+        let current = session.client.get(&manifest.path(), "application/json").await?;
         if last_applied(&current).is_none() && !flags.create_annotation {
             bail!(
                 "no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation",
@@ -55,21 +53,19 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
 }
 
 pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::Result<()> {
-    if !matches!(flags.output.as_str(), "yaml" | "json") {
-        bail!(
-            "Unexpected -o output mode: {}, the flag 'output' must be one of yaml|json\nSee 'view-last-applied -h' for help and examples",
-            flags.output
-        );
-    }
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);
+    query.all_alone()?;
+    let discovery = query.discovery(session).await?;
     for manifest in resolve(session, &discovery, &query).await?.all_or_nothing()? {
         let Some(applied) = last_applied(&manifest.object) else {
             bail!("no last-applied-configuration annotation found on resource: {}", manifest.object.name());
         };
         match flags.output.as_str() {
             "json" => crate::out!("{}", indented(&applied)?),
-            _ => crate::out!("{}", print::yaml(&applied)),
+            "yaml" => crate::out!("{}", print::yaml(&applied)),
+            output => bail!(
+                "Unexpected -o output mode: {output}, the flag 'output' must be one of yaml|json\nSee 'view-last-applied -h' for help and examples"
+            ),
         }
     }
     Ok(())

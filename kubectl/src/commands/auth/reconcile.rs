@@ -22,6 +22,7 @@ const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const ATTEMPTS: usize = 4;
 
 pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<()> {
+    flags.files.required()?;
     if !flags.words.is_empty() {
         bail!("no arguments are allowed");
     }

@@ -33,7 +33,7 @@ impl Kind {
 }
 
 pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow::Result<()> {
-    let writing = Writing::new("none", &flags.field_manager, &flags.printing)?.typed();
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.typed();
     let selected = workloads(session, &flags.workloads).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {

@@ -1,6 +1,6 @@
 //! `set env`: set, remove, import and list environment variables.
 
-use super::{Change, containers, fits, pod_spec, split};
+use super::{Change, containers, fits, pod_spec};
 use crate::cli::set::Env;
 use crate::commands::Session;
 use crate::files::Manifest;
@@ -15,10 +15,18 @@ use serde_json::json;
 use std::io::Read;
 
 pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
-    let is_change = |word: &str| word.contains('=') || word.ends_with('-');
-    let (words, mut changes) = split(&flags.setting.words, is_change);
-    changes.extend(flags.env.iter().cloned());
-    check(flags, &words)?;
+    if flags.setting.all && !flags.selector.is_empty() {
+        bail!("cannot set --all and --selector at the same time");
+    }
+    let is_change = |word: &String| word.find('=').is_some_and(|place| place > 0) || word.ends_with('-');
+    let first = flags.setting.words.iter().position(is_change).unwrap_or(flags.setting.words.len());
+    let (words, changes) = flags.setting.words.split_at(first);
+    if !changes.iter().all(is_change) {
+        let all = flags.setting.words.join(" ");
+        bail!("all resources must be specified before environment changes: {all}");
+    }
+    check(flags, words)?;
+    let changes: Vec<String> = flags.env.iter().chain(changes).cloned().collect();
     let manifests = &flags.setting.files.filenames;
     if changes.iter().any(|change| change == "-") && manifests.iter().any(|name| name == "-") {
         bail!(crate::files::STDIN_TWICE);
@@ -26,7 +34,7 @@ pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
     let mut edit = Edit::parse(&changes)?;
     let change = Change {
         setting: &flags.setting,
-        words: &words,
+        words,
         selector: &flags.selector,
         what: "env",
         failing: "failed to patch env update to pod template: ",
@@ -38,19 +46,20 @@ pub(super) async fn run(session: &Session, flags: &Env) -> anyhow::Result<()> {
         return list(session, flags, &change, &edit).await;
     }
     if edit.is_empty() {
-        bail!("at least one environment variable must be provided");
+        let why = anyhow::anyhow!("at least one environment variable must be provided");
+        return change.refuse(session, why).await;
     }
     change.run(session, |object| set(object, flags, &edit)).await
 }
 
 fn check(flags: &Env, words: &[String]) -> anyhow::Result<()> {
     if words.is_empty() && !flags.setting.files.any() {
-        bail!(crate::selected::NOTHING);
+        bail!("one or more resources must be specified as <resource> <name> or <resource>/<name>");
     }
     if flags.list && !flags.setting.printing.output.is_empty() {
         bail!("--list and --output may not be specified together");
     }
-    if !flags.keys.is_empty() && flags.from.is_empty() {
+    if flags.keys.iter().any(|key| !key.is_empty()) && flags.from.is_empty() {
         bail!("when specifying --keys, a configmap or secret must be provided with --from");
     }
     Ok(())
@@ -167,8 +176,7 @@ fn updated(mut list: Vec<Value>, edit: &Edit) -> Vec<Value> {
 
 async fn list(session: &Session, flags: &Env, change: &Change<'_>, edit: &Edit) -> anyhow::Result<()> {
     change.check()?;
-    let discovery = session.discovery().await?;
-    let (objects, mut failures) = change.objects(session, &discovery).await?;
+    let (objects, mut failures) = change.objects(session).await?;
     for mut manifest in objects {
         if let Err(error) = set(&mut manifest.object, flags, edit) {
             failures.push(error);

@@ -9,16 +9,6 @@ use apimachinery::Value;
 
 pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> {
     let (words, images) = split(&flags.setting.words, |word| word.contains('='));
-    if words.is_empty() && !flags.setting.files.any() {
-        bail!(crate::selected::NOTHING);
-    }
-    if images.is_empty() {
-        bail!("at least one image update is required");
-    }
-    let images: Vec<(&str, &str)> = images.iter().filter_map(|pair| pair.split_once('=')).collect();
-    if images.len() > 1 && images.iter().any(|(name, _)| *name == "*") {
-        bail!("all containers are already specified by *, but saw more than one container_name=container_image pairs");
-    }
     let change = Change {
         setting: &flags.setting,
         words: &words,
@@ -26,6 +16,16 @@ pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> 
         what: "image",
         failing: "failed to patch image update to pod template: ",
     };
+    if words.is_empty() && !flags.setting.files.any() {
+        bail!(crate::selected::NOTHING);
+    }
+    if images.is_empty() {
+        return change.refuse(session, anyhow::anyhow!("at least one image update is required")).await;
+    }
+    let images: Vec<(&str, &str)> = images.iter().filter_map(|pair| pair.split_once('=')).collect();
+    if images.len() > 1 && images.iter().any(|(name, _)| *name == "*") {
+        bail!("all containers are already specified by *, but saw more than one container_name=container_image pairs");
+    }
     change.run(session, |object| set(object, &images)).await
 }
 

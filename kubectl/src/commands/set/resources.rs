@@ -8,17 +8,22 @@ use anyhow::bail;
 use apimachinery::{Map, Value};
 
 pub(super) async fn run(session: &Session, flags: &Resources) -> anyhow::Result<()> {
-    if flags.limits.is_empty() && flags.requests.is_empty() {
-        bail!("you must specify an update to requests or limits (in the form of --requests/--limits)");
-    }
-    let read = |text: &str| if text.is_empty() { Ok(Map::new()) } else { quantities(text) };
-    let (limits, requests) = (read(&flags.limits)?, read(&flags.requests)?);
     let change = Change {
         setting: &flags.setting,
         words: &flags.setting.words,
         selector: &flags.selector,
         what: "resource requirements",
         failing: "failed to patch resources update to pod template ",
+    };
+    if flags.limits.is_empty() && flags.requests.is_empty() {
+        let why =
+            anyhow::anyhow!("you must specify an update to requests or limits (in the form of --requests/--limits)");
+        return change.refuse(session, why).await;
+    }
+    let read = |text: &str| if text.is_empty() { Ok(Map::new()) } else { quantities(text) };
+    let (limits, requests) = match (read(&flags.limits), read(&flags.requests)) {
+        (Ok(limits), Ok(requests)) => (limits, requests),
+        (Err(why), _) | (_, Err(why)) => return change.refuse(session, why).await,
     };
     change.run(session, |object| set(object, &flags.containers, &limits, &requests)).await
 }
