@@ -1,6 +1,7 @@
 //! YAML 1.1 as upstream reads it (`sigs.k8s.io/yaml`): turned into JSON, which is then decoded
 //! along the schema.
 
+mod go;
 mod tree;
 
 use super::{DecodeError, Decoded, json};
@@ -74,6 +75,8 @@ mod tests {
             ("{\"a\": [1, 2], \"b\": \"\\u00e9\"}", json!({"a": [1, 2], "b": "é"})),
             ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
             ("", Value::Null),
+            ("a: 1\n... what is behind", json!({"a": 1})),
+            ("[a]\nb = 1", json!(["a"])),
             ("# nothing\n", Value::Null),
         ] {
             assert_eq!(to_value(text.as_bytes()).map_err(|e| e.to_string()), Ok(want), "{text}");
@@ -92,6 +95,13 @@ mod tests {
             (b"a: b: c", "yaml: mapping values are not allowed in this context"),
             (b"x: 1\na: b: c", "yaml: line 2: mapping values are not allowed in this context"),
             (b"%YAML 9\n---\na: 1", "yaml: did not find expected digit or '.' character"),
+            (b"a: .inf", "json: unsupported value: +Inf"),
+            (b"a: {{ .b }}", "yaml: invalid map key: map[interface {}]interface {}{\".b\":interface {}(nil)}"),
+            (b"[1]: a", "yaml: invalid map key: []interface {}{1}"),
+            (b"~: [a]", "unsupported map key of type: %!s(<nil>), key: <nil>, value: []interface {}{\"a\"}"),
+            (b"x: 1\na: {<<: 5}", "yaml: map merge requires map or sequence of maps as the value"),
+            (b"a: !!binary '@@'", "yaml: !!binary value contains invalid base64 data"),
+            (bomb.as_bytes(), "yaml: document contains excessive aliasing"),
         ] {
             assert_eq!(to_value(text).map_err(|e| e.to_string()), Err(want.to_owned()), "{text:?}");
         }

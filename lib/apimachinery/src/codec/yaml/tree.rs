@@ -1,5 +1,6 @@
 //! YAML into trees, noting where a key is given twice.
 
+use super::go;
 use crate::codec::DecodeError;
 use crate::{Map, Value};
 use serde::Deserialize;
@@ -11,32 +12,49 @@ use std::fmt;
 /// Findings reported at most.
 const MAX_FINDINGS: usize = 100;
 
-/// The first document, and what is said about its duplicate keys.
+/// The first document, and what is said about its duplicate keys. Nobody looks at what is behind it.
 pub(super) fn read(bytes: &[u8], options: Options) -> Result<(Value, Vec<String>), DecodeError> {
+    // Whatever the parser takes, it is no YAML where Go's reader knows none.
+    let end = go::first_document(bytes).map_err(|fault| DecodeError::Syntax(format!("yaml: {fault}")))?;
+    parse(&bytes[..end], options).map_err(|error| go_words(&error))
+}
+
+/// What the parser reads, or what it says, which draws the place below its message.
+fn parse(bytes: &[u8], options: Options) -> Result<(Value, Vec<String>), String> {
     let duplicates = RefCell::new(Vec::new());
     let seed = Node { duplicates: &duplicates };
     let value = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |d| seed.deserialize(d))
-        .map_err(|error| DecodeError::Syntax(format!("yaml: {}", go_words(first_line(&error.to_string())))))?;
+        .map_err(|error| error.to_string().lines().next().unwrap_or_default().to_owned())?;
     Ok((value, duplicates.into_inner()))
 }
 
-/// The parser draws the place below its message.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
-/// The parser's message as Go's YAML reader has it: the line before it, if it is not the first.
-fn go_words(text: &str) -> String {
-    if text.contains("not valid UTF-8") {
-        return "invalid leading UTF-8 octet".into();
+/// What is wrong with a text that is well-formed, as Go's YAML reader has it, or as we do if only we mind.
+fn go_words(text: &str) -> DecodeError {
+    let (place, what) = match text.strip_prefix("error: line ").and_then(|placed| placed.split_once(": ")) {
+        Some((place, what)) => (place.split(' ').next().unwrap_or_default(), what),
+        None => ("", text),
+    };
+    let said = |what: &str| DecodeError::Syntax(format!("yaml: {what}"));
+    if what.starts_with("json: ") || what.starts_with("unsupported map key") {
+        return DecodeError::Syntax(what.to_owned());
     }
-    let Some(placed) = text.strip_prefix("error: line ") else { return text.to_owned() };
-    let Some((place, what)) = placed.split_once(": ") else { return text.to_owned() };
-    let line = place.split(' ').next().unwrap_or_default();
-    let what = what.strip_prefix("while scanning a YAML directive, ").unwrap_or(what);
-    match line {
-        "" | "1" => what.to_owned(),
-        line => format!("line {line}: {what}"),
+    if let Some((_, number)) = what.split_once("non-finite float `") {
+        let go = match number.get(..2) {
+            Some("-.") => "-Inf",
+            Some(".n" | ".N") => "NaN",
+            _ => "+Inf",
+        };
+        return DecodeError::Syntax(format!("json: unsupported value: {go}"));
+    }
+    match what {
+        what if what.starts_with("invalid map key") => said(what),
+        what if what.starts_with("alias replay limit") => said("document contains excessive aliasing"),
+        what if what.starts_with("YAML merge value must be") => {
+            said("map merge requires map or sequence of maps as the value")
+        }
+        what if what.starts_with("invalid !!binary") => said("!!binary value contains invalid base64 data"),
+        what if matches!(place, "" | "1") => said(what),
+        what => said(&format!("line {place}: {what}")),
     }
 }
 
@@ -116,7 +134,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         while let Some(key) = entries.next_key::<Spanned<Key>>()? {
             let value = entries.next_value_seed(self)?;
             let line = key.referenced.line();
-            let Key(key) = key.value;
+            let Key(Some(key)) = key.value else {
+                let why = "unsupported map key of type: %!s(<nil>), key: <nil>, value";
+                return Err(A::Error::custom(format!("{why}: {}", go_syntax(&value, true))));
+            };
             if map.contains_key(&key) {
                 self.duplicate(line, &key);
             }
@@ -135,17 +156,38 @@ impl Node<'_> {
     }
 }
 
-/// A key as JSON has it: numbers and booleans in words.
-struct Key(String);
+/// A key as JSON has it: numbers and booleans in words; nothing is none.
+struct Key(Option<String>);
 
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let none = RefCell::new(Vec::new());
         match (Node { duplicates: &none }).deserialize(deserializer)? {
-            Value::String(key) => Ok(Key(key)),
-            Value::Bool(key) => Ok(Key(key.to_string())),
-            Value::Number(key) => Ok(Key(key.to_string())),
-            other => Err(D::Error::custom(format!("unsupported map key: {other}"))),
+            Value::Null => Ok(Key(None)),
+            Value::String(key) => Ok(Key(Some(key))),
+            Value::Bool(key) => Ok(Key(Some(key.to_string()))),
+            Value::Number(key) => Ok(Key(Some(key.to_string()))),
+            other => Err(D::Error::custom(format!("invalid map key: {}", go_syntax(&other, true)))),
+        }
+    }
+}
+
+/// A value as Go's `%#v` writes it, which names types: templates that were not filled in are told so.
+fn go_syntax(value: &Value, top: bool) -> String {
+    match value {
+        Value::Null if top => "<nil>".into(),
+        Value::Null => "interface {}(nil)".into(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| go_syntax(item, false)).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Object(entries) => {
+            let mut entries: Vec<_> = entries.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            let entries = entries.iter().map(|(key, value)| format!("{key:?}:{}", go_syntax(value, false)));
+            format!("map[interface {{}}]interface {{}}{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
 }
