@@ -40,12 +40,12 @@ pub struct Manifest {
 impl Manifest {
     /// Path of the collection.
     pub fn collection(&self) -> String {
-        self.resource.path(Some(&self.namespace))
+        self.resource.path(Some(&segment(&self.namespace)))
     }
 
     /// Path of the object.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.collection(), self.object.name())
+        format!("{}/{}", self.collection(), segment(self.object.name()))
     }
 
     /// `deployment.apps/web`.
@@ -53,6 +53,30 @@ impl Manifest {
         format!("{}/{}", self.resource.display(), self.object.name())
     }
 }
+
+/// What a path says of a name, whatever the name says.
+pub(crate) fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, NO_SEGMENT).to_string()
+}
+
+/// What Go escapes in paths, and what would end the name.
+const NO_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// What manifests say, and what is wrong with others of them.
 #[derive(Debug, Default)]

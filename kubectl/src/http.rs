@@ -9,6 +9,7 @@ mod refusal;
 mod tls;
 mod unanswered;
 mod watch;
+mod who;
 
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
@@ -43,6 +44,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
+use who::Who;
 
 /// Warnings of the server so far.
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
@@ -97,7 +99,9 @@ struct Deadline(Instant);
 pub struct Client {
     connection: Connection,
     url: Url,
-    tls: Option<TlsConnector>,
+    who: std::sync::Mutex<Who>,
+    /// Held while somebody is asked who we are.
+    renewing: Mutex<()>,
     /// What it is reached through; where the environment must not be trusted, nothing is sent.
     proxy: Result<Option<Url>, InCgi>,
     idle: Mutex<Option<Wire>>,
@@ -107,12 +111,9 @@ impl Client {
     /// Prepares a client; nothing is sent yet.
     pub fn new(connection: Connection) -> anyhow::Result<Self> {
         let url = address::read(&connection.server).map_err(|error| error.told(&connection.server))?;
-        let tls = match url.scheme() {
-            "https" => Some(TlsConnector::from(Arc::new(tls::config(&connection)?))),
-            _ => None,
-        };
+        let who = std::sync::Mutex::new(Who::of(&connection, url.scheme() == "https")?);
         let proxy = proxy::chosen(connection.proxy.as_deref(), &url)?;
-        Ok(Self { connection, url, tls, proxy, idle: Mutex::new(None) })
+        Ok(Self { connection, url, who, renewing: Mutex::new(()), proxy, idle: Mutex::new(None) })
     }
 
     /// The namespace of the chosen context.
@@ -211,8 +212,9 @@ impl Client {
             Some(proxy) => proxy::connect(proxy, &self.tls_of_proxy()?, host, port).await?,
             None => Opened::of(reach(host, port).await?)?,
         };
-        match &self.tls {
-            Some(tls) => encrypt(tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
+        let tls = self.who().tls.clone();
+        match tls {
+            Some(tls) => encrypt(&tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
             None => Ok(opened),
         }
     }
@@ -224,13 +226,13 @@ impl Client {
 
     /// The proxy that passes requests on without a tunnel, as nothing is encrypted anyway.
     fn forwarder(&self) -> Option<&Url> {
-        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.tls.is_none() && proxy::forwards(proxy))
+        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.url.scheme() != "https" && proxy::forwards(proxy))
     }
 
     /// A proxy with TLS is trusted as the server is.
     fn tls_of_proxy(&self) -> Result<TlsConnector, Why> {
         let config = || tls::config(&self.connection).map(|config| TlsConnector::from(Arc::new(config)));
-        self.tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
+        self.who().tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
     }
 
     /// Headers that every request carries.
@@ -240,7 +242,7 @@ impl Client {
         let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         headers.insert(header::HOST, host.parse()?);
         headers.insert(header::USER_AGENT, concat!("kubectl-rs/v", env!("CARGO_PKG_VERSION")).parse()?);
-        if let Some(authorization) = &self.connection.authorization {
+        if let Some(authorization) = &self.who().authorization {
             let value = http::HeaderValue::from_str(authorization);
             let value =
                 value.map_err(|_| anyhow::anyhow!("net/http: invalid header field value for \"Authorization\""));
@@ -316,6 +318,8 @@ impl Client {
         extra: &[(header::HeaderName, &str)],
         body: &Bytes,
     ) -> Result<Response<Incoming>, Why> {
+        self.renew_if_over().await?;
+        let renewals = self.who().renewals;
         let deadline = limit.map(|limit| Instant::now() + limit);
         let begin = std::time::Instant::now();
         let exchange = self.exchange(method, path, extra, body);
@@ -327,6 +331,9 @@ impl Client {
             response.extensions_mut().insert(Deadline(deadline));
         }
         self.log(method, path, extra, &response, begin.elapsed());
+        if response.status() == http::StatusCode::UNAUTHORIZED {
+            self.refused(renewals).await;
+        }
         Ok(response)
     }
 

@@ -133,12 +133,12 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
 
 fn path(session: &Session, get: &Get, target: &Target, parameters: &[(&str, &str)]) -> String {
     let of_command = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
-    let namespace = target.namespace.as_deref().or(of_command);
-    let collection = target.resource.path(namespace);
+    let namespace = target.namespace.as_deref().or(of_command).map(files::segment);
+    let collection = target.resource.path(namespace.as_deref());
     let base = match (&target.name, get.subresource.as_str()) {
         (None, _) => collection,
-        (Some(name), "") => format!("{collection}/{name}"),
-        (Some(name), subresource) => format!("{collection}/{name}/{subresource}"),
+        (Some(name), "") => format!("{collection}/{}", files::segment(name)),
+        (Some(name), subresource) => format!("{collection}/{}/{subresource}", files::segment(name)),
     };
     with_query(&base, parameters)
 }

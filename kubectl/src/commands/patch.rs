@@ -21,7 +21,8 @@ pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> 
     let kind = check(flags, writing.dry_run)?;
     let patch = read(flags)?;
     let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
-    let query = Query::new(&flags.words, &flags.files).local(flags.local);
+    // What a file says is patched unseen.
+    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written();
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {

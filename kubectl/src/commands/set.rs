@@ -98,7 +98,12 @@ impl Change<'_> {
     ) -> anyhow::Result<()> {
         let mut object = manifest.object.clone();
         change(&mut object).map_err(|error| {
-            let name = format!("{}/{}", manifest.resource.group_resource(), manifest.object.name());
+            // Without a server its resource is not known.
+            let resource = match self.setting.local {
+                true => manifest.resource.kind.to_lowercase(),
+                false => manifest.resource.group_resource(),
+            };
+            let name = format!("{resource}/{}", manifest.object.name());
             if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
         })?;
         let done = format!("{} updated", self.what);
@@ -133,7 +138,11 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
         "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
             "/spec/template/spec"
         }
-        kind => bail!("the object is not a pod or does not have a pod template: {kind}"),
+        kind => {
+            let version = object["apiVersion"].as_str().unwrap_or_default();
+            let version = version.rsplit('/').next().unwrap_or_default();
+            bail!("the object is not a pod or does not have a pod template: *{version}.{kind}")
+        }
     };
     match object.pointer_mut(path) {
         Some(spec) => Ok(spec),

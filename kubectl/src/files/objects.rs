@@ -5,6 +5,8 @@
 
 use super::{Check, Manifest};
 use crate::discovery::{Discovery, Resource};
+use crate::print::quote;
+use crate::writing::Failures;
 use anyhow::{anyhow, bail};
 use apimachinery::Value;
 use apimachinery::codec::json::conform;
@@ -31,7 +33,11 @@ impl Reader<'_> {
         match self.decoded(document) {
             Err(error) => vec![Err(error)],
             Ok(Decoded::Object(object, resource)) => vec![self.manifest(object, &resource)],
-            Ok(Decoded::List(items)) => items.into_iter().map(|item| self.item(item)).collect(),
+            // Upstream tells what is wrong with items among others, even if it is of one only.
+            Ok(Decoded::List(items)) => {
+                let told = |error| anyhow::Error::from(Failures(vec![error]));
+                items.into_iter().map(|item| self.item(item).map_err(told)).collect()
+            }
         }
     }
 
@@ -44,7 +50,10 @@ impl Reader<'_> {
         }
         let items = match document.get("items") {
             None => None,
-            Some(_) => Some(items(&document).map_err(wrong)?),
+            Some(_) => Some(items(&document).map_err(|why| match why {
+                Items::Mistyped(why) => wrong(why),
+                Items::Nested => anyhow!("*unstructured.Unstructured is not a list: no Items field in this object"),
+            })?),
         };
         let (version, kind) = type_of(&document);
         if kind.is_empty() {
@@ -55,9 +64,9 @@ impl Reader<'_> {
         }
         let missing = || {
             anyhow!(
-                "resource mapping not found for name: \"{}\" namespace: \"{}\" from \"{source}\": {}\nensure CRDs are installed first",
-                text(&document["metadata"], "name"),
-                text(&document["metadata"], "namespace"),
+                "resource mapping not found for name: {} namespace: {} from \"{source}\": {}\nensure CRDs are installed first",
+                quote(text(&document["metadata"], "name")),
+                quote(text(&document["metadata"], "namespace")),
                 no_match(&version, kind),
             )
         };
@@ -142,15 +151,15 @@ fn group_version(text: &str) -> Result<(&str, &str), String> {
 }
 
 fn no_match(version: &str, kind: &str) -> String {
-    format!("no matches for kind \"{kind}\" in version \"{version}\"")
+    format!("no matches for kind {} in version {}", quote(kind), quote(version))
 }
 
-/// The resource of a kind; without a version the preferred one.
+/// The resource of a kind, which may be in small letters; without a version the preferred one.
 fn find<'a>(discovery: &'a Discovery, version: &str, kind: &str) -> Option<&'a Resource> {
-    match version {
-        "" => discovery.resources.iter().find(|r| r.group.is_empty() && r.kind == kind),
-        version => discovery.for_kind(version, kind),
-    }
+    discovery.resources.iter().find(|r| {
+        let fits = if version.is_empty() { r.group.is_empty() } else { r.api_version() == version };
+        fits && (r.kind == kind || r.kind.to_lowercase() == kind)
+    })
 }
 
 /// Whether it is a kind of lists: `List` of every version, and one for each kind.
@@ -160,16 +169,24 @@ fn is_list(discovery: &Discovery, version: &str, kind: &str) -> bool {
     served.any(|r| of.is_empty() || r.kind == of)
 }
 
-/// The items of a list, and of lists in it. Items that do not say what they are are of the list's kind.
-fn items(list: &Value) -> Result<Vec<Value>, String> {
+/// Why a list has no items that could be read.
+enum Items {
+    /// One of them is a list.
+    Nested,
+    /// They are of another type.
+    Mistyped(String),
+}
+
+/// The items of a list. Items that do not say what they are are of the list's kind.
+fn items(list: &Value) -> Result<Vec<Value>, Items> {
     let list_items = match &list["items"] {
         Value::Null => return Ok(Vec::new()),
         Value::Array(items) => items,
         other => {
             let is = go_kind(other);
-            return Err(format!(
-                "json: cannot unmarshal {is} into Go struct field decodeList.items of type []json.RawMessage"
-            ));
+            return Err(Items::Mistyped(format!(
+                "json: cannot unmarshal {is} into Go struct field decodeList.items of type []jsontext.Value"
+            )));
         }
     };
     let mut found = Vec::new();
@@ -179,7 +196,8 @@ fn items(list: &Value) -> Result<Vec<Value>, String> {
             Value::Object(_) => item.clone(),
             other => {
                 let is = go_kind(other);
-                return Err(format!("json: cannot unmarshal {is} into Go value of type map[string]interface {{}}"));
+                let why = format!("json: cannot unmarshal {is} into Go value of type map[string]interface {{}}");
+                return Err(Items::Mistyped(why));
             }
         };
         if text(&item, "kind").is_empty() && text(&item, "apiVersion").is_empty() {
@@ -187,7 +205,8 @@ fn items(list: &Value) -> Result<Vec<Value>, String> {
             item["apiVersion"] = text(list, "apiVersion").into();
         }
         match item.get("items") {
-            Some(Value::Array(_)) => found.extend(items(&item)?),
+            // Upstream takes it for a list, and then does not.
+            Some(Value::Array(_)) => return Err(Items::Nested),
             _ => found.push(item),
         }
     }
@@ -262,7 +281,11 @@ mod tests {
     }
 
     fn said(document: Value) -> Vec<String> {
-        let told = |outcome: anyhow::Result<Manifest>| outcome.map_or_else(|why| why.to_string(), |m| m.path());
+        let why = |error: anyhow::Error| match error.downcast_ref::<Failures>() {
+            Some(Failures(among)) => among[0].to_string(),
+            None => error.to_string(),
+        };
+        let told = |outcome: anyhow::Result<Manifest>| outcome.map_or_else(why, |manifest| manifest.path());
         read(document, Check::Decoded).into_iter().map(told).collect()
     }
 
@@ -315,7 +338,8 @@ mod tests {
         let path = |name: &str| format!("/api/v1/namespaces/ns/pods/{name}");
         let list = |kind: &str, items: Value| said(json!({"apiVersion": "v1", "kind": kind, "items": items}));
         let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "b"}}]});
-        assert_eq!(list("List", json!([pod("a"), inner])), [path("a"), path("b")]);
+        let nested = "*unstructured.Unstructured is not a list: no Items field in this object";
+        assert_eq!(list("List", json!([pod("a"), inner])), [nested]);
         assert_eq!(list("PodList", json!([{"metadata": {"name": "a"}}])), [path("a")]);
         assert!(list("List", Value::Null).is_empty() && said(json!({"apiVersion": "v1", "kind": "List"})).is_empty());
         let wrong =
@@ -332,7 +356,7 @@ mod tests {
         assert_eq!(list("List", json!(["x"])), [format!("{whole} value of type map[string]interface {{}}")]);
         assert_eq!(
             list("List", json!("x")),
-            [format!("{whole} struct field decodeList.items of type []json.RawMessage")]
+            [format!("{whole} struct field decodeList.items of type []jsontext.Value")]
         );
     }
 
