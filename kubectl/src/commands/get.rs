@@ -194,7 +194,7 @@ async fn objects(
     let mut found = Vec::new();
     for target in targets {
         let outcome = pages(session, get, target, "application/json", |body| {
-            let page: Value = serde_json::from_slice(body)?;
+            let page = crate::http::unstructured(body)?;
             let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
             found.extend(items(target, page));
             Ok(token)
