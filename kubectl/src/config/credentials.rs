@@ -52,7 +52,7 @@ pub(super) fn apply(
     } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none() && connection.is_secure()) {
         // Who has a certificate already needs no program, nor does who tells nothing.
         let plugin = Plugin::new(connection, exec, folder, cluster, global)?;
-        connection.renew(Renewal::Program(plugin))?;
+        connection.renew(Renewal::Program(Box::new(plugin)))?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ const FILE_TIME: Duration = Duration::from_secs(60);
 /// Who is asked who we are.
 pub enum Renewal {
     /// A program.
-    Program(Plugin),
+    Program(Box<Plugin>),
     /// A file with a token.
     File(PathBuf),
 }

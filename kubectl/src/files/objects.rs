@@ -75,7 +75,7 @@ impl Reader<'_> {
             Some(items) if resource.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
             None if let Some(resource) = resource => {
                 let resource = resource.clone();
-                Ok(Decoded::Object(document, resource))
+                Ok(Decoded::Object(document, Box::new(resource)))
             }
             // A list without items has none.
             None if is_list(self.discovery, &version, kind) => Ok(Decoded::List(Vec::new())),
@@ -125,7 +125,7 @@ impl Reader<'_> {
 
 /// What a document turns out to be.
 enum Decoded {
-    Object(Value, Resource),
+    Object(Value, Box<Resource>),
     List(Vec<Value>),
 }
 
