@@ -99,10 +99,47 @@ impl Session {
         if self.client.get("/openapi/v3", "application/json").await.is_ok() {
             return Ok(());
         }
-        let Err(why) = self.client.get_bytes("/openapi/v2", OLDER_DOCUMENT).await else { return Ok(()) };
-        let failed = |source| files::not_validated(source, format!("failed to download openapi: {why:#}"));
+        let why = match self.client.get_bytes("/openapi/v2", OLDER_DOCUMENT).await {
+            Ok(document) if is_message(&document) => return Ok(()),
+            Ok(_) => "proto: cannot parse invalid wire-format data".to_owned(),
+            Err(why) => format!("{why:#}"),
+        };
+        let failed = |source| files::not_validated(source, format!("failed to download openapi: {why}"));
         Failures::outcome(sources.iter().map(failed).collect())
     }
+}
+
+/// Whether bytes are the fields of a protobuf message.
+fn is_message(bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    let number = |rest: &mut &[u8]| -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, behind) = rest.split_first()?;
+            *rest = behind;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    };
+    while !rest.is_empty() {
+        let Some(tag) = number(&mut rest).filter(|tag| tag >> 3 > 0) else { return false };
+        let length = match tag & 7 {
+            0 => number(&mut rest).map(|_| 0),
+            1 => Some(8),
+            2 => number(&mut rest),
+            5 => Some(4),
+            _ => None,
+        };
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        match length.and_then(|length| rest.get(length..)) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Runs a command line; the exit code is the command's.

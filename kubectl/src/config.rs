@@ -7,13 +7,17 @@ mod answer;
 mod credentials;
 mod oidc;
 mod prompt;
+mod renewal;
+
+pub use renewal::{Credentials, Renewal};
 
 use crate::cli::Global;
 use crate::http::Unanswered;
 use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META, base64, yaml};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// A kubeconfig that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,14 @@ pub enum ConfigError {
     Exec(String),
 }
 
+impl ConfigError {
+    /// What it says without what it leads to.
+    pub fn without_context(&self) -> String {
+        let told = self.to_string();
+        told.strip_prefix("Unable to connect to the server: getting credentials: ").unwrap_or(&told).to_owned()
+    }
+}
+
 /// One complaint as it is, several below each other.
 fn listed(complaints: &[String]) -> String {
     match complaints {
@@ -102,6 +114,10 @@ pub struct Connection {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// `Authorization` header.
     pub authorization: Option<String>,
+    /// When what tells who we are is over.
+    pub expires: Option<SystemTime>,
+    /// Who is asked again then.
+    pub renewal: Option<Arc<Renewal>>,
     /// A login that must be renewed before the first request.
     pub login: Option<oidc::Login>,
     /// `Impersonate-*` headers.
@@ -325,7 +341,7 @@ impl Merged {
         }
         if !connection.is_secure() {
             // Whoever listens on the way must not learn it.
-            (connection.authorization, connection.login) = (None, None);
+            (connection.authorization, connection.login, connection.renewal) = (None, None, None);
             connection.impersonation.clear();
         }
         Ok(connection)

@@ -11,6 +11,7 @@ use crate::http::Client;
 use crate::writing::{is_not_found, log_unhandled};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
+use rules::patch::go_kind;
 use std::sync::Arc;
 
 /// Asks for the aggregated form and takes the plain one.
@@ -121,10 +122,10 @@ impl Discovery {
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
         let mut discovery = Self::default();
         for path in ["/api", "/apis"] {
-            let document = match client.get(path, AGGREGATED).await {
+            let document = match client.get_bytes(path, AGGREGATED).await {
                 // A server may have no core group.
                 Err(error) if path == "/api" && is_not_found(&error) => continue,
-                document => document?,
+                body => groups(path, &body?)?,
             };
             match document["kind"] == "APIGroupDiscoveryList" {
                 true => discovery.resources.extend(read(&document)),
@@ -243,6 +244,19 @@ impl Discovery {
                 new
             })
             .collect()
+    }
+}
+
+/// What a server has, as it says it.
+fn groups(path: &str, body: &[u8]) -> anyhow::Result<Value> {
+    let document = crate::http::parsed(body).map_err(|why| anyhow::anyhow!(why))?;
+    match document {
+        Value::Object(_) => Ok(document),
+        Value::Null => Ok(serde_json::json!({})),
+        other => {
+            let (is, wanted) = (go_kind(&other), if path == "/api" { "APIVersions" } else { "APIGroupList" });
+            anyhow::bail!("json: cannot unmarshal {is} into Go value of type v1.{wanted}")
+        }
     }
 }
 

@@ -1,25 +1,26 @@
 //! Manifests: files, folders, standard input; YAML with several documents, JSON, lists.
 
+mod documents;
 mod glob;
+mod json;
 mod named;
+mod objects;
 
 use crate::cli::Files;
 use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
+use crate::http::io_words;
 use anyhow::bail;
 use apimachinery::Value;
-use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::schema::{Schema, Shape};
+use documents::{Documents, Fault};
 use named::Place;
-use rules::patch::go_kind;
-use std::io::Read;
+pub(crate) use objects::not_validated;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// Said of a command line that wants standard input for two things.
 pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
-/// Longest file that is read.
-const MAX_FILE: u64 = 256 << 20;
 /// Longest answer that is read as one.
 const MAX_DOWNLOAD: u64 = 64 << 20;
 
@@ -39,12 +40,12 @@ pub struct Manifest {
 impl Manifest {
     /// Path of the collection.
     pub fn collection(&self) -> String {
-        self.resource.path(Some(&self.namespace))
+        self.resource.path(Some(&segment(&self.namespace)))
     }
 
     /// Path of the object.
     pub fn path(&self) -> String {
-        format!("{}/{}", self.collection(), self.object.name())
+        format!("{}/{}", self.collection(), segment(self.object.name()))
     }
 
     /// `deployment.apps/web`.
@@ -52,6 +53,30 @@ impl Manifest {
         format!("{}/{}", self.resource.display(), self.object.name())
     }
 }
+
+/// What a path says of a name, whatever the name says.
+pub(crate) fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, NO_SEGMENT).to_string()
+}
+
+/// What Go escapes in paths, and what would end the name.
+const NO_SEGMENT: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// What manifests say, and what is wrong with others of them.
 #[derive(Debug, Default)]
@@ -87,8 +112,7 @@ impl Check {
     }
 }
 
-/// Reads all manifests that the flags name. A file that cannot be had at all is an error; what is
-/// wrong inside of one is told beside the objects of the others.
+/// Reads all manifests that the flags name. What is wrong with one is told beside the others.
 pub async fn read(files: &Files, discovery: &Discovery, session: &Session) -> anyhow::Result<Manifests> {
     read_checked(files, discovery, session, Check::Decoded).await
 }
@@ -100,82 +124,118 @@ pub async fn read_checked(
     session: &Session,
     check: Check,
 ) -> anyhow::Result<Manifests> {
-    let mut read = Manifests::default();
-    for source in sources(files).await? {
-        let (name, documents) = match source {
-            Source::Built(name, objects) => (name, objects.into_iter().map(Ok).collect()),
-            Source::Text(name, text) => {
-                let (text, odd) = before_odd_separator(&text);
-                let parse = |document: &String| yaml::to_value(document.as_bytes()).map_err(|e| unparsed(&name, &e));
-                let mut parsed: Vec<_> = documents(text).iter().map(parse).collect();
-                parsed.extend(
-                    odd.map(|odd| Err(anyhow::anyhow!("error parsing {name}: invalid Yaml document separator: {odd}"))),
-                );
-                (name, parsed)
-            }
-        };
-        for document in documents {
-            // What says nothing at all is no object that lacks something.
-            if matches!(document, Ok(Value::Null)) {
-                continue;
-            }
-            let document = match document.and_then(|document| match check {
-                Check::Decoded | Check::Local => Ok(document),
-                Check::Validated => validated(&name, document),
-            }) {
-                Ok(document) => document,
-                // What is behind it in the same file is not looked at.
-                Err(error) => {
-                    read.failures.push(error);
-                    break;
-                }
-            };
-            for object in flatten(document) {
-                let manifest = check_namespace(&object, session)
-                    .and_then(|()| manifest(&name, object, discovery, &session.namespace, check));
-                match manifest {
-                    Ok(manifest) => read.manifests.push(manifest),
-                    Err(error) => read.failures.push(error),
-                }
-            }
+    let (mut read, mut reading) = (Manifests::default(), Reading::of(files, discovery, session, check)?);
+    while let Some(outcome) = reading.next().await {
+        match outcome {
+            Ok(manifest) => read.manifests.push(manifest),
+            Err(error) => read.failures.push(error),
         }
     }
     Ok(read)
 }
 
-fn unparsed(source: &str, error: &impl std::fmt::Display) -> anyhow::Error {
-    let text = error.to_string();
-    let text = text.trim_start_matches("yaml: ").trim_start_matches("error: ");
-    anyhow::anyhow!("error parsing {source}: error converting YAML to JSON: yaml: {text}")
+/// Manifests one after the other as they are read: no more is held than the document that they come from.
+pub struct Reading<'a> {
+    places: VecDeque<Place>,
+    /// What is being read, and how it is named.
+    open: Option<(String, Source)>,
+    /// The objects of the last document.
+    waiting: VecDeque<anyhow::Result<Manifest>>,
+    discovery: &'a Discovery,
+    session: &'a Session,
+    check: Check,
 }
 
-/// The document, if it says what it is.
-fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
-    let why = match &document {
-        Value::Object(object) => {
-            let missing = |key: &str| match object.get(key) {
-                None | Some(Value::Null) => Some(format!("{key} not set")),
-                Some(Value::String(text)) if text.is_empty() => Some(format!("{key} not set")),
-                Some(Value::String(_)) => None,
-                Some(_) => Some(format!("{key} isn't string type")),
+/// Where documents come from.
+enum Source {
+    /// A file, an answer, standard input.
+    Stream(Documents),
+    /// A folder with what was built of it.
+    Built(std::vec::IntoIter<Value>),
+}
+
+impl<'a> Reading<'a> {
+    /// Begins to read what the flags name.
+    pub fn of(files: &Files, discovery: &'a Discovery, session: &'a Session, check: Check) -> anyhow::Result<Self> {
+        let mut reading =
+            Self { places: VecDeque::new(), open: None, waiting: VecDeque::new(), discovery, session, check };
+        match (files.names().next().is_none(), files.kustomize.is_empty()) {
+            (true, true) => bail!("must specify one of -f and -k"),
+            (false, false) => bail!("only one of -f or -k can be specified"),
+            (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
+            (true, false) => {
+                let built = crate::kustomize::build(Path::new(&files.kustomize))?;
+                reading.open = Some((files.kustomize.clone(), Source::Built(built.into_iter())));
+            }
+            (false, true) => reading.places = named::places(files)?.into(),
+        }
+        Ok(reading)
+    }
+
+    /// The next manifest, or what is wrong with it.
+    pub async fn next(&mut self) -> Option<anyhow::Result<Manifest>> {
+        loop {
+            if let Some(outcome) = self.waiting.pop_front() {
+                return Some(outcome);
+            }
+            let Some((name, source)) = &mut self.open else {
+                let place = self.places.pop_front()?;
+                let name = place.name();
+                match opened(place).await {
+                    Ok(documents) => self.open = Some((name, Source::Stream(documents))),
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
             };
-            let missing: Vec<String> = ["apiVersion", "kind"].into_iter().filter_map(missing).collect();
-            match missing.as_slice() {
-                [] => return Ok(document),
-                [one] => one.clone(),
-                several => format!("[{}]", several.join(", ")),
+            let document = match source {
+                Source::Stream(documents) => documents.next().map(|document| document.map_err(|why| unread(name, why))),
+                Source::Built(objects) => objects.next().map(Ok),
+            };
+            let document = document.map(|document| match self.check {
+                Check::Decoded | Check::Local => document,
+                Check::Validated => document.and_then(|document| objects::validated(name, document)),
+            });
+            match document {
+                None => self.open = None,
+                Some(Ok(document)) => {
+                    let reader = objects::Reader {
+                        source: name,
+                        discovery: self.discovery,
+                        namespace: &self.session.namespace,
+                        namespace_given: self.session.namespace_given,
+                        check: self.check,
+                    };
+                    self.waiting.extend(reader.objects(document));
+                }
+                // What is behind it in the same file is not looked at.
+                Some(Err(error)) => {
+                    self.open = None;
+                    return Some(Err(error));
+                }
             }
         }
-        _ => "invalid object to validate".to_owned(),
-    };
-    Err(not_validated(source, why))
+    }
 }
 
-/// A document that is not valid, or cannot be validated.
-pub(crate) fn not_validated(source: impl std::fmt::Display, why: impl std::fmt::Display) -> anyhow::Error {
-    anyhow::anyhow!(
-        "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
-    )
+fn unread(name: &str, why: Fault) -> anyhow::Error {
+    match why {
+        Fault::Read(error) => anyhow::anyhow!("error parsing {name}: read {name}: {}", io_words(&error)),
+        Fault::Syntax(why) => anyhow::anyhow!("error parsing {name}: {why}"),
+    }
+}
+
+/// The documents of a place.
+async fn opened(place: Place) -> anyhow::Result<Documents> {
+    let name = place.name();
+    let read = |error: std::io::Error| anyhow::anyhow!("error parsing {name}: read {name}: {}", io_words(&error));
+    match place {
+        Place::Url(url) => Ok(Documents::of(crate::http::download(&url, MAX_DOWNLOAD).await?)),
+        Place::Input => Documents::read(std::io::stdin()).map_err(read),
+        Place::File(path) => {
+            let failed = |error: std::io::Error| anyhow::anyhow!("open {name}: {}", io_words(&error));
+            Documents::read(std::fs::File::open(&path).map_err(failed)?).map_err(read)
+        }
+    }
 }
 
 /// Refuses files that are not there, all of them by name, and a folder to build that is not: upstream
@@ -187,164 +247,6 @@ pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<Vec<String>> {
     let places = named::places(files)?;
     let folder = Some(&files.kustomize).filter(|folder| places.is_empty() && !folder.is_empty());
     Ok(places.iter().map(Place::name).chain(folder.cloned()).collect())
-}
-
-/// Where objects come from.
-enum Source {
-    /// A text, and how it is named.
-    Text(String, String),
-    /// A folder with what was built of it.
-    Built(String, Vec<Value>),
-}
-
-async fn sources(files: &Files) -> anyhow::Result<Vec<Source>> {
-    match (files.names().next().is_none(), files.kustomize.is_empty()) {
-        (true, true) => bail!("must specify one of -f and -k"),
-        (false, false) => bail!("only one of -f or -k can be specified"),
-        (true, false) if files.recursive => bail!("the -k flag can't be used with -f or -R"),
-        (true, false) => {
-            let built = crate::kustomize::build(Path::new(&files.kustomize))?;
-            return Ok(vec![Source::Built(files.kustomize.clone(), built)]);
-        }
-        (false, true) => {}
-    }
-    let mut sources = Vec::new();
-    for place in named::places(files)? {
-        let (name, text) = text(place).await?;
-        sources.push(Source::Text(name, text));
-    }
-    Ok(sources)
-}
-
-/// A namespace on the command line must be the manifest's.
-fn check_namespace(object: &Value, session: &Session) -> anyhow::Result<()> {
-    let own = object.namespace();
-    if session.namespace_given && !own.is_empty() && own != session.namespace {
-        bail!(
-            "the namespace from the provided object \"{own}\" does not match the namespace \"{}\". You must pass '--namespace={own}' to perform this operation.",
-            session.namespace
-        );
-    }
-    Ok(())
-}
-
-fn manifest(
-    source: &str,
-    mut object: Value,
-    discovery: &Discovery,
-    namespace: &str,
-    check: Check,
-) -> anyhow::Result<Manifest> {
-    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if !object.is_object() {
-        bail!(
-            "unable to decode \"{source}\": json: cannot unmarshal {} into Go value of type unstructured.detector",
-            go_kind(&object)
-        );
-    }
-    if kind.is_empty() {
-        let text = crate::apply::go_json(&object);
-        bail!("unable to decode \"{source}\": Object 'Kind' is missing in '{text}'");
-    }
-    for key in ["apiVersion", "metadata"] {
-        let (member, wanted) = match key {
-            "metadata" => ("metadata", "v1.ObjectMeta"),
-            key => (&*format!("TypeMeta.{key}"), "string"),
-        };
-        let fits =
-            |value: &Value| value.is_null() || if key == "metadata" { value.is_object() } else { value.is_string() };
-        if let Some(value) = object.get(key).filter(|value| !fits(value)) {
-            let ty = go_kind(value);
-            bail!(
-                "unable to decode \"{source}\": json: cannot unmarshal {ty} into Go struct field metadataOnlyObject.{member} of type {wanted}"
-            );
-        }
-    }
-    if let Some(why) = mistyped(&object["metadata"]) {
-        bail!("unable to decode \"{source}\": json: {why}");
-    }
-    let Some(resource) = discovery.for_kind(&api_version, &kind) else {
-        bail!(
-            "resource mapping not found for name: \"{}\" namespace: \"{}\" from \"{source}\": no matches for kind \"{kind}\" in version \"{api_version}\"\nensure CRDs are installed first",
-            object.name(),
-            object.namespace()
-        );
-    };
-    let namespace = match object.namespace() {
-        "" => namespace.to_owned(),
-        own => own.to_owned(),
-    };
-    if resource.namespaced && check != Check::Local {
-        object.set_meta("namespace", namespace.as_str());
-    }
-    Ok(Manifest { source: source.into(), object, resource: resource.clone(), namespace })
-}
-
-/// What is no text in metadata but must be one, in Go's words.
-fn mistyped(metadata: &Value) -> Option<String> {
-    let ty = Schema::builtin().type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")?;
-    let wrong = |value: &Value, key: &str, wanted: &str| {
-        let is = match value {
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            Value::Object(_) | Value::Null => "object",
-        };
-        format!("cannot unmarshal {is} into Go struct field ObjectMeta.metadata.{key} of type {wanted}")
-    };
-    metadata.as_object()?.iter().find_map(|(key, value)| match (&ty.field(key)?.shape, value) {
-        (_, Value::Null) | (Shape::String, Value::String(_)) => None,
-        (Shape::String, _) => Some(wrong(value, key, "string")),
-        (Shape::Map(_), Value::Object(map)) => {
-            let odd = map.values().find(|value| !value.is_string() && !value.is_null())?;
-            Some(wrong(odd, key, "string"))
-        }
-        (Shape::Map(_), _) => Some(wrong(value, key, "map[string]string")),
-        _ => None,
-    })
-}
-
-/// The text of a place, with its name.
-async fn text(place: Place) -> anyhow::Result<(String, String)> {
-    let name = place.name();
-    let text = match place {
-        Place::Url(url) => crate::http::download(&url, MAX_DOWNLOAD).await?,
-        Place::Input => bounded(&name, std::io::stdin())?,
-        Place::File(path) => {
-            let failed = |error: std::io::Error| anyhow::anyhow!("open {name}: {}", crate::http::io_words(&error));
-            bounded(&name, std::fs::File::open(&path).map_err(failed)?)?
-        }
-    };
-    Ok((name, text))
-}
-
-/// All that is behind a name: half of a manifest is none.
-fn bounded(name: &str, source: impl Read) -> anyhow::Result<String> {
-    let mut text = Vec::new();
-    let failed = |error: std::io::Error| anyhow::anyhow!("read {name}: {}", crate::http::io_words(&error));
-    source.take(MAX_FILE + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE {
-        bail!("{name} is longer than {} MiB", MAX_FILE >> 20);
-    }
-    Ok(decoded(text))
-}
-
-/// A text in UTF-16 if it begins as one, in UTF-8 otherwise; what is neither becomes a sign that stands for it.
-fn decoded(text: Vec<u8>) -> String {
-    let wide = |bytes: &[u8], pair: fn([u8; 2]) -> u16| {
-        let units = bytes.chunks_exact(2).map(|unit| pair([unit[0], unit[1]]));
-        char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-    };
-    match text.as_slice() {
-        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
-        _ => match String::from_utf8(text) {
-            Ok(text) => text,
-            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-        },
-    }
 }
 
 fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
@@ -388,19 +290,6 @@ fn json_values(text: &str) -> (Vec<String>, &str) {
     (values, rest)
 }
 
-/// The text before a line of dashes with something behind them that is no comment, and that something. Nothing of
-/// what follows is read.
-fn before_odd_separator(text: &str) -> (&str, Option<&str>) {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        match line.strip_prefix("---").map(str::trim) {
-            Some(odd) if !odd.is_empty() && !odd.starts_with('#') => return (&text[..start], Some(odd)),
-            _ => start += line.len(),
-        }
-    }
-    (text, None)
-}
-
 fn yaml_documents(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.lines() {
@@ -430,7 +319,6 @@ pub(crate) fn flatten(value: Value) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::tests::sample;
     use serde_json::json;
 
     #[test]
@@ -448,55 +336,11 @@ mod tests {
     }
 
     #[test]
-    fn metadata_are_texts() {
-        let said = |metadata: Value| mistyped(&metadata);
-        assert_eq!(said(serde_json::json!({"name": "a", "labels": {"a": "b", "c": null}, "generation": 1})), None);
-        for (metadata, want) in [
-            (
-                serde_json::json!({"labels": {"a": true}}),
-                "bool into Go struct field ObjectMeta.metadata.labels of type string",
-            ),
-            (serde_json::json!({"name": 5}), "number into Go struct field ObjectMeta.metadata.name of type string"),
-            (
-                serde_json::json!({"annotations": []}),
-                "array into Go struct field ObjectMeta.metadata.annotations of type map[string]string",
-            ),
-        ] {
-            assert_eq!(said(metadata), Some(format!("cannot unmarshal {want}")));
-        }
-    }
-
-    #[test]
     fn splits_documents() {
         let text = "# only a comment\n---\na: 1\n--- # second\nb: '---'\n---\n\n";
         assert_eq!(documents(text), ["a: 1\n", "b: '---'\n"]);
         assert_eq!(documents("{\"a\": \"}\"}\n {\"b\": 1}\n---\nc: 1"), ["{\"a\": \"}\"}", "{\"b\": 1}", "c: 1\n"]);
         assert_eq!(documents("{a: 1, b: {}}"), ["{a: 1, b: {}}\n"]);
-    }
-
-    #[test]
-    fn separators_are_followed_by_comments_only() {
-        for (text, want) in [
-            ("a: 1\n--- # b\n---  \nb: 1\n", ("a: 1\n--- # b\n---  \nb: 1\n", None)),
-            ("a: 1\n----\nb: 1\n", ("a: 1\n", Some("-"))),
-            ("--- a: 1\n", ("", Some("a: 1"))),
-            ("a: |\n  ---- x", ("a: |\n  ---- x", None)),
-        ] {
-            assert_eq!(before_odd_separator(text), want);
-        }
-    }
-
-    #[test]
-    fn texts_need_not_be_in_utf8() {
-        for (bytes, want) in [
-            (&b"a: b"[..], "a: b"),
-            (b"a: \xff", "a: \u{fffd}"),
-            (b"\xff\xfea\0:\0", "a:"),
-            (b"\xfe\xff\0a\0:", "a:"),
-            (b"\xff\xfe\0\xd8", "\u{fffd}"),
-        ] {
-            assert_eq!(decoded(bytes.to_vec()), want);
-        }
     }
 
     #[test]
@@ -515,39 +359,5 @@ mod tests {
     fn flattens_lists() {
         let list = json!({"kind": "List", "items": [{"kind": "Pod"}, {"kind": "PodList", "items": [{"kind": "Pod"}]}]});
         assert_eq!(flatten(list).len(), 2);
-    }
-
-    #[test]
-    fn objects_get_the_namespace_of_the_command_line() {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-        let local = manifest("f", pod.clone(), &sample(), "ns", Check::Local).expect("a manifest");
-        assert_eq!((local.object.namespace(), local.namespace.as_str()), ("", "ns"));
-        let manifest = manifest("f", pod, &sample(), "ns", Check::Decoded).expect("a manifest");
-        assert_eq!((manifest.path().as_str(), manifest.display().as_str()), ("/api/v1/namespaces/ns/pods/a", "pod/a"));
-        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}});
-        let node = super::manifest("f", node, &sample(), "ns", Check::Decoded).expect("a manifest");
-        assert_eq!(node.object.namespace(), "");
-    }
-
-    #[test]
-    fn says_what_is_missing() {
-        let says =
-            |value| manifest("f", value, &sample(), "ns", Check::Decoded).map(drop).expect_err("wrong").to_string();
-        assert_eq!(says(json!({"a": 1})), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'");
-        assert!(says(json!({"kind": "Pod"})).contains("no matches for kind \"Pod\" in version \"\""));
-        let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();
-        let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
-        for (value, want) in [
-            (json!({"kind": "Pod"}), "apiVersion not set"),
-            (json!({}), "[apiVersion not set, kind not set]"),
-            (json!({"kind": 1, "apiVersion": "v1"}), "kind isn't string type"),
-            (json!([1]), "invalid object to validate"),
-        ] {
-            assert_eq!(why(value), format!("error validating \"f\": error validating data: {want}{ending}"));
-        }
-        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"})).is_ok());
-        assert!(
-            says(json!({"kind": "X", "apiVersion": "y/v1"})).contains("no matches for kind \"X\" in version \"y/v1\"")
-        );
     }
 }

@@ -9,6 +9,7 @@ mod refusal;
 mod tls;
 mod unanswered;
 mod watch;
+mod who;
 
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
@@ -43,6 +44,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
+use who::Who;
 
 /// Warnings of the server so far.
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
@@ -97,7 +99,9 @@ struct Deadline(Instant);
 pub struct Client {
     connection: Connection,
     url: Url,
-    tls: Option<TlsConnector>,
+    who: std::sync::Mutex<Who>,
+    /// Held while somebody is asked who we are.
+    renewing: Mutex<()>,
     /// What it is reached through; where the environment must not be trusted, nothing is sent.
     proxy: Result<Option<Url>, InCgi>,
     idle: Mutex<Option<Wire>>,
@@ -107,12 +111,9 @@ impl Client {
     /// Prepares a client; nothing is sent yet.
     pub fn new(connection: Connection) -> anyhow::Result<Self> {
         let url = address::read(&connection.server).map_err(|error| error.told(&connection.server))?;
-        let tls = match url.scheme() {
-            "https" => Some(TlsConnector::from(Arc::new(tls::config(&connection)?))),
-            _ => None,
-        };
+        let who = std::sync::Mutex::new(Who::of(&connection, url.scheme() == "https")?);
         let proxy = proxy::chosen(connection.proxy.as_deref(), &url)?;
-        Ok(Self { connection, url, tls, proxy, idle: Mutex::new(None) })
+        Ok(Self { connection, url, who, renewing: Mutex::new(()), proxy, idle: Mutex::new(None) })
     }
 
     /// The namespace of the chosen context.
@@ -159,21 +160,31 @@ impl Client {
             headers.push((header::ACCEPT_ENCODING, "gzip"));
         }
         let response = self.send(Method::GET, path, &headers, Bytes::new()).await?;
-        self.read_bytes(response).await
+        let media = is_of_resource(path).then(|| foreign_media(response.headers(), accept)).flatten();
+        let body = self.read_bytes(response).await?;
+        media.map_or(Ok(body), |media| Err(NoSerializer(media).into()))
     }
 
     /// Sends an object.
     pub async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Value> {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
+        let media = foreign_media(response.headers(), "application/json");
         let body = self.read_bytes(response).await?;
-        read_object(path, &body)
+        match media {
+            Some(media) => Err(NoSerializer(media).into()),
+            None => read_object(path, &body),
+        }
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
     pub async fn stream(&self, path: &str, accept: &str, patience: Patience) -> anyhow::Result<Flow> {
         let response = self.ask(patience, Method::GET, path, &[(header::ACCEPT, accept)], Bytes::new()).await?;
-        Ok(Flow::of(accepted(response).await?))
+        let response = accepted(response).await?;
+        match foreign_media(response.headers(), accept) {
+            Some(media) => bail!("no stream serializers registered for {media}"),
+            None => Ok(Flow::of(response)),
+        }
     }
 
     /// GETs whatever a path has, as it comes. Nothing is known of what it is.
@@ -211,8 +222,9 @@ impl Client {
             Some(proxy) => proxy::connect(proxy, &self.tls_of_proxy()?, host, port).await?,
             None => Opened::of(reach(host, port).await?)?,
         };
-        match &self.tls {
-            Some(tls) => encrypt(tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
+        let tls = self.who().tls.clone();
+        match tls {
+            Some(tls) => encrypt(&tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
             None => Ok(opened),
         }
     }
@@ -224,13 +236,13 @@ impl Client {
 
     /// The proxy that passes requests on without a tunnel, as nothing is encrypted anyway.
     fn forwarder(&self) -> Option<&Url> {
-        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.tls.is_none() && proxy::forwards(proxy))
+        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.url.scheme() != "https" && proxy::forwards(proxy))
     }
 
     /// A proxy with TLS is trusted as the server is.
     fn tls_of_proxy(&self) -> Result<TlsConnector, Why> {
         let config = || tls::config(&self.connection).map(|config| TlsConnector::from(Arc::new(config)));
-        self.tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
+        self.who().tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
     }
 
     /// Headers that every request carries.
@@ -240,7 +252,7 @@ impl Client {
         let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         headers.insert(header::HOST, host.parse()?);
         headers.insert(header::USER_AGENT, concat!("kubectl-rs/v", env!("CARGO_PKG_VERSION")).parse()?);
-        if let Some(authorization) = &self.connection.authorization {
+        if let Some(authorization) = &self.who().authorization {
             let value = http::HeaderValue::from_str(authorization);
             let value =
                 value.map_err(|_| anyhow::anyhow!("net/http: invalid header field value for \"Authorization\""));
@@ -316,6 +328,8 @@ impl Client {
         extra: &[(header::HeaderName, &str)],
         body: &Bytes,
     ) -> Result<Response<Incoming>, Why> {
+        self.renew_if_over().await?;
+        let renewals = self.who().renewals;
         let deadline = limit.map(|limit| Instant::now() + limit);
         let begin = std::time::Instant::now();
         let exchange = self.exchange(method, path, extra, body);
@@ -326,7 +340,15 @@ impl Client {
         if let Some(deadline) = deadline {
             response.extensions_mut().insert(Deadline(deadline));
         }
+        if let Some(encoding) = response.headers().get(header::TRANSFER_ENCODING).filter(|value| *value != "chunked") {
+            let encoding = crate::print::quote(&String::from_utf8_lossy(encoding.as_bytes()));
+            let why = "net/http: HTTP/1.x transport connection broken: unsupported transfer encoding";
+            return Err(Why::Broken(format!("{why}: {encoding}")));
+        }
         self.log(method, path, extra, &response, begin.elapsed());
+        if response.status() == http::StatusCode::UNAUTHORIZED {
+            self.refused(renewals).await;
+        }
         Ok(response)
     }
 
@@ -411,7 +433,8 @@ impl Client {
             return Ok(body);
         }
         let mut text = Vec::new();
-        flate2::read::GzDecoder::new(&body[..]).take(MAX_ANSWER).read_to_end(&mut text)?;
+        let unpacked = flate2::read::GzDecoder::new(&body[..]).take(MAX_ANSWER).read_to_end(&mut text);
+        unpacked.map_err(|error| CutShort(unanswered::unpacking(&error).into()))?;
         Ok(text.into())
     }
 
@@ -484,6 +507,35 @@ async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opene
 /// JSON, or Go's words for what is wrong with it.
 pub(crate) fn parsed(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| watch::json_words(body, &error))
+}
+
+/// An answer in a form that nobody asked for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("serializer for {0} doesn't exist")]
+struct NoSerializer(String);
+
+/// The media type of an answer that is no JSON, although that was asked for.
+fn foreign_media(headers: &HeaderMap, accept: &str) -> Option<String> {
+    let media = headers.get(header::CONTENT_TYPE)?.to_str().ok().filter(|media| !media.is_empty())?;
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    let is_json = essence.eq_ignore_ascii_case("application/json");
+    (accept.contains("application/json") && !is_json).then(|| media.to_owned())
+}
+
+/// What is shown as it is must be an object and say its kind.
+pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
+    let value = parsed(body).map_err(|why| anyhow::anyhow!(why))?;
+    if !value.is_object() && !value.is_null() {
+        bail!("json: cannot unmarshal {} into Go value of type unstructured.detector", go_kind(&value));
+    }
+    if value["kind"].as_str().unwrap_or_default().is_empty() {
+        bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
+    }
+    // Whoever sends a refusal as a success refuses nevertheless.
+    if value["kind"] == "Status" && value["status"] == "Failure" {
+        return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
+    }
+    Ok(value)
 }
 
 /// What stands behind the path of a resource must say what it is: a server that answers anything else is not believed.

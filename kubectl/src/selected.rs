@@ -5,7 +5,7 @@
 use crate::cli::Files;
 use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
-use crate::files::{self, Check, Manifest};
+use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::targets::{self, Words};
 use crate::writing::Failures;
@@ -174,9 +174,15 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     let mut selected = Selected::default();
     if query.files.any() {
         let check = if query.local { Check::Local } else { Check::Decoded };
-        let read = files::read_checked(query.files, discovery, session, check).await?;
-        selected.failures = read.failures;
-        for manifest in read.manifests {
+        let mut reading = Reading::of(query.files, discovery, session, check)?;
+        while let Some(outcome) = reading.next().await {
+            let manifest = match outcome {
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    selected.failures.push(error);
+                    continue;
+                }
+            };
             if !query.selector.is_empty() && !labelled(&manifest.object, query.selector)? {
                 continue;
             }

@@ -290,6 +290,11 @@ pub fn log_warning(place: &str, text: &str) {
     log('W', place, text);
 }
 
+/// An error in the same form.
+pub fn log_error(place: &str, text: &str) {
+    log('E', place, text);
+}
+
 /// An error that does not end the command, in the same form.
 pub fn log_unhandled(place: &str, text: &str) {
     log('E', place, &format!("\"Unhandled Error\" err={text:?}"));

@@ -171,3 +171,53 @@ fn who_is_unknown_is_asked() {
         assert_eq!(output.status.code(), Some(1));
     }
 }
+
+/// A server that takes the token of the second run only, and a program that counts its runs.
+fn counted(home: &Path, address: &str, certificate: &str, expires: &str) {
+    std::fs::write(home.join("ca.crt"), certificate).expect("written");
+    let status = format!(r#"{{\"token\":\"t$n\"{expires}}}"#);
+    let script = format!(
+        "#!/bin/sh\nn=$(($(cat {0}/runs)+1)); echo $n > {0}/runs\necho \"{{\\\"apiVersion\\\":\\\"client.authentication.k8s.io/v1\\\",\\\"kind\\\":\\\"ExecCredential\\\",\\\"status\\\":{1}}}\"\n",
+        home.display(),
+        status,
+    );
+    std::fs::write(home.join("runs"), "0").expect("written");
+    std::fs::write(home.join("who"), script).expect("written");
+    std::fs::set_permissions(home.join("who"), PermissionsExt::from_mode(0o755)).expect("set");
+    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": format!("https://{address}"), "certificate-authority": "ca.crt"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+            "command": "./who", "interactiveMode": "Never"}}}]});
+    std::fs::write(home.join("config"), config.to_string()).expect("written");
+}
+
+#[test]
+fn programs_are_asked_again_when_what_they_said_is_over() {
+    for (expires, want) in [
+        // The server does not take the first token, which is told only after the second is known.
+        (
+            "",
+            (
+                "",
+                "error: You must be logged in to the server (the server has asked for the client to provide credentials)\n",
+                "2",
+            ),
+        ),
+        // The first token is over before the first request.
+        (r#",\"expirationTimestamp\":\"2020-01-01T00:00:00Z\""#, ("t2", "", "2")),
+    ] {
+        let server = secure::serve("127.0.0.1", |asked| match asked.authorization.as_str() {
+            "Bearer t2" => (200, "t2".into()),
+            _ => (401, "no".into()),
+        });
+        let home = tempfile::tempdir().expect("a folder");
+        counted(home.path(), &server.address.to_string(), &server.certificate, expires);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-rs"));
+        command.env("KUBECONFIG", home.path().join("config")).env("HOME", home.path());
+        let output = command.args(["get", "--raw", "/x"]).output().expect("runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let runs = std::fs::read_to_string(home.path().join("runs")).expect("there");
+        assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str(), runs.trim()), want);
+    }
+}

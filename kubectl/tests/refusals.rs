@@ -126,10 +126,33 @@ fn answers_must_say_what_they_are() {
     for (line, want) in [
         ("delete configmaps x", "error: Object 'Kind' is missing in '{}'\n"),
         ("logs p", "error: Object 'Kind' is missing in '{}'\n"),
+        ("get pods p", "error: Object 'Kind' is missing in '{}'\n"),
+        ("get pods p -o json", "error: Object 'Kind' is missing in '{}'\n"),
     ] {
         let server = serve(|_, path| discovery(path).unwrap_or(Answer::json(200, "{}")));
         assert_eq!(told(server, line), want, "{line}");
     }
+    let texts = serve(|_, path| discovery(path).unwrap_or(Answer::text(200, "{}")));
+    assert_eq!(told(texts, "get pods p"), "error: serializer for text/plain doesn't exist\n");
+    let packed =
+        serve(|_, path| discovery(path).unwrap_or(Answer::Raw("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n{}")));
+    let want = "Unable to connect to the server: net/http: HTTP/1.x transport connection broken: unsupported transfer encoding: \"gzip\"\n";
+    assert_eq!(told(packed, "get pods p"), want);
+    let refused = serve(|_, path| {
+        discovery(path).unwrap_or(Answer::json(
+            200,
+            r#"{"kind": "Status", "status": "Failure", "message": "no", "reason": "NotFound", "code": 404}"#,
+        ))
+    });
+    assert_eq!(told(refused, "get pods p -o name"), "Error from server (NotFound): no\n");
+}
+
+#[test]
+fn what_says_what_there_is_must_be_readable() {
+    let html = serve(|_, _| Answer::Whole(200, "text/html", "<html>".into()));
+    assert_eq!(told(html, "get pods"), "error: invalid character '<' looking for beginning of value\n");
+    let want = "error: error validating \"cm.yaml\": error validating data: failed to download openapi: proto: cannot parse invalid wire-format data; if you choose to ignore these errors, turn validation off with --validate=false\n";
+    assert_eq!(told(html, "create -f cm.yaml"), want);
 }
 
 #[test]

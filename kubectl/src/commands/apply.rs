@@ -14,7 +14,7 @@ use super::{Session, edit};
 use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
 use crate::cli::apply::LastApplied;
-use crate::files::{self, Check, Manifest};
+use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::selected::labelled;
 use crate::writing::{DryRun, Failures, PatchKind, Writing, code, live, record, warn_of_record, with_source};
@@ -77,19 +77,32 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
             Some(set)
         }
     };
-    let mut read = files::read_checked(&flags.files, &discovery, session, check).await?;
-    if !flags.selector.is_empty() {
-        read.manifests = only_labelled(read.manifests, &flags.selector)?;
+    let mut applying = Applying::new(session, &writing, flags);
+    match &mut set {
+        // The set must know all of its members before the first of them is written.
+        Some(set) => {
+            let mut read = files::read_checked(&flags.files, &discovery, session, check).await?;
+            if !flags.selector.is_empty() {
+                read.manifests = only_labelled(read.manifests, &flags.selector)?;
+            }
+            set.begin(&writing, &mut read.manifests).await?;
+            applying.failures = read.failures;
+            for manifest in read.manifests {
+                applying.apply(manifest).await?;
+            }
+        }
+        None => {
+            let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
+            while let Some(outcome) = reading.next().await {
+                match outcome {
+                    Ok(manifest) if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? => {}
+                    Ok(manifest) => applying.apply(manifest).await?,
+                    Err(error) => applying.failures.push(error),
+                }
+            }
+        }
     }
-    if let Some(set) = &mut set {
-        set.begin(&writing, &mut read.manifests).await?;
-    }
-    let mut failures = read.failures;
-    let applied = all(session, &writing, flags, read.manifests, &mut failures).await?;
-    if applied.is_empty() && failures.is_empty() {
-        bail!("no objects passed to apply");
-    }
-    Failures::outcome(failures)?;
+    let applied = applying.end()?;
     let uids: Vec<&str> = applied.iter().map(|(_, uid)| uid.as_str()).collect();
     match set {
         Some(set) => {
@@ -111,43 +124,71 @@ fn only_labelled(manifests: Vec<Manifest>, selector: &str) -> anyhow::Result<Vec
     Ok(chosen)
 }
 
-/// Applies one object after the other; those that were, with their identifiers.
-async fn all(
-    session: &Session,
-    writing: &Writing<'_>,
-    flags: &Apply,
-    manifests: Vec<Manifest>,
-    failures: &mut Vec<anyhow::Error>,
-) -> anyhow::Result<Vec<(Manifest, String)>> {
-    let (mut applied, mut objects) = (Vec::new(), Vec::new());
-    let types = Types::new(session, flags.openapi_patch);
-    for mut manifest in manifests {
+/// Applies one object after the other.
+struct Applying<'a> {
+    session: &'a Session,
+    writing: &'a Writing<'a>,
+    flags: &'a Apply,
+    types: Types<'a>,
+    /// How many were applied.
+    count: usize,
+    /// Those that were, with their identifiers, if anybody asks for them at the end.
+    applied: Vec<(Manifest, String)>,
+    /// What is shown at the end.
+    objects: Vec<Value>,
+    failures: Vec<anyhow::Error>,
+}
+
+impl<'a> Applying<'a> {
+    fn new(session: &'a Session, writing: &'a Writing<'a>, flags: &'a Apply) -> Self {
+        let types = Types::new(session, flags.openapi_patch);
+        let (applied, objects, failures) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, writing, flags, types, count: 0, applied, objects, failures }
+    }
+
+    async fn apply(&mut self, mut manifest: Manifest) -> anyhow::Result<()> {
         if manifest.object.name().is_empty() && !manifest.object.meta_str("generateName").is_empty() {
             let prefix = manifest.object.meta_str("generateName").to_owned();
-            failures.push(anyhow::anyhow!("from {prefix}: cannot use generate name with apply"));
-            continue;
+            self.failures.push(anyhow::anyhow!("from {prefix}: cannot use generate name with apply"));
+            return Ok(());
         }
-        record(&mut manifest.object, flags.record.record);
-        let outcome = match flags.server_side {
-            true => server_side(session, writing, flags, &manifest).await,
-            false => client_side(session, writing, flags, &types, &manifest).await,
+        record(&mut manifest.object, self.flags.record.record);
+        let outcome = match self.flags.server_side {
+            true => server_side(self.session, self.writing, self.flags, &manifest).await,
+            false => client_side(self.session, self.writing, self.flags, &self.types, &manifest).await,
         };
-        match outcome {
-            Ok((object, done)) => {
-                applied.push((manifest, object.uid().to_owned()));
-                match (writing.prints_objects(), applied.last()) {
-                    (false, Some((manifest, _))) => writing.done(manifest, &object, done)?,
-                    _ => objects.push(object),
-                }
+        let (object, done) = match outcome {
+            Ok(applied) => applied,
+            Err(error) => {
+                self.failures.push(error);
+                return Ok(());
             }
-            Err(error) => failures.push(error),
+        };
+        self.count += 1;
+        if !self.writing.prints_objects() {
+            self.writing.done(&manifest, &object, done)?;
         }
+        if self.flags.prune {
+            self.applied.push((manifest, object.uid().to_owned()));
+        }
+        if self.writing.prints_objects() {
+            self.objects.push(object);
+        }
+        Ok(())
     }
-    // Objects are shown all at once, or not at all.
-    if failures.is_empty() {
-        writing.together(objects)?;
+
+    /// What was applied, if all that there is was.
+    fn end(self) -> anyhow::Result<Vec<(Manifest, String)>> {
+        if self.failures.is_empty() {
+            if self.count == 0 {
+                bail!("no objects passed to apply");
+            }
+            // Objects are shown all at once, or not at all.
+            self.writing.together(self.objects)?;
+        }
+        Failures::outcome(self.failures)?;
+        Ok(self.applied)
     }
-    Ok(applied)
 }
 
 /// What the flags say against each other.

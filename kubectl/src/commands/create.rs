@@ -7,7 +7,7 @@ use crate::apply::with_last_applied;
 use crate::cli::Create;
 use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
 use crate::discovery::Discovery;
-use crate::files::{self, Check, Manifest};
+use crate::files::{Check, Manifest, Reading};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
 use crate::print::{Printer, Set};
 use crate::selected::{labelled, named};
@@ -43,10 +43,16 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
         .validating(&flags.validate.validate)?;
     let check = Check::of(&flags.validate.validate);
     let discovery = session.discovery_for(&flags.files, check).await?;
-    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
-    let mut failures = read.failures;
-    let mut created = 0;
-    for mut manifest in read.manifests {
+    let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
+    let (mut failures, mut created) = (Vec::new(), 0);
+    while let Some(outcome) = reading.next().await {
+        let mut manifest = match outcome {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                failures.push(error);
+                continue;
+            }
+        };
         if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? {
             continue;
         }

@@ -24,18 +24,18 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         let file = flags.files.filenames.first().map_or("/dev/null", String::as_str);
         return create::raw(session, Method::DELETE, &flags.raw, file).await;
     }
-    let (victims, mut failures) = victims(session, flags).await?;
+    let (victims, unread) = victims(session, flags).await?;
     if victims.is_empty() {
-        if failures.is_empty() {
+        if unread.is_empty() {
             crate::outln!("No resources found");
         }
-        return Failures::outcome(failures);
+        return Failures::outcome(unread);
     }
     if flags.interactive && !confirmed(&victims)? {
         crate::outln!("deletion is cancelled");
         return Ok(());
     }
-    let mut deleted = Vec::new();
+    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for victim in victims {
         match deletion.ask(session, &victim).await {
             Ok(uid) => {
@@ -46,6 +46,8 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
             Err(error) => failures.push(with_source(error, "deleting", &victim.source)),
         }
     }
+    // What is behind what cannot be read was not read.
+    failures.extend(unread);
     if failures.is_empty() && flags.wait && deletion.dry_run == DryRun::None {
         for (victim, uid) in &deleted {
             deadline.gone(session, victim, uid).await?;

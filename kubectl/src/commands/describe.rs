@@ -58,6 +58,7 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
         }
     }
     match flags.resources.as_slice() {
+        [] => Failures::among_others(failures),
         [kind] if !kind.contains('/') => Failures::among_others(failures),
         _ => Failures::outcome(failures),
     }

@@ -145,12 +145,12 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
 
 fn path(session: &Session, get: &Get, target: &Target, parameters: &[(&str, &str)]) -> String {
     let of_command = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
-    let namespace = target.namespace.as_deref().or(of_command);
-    let collection = target.resource.path(namespace);
+    let namespace = target.namespace.as_deref().or(of_command).map(files::segment);
+    let collection = target.resource.path(namespace.as_deref());
     let base = match (&target.name, get.subresource.as_str()) {
         (None, _) => collection,
-        (Some(name), "") => format!("{collection}/{name}"),
-        (Some(name), subresource) => format!("{collection}/{name}/{subresource}"),
+        (Some(name), "") => format!("{collection}/{}", files::segment(name)),
+        (Some(name), subresource) => format!("{collection}/{}/{subresource}", files::segment(name)),
     };
     with_query(&base, parameters)
 }
@@ -206,7 +206,7 @@ async fn objects(
     let mut found = Vec::new();
     for target in targets {
         let outcome = pages(session, get, target, "application/json", |body| {
-            let page: Value = serde_json::from_slice(body)?;
+            let page = crate::http::unstructured(body)?;
             let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
             found.extend(items(target, page));
             Ok(token)

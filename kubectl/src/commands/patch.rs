@@ -20,7 +20,8 @@ pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> 
     let telling = Writing::new("none", &flags.field_manager, &flags.printing)?;
     let kind = check(flags, writing.dry_run)?;
     let patch = read(flags)?;
-    let query = Query::new(&flags.words, &flags.files).local(flags.local);
+    // What a file says is patched unseen.
+    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written();
     let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;

@@ -5,6 +5,7 @@
 use super::text;
 use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META, json, yaml};
+use std::time::SystemTime;
 
 /// The group of the answers' versions.
 const GROUP: &str = "client.authentication.k8s.io";
@@ -18,6 +19,8 @@ pub(super) struct Answer {
     pub(super) token: Option<String>,
     /// Certificate and key in PEM.
     pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// When it is not true any more.
+    pub(super) expires: Option<SystemTime>,
 }
 
 /// Why an answer is of no use, in upstream's words.
@@ -69,7 +72,8 @@ pub(super) fn read(said: &[u8], version: &str) -> Result<Answer, BadAnswer> {
         (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
         _ => return Err(BadAnswer::HalfAPair),
     };
-    Ok(Answer { token, identity })
+    let time = text(status, "expirationTimestamp").and_then(|time| time.parse::<jiff::Timestamp>().ok());
+    Ok(Answer { token, identity, expires: time.map(SystemTime::from) })
 }
 
 /// JSON or YAML.

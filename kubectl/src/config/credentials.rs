@@ -1,15 +1,13 @@
-//! Who we are: certificates, tokens, passwords and programs that know them.
+//! Who we are: certificates, tokens, passwords and who knows them.
 //!
-//! Upstream: `client-go/plugin/pkg/client/auth/exec`, `client-go/rest`.
+//! Upstream: `client-go/tools/clientcmd` (`getUserIdentificationPartialConfig`), `client-go/rest`.
 
-use super::{ConfigError, Connection, answer, data_or_file, oidc, read, text};
+use super::renewal::{Plugin, Renewal};
+use super::{ConfigError, Connection, data_or_file, oidc, read, text};
 use crate::cli::Global;
-use crate::preferences::PluginPolicy;
 use apimachinery::Value;
 use base64::Engine;
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 /// A user's entry of a kubeconfig.
 pub(super) struct User<'a> {
@@ -44,8 +42,7 @@ pub(super) fn apply(
     if let Some(path) = text(user, "tokenFile") {
         let path = folder.join(path);
         let path = std::path::absolute(&path).unwrap_or(path);
-        let token = std::fs::read(&path).map_err(|why| ConfigError::Open { path: path.display().to_string(), why })?;
-        connection.authorization = Some(format!("Bearer {}", String::from_utf8_lossy(&token).trim()));
+        connection.renew(Renewal::File(path))?;
     } else if let Some(token) = text(user, "token") {
         connection.authorization = Some(format!("Bearer {token}"));
     } else if let Some(name) = text(user, "username") {
@@ -54,7 +51,8 @@ pub(super) fn apply(
         oidc::apply(connection, name, provider)?;
     } else if let Some(exec) = user.get("exec").filter(|_| connection.identity.is_none() && connection.is_secure()) {
         // Who has a certificate already needs no program, nor does who tells nothing.
-        run(connection, exec, folder, cluster, global)?;
+        let plugin = Plugin::new(connection, exec, folder, cluster, global)?;
+        connection.renew(Renewal::Program(Box::new(plugin)))?;
     }
     Ok(())
 }
@@ -133,127 +131,6 @@ fn impersonation(user: &Value) -> Vec<(String, String)> {
     headers
 }
 
-/// Runs a credential program (`client.authentication.k8s.io`).
-fn run(
-    connection: &mut Connection,
-    exec: &Value,
-    folder: &Path,
-    cluster: Option<&Value>,
-    global: &Global,
-) -> Result<(), ConfigError> {
-    let fail = |why: String| ConfigError::Exec(why);
-    let version = text(exec, "apiVersion").unwrap_or_default();
-    if !matches!(version, "client.authentication.k8s.io/v1" | "client.authentication.k8s.io/v1beta1") {
-        return Err(ConfigError::Unsupported(format!("exec plugin: invalid apiVersion {version:?}")));
-    }
-    let program = text(exec, "command").ok_or_else(|| fail("no command".into()))?;
-    let interactive = interactive(exec, std::io::stdin().is_terminal(), global.stdin_in_use)?;
-    let mut info =
-        serde_json::json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": interactive}});
-    if exec.get("provideClusterInfo").and_then(Value::as_bool) == Some(true) {
-        info["spec"]["cluster"] = cluster_info(connection, cluster);
-    }
-    // A path with a slash is relative to the file that names it.
-    let path = match program.contains('/') {
-        true => std::path::absolute(folder.join(program)).unwrap_or_else(|_| folder.join(program)),
-        false => program.into(),
-    };
-    check_policy(&global.plugins, program, &path)?;
-    let mut command = Command::new(&path);
-    let arguments = exec.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    command.args(arguments).stderr(Stdio::inherit());
-    command.stdin(if interactive { Stdio::inherit() } else { Stdio::null() });
-    for variable in exec.get("env").and_then(Value::as_array).into_iter().flatten() {
-        if let (Some(name), Some(value)) = (text(variable, "name"), variable.get("value").and_then(Value::as_str)) {
-            command.env(name, value);
-        }
-    }
-    let output = command.env("KUBERNETES_EXEC_INFO", info.to_string()).output();
-    let shown = path.display();
-    let output = output.map_err(|error| match (error.kind(), text(exec, "installHint")) {
-        (std::io::ErrorKind::NotFound, hint) if !program.contains('/') => {
-            let hint = hint.map_or_else(String::new, |h| format!("\n\n{h}"));
-            fail(format!("exec: executable {program} not found\n\nIt looks like you are trying to use a client-go credential plugin that is not installed.\n\nTo learn more about this feature, consult the documentation available at:\n      https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins{hint}"))
-        }
-        _ => fail(format!("exec: fork/exec {shown}: {}", crate::http::io_words(&error))),
-    })?;
-    if !output.status.success() {
-        // A signal is no code, which Go calls -1.
-        let code = output.status.code().unwrap_or(-1);
-        return Err(fail(format!("exec: executable {shown} failed with exit code {code}")));
-    }
-    let answer = answer::read(&output.stdout, version).map_err(|error| fail(error.to_string()))?;
-    if let Some(identity) = answer.identity {
-        connection.identity = Some(identity);
-    }
-    if let Some(token) = answer.token {
-        connection.authorization = Some(format!("Bearer {token}"));
-    }
-    Ok(())
-}
-
-/// Whether the user's preferences let a program run: by its name, its path, or where either leads.
-fn check_policy(policy: &PluginPolicy, program: &str, path: &Path) -> Result<(), ConfigError> {
-    let allowed = match policy {
-        PluginPolicy::AllowAll => return Ok(()),
-        PluginPolicy::DenyAll => {
-            return Err(ConfigError::Exec(format!("exec: plugin {program:?} not allowed: policy set to \"DenyAll\"")));
-        }
-        PluginPolicy::Allowlist(allowed) => allowed,
-    };
-    let found = on_path(path);
-    let fits = |entry: &String| entry == program || Path::new(entry) == path || on_path(Path::new(entry)) == found;
-    match allowed.iter().any(fits) {
-        true => Ok(()),
-        false => Err(ConfigError::Exec(format!(
-            "exec: plugin path {:?} is not permitted by the credential plugin allowlist",
-            found.display().to_string()
-        ))),
-    }
-}
-
-/// Where a program's name leads.
-fn on_path(program: &Path) -> PathBuf {
-    if program.components().count() > 1 {
-        return program.to_owned();
-    }
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file());
-    found.unwrap_or_else(|| program.to_owned())
-}
-
-/// Whether a program gets standard input: not if a manifest is read from it.
-fn interactive(exec: &Value, terminal: bool, in_use: bool) -> Result<bool, ConfigError> {
-    let unavailable = |why: &str| Err(ConfigError::Interactive(why.to_owned()));
-    match text(exec, "interactiveMode").unwrap_or("IfAvailable") {
-        "Never" => Ok(false),
-        "IfAvailable" => Ok(terminal && !in_use),
-        "Always" if !terminal => unavailable("standard input is not a terminal"),
-        "Always" if in_use => unavailable("standard input is unavailable: used by stdin resource manifest reader"),
-        "Always" => Ok(true),
-        other => unavailable(&format!("unknown interactiveMode: {other:?}")),
-    }
-}
-
-fn cluster_info(connection: &Connection, cluster: Option<&Value>) -> Value {
-    let mut info = serde_json::json!({"server": connection.server});
-    if let Some(authority) = &connection.authority {
-        info["certificate-authority-data"] = base64::engine::general_purpose::STANDARD.encode(authority).into();
-    }
-    if let Some(name) = &connection.server_name {
-        info["tls-server-name"] = name.as_str().into();
-    }
-    if connection.insecure {
-        info["insecure-skip-tls-verify"] = true.into();
-    }
-    let extensions = cluster.and_then(|c| c.get("extensions")).and_then(Value::as_array).into_iter().flatten();
-    let own = extensions.clone().find(|e| text(e, "name") == Some("client.authentication.k8s.io/exec"));
-    if let Some(config) = own.and_then(|e| e.get("extension")) {
-        info["config"] = config.clone();
-    }
-    info
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,40 +173,6 @@ mod tests {
         let bare = json!({"interactiveMode": "Never", "env": [{"value": "x"}]});
         let all = ["command", "apiVersion", "env variable name"].map(|what| format!("\n* {}", needed(what)));
         assert_eq!(complaint(bare), Err(all.concat()));
-    }
-
-    #[test]
-    fn programs_run_only_if_they_may() {
-        let allowed = |policy: &PluginPolicy| check_policy(policy, "sh", Path::new("sh")).map_err(|e| e.to_string());
-        assert_eq!(allowed(&PluginPolicy::AllowAll), Ok(()));
-        assert!(
-            allowed(&PluginPolicy::DenyAll)
-                .is_err_and(|e| e.ends_with("plugin \"sh\" not allowed: policy set to \"DenyAll\""))
-        );
-        let list = |entry: &str| PluginPolicy::Allowlist(vec![entry.to_owned()]);
-        assert_eq!(allowed(&list("sh")), Ok(()));
-        assert_eq!(allowed(&list(&on_path(Path::new("sh")).display().to_string())), Ok(()));
-        assert!(allowed(&list("other")).is_err());
-    }
-
-    #[test]
-    fn programs_do_not_take_the_manifests() {
-        let with = |mode: &str, terminal: bool, in_use: bool| {
-            let asked = interactive(&json!({"interactiveMode": mode}), terminal, in_use);
-            asked.map_err(|error| error.to_string().split(": ").skip(3).collect::<Vec<_>>().join(": "))
-        };
-        for (mode, terminal, in_use, want) in [
-            ("IfAvailable", true, false, Ok(true)),
-            ("IfAvailable", true, true, Ok(false)),
-            ("IfAvailable", false, false, Ok(false)),
-            ("Never", true, false, Ok(false)),
-            ("Always", true, false, Ok(true)),
-            ("Always", false, false, Err("standard input is not a terminal")),
-            ("Always", true, true, Err("standard input is unavailable: used by stdin resource manifest reader")),
-            ("Sometimes", true, false, Err("unknown interactiveMode: \"Sometimes\"")),
-        ] {
-            assert_eq!(with(mode, terminal, in_use), want.map_err(str::to_owned), "{mode} {terminal} {in_use}");
-        }
     }
 
     #[test]

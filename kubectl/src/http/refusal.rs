@@ -93,21 +93,42 @@ pub(super) enum BadName {
     #[error("resource name may not be empty")]
     Empty,
     /// The path would be that of something above.
-    #[error("invalid resource name {0:?}: [may not be '{0}']")]
-    Dots(String),
+    #[error("invalid {what} {name:?}: [may not be '{name}']")]
+    Dots {
+        /// `namespace` or `resource name`.
+        what: &'static str,
+        /// What is called so.
+        name: String,
+    },
     /// The name would be read as another one.
-    #[error("invalid resource name {0:?}: [may not contain '%']")]
-    Escaped(String),
+    #[error("invalid {what} {name:?}: [{signs}]")]
+    Signs {
+        /// `namespace` or `resource name`.
+        what: &'static str,
+        /// What is called so.
+        name: String,
+        /// What it may not contain.
+        signs: String,
+    },
 }
 
 /// Checks the names in a path.
 pub(super) fn check_names(path: &str) -> Result<(), BadName> {
     let path = path.split('?').next().unwrap_or_default();
-    for name in path.trim_start_matches('/').split('/') {
-        match name {
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    for (at, segment) in segments.iter().enumerate() {
+        let name = percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        // Behind a namespace there is something in it.
+        let namespace = at > 0 && segments[at - 1] == "namespaces" && segments.len() > at + 1;
+        let what = if namespace { "namespace" } else { "resource name" };
+        match name.as_str() {
             "" => return Err(BadName::Empty),
-            "." | ".." => return Err(BadName::Dots(name.to_owned())),
-            name if name.contains('%') => return Err(BadName::Escaped(name.to_owned())),
+            "." | ".." => return Err(BadName::Dots { what, name }),
+            _ if name.contains(['/', '%']) => {
+                let signs = ["/", "%"].into_iter().filter(|sign| name.contains(sign));
+                let signs = signs.map(|sign| format!("may not contain '{sign}'")).collect::<Vec<_>>().join(", ");
+                return Err(BadName::Signs { what, name, signs });
+            }
             _ => {}
         }
     }
@@ -264,7 +285,10 @@ mod tests {
             ("/api/v1/namespaces/default/pods/", "resource name may not be empty"),
             ("/api/v1/namespaces//pods", "resource name may not be empty"),
             ("/api/v1/pods/..", "invalid resource name \"..\": [may not be '..']"),
-            ("/api/v1/pods/a%2fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
+            ("/api/v1/pods/a%252fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
+            ("/api/v1/pods/a%2Fb", "invalid resource name \"a/b\": [may not contain '/']"),
+            ("/api/v1/namespaces/../pods/a", "invalid namespace \"..\": [may not be '..']"),
+            ("/api/v1/namespaces/..", "invalid resource name \"..\": [may not be '..']"),
         ] {
             assert_eq!(told(path).as_deref(), Some(want), "{path}");
         }

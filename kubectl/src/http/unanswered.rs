@@ -58,6 +58,14 @@ impl Unanswered {
     }
 }
 
+/// Go's words for what cannot be unpacked.
+pub(super) fn unpacking(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::UnexpectedEof => "unexpected EOF",
+        _ => "gzip: invalid header",
+    }
+}
+
 /// An answer that broke off.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("unexpected error when reading response body. Please retry. Original error: {0}")]

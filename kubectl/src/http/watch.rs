@@ -29,7 +29,7 @@ impl Watch {
             Ok(Some(line)) => match event(&line) {
                 Ok(event) => return Some(event),
                 // The rest of it did not come.
-                Err(_) if lines.at_end() => None,
+                Err(why) if lines.at_end() && why == CUT => None,
                 Err(why) => Some(why),
             },
             Ok(None) => None,
@@ -55,9 +55,18 @@ impl Torn {
     }
 }
 
+/// What Go says of JSON that ends too early.
+const CUT: &str = "unexpected end of JSON input";
+
 fn event(line: &[u8]) -> Result<Value, String> {
     let event: Value = serde_json::from_slice(line).map_err(|error| json_words(line, &error))?;
+    if !event["kind"].as_str().unwrap_or_default().is_empty() {
+        return Err("unable to decode to metav1.WatchEvent".into());
+    }
     match event["type"].as_str().unwrap_or_default() {
+        "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR" if event["object"].is_null() => {
+            Err(format!("unable to decode watch event: {CUT}"))
+        }
         "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR" => Ok(event),
         other => Err(format!("got invalid watch event type: {other}")),
     }

@@ -116,6 +116,10 @@ impl Table {
         let table: Table = serde_json::from_slice(body).map_err(|error| unreadable(body, &error))?;
         match table.kind.as_str() {
             "Table" => Ok(table),
+            "" if body.trim_ascii_start().starts_with(b"[") => {
+                anyhow::bail!("json: cannot unmarshal array into Go value of type unstructured.detector")
+            }
+            "" => anyhow::bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body)),
             _ => Ok(Self::rendered(serde_json::from_slice(body)?)),
         }
     }

@@ -1,0 +1,381 @@
+//! Documents as objects: what they must say, the items of lists, and the resources that take them.
+//!
+//! Upstream: `kubectl/pkg/validation`, `cli-runtime/pkg/resource` (`mapper.go`, `visitor.go`),
+//! `apimachinery/pkg/apis/meta/v1/unstructured`.
+
+use super::{Check, Manifest};
+use crate::discovery::{Discovery, Resource};
+use crate::print::quote;
+use crate::writing::Failures;
+use anyhow::{anyhow, bail};
+use apimachinery::Value;
+use apimachinery::codec::json::conform;
+use apimachinery::gvk::{GroupVersionKind, api_version};
+use apimachinery::meta::ObjectMeta;
+use apimachinery::schema::Schema;
+use rules::patch::go_kind;
+use serde_json::json;
+
+/// Where a document comes from and what it is read for.
+pub(super) struct Reader<'a> {
+    pub(super) source: &'a str,
+    pub(super) discovery: &'a Discovery,
+    /// The namespace of the command line or the context.
+    pub(super) namespace: &'a str,
+    /// Whether the command line names it.
+    pub(super) namespace_given: bool,
+    pub(super) check: Check,
+}
+
+impl Reader<'_> {
+    /// The objects of a document, each with what is wrong with it.
+    pub(super) fn objects(&self, document: Value) -> Vec<anyhow::Result<Manifest>> {
+        match self.decoded(document) {
+            Err(error) => vec![Err(error)],
+            Ok(Decoded::Object(object, resource)) => vec![self.manifest(object, &resource)],
+            // Upstream tells what is wrong with items among others, even if it is of one only.
+            Ok(Decoded::List(items)) => {
+                let told = |error| anyhow::Error::from(Failures(vec![error]));
+                items.into_iter().map(|item| self.item(item).map_err(told)).collect()
+            }
+        }
+    }
+
+    fn decoded(&self, document: Value) -> anyhow::Result<Decoded> {
+        let source = self.source;
+        let wrong = |why: String| anyhow!("unable to decode \"{source}\": {why}");
+        if !document.is_object() {
+            let is = go_kind(&document);
+            return Err(wrong(format!("json: cannot unmarshal {is} into Go value of type unstructured.detector")));
+        }
+        let items = match document.get("items") {
+            None => None,
+            Some(_) => Some(items(&document).map_err(|why| match why {
+                Items::Mistyped(why) => wrong(why),
+                Items::Nested => anyhow!("*unstructured.Unstructured is not a list: no Items field in this object"),
+            })?),
+        };
+        let (version, kind) = type_of(&document);
+        if kind.is_empty() {
+            return Err(wrong(format!("Object 'Kind' is missing in '{}'", crate::apply::go_json(&document))));
+        }
+        if let Some(why) = mistyped(&document) {
+            return Err(wrong(why));
+        }
+        let missing = || {
+            anyhow!(
+                "resource mapping not found for name: {} namespace: {} from \"{source}\": {}\nensure CRDs are installed first",
+                quote(text(&document["metadata"], "name")),
+                quote(text(&document["metadata"], "namespace")),
+                no_match(&version, kind),
+            )
+        };
+        let resource = find(self.discovery, &version, kind);
+        match items {
+            Some(items) if resource.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
+            None if let Some(resource) = resource => {
+                let resource = resource.clone();
+                Ok(Decoded::Object(document, Box::new(resource)))
+            }
+            // A list without items has none.
+            None if is_list(self.discovery, &version, kind) => Ok(Decoded::List(Vec::new())),
+            _ => Err(missing()),
+        }
+    }
+
+    /// An item of a list, which is told of in other words.
+    fn item(&self, item: Value) -> anyhow::Result<Manifest> {
+        let (version, kind) = type_of(&item);
+        let without = |what: &str| {
+            let field = if what == "Kind" { "kind" } else { what };
+            let space = if what == "Kind" { " " } else { "" };
+            anyhow!(
+                "unable to get type info from the object \"*unstructured.Unstructured\": Object '{what}' is missing in 'object has no {field} field{space}'"
+            )
+        };
+        if kind.is_empty() {
+            return Err(without("Kind"));
+        }
+        if version.is_empty() {
+            return Err(without("apiVersion"));
+        }
+        let Some(resource) = find(self.discovery, &version, kind) else {
+            bail!("unable to recognize {}", no_match(&version, kind));
+        };
+        let resource = resource.clone();
+        self.manifest(item, &resource)
+    }
+
+    fn manifest(&self, mut object: Value, resource: &Resource) -> anyhow::Result<Manifest> {
+        let own = object.namespace();
+        // A namespace on the command line must be the manifest's.
+        if resource.namespaced && self.namespace_given && !own.is_empty() && own != self.namespace {
+            bail!(
+                "the namespace from the provided object \"{own}\" does not match the namespace \"{}\". You must pass '--namespace={own}' to perform this operation.",
+                self.namespace
+            );
+        }
+        let namespace = if own.is_empty() { self.namespace.to_owned() } else { own.to_owned() };
+        if resource.namespaced && self.check != Check::Local {
+            object.set_meta("namespace", namespace.as_str());
+        }
+        Ok(Manifest { source: self.source.into(), object, resource: resource.clone(), namespace })
+    }
+}
+
+/// What a document turns out to be.
+enum Decoded {
+    Object(Value, Box<Resource>),
+    List(Vec<Value>),
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Group and version, and kind; of a version that is none neither is known.
+fn type_of(object: &Value) -> (String, &str) {
+    match group_version(text(object, "apiVersion")) {
+        Ok((group, version)) => (api_version(group, version), text(object, "kind")),
+        Err(_) => (String::new(), ""),
+    }
+}
+
+/// Group and version, either of which may be missing.
+fn group_version(text: &str) -> Result<(&str, &str), String> {
+    match text.split_once('/') {
+        None => Ok(("", text)),
+        Some((_, version)) if version.contains('/') => Err(format!("unexpected GroupVersion string: {text}")),
+        Some(parts) => Ok(parts),
+    }
+}
+
+fn no_match(version: &str, kind: &str) -> String {
+    format!("no matches for kind {} in version {}", quote(kind), quote(version))
+}
+
+/// The resource of a kind, which may be in small letters; without a version the preferred one.
+fn find<'a>(discovery: &'a Discovery, version: &str, kind: &str) -> Option<&'a Resource> {
+    discovery.resources.iter().find(|r| {
+        let fits = if version.is_empty() { r.group.is_empty() } else { r.api_version() == version };
+        fits && (r.kind == kind || r.kind.to_lowercase() == kind)
+    })
+}
+
+/// Whether it is a kind of lists: `List` of every version, and one for each kind.
+fn is_list(discovery: &Discovery, version: &str, kind: &str) -> bool {
+    let Some(of) = kind.strip_suffix("List") else { return false };
+    let mut served = discovery.resources.iter().filter(|r| r.api_version() == version);
+    served.any(|r| of.is_empty() || r.kind == of)
+}
+
+/// Why a list has no items that could be read.
+enum Items {
+    /// One of them is a list.
+    Nested,
+    /// They are of another type.
+    Mistyped(String),
+}
+
+/// The items of a list. Items that do not say what they are are of the list's kind.
+fn items(list: &Value) -> Result<Vec<Value>, Items> {
+    let list_items = match &list["items"] {
+        Value::Null => return Ok(Vec::new()),
+        Value::Array(items) => items,
+        other => {
+            let is = go_kind(other);
+            return Err(Items::Mistyped(format!(
+                "json: cannot unmarshal {is} into Go struct field decodeList.items of type []jsontext.Value"
+            )));
+        }
+    };
+    let mut found = Vec::new();
+    for item in list_items {
+        let mut item = match item {
+            Value::Null => json!({}),
+            Value::Object(_) => item.clone(),
+            other => {
+                let is = go_kind(other);
+                let why = format!("json: cannot unmarshal {is} into Go value of type map[string]interface {{}}");
+                return Err(Items::Mistyped(why));
+            }
+        };
+        if text(&item, "kind").is_empty() && text(&item, "apiVersion").is_empty() {
+            item["kind"] = text(list, "kind").trim_end_matches("List").into();
+            item["apiVersion"] = text(list, "apiVersion").into();
+        }
+        match item.get("items") {
+            // Upstream takes it for a list, and then does not.
+            Some(Value::Array(_)) => return Err(Items::Nested),
+            _ => found.push(item),
+        }
+    }
+    Ok(found)
+}
+
+/// What is of another type than objects have it, in Go's words.
+fn mistyped(document: &Value) -> Option<String> {
+    let wrong = |value: &Value, member: &str, wanted: &str| {
+        let is = go_kind(value);
+        format!("json: cannot unmarshal {is} into Go struct field metadataOnlyObject.{member} of type {wanted}")
+    };
+    let version = document.get("apiVersion").filter(|version| !version.is_string() && !version.is_null());
+    if let Some(version) = version {
+        return Some(wrong(version, "TypeMeta.apiVersion", "string"));
+    }
+    let metadata = document.get("metadata").filter(|metadata| !metadata.is_null())?;
+    if !metadata.is_object() {
+        return Some(wrong(metadata, "metadata", "v1.ObjectMeta"));
+    }
+    // Any type has these.
+    let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "ConfigMap"))?;
+    conform(&ty, &json!({"metadata": metadata})).err().map(|error| error.to_string())
+}
+
+/// The document, if it says what it is, and what each of its items is.
+pub(super) fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
+    let mut wrong = unsaid(&document);
+    if wrong.is_empty() && document["apiVersion"] == "v1" && document["kind"] == "List" {
+        match document["items"].as_array() {
+            Some(items) => wrong.extend(items.iter().flat_map(unsaid)),
+            None => wrong.push("invalid object to validate".into()),
+        }
+    }
+    let why = match wrong.as_slice() {
+        [] => return Ok(document),
+        [one] => one.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    Err(not_validated(source, why))
+}
+
+/// What an object does not say of its type.
+fn unsaid(object: &Value) -> Vec<String> {
+    if !object.is_object() {
+        return vec!["invalid object to validate".into()];
+    }
+    let unsaid = |key: &str| match &object[key] {
+        Value::Null => Some(format!("{key} not set")),
+        Value::String(version) if key == "apiVersion" => group_version(version).err(),
+        Value::String(_) => None,
+        _ => Some(format!("{key} isn't string type")),
+    };
+    ["apiVersion", "kind"].into_iter().filter_map(unsaid).collect()
+}
+
+/// A document that is not valid, or cannot be validated.
+pub(crate) fn not_validated(source: impl std::fmt::Display, why: impl std::fmt::Display) -> anyhow::Error {
+    anyhow!(
+        "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::tests::sample;
+
+    fn read(document: Value, check: Check) -> Vec<anyhow::Result<Manifest>> {
+        let discovery = sample();
+        Reader { source: "f", discovery: &discovery, namespace: "ns", namespace_given: true, check }.objects(document)
+    }
+
+    fn said(document: Value) -> Vec<String> {
+        let why = |error: anyhow::Error| match error.downcast_ref::<Failures>() {
+            Some(Failures(among)) => among[0].to_string(),
+            None => error.to_string(),
+        };
+        let told = |outcome: anyhow::Result<Manifest>| outcome.map_or_else(why, |manifest| manifest.path());
+        read(document, Check::Decoded).into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn objects_get_the_namespace_of_the_command_line() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
+        let one = |object: Value, check| read(object, check).remove(0).expect("a manifest");
+        let local = one(pod.clone(), Check::Local);
+        assert_eq!((local.object.namespace(), local.namespace.as_str()), ("", "ns"));
+        let manifest = one(pod, Check::Decoded);
+        assert_eq!((manifest.path().as_str(), manifest.display().as_str()), ("/api/v1/namespaces/ns/pods/a", "pod/a"));
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}});
+        assert_eq!(one(node, Check::Decoded).object.namespace(), "");
+        let other = |kind: &str| {
+            said(json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a", "namespace": "other"}})).remove(0)
+        };
+        let wrong = "the namespace from the provided object \"other\" does not match the namespace \"ns\". You must pass '--namespace=other' to perform this operation.";
+        assert_eq!(other("Pod"), wrong);
+        assert_eq!(other("Node"), "/api/v1/nodes/a");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let unmarshal = "unable to decode \"f\": json: cannot unmarshal";
+        let metadata = |metadata: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata});
+        for (document, want) in [
+            (json!({"a": 1}), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'".to_owned()),
+            (json!({"kind": "Pod", "apiVersion": "a/b/c"}), "unable to decode \"f\": Object 'Kind' is missing in '{\"apiVersion\":\"a/b/c\",\"kind\":\"Pod\"}'".into()),
+            (json!(5), format!("{unmarshal} number into Go value of type unstructured.detector")),
+            (metadata(json!([])), format!("{unmarshal} array into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta")),
+            (metadata(json!({"name": 5})), format!("{unmarshal} number into Go struct field ObjectMeta.metadata.name of type string")),
+            (metadata(json!({"labels": {"a": true}})), format!("{unmarshal} bool into Go struct field ObjectMeta.metadata.labels of type string")),
+            (metadata(json!({"annotations": []})), format!("{unmarshal} array into Go struct field ObjectMeta.metadata.annotations of type map[string]string")),
+            (metadata(json!({"ownerReferences": 5})), format!("{unmarshal} number into Go struct field ObjectMeta.metadata.ownerReferences of type []v1.OwnerReference")),
+            (metadata(json!({"creationTimestamp": "x"})), "unable to decode \"f\": parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"".into()),
+            (
+                json!({"kind": "X", "apiVersion": "y/v1", "metadata": {"name": "a"}}),
+                "resource mapping not found for name: \"a\" namespace: \"\" from \"f\": no matches for kind \"X\" in version \"y/v1\"\nensure CRDs are installed first".into(),
+            ),
+            (json!({"kind": "Pod", "apiVersion": "/v1", "metadata": {"name": "a"}}), "/api/v1/namespaces/ns/pods/a".into()),
+            (json!({"kind": "Pod", "metadata": {"name": "a", "labels": {"a": null}}}), "/api/v1/namespaces/ns/pods/a".into()),
+        ] {
+            assert_eq!(said(document), [want]);
+        }
+    }
+
+    #[test]
+    fn lists_are_their_items() {
+        let pod = |name: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}});
+        let path = |name: &str| format!("/api/v1/namespaces/ns/pods/{name}");
+        let list = |kind: &str, items: Value| said(json!({"apiVersion": "v1", "kind": kind, "items": items}));
+        let inner = json!({"apiVersion": "v1", "kind": "PodList", "items": [{"metadata": {"name": "b"}}]});
+        let nested = "*unstructured.Unstructured is not a list: no Items field in this object";
+        assert_eq!(list("List", json!([pod("a"), inner])), [nested]);
+        assert_eq!(list("PodList", json!([{"metadata": {"name": "a"}}])), [path("a")]);
+        assert!(list("List", Value::Null).is_empty() && said(json!({"apiVersion": "v1", "kind": "List"})).is_empty());
+        let wrong =
+            list("List", json!([{"kind": "Pod"}, {"apiVersion": "v1"}, {"apiVersion": "v1", "kind": "X"}, pod("a")]));
+        let info = "unable to get type info from the object \"*unstructured.Unstructured\": Object";
+        let want = [
+            format!("{info} 'apiVersion' is missing in 'object has no apiVersion field'"),
+            format!("{info} 'Kind' is missing in 'object has no kind field '"),
+            "unable to recognize no matches for kind \"X\" in version \"v1\"".into(),
+            path("a"),
+        ];
+        assert_eq!(wrong, want);
+        let whole = "unable to decode \"f\": json: cannot unmarshal string into Go";
+        assert_eq!(list("List", json!(["x"])), [format!("{whole} value of type map[string]interface {{}}")]);
+        assert_eq!(
+            list("List", json!("x")),
+            [format!("{whole} struct field decodeList.items of type []jsontext.Value")]
+        );
+    }
+
+    #[test]
+    fn documents_that_are_validated_say_what_they_are() {
+        let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();
+        let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
+        let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
+        for (value, want) in [
+            (json!({"kind": "Pod"}), "apiVersion not set"),
+            (json!({}), "[apiVersion not set, kind not set]"),
+            (json!({"kind": 1, "apiVersion": "v1"}), "kind isn't string type"),
+            (json!({"kind": "Pod", "apiVersion": "a/b/c"}), "unexpected GroupVersion string: a/b/c"),
+            (json!([1]), "invalid object to validate"),
+            (list(json!([{"kind": "Pod"}, 5])), "[apiVersion not set, invalid object to validate]"),
+            (list(json!({})), "invalid object to validate"),
+        ] {
+            assert_eq!(why(value), format!("error validating \"f\": error validating data: {want}{ending}"));
+        }
+        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"})).is_ok());
+    }
+}
