@@ -155,6 +155,59 @@ async fn bodies_are_checked() {
 }
 
 #[tokio::test]
+async fn revisions_of_new_objects_are_looked_at_last() {
+    let server = Server::start().await;
+    server.create("/configmaps", json!({"metadata": {"name": "taken"}})).await.expect("created");
+    let with = |name: &str, version: &str| json!({"metadata": {"name": name, "resourceVersion": version}});
+    for (name, version, code) in [("_", "5", 422), ("taken", "5", 500), ("taken", "0", 409), ("taken", "x", 409)] {
+        let (got, message) = refusal(server.create("/configmaps", with(name, version)).await);
+        assert_eq!(got, code, "{name} {version}: {message}");
+    }
+    let mut cx = server.context(On("/configmaps", "", ""), Verb::Create);
+    cx.dry_run = true;
+    let tried = server.registry.create(&cx, body(&with("new", "5"))).await.map(tree).expect("nothing is stored");
+    assert_eq!(tried.resource_version(), "5");
+    let made = server.create("/configmaps", with("new", "x")).await.expect("what is no number is none");
+    assert!(made.resource_version().parse::<u64>().is_ok(), "{made}");
+    let (code, message) = refusal(server.put(On("/configmaps", "new", ""), &with("new", "x")).await);
+    assert_eq!((code, message.as_str()), (500, "strconv.ParseUint: parsing \"x\": invalid syntax"));
+}
+
+#[tokio::test]
+async fn names_of_objects_that_are_going_are_taken() {
+    let server = Server::start().await;
+    let held = json!({"metadata": {"name": "a", "finalizers": ["example.com/held"]}});
+    server.create("/configmaps", held.clone()).await.expect("created");
+    server.delete("/configmaps", "a", json!({})).await.expect("marked");
+    let again = refusal(server.create("/configmaps", held).await);
+    assert_eq!(again, (409, "object is being deleted: configmaps \"a\" already exists".into()));
+}
+
+#[tokio::test]
+async fn endpoints_go_with_their_service() {
+    let server = Server::start().await;
+    let headless = |finalizers: &[&str]| {
+        json!({"metadata": {"name": "s", "finalizers": finalizers},
+            "spec": {"clusterIP": "None", "ports": [{"port": 80}]}})
+    };
+    let endpoints = json!({"metadata": {"name": "s"}});
+    server.create("/services", headless(&[])).await.expect("created");
+    server.create("/endpoints", endpoints.clone()).await.expect("created");
+    let tried = server.delete("/services", "s", json!({"dryRun": ["All"]})).await;
+    assert!(tried.is_ok() && server.get("/endpoints", "s").await.is_ok(), "{tried:?}");
+    server.delete("/services", "s", json!({})).await.expect("deleted");
+    assert_eq!(refusal(server.get("/endpoints", "s").await).0, 404);
+
+    server.create("/services", headless(&["example.com/held"])).await.expect("created");
+    server.create("/endpoints", endpoints).await.expect("created");
+    server.delete("/services", "s", json!({})).await.expect("marked");
+    assert!(server.get("/endpoints", "s").await.is_ok(), "the service is still there");
+    server.merge(On("/services", "s", ""), json!({"metadata": {"finalizers": null}})).await.expect("gone");
+    assert_eq!(refusal(server.get("/endpoints", "s").await).0, 404);
+    assert_eq!(refusal(server.get("/services", "s").await).0, 404);
+}
+
+#[tokio::test]
 async fn names_are_generated() {
     let server = Server::start().await;
     let made = server.create("/configmaps", json!({"metadata": {"generateName": "x-"}})).await.expect("created");
