@@ -6,7 +6,7 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_registry::admission::Chain;
-use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, UserInfo, Verb};
+use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, UserInfo, Verb};
 use apiserver_storage::{ListQuery, Match, Store};
 use component::Supervisor;
 use serde_json::json;
@@ -23,9 +23,13 @@ struct On<'a>(&'a str, &'a str, &'a str);
 
 impl Server {
     async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    async fn start_with(options: Options) -> Self {
         let supervisor = Supervisor::new();
         let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
-        Self { registry: Registry::new(store, Chain::default(), Options::default()), _supervisor: supervisor }
+        Self { registry: Registry::new(store, Chain::default(), options), _supervisor: supervisor }
     }
 
     fn context(&self, On(resource, name, subresource): On<'_>, verb: Verb) -> Context {
@@ -205,6 +209,26 @@ async fn endpoints_go_with_their_service() {
     server.merge(On("/services", "s", ""), json!({"metadata": {"finalizers": null}})).await.expect("gone");
     assert_eq!(refusal(server.get("/endpoints", "s").await).0, 404);
     assert_eq!(refusal(server.get("/services", "s").await).0, 404);
+}
+
+/// Answers what it is asked.
+struct Echo;
+
+#[async_trait::async_trait]
+impl Reviewer for Echo {
+    async fn review(&self, _: &Context, review: Value) -> Result<Value, Status> {
+        Ok(review)
+    }
+}
+
+#[tokio::test]
+async fn reviews_tell_who_asked_for_what() {
+    let server = Server::start_with(Options { reviewer: Some(Arc::new(Echo)), ..Options::default() }).await;
+    let asked = json!({"metadata": {"uid": "forged", "deletionGracePeriodSeconds": 5}, "spec": {"token": "t"}});
+    let answer = server.create("authentication.k8s.io/tokenreviews", asked).await.expect("answered");
+    let managed = &answer["metadata"]["managedFields"];
+    assert_eq!(managed[0]["fieldsV1"], json!({"f:spec": {"f:token": {}}}), "{answer}");
+    assert_eq!((managed[0]["operation"].as_str(), answer["metadata"].get("uid")), (Some("Update"), None));
 }
 
 #[tokio::test]

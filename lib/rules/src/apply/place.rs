@@ -306,4 +306,24 @@ mod tests {
         assert!(spec.member("template").expect("there").0.zero().is_some());
         assert!(spec.member("replicas").expect("there").0.zero().is_none());
     }
+
+    #[test]
+    fn free_form_values_are_replaced_as_a_whole() {
+        let ty = Schema::builtin().type_named("io.k8s.api.apps.v1.ControllerRevision").expect("a type");
+        let shape = Shape::Message(ty.id);
+        let (data, _) = Place::root(&ty, &shape).member("data").expect("there");
+        assert!(matches!(data.form(Some(&json!({"a": {"b": 1}}))), Form::Atomic(Whole::Object)));
+        assert!(matches!(data.form(Some(&json!([1]))), Form::Atomic(Whole::List)));
+        assert!(matches!(data.form(Some(&json!("x"))), Form::Scalar(Scalar::Any)));
+    }
+
+    #[test]
+    fn what_is_kept_when_empty_is_nobodys() {
+        let ty = Schema::builtin().type_named("io.k8s.api.core.v1.PodSpec").expect("a type");
+        let shape = Shape::Message(ty.id);
+        let (overhead, _) = Place::root(&ty, &shape).member("overhead").expect("there");
+        for (value, want) in [(json!({}), true), (json!({"cpu": "1"}), false)] {
+            assert_eq!(overhead.is_zero(&value), want, "{value}");
+        }
+    }
 }
