@@ -60,18 +60,53 @@ pub(crate) fn ensure_name(cx: &Context, object: &Value) -> Result<(), Status> {
     }
 }
 
-/// What the server alone sets on a new object. A resource version in the body is an error.
-pub(crate) fn fill_new(object: &mut Value) -> Result<(), Status> {
-    if !matches!(object.resource_version(), "" | "0") {
+/// What the server alone sets on a new object.
+pub(crate) fn fill_new(object: &mut Value) {
+    let metadata = object.metadata_mut();
+    metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+    metadata.insert("creationTimestamp".into(), time::now().into());
+}
+
+/// Takes out of a new object what is not stored. A resource version is an error, but what is no number is none.
+pub(crate) fn prepare_stored(object: &mut Value) -> Result<(), Status> {
+    if revision(object).is_ok_and(|revision| revision != 0) {
         let why = "resourceVersion should not be set on objects to be created";
         return Err(Status::plain(500, Reason::Unknown, why));
     }
-    wipe(object);
     let metadata = object.metadata_mut();
     metadata.remove("resourceVersion");
-    metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
-    metadata.insert("creationTimestamp".into(), time::now().into());
+    metadata.remove("selfLink");
     Ok(())
+}
+
+/// Forgets the revision of an object that is not there, and is made by a request that writes what there is: it need
+/// only be a number. A dry run answers with it.
+pub(crate) fn forget_revision(cx: &Context, object: &mut Value) -> Result<(), Status> {
+    revision(object).map_err(unreadable)?;
+    if !cx.dry_run {
+        object.metadata_mut().remove("resourceVersion");
+    }
+    Ok(())
+}
+
+/// Upstream passes Go's words on without a reason.
+pub(crate) fn unreadable(why: String) -> Status {
+    Status::plain(500, Reason::Unknown, why)
+}
+
+/// The revision that an object names, 0 if it names none; Go's words for a text that is no number.
+pub(crate) fn revision(object: &Value) -> Result<u64, String> {
+    let text = object.resource_version();
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    match (text, text.parse()) {
+        ("", _) => Ok(0),
+        // Rust reads a sign, which Go does not.
+        (_, Ok(revision)) if is_number => Ok(revision),
+        (text, _) => {
+            let why = if is_number { "value out of range" } else { "invalid syntax" };
+            Err(format!("strconv.ParseUint: parsing {text:?}: {why}"))
+        }
+    }
 }
 
 /// Clears what a client has no say in.
@@ -100,7 +135,6 @@ pub(crate) fn carry_over(new: &mut Value, old: &Value) {
             _ => {}
         }
     }
-    metadata.remove("selfLink");
     if metadata.get("uid").and_then(Value::as_str).unwrap_or_default().is_empty() {
         set_or_remove(metadata, "uid", from("uid"));
     }
@@ -154,11 +188,33 @@ mod tests {
     #[test]
     fn new_objects_get_system_fields() {
         let mut object = json!({"metadata": {"name": "a", "uid": "forged", "deletionTimestamp": "x"}});
-        fill_new(&mut object).expect("a new object");
+        wipe(&mut object);
+        fill_new(&mut object);
         assert!(object.uid() != "forged" && !object.is_deleting());
         assert_eq!(object["metadata"].as_object().map(Map::len), Some(3));
-        let mut versioned = json!({"metadata": {"resourceVersion": "5"}});
-        assert_eq!(fill_new(&mut versioned).expect_err("refused").code, 500);
+    }
+
+    #[test]
+    fn new_objects_have_no_revision() {
+        for (version, want) in [("", 0), ("0", 0), ("x", 0), ("-1", 0), ("5", 500), ("18446744073709551615", 500)] {
+            let mut object = json!({"metadata": {"resourceVersion": version, "selfLink": "/a"}});
+            let code = prepare_stored(&mut object).err().map_or(0, |status| status.code);
+            assert_eq!(code, want, "{version}");
+            assert_eq!(object["metadata"].as_object().map(Map::is_empty), Some(want == 0), "{version}");
+        }
+    }
+
+    #[test]
+    fn revisions_are_gos_numbers() {
+        for (version, want) in [
+            ("", Ok(0)),
+            ("007", Ok(7)),
+            ("+7", Err("strconv.ParseUint: parsing \"+7\": invalid syntax")),
+            ("99999999999999999999", Err("strconv.ParseUint: parsing \"99999999999999999999\": value out of range")),
+        ] {
+            let object = json!({"metadata": {"resourceVersion": version}});
+            assert_eq!(revision(&object), want.map_err(str::to_owned), "{version}");
+        }
     }
 
     #[test]

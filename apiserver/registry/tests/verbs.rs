@@ -6,7 +6,7 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_registry::admission::Chain;
-use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, UserInfo, Verb};
+use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, UserInfo, Verb};
 use apiserver_storage::{ListQuery, Match, Store};
 use component::Supervisor;
 use serde_json::json;
@@ -23,9 +23,13 @@ struct On<'a>(&'a str, &'a str, &'a str);
 
 impl Server {
     async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    async fn start_with(options: Options) -> Self {
         let supervisor = Supervisor::new();
         let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
-        Self { registry: Registry::new(store, Chain::default(), Options::default()), _supervisor: supervisor }
+        Self { registry: Registry::new(store, Chain::default(), options), _supervisor: supervisor }
     }
 
     fn context(&self, On(resource, name, subresource): On<'_>, verb: Verb) -> Context {
@@ -152,6 +156,79 @@ async fn bodies_are_checked() {
     let broken = Body { bytes: "{\"a".into(), format: Format::Json };
     let status = server.registry.create(&cx, broken).await.expect_err("refused");
     assert!(status.message.starts_with("the object provided is unrecognized (must be of type ConfigMap)"), "{status}");
+}
+
+#[tokio::test]
+async fn revisions_of_new_objects_are_looked_at_last() {
+    let server = Server::start().await;
+    server.create("/configmaps", json!({"metadata": {"name": "taken"}})).await.expect("created");
+    let with = |name: &str, version: &str| json!({"metadata": {"name": name, "resourceVersion": version}});
+    for (name, version, code) in [("_", "5", 422), ("taken", "5", 500), ("taken", "0", 409), ("taken", "x", 409)] {
+        let (got, message) = refusal(server.create("/configmaps", with(name, version)).await);
+        assert_eq!(got, code, "{name} {version}: {message}");
+    }
+    let mut cx = server.context(On("/configmaps", "", ""), Verb::Create);
+    cx.dry_run = true;
+    let tried = server.registry.create(&cx, body(&with("new", "5"))).await.map(tree).expect("nothing is stored");
+    assert_eq!(tried.resource_version(), "5");
+    let made = server.create("/configmaps", with("new", "x")).await.expect("what is no number is none");
+    assert!(made.resource_version().parse::<u64>().is_ok(), "{made}");
+    let (code, message) = refusal(server.put(On("/configmaps", "new", ""), &with("new", "x")).await);
+    assert_eq!((code, message.as_str()), (500, "strconv.ParseUint: parsing \"x\": invalid syntax"));
+}
+
+#[tokio::test]
+async fn names_of_objects_that_are_going_are_taken() {
+    let server = Server::start().await;
+    let held = json!({"metadata": {"name": "a", "finalizers": ["example.com/held"]}});
+    server.create("/configmaps", held.clone()).await.expect("created");
+    server.delete("/configmaps", "a", json!({})).await.expect("marked");
+    let again = refusal(server.create("/configmaps", held).await);
+    assert_eq!(again, (409, "object is being deleted: configmaps \"a\" already exists".into()));
+}
+
+#[tokio::test]
+async fn endpoints_go_with_their_service() {
+    let server = Server::start().await;
+    let headless = |finalizers: &[&str]| {
+        json!({"metadata": {"name": "s", "finalizers": finalizers},
+            "spec": {"clusterIP": "None", "ports": [{"port": 80}]}})
+    };
+    let endpoints = json!({"metadata": {"name": "s"}});
+    server.create("/services", headless(&[])).await.expect("created");
+    server.create("/endpoints", endpoints.clone()).await.expect("created");
+    let tried = server.delete("/services", "s", json!({"dryRun": ["All"]})).await;
+    assert!(tried.is_ok() && server.get("/endpoints", "s").await.is_ok(), "{tried:?}");
+    server.delete("/services", "s", json!({})).await.expect("deleted");
+    assert_eq!(refusal(server.get("/endpoints", "s").await).0, 404);
+
+    server.create("/services", headless(&["example.com/held"])).await.expect("created");
+    server.create("/endpoints", endpoints).await.expect("created");
+    server.delete("/services", "s", json!({})).await.expect("marked");
+    assert!(server.get("/endpoints", "s").await.is_ok(), "the service is still there");
+    server.merge(On("/services", "s", ""), json!({"metadata": {"finalizers": null}})).await.expect("gone");
+    assert_eq!(refusal(server.get("/endpoints", "s").await).0, 404);
+    assert_eq!(refusal(server.get("/services", "s").await).0, 404);
+}
+
+/// Answers what it is asked.
+struct Echo;
+
+#[async_trait::async_trait]
+impl Reviewer for Echo {
+    async fn review(&self, _: &Context, review: Value) -> Result<Value, Status> {
+        Ok(review)
+    }
+}
+
+#[tokio::test]
+async fn reviews_tell_who_asked_for_what() {
+    let server = Server::start_with(Options { reviewer: Some(Arc::new(Echo)), ..Options::default() }).await;
+    let asked = json!({"metadata": {"uid": "forged", "deletionGracePeriodSeconds": 5}, "spec": {"token": "t"}});
+    let answer = server.create("authentication.k8s.io/tokenreviews", asked).await.expect("answered");
+    let managed = &answer["metadata"]["managedFields"];
+    assert_eq!(managed[0]["fieldsV1"], json!({"f:spec": {"f:token": {}}}), "{answer}");
+    assert_eq!((managed[0]["operation"].as_str(), answer["metadata"].get("uid")), (Some("Update"), None));
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ impl<'a> Reader<'a> {
             shape: self.shape(schema),
             presence: Presence::Pointer,
             is_null: false,
+            keeps_empty: false,
             required: false,
             semantics: match schema["x-kubernetes-map-type"] == "atomic" {
                 true => Semantics::AtomicMap,

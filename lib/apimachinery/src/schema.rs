@@ -9,7 +9,7 @@ pub(crate) use table::full_name;
 
 use crate::gvk::GroupVersionKind;
 use crate::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 /// A set of types that refer to each other by index.
@@ -19,6 +19,8 @@ pub struct Schema {
     pub types: Vec<TypeDef>,
     /// Whose types these are.
     pub origin: Origin,
+    /// Names of all fields with [`Field::keeps_empty`].
+    kept: HashSet<Box<str>>,
     names: HashMap<Box<str>, u32>,
     kinds: HashMap<GroupVersionKind, u32>,
 }
@@ -91,6 +93,8 @@ pub struct Field {
     /// Whether JSON has `null` where the field is absent, or an empty list once it has been stored: upstream's type has no
     /// `omitempty` for it.
     pub is_null: bool,
+    /// Whether an empty list or map is not the same as none to defaulting, admission and validation. Once stored, it is.
+    pub keeps_empty: bool,
     /// List and map semantics.
     pub semantics: Semantics,
     /// What strategic merge does, if not replace.
@@ -272,6 +276,7 @@ impl Field {
         match (&self.shape, value) {
             // An empty list of managed fields asks to forget them.
             (Shape::List(_), Value::Array(_)) if &*self.json == "managedFields" => false,
+            (Shape::List(_), Value::Array(_)) | (Shape::Map(_), Value::Object(_)) if self.keeps_empty => false,
             _ if self.is_null => false,
             (Shape::List(_) | Shape::Strings, Value::Array(list)) => list.is_empty(),
             (Shape::Map(_), Value::Object(map)) => map.is_empty(),

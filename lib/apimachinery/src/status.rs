@@ -79,17 +79,17 @@ pub struct Status {
 impl Status {
     /// 404: `pods "x" not found`.
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
-        Self::about(404, Reason::NotFound, resource, name, format!("{resource} \"{name}\" not found"))
+        Self::about(404, Reason::NotFound, resource, name, format!("{resource} {name:?} not found"))
     }
 
     /// 409: `pods "x" already exists`.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} \"{name}\" already exists"))
+        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} {name:?} already exists"))
     }
 
     /// 409: `Operation cannot be fulfilled on pods "x": why`.
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
+        let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
         Self::about(409, Reason::Conflict, resource, name, message)
     }
 
@@ -98,7 +98,7 @@ impl Status {
         let message = match (resource.resource.is_empty(), name.is_empty()) {
             (true, _) => format!("forbidden: {why}"),
             (_, true) => format!("{resource} is forbidden: {why}"),
-            _ => format!("{resource} \"{name}\" is forbidden: {why}"),
+            _ => format!("{resource} {name:?} is forbidden: {why}"),
         };
         Self::about(403, Reason::Forbidden, resource, name, message)
     }
@@ -127,7 +127,7 @@ impl Status {
             causes,
             ..Details::default()
         };
-        let message = format!("{label} \"{name}\" is invalid: {list}");
+        let message = format!("{label} {name:?} is invalid: {list}");
         Self { details: Some(Box::new(details)), ..Self::plain(422, Reason::Invalid, message) }
     }
 
@@ -266,5 +266,20 @@ impl Reason {
             Reason::Expired => "Expired",
             Reason::ServiceUnavailable => "ServiceUnavailable",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stand_in_gos_quotes() {
+        let pods = GroupResource::new("", "pods");
+        for (name, want) in [("a", "pods \"a\" not found"), ("a\n\"", "pods \"a\\n\\\"\" not found")] {
+            assert_eq!(Status::not_found(&pods, name).message, want);
+        }
+        let kind = GroupVersionKind::new("apps", "v1", "Deployment");
+        assert_eq!(Status::invalid(&kind, "a\t", &[]).message, "Deployment.apps \"a\\t\" is invalid: []");
     }
 }

@@ -1,35 +1,26 @@
 //! Certificate signing requests: making, reading, checking the signature.
 
+mod refusal;
+
+pub use refusal::Refusal;
+
 use crate::{Key, PkiError, Profile, pem};
 use rcgen::CertificateSigningRequestParams;
 use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer as _;
-use x509_parser::public_key::PublicKey;
 
 /// Whether a text holds a request that can be read, and whose signature holds as far as that can be told: keys
 /// and hashes that nobody here can verify are left to the signer.
-pub fn check(text: &[u8]) -> Result<(), PkiError> {
-    let place = "spec.request";
-    let der = pem::parse_request(text, place)?;
-    let malformed = |why: String| PkiError::Malformed { place: place.to_owned(), what: "certificate request", why };
-    let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|error| malformed(error.to_string()))?;
-    match parsed.verify_signature() {
-        Err(X509Error::SignatureVerificationError) if !is_short(&parsed) => {
-            Err(malformed("signature: verification failure".into()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether the key is shorter than what can be verified.
-fn is_short(request: &X509CertificationRequest<'_>) -> bool {
-    const SHORTEST: usize = 2048;
-    match request.certification_request_info.subject_pki.parsed() {
-        Ok(PublicKey::RSA(key)) => key.key_size() < SHORTEST,
-        _ => false,
-    }
+///
+/// # Errors
+/// In the words of Go.
+pub fn check(text: &[u8]) -> Result<(), Refusal> {
+    let der = pem::parse_request(text, "request").map_err(|error| match error {
+        PkiError::Missing { .. } => Refusal::Missing,
+        error => Refusal::Text(error.to_string()),
+    })?;
+    refusal::check(&der)
 }
 
 /// A certificate signing request whose signature holds.

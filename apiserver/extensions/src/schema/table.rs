@@ -160,6 +160,7 @@ fn field(json: &str, shape: Shape, semantics: Semantics) -> Field {
         shape,
         presence: Presence::Pointer,
         is_null: false,
+        keeps_empty: false,
         required: false,
         semantics,
         patch: None,

@@ -10,7 +10,7 @@ use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::meta::ObjectMeta;
 use base64::Engine;
-use pki::PkiError;
+use pki::request::Refusal;
 use rules::validation::names;
 use serde_json::json;
 
@@ -128,7 +128,7 @@ fn check_request(request: &Value) -> Vec<FieldError> {
     };
     match pki::request::check(&text) {
         // Text without a request in it has been reported.
-        Ok(()) | Err(PkiError::Missing { .. }) => Vec::new(),
+        Ok(()) | Err(Refusal::Missing) => Vec::new(),
         Err(error) => {
             let path = Path::new("spec").child("request");
             vec![FieldError { path, kind: FieldErrorKind::Invalid(format!("{encoded:?}"), error.to_string()) }]

@@ -10,7 +10,8 @@ use crate::{Body, Context, Registry, Reply, convert, decode, device_access, mana
 use apimachinery::Value;
 use apimachinery::codec::fields;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::status::{Reason, Status};
+use apimachinery::status::Status;
+use apiserver_storage::{Match, Object, StorageError};
 
 /// How often a generated name is drawn again because it is taken.
 const NAME_ATTEMPTS: usize = 8;
@@ -24,6 +25,7 @@ pub(crate) async fn create(registry: &Registry, cx: &Context, body: Body) -> Res
 
 /// Creates a decoded object, and answers it as created.
 pub(crate) async fn insert(registry: &Registry, cx: &Context, mut object: Value) -> Result<Reply, Status> {
+    metadata::wipe(&mut object);
     metadata::ensure_namespace(cx, &mut object)?;
     if !cx.name.is_empty() {
         metadata::ensure_name(cx, &object)?;
@@ -39,7 +41,7 @@ pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object
     admit(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
-    prepare(registry, cx, strategy, &mut object)?;
+    prepare(registry, cx, strategy, &mut object);
     let stored = match strategy.allocates {
         Allocates::Nothing => store(registry, cx, strategy, object, &options).await?,
         // Allocation completes what validation wants to see.
@@ -80,8 +82,8 @@ async fn store(
 }
 
 /// System fields, name, the resource's own preparation, and defaults for what came after decoding.
-fn prepare(registry: &Registry, cx: &Context, strategy: &Strategy, object: &mut Value) -> Result<(), Status> {
-    metadata::fill_new(object)?;
+fn prepare(registry: &Registry, cx: &Context, strategy: &Strategy, object: &mut Value) {
+    metadata::fill_new(object);
     let base = object.meta_str("generateName");
     if !base.is_empty() && object.name().is_empty() {
         let name = free_name(registry, cx, base);
@@ -89,7 +91,6 @@ fn prepare(registry: &Registry, cx: &Context, strategy: &Strategy, object: &mut 
     }
     strategy.create(cx, object);
     rules::defaults::apply(&cx.resource, object);
-    Ok(())
 }
 
 /// A generated name that is not taken, as far as the cache knows: that spares keeping the object
@@ -109,32 +110,39 @@ fn free_name(registry: &Registry, cx: &Context, base: &str) -> String {
 async fn write(registry: &Registry, cx: &Context, strategy: &Strategy, mut object: Value) -> Result<Reply, Status> {
     let resource = cx.resource.group_resource();
     let target = Target::named(cx, object.name());
+    let generated = !object.meta_str("generateName").is_empty();
     if cx.dry_run {
-        let existing = registry.store.get(&target.stored, &target.key, apiserver_storage::Match::MostRecent).await;
+        let existing = registry.store.get(&target.stored, &target.key, Match::MostRecent).await;
         return match existing.map_err(|error| storage(error, &resource, object.name()))? {
-            Some(_) => {
-                let generated = !object.meta_str("generateName").is_empty();
-                Err(taken(Status::already_exists(&resource, object.name()), generated))
-            }
+            Some(existing) => Err(taken(Status::already_exists(&resource, object.name()), generated, Some(&existing))),
             None => {
                 fields::open(&mut object);
                 Ok(unwritten_reply(cx, object))
             }
         };
     }
-    let (name, generated) = (object.name().to_owned(), !object.meta_str("generateName").is_empty());
+    metadata::prepare_stored(&mut object)?;
+    let name = object.name().to_owned();
     let object = convert::stored(registry, &cx.resource, object).await?;
-    let created = registry.store.create(&target.stored, &target.key, object, ttl(registry, strategy)).await;
-    let created = created.map_err(|error| taken(storage(error, &resource, &name), generated))?;
-    Ok(reply(cx, convert::served(registry, &cx.resource, created).await?))
+    match registry.store.create(&target.stored, &target.key, object, ttl(registry, strategy)).await {
+        Ok(created) => Ok(reply(cx, convert::served(registry, &cx.resource, created).await?)),
+        Err(error @ StorageError::Exists { .. }) => {
+            let existing = registry.store.get(&target.stored, &target.key, Match::MostRecent).await.ok().flatten();
+            Err(taken(storage(error, &resource, &name), generated, existing.as_deref()))
+        }
+        Err(error) => Err(storage(error, &resource, &name)),
+    }
 }
 
-/// Says of a generated name that is taken where it came from.
-fn taken(mut status: Status, generated: bool) -> Status {
-    if generated && status.reason == Reason::AlreadyExists {
+/// Says of a name that is taken where it came from if it was generated, and whether it will be free.
+fn taken(mut status: Status, generated: bool, existing: Option<&Object>) -> Status {
+    if generated {
         status.message.push_str(", the server was not able to generate a unique name for the object");
         // The next draw may be free.
         status.details.get_or_insert_default().retry_after_seconds = 1;
+    }
+    if existing.is_some_and(|object| object.value().is_deleting()) {
+        status.message.insert_str(0, "object is being deleted: ");
     }
     status
 }

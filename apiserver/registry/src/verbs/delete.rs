@@ -14,7 +14,7 @@ use crate::transaction::{self, Decide};
 use crate::{Context, Registry, Reply, UserInfo, convert};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::resources::ResourceInfo;
+use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::{Reason, Status};
 use apiserver_storage::{Change, ListPage, ListQuery, Match, Object};
 use async_trait::async_trait;
@@ -39,25 +39,64 @@ struct Removal {
 }
 
 async fn remove(registry: &Registry, cx: &Context, options: &DeleteOptions, raw: &Value) -> Result<Reply, Status> {
+    remove_as(registry, cx, options, raw, Asks::Admission).await
+}
+
+async fn remove_as(
+    registry: &Registry,
+    cx: &Context,
+    options: &DeleteOptions,
+    raw: &Value,
+    asks: Asks,
+) -> Result<Reply, Status> {
     let target = Target::of(cx);
     let resource = cx.resource.group_resource();
     let strategy = strategy::of(&cx.resource);
     let dry_run = cx.dry_run || options.dry_run;
-    let mut deletion = Deletion { registry, cx, strategy, options, raw, dry_run, admitted: false, removal: None };
+    let mut deletion =
+        Deletion { registry, cx, strategy, options, raw, dry_run, admitted: asks == Asks::Nobody, removal: None };
     let object = transaction::run(&registry.store, &target, &mut deletion).await;
     let object = object.map_err(|failure| failure.status(&resource, &cx.name))?;
     let removal = deletion.removal;
     let Some(Removal { before, after }) = removal else {
         return Err(Status::internal("the object was not looked at"));
     };
-    if after.is_none() && !dry_run && strategy.allocates == Allocates::ServiceAddresses {
-        registry.services.release(&before).await;
+    if after.is_none() && !dry_run {
+        after_removal(registry, strategy, &before).await;
     }
     let stored = match dry_run {
         true => None,
         false => Some(convert::served(registry, &cx.resource, object).await?),
     };
     Ok(answer(cx, strategy, options, Answer { before, after, stored }))
+}
+
+/// Gives back what a removed object had outside of itself.
+///
+/// The endpoints of a service go at once, so that another service of its name does not begin with them.
+pub(crate) async fn after_removal(registry: &Registry, strategy: &Strategy, object: &Value) {
+    if strategy.allocates != Allocates::ServiceAddresses {
+        return;
+    }
+    if let Some(endpoints) = resources::find("", "v1", "endpoints") {
+        let cx = internal(endpoints, object.namespace(), object.name());
+        match Box::pin(remove_as(registry, &cx, &DeleteOptions::default(), &json!({}), Asks::Nobody)).await {
+            Err(status) if status.reason != Reason::NotFound => {
+                let service = format!("{}/{}", object.namespace(), object.name());
+                tracing::error!(service, %status, "endpoints of a deleted service could not be deleted");
+            }
+            _ => {}
+        }
+    }
+    registry.services.release(object).await;
+}
+
+/// Whom a deletion asks for leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Admission,
+    /// The server itself follows up on what has been admitted.
+    Nobody,
 }
 
 /// One deletion, decided on the object's current state.
@@ -153,7 +192,15 @@ pub(crate) async fn delete_collection(
 
 /// Deletes all objects of a resource on behalf of the server itself; how many are left.
 pub(crate) async fn delete_all(registry: &Registry, resource: &Arc<ResourceInfo>) -> Result<usize, Status> {
-    let cx = Context {
+    let cx = internal(resource, "", "");
+    let query = ListQuery { revision: Match::MostRecent, ..ListQuery::default() };
+    delete_collection(registry, &cx, &json!({}), &query).await?;
+    Ok(super::read::list(registry, &cx, &query).await?.items.len())
+}
+
+/// A request of the server itself.
+fn internal(resource: &Arc<ResourceInfo>, namespace: &str, name: &str) -> Context {
+    Context {
         user: Arc::new(UserInfo {
             name: "system:apiserver".into(),
             groups: vec!["system:masters".into()],
@@ -162,22 +209,19 @@ pub(crate) async fn delete_all(registry: &Registry, resource: &Arc<ResourceInfo>
         verb: crate::Verb::DeleteCollection,
         resource: resource.clone(),
         subresource: None,
-        namespace: String::new(),
-        name: String::new(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
         dry_run: false,
         field_manager: String::new(),
         field_validation: Default::default(),
-        deadline: Instant::now() + DELETE_ALL_DEADLINE,
+        deadline: Instant::now() + INTERNAL_DEADLINE,
         warnings: Default::default(),
         annotations: None,
-    };
-    let query = ListQuery { revision: Match::MostRecent, ..ListQuery::default() };
-    delete_collection(registry, &cx, &json!({}), &query).await?;
-    Ok(super::read::list(registry, &cx, &query).await?.items.len())
+    }
 }
 
-/// How long one pass over a resource that is going may take.
-const DELETE_ALL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a request of the server itself may take, such as one pass over a resource that is going.
+const INTERNAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The request for one object of a collection.
 fn single(cx: &Context, object: &Object) -> Context {

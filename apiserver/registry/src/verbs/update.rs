@@ -77,7 +77,7 @@ pub(crate) async fn update(registry: &Registry, cx: &Context, body: Body) -> Res
     match change(registry, cx, part, "UpdateOptions", source).await {
         Err(status) if status.code == 404 && part == Part::Main && strategy.missing == Missing::Create => {
             may_create(registry, cx).await?;
-            object.metadata_mut().remove("resourceVersion");
+            metadata::forget_revision(cx, &mut object)?;
             super::create::insert(registry, cx, object).await
         }
         result => result,
@@ -150,12 +150,25 @@ async fn apply(
     let target = Target::of(cx);
     let options = options(cx, options_kind);
     let strategy = strategy::of(&cx.resource);
-    let writer = Writer { registry, cx, strategy, part, seen, options: &options, claim: Claim::default(), dry: None };
+    let writer = Writer {
+        registry,
+        cx,
+        strategy,
+        part,
+        seen,
+        options: &options,
+        claim: Claim::default(),
+        dry: None,
+        removed: None,
+    };
     let mut attempt = Attempt { writer, source };
     let written = transaction::run(&registry.store, &target, &mut attempt).await;
     match (written, cx.dry_run) {
         (Ok(object), false) => {
             attempt.writer.claim.keep().await;
+            if let Some(removed) = attempt.writer.removed {
+                super::delete::after_removal(registry, strategy, &removed).await;
+            }
             Ok(Outcome::Stored(convert::served(registry, &cx.resource, object).await?))
         }
         (Ok(object), true) => {
@@ -201,6 +214,8 @@ struct Writer<'a> {
     /// What the last attempt has taken.
     claim: Claim,
     dry: Option<Value>,
+    /// The object before, if the last attempt completes its deletion.
+    removed: Option<Value>,
 }
 
 impl Writer<'_> {
@@ -210,8 +225,7 @@ impl Writer<'_> {
         if cx.verb == Verb::Update {
             check_uid(cx, &new, old)?;
         }
-        check_version(cx, self.strategy, &new, revision)?;
-        if new.resource_version().is_empty() {
+        if check_version(cx, self.strategy, &new, revision)? == Names::Nothing {
             // Who overwrites whatever is there means what is there now.
             new.set_meta("resourceVersion", revision.to_string());
         }
@@ -297,12 +311,14 @@ impl Writer<'_> {
     }
 
     /// What the store has to do: with its last finalizer gone, a deleted object goes.
-    async fn settle(&mut self, new: Value, old: &Value) -> Result<Change, Status> {
+    async fn settle(&mut self, mut new: Value, old: &Value) -> Result<Change, Status> {
         let deletes = ends_with(self.strategy, &new, old);
+        self.removed = deletes.then(|| old.clone());
         if self.cx.dry_run {
             self.dry = Some(new);
             return Ok(Change::Keep);
         }
+        new.metadata_mut().remove("selfLink");
         let new = convert::stored(self.registry, &self.cx.resource, new).await?;
         Ok(match (deletes, super::create::ttl(self.registry, self.strategy)) {
             (true, _) => Change::Delete(Some(new)),
@@ -326,42 +342,41 @@ fn check_uid(cx: &Context, new: &Value, old: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let (given, stored, key) = (new.uid(), old.uid(), Target::of(cx).key);
+    // Where nothing is written, nobody has added the prefix of the store's keys.
+    let prefix = if cx.dry_run { "" } else { "/registry" };
     let why = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
+        "StorageError: invalid object, Code: 4, Key: {prefix}/{key}, ResourceVersion: 0, AdditionalErrorMsg: \
          Precondition failed: UID in precondition: {given}, UID in object meta: {stored}"
     );
     Err(Status::conflict(&cx.resource.group_resource(), &cx.name, &why))
 }
 
+/// Which revision an update is meant to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// Whatever is there.
+    Nothing,
+    /// What is there, by its number.
+    TheStored,
+}
+
 /// The resource version in the object must be the stored one, or absent where that is allowed.
-fn check_version(cx: &Context, strategy: &Strategy, new: &Value, revision: u64) -> Result<(), Status> {
-    let given = match new.resource_version() {
-        "" => 0,
-        text => text.parse::<u64>().map_err(|_| bad_version(cx, text))?,
-    };
+fn check_version(cx: &Context, strategy: &Strategy, new: &Value, revision: u64) -> Result<Names, Status> {
+    let given = metadata::revision(new).map_err(metadata::unreadable)?;
     match (given, strategy.unversioned) {
-        (0, Unversioned::Overwrites) => Ok(()),
+        (0, Unversioned::Overwrites) => Ok(Names::Nothing),
         (0, Unversioned::Refused) => Err(version_required(cx)),
-        _ if given == revision => Ok(()),
+        _ if given == revision => Ok(Names::TheStored),
         _ => Err(Status::conflict(&cx.resource.group_resource(), &cx.name, STALE)),
     }
-}
-
-fn version_path() -> Path {
-    Path::new("metadata").child("resourceVersion")
-}
-
-fn bad_version(cx: &Context, text: &str) -> Status {
-    let kind =
-        FieldErrorKind::Invalid(format!("{text:?}"), format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
-    Status::invalid(&cx.resource.storage_kind, &cx.name, &[FieldError { path: version_path(), kind }])
 }
 
 /// Upstream names the resource here, where all other such errors name the kind.
 fn version_required(cx: &Context) -> Status {
     let named = GroupVersionKind { kind: cx.resource.plural.clone(), ..cx.resource.gvk() };
+    let path = Path::new("metadata").child("resourceVersion");
     let kind = FieldErrorKind::Invalid("0".into(), "must be specified for an update".into());
-    Status::invalid(&named, &cx.name, &[FieldError { path: version_path(), kind }])
+    Status::invalid(&named, &cx.name, &[FieldError { path, kind }])
 }
 
 #[cfg(test)]
@@ -399,9 +414,10 @@ mod tests {
         let with = |version: &str| json!({"metadata": {"resourceVersion": version}});
         for (strategy, object, want) in [
             (strategy::DEFAULT, json!({}), None),
+            (strategy::DEFAULT, with("0"), None),
             (strategy::DEFAULT, with("7"), None),
             (strategy::DEFAULT, with("6"), Some((409, STALE))),
-            (strategy::DEFAULT, with("x"), Some((422, "invalid syntax"))),
+            (strategy::DEFAULT, with("x"), Some((500, "invalid syntax"))),
             (
                 refused,
                 json!({}),

@@ -28,25 +28,39 @@ const MAX_FINDINGS: usize = 100;
 /// Of a custom resource, types and `null`s stay as they are: they are for validation and
 /// defaulting, which know the definition.
 pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    read(ty, bytes, Mismatches::Wait)
+}
+
+fn read(ty: &TypeRef, bytes: &[u8], mismatches: Mismatches) -> Result<Decoded, DecodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
     if ty.schema.origin == Origin::Definition {
         return custom::decode(ty, text);
     }
-    let mut decoder =
-        Decoder { schema: &ty.schema, root: ty.id, reader: Reader::new(text), path: Vec::new(), findings: Vec::new() };
+    let mut decoder = Decoder {
+        schema: &ty.schema,
+        root: ty.id,
+        reader: Reader::new(text),
+        path: Vec::new(),
+        findings: Vec::new(),
+        mismatches,
+        mismatch: None,
+    };
     let value = decoder.root(ty.id)?;
     decoder.reader.end()?;
-    Ok(Decoded { value, findings: decoder.findings })
+    match decoder.mismatch {
+        Some(error) => Err(error),
+        None => Ok(Decoded { value, findings: decoder.findings }),
+    }
 }
 
 /// Re-checks a tree along the schema, as a body that carried it would be checked: patches make
-/// trees, and what they make must fit the type.
+/// trees, and what they make must fit the type. The first thing that is wrong is told, as upstream does of trees.
 pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
     if ty.schema.origin == Origin::Definition {
         return custom::conform(ty, value.clone());
     }
     let bytes = serde_json::to_vec(value).map_err(|e| DecodeError::Syntax(e.to_string()))?;
-    decode(ty, &bytes)
+    read(ty, &bytes, Mismatches::End)
 }
 
 /// Decodes JSON without a type, with the members that are given twice, of which the last one counts.
@@ -73,6 +87,18 @@ struct Decoder<'a> {
     reader: Reader<'a>,
     path: Vec<Segment<'a>>,
     findings: Vec<String>,
+    mismatches: Mismatches,
+    /// The first value of a wrong type, if it waits.
+    mismatch: Option<DecodeError>,
+}
+
+/// What a value of a wrong type does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mismatches {
+    /// It waits for the end: Go reads on after it, and tells what a type's own decoder refuses before it.
+    Wait,
+    /// It ends the decoding.
+    End,
 }
 
 /// The members of an object that have been given.
@@ -127,12 +153,42 @@ impl<'a> Decoder<'a> {
                 self.reader.any(self.path.len()).map(Some)
             }
             (shape, Token::String | Token::Number | Token::Bool) => {
-                let raw = self.reader.any(0)?;
-                scalars::check(shape, raw).map(Some).map_err(|wrong| self.scalar_error(wrong, shape))
+                let start = self.reader.at();
+                let value = self.reader.any(0)?;
+                let text = self.reader.since(start);
+                match scalars::check(shape, value, text) {
+                    Ok(value) => Ok(Some(value)),
+                    Err(wrong) => self.refuse(shape, self.scalar_error(wrong, shape)),
+                }
             }
             (Shape::Quantity, _) => Err(DecodeError::Type(QuantityError::Form.to_string())),
             (Shape::SchemaOrBool, _) => Err(DecodeError::Type(scalars::NO_SCHEMA.into())),
-            (shape, token) => Err(self.wrong_type(token.describe(), shape)),
+            (shape, token) => {
+                let error = self.wrong_type(token.describe(), shape);
+                self.reader.any(self.path.len())?;
+                self.refuse(shape, error)
+            }
+        }
+    }
+
+    /// Refuses a value: at once if its type has a decoder of its own, else if nothing else is wrong with the object.
+    fn refuse(&mut self, shape: &Shape, error: DecodeError) -> Result<Option<Value>, DecodeError> {
+        match shape {
+            _ if self.mismatches == Mismatches::End => Err(error),
+            Shape::String
+            | Shape::Int32
+            | Shape::Int64
+            | Shape::Bool
+            | Shape::Double
+            | Shape::Bytes
+            | Shape::Strings
+            | Shape::Message(_)
+            | Shape::List(_)
+            | Shape::Map(_) => {
+                self.mismatch.get_or_insert(error);
+                Ok(None)
+            }
+            _ => Err(error),
         }
     }
 
@@ -164,7 +220,13 @@ impl<'a> Decoder<'a> {
                 }
                 (None, true) => {
                     self.path.push(Segment::Field(if key == "kind" { "kind" } else { "apiVersion" }));
+                    let earlier = self.mismatch.take();
                     let value = self.value(&Shape::String)?;
+                    match self.mismatch.take() {
+                        // Without them nobody knows what the other members should be.
+                        Some(error) if self.path.len() == 1 => return Err(error),
+                        error => self.mismatch = earlier.or(error),
+                    }
                     self.path.pop();
                     map.extend(value.map(|v| (key.into_owned(), v)));
                 }
@@ -373,6 +435,20 @@ mod tests {
                 "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
             ),
             ("[]", "json: cannot unmarshal array into Go value of type v1.Deployment"),
+            // Of wrong types the first is told, but what a type's own decoder refuses comes before it, as the kind does.
+            (
+                r#"{"spec":{"replicas":1e20,"paused":1}}"#,
+                "json: cannot unmarshal number 1e20 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
+            (
+                r#"{"spec":{"replicas":"3","template":{"spec":{"overhead":{"cpu":"_"}}}}}"#,
+                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            ),
+            (
+                r#"{"metadata":{"labels":[],"creationTimestamp":5}}"#,
+                "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+            ),
+            (r#"{"spec":[],"kind":7}"#, "json: cannot unmarshal number into Go struct field .kind of type string"),
         ] {
             assert_eq!(deployment(text).map(|d| d.value).map_err(|e| e.to_string()), Err(want.to_owned()));
         }
@@ -388,6 +464,7 @@ mod tests {
             r#"{"metadata":}"#,
             "{\"metadata\":{\"name\":\"\u{1}\"}}",
             r#"{"spec":{"replicas":01}}"#,
+            r#"{"spec":{"replicas":"3"},"#,
         ] {
             assert!(matches!(deployment(text), Err(DecodeError::Syntax(_))), "{text:?}");
         }

@@ -3,21 +3,25 @@
 use super::{Schema, Shape, TypeRef};
 use crate::{Map, Value};
 
-/// Takes out empty lists, which messages cannot tell from none: where JSON never leaves the list out, it has `null` then.
+/// Takes out empty lists and maps, which messages cannot tell from none: where JSON never leaves the list out, it has
+/// `null` then.
 ///
-/// Objects with an empty list are rare, so it is looked for one before anything is looked up.
+/// Objects with such a list are rare, so it is looked for one before anything is looked up.
 ///
 /// Upstream: the round trip of each write in `apiserver/pkg/storage/etcd3/store.go`.
 pub fn settle(ty: &TypeRef, object: &mut Value) {
-    if has_empty_list(object) {
+    if has_empty(&ty.schema, object) {
         message(&ty.schema, ty.id, object);
     }
 }
 
-fn has_empty_list(value: &Value) -> bool {
+/// Whether there is an empty list, or an empty map that decoding has kept.
+fn has_empty(schema: &Schema, value: &Value) -> bool {
+    let is_kept =
+        |name: &str, value: &Value| value.as_object().is_some_and(Map::is_empty) && schema.kept.contains(name);
     match value {
-        Value::Array(list) => list.is_empty() || list.iter().any(has_empty_list),
-        Value::Object(map) => map.values().any(has_empty_list),
+        Value::Array(list) => list.is_empty() || list.iter().any(|item| has_empty(schema, item)),
+        Value::Object(map) => map.iter().any(|(name, value)| is_kept(name, value) || has_empty(schema, value)),
         _ => false,
     }
 }
@@ -33,6 +37,7 @@ fn message(schema: &Schema, id: u32, value: &mut Value) {
                 true => *value = Value::Null,
                 false => gone.push(name.clone()),
             },
+            Value::Object(map) if map.is_empty() && field.keeps_empty => gone.push(name.clone()),
             value => content(schema, &field.shape, value),
         }
     }
@@ -68,6 +73,8 @@ mod tests {
             ("rbac.authorization.k8s.io", "Role", json!({"metadata": {}, "rules": [{"verbs": [], "resources": []}]})),
             ("storage.k8s.io", "CSINode", json!({"metadata": {}, "spec": {"drivers": [{"name": "a", "nodeID": "b"}]}})),
             ("", "LimitRange", json!({"metadata": {"finalizers": []}, "spec": {"limits": []}})),
+            ("", "PersistentVolume", json!({"metadata": {}, "spec": {"capacity": {}}})),
+            ("networking.k8s.io", "Ingress", json!({"metadata": {}, "spec": {"rules": []}})),
         ] {
             let ty = Schema::builtin().kind(&GroupVersionKind::new(group, "v1", kind)).expect("built in");
             let bytes = serde_json::to_vec(&object).expect("JSON");
@@ -75,6 +82,16 @@ mod tests {
             settle(&ty, &mut tree);
             assert_eq!(protobuf::decode(&ty, &protobuf::encode(&ty, &tree)).expect("a message"), tree, "{kind}");
         }
+    }
+
+    #[test]
+    fn what_validation_asks_for_is_kept_until_then() {
+        let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
+        let text = br#"{"spec":{"overhead":{},"nodeSelector":{}}}"#;
+        let mut tree = crate::codec::json::decode(&ty, text).expect("right").value;
+        assert_eq!((&tree["spec"]["overhead"], tree["spec"].get("nodeSelector")), (&json!({}), None));
+        settle(&ty, &mut tree);
+        assert_eq!(tree["spec"].get("overhead"), None);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         members.sort();
         schema.types[id as usize].set_members(id, members);
     }
+    let kept = schema.types.iter().flat_map(|def| &def.fields).filter(|field| field.keeps_empty);
+    schema.kept = kept.map(|field| field.json.clone()).collect();
     for id in 0..schema.types.len() as u32 {
         schema.types[id as usize].zeros = zeros(&schema, id);
     }
@@ -134,6 +136,7 @@ fn field(line: &str, names: &HashMap<Box<str>, u32>) -> Result<Field, String> {
         presence: Presence::OmitEmpty,
         required: false,
         is_null: false,
+        keeps_empty: false,
         semantics: Semantics::Default,
         patch: None,
         default: None,
@@ -152,6 +155,7 @@ fn apply(field: &mut Field, word: &str) -> Result<(), String> {
             "*" => field.presence = Presence::Pointer,
             "." => field.presence = Presence::Always,
             "n" => field.is_null = true,
+            "e" => field.keeps_empty = true,
             // Left out of JSON when zero, as `omitempty` fields are.
             "z" => {}
             other => return Err(format!("{other}: unknown mark")),

@@ -18,6 +18,7 @@ pub(super) struct Place<'a> {
     patch: Option<&'a PatchStrategy>,
     presence: Presence,
     is_null: bool,
+    keeps_empty: bool,
 }
 
 /// The form of a value.
@@ -106,12 +107,21 @@ impl<'a> Place<'a> {
     }
 
     fn plain(schema: &'a Schema, shape: &'a Shape) -> Self {
-        Self { schema, shape, semantics: &PLAIN, patch: None, presence: Presence::Pointer, is_null: false }
+        Self {
+            schema,
+            shape,
+            semantics: &PLAIN,
+            patch: None,
+            presence: Presence::Pointer,
+            is_null: false,
+            keeps_empty: false,
+        }
     }
 
     fn of(schema: &'a Schema, field: &'a Field) -> Self {
-        let Field { shape, semantics, patch, presence, is_null, .. } = field;
-        Self { schema, shape, semantics, patch: patch.as_ref(), presence: *presence, is_null: *is_null }
+        let Field { shape, semantics, presence, is_null, keeps_empty, .. } = field;
+        let (patch, is_null, keeps_empty) = (field.patch.as_ref(), *is_null, *keeps_empty);
+        Self { schema, shape, semantics, patch, presence: *presence, is_null, keeps_empty }
     }
 
     /// The form of this value; of free-form places the value decides.
@@ -126,10 +136,13 @@ impl<'a> Place<'a> {
             Shape::Message(id) if self.is_atomic(*id) => Form::Atomic(Whole::Object),
             Shape::Map(_) if *self.semantics == Semantics::AtomicMap => Form::Atomic(Whole::Object),
             Shape::Message(_) | Shape::Map(_) => Form::Object,
-            Shape::RawExtension | Shape::FieldsV1 if *self.semantics == Semantics::AtomicMap => {
-                Form::Atomic(Whole::Object)
-            }
-            Shape::RawExtension | Shape::FieldsV1 => Form::Object,
+            // What is in them is nobody's schema: it is replaced as a whole.
+            Shape::RawExtension => match value {
+                Some(Value::Object(_)) | None => Form::Atomic(Whole::Object),
+                Some(Value::Array(_)) => Form::Atomic(Whole::List),
+                Some(_) => Form::Scalar(Scalar::Any),
+            },
+            Shape::FieldsV1 => Form::Object,
             Shape::Json | Shape::SchemaOrArray | Shape::SchemaOrBool | Shape::SchemaOrStrings => match value {
                 Some(Value::Object(_)) if *self.semantics == Semantics::AtomicMap => Form::Atomic(Whole::Object),
                 Some(Value::Object(_)) => Form::Object,
@@ -201,6 +214,8 @@ impl<'a> Place<'a> {
         match value {
             Value::Null if self.is_null => true,
             Value::Null => self.presence != Presence::Pointer && matches!(self.shape, Shape::Time | Shape::MicroTime),
+            Value::Array(list) if self.keeps_empty => list.is_empty(),
+            Value::Object(map) if self.keeps_empty => map.is_empty(),
             _ if self.presence != Presence::Always => false,
             Value::String(text) => text.is_empty(),
             Value::Number(number) => number.as_f64() == Some(0.0),
@@ -290,5 +305,25 @@ mod tests {
         assert!(form("nonsense").is_none());
         assert!(spec.member("template").expect("there").0.zero().is_some());
         assert!(spec.member("replicas").expect("there").0.zero().is_none());
+    }
+
+    #[test]
+    fn free_form_values_are_replaced_as_a_whole() {
+        let ty = Schema::builtin().type_named("io.k8s.api.apps.v1.ControllerRevision").expect("a type");
+        let shape = Shape::Message(ty.id);
+        let (data, _) = Place::root(&ty, &shape).member("data").expect("there");
+        assert!(matches!(data.form(Some(&json!({"a": {"b": 1}}))), Form::Atomic(Whole::Object)));
+        assert!(matches!(data.form(Some(&json!([1]))), Form::Atomic(Whole::List)));
+        assert!(matches!(data.form(Some(&json!("x"))), Form::Scalar(Scalar::Any)));
+    }
+
+    #[test]
+    fn what_is_kept_when_empty_is_nobodys() {
+        let ty = Schema::builtin().type_named("io.k8s.api.core.v1.PodSpec").expect("a type");
+        let shape = Shape::Message(ty.id);
+        let (overhead, _) = Place::root(&ty, &shape).member("overhead").expect("there");
+        for (value, want) in [(json!({}), true), (json!({"cpu": "1"}), false)] {
+            assert_eq!(overhead.is_zero(&value), want, "{value}");
+        }
     }
 }

@@ -63,9 +63,10 @@ async fn change_or_create(registry: &Registry, cx: &Context, part: Part, config:
     let source: &mut Source<'_> = &mut |old| laid_over(cx, config, old);
     match change(registry, cx, part, "PatchOptions", source).await {
         Err(status) if status.reason == Reason::NotFound && part == Part::Main => {
-            let object = laid_over(cx, config, &Value::Null)?;
+            let mut object = laid_over(cx, config, &Value::Null)?;
             check_uid(cx, &object)?;
             may_create(registry, cx).await?;
+            metadata::forget_revision(cx, &mut object)?;
             create::insert_tracked(registry, cx, object).await
         }
         result => result,

@@ -324,6 +324,7 @@ mod tests {
             shape,
             presence: Presence::Pointer,
             is_null: false,
+            keeps_empty: false,
             required: false,
             semantics: Semantics::Default,
             patch: None,

@@ -45,6 +45,16 @@ impl<'a> Reader<'a> {
         Self { text, at: 0, first: false }
     }
 
+    /// Where the reader is.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from a place on that the reader has been at.
+    pub(super) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
     pub(super) fn peek(&mut self) -> Result<Token, DecodeError> {
         match self.next_byte()? {
             b'{' => Ok(Token::Object),

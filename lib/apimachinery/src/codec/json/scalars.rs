@@ -17,8 +17,9 @@ pub(super) enum Wrong {
     Text(String),
 }
 
-/// The value in canonical form if it fits the shape. `raw` is a string, number or boolean.
-pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
+/// The value in canonical form if it fits the shape. `raw` is a string, number or boolean, which `text` is in the body:
+/// numbers may be larger than `raw` can tell.
+pub(super) fn check(shape: &Shape, raw: Value, text: &str) -> Result<Value, Wrong> {
     match (shape, &raw) {
         (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Double, Value::Number(_)) => {
             Ok(raw)
@@ -26,14 +27,14 @@ pub(super) fn check(shape: &Shape, raw: Value) -> Result<Value, Wrong> {
         (Shape::IntOrString, Value::String(_)) => Ok(raw),
         (Shape::IntOrString | Shape::Int32, Value::Number(n)) => match n.as_i64().map(i32::try_from) {
             Some(Ok(_)) => Ok(raw),
-            _ => Err(Wrong::Type(format!("number {n}"))),
+            _ => Err(Wrong::Type(format!("number {text}"))),
         },
         (Shape::Int64, Value::Number(n)) => match n.as_i64() {
             Some(_) => Ok(raw),
-            None => Err(Wrong::Type(format!("number {n}"))),
+            None => Err(Wrong::Type(format!("number {text}"))),
         },
         (Shape::Quantity, Value::String(text)) => quantity(text),
-        (Shape::Quantity, Value::Number(number)) => quantity(&number.to_string()),
+        (Shape::Quantity, Value::Number(_)) => quantity(text),
         (Shape::Time, Value::String(text)) => time::canonical(text).map(Value::String).map_err(Wrong::Text),
         (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(Value::String).map_err(Wrong::Text),
         (Shape::Duration, Value::String(text)) => match time::parse_go_nanos(text) {
