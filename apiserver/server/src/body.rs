@@ -120,7 +120,7 @@ impl HttpBody for Body {
 /// Reads a request body of at most [`MAX_REQUEST`] bytes.
 pub async fn read(
     headers: &HeaderMap,
-    mut body: impl HttpBody<Data = Bytes, Error: std::fmt::Display> + Unpin,
+    mut body: impl HttpBody<Data = Bytes, Error: Into<BodyError>> + Unpin,
 ) -> Result<Bytes, Status> {
     if let Some(announced) = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok())
         && announced > MAX_REQUEST
@@ -130,7 +130,7 @@ pub async fn read(
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::bad_request(format!("cannot read the body: {error}")))?;
+        let frame = frame.map_err(|error| unreadable(error.into()))?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + joined.len() + data.len() > MAX_REQUEST {
             return Err(too_large());
@@ -146,6 +146,32 @@ pub async fn read(
         }
     }
     Ok(if joined.is_empty() { whole } else { joined.freeze() })
+}
+
+/// 500 with the words of Go's reader.
+fn unreadable(error: BodyError) -> Status {
+    let mut cause: Option<&dyn std::error::Error> = Some(&*error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Status::plain(500, Reason::Unknown, go_words(error));
+        }
+        cause = error.source();
+    }
+    Status::plain(500, Reason::Unknown, error.to_string())
+}
+
+fn go_words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = match &*text {
+        _ if error.kind() == std::io::ErrorKind::UnexpectedEof => "unexpected EOF",
+        "Invalid chunk size line: Invalid Size" | "Invalid chunk size line: missing size digit" => {
+            "invalid byte in chunk length"
+        }
+        "invalid chunk size: overflow" => "http chunk length too large",
+        "Invalid chunk body CR" | "Invalid chunk body LF" | "Invalid chunk size LF" => "malformed chunked encoding",
+        _ => return text,
+    };
+    words.to_owned()
 }
 
 /// 413 with upstream's words.

@@ -10,9 +10,10 @@ use crate::chain::{self, Peer};
 use crate::lifecycle::Farewell;
 use crate::server::Server;
 use component::Supervisor;
-use component::serve::Tls;
+use component::serve::{Tls, plain};
 use futures::FutureExt;
-use http::{Request, Response};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -36,6 +37,8 @@ const HEAD: Duration = Duration::from_secs(90);
 const MAX_HEADERS: u32 = 1024 * 1024;
 /// Bytes of one HTTP/1.1 request head; hyper buffers as much.
 const MAX_HEAD_BUFFER: usize = 256 * 1024;
+/// Headers of one HTTP/1.1 request: groups that are impersonated are one each.
+const MAX_HEADER_COUNT: usize = 1000;
 /// Streams that a client may reset before the server has seen them.
 const MAX_PENDING_RESETS: usize = 100;
 /// Bytes in flight to the server on one HTTP/2 stream and connection, as upstream.
@@ -73,13 +76,20 @@ pub async fn run(server: Arc<Server>, listener: TcpListener, tls: Arc<Tls>) {
     }
 }
 
-async fn connection(server: Arc<Server>, tls: &Tls, stream: TcpStream, address: SocketAddr) {
+async fn connection(server: Arc<Server>, tls: &Tls, mut stream: TcpStream, address: SocketAddr) {
     // Answers are written whole: waiting to gather more would only add latency. The watches of a
     // machine that is gone must not stay.
     component::serve::watch_peer(&stream);
     let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
-    let stream = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => stream,
+    let accept = async {
+        match plain::refuse(&mut stream).await {
+            true => Ok(None),
+            false => TlsAcceptor::from(config).accept(stream).await.map(Some),
+        }
+    };
+    let stream = match tokio::time::timeout(HANDSHAKE, accept).await {
+        Ok(Ok(Some(stream))) => stream,
+        Ok(Ok(None)) => return tracing::debug!(%address, "plain HTTP on a port for TLS"),
         Ok(Err(error)) => return tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => return tracing::debug!(%address, "TLS handshake took too long"),
     };
@@ -133,6 +143,9 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer, take) = (server.clone(), peer.clone(), take.clone());
         async move {
+            if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+                return Ok::<_, Infallible>(hostless());
+            }
             let may_take = watching::may_take(&request);
             let answer = chain::handle(server, peer, request).boxed().await;
             if may_take && watching::is_watch(&answer) {
@@ -140,7 +153,7 @@ where
                 // The connection is taken away before it asks again.
                 return std::future::pending().await;
             }
-            Ok::<_, Infallible>(answer)
+            Ok(answer)
         }
     });
     let mut connection = http1_builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -165,6 +178,15 @@ where
             None
         }
     }
+}
+
+/// What Go's server says to requests that do not say whom they are for.
+fn hostless() -> Response<Body> {
+    let mut answer = Response::new(Body::Full("400 Bad Request: missing required Host header".into()));
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().extend([(CONTENT_TYPE, text), (CONNECTION, HeaderValue::from_static("close"))]);
+    answer
 }
 
 /// Serves HTTP/2.
@@ -198,7 +220,11 @@ where
 
 fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BUFFER);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD_BUFFER)
+        .max_headers(MAX_HEADER_COUNT);
     builder
 }
 

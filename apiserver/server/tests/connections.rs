@@ -192,3 +192,50 @@ async fn a_watch_with_a_body_takes_none_of_it_for_a_request() {
     let read = read_until(&mut near, &["\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "APIVersions"]).await;
     assert!(!read.contains("gitVersion"), "{read}");
 }
+
+/// The first answer to these bytes.
+async fn answer_to(server: &TestServer, request: &str, end: &str) -> String {
+    use tokio::io::AsyncWriteExt;
+    let (mut near, connection) = plain(server);
+    // An answer may come before all is sent.
+    let _ = near.write_all(request.as_bytes()).await;
+    let answer = read_until(&mut near, &[end]).await;
+    drop(near);
+    in_time("an end", connection).await.expect("no panic");
+    answer
+}
+
+#[tokio::test]
+async fn heads_are_read_as_go_does() {
+    let server = TestServer::start().await;
+    let many: String = (0..900).map(|n| format!("x-{n}: y\r\n")).collect();
+    let answer = answer_to(&server, &head("GET", "/version", &many), "gitVersion").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let words = "400 Bad Request: missing required Host header";
+    let answer = answer_to(&server, "GET /version HTTP/1.1\r\n\r\n", words).await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    let answer = answer_to(&server, &head("GET", "/healthz", "").replace("1.1\r\nhost: test", "1.0"), "ok").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    let large = format!("x: {}\r\n", "y".repeat(1024 * 1024));
+    let answer = answer_to(&server, &head("GET", "/version", &large), "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn broken_chunks_get_the_words_of_go() {
+    let server = TestServer::start().await;
+    let more = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    for (chunk, words) in [
+        ("zz\r\n", "invalid byte in chunk length"),
+        ("5z\r\n", "invalid byte in chunk length"),
+        ("ffffffffffffffffff\r\n", "http chunk length too large"),
+        ("5\r\nabcdefgh\r\n", "malformed chunked encoding"),
+    ] {
+        let request = head("POST", "/api/v1/namespaces/default/configmaps", more) + chunk;
+        let answer = answer_to(&server, &request, "Failure\"}").await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        let (_, status) = answer.split_once("\r\n\r\n").expect("a body");
+        let status: serde_json::Value = serde_json::from_str(status).expect("a status");
+        assert_eq!((&status["message"], &status["reason"]), (&words.into(), &serde_json::Value::Null), "{chunk:?}");
+    }
+}

@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod health;
 mod listener;
 mod peer;
+pub mod plain;
 pub mod router;
 pub mod tls;
 

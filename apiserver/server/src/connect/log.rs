@@ -91,7 +91,8 @@ impl Options {
         match self.since_seconds {
             Some(_) if !self.since_time.is_empty() => {
                 let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-                add("", FieldErrorKind::Forbidden(why.into()));
+                // Upstream names no field, which it prints as an element of nothing.
+                add("[]", FieldErrorKind::Forbidden(why.into()));
             }
             Some(seconds) if seconds < 1 => add("sinceSeconds", invalid(seconds, "must be greater than 0")),
             _ => {}
@@ -167,6 +168,12 @@ mod tests {
             (
                 "limitBytes=0",
                 Some("PodLogOptions \"p\" is invalid: limitBytes: Invalid value: 0: must be greater than 0"),
+            ),
+            (
+                "sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+                Some(
+                    "PodLogOptions \"p\" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+                ),
             ),
             (
                 "sinceSeconds=0",

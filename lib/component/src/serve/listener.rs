@@ -1,5 +1,6 @@
 //! Accepting connections, plainly or over TLS, and serving them until the supervisor stops.
 
+use super::plain;
 use super::router::{self, Response, Router};
 use super::tls::Tls;
 use super::{Access, Request, ServeError, User};
@@ -102,16 +103,22 @@ impl Server {
 }
 
 impl App {
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
+    async fn connection(self, mut stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
         super::watch_peer(&stream);
         let tls = match protocol {
             Protocol::Plain => return self.serve(stream, peer, None).await,
             Protocol::Tls(tls) => tls,
         };
         let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
-        let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+        let accept = async {
+            match plain::refuse(&mut stream).await {
+                true => Ok(None),
+                false => tokio_rustls::TlsAcceptor::from(config).accept(stream).await.map(Some),
+            }
+        };
         match tokio::time::timeout(HANDSHAKE, accept).await {
-            Ok(Ok(stream)) => {
+            Ok(Ok(None)) => tracing::debug!(%peer, "plain HTTP on a port for TLS"),
+            Ok(Ok(Some(stream))) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let identity = certificates.and_then(|chain| pki::identity(chain.first()?).ok().flatten());
                 self.serve(stream, peer, identity.map(User::of_certificate)).await;

@@ -23,6 +23,9 @@ impl<'a> At<'a> {
         Self { parent: None, step: Step::Child(name) }
     }
 
+    /// Upstream names no field, which it prints as an element of nothing.
+    pub const NOWHERE: At<'static> = At::root("[]");
+
     /// A member below this place.
     pub fn child<'b>(&'b self, name: &'b str) -> At<'b> {
         At { parent: Some(self), step: Step::Child(name) }

@@ -28,8 +28,7 @@ pub(super) fn config_map(map: &Value, out: &mut Report) {
         size += decoded_len(value);
     }
     if size > MAX_SIZE {
-        // Upstream names no field here.
-        out.too_long(&At::root(""), MAX_SIZE);
+        out.too_long(&At::NOWHERE, MAX_SIZE);
     }
 }
 

@@ -114,6 +114,8 @@ fn metadata() {
         texts(create(resource("", "configmaps"), &json!({"metadata": {"name": "a"}}))),
         ["metadata.namespace: Required value"]
     );
+    let large = json!({"metadata": {"name": "a"}, "data": {"a": "x".repeat(1024 * 1024 + 1)}});
+    assert_eq!(created("", "configmaps", large), ["[]: Too long: may not be more than 1048576 bytes"]);
     let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1", "controller": true});
     let found = created(
         "",

@@ -13,7 +13,7 @@ pub(super) fn of_pod(at: &At<'_>, spec: &Value, pod: Option<&Value>, out: &mut R
     let is_static = pod.and_then(ObjectMeta::annotations).is_some_and(|a| a.has(MIRROR));
     for (index, claim) in claims.iter().enumerate() {
         if is_static {
-            out.forbidden(&At::root(""), "static pods do not support resource claims");
+            out.forbidden(&At::NOWHERE, "static pods do not support resource claims");
             continue;
         }
         self::claim(&at.index(index), claim, &claims[..index], out);

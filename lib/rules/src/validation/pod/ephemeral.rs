@@ -13,7 +13,7 @@ pub(in super::super) fn ephemeral_containers(new: &Value, old: &Value, out: &mut
     // Upstream says nothing else of these.
     if old.annotations().is_some_and(|a| a.contains_key(MIRROR)) {
         *out = Report::default();
-        return out.forbidden(&At::root(""), "static pods do not support ephemeral containers");
+        return out.forbidden(&At::NOWHERE, "static pods do not support ephemeral containers");
     }
     super::changed(new, old, out);
     annotation_change(new, old, out);

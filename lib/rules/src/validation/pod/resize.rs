@@ -18,7 +18,7 @@ pub(in super::super) fn resize(new: &Value, old: &Value, out: &mut Report) {
     {
         if refused {
             *out = Report::default();
-            return out.forbidden(&At::root(""), format!("{what} pods cannot be resized"));
+            return out.forbidden(&At::NOWHERE, format!("{what} pods cannot be resized"));
         }
     }
     super::changed(new, old, out);
