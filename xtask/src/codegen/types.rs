@@ -150,7 +150,7 @@ impl Generator<'_> {
         let property = self.property(ty, &name);
         let mut words = vec![name, field.number.clone(), shape(&field.shape)];
         words.extend((field.required || property.is_some_and(|p| p.required)).then(|| "!".to_owned()));
-        words.extend(kept.iter().filter(|w| ["*", ".", "z", "n"].contains(&w.as_str())).cloned());
+        words.extend(kept.iter().filter(|w| ["*", ".", "z", "n", "e"].contains(&w.as_str())).cloned());
         words.extend(property.map_or_else(|| marks(field), |p| p.marks()));
         let default = (!field.default.is_empty()).then(|| format!("D={}", field.default));
         words.extend(default.or_else(|| kept.iter().find(|w| w.starts_with("D=")).cloned()));
