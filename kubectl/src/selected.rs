@@ -292,7 +292,7 @@ pub(crate) fn of_list(error: anyhow::Error, resource: &Resource, selector: &str,
     let doing = match selector.is_empty() && fields.is_empty() {
         true => format!("Unable to list {what}"),
         false => {
-            format!("Unable to find {what} that match label selector \"{selector}\", field selector \"{fields}\"")
+            format!("Unable to find {what} that match label selector {selector:?}, field selector {fields:?}")
         }
     };
     while_listing(error, &doing)

@@ -47,7 +47,10 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
         return Err(of_command(&command, &words, complaint));
     }
     required(&matches).map_err(UsageError::Wrong)?;
-    let args = Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))?;
+    if let super::Command::Exec(exec) = &mut args.command {
+        exec.ended = super::walk(&command, &words).ended;
+    }
     Ok(Args { global: args.global.without_empty_paths(), ..args })
 }
 

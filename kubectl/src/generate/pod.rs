@@ -48,10 +48,7 @@ fn container(name: &str, flags: &Run) -> Result<Value, GenerateError> {
         container["env"] = variables.into();
     }
     if !flags.port.is_empty() {
-        let port: u16 = flags
-            .port
-            .parse()
-            .map_err(|_| GenerateError::Value(format!("strconv.Atoi: parsing {:?}: invalid syntax", flags.port)))?;
+        let port = port(&flags.port)?;
         container["ports"] = json!([{"containerPort": port}]);
     }
     match flags.image_pull_policy.as_str() {
@@ -74,6 +71,15 @@ fn container(name: &str, flags: &Run) -> Result<Value, GenerateError> {
         container["securityContext"] = json!({"privileged": true});
     }
     Ok(container)
+}
+
+/// A port; whether there is such a one is for the server to say.
+pub(crate) fn port(text: &str) -> Result<i32, GenerateError> {
+    let number: i64 =
+        text.parse().map_err(|_| GenerateError::Value(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
+    // Upstream keeps the lower half of what is too large.
+    #[allow(clippy::cast_possible_truncation)]
+    Ok(number as i32)
 }
 
 fn variable(text: &str) -> Result<Value, GenerateError> {

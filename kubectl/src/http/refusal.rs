@@ -95,6 +95,14 @@ pub(super) enum BadName {
     /// The path would be that of something above.
     #[error("invalid resource name {0:?}: [may not be '{0}']")]
     Dots(String),
+    /// The same for the namespace that the path goes through.
+    #[error("invalid namespace {name:?}: [{}]", .why.join(" "))]
+    Namespace {
+        /// As it was meant.
+        name: String,
+        /// All that is wrong.
+        why: Vec<&'static str>,
+    },
     /// The name would be read as another one.
     #[error("invalid resource name {0:?}: [may not contain '%']")]
     Escaped(String),
@@ -103,7 +111,13 @@ pub(super) enum BadName {
 /// Checks the names in a path.
 pub(super) fn check_names(path: &str) -> Result<(), BadName> {
     let path = path.split('?').next().unwrap_or_default();
-    for name in path.trim_start_matches('/').split('/') {
+    let mut names = path.trim_start_matches('/').split('/').peekable();
+    let mut before = "";
+    while let Some(name) = names.next() {
+        if std::mem::replace(&mut before, name) == "namespaces" && names.peek().is_some() && !name.is_empty() {
+            check_namespace(name)?;
+            continue;
+        }
         match name {
             "" => return Err(BadName::Empty),
             "." | ".." => return Err(BadName::Dots(name.to_owned())),
@@ -112,6 +126,19 @@ pub(super) fn check_names(path: &str) -> Result<(), BadName> {
         }
     }
     Ok(())
+}
+
+/// Checks a namespace, in which no sign stands for itself that would end it.
+fn check_namespace(escaped: &str) -> Result<(), BadName> {
+    let name = percent_encoding::percent_decode_str(escaped).decode_utf8_lossy().into_owned();
+    let wrong = [
+        (name == ".", "may not be '.'"),
+        (name == "..", "may not be '..'"),
+        (name.contains('/'), "may not contain '/'"),
+        (name.contains('%'), "may not contain '%'"),
+    ];
+    let why: Vec<_> = wrong.into_iter().filter(|(wrong, _)| *wrong).map(|(_, why)| why).collect();
+    if why.is_empty() { Ok(()) } else { Err(BadName::Namespace { name, why }) }
 }
 
 /// Reads an answer that says no.
@@ -263,6 +290,12 @@ mod tests {
         for (path, want) in [
             ("/api/v1/namespaces/default/pods/", "resource name may not be empty"),
             ("/api/v1/namespaces//pods", "resource name may not be empty"),
+            ("/api/v1/namespaces/../pods", "invalid namespace \"..\": [may not be '..']"),
+            (
+                "/api/v1/namespaces/a%2Fb%25/pods",
+                "invalid namespace \"a/b%\": [may not contain '/' may not contain '%']",
+            ),
+            ("/api/v1/namespaces/..", "invalid resource name \"..\": [may not be '..']"),
             ("/api/v1/pods/..", "invalid resource name \"..\": [may not be '..']"),
             ("/api/v1/pods/a%2fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
         ] {

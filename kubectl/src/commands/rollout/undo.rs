@@ -44,6 +44,9 @@ async fn one(session: &Session, writing: &Writing<'_>, to: i64, manifest: &Manif
         );
     }
     let kind = manifest.resource.kind.as_str();
+    if !history::is_visited(kind) {
+        bail!("error retrieving rollbacker for {kind:?}, no visitor method exists for {{ {kind}}}");
+    }
     if !matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet") {
         bail!("no rollbacker has been implemented for {kind:?}");
     }
