@@ -80,6 +80,7 @@ impl Session {
 
     /// The same for a command that reads manifests: without it none of them is known.
     pub async fn discovery_for(&self, files: &Files, check: Check) -> anyhow::Result<Discovery> {
+        files.one_kind()?;
         let sources = files::all_named_exist(files)?;
         if check == Check::Validated && !sources.is_empty() {
             self.ask_how_to_validate(&sources).await?;

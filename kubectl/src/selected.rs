@@ -122,6 +122,7 @@ impl<'a> Query<'a> {
 
     /// Whether the words, the manifests and the selectors go together.
     pub fn check(&self) -> anyhow::Result<()> {
+        self.files.one_kind()?;
         if self.files.any() && !self.selector.is_empty() {
             selector_of_manifests(self.selector)?;
         }

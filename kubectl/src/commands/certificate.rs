@@ -28,6 +28,7 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
     let writing = Writing::new("none", "", &flags.printing)?.typed();
     let words = match flags.names.is_empty() {
         true => Vec::new(),
+        false if flags.files.any() => bail!("resource/name arguments cannot be provided when a path is specified"),
         false => typed("certificatesigningrequests", &flags.names)?,
     };
     let query = Query::new(&words, &flags.files);

@@ -165,9 +165,9 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
     if flags.filenames.is_empty() && flags.targets.iter().all(|t| !t.contains('/')) {
         paths.extend(flags.targets.iter().map(|name| named(session, pods::resource(), name).path()));
     } else {
-        let discovery = session.discovery().await?;
-        if !flags.filenames.is_empty() {
-            let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
+        let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
+        let discovery = session.discovery_for(&files, files::Check::Decoded).await?;
+        if files.any() {
             for manifest in files::read(&files, &discovery, session).await?.all()? {
                 // The complaint about the type needs no object.
                 if !matches!(manifest.resource.kind.as_str(), "Pod" | "Node") {

@@ -69,7 +69,10 @@ async fn nodes(session: &Session, flags: &Cordon, command: &str, page: i64) -> a
         bail!("must provide one or more resources by argument or filename");
     }
     let query = Query { page, ..Query::new(&words, &files).selector(selector) };
-    let nodes = resolve(session, &discovery, &query).await?.all_or_nothing()?;
+    let mut selected = resolve(session, &discovery, &query).await?;
+    // The first that is not there ends it.
+    selected.failures.truncate(1);
+    let nodes = selected.all_or_nothing()?;
     match nodes.iter().map(|node| &node.resource).find(|resource| resource.group_resource() != "nodes") {
         Some(other) => {
             let what = format!("{}/{}, Resource={}", other.group, other.version, other.plural);

@@ -123,10 +123,13 @@ impl Change<'_> {
             if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
         })?;
         let done = format!("{} updated", self.what);
+        // Nothing is told of what stays as it is, unless upstream compares what it has changed already.
+        if object == manifest.object && matches!(self.what, "env" | "image" | "resource requirements") {
+            return Ok(());
+        }
         if self.setting.local || !writing.sends() {
             return writing.done(&manifest, &object, &done);
         }
-        // Upstream's account is always new to it, since it compares what it has changed already.
         if object == manifest.object {
             return if self.what == "serviceaccount" { writing.done(&manifest, &object, &done) } else { Ok(()) };
         }

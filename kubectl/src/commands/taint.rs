@@ -6,6 +6,7 @@ use super::Session;
 use crate::apply::merge_patch;
 use crate::cli::node::Taint as Flags;
 use crate::files::Manifest;
+use crate::generate::GenerateError;
 use crate::selected::{Query, resolve};
 use crate::writing::{Failures, PatchKind, Writing, usage};
 use anyhow::bail;
@@ -24,10 +25,14 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
     let files = crate::cli::Files::default();
     let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
     let discovery = query.discovery(session).await?;
-    if let Some(word) = words.first()
-        && discovery.find(word.split('/').next().unwrap_or_default()).is_some_and(|r| r.plural != "nodes")
-    {
-        bail!("invalid resource type {word}, only node types are supported");
+    if let Some(word) = words.first() {
+        match discovery.find(word.split('/').next().unwrap_or_default()) {
+            None => return Err(GenerateError::NoSuchType(word.clone(), String::new()).into()),
+            Some(resource) if resource.plural != "nodes" => {
+                bail!("invalid resource type {word}, only node types are supported")
+            }
+            Some(_) => {}
+        }
     }
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;

@@ -103,6 +103,7 @@ mod tests {
 
     #[test]
     fn pods_are_made_of_flags() {
+        assert_eq!((port("-1").ok(), port("99999").ok()), (Some(-1), Some(99999)));
         let pod = made("web --image=nginx --port=80 --env=A=b -l x=y -it --restart=Never -- sh -c ls").expect("a pod");
         let container = &pod["spec"]["containers"][0];
         assert_eq!((&container["args"], &container["stdinOnce"]), (&json!(["sh", "-c", "ls"]), &json!(true)));

@@ -26,7 +26,7 @@ const OWN: &[&str] = &[
 const HASH: &str = "pod-template-hash";
 
 pub(super) async fn run(session: &Session, flags: &Undo) -> anyhow::Result<()> {
-    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
+    let writing = Writing::late(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
     let selected = workloads(session, &flags.workloads).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
