@@ -65,7 +65,7 @@ pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value
         return Ok(vec![object]);
     }
     match selector_of(&object) {
-        selector if selector.is_empty() => return Err(no_selector(&found.resource)),
+        selector if selector.is_empty() => Err(no_selector(&found.resource)),
         selector => selected(session, &selector).await,
     }
 }
