@@ -236,6 +236,14 @@ impl Files {
         }
     }
 
+    /// That not both manifests and a kustomization are named.
+    pub fn one_kind(&self) -> anyhow::Result<()> {
+        match (self.names().next().is_some(), self.kustomize.is_empty()) {
+            (true, false) => anyhow::bail!("only one of -f or -k can be specified"),
+            _ => Ok(()),
+        }
+    }
+
     /// The names that say something: `-f ""` names nothing.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.filenames.iter().map(String::as_str).filter(|name| !name.is_empty())

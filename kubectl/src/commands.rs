@@ -54,7 +54,7 @@ use crate::files::{self, Check};
 use crate::generate::GenerateError;
 use crate::http::{Client, Pauses, Refused, Unanswered};
 use crate::print::OutputError;
-use crate::writing::Failures;
+use crate::writing::{Failures, Fatal};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use std::process::ExitCode;
@@ -80,6 +80,7 @@ impl Session {
 
     /// The same for a command that reads manifests: without it none of them is known.
     pub async fn discovery_for(&self, files: &Files, check: Check) -> anyhow::Result<Discovery> {
+        files.one_kind()?;
         let sources = files::all_named_exist(files)?;
         if check == Check::Validated && !sources.is_empty() {
             self.ask_how_to_validate(&sources).await?;
@@ -180,7 +181,7 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(flags) => return run::run(&session, &flags).await,
         Command::Attach(flags) => return exec::attach(&session, &flags).await,
         Command::Diff(flags) => return diff::run(&session, &flags).await,
-        Command::Proxy(flags) => return proxy::run(session, &flags).await.map(|()| ExitCode::SUCCESS),
+        Command::Proxy(flags) => return proxy::run(session, &flags).await,
         Command::Cp(flags) => cp::run(&session, &flags).await,
         Command::PortForward(flags) => port_forward::run(&session, &flags).await,
         Command::Undo(flags) => undo::run(&session, &flags).await,
@@ -335,6 +336,9 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn error_text(error: &anyhow::Error) -> String {
     if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
         return list.iter().map(one_of_several).collect::<Vec<_>>().join("\n");
+    }
+    if let Some(fatal) = error.downcast_ref::<Fatal>() {
+        return fatal.to_string();
     }
     match standard(error) {
         Some(_) if let Some(refused) = error.downcast_ref::<Refused>().filter(|r| r.is_invalid()) => invalid(refused),

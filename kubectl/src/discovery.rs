@@ -12,6 +12,7 @@ use crate::writing::{is_not_found, log_unhandled};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
 use rules::patch::go_kind;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Asks for the aggregated form and takes the plain one.
@@ -42,6 +43,15 @@ pub struct Resource {
     pub subresources: Vec<(String, Vec<String>)>,
 }
 
+/// A namespace as one part of a path: whatever it would lead out of that with is escaped, and so refused once it is
+/// asked for.
+pub(crate) fn one_segment(namespace: &str) -> Cow<'_, str> {
+    match namespace.contains(['%', '/']) {
+        true => namespace.replace('%', "%25").replace('/', "%2F").into(),
+        false => namespace.into(),
+    }
+}
+
 impl Resource {
     /// `v1` or `apps/v1`.
     pub fn api_version(&self) -> String {
@@ -55,7 +65,7 @@ impl Resource {
             false => format!("/apis/{}/{}", self.group, self.version),
         };
         match namespace.filter(|_| self.namespaced) {
-            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", self.plural),
+            Some(namespace) => format!("{root}/namespaces/{}/{}", one_segment(namespace), self.plural),
             None => format!("{root}/{}", self.plural),
         }
     }

@@ -3,7 +3,7 @@
 //! Upstream: `kubectl/pkg/polymorphichelpers/attachablepodforobject.go`, `kubectl/pkg/cmd/util/podcmd`.
 
 use crate::commands::Session;
-use crate::discovery::Resource;
+use crate::discovery::{Resource, one_segment};
 use crate::selected::{list, named};
 use crate::targets;
 use anyhow::bail;
@@ -54,7 +54,7 @@ fn readiness(pod: &Value) -> (bool, bool, bool, std::cmp::Reverse<String>) {
 /// All pods that a word means.
 pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value>> {
     let Some((kind, name)) = target.split_once('/') else {
-        let path = format!("/api/v1/namespaces/{}/pods/{target}", session.namespace);
+        let path = format!("/api/v1/namespaces/{}/pods/{target}", one_segment(&session.namespace));
         return Ok(vec![session.client.get(&path, "application/json").await?]);
     };
     let discovery = session.discovery().await?;
@@ -65,14 +65,15 @@ pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value
         return Ok(vec![object]);
     }
     match selector_of(&object) {
-        selector if selector.is_empty() => bail!(
-            "cannot attach to *{}.{}: selector for {} not implemented",
-            found.resource.version,
-            found.resource.kind,
-            found.resource.plural
-        ),
+        selector if selector.is_empty() => Err(no_selector(&found.resource)),
         selector => selected(session, &selector).await,
     }
+}
+
+/// What is said of an object that has no pods of its own.
+pub(crate) fn no_selector(resource: &Resource) -> anyhow::Error {
+    let kind = format!("*{}.{}", resource.version, resource.kind);
+    anyhow::anyhow!("cannot attach to {kind}: selector for {kind} not implemented")
 }
 
 /// The selector of a workload or a service as a query parameter.

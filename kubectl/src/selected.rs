@@ -122,6 +122,7 @@ impl<'a> Query<'a> {
 
     /// Whether the words, the manifests and the selectors go together.
     pub fn check(&self) -> anyhow::Result<()> {
+        self.files.one_kind()?;
         if self.files.any() && !self.selector.is_empty() {
             selector_of_manifests(self.selector)?;
         }
@@ -298,7 +299,7 @@ pub(crate) fn of_list(error: anyhow::Error, resource: &Resource, selector: &str,
     let doing = match selector.is_empty() && fields.is_empty() {
         true => format!("Unable to list {what}"),
         false => {
-            format!("Unable to find {what} that match label selector \"{selector}\", field selector \"{fields}\"")
+            format!("Unable to find {what} that match label selector {selector:?}, field selector {fields:?}")
         }
     };
     while_listing(error, &doing)

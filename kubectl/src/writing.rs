@@ -301,8 +301,22 @@ pub fn log_unhandled(place: &str, text: &str) {
 }
 
 fn log(severity: char, place: &str, text: &str) {
+    eprintln!("{}", log_line(severity, place, text));
+}
+
+fn log_line(severity: char, place: &str, text: &str) -> String {
     let now = jiff::Zoned::now().strftime("%m%d %H:%M:%S%.6f");
-    eprintln!("{severity}{now} {:>7} {place}] {text}", std::process::id());
+    format!("{severity}{now} {:>7} {place}] {text}", std::process::id())
+}
+
+/// An error that ends the command as a line of the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", log_line('F', .place, .text))]
+pub struct Fatal {
+    /// Where upstream logs it.
+    pub place: &'static str,
+    /// What went wrong.
+    pub text: String,
 }
 
 /// Says where a refused object came from.

@@ -1,6 +1,5 @@
 //! Flags of `api-resources`.
 
-use super::PrintFlags;
 use clap::Args;
 
 /// `api-resources`.
@@ -8,9 +7,12 @@ use clap::Args;
 pub struct ApiResources {
     /// None.
     pub words: Vec<String>,
-    #[command(flatten)]
-    /// How to print them.
-    pub print: PrintFlags,
+    /// Output format.
+    #[arg(long, short = 'o', default_value = "")]
+    pub output: String,
+    /// If true, keep the managedFields when printing objects in JSON or YAML format.
+    #[arg(long)]
+    pub show_managed_fields: bool,
     /// Limit to resources in the specified API group.
     #[arg(long)]
     pub api_group: Option<String>,

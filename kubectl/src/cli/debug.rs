@@ -23,7 +23,7 @@ pub struct Debug {
     #[arg(long, default_value = "")]
     pub custom: String,
     /// Environment variables to set in the container.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = pair)]
     pub env: Vec<String>,
     /// Files that identify the resource to debug.
     #[arg(long = "filename", short = 'f', value_delimiter = ',')]
@@ -65,7 +65,7 @@ pub struct Debug {
     #[arg(long)]
     pub same_node: bool,
     /// When used with '--copy-to', a list of name=image pairs for changing container images.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = pair)]
     pub set_image: Vec<String>,
     /// When used with '--copy-to', enable process namespace sharing in the copy.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -82,4 +82,12 @@ pub struct Debug {
     /// The command of the container.
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// `KEY=VALUE`, as it is.
+fn pair(text: &str) -> Result<String, String> {
+    match text.contains('=') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text} must be formatted as key=value")),
+    }
 }

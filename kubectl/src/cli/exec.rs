@@ -7,6 +7,9 @@ use clap::Args;
 pub struct Exec {
     /// Pod, or TYPE/NAME; nothing else may stand before `--`.
     pub words: Vec<String>,
+    /// Whether `--` stands behind them, be it without a command.
+    #[arg(skip)]
+    pub ended: bool,
     /// Files that name the pod instead.
     #[arg(long = "filename", short = 'f', value_delimiter = ',')]
     pub filenames: Vec<String>,

@@ -127,7 +127,7 @@ pub struct ClusterRole {
     /// As a role.
     pub role: Role,
     /// An aggregation label selector for combining ClusterRoles.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = pair)]
     pub aggregation_rule: Vec<String>,
     /// A partial url that user should have access to.
     #[arg(long, value_delimiter = ',')]
@@ -460,4 +460,12 @@ pub struct Token {
     /// UID of an object to bind the token to.
     #[arg(long, default_value = "")]
     pub bound_object_uid: String,
+}
+
+/// `KEY=VALUE`, as it is.
+fn pair(text: &str) -> Result<String, String> {
+    match text.contains('=') {
+        true => Ok(text.to_owned()),
+        false => Err("malformed pair, expect string=string".to_owned()),
+    }
 }

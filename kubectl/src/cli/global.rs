@@ -81,7 +81,7 @@ pub struct Global {
     #[arg(long, global = true)]
     pub warnings_as_errors: bool,
     /// Number for the log level verbosity.
-    #[arg(long = "v", short = 'v', global = true, default_value_t = 0)]
+    #[arg(long = "v", short = 'v', global = true, default_value_t = 0, value_parser = level)]
     pub verbosity: u8,
     /// Name of profile to capture.
     #[arg(long, global = true, default_value = "none", hide = true)]
@@ -148,6 +148,11 @@ impl Global {
             name => Err(format!("unknown profile '{name}'")),
         }
     }
+}
+
+/// A level of the log; below the least there is nothing less to say.
+fn level(text: &str) -> Result<u8, std::num::ParseIntError> {
+    text.parse::<i32>().map(|level| u8::try_from(level.max(0)).unwrap_or(u8::MAX))
 }
 
 #[cfg(test)]

@@ -10,7 +10,15 @@ use std::path::PathBuf;
 /// Lets every switch of a command and its subcommands take a value behind an equals sign, and every
 /// duration only what Go reads as one.
 pub fn loosen(command: Command) -> Command {
-    command.mut_args(|arg| check_duration(empty_path(loosen_switch(arg)))).mut_subcommands(loosen)
+    command.mut_args(|arg| any_word(check_duration(empty_path(loosen_switch(arg))))).mut_subcommands(loosen)
+}
+
+/// The word behind a flag is its value, even if it looks like a flag.
+fn any_word(arg: Arg) -> Arg {
+    match arg.get_action().takes_values() && !arg.is_positional() && !arg.is_require_equals_set() {
+        true => arg.allow_hyphen_values(true),
+        false => arg,
+    }
 }
 
 /// A path may be empty, which is as good as none.

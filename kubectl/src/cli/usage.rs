@@ -47,7 +47,10 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
         return Err(of_command(&command, &words, complaint));
     }
     required(&matches).map_err(UsageError::Wrong)?;
-    let args = Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))?;
+    let mut args = Args::from_arg_matches(&matches).map_err(|error| complaint(&command, &words, &error))?;
+    if let super::Command::Exec(exec) = &mut args.command {
+        exec.ended = super::walk(&command, &words).ended;
+    }
     Ok(Args { global: args.global.without_empty_paths(), ..args })
 }
 
@@ -329,7 +332,9 @@ fn unknown_flag(words: &[String], name: &str) -> String {
     match name.strip_prefix('-').filter(|n| !n.starts_with('-')) {
         Some(letter) => {
             let whole = words.iter().find(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(letter));
-            format!("unknown shorthand flag: '{letter}' in {}", whole.map_or(name, String::as_str))
+            // Letters in front of it have been read.
+            let rest = whole.and_then(|word| Some(&word[word.find(letter)?..])).unwrap_or(letter);
+            format!("unknown shorthand flag: '{letter}' in -{rest}")
         }
         None if name.starts_with("---") => format!("bad flag syntax: {name}"),
         None if name == "--" => {
@@ -405,6 +410,10 @@ fn is_near(word: &str, name: &str) -> bool {
 }
 
 fn unknown_command(command: &Command, words: &[String], path: &str, word: &str) -> UsageError {
+    // It tells what it can do to whoever says anything else.
+    if path.ends_with(" certificate") {
+        return UsageError::Help(super::help::help_of(&["certificate"]));
+    }
     if path != command.get_name() {
         let walk = super::walk(command, words);
         let rest: Vec<&str> = walk.rest.iter().map(|place| words[*place].as_str()).collect();
@@ -508,6 +517,21 @@ mod tests {
                 "kubectl create service x -Zy",
                 "error: unknown shorthand flag: 'Z' in -Zy\nSee 'kubectl create service --help' for usage.",
             ),
+            (
+                "kubectl attach p -q?",
+                "error: unknown shorthand flag: '?' in -?\nSee 'kubectl attach --help' for usage.",
+            ),
+            ("kubectl certificate a b", "help: Modify certificate resources."),
+            ("kubectl get pods -l -a=b -o -n", "fine"),
+            (
+                "kubectl debug p --env=x",
+                "error: invalid argument \"x\" for \"--env\" flag: x must be formatted as key=value\nSee 'kubectl debug --help' for usage.",
+            ),
+            (
+                "kubectl create clusterrole r --aggregation-rule=-1",
+                "error: invalid argument \"-1\" for \"--aggregation-rule\" flag: malformed pair, expect string=string\nSee 'kubectl create clusterrole --help' for usage.",
+            ),
+            ("kubectl api-versions --v=-1 -v=300", "fine"),
             ("kubectl kuberc a b", "error: unknown command \"a b\"\nSee 'kubectl kuberc -h' for help and examples"),
             ("kubectl apply x y", "error: Unexpected args: [x y]\nSee 'kubectl apply -h' for help and examples"),
             (

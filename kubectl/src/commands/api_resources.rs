@@ -3,7 +3,7 @@
 //! Upstream: `kubectl/pkg/cmd/apiresources`.
 
 use super::Session;
-use crate::cli::ApiResources;
+use crate::cli::{ApiResources, PrintFlags};
 use crate::discovery::{Discovery, Resource};
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, json};
@@ -32,8 +32,9 @@ pub(super) async fn run(session: &Session, flags: &ApiResources) -> anyhow::Resu
     if !flags.words.is_empty() {
         return Err(usage("api-resources", format!("unexpected arguments: [{}]", flags.words.join(" "))));
     }
-    let output = flags.print.output.as_str();
-    if !matches!(output, "" | "wide" | "name" | "json" | "yaml" | "kyaml") {
+    let output = flags.output.as_str();
+    let known = matches!(output.to_ascii_lowercase().as_str(), "json" | "yaml" | "kyaml" | "name");
+    if !known && !matches!(output, "" | "wide") {
         bail!(
             "unable to match a printer suitable for the output format {output:?}, allowed formats are: json,kyaml,name,wide,yaml"
         );
@@ -44,7 +45,7 @@ pub(super) async fn run(session: &Session, flags: &ApiResources) -> anyhow::Resu
     let discovery = if flags.cached { Discovery::load(&session.client).await? } else { session.discovery().await? };
     let resources = chosen(&discovery, flags);
     match output {
-        "name" => {
+        _ if output.eq_ignore_ascii_case("name") => {
             for resource in &resources {
                 crate::outln!("{}", resource.group_resource());
             }
@@ -77,7 +78,8 @@ fn chosen<'a>(discovery: &'a Discovery, flags: &ApiResources) -> Vec<&'a Resourc
 }
 
 fn print(flags: &ApiResources, resources: &[&Resource]) -> anyhow::Result<()> {
-    let Some(mut printer) = Printer::of(&flags.print, Set::Objects, false)? else { return Ok(()) };
+    let print = PrintFlags { output: flags.output.clone(), ..PrintFlags::default() };
+    let Some(mut printer) = Printer::of(&print, Set::Objects, false)? else { return Ok(()) };
     let one = |r: &&Resource| {
         let mut value = json!({"name": r.plural, "singularName": r.singular, "namespaced": r.namespaced,
             "version": r.version, "kind": r.kind, "verbs": r.verbs});

@@ -3,6 +3,7 @@
 //! Upstream: `kubectl/pkg/cmd/certificates`.
 
 use super::Session;
+use super::drain::typed;
 use crate::cli::certificate::{Certificate, Verdict};
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
@@ -25,12 +26,17 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
         bail!("one or more CSRs must be specified as <name> or -f <filename>");
     }
     let writing = Writing::new("none", "", &flags.printing)?.typed();
-    let mut words = flags.names.clone();
-    if !words.is_empty() {
-        words.insert(0, "certificatesigningrequests".into());
-    }
+    let words = match flags.names.is_empty() {
+        true => Vec::new(),
+        false if flags.files.any() => bail!("resource/name arguments cannot be provided when a path is specified"),
+        false => typed("certificatesigningrequests", &flags.names)?,
+    };
     let query = Query::new(&words, &flags.files);
     let discovery = query.discovery(session).await?;
+    let kinds = words.iter().filter_map(|word| word.split_once('/')).filter_map(|(kind, _)| discovery.find(kind));
+    if kinds.into_iter().any(|resource| resource.namespaced) {
+        bail!("namespace may not be empty when retrieving a resource by name");
+    }
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
@@ -55,11 +61,9 @@ async fn decide(
 ) -> anyhow::Result<Manifest> {
     for _ in 0..TRIES {
         if manifest.resource.kind != "CertificateSigningRequest" {
-            bail!(
-                "can only handle certificates.k8s.io/v1, Kind=CertificateSigningRequest objects, got {}, Kind={}",
-                manifest.resource.api_version(),
-                manifest.resource.kind
-            );
+            let (kind, group) = (&manifest.resource.kind, &manifest.resource.group);
+            let got = if group.is_empty() { kind.clone() } else { format!("{kind}.{group}") };
+            bail!("can only handle CertificateSigningRequest.certificates.k8s.io objects, got {got}");
         }
         let Some(decided) = with_condition(&manifest.object, kind, other, flags.force)? else { return Ok(manifest) };
         match writing.update(session, &format!("{}/approval", manifest.path()), &decided).await {

@@ -106,17 +106,50 @@ pub(super) fn check_raw(files: &crate::cli::Files, output: &str) -> anyhow::Resu
     Ok(())
 }
 
-/// Refuses what would not stay behind the server's address: `@elsewhere/` would make a user of it.
-pub(super) fn check_raw_path(path: &str) -> anyhow::Result<()> {
-    if !path.starts_with('/') {
-        bail!("--raw must be a valid URL path: parse {path:?}: invalid URI for request");
+/// What `--raw` asks for, without the scheme and the host that it may have, since only one server is asked. Refuses
+/// what would not stay behind its address: `@elsewhere/` would make a user of it.
+///
+/// Upstream: `url.ParseRequestURI` of Go.
+pub(super) fn raw_path(text: &str) -> anyhow::Result<String> {
+    let (path, why) = match text.split_once(':') {
+        _ if text.chars().any(|c| c.is_ascii_control()) => (None, "net/url: invalid control character in URL".into()),
+        _ if text.starts_with('/') => (Some(text), String::new()),
+        _ if text == "*" => (Some("/*"), String::new()),
+        Some(("", _)) => (None, "missing protocol scheme".into()),
+        Some((scheme, rest)) if is_scheme(scheme) => match rest.strip_prefix("//") {
+            Some(rest) if rest.starts_with('[') && !rest.contains(']') => (None, "missing ']' in host".into()),
+            Some(rest) => (Some(rest.find('/').map_or("/", |at| &rest[at..])), String::new()),
+            None if rest.starts_with('/') => (Some(rest), String::new()),
+            None => (Some("/"), String::new()),
+        },
+        _ => (None, "invalid URI for request".into()),
+    };
+    let (path, why) = match path.map(|path| (path, bad_escape(path))) {
+        Some((_, Some(escape))) => (None, format!("invalid URL escape {escape:?}")),
+        Some((path, None)) => (Some(path), why),
+        None => (None, why),
+    };
+    match path {
+        Some(path) => Ok(path.to_owned()),
+        None => bail!("--raw must be a valid URL path: parse {text:?}: {why}"),
     }
-    Ok(())
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+/// The first `%` of a path without two digits behind it, with what is behind it.
+fn bad_escape(path: &str) -> Option<String> {
+    let path = path.split('?').next().unwrap_or_default();
+    let wrong = path.match_indices('%').map(|(at, _)| path[at..].chars().take(3).collect::<String>());
+    wrong.into_iter().find(|escape| escape.len() != 3 || !escape[1..].bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Sends a file as it is and prints the answer as it is.
 pub(super) async fn raw(session: &Session, method: Method, path: &str, file: &str) -> anyhow::Result<()> {
-    check_raw_path(path)?;
+    let path = &raw_path(path)?;
     let mut body = Vec::new();
     match file {
         "-" => drop(std::io::stdin().read_to_end(&mut body)?),
@@ -391,8 +424,22 @@ mod tests {
 
     #[test]
     fn raw_paths_stay_behind_the_address() {
-        for (path, want) in [("/healthz", true), ("@127.0.0.1:2/x", false), ("x", false), (":2/x", false)] {
-            assert_eq!(check_raw_path(path).is_ok(), want, "{path}");
+        for (text, want) in [
+            ("/healthz?a=%zz", Ok("/healthz?a=%zz")),
+            ("http://x/y", Ok("/y")),
+            ("http://x", Ok("/")),
+            ("x:y", Ok("/")),
+            ("@127.0.0.1:2/x", Err("invalid URI for request")),
+            ("x", Err("invalid URI for request")),
+            (":2/x", Err("missing protocol scheme")),
+            ("http://[x/", Err("missing ']' in host")),
+            ("/%zz", Err("invalid URL escape \"%zz\"")),
+            ("/a%", Err("invalid URL escape \"%\"")),
+            ("/a\u{1}", Err("net/url: invalid control character in URL")),
+        ] {
+            let want =
+                want.map(str::to_owned).map_err(|why| format!("--raw must be a valid URL path: parse {text:?}: {why}"));
+            assert_eq!(raw_path(text).map_err(|error| error.to_string()), want, "{text}");
         }
     }
 }

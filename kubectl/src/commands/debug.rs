@@ -40,17 +40,19 @@ pub(super) async fn run(session: &Session, flags: &Debug) -> anyhow::Result<()> 
             "Node" => on_node(session, &wanted, &target).await?,
             "Pod" if flags.copy_to.is_empty() => in_pod(session, &wanted, &target).await?,
             "Pod" => in_copy(session, &wanted, &target).await?,
-            kind => {
-                let version = target["apiVersion"].as_str().unwrap_or_default();
-                let (group, version) = version.split_once('/').unwrap_or(("", version));
-                bail!("{:?} not supported by debug", format!("{group}/{version}, Kind={kind}"))
-            }
+            _ => return Err(not_supported(&target)),
         };
         if flags.attach.unwrap_or(flags.stdin) && !container.is_empty() {
             attach::attach(session, flags, &pod, &container).await?;
         }
     }
     Ok(())
+}
+
+fn not_supported(object: &Value) -> anyhow::Error {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    anyhow::anyhow!("{:?} not supported by debug", format!("{group}/{version}, Kind={}", text("kind")))
 }
 
 fn check(flags: &Debug, custom: Option<&Value>) -> anyhow::Result<()> {
@@ -156,14 +158,23 @@ fn custom(path: &str) -> anyhow::Result<Option<Value>> {
 
 /// The objects to debug, as the server has them.
 async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>> {
+    if !flags.filenames.is_empty() && !flags.targets.is_empty() {
+        bail!("resource/name arguments cannot be provided when a path is specified");
+    }
     let mut paths = Vec::new();
     if flags.filenames.is_empty() && flags.targets.iter().all(|t| !t.contains('/')) {
         paths.extend(flags.targets.iter().map(|name| named(session, pods::resource(), name).path()));
     } else {
-        let discovery = session.discovery().await?;
-        if !flags.filenames.is_empty() {
-            let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
-            paths.extend(files::read(&files, &discovery, session).await?.all()?.iter().map(files::Manifest::path));
+        let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
+        let discovery = session.discovery_for(&files, files::Check::Decoded).await?;
+        if files.any() {
+            for manifest in files::read(&files, &discovery, session).await?.all()? {
+                // The complaint about the type needs no object.
+                if !matches!(manifest.resource.kind.as_str(), "Pod" | "Node") {
+                    return Err(not_supported(&manifest.object));
+                }
+                paths.push(manifest.path());
+            }
         }
         for word in &flags.targets {
             let word = if word.contains('/') { word.clone() } else { format!("pods/{word}") };

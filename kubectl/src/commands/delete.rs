@@ -20,11 +20,13 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
     let deletion = deletion(flags)?;
     let deadline = Deadline::new(&flags.removal.timeout)?;
     if !flags.raw.is_empty() {
+        check(flags, &deletion)?;
         check_raw(flags)?;
         let file = flags.files.filenames.first().map_or("/dev/null", String::as_str);
         return create::raw(session, Method::DELETE, &flags.raw, file).await;
     }
     let (victims, unread) = victims(session, flags).await?;
+    check(flags, &deletion)?;
     if victims.is_empty() {
         if unread.is_empty() {
             crate::outln!("No resources found");
@@ -72,6 +74,12 @@ fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
     if removal.force && grace < 0 {
         grace = 0;
     }
+    let dry_run = DryRun::parse(&flags.dry_run.dry_run)?;
+    Ok(Deletion { dry_run, names_only: flags.output == "name", ..Deletion::new(removal, grace)? })
+}
+
+/// What upstream looks at once it has found what there is to delete.
+fn check(flags: &Delete, deletion: &Deletion) -> anyhow::Result<()> {
     if !matches!(flags.output.as_str(), "" | "name") {
         bail!("unexpected -o output mode: {}. We only support '-o name'", flags.output);
     }
@@ -81,16 +89,15 @@ fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
     if flags.all && !flags.field_selector.is_empty() {
         bail!("cannot set --all and --field-selector at the same time");
     }
-    if removal.force && grace > 0 {
+    if flags.removal.force && deletion.grace > 0 {
         bail!("--force and --grace-period greater than 0 cannot be specified together");
     }
-    if removal.force {
+    if flags.removal.force {
         eprintln!(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
         );
     }
-    let dry_run = DryRun::parse(&flags.dry_run.dry_run)?;
-    Ok(Deletion { dry_run, names_only: flags.output == "name", ..Deletion::new(removal, grace)? })
+    Ok(())
 }
 
 fn check_raw(flags: &Delete) -> anyhow::Result<()> {
@@ -314,7 +321,8 @@ mod tests {
     fn made(line: &str) -> Result<Deletion, String> {
         let args = Args::try_parse_from(line.split(' ')).expect("parses");
         let crate::cli::Command::Delete(flags) = args.command else { panic!("delete") };
-        deletion(&flags).map_err(|e| e.to_string())
+        let made = deletion(&flags).and_then(|deletion| check(&flags, &deletion).map(|()| deletion));
+        made.map_err(|e| e.to_string())
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::files::Manifest;
 use crate::http::Refused;
 use crate::progress::Progress;
 use crate::selected::{Query, resolve};
+use crate::targets::Words;
 use crate::writing::{DryRun, Failures, PatchKind, Writing, code, is_not_found, usage};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -60,20 +61,36 @@ async fn nodes(session: &Session, flags: &Cordon, command: &str, page: i64) -> a
     if !flags.nodes.is_empty() && flags.selector.as_ref().is_some_and(|s| !s.is_empty()) {
         return Err(usage(command, "error: cannot specify both a node name and a --selector option"));
     }
+    let words = typed("nodes", &flags.nodes)?;
     let discovery = session.discovery().await?;
-    let plain = |name: &String| name.rsplit_once('/').map_or_else(|| name.clone(), |(_, name)| name.to_owned());
-    if let Some(other) = flags.nodes.iter().filter_map(|n| n.split_once('/')).find(|(kind, _)| !kind.starts_with("no"))
-    {
-        bail!("error: expected resource of type node, got {:?}", other.0);
-    }
-    let words: Vec<String> = std::iter::once("nodes".to_owned()).chain(flags.nodes.iter().map(plain)).collect();
     let files = crate::cli::Files::default();
     let selector = flags.selector.as_deref().unwrap_or_default();
     if flags.nodes.is_empty() && selector.is_empty() {
         bail!("must provide one or more resources by argument or filename");
     }
     let query = Query { page, ..Query::new(&words, &files).selector(selector) };
-    resolve(session, &discovery, &query).await?.all_or_nothing()
+    let mut selected = resolve(session, &discovery, &query).await?;
+    // The first that is not there ends it.
+    selected.failures.truncate(1);
+    let nodes = selected.all_or_nothing()?;
+    match nodes.iter().map(|node| &node.resource).find(|resource| resource.group_resource() != "nodes") {
+        Some(other) => {
+            let what = format!("{}/{}, Resource={}", other.group, other.version, other.plural);
+            bail!("error: expected resource of type node, got {what:?}")
+        }
+        None => Ok(nodes),
+    }
+}
+
+/// Names of a type as words; those with a type of their own keep it.
+pub(super) fn typed(kind: &str, names: &[String]) -> anyhow::Result<Vec<String>> {
+    if names.iter().any(|name| name.contains('/')) {
+        let word = |name: &String| if name.contains('/') { name.clone() } else { format!("{kind}/{name}") };
+        let words: Vec<String> = names.iter().map(word).collect();
+        Words::read("edit", &words)?;
+        return Ok(words);
+    }
+    Ok(std::iter::once(kind.to_owned()).chain(names.iter().cloned()).collect())
 }
 
 async fn mark_nodes(session: &Session, writing: &Writing<'_>, nodes: &[Manifest], mark: Mark) -> anyhow::Result<()> {

@@ -157,13 +157,15 @@ pub(super) async fn last_applied_of(
     flags: &crate::cli::apply::EditLastApplied,
 ) -> anyhow::Result<()> {
     let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
-    let query = Query::new(&flags.words, &flags.files);
+    let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
+    let query = Query::new(&flags.words, &flags.files).all(all);
     let discovery = query.discovery(session).await?;
     let objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
+    if !objects.iter().any(|manifest| last_applied(&manifest.object).is_some()) {
+        bail!(NOTHING_APPLIED);
+    }
     for manifest in &objects {
-        let Some(applied) = last_applied(&manifest.object) else {
-            bail!("no last-applied-configuration annotation found on resource: {}", manifest.object.name());
-        };
+        let Some(applied) = last_applied(&manifest.object) else { continue };
         let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
         let mut round = Round::new(&[applied], form)?;
         while let Some(edited) = round.next()? {
@@ -184,6 +186,9 @@ pub(super) async fn last_applied_of(
     }
     Ok(())
 }
+
+const NOTHING_APPLIED: &str = "no last-applied-configuration annotation found on resources, to create the annotation, \
+                               use command `kubectl apply set-last-applied --create-annotation`";
 
 /// The text's form.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 
 use super::{Session, with_query};
 use crate::cli::events::Events;
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, one_segment};
 use crate::generate::GenerateError;
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, harmless, without_managed_fields};
@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, flags: &Events) -> anyhow::Result<()>
     let selector = selector(session, &flags.object).await?;
     let path = match flags.all_namespaces {
         true => "/api/v1/events".to_owned(),
-        false => format!("/api/v1/namespaces/{}/events", session.namespace),
+        false => format!("/api/v1/namespaces/{}/events", one_segment(&session.namespace)),
     };
     match flags.watch {
         true => watch(session, flags, &path, &selector, printer).await,

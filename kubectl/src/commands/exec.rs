@@ -18,7 +18,7 @@ use std::process::ExitCode;
 pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitCode> {
     // Before a command behind `--` the first word is the pod, and others are not looked at.
     let spare = flags.words.len() > usize::from(flags.filenames.is_empty());
-    if spare && flags.command.is_empty() {
+    if spare && !flags.ended {
         let text = "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead";
         return Err(usage("exec", text));
     }
@@ -28,8 +28,10 @@ pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitC
     if flags.command.is_empty() {
         bail!("you must specify at least one command for the container");
     }
+    check_timeout("exec", &flags.pod_running_timeout)?;
     let target = match flags.words.first() {
-        Some(target) => target.clone(),
+        Some(target) if flags.filenames.is_empty() => target.clone(),
+        Some(_) => bail!("resource/name arguments cannot be provided when a path is specified"),
         None => target_of(session, &flags.filenames).await?,
     };
     let pod = pods::first_of(session, &target, &flags.pod_running_timeout).await?;
@@ -50,22 +52,43 @@ async fn target_of(session: &Session, filenames: &[String]) -> anyhow::Result<St
         bail!("cannot exec into multiple objects at a time");
     }
     let Some(manifest) = manifest else { bail!("no objects passed") };
+    // What has no pods need not be looked for.
+    if manifest.resource.kind != "Pod" && pods::selector_of(&manifest.object).is_empty() {
+        return Err(pods::no_selector(&manifest.resource));
+    }
     Ok(format!("{}/{}", manifest.resource.group_resource(), manifest.object.name()))
 }
 
 pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<ExitCode> {
-    let [target] = flags.targets.as_slice() else {
-        if flags.targets.is_empty() {
-            bail!("at least 1 argument is required for attach");
-        }
-        let (count, words) = (flags.targets.len(), flags.targets.join(" "));
-        bail!("expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {count}: [{words}]");
+    check_timeout("attach", &flags.pod_running_timeout)?;
+    let target = match flags.targets.as_slice() {
+        [] => bail!("at least 1 argument is required for attach"),
+        [target] => target.clone(),
+        [kind, _] if kind.is_empty() => bail!("the argument \"\" must be RESOURCE/NAME"),
+        // The type of the last word counts, if it has one of its own.
+        [_, target] if target.contains('/') => target.clone(),
+        [kind, _] if kind.contains(['/', ',']) => bail!("the server doesn't have a resource type {kind:?}"),
+        [_, name] if name.is_empty() => bail!("resource name may not be empty"),
+        [kind, name] => format!("{kind}/{name}"),
+        words => bail!(
+            "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {}: [{}]",
+            words.len(),
+            words.join(" ")
+        ),
     };
-    let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
+    let pod = pods::first_of(session, &target, &flags.pod_running_timeout).await?;
     check_running(&pod)?;
     let container = pods::container(&pod, &flags.container, flags.quiet);
     let container = container.context("cannot attach to the container")?;
     attach_to(session, &pod, &container, flags.stdin, flags.tty, flags.quiet, &flags.detach_keys).await
+}
+
+/// Refuses `--pod-running-timeout` that leaves no time.
+fn check_timeout(command: &str, timeout: &str) -> anyhow::Result<()> {
+    match apimachinery::time::parse_go_duration(timeout) {
+        Some(timeout) if !timeout.is_zero() => Ok(()),
+        _ => Err(usage(command, "--pod-running-timeout must be higher than zero")),
+    }
 }
 
 /// Attaches to a container that runs.

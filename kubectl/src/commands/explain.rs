@@ -7,6 +7,7 @@ use crate::cli::explain::Explain;
 use crate::discovery::{Discovery, Resource};
 use crate::explain::{Subject, older, plain};
 use crate::generate::GenerateError;
+use crate::print::jsonpath::JsonPath;
 use anyhow::bail;
 use apimachinery::Value;
 
@@ -18,8 +19,18 @@ pub(super) async fn run(session: &Session, flags: &Explain) -> anyhow::Result<()
         [word] => word,
         _ => bail!("We accept only this format: explain RESOURCE\n"),
     };
+    let is_path = check_fields(word)?;
     let (resource, fields) = find(session, word, flags.api_version.is_empty()).await?;
+    if !is_path {
+        bail!(match flags.api_version.is_empty() {
+            true => NO_FIELD,
+            false => "invalid jsonpath syntax, all nodes must be field nodes",
+        });
+    }
     let (mut group, mut version) = (resource.group.as_str(), resource.version.as_str());
+    if flags.api_version.matches('/').count() > 1 {
+        bail!("unexpected GroupVersion string: {}", flags.api_version);
+    }
     if !flags.api_version.is_empty() {
         (group, version) = flags.api_version.split_once('/').unwrap_or(("", &flags.api_version));
     }
@@ -43,6 +54,21 @@ pub(super) async fn run(session: &Session, flags: &Explain) -> anyhow::Result<()
     };
     crate::out!("{out}");
     Ok(explained?)
+}
+
+const NO_FIELD: &str = "invalid jsonpath syntax, first node must be field node";
+
+/// Whether a type and what is behind it are names with dots in between; if not even the type is one, what is said.
+fn check_fields(word: &str) -> anyhow::Result<bool> {
+    let word = word.strip_suffix('.').unwrap_or(word);
+    if word.is_empty() {
+        bail!("a resource must be present, got: /, Resource=");
+    }
+    let path = JsonPath::parse(&format!("{{.{word}}}"), true)?;
+    match path.fields().split_first() {
+        Some((Some(_), behind)) => Ok(behind.iter().all(Option::is_some)),
+        _ => bail!(NO_FIELD),
+    }
 }
 
 async fn document(session: &Session, paths: &Value, subject: &Subject<'_>) -> anyhow::Result<Value> {
@@ -76,8 +102,9 @@ async fn find(session: &Session, word: &str, with_group: bool) -> anyhow::Result
 
 fn split(discovery: &Discovery, word: &str, with_group: bool) -> Option<(Resource, Vec<String>)> {
     let word = word.strip_suffix('.').unwrap_or(word);
-    let (name, rest) = word.split_once('.').unwrap_or((word, ""));
-    let fields = |rest: &str| -> Vec<String> { rest.split('.').filter(|f| !f.is_empty()).map(str::to_owned).collect() };
+    let name = word.split('.').next().unwrap_or_default();
+    // Each name has a dot in front of it.
+    let fields = |behind: &str| -> Vec<String> { behind.split('.').skip(1).map(str::to_owned).collect() };
     let lower = name.to_ascii_lowercase();
     let named = |r: &&Resource| {
         r.plural == lower || r.singular == lower || r.kind.eq_ignore_ascii_case(name) || r.short_names.contains(&lower)
@@ -91,7 +118,7 @@ fn split(discovery: &Discovery, word: &str, with_group: bool) -> Option<(Resourc
             return Some((resource.clone(), fields(behind)));
         }
     }
-    discovery.find(name).map(|resource| (resource.clone(), fields(rest)))
+    discovery.find(name).map(|resource| (resource.clone(), fields(&word[name.len()..])))
 }
 
 #[cfg(test)]
@@ -113,5 +140,21 @@ mod tests {
             assert_eq!((resource.group_resource(), found.join(" ")), (want.to_owned(), fields.to_owned()), "{word}");
         }
         assert!(split(&sample(), "nonsense.x", true).is_none());
+    }
+
+    #[test]
+    fn fields_are_names() {
+        let told = |word: &str| check_fields(word).map_err(|error| error.to_string());
+        for (word, want) in [
+            ("pod.spec", Ok(true)),
+            ("pod.", Ok(true)),
+            ("nope..x", Ok(false)),
+            (".pod", Err("invalid jsonpath syntax, first node must be field node")),
+            ("pod.spec[0]", Ok(false)),
+            ("pods,svc", Err("unrecognized character in action: U+002C ','")),
+            ("", Err("a resource must be present, got: /, Resource=")),
+        ] {
+            assert_eq!(told(word), want.map_err(str::to_owned), "{word}");
+        }
     }
 }

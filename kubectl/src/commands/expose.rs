@@ -49,6 +49,11 @@ pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()>
     Failures::outcome(failures)
 }
 
+/// Go's words for a list where an object should be.
+const NO_OBJECT: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type \
+                         struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                         \"json:\\\"kind,omitempty\\\"\" }";
+
 /// `--overrides`: a patch on what was generated.
 pub(super) fn overridden(object: Value, overrides: &str, kind: &str) -> anyhow::Result<Value> {
     if overrides.is_empty() {
@@ -60,5 +65,10 @@ pub(super) fn overridden(object: Value, overrides: &str, kind: &str) -> anyhow::
         "strategic" => PatchKind::Strategic,
         other => bail!("invalid override type: {other}"),
     };
-    patch::locally(object, kind, &yaml::to_value(overrides.as_bytes())?)
+    let value = yaml::to_value(overrides.as_bytes())?;
+    match (kind, &value) {
+        (PatchKind::Json, _) | (_, Value::Object(_)) => patch::locally(object, kind, &value),
+        (_, Value::Array(_)) => bail!(NO_OBJECT),
+        _ => bail!("Invalid JSON Patch"),
+    }
 }

@@ -10,10 +10,11 @@ use crate::cli::Get;
 use crate::discovery::Discovery;
 use crate::files;
 use crate::http::Refused;
+use crate::print::sort::SortError;
 use crate::print::{self, Printer, Set, sort};
 use crate::selected::{Query, labelled, of_list};
 use crate::targets::{self, Target, TargetError, Words};
-use crate::writing::Failures;
+use crate::writing::{Failures, Fatal};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -24,8 +25,8 @@ pub(super) async fn run(session: &Session, get: &Get) -> anyhow::Result<()> {
         return raw(session, get).await;
     }
     check(get)?;
-    let printer = Printer::of(&get.print, Set::Tables, get.no_headers)?;
     let Asked { targets, single, failures } = targets(session, get).await?;
+    let printer = Printer::of(&get.print, Set::Tables, get.no_headers)?;
     if get.selection.all_namespaces && !get.files.any() && targets.iter().any(|t| t.name.is_some()) {
         bail!("a resource cannot be retrieved by name across all namespaces");
     }
@@ -59,8 +60,7 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
     if !get.print.output.is_empty() {
         bail!("--raw and --output are mutually exclusive");
     }
-    super::create::check_raw_path(&get.raw)?;
-    let mut body = session.client.raw(&get.raw).await?;
+    let mut body = session.client.raw(&super::create::raw_path(&get.raw)?).await?;
     while let Some(part) = body.next().await? {
         std::io::stdout().write_all(&part)?;
         // The rest may never come.
@@ -191,6 +191,15 @@ async fn pages(
     }
 }
 
+/// Values that have no order end the command where they are compared; other errors are as they are.
+fn unsortable(error: SortError, place: &'static str, within: &str) -> anyhow::Error {
+    let SortError::Unsortable { field, kind } = error else { return error.into() };
+    // The whole object is no value in a variable of any type, as its fields are.
+    let outer = if kind == "map" { "map" } else { "interface" };
+    let text = format!("Field {field} in {within} is an unsortable type: {outer}, err: unsortable type: {kind}");
+    Fatal { place, text }.into()
+}
+
 fn not_found_is_fine(get: &Get, error: &anyhow::Error) -> bool {
     get.ignore_not_found && error.downcast_ref::<Refused>().is_some_and(|r| r.code == 404)
 }
@@ -217,7 +226,8 @@ async fn objects(
         found = found.into_iter().map(print::without_managed_fields).collect();
     }
     if !get.sort_by.is_empty() {
-        sort::by(&mut found, &get.sort_by, |object| object)?;
+        sort::by(&mut found, &get.sort_by, |object| object)
+            .map_err(|error| unsortable(error, "sorter.go:329", "*unstructured.Unstructured"))?;
     }
     let mut out = std::io::stdout().lock();
     match (single, found.pop()) {

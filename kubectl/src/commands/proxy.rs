@@ -8,6 +8,8 @@ mod paths;
 
 use super::Session;
 use crate::cli::streams::Proxy;
+use crate::print;
+use crate::writing::Fatal;
 use anyhow::bail;
 use bytes::Bytes;
 use filter::Filter;
@@ -21,6 +23,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::process::ExitCode;
 use tokio::net::{TcpListener, UnixListener};
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -42,7 +45,7 @@ enum Listener {
     Unix(UnixListener),
 }
 
-pub(super) async fn run(session: Session, flags: &Proxy) -> anyhow::Result<()> {
+pub(super) async fn run(session: Session, flags: &Proxy) -> anyhow::Result<ExitCode> {
     if flags.port != 8001 && !flags.unix_socket.is_empty() {
         bail!("cannot set --unix-socket and --port at the same time");
     }
@@ -58,7 +61,14 @@ pub(super) async fn run(session: Session, flags: &Proxy) -> anyhow::Result<()> {
         }
         None
     } else {
-        Some(Filter::of(flags)?)
+        match Filter::of(flags) {
+            Ok(filter) => Some(filter),
+            Err(why) => {
+                let text = format!("Error compiling re: {why}");
+                eprintln!("{}", print::harmless(&Fatal { place: "proxy_server.go:83", text }.to_string()));
+                return Ok(ExitCode::from(255));
+            }
+        }
     };
     let listener = listen(flags).await?;
     let (work, mut received) = tokio::sync::mpsc::unbounded_channel();

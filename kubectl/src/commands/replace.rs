@@ -18,6 +18,7 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     warn_of_record(flags.record.record);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
+    let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
     check(flags, writing.dry_run)?;
     if !flags.raw.is_empty() {
         return raw(session, Method::PUT, &flags.raw, &flags.files.filenames[0]).await;
@@ -28,7 +29,7 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     let read = files::read_checked(&flags.files, &discovery, session, check).await?;
     let mut failures = read.failures;
     if flags.removal.force {
-        remove(session, flags, &read.manifests).await?;
+        remove(session, flags, &deletion, &read.manifests).await?;
     }
     for mut manifest in read.manifests {
         record(&mut manifest.object, flags.record.record);
@@ -66,8 +67,7 @@ fn check(flags: &Replace, dry_run: DryRun) -> anyhow::Result<()> {
 }
 
 /// Deletes what is to be created anew, and waits until it is gone.
-async fn remove(session: &Session, flags: &Replace, manifests: &[Manifest]) -> anyhow::Result<()> {
-    let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
+async fn remove(session: &Session, flags: &Replace, deletion: &Deletion, manifests: &[Manifest]) -> anyhow::Result<()> {
     let deadline = Deadline::new(&flags.removal.timeout)?;
     let mut deleted = Vec::new();
     for manifest in manifests {

@@ -5,6 +5,7 @@
 use super::delete::{Deadline, Deletion, Victim};
 use super::{Session, create, exec, expose, watch_one, with_query};
 use crate::cli::run::Run;
+use crate::discovery::Discovery;
 use crate::exec::ended;
 use crate::files::Manifest;
 use crate::generate::{pod, typed};
@@ -22,12 +23,15 @@ use std::process::ExitCode;
 pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCode> {
     warn_of_record(flags.record.record);
     let name = check(flags)?;
-    if flags.files.any() || flags.files.recursive {
+    if flags.files.any() {
         eprintln!("Warning: 'run' reads no manifests: -f, -k and -R have no effect");
     }
     let attach = flags.attach.unwrap_or(flags.stdin || flags.tty);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
-    let mut object = expose::overridden(typed(&pod::pod(name, flags)?), &flags.overrides, &flags.override_type)?;
+    let generated = typed(&pod::pod(name, flags)?);
+    // What pods are is asked of the server, even if nothing is sent to it.
+    Discovery::load(&session.client).await?;
+    let mut object = expose::overridden(generated, &flags.overrides, &flags.override_type)?;
     record(&mut object, flags.record.record);
     if session.namespace_given {
         object.set_meta("namespace", session.namespace.as_str());
@@ -92,7 +96,7 @@ async fn expose_pod(
     flags: &Run,
     pod: &Value,
 ) -> anyhow::Result<(Manifest, Value)> {
-    let port: u16 = flags.port.parse()?;
+    let port = pod::port(&flags.port)?;
     let mut object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": pod.name(), "labels": pod.labels()},
         "spec": {"ports": [{"port": port, "protocol": "TCP", "targetPort": port}], "selector": pod.labels()}});
     if session.namespace_given {

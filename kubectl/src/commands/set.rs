@@ -17,8 +17,9 @@ use crate::files::Manifest;
 use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
 use anyhow::bail;
-use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::selector::LabelSelector;
+use apimachinery::{Map, Value};
 
 pub(super) async fn run(session: &Session, command: &Set) -> anyhow::Result<()> {
     match command {
@@ -43,7 +44,7 @@ struct Change<'a> {
 }
 
 /// The server alone knows what has a name.
-const NOT_LOCAL: &str = "error: you must specify resources by --filename when --local is set.
+pub(super) const NOT_LOCAL: &str = "error: you must specify resources by --filename when --local is set.
 Example resource specifications include:
    '-f rsrc.yaml'
    '--filename=rsrc.json'";
@@ -54,6 +55,10 @@ impl Change<'_> {
             bail!("cannot set --all and --selector at the same time");
         }
         let dry_run = DryRun::parse(&self.setting.dry_run.dry_run)?;
+        self.check_local(dry_run)
+    }
+
+    fn check_local(&self, dry_run: DryRun) -> anyhow::Result<()> {
         if self.setting.local && !self.words.is_empty() {
             bail!(NOT_LOCAL);
         }
@@ -87,9 +92,12 @@ impl Change<'_> {
     /// Changes every selected object.
     async fn run(&self, session: &Session, change: impl Fn(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
         warn_of_record(self.setting.record.record);
-        self.check()?;
+        if self.setting.all && !self.selector.is_empty() {
+            bail!("cannot set --all and --selector at the same time");
+        }
         let writing =
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
+        self.check_local(writing.dry_run)?;
         let (objects, mut failures) = self.objects(session).await?;
         for manifest in objects {
             failures.extend(self.one(session, &writing, manifest, &change).await.err());
@@ -115,10 +123,13 @@ impl Change<'_> {
             if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
         })?;
         let done = format!("{} updated", self.what);
+        // Nothing is told of what stays as it is, unless upstream compares what it has changed already.
+        if object == manifest.object && matches!(self.what, "env" | "image" | "resource requirements") {
+            return Ok(());
+        }
         if self.setting.local || !writing.sends() {
             return writing.done(&manifest, &object, &done);
         }
-        // Upstream's account is always new to it, since it compares what it has changed already.
         if object == manifest.object {
             return if self.what == "serviceaccount" { writing.done(&manifest, &object, &done) } else { Ok(()) };
         }
@@ -180,6 +191,8 @@ fn fits(pattern: &str, name: &str) -> bool {
 
 async fn service_account(session: &Session, flags: &crate::cli::set::ServiceAccount) -> anyhow::Result<()> {
     let Some((account, words)) = flags.setting.words.split_last() else { bail!("serviceaccount is required") };
+    // Names in front of it are not looked at without a server.
+    let words = if flags.setting.local { &[] } else { words };
     let change = Change {
         setting: &flags.setting,
         words,
@@ -201,8 +214,18 @@ async fn service_account(session: &Session, flags: &crate::cli::set::ServiceAcco
 
 async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyhow::Result<()> {
     let Some((selector, words)) = flags.setting.words.split_last() else { bail!("one selector is required") };
-    let labels = crate::generate::policy::labels(selector)?;
     let change = Change { setting: &flags.setting, words, selector: "", what: "selector", failing: "" };
+    if !words.is_empty() || flags.setting.files.any() {
+        LabelSelector::parse(selector)
+            .map_err(|why| anyhow::anyhow!("couldn't parse the selector string {selector:?}: {why}"))?;
+    }
+    let labels = match selector.is_empty() {
+        true => Map::new(),
+        false => match crate::generate::policy::labels(selector) {
+            Ok(labels) => labels,
+            Err(why) => return change.refuse(session, why).await,
+        },
+    };
     change
         .run(session, |object| {
             if object["kind"] != "Service" {

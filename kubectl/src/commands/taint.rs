@@ -6,11 +6,13 @@ use super::Session;
 use crate::apply::merge_patch;
 use crate::cli::node::Taint as Flags;
 use crate::files::Manifest;
+use crate::generate::GenerateError;
 use crate::selected::{Query, resolve};
 use crate::writing::{Failures, PatchKind, Writing, usage};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
+use apimachinery::selector::{label_key_errors, label_value_errors};
 use serde_json::json;
 
 pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> {
@@ -23,10 +25,14 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
     let files = crate::cli::Files::default();
     let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
     let discovery = query.discovery(session).await?;
-    if let Some(word) = words.first()
-        && discovery.find(word.split('/').next().unwrap_or_default()).is_some_and(|r| r.plural != "nodes")
-    {
-        bail!("invalid resource type {word}, only node types are supported");
+    if let Some(word) = words.first() {
+        match discovery.find(word.split('/').next().unwrap_or_default()) {
+            None => return Err(GenerateError::NoSuchType(word.clone(), String::new()).into()),
+            Some(resource) if resource.plural != "nodes" => {
+                bail!("invalid resource type {word}, only node types are supported")
+            }
+            Some(_) => {}
+        }
     }
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;
@@ -37,8 +43,7 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
 }
 
 fn split(words: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
-    let is_spec =
-        |word: &String| (word.contains('=') && !word.starts_with('=')) || word.contains(':') || word.ends_with('-');
+    let is_spec = |word: &String| word.contains('=') || word.contains(':') || word.ends_with('-');
     let (mut names, mut specs) = (Vec::new(), Vec::new());
     for word in words {
         match (is_spec(word), specs.is_empty()) {
@@ -64,7 +69,7 @@ fn check(flags: &Flags, words: &[String], edit: &Edit) -> anyhow::Result<()> {
         bail!("at least one resource name must be specified since 'all' parameter is not set");
     }
     let both = |removed: &&Spec| edit.added.iter().any(|a| a.key == removed.key && removed.covers(a));
-    let conflicts: Vec<String> = edit.removed.iter().filter(both).map(Spec::text).collect();
+    let conflicts: Vec<String> = edit.removed.iter().filter(both).map(|r| format!("{}={}", r.key, r.effect)).collect();
     if !conflicts.is_empty() {
         bail!("can not both modify and remove the following taint(s) in the same command: {}", conflicts.join(", "));
     }
@@ -114,13 +119,29 @@ struct Spec {
 
 impl Spec {
     fn parse(text: &str) -> Result<Self, String> {
-        let (pair, effect) = text.split_once(':').unwrap_or((text, ""));
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if key.is_empty() || effect.contains(':') || value.contains('=') {
-            return Err(format!("invalid taint spec: {text}"));
-        }
-        if !effect.is_empty() && !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
-            return Err(format!("invalid taint effect: {effect}, unsupported taint effect"));
+        let malformed = |why: &[String]| format!("invalid taint spec: {text}, {}", why.join("; "));
+        // Without an effect there is no value either.
+        let (key, value, effect) = match text.split(':').collect::<Vec<_>>().as_slice() {
+            [key] => (*key, "", ""),
+            [pair, effect] => {
+                if !matches!(*effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+                    return Err(format!("invalid taint effect: {effect}, unsupported taint effect"));
+                }
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                if value.contains('=') {
+                    return Err(format!("invalid taint spec: {text}"));
+                }
+                let errors = label_value_errors(value);
+                if !errors.is_empty() {
+                    return Err(malformed(&errors));
+                }
+                (key, value, *effect)
+            }
+            _ => return Err(format!("invalid taint spec: {text}")),
+        };
+        let errors = label_key_errors(key);
+        if !errors.is_empty() {
+            return Err(malformed(&errors));
         }
         Ok(Spec { key: key.into(), value: value.into(), effect: effect.into() })
     }
@@ -137,6 +158,11 @@ impl Spec {
 
     fn same(&self, other: &Spec) -> bool {
         self.key == other.key && self.effect == other.effect
+    }
+
+    /// As Go prints one that was never there.
+    fn as_go(&self) -> String {
+        format!("{{{} {} {} <nil>}}", self.key, self.value, self.effect)
     }
 
     fn text(&self) -> String {
@@ -176,7 +202,7 @@ impl Edit {
                 return Err(format!("invalid taint spec: {text}"));
             }
             if edit.added.iter().any(|other| other.same(&spec)) {
-                return Err(format!("duplicated taints with the same key and effect: {}", spec.text()));
+                return Err(format!("duplicated taints with the same key and effect: {}", spec.as_go()));
             }
             edit.added.push(spec);
         }
@@ -222,7 +248,19 @@ mod tests {
     fn reads_taints() {
         let spec = Spec::parse("a/b=c:NoSchedule").expect("fine");
         assert_eq!((spec.key.as_str(), spec.value.as_str(), spec.effect.as_str()), ("a/b", "c", "NoSchedule"));
-        assert_eq!(edit("a=b"), Err("invalid taint spec: a=b".into()));
+        for (line, want) in [
+            ("a=b", "invalid taint spec: a=b, name part must consist of"),
+            ("-", "invalid taint spec: , name part must be non-empty; name part must consist of"),
+            ("a/b/c:NoSchedule", "invalid taint spec: a/b/c:NoSchedule, a valid label key must consist of"),
+            ("a=?:NoSchedule", "invalid taint spec: a=?:NoSchedule, a valid label must be an empty string"),
+            ("a=b=c:NoSchedule", "invalid taint spec: a=b=c:NoSchedule"),
+            ("a:b:c", "invalid taint spec: a:b:c"),
+            ("a:-", "invalid taint effect: , unsupported taint effect"),
+            ("a:NoSchedule a=x:NoSchedule", "duplicated taints with the same key and effect: {a x NoSchedule <nil>}"),
+        ] {
+            let told = edit(line).expect_err(line);
+            assert!(told.starts_with(want), "{line}: {told}");
+        }
         assert_eq!(edit("a=b:X"), Err("invalid taint effect: X, unsupported taint effect".into()));
         assert!(edit("a=b:NoExecute a=c:NoExecute").is_err());
         assert!(edit("a- b:NoExecute-").is_ok());

@@ -6,6 +6,7 @@ mod condition;
 mod follow;
 
 use super::Session;
+use super::set::NOT_LOCAL;
 use crate::cli::Files;
 use crate::cli::wait::Wait;
 use crate::files::Manifest;
@@ -45,6 +46,9 @@ pub(super) async fn run(session: &Session, flags: &Wait) -> anyhow::Result<()> {
         local: flags.local,
         ..Query::new(&flags.words, &files)
     };
+    if flags.local && !flags.words.is_empty() {
+        bail!(NOT_LOCAL);
+    }
     let discovery = query.discovery(session).await?;
     if conditions.contains(&Condition::Create) {
         follow::created(session, &discovery, &query, patience).await?;

@@ -48,10 +48,7 @@ fn container(name: &str, flags: &Run) -> Result<Value, GenerateError> {
         container["env"] = variables.into();
     }
     if !flags.port.is_empty() {
-        let port: u16 = flags
-            .port
-            .parse()
-            .map_err(|_| GenerateError::Value(format!("strconv.Atoi: parsing {:?}: invalid syntax", flags.port)))?;
+        let port = port(&flags.port)?;
         container["ports"] = json!([{"containerPort": port}]);
     }
     match flags.image_pull_policy.as_str() {
@@ -76,6 +73,15 @@ fn container(name: &str, flags: &Run) -> Result<Value, GenerateError> {
     Ok(container)
 }
 
+/// A port; whether there is such a one is for the server to say.
+pub(crate) fn port(text: &str) -> Result<i32, GenerateError> {
+    let number: i64 =
+        text.parse().map_err(|_| GenerateError::Value(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
+    // Upstream keeps the lower half of what is too large.
+    #[allow(clippy::cast_possible_truncation)]
+    Ok(number as i32)
+}
+
 fn variable(text: &str) -> Result<Value, GenerateError> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok(json!({"name": name, "value": value})),
@@ -97,6 +103,7 @@ mod tests {
 
     #[test]
     fn pods_are_made_of_flags() {
+        assert_eq!((port("-1").ok(), port("99999").ok()), (Some(-1), Some(99999)));
         let pod = made("web --image=nginx --port=80 --env=A=b -l x=y -it --restart=Never -- sh -c ls").expect("a pod");
         let container = &pod["spec"]["containers"][0];
         assert_eq!((&container["args"], &container["stdinOnce"]), (&json!(["sh", "-c", "ls"]), &json!(true)));

@@ -47,20 +47,43 @@ pub fn service(name: &str, plan: &Plan<'_>) -> Result<Value, GenerateError> {
 }
 
 fn port(text: &str, node_port: i32) -> Result<Value, GenerateError> {
-    let (port, target) = text.split_once(':').unwrap_or((text, text));
-    let number: u16 = port
-        .parse()
-        .map_err(|_| GenerateError::Value(format!("strconv.ParseUint: parsing {port:?}: invalid syntax")))?;
+    let mut parts = text.split(':');
+    let port = parts.next().unwrap_or_default();
+    let target = parts.next().unwrap_or(port);
+    let number: u16 = port.parse().map_err(|_| {
+        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let why = if digits { "value out of range" } else { "invalid syntax" };
+        GenerateError::Value(format!("strconv.ParseUint: parsing {port:?}: {why}"))
+    })?;
     let target: Value = match target.parse::<i64>() {
         Ok(number) if (1..=65535).contains(&number) || !text.contains(':') => number.into(),
         Ok(_) => return Err(GenerateError::Flags("must be between 1 and 65535, inclusive")),
-        Err(_) => target.into(),
+        Err(_) => match name_errors(target) {
+            errors if errors.is_empty() => target.into(),
+            errors => return Err(GenerateError::Value(errors.join(","))),
+        },
     };
     let mut port = json!({"name": text.replace(':', "-"), "port": number, "protocol": "TCP", "targetPort": target});
     if node_port != 0 {
         port["nodePort"] = node_port.into();
     }
     Ok(port)
+}
+
+/// Upstream: `apimachinery/pkg/util/validation/validation.go` (`IsValidPortName`).
+fn name_errors(name: &str) -> Vec<&'static str> {
+    let is_letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let wrong = [
+        (name.len() > 15, "must be no more than 15 characters"),
+        (
+            name.is_empty() || !name.bytes().all(is_letter),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (!name.bytes().any(|b| b.is_ascii_lowercase()), "must contain at least one letter (a-z)"),
+        (name.contains("--"), "must not contain consecutive hyphens"),
+        (name.starts_with('-') || name.ends_with('-'), "must not begin or end with a hyphen"),
+    ];
+    wrong.into_iter().filter(|(wrong, _)| *wrong).map(|(_, why)| why).collect()
 }
 
 fn is_subdomain(text: &str) -> bool {

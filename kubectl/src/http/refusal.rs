@@ -126,7 +126,7 @@ pub(super) fn check_names(path: &str) -> Result<(), BadName> {
             "." | ".." => return Err(BadName::Dots { what, name }),
             _ if name.contains(['/', '%']) => {
                 let signs = ["/", "%"].into_iter().filter(|sign| name.contains(sign));
-                let signs = signs.map(|sign| format!("may not contain '{sign}'")).collect::<Vec<_>>().join(", ");
+                let signs = signs.map(|sign| format!("may not contain '{sign}'")).collect::<Vec<_>>().join(" ");
                 return Err(BadName::Signs { what, name, signs });
             }
             _ => {}
@@ -284,6 +284,12 @@ mod tests {
         for (path, want) in [
             ("/api/v1/namespaces/default/pods/", "resource name may not be empty"),
             ("/api/v1/namespaces//pods", "resource name may not be empty"),
+            ("/api/v1/namespaces/../pods", "invalid namespace \"..\": [may not be '..']"),
+            (
+                "/api/v1/namespaces/a%2Fb%25/pods",
+                "invalid namespace \"a/b%\": [may not contain '/' may not contain '%']",
+            ),
+            ("/api/v1/namespaces/..", "invalid resource name \"..\": [may not be '..']"),
             ("/api/v1/pods/..", "invalid resource name \"..\": [may not be '..']"),
             ("/api/v1/pods/a%252fb", "invalid resource name \"a%2fb\": [may not contain '%']"),
             ("/api/v1/pods/a%2Fb", "invalid resource name \"a/b\": [may not contain '/']"),

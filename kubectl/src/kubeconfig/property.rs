@@ -36,7 +36,7 @@ pub enum PropertyError {
     NoFlag(String),
     /// Bytes that are no base64.
     #[error("error decoding input value: {0}")]
-    NoBytes(#[from] IllegalBase64),
+    NoBytes(IllegalBase64),
     /// A list.
     #[error("unrecognized slice type. {0}")]
     IsList(&'static str),
@@ -164,7 +164,7 @@ fn valued(kind: Kind, before: Option<&Value>, value: &str, raw_bytes: bool) -> R
             other => Err(PropertyError::NoFlag(other.to_owned())),
         },
         Kind::Bytes if raw_bytes => Ok(base64::engine::general_purpose::STANDARD.encode(value).into()),
-        Kind::Bytes => Ok(canonical(value)?.into()),
+        Kind::Bytes => Ok(canonical(value).map_err(PropertyError::NoBytes)?.into()),
         Kind::Opaque => Err(PropertyError::IsList("string")),
         Kind::Struct(_) | Kind::Entries(_) | Kind::TextMap => {
             let names = before.and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());

@@ -52,8 +52,12 @@ impl Columns {
             return Err(ColumnsError::Nothing);
         }
         let column = |part: &str| match part.split_once(':') {
-            Some((title, path)) if !path.contains(':') || path.contains('[') => self::column(title, path),
-            _ => Err(ColumnsError::Form(part.to_owned())),
+            // What is behind another colon is not looked at.
+            Some((title, path)) if !path.contains('[') => {
+                self::column(title, path.split(':').next().unwrap_or_default())
+            }
+            Some((title, path)) => self::column(title, path),
+            None => Err(ColumnsError::Form(part.to_owned())),
         };
         let columns = spec.split(',').map(column).collect::<Result<_, _>>()?;
         Ok(Self { columns, header_due: !no_headers })

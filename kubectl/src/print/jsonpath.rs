@@ -151,6 +151,15 @@ enum Filter {
 }
 
 impl JsonPath {
+    /// The names of an expression that has nothing but these, step by step; none for another step.
+    pub fn fields(&self) -> Vec<Option<&str>> {
+        let steps = self.parts.iter().flat_map(|part| match part {
+            Part::Path(steps) => steps.as_slice(),
+            _ => &[],
+        });
+        steps.map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None }).collect()
+    }
+
     /// Reads a template; missing keys print nothing, or are an error.
     pub fn parse(template: &str, allow_missing: bool) -> Result<Self, SyntaxError> {
         Ok(Self { parts: parse::template(template)?, allow_missing })

@@ -15,6 +15,14 @@ pub enum SortError {
     /// No object has the field.
     #[error("couldn't find any field with path \"{0}\" in the list of objects")]
     NoField(String),
+    /// Values that have no order.
+    #[error("{field}, unsortable type: {kind}")]
+    Unsortable {
+        /// The expression.
+        field: String,
+        /// Go's name for what it leads to.
+        kind: &'static str,
+    },
     /// The expression does not fit an object.
     #[error("Failed to parse jsonpath: {0}")]
     Eval(#[from] super::jsonpath::EvalError),
@@ -31,10 +39,26 @@ pub fn by<T>(items: &mut Vec<T>, expression: &str, object: impl Fn(&T) -> &Value
     if !items.is_empty() && keys.iter().all(Option::is_none) {
         return Err(SortError::NoField(text));
     }
+    if let Some(kind) = unsortable(&keys, &text) {
+        return Err(SortError::Unsortable { field: text, kind });
+    }
     let mut keyed: Vec<(Option<Value>, T)> = keys.into_iter().zip(items.drain(..)).collect();
     keyed.sort_by(|(a, _), (b, _)| compare(a.as_ref(), b.as_ref()));
     items.extend(keyed.into_iter().map(|(_, item)| item));
     Ok(())
+}
+
+/// What cannot be compared, if there is something to compare it with.
+fn unsortable(keys: &[Option<Value>], expression: &str) -> Option<&'static str> {
+    let mut there = keys.iter().flatten();
+    let (first, _) = (there.next()?, there.next()?);
+    match first {
+        // All below an object, and first of all itself, which Go holds in a type of its own.
+        Value::Object(_) if expression.ends_with("..}") => Some("map"),
+        Value::Object(_) => Some("map[string]interface {}"),
+        Value::Array(_) => Some("[]interface {}"),
+        _ => None,
+    }
 }
 
 fn compare(a: Option<&Value>, b: Option<&Value>) -> Ordering {
@@ -95,6 +119,19 @@ mod tests {
         assert_eq!(sorted(&[json!("a10"), json!("a2"), json!("a")]), [json!("a"), json!("a2"), json!("a10")]);
         assert_eq!(sorted(&[json!("1Gi"), json!("500Mi"), json!("2Ki")]), [json!("2Ki"), json!("500Mi"), json!("1Gi")]);
         assert_eq!(sorted(&[json!(3), json!(1.5), json!(2)]), [json!(1.5), json!(2), json!(3)]);
+    }
+
+    #[test]
+    fn objects_and_lists_have_no_order() {
+        let told = |expression: &str| {
+            let mut items = vec![json!({"a": {}, "b": []}), json!({"a": {"x": 1}, "b": []})];
+            by(&mut items, expression, |v| v).map_err(|error| error.to_string())
+        };
+        assert_eq!(told(".a"), Err("{.a}, unsortable type: map[string]interface {}".into()));
+        assert_eq!(told(".b"), Err("{.b}, unsortable type: []interface {}".into()));
+        assert_eq!(told(".."), Err("{..}, unsortable type: map".into()));
+        let mut alone = vec![json!({"a": {}})];
+        assert!(by(&mut alone, ".a", |v| v).is_ok());
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(flags.all);
     query.all_alone()?;
     let discovery = query.discovery(session).await?;
-    for manifest in resolve(session, &discovery, &query).await?.all_or_nothing()? {
+    let mut selected = resolve(session, &discovery, &query).await?;
+    // The first that is not there ends it.
+    selected.failures.truncate(1);
+    for manifest in selected.all_or_nothing()? {
         let Some(applied) = last_applied(&manifest.object) else {
             bail!("no last-applied-configuration annotation found on resource: {}", manifest.object.name());
         };

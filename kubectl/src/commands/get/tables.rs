@@ -1,6 +1,6 @@
 //! `get` as tables: pages are read one by one, and only their cells are kept.
 
-use super::{Get, Session, Target, pages};
+use super::{Get, Session, Target, pages, unsortable};
 use crate::print::sort::{self, SortError};
 use crate::print::table::{self, Grid, Table};
 use crate::writing::Failures;
@@ -42,7 +42,7 @@ pub(super) async fn run(
             // Of several rows that all lack the field upstream prints none; one needs no order.
             Err(SortError::NoField(_)) if rows.len() > 1 => rows.clear(),
             Err(SortError::NoField(_)) => {}
-            sorted => sorted?,
+            sorted => sorted.map_err(|error| unsortable(error, "sorter.go:375", "[][][]reflect.Value"))?,
         }
         grid.rows = rows.into_iter().map(|(_, row)| row).collect();
     }

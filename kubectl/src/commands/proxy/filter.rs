@@ -13,7 +13,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn of(flags: &Proxy) -> anyhow::Result<Self> {
+    pub(super) fn of(flags: &Proxy) -> Result<Self, BadPattern> {
         Ok(Self {
             accept_paths: patterns(&flags.accept_paths)?,
             reject_paths: patterns(&flags.reject_paths)?,
@@ -31,8 +31,37 @@ impl Filter {
     }
 }
 
-fn patterns(list: &str) -> anyhow::Result<Vec<Regex>> {
-    list.split(',').map(|text| Ok(Regex::new(text)?)).collect()
+/// A pattern that is none, in Go's words where it has them.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("error parsing regexp: {0}")]
+pub(super) struct BadPattern(String);
+
+fn patterns(list: &str) -> Result<Vec<Regex>, BadPattern> {
+    list.split(',').map(|text| Regex::new(text).map_err(|error| BadPattern(in_go(text, &error.to_string())))).collect()
+}
+
+/// What Go says of a pattern, by what is said of it here: the pattern, a line that points into it, and the reason.
+fn in_go(pattern: &str, told: &str) -> String {
+    const INDENT: usize = 4;
+    let column = told.lines().nth(2).and_then(|line| line.find('^')).unwrap_or_default().saturating_sub(INDENT);
+    let at = pattern.char_indices().nth(column).map_or(pattern.len(), |(at, _)| at);
+    let why = told.lines().last().unwrap_or_default();
+    let why = why.strip_prefix("error: ").unwrap_or(why);
+    let operator = |c: char| matches!(c, '*' | '+' | '?');
+    match why {
+        "unclosed character class" => format!("missing closing ]: `{}`", &pattern[at..]),
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        "repetition operator missing expression" => {
+            let behind = &pattern[at..];
+            let end = behind.find(|c| !operator(c)).unwrap_or(behind.len());
+            format!("missing argument to repetition operator: `{}`", &behind[..end])
+        }
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            "trailing backslash at end of expression: ``".to_owned()
+        }
+        why => format!("{why}: `{pattern}`"),
+    }
 }
 
 /// `[::1]:8001` → `[::1]`.
@@ -72,6 +101,20 @@ mod tests {
             ("POST", "/api/v1/namespaces/a/pods/b/attach", "localhost", false),
         ] {
             assert_eq!(filter.accepts(method, path, host), want, "{method} {path} {host}");
+        }
+    }
+
+    #[test]
+    fn broken_patterns_are_told_of_in_the_words_of_go() {
+        for (text, want) in [
+            ("a[", "missing closing ]: `[`"),
+            ("(", "missing closing ): `(`"),
+            (")", "unexpected ): `)`"),
+            ("*", "missing argument to repetition operator: `*`"),
+            ("\\", "trailing backslash at end of expression: ``"),
+        ] {
+            let told = patterns(text).expect_err(text).to_string();
+            assert_eq!(told, format!("error parsing regexp: {want}"), "{text}");
         }
     }
 

@@ -75,13 +75,22 @@ fn objects(flags: &History, manifest: &Manifest, revisions: &Revisions, mut prin
     Ok(())
 }
 
+/// Whether upstream knows a kind as one that makes pods, be it without revisions.
+pub(super) fn is_visited(kind: &str) -> bool {
+    matches!(
+        kind,
+        "CronJob" | "DaemonSet" | "Deployment" | "Job" | "Pod" | "ReplicaSet" | "ReplicationController" | "StatefulSet"
+    )
+}
+
 /// The revisions of a workload.
 pub(super) async fn revisions(session: &Session, manifest: &Manifest) -> anyhow::Result<Revisions> {
     let object = &manifest.object;
     let plural = match manifest.resource.kind.as_str() {
         "Deployment" => "replicasets",
         "DaemonSet" | "StatefulSet" => "controllerrevisions",
-        kind => bail!("no history viewer has been implemented for {kind:?}"),
+        kind if is_visited(kind) => bail!("no history viewer has been implemented for {kind:?}"),
+        kind => bail!("error retrieving history for {kind:?}, no visitor method exists for {{ {kind}}}"),
     };
     let resource = crate::discovery::Resource {
         group: "apps".into(),

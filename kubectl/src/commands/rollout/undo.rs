@@ -26,7 +26,7 @@ const OWN: &[&str] = &[
 const HASH: &str = "pod-template-hash";
 
 pub(super) async fn run(session: &Session, flags: &Undo) -> anyhow::Result<()> {
-    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
+    let writing = Writing::late(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
     let selected = workloads(session, &flags.workloads).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
@@ -44,6 +44,9 @@ async fn one(session: &Session, writing: &Writing<'_>, to: i64, manifest: &Manif
         );
     }
     let kind = manifest.resource.kind.as_str();
+    if !history::is_visited(kind) {
+        bail!("error retrieving rollbacker for {kind:?}, no visitor method exists for {{ {kind}}}");
+    }
     if !matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet") {
         bail!("no rollbacker has been implemented for {kind:?}");
     }

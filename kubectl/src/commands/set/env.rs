@@ -77,14 +77,19 @@ impl Edit {
         let mut edit = Edit::default();
         for change in changes {
             match change.split_once('=') {
-                Some((name, value)) if !name.is_empty() => edit.set.push(json!({"name": name, "value": value})),
-                Some(_) => bail!("environment variables must be of the form key=value, but is {change:?}"),
+                Some((name, value)) => {
+                    check_name(name)?;
+                    edit.set.push(json!({"name": name, "value": value}));
+                }
                 None if change == "-" => edit.read_stdin()?,
                 None => match change.strip_suffix('-') {
                     Some(name) => edit.removed.push(name.to_owned()),
-                    None => bail!("environment variables must be of the form key=value, but is {change:?}"),
+                    None => bail!("unknown environment variable: {change}"),
                 },
             }
+        }
+        if edit.set.iter().any(|new| edit.removed.iter().any(|name| new["name"] == *name)) {
+            bail!("can not both modify and remove the same environment variable in the same command");
         }
         Ok(edit)
     }
@@ -104,10 +109,31 @@ impl Edit {
     }
 }
 
+/// Upstream: `apimachinery/pkg/util/validation/validation.go` (`IsEnvVarName`).
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let why = match name {
+        "." | ".." => format!("must not be '{name}'"),
+        name if name.starts_with("..") => "must not start with '..'".to_owned(),
+        name if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_letter) => {
+            BAD_NAME.to_owned()
+        }
+        _ => return Ok(()),
+    };
+    bail!("{name:?} is not a valid key name: {why}")
+}
+
+const BAD_NAME: &str = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or \
+                        '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or \
+                        'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
+
 /// References to the keys of a config map or a secret.
 async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> {
+    let from = std::slice::from_ref(&flags.from);
+    // What makes no sense is told without asking the server.
+    targets::Words::read("set env", from)?;
     let discovery = session.discovery().await?;
-    let target = targets::parse(&discovery, "set env", std::slice::from_ref(&flags.from))?.pop();
+    let target = targets::parse(&discovery, "set env", from)?.pop();
     let target = target.context("unsupported resource specified in --from")?;
     let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
     let reference = match target.resource.plural.as_str() {
@@ -136,10 +162,13 @@ fn variable_name(key: &str) -> String {
 }
 
 fn set(object: &mut Value, flags: &Env, edit: &Edit) -> anyhow::Result<()> {
+    let what = format!("{}/{}", object["kind"].as_str().unwrap_or_default(), object.name());
+    let mut found = false;
     for container in containers(pod_spec(object)?) {
         if !fits(&flags.containers, container["name"].as_str().unwrap_or_default()) {
             continue;
         }
+        found = true;
         let before = container["env"].as_array().cloned().unwrap_or_default();
         if !flags.overwrite {
             check_overwrites(&before, edit)?;
@@ -149,6 +178,9 @@ fn set(object: &mut Value, flags: &Env, edit: &Edit) -> anyhow::Result<()> {
             (true, Some(members)) => drop(members.remove("env")),
             _ => container["env"] = after.into(),
         }
+    }
+    if !found {
+        crate::http::warn(&format!("{what} does not have any containers matching {:?}", flags.containers));
     }
     Ok(())
 }
@@ -258,6 +290,22 @@ mod tests {
         assert_eq!(after, [json!({"name": "A", "value": "3"}), json!({"name": "C", "value": "x=y"})]);
         assert!(check_overwrites(&before, &edit("A=3")).is_err());
         assert!(check_overwrites(&before, &edit("A=1")).is_ok());
+    }
+
+    #[test]
+    fn changes_that_make_no_sense_are_refused() {
+        for (line, want) in [
+            ("1a=b", "\"1a\" is not a valid key name: a valid environment variable name must consist of"),
+            ("=b", "\"\" is not a valid key name: a valid environment variable name must consist of"),
+            ("..=b", "\"..\" is not a valid key name: must not be '..'"),
+            ("..a=b", "\"..a\" is not a valid key name: must not start with '..'"),
+            ("a", "unknown environment variable: a"),
+            ("a=b a-", "can not both modify and remove the same environment variable in the same command"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let told = Edit::parse(&words).expect_err(line).to_string();
+            assert!(told.starts_with(want), "{line}: {told}");
+        }
     }
 
     #[test]

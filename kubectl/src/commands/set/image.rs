@@ -9,6 +9,9 @@ use apimachinery::Value;
 
 pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> {
     let (words, images) = split(&flags.setting.words, |word| word.contains('='));
+    if let Some(late) = flags.setting.words.iter().skip_while(|word| !word.contains('=')).find(|w| !w.contains('=')) {
+        bail!("all resources must be specified before image changes: {late}");
+    }
     let change = Change {
         setting: &flags.setting,
         words: &words,

@@ -8,21 +8,25 @@ use anyhow::bail;
 use apimachinery::Value;
 
 pub(super) async fn run(session: &Session, flags: &Subject) -> anyhow::Result<()> {
-    if flags.user.is_empty() && flags.groups.is_empty() && flags.service_accounts.is_empty() {
-        bail!("you must specify at least one value of user, group or serviceaccount");
-    }
     let placed = |account: &String| match account.split_once(':') {
         Some(("", name)) => format!("{}:{name}", session.namespace),
         _ => account.clone(),
     };
     let accounts: Vec<String> = flags.service_accounts.iter().map(placed).collect();
-    let subjects = access::subjects(&flags.user, &flags.groups, &accounts)?;
     let change = Change {
         setting: &flags.setting,
         words: &flags.setting.words,
         selector: &flags.selector,
         what: "subjects",
         failing: "failed to patch subjects to rolebinding: ",
+    };
+    if flags.user.is_empty() && flags.groups.is_empty() && flags.service_accounts.is_empty() {
+        let why = anyhow::anyhow!("you must specify at least one value of user, group or serviceaccount");
+        return change.refuse(session, why).await;
+    }
+    let subjects = match access::subjects(&flags.user, &flags.groups, &accounts) {
+        Ok(subjects) => subjects,
+        Err(why) => return change.refuse(session, why).await,
     };
     change.run(session, |object| add(object, &subjects)).await
 }

@@ -240,7 +240,11 @@ fn filter<'a>(action: &mut Action, text: &'a str, depth: usize) -> Result<&'a st
     let rest = rest.strip_prefix(']').ok_or(SyntaxError::UnclosedFilter)?;
     let is_operator = |c: char| matches!(c, '!' | '<' | '>' | '=');
     let at = inner.find(is_operator).filter(|at| *at > 0);
-    let behind = at.and_then(|at| inner[at..].find(|c| !is_operator(c)).map(|length| (at, at + length)));
+    let behind = at.and_then(|at| match inner[at..].find(|c| !is_operator(c)) {
+        Some(length) => Some((at, at + length)),
+        // With nothing behind, the last sign is what is compared with, if it is not the only one.
+        None => Some((at, inner.len() - 1)).filter(|(at, behind)| at < behind),
+    });
     action.steps.push(Step::Filter(match behind {
         None => Filter::Exists(nested(inner, depth)?),
         Some((at, behind)) => Filter::Compare {
