@@ -44,9 +44,21 @@ pub(crate) fn judge(cx: &Context, findings: Vec<String>, refuse: impl FnOnce(Str
         FieldValidation::Strict => Err(refuse(format!("strict decoding error: {}", findings.join(", ")))),
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Warn => {
-            findings.into_iter().for_each(|finding| cx.warn(finding));
+            findings.iter().flat_map(|finding| warnings(finding)).for_each(|text| cx.warn(text));
             Ok(())
         }
+    }
+}
+
+/// What a finding is as warnings: YAML's keys that are given twice come all in one, below a heading.
+///
+/// Upstream: `parseYAMLWarnings` in `apiserver/pkg/endpoints/handlers/rest.go`.
+pub(crate) fn warnings(finding: &str) -> Vec<String> {
+    const HEADING: &str = "yaml: unmarshal errors:\n";
+    let listed = finding.strip_prefix("error converting YAML to JSON: ").unwrap_or(finding).strip_prefix(HEADING);
+    match listed {
+        None => vec![finding.to_owned()],
+        Some(lines) => lines.split('\n').map(|line| line.trim().to_owned()).collect(),
     }
 }
 
@@ -280,6 +292,23 @@ mod tests {
             let body = Body { format, bytes: text.to_owned().into() };
             let object = object(&cx, &body, &cx.resource.schema, &pod()).expect("a pod");
             assert_eq!(object["kind"], "Pod", "{text}");
+        }
+    }
+
+    #[test]
+    fn warns_of_each_key_that_is_given_twice() {
+        for (finding, want) in [
+            ("unknown field \"a\"", vec!["unknown field \"a\""]),
+            (
+                "yaml: unmarshal errors:\n  line 1: key \"a\" already set in map",
+                vec!["line 1: key \"a\" already set in map"],
+            ),
+            (
+                "error converting YAML to JSON: yaml: unmarshal errors:\n  line 1: x\n  line 2: y",
+                vec!["line 1: x", "line 2: y"],
+            ),
+        ] {
+            assert_eq!(warnings(finding), want);
         }
     }
 

@@ -8,8 +8,8 @@ use crate::flow::{self, Permit};
 use crate::lifecycle::Farewell;
 use crate::metrics::RequestLabels;
 use crate::negotiate;
-use crate::query::Query;
-use crate::request_info::RequestInfo;
+use crate::query::{self, Query};
+use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
@@ -82,6 +82,11 @@ pub struct Exchange<'a> {
 /// Answers a request. Never fails and never panics.
 pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: Request<B>) -> Response<Body> {
     let started = Instant::now();
+    if !query::has_whole_escapes(request.uri().path()) {
+        let mut response = response::unreadable();
+        peer.farewell.translate(&mut response);
+        return response;
+    }
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
     let warnings = Arc::default();
@@ -97,9 +102,12 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     peer.farewell.perhaps(server.options.goaway_chance);
     peer.farewell.translate(&mut response);
     response::add_warnings(&mut response, &warnings.lock());
+    let is_early = response.extensions_mut().remove::<response::BeforeCaching>().is_some();
     let headers = response.headers_mut();
     headers.insert(response::AUDIT_ID, audit_id);
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    if !is_early {
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    }
     response
 }
 
@@ -123,7 +131,7 @@ async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) ->
     let server = arrival.server;
     let mut permit = None;
     let (answer, labels) = match RequestInfo::parse(&parts.method, &path, &query) {
-        Err(error) => (Err(Status::internal(error)), RequestLabels::default()),
+        Err(BadPath { path }) => (Ok(response::bad_path(&uri, path)), RequestLabels::default()),
         Ok(info) => {
             let answer = admit(arrival, &mut parts, &info, &query, body, &mut permit).await;
             let found = answer.as_ref().is_ok_and(|r| r.status() != http::StatusCode::NOT_FOUND);

@@ -51,6 +51,14 @@ impl Document {
         Ok(Self::from_bytes(crate::encode::yaml(&tree).into(), "application/yaml"))
     }
 
+    /// As [`Self::respond`], without saying that the answer depends on what the client accepts: upstream says so of some
+    /// documents only.
+    pub(crate) fn respond_alike(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = self.respond(headers);
+        response.headers_mut().remove(VARY);
+        response
+    }
+
     /// The response: the bytes, or 304 if the client has them.
     pub fn respond(&self, headers: &HeaderMap) -> Response<Body> {
         let tag = format!("\"{}\"", self.digest);
@@ -84,6 +92,8 @@ mod tests {
         let document = Document::json(&serde_json::json!({"a": 1}));
         let first = document.respond(&HeaderMap::new());
         assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[VARY], "Accept");
+        assert!(!document.respond_alike(&HeaderMap::new()).headers().contains_key(VARY));
         let tag = first.headers()[ETAG].clone();
         let again = document.respond(&HeaderMap::from_iter([(IF_NONE_MATCH, tag)]));
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);

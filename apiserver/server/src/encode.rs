@@ -5,6 +5,7 @@
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers/response.go`, `apimachinery/pkg/runtime/serializer`.
 
+mod columns;
 pub mod events;
 pub mod indent;
 pub mod list;

@@ -8,6 +8,7 @@ use crate::document::Document;
 use crate::health::Family;
 use crate::negotiate::{self, Media, Offers};
 use crate::{resource, response};
+use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_fairness::Fairness;
 use apiserver_registry::Verb;
@@ -29,14 +30,18 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
     let server = exchange.server;
     let headers = &exchange.parts.headers;
     let path = exchange.info.path;
-    if !matches!(exchange.parts.method, Method::GET | Method::HEAD) {
-        return refuse_method(exchange);
+    // What upstream's router knows is for one method; its other handlers do not look at the method.
+    let routed = Routed::of(exchange, path);
+    if let Some(routed) = &routed {
+        routed.check(exchange)?;
     }
     if let Some((family, check)) = Family::of(path) {
         return Ok(server.health.respond(family, check, exchange.query).await);
     }
     Ok(match path {
-        "/" => response::json(serde_json::to_vec_pretty(&json!({"paths": paths(exchange)})).unwrap_or_default()),
+        "/" | "/index.html" => {
+            response::json(serde_json::to_vec_pretty(&json!({"paths": paths(exchange)})).unwrap_or_default())
+        }
         "/version" | "/version/" => response::json(version()),
         "/statusz" => page(component::zpages::statusz(COMPONENT, paths(exchange), accepted(headers))),
         "/flagz" => page(component::zpages::flagz(COMPONENT, &server.options.flags, accepted(headers))),
@@ -46,20 +51,64 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
         path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
-        path if path.starts_with("/openapi/") && !server.documents.contains_key(path) => {
+        "/openapi/v3/" => response::not_found(),
+        path if path.starts_with("/openapi/") => {
             crate::openapi::respond(path, headers, exchange.query, &server.discovery)
                 .unwrap_or_else(response::not_found)
         }
         _ => {
             let accept = accepted(headers).unwrap_or_default();
-            match (server.documents.get(path), server.discovery.load().find(path, accept)) {
-                (Some(document), _) => document.respond(headers),
-                (None, Some(document)) => discovered(exchange, document)?,
-                (None, None) if is_in_group(exchange, path) => return Err(resource::unknown()),
-                (None, None) => response::not_found(),
+            match (routed, server.discovery.load().find(path, accept)) {
+                (Some(Routed::Document(document)), _) => document.respond_alike(headers),
+                (_, Some(document)) => discovered(exchange, document)?,
+                (_, None) if is_below_routes(exchange, path) => return Err(resource::unknown()),
+                (_, None) => response::not_found(),
             }
         }
     })
+}
+
+/// What upstream's router has at a path: it hands on GET only, and only what a client accepts.
+///
+/// Upstream: `emicklei/go-restful`.
+enum Routed<'a> {
+    Version,
+    /// The resources of a version, or the versions of the core group; not the groups.
+    Discovery,
+    Document(&'a Document),
+}
+
+impl<'a> Routed<'a> {
+    fn of(exchange: &Exchange<'a>, path: &str) -> Option<Self> {
+        let path = path.trim_end_matches('/');
+        if let Some(document) = exchange.server.documents.get(path) {
+            return Some(Self::Document(document));
+        }
+        let mut segments = path.split('/').skip(1);
+        match (segments.next(), segments.next(), segments.next()) {
+            (Some("version"), None, None) => Some(Self::Version),
+            (Some("api"), _, None) if exchange.server.discovery.load().find(path, "").is_some() => {
+                Some(Self::Discovery)
+            }
+            (Some("apis"), Some(group), Some(version)) if segments.next().is_none() => {
+                let is_known = resources::builtin().iter().any(|r| r.group == group && r.version == version);
+                is_known.then_some(Self::Discovery)
+            }
+            _ => None,
+        }
+    }
+
+    fn check(&self, exchange: &Exchange<'_>) -> Result<(), Status> {
+        if exchange.parts.method != Method::GET {
+            return Err(Status::method_not_allowed());
+        }
+        let headers = &exchange.parts.headers;
+        match self {
+            Self::Version => negotiate::routed_to(headers, "application/json"),
+            Self::Discovery => negotiate::routed(headers, Verb::Get),
+            Self::Document(document) => negotiate::routed_to(headers, document.content_type),
+        }
+    }
 }
 
 /// A discovery document in the form that the client wants.
@@ -68,20 +117,17 @@ fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<B
     if !document.is_plain_json() {
         return Ok(document.respond(headers));
     }
-    // Upstream's router knows the documents of versions, and not the lists and entries of groups.
-    let is_routed =
-        !exchange.info.path.starts_with("/apis") || exchange.info.path.trim_end_matches('/').split('/').count() > 3;
-    if is_routed {
-        negotiate::routed(headers, Verb::Get)?;
-    }
     match negotiate::output(headers, exchange.query, Offers::Plain)?.media {
-        Media::Yaml => Ok(document.as_yaml()?.respond(headers)),
-        _ => Ok(document.respond(headers)),
+        Media::Yaml => Ok(document.as_yaml()?.respond_alike(headers)),
+        _ => Ok(document.respond_alike(headers)),
     }
 }
 
-/// Whether a path is one of a version of a group that there is.
-fn is_in_group(exchange: &Exchange<'_>, path: &str) -> bool {
+/// Whether a path is below one that upstream's router knows: of a version of a group that there is, and the like.
+fn is_below_routes(exchange: &Exchange<'_>, path: &str) -> bool {
+    if path.starts_with("/api/") || path.starts_with("/version/") {
+        return true;
+    }
     let group = path.strip_prefix("/apis/").and_then(|path| path.split_once('/'));
     group.is_some_and(|(group, _)| exchange.server.discovery.load().find(&format!("/apis/{group}"), "").is_some())
 }
@@ -103,16 +149,6 @@ fn dump(exchange: &Exchange<'_>) -> Option<Response<Body>> {
     let fairness = exchange.server.fairness.as_ref()?;
     let text = fairness.dump(exchange.info.path.strip_prefix(DUMPS)?)?;
     Some(response::text(StatusCode::OK, text))
-}
-
-fn refuse_method(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
-    let known = exchange.server.discovery.load().find(exchange.info.path, "").is_some()
-        || PATHS.contains(&exchange.info.path)
-        || Family::of(exchange.info.path).is_some();
-    match known {
-        true => Err(Status::method_not_allowed()),
-        false => Ok(response::not_found()),
-    }
 }
 
 fn paths(exchange: &Exchange<'_>) -> Vec<String> {

@@ -32,8 +32,8 @@ impl Family {
     pub fn of(path: &str) -> Option<(Self, &str)> {
         let families = [("/healthz", Family::Healthz), ("/livez", Family::Livez), ("/readyz", Family::Readyz)];
         families.into_iter().find_map(|(prefix, family)| match path.strip_prefix(prefix)? {
-            "" | "/" => Some((family, "")),
-            rest => Some((family, rest.strip_prefix('/')?)),
+            "" => Some((family, "")),
+            rest => Some((family, rest.strip_prefix('/').filter(|check| !check.is_empty())?)),
         })
     }
 
@@ -172,7 +172,7 @@ impl Health {
             Some(check) => match self.run(family, check).await {
                 Ok(()) => response::text(StatusCode::OK, "ok"),
                 Err(why) => {
-                    response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
+                    response::error_text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
                 }
             },
         }
@@ -201,9 +201,11 @@ impl Health {
         }
         let family = family.name();
         match (failed, query.get("verbose")) {
-            (true, _) => response::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{family} check failed\n")),
-            (false, None) => response::text(StatusCode::OK, "ok"),
-            (false, Some(_)) => response::text(StatusCode::OK, format!("{report}{family} check passed\n")),
+            (true, _) => {
+                response::error_text(StatusCode::INTERNAL_SERVER_ERROR, format!("{report}{family} check failed\n"))
+            }
+            (false, None) => response::error_text(StatusCode::OK, "ok"),
+            (false, Some(_)) => response::error_text(StatusCode::OK, format!("{report}{family} check passed\n")),
         }
     }
 
@@ -239,7 +241,7 @@ mod tests {
     fn paths_name_families_and_checks() {
         for (path, want) in [
             ("/healthz", Some((Family::Healthz, ""))),
-            ("/healthz/", Some((Family::Healthz, ""))),
+            ("/healthz/", None),
             ("/healthz/etcd", Some((Family::Healthz, "etcd"))),
             ("/readyz/poststarthook/x", Some((Family::Readyz, "poststarthook/x"))),
             ("/livezz", None),

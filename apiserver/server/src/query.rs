@@ -56,8 +56,13 @@ impl<'a> Query<'a> {
 
 /// Whether a pair is none of two by another separator, and has escapes of two digits only.
 fn is_readable(pair: &str) -> bool {
+    !pair.contains(';') && has_whole_escapes(pair)
+}
+
+/// Whether each `%` has its two digits.
+pub(crate) fn has_whole_escapes(text: &str) -> bool {
     let is_escape = |rest: &str| rest.as_bytes().get(..2).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    !pair.contains(';') && pair.split('%').skip(1).all(is_escape)
+    text.split('%').skip(1).all(is_escape)
 }
 
 /// Go's words for a number that is none.

@@ -36,9 +36,10 @@ const NAMESPACE_SUBRESOURCES: &[&str] = &["status", "finalize"];
 
 /// A path that starts like one of a resource and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unable to determine kind and namespace from url, {path:?}")]
+#[error("unable to determine kind and namespace from url, {path}")]
 pub struct BadPath<'a> {
-    path: &'a str,
+    /// The path.
+    pub path: &'a str,
 }
 
 impl<'a> RequestInfo<'a> {

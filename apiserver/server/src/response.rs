@@ -5,8 +5,8 @@ use crate::encode::object;
 use crate::negotiate::{Media, Output};
 use apimachinery::status::Status;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{Response, StatusCode, Uri};
 
 /// Header of the request's audit ID.
 pub const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
@@ -38,6 +38,27 @@ pub fn json(bytes: impl Into<Bytes>) -> Response<Body> {
     with_type(StatusCode::OK, "application/json", Body::Full(bytes.into()))
 }
 
+/// Marks an answer that is given before the filter that keeps answers out of caches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BeforeCaching;
+
+/// What a path gets that starts like one of a resource and is none.
+pub(crate) fn bad_path(uri: &Uri, path: &str) -> Response<Body> {
+    let uri = uri.path_and_query().map_or("", |uri| uri.as_str());
+    let why = "failed to create RequestInfo: unable to determine kind and namespace from url";
+    let text = format!("Internal Server Error: {uri:?}: {why}, {path}\n");
+    let mut response = error_text(StatusCode::INTERNAL_SERVER_ERROR, text);
+    response.extensions_mut().insert(BeforeCaching);
+    response
+}
+
+/// What a path with broken escapes gets from Go's server, which gives up the connection.
+pub(crate) fn unreadable() -> Response<Body> {
+    let mut response = text(StatusCode::BAD_REQUEST, "400 Bad Request");
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// A redirect.
 pub fn redirect(code: StatusCode, to: &str) -> Response<Body> {
     let mut response = text(code, "");
@@ -47,9 +68,16 @@ pub fn redirect(code: StatusCode, to: &str) -> Response<Body> {
     response
 }
 
+/// Plain text of which clients are to make nothing else, as Go's server says what is wrong.
+pub fn error_text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = self::text(code, text);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 /// What unknown paths that belong to no API get.
 pub fn not_found() -> Response<Body> {
-    text(StatusCode::NOT_FOUND, "404 page not found\n")
+    error_text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// A failed request.

@@ -331,4 +331,48 @@ async fn fixed_paths() {
     }
     let missing = server.get("/nothing").await;
     assert_eq!((missing.status, missing.text()), (StatusCode::NOT_FOUND, "404 page not found\n"));
+    assert_eq!(missing.headers["x-content-type-options"], "nosniff");
+}
+
+#[tokio::test]
+async fn odd_paths_and_methods() {
+    let server = TestServer::start().await;
+    let unknown = "the server could not find the requested resource";
+    let no_method = "the server does not allow this method";
+    let json_only = "406: Not Acceptable\\n\\nAvailable representations: application/json\"";
+    for (method, path, accept, code, want) in [
+        (Method::GET, "//api", "*/*", 404, "404 page not found\n"),
+        (Method::GET, "/healthz/", "*/*", 404, "404 page not found\n"),
+        (Method::GET, "/openapi/v3/", "*/*", 404, "404 page not found\n"),
+        (Method::POST, "/foo", "*/*", 404, "404 page not found\n"),
+        (Method::GET, "/api/v2", "*/*", 404, unknown),
+        (Method::POST, "/version/x", "*/*", 404, unknown),
+        (Method::HEAD, "/api", "*/*", 405, ""),
+        (Method::POST, "/api/", "*/*", 405, no_method),
+        (Method::PUT, "/version/", "*/*", 405, no_method),
+        (Method::DELETE, "/apis/apps/v1", "*/*", 405, no_method),
+        (Method::POST, "/apis", "*/*", 200, "APIGroupList"),
+        (Method::PUT, "/apis/apps", "*/*", 200, "APIGroup"),
+        (Method::PATCH, "/healthz", "*/*", 200, "ok"),
+        (Method::POST, "/metrics", "*/*", 200, "apiserver_request_total"),
+        (Method::GET, "/index.html", "*/*", 200, "\"/readyz/etcd\""),
+        (Method::GET, "/version", "text/html", 406, json_only),
+        (Method::GET, "/metrics", "text/html", 200, ""),
+        (
+            Method::GET,
+            "/api/v1/watch?x=%20",
+            "*/*",
+            500,
+            "unable to determine kind and namespace from url, /api/v1/watch\n",
+        ),
+    ] {
+        let answer = server.ask(method.clone(), path, &[("accept", accept)], "").await;
+        assert_eq!(answer.status, code, "{method} {path}");
+        assert!(answer.text().contains(want), "{method} {path}: {}", answer.text());
+        assert_eq!(answer.headers.contains_key("cache-control"), code != 500, "{method} {path}");
+        assert!(!answer.headers.contains_key("vary"), "{method} {path}");
+    }
+    let broken = server.get("/api/v1/namespaces/%zz").await;
+    assert_eq!((broken.status, broken.text()), (StatusCode::BAD_REQUEST, "400 Bad Request"));
+    assert_eq!(broken.headers["connection"], "close");
 }

@@ -6,7 +6,7 @@
 //! Upstream: `apiserver/pkg/endpoints/handlers/response.go`, `.../registry/rest/table.go`.
 
 use super::events::meta_version;
-use super::{json, object, shallow};
+use super::{columns, json, object, shallow};
 use crate::negotiate::{Output, RowObject};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -69,7 +69,7 @@ pub fn columns(resource: &ResourceInfo) -> String {
         .iter()
         .map(|c| {
             serde_json::json!({
-                "name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority,
+                "name": c.name, "type": c.kind, "format": c.format, "description": columns::description(resource, c), "priority": c.priority,
             })
         })
         .collect();

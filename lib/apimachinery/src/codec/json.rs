@@ -14,6 +14,7 @@ use crate::schema::{Field, Origin, Schema, Shape, TypeRef};
 use crate::{Map, Value};
 use names::Place;
 use reader::{MAX_DEPTH, Reader, Token};
+use std::borrow::Cow;
 
 /// Findings reported at most; upstream stops there, too.
 const MAX_FINDINGS: usize = 100;
@@ -32,14 +33,14 @@ pub fn decode(ty: &TypeRef, bytes: &[u8]) -> Result<Decoded, DecodeError> {
 }
 
 fn read(ty: &TypeRef, bytes: &[u8], mismatches: Mismatches) -> Result<Decoded, DecodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
+    let text = text(bytes)?;
     if ty.schema.origin == Origin::Definition {
-        return custom::decode(ty, text);
+        return custom::decode(ty, &text);
     }
     let mut decoder = Decoder {
         schema: &ty.schema,
         root: ty.id,
-        reader: Reader::new(text),
+        reader: Reader::new(&text),
         path: Vec::new(),
         findings: Vec::new(),
         mismatches,
@@ -67,17 +68,33 @@ pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
 ///
 /// Upstream: `UnmarshalStrict` in `sigs.k8s.io/json`.
 pub fn to_value_with_findings(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
-    custom::read(text)
+    custom::read(&text(bytes)?)
 }
 
 /// Decodes JSON without a type, bounded in depth.
 pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Syntax("invalid UTF-8 in JSON".into()))?;
-    let mut reader = Reader::new(text);
+    let text = text(bytes)?;
+    let mut reader = Reader::new(&text);
     let value = reader.any(0)?;
     reader.end()?;
     Ok(value)
+}
+
+/// JSON as text: as Go reads it, each byte that is no UTF-8 stands for U+FFFD. Only a string can have one.
+fn text(bytes: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Ok(Cow::Borrowed(text));
+    }
+    if let Some(first @ 0x80..) = bytes.trim_ascii_start().first() {
+        let why = format!("invalid character {} looking for beginning of value", quoted(*first));
+        return Err(DecodeError::Syntax(why));
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Ok(Cow::Owned(text))
 }
 
 struct Decoder<'a> {
@@ -375,6 +392,18 @@ mod tests {
         assert_eq!(decoded.value["spec"]["replicas"], 2);
         assert_eq!(decoded.value["kind"], "Deployment");
         assert!(decoded.value["spec"].get("unknownField").is_none());
+    }
+
+    #[test]
+    fn reads_bytes_that_are_no_text_as_go_does() {
+        for (bytes, want) in [
+            (&b"{\"a\":\"\xff\xfe b\"}"[..], Ok(json!({"a": "\u{fffd}\u{fffd} b"}))),
+            (b"{\"a\xc3\":\"\xe2\x82\"}", Ok(json!({"a\u{fffd}": "\u{fffd}\u{fffd}"}))),
+            (b"\"\xed\xa0\x80\"", Ok(json!("\u{fffd}\u{fffd}\u{fffd}"))),
+            (b" \xff", Err("invalid character '\u{ff}' looking for beginning of value")),
+        ] {
+            assert_eq!(to_value(bytes).map_err(|e| e.to_string()), want.map_err(str::to_owned), "{bytes:?}");
+        }
     }
 
     #[test]

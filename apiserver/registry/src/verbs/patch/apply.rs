@@ -101,7 +101,7 @@ fn report_duplicates(cx: &Context, config: &Config) -> Result<(), Status> {
     match cx.field_validation {
         FieldValidation::Strict => Err(Status::bad_request(format!("error strict decoding YAML: {text}"))),
         FieldValidation::Warn => {
-            cx.warn(text);
+            crate::decode::warnings(&text).into_iter().for_each(|text| cx.warn(text));
             Ok(())
         }
         FieldValidation::Ignore => Ok(()),
