@@ -43,8 +43,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
+/// Connections that may wait to be accepted, as far as the kernel allows (`net.core.somaxconn`, as with Go): a client whose
+/// turn does not come tries again after a second, and all nodes come at once after a restart.
+const BACKLOG: u32 = 65_535;
 /// How long connections may take to end once no request is under way.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether requests are still under way.
@@ -149,7 +152,7 @@ pub struct Started {
 pub async fn start(options: &Options, shown: BTreeMap<String, String>, owners: &Owners) -> anyhow::Result<Started> {
     let Owners { serving, storage, .. } = owners;
     let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
-    let listener = TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))?;
+    let listener = listen(address).with_context(|| format!("failed to listen on {address}"))?;
     let address = listener.local_addr()?;
     let advertised = advertised(options);
     let tls = identity::tls(options, advertised).await?;
@@ -170,6 +173,14 @@ pub async fn start(options: &Options, shown: BTreeMap<String, String>, owners: &
     serving.spawn("listener", serve::run(server.clone(), listener, tls));
     let (trust, port, signal) = (files::trust(options), address.port(), owners.signal.clone());
     Ok(Started { address, server, trust, port, leases, hooks, signal })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // The connections of a server that was here before may still be closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn store_config(options: &Options, encryption: Option<Arc<Encryption>>) -> anyhow::Result<StoreConfig> {
