@@ -39,15 +39,17 @@ async fn follow<K: Cached>(
 ) {
     let mut events = std::pin::pin!(watcher::watcher(api, config));
     let mut delay = FIRST_DELAY;
+    let mut is_listed = false;
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                if matches!(event, Event::InitDone | Event::Apply(_) | Event::Delete(_)) {
+                is_listed = !matches!(event, Event::Init | Event::InitApply(_));
+                if is_listed {
                     delay = FIRST_DELAY;
                 }
                 ingest(event, trim, shared);
             }
-            Err(error) if strategy == Strategy::Streaming && is_refusal(&error) => return,
+            Err(error) if strategy == Strategy::Streaming && is_refusal(&error, is_listed) => return,
             Err(error) => {
                 tracing::warn!(kind = %K::kind(&()), %error, "watch failed; trying again");
                 tokio::time::sleep(jittered(delay)).await;
@@ -105,10 +107,14 @@ fn config(scope: &Scope, strategy: Strategy) -> watcher::Config {
     }
 }
 
-/// Whether the server does not know streaming lists (400, 422), or offers no watch (405).
-fn is_refusal(error: &watcher::Error) -> bool {
-    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
-    matches!(status.code, 400 | 405 | 422)
+/// Whether the server does not know streaming lists (400, 422), offers no watch (405), or takes the request
+/// and gives up before the list is complete: upstream's says with an event that its etcd lacks what they need.
+fn is_refusal(error: &watcher::Error, is_listed: bool) -> bool {
+    match error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(status)) => matches!(status.code, 400 | 405 | 422),
+        watcher::Error::WatchError(status) => !is_listed && status.code != 410,
+        _ => false,
+    }
 }
 
 /// Between 75 % and 125 % of a delay: many informers must not come back at the same time.

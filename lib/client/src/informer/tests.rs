@@ -77,23 +77,34 @@ async fn a_streaming_list_fills_the_cache_and_the_watch_keeps_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_without_streaming_lists_is_listed() {
-    let server = FakeServer::new(|request| match request.uri.contains("watch=true") {
-        true if request.uri.contains("sendInitialEvents") => Answer::status(422, "Invalid"),
-        true => Answer::status(500, "InternalError"),
-        false => Answer::json(
-            200,
-            &json!({
-                "apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "9"},
-                "items": [config_map("a", "1")],
-            }),
-        ),
+    let lacking = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "InternalError", "code": 500,
+        "message": "the required storage feature RequestWatchProgress is disabled",
     });
-    let scope = Scope { namespace: Some("n".into()), ..Scope::default() };
-    let (informer, feed, _changes) = informer(&server, scope);
-    tokio::select! { () = informer.synced() => {}, () = feed => unreachable!("runs until dropped") }
-    assert_eq!(informer.len(), 1);
-    let list = &server.requests()[1].uri;
-    assert!(list.starts_with("/api/v1/namespaces/n/configmaps?"), "{list}");
+    let refusals = [
+        Answer::status(422, "Invalid"),
+        Answer::watch(&[event("ERROR", &lacking)]),
+        Answer::watch(&[event("ADDED", &config_map("a", "1")), event("ERROR", &lacking)]),
+    ];
+    for refusal in refusals {
+        let server = FakeServer::new(move |request| match request.uri.contains("watch=true") {
+            true if request.uri.contains("sendInitialEvents") => refusal.clone(),
+            true => Answer::status(500, "InternalError"),
+            false => Answer::json(
+                200,
+                &json!({
+                    "apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "9"},
+                    "items": [config_map("a", "1")],
+                }),
+            ),
+        });
+        let scope = Scope { namespace: Some("n".into()), ..Scope::default() };
+        let (informer, feed, _changes) = informer(&server, scope);
+        tokio::select! { () = informer.synced() => {}, () = feed => unreachable!("runs until dropped") }
+        assert_eq!(informer.len(), 1);
+        let list = &server.requests()[1].uri;
+        assert!(list.starts_with("/api/v1/namespaces/n/configmaps?"), "{list}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
