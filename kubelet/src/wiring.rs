@@ -18,7 +18,7 @@ use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
 use crate::sources::{self, files::Files, mirrors::Mirrors};
 use crate::status::StatusWriter;
-use crate::volumes::Volumes;
+use crate::volumes::{Volumes, mounts};
 use crate::workers::{Deps, Nudges, Settings, Workers};
 use crate::{eviction, gc, server::attributes};
 use anyhow::Context;
@@ -63,6 +63,9 @@ impl Kubelet {
         let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
         lower_oom_score(config.oom_score_adj);
         std::fs::create_dir_all(&options.root_dir).with_context(|| format!("create {}", options.root_dir.display()))?;
+        mounts::share(&options.root_dir).unwrap_or_else(|error| {
+            tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
+        });
         let client = connect(&options).await?;
         let node = node_facts(&options, &config)?;
         let events = events(client.as_ref(), &node.name(), supervisor);

@@ -63,16 +63,23 @@ pub fn container_annotations(pod: &Pod, container: &Container, restarts: u32) ->
     out
 }
 
-/// Tells whether a running container is still the one that the pod asks for: only another name
-/// or image makes a new container. FNV-1a over a small JSON object, as upstream computes it.
+/// Tells whether a running container is still the one that the pod asks for: only another name or image makes a
+/// new container. A kubelet that computes something else restarts every container of the node that it takes over.
+///
+/// Upstream: `HashContainer` of `pkg/kubelet/container/helpers.go`, which is FNV-1a over a small JSON object as its
+/// dumps print bytes: the type, then each byte as a decimal number.
 pub fn hash(container: &Container) -> u32 {
     let image = container.image.as_deref().unwrap_or_default();
     let json = format!("{{\"image\":{},\"name\":{}}}", json_string(image), json_string(&container.name));
-    json.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    let bytes: Vec<String> = json.bytes().map(|byte| byte.to_string()).collect();
+    let dump = format!("([]uint8)[{}]", bytes.join(" "));
+    dump.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
+/// A JSON string as Go writes it, safe to stand in HTML.
 fn json_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let text = serde_json::Value::from(text).to_string();
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }
 
 fn identity(pod: &Pod) -> [(String, String); 3] {
@@ -86,6 +93,18 @@ fn identity(pod: &Pod) -> [(String, String); 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Computed by upstream's kubelet.
+    #[test]
+    fn the_hash_is_that_of_upstream() {
+        for (name, image, want) in [
+            ("a", "localhost/web:1", 0x3b1d_89cd),
+            ("web", "docker.io/library/nginx:1.27@sha256:abc", 0xddcb_4775),
+            ("c", "x<y&z", 0x9aa5_0e20),
+        ] {
+            assert_eq!(hash(&Container { name: name.into(), image: Some(image.into()), ..Container::default() }), want);
+        }
+    }
 
     #[test]
     fn only_name_and_image_make_another_container() {

@@ -30,6 +30,34 @@ pub fn bind(from: &Path, to: &Path) -> Result<(), VolumeError> {
     rustix::mount::mount_change(to, MountPropagationFlags::PRIVATE).map_err(|e| VolumeError::io("make private", to, e))
 }
 
+/// Makes mounts below a folder appear in containers that ask for it, and theirs here: where the folder's file system
+/// is not shared already (systemd shares all of them) it becomes a shared mount of its own. Before anything is mounted
+/// below, or a kubelet that comes later and does the same would cover it.
+///
+/// Upstream: `MakeRShared` of `pkg/volume/util/hostutil`.
+pub fn share(dir: &Path) -> Result<(), VolumeError> {
+    let dir = dir.canonicalize().map_err(|e| VolumeError::io("find", dir, e))?;
+    let table =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", &dir, e))?;
+    if is_shared(&table, &dir) {
+        return Ok(());
+    }
+    rustix::mount::mount_bind_recursive(&dir, &dir).map_err(|e| VolumeError::io("bind-mount on", &dir, e))?;
+    rustix::mount::mount_change(&dir, MountPropagationFlags::SHARED | MountPropagationFlags::REC)
+        .map_err(|e| VolumeError::io("share", &dir, e))
+}
+
+/// Whether the mount that a path lies in is shared. Of several on one place the last covers the others.
+fn is_shared(table: &str, path: &Path) -> bool {
+    let mounts = table.lines().filter_map(|line| {
+        let point = PathBuf::from(unescape(line.split(' ').nth(4)?));
+        path.starts_with(&point).then(|| (point.components().count(), line))
+    });
+    let own = mounts.max_by_key(|(depth, _)| *depth).map(|(_, line)| line);
+    // The optional fields end with a dash.
+    own.is_some_and(|line| line.split(' ').skip(6).take_while(|field| *field != "-").any(|f| f.starts_with("shared:")))
+}
+
 /// Whether something is mounted on a folder.
 pub fn is_mount_point(dir: &Path) -> bool {
     let device = |p: &Path| std::fs::symlink_metadata(p).map(|m| m.dev()).ok();
@@ -76,6 +104,16 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_innermost_and_last_mount_says_whether_a_folder_is_shared() {
+        let table = "1 0 8:1 / / rw shared:1 - ext4 /dev/a rw\n2 1 8:2 / /var/lib rw - ext4 /dev/b rw\n\
+                     3 2 8:3 / /var/lib/x rw - tmpfs t rw\n4 2 8:3 / /var/lib/x rw master:2 shared:3 - tmpfs t rw\n";
+        for (path, shared) in [("/var", true), ("/var/lib/kubelet", false), ("/var/lib/x/y", true), ("/var/libx", true)]
+        {
+            assert_eq!(is_shared(table, Path::new(path)), shared, "{path}");
+        }
+    }
 
     #[test]
     fn mount_table() {
