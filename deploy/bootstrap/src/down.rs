@@ -88,7 +88,7 @@ fn wait(what: &str, done: impl Fn() -> bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Unmounts everything below the state folder, deepest first.
+/// Unmounts everything below the state folder, the youngest first: a mount may lie on another or cover the ones below it.
 fn unmount(layout: &Layout) -> anyhow::Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("reading the mounts")?;
     for mount in below(&mounts, layout.root()) {
@@ -102,7 +102,6 @@ fn below(mounts: &str, root: &Path) -> Vec<PathBuf> {
     let points = mounts.lines().filter_map(|l| l.split(' ').nth(1));
     let mut found: Vec<PathBuf> =
         points.map(|p| PathBuf::from(p.replace("\\040", " "))).filter(|p| p.starts_with(root)).collect();
-    found.sort();
     found.reverse();
     found
 }
@@ -130,10 +129,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mounts_go_deepest_first() {
-        let mounts =
-            "a /state/x tmpfs\nb / ext4\nc /state/x/y overlay\nd /statement tmpfs\ne /state/with\\040space tmpfs\n";
+    fn the_youngest_mounts_go_first() {
+        let mounts = "a /state/x tmpfs\nb / ext4\nc /state/x/y overlay\nd /statement tmpfs\ne /state/with\\040space tmpfs\nf /state/x ext4\n";
         let found = below(mounts, Path::new("/state"));
-        assert_eq!(found, [PathBuf::from("/state/x/y"), "/state/x".into(), "/state/with space".into()]);
+        assert_eq!(found, ["/state/x", "/state/with space", "/state/x/y", "/state/x"].map(PathBuf::from));
     }
 }

@@ -64,12 +64,12 @@ pub fn is_mount_point(dir: &Path) -> bool {
     dir.parent().is_some_and(|parent| device(dir) != device(parent))
 }
 
-/// Unmounts everything at or below a folder, the innermost first.
+/// Unmounts everything at or below a folder, the youngest first: a mount may lie on another or cover the ones below it.
 pub fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
     let table =
         std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", dir, e))?;
     let mut below: Vec<PathBuf> = mount_points(&table).filter(|p| p.starts_with(dir)).collect();
-    below.sort_by_key(|p| std::cmp::Reverse(p.components().count()));
+    below.reverse();
     for path in below {
         rustix::mount::unmount(&path, UnmountFlags::DETACH).map_err(|e| VolumeError::io("unmount", &path, e))?;
     }
