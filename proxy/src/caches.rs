@@ -50,17 +50,18 @@ pub fn node(client: &kube::Client, name: &str, supervisor: &Supervisor) -> Infor
     node
 }
 
-/// Watches everything else; `pending` is told of changes.
+/// Watches everything else; `pending` is told of changes. `external_ips` says whether `spec.externalIPs` count.
 pub fn open(
     client: &kube::Client,
     node: Informer<Node>,
     pending: &[Arc<Pending>],
+    external_ips: bool,
     metrics: &Metrics,
     supervisor: &Supervisor,
 ) -> Caches {
     tell_of_zone(&node, pending.to_vec());
     Caches {
-        services: services(client, pending.to_vec(), metrics.clone(), supervisor),
+        services: services(client, pending.to_vec(), external_ips, metrics.clone(), supervisor),
         slices: slices(client, pending.to_vec(), metrics.clone(), supervisor),
         service_cidrs: service_cidrs(client, pending.to_vec(), supervisor),
         node,
@@ -70,6 +71,7 @@ pub fn open(
 fn services(
     client: &kube::Client,
     pending: Vec<Arc<Pending>>,
+    external_ips: bool,
     metrics: Metrics,
     supervisor: &Supervisor,
 ) -> Informer<Service> {
@@ -82,7 +84,12 @@ fn services(
         metrics.service_changed();
         pending.iter().for_each(|pending| pending.service(ObjectKey::of(&**change.object())));
     };
-    let (services, run) = Builder::<Service>::new(client.clone(), scope).on_change(tell).build();
+    let trim = move |service: &mut Service| {
+        if let Some(spec) = service.spec.as_mut().filter(|_| !external_ips) {
+            spec.external_ips = None;
+        }
+    };
+    let (services, run) = Builder::<Service>::new(client.clone(), scope).trim(trim).on_change(tell).build();
     supervisor.spawn_until_stop("services", run);
     services
 }
