@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The file's kind, and what of it is not built: what is Windows', and profiling of Go programs.
+/// The file's kind, and what of it is not built: profiling of Go programs.
 pub const KIND: Kind = Kind {
     api_version: "kubeproxy.config.k8s.io/v1alpha1",
     kind: "KubeProxyConfiguration",
-    unbuilt: &["enableProfiling", "winkernel", "windowsRunAsService"],
+    unbuilt: &["enableProfiling"],
 };
 
 /// Flags that set a field. Those whose names begin with `nftables-` stand for flags that upstream
@@ -119,6 +119,11 @@ pub struct ProxyConfig {
     pub port_range: String,
     /// Shows metrics that this version hides; it hides none.
     pub show_hidden_metrics_for_version: String,
+    /// Says something on Windows only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub windows_run_as_service: bool,
+    /// Says something on Windows only.
+    pub winkernel: Winkernel,
 }
 
 /// `clientConnection`.
@@ -221,6 +226,19 @@ pub struct NftablesConfig {
     pub sync_period: GoDuration,
 }
 
+/// `winkernel`, which says something on Windows only.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Winkernel {
+    #[serde(rename = "enableDSR")]
+    pub enable_dsr: bool,
+    pub forward_health_check_vip: bool,
+    pub network_name: String,
+    pub root_hns_endpoint_name: String,
+    pub source_vip: String,
+}
+
 /// `logging`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -308,6 +326,23 @@ impl ProxyConfig {
         }
     }
 
+    /// The configuration as it is shown: with the periods of the mode that runs only, as upstream has it.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        let none = GoDuration::default();
+        if self.mode != "iptables" {
+            (shown.iptables.sync_period, shown.iptables.min_sync_period) = (none, none);
+        }
+        if self.mode != "ipvs" {
+            (shown.ipvs.sync_period, shown.ipvs.min_sync_period) = (none, none);
+        }
+        if self.mode != "nftables" {
+            (shown.nftables.sync_period, shown.nftables.min_sync_period) = (none, none);
+        }
+        shown
+    }
+
     /// The ranges in `clusterCIDR`.
     pub fn cluster_cidrs(&self) -> Vec<&str> {
         if self.cluster_cidr.is_empty() { Vec::new() } else { self.cluster_cidr.split(',').collect() }
@@ -321,13 +356,13 @@ mod tests {
     #[test]
     fn reads_a_file_as_clusters_have_it() {
         let text = r#"{"kind": "KubeProxyConfiguration", "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "bindAddress": "0.0.0.0",
-            "clientConnection": {"kubeconfig": "/x", "qps": 5}, "clusterCIDR": "10.244.0.0/16", "mode": "iptables", "winkernel": {"enableDSR": false},
+            "clientConnection": {"kubeconfig": "/x", "qps": 5}, "clusterCIDR": "10.244.0.0/16", "mode": "iptables", "enableProfiling": true,
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpBeLiberal": true}, "ipvs": {"scheduler": "rr"}, "iptables": {"minSyncPeriod": "2s"}}"#;
         let loaded = component::kinds::parse::<ProxyConfig>(text, "test", &KIND).expect("a good file");
         assert_eq!(loaded.config.iptables.min_sync_period, GoDuration::from_secs(2));
         assert_eq!(loaded.config.conntrack.max_per_core, 0);
         assert!(loaded.config.conntrack.tcp_be_liberal && loaded.config.ipvs.scheduler == "rr");
-        assert_eq!(loaded.unbuilt, ["winkernel"]);
+        assert_eq!(loaded.unbuilt, ["enableProfiling"]);
         assert!(component::kinds::parse::<ProxyConfig>(&text.replace("mode", "mod"), "test", &KIND).is_err());
     }
 
@@ -343,7 +378,7 @@ mod tests {
 
     #[test]
     fn defaults_are_upstreams() {
-        let shown = component::kinds::show(&ProxyConfig::default(), &KIND);
+        let shown = component::kinds::show(&ProxyConfig::default().shown(), &KIND);
         let upstream = serde_json::json!({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "bindAddress": "0.0.0.0", "bindAddressHardFail": false,
             "clientConnection": {"acceptContentTypes": "", "burst": 10, "contentType": "application/vnd.kubernetes.protobuf", "kubeconfig": "", "qps": 5.0},
             "clusterCIDR": "", "configSyncPeriod": "15m0s",
@@ -356,12 +391,8 @@ mod tests {
             "logging": {"flushFrequency": "5s", "format": "text", "options": {"json": {"infoBufferSize": "0"}, "text": {"infoBufferSize": "0"}}, "verbosity": 0},
             "metricsBindAddress": "127.0.0.1:10249", "mode": "iptables",
             "nftables": {"masqueradeAll": false, "masqueradeBit": 14, "minSyncPeriod": "0s", "syncPeriod": "0s"},
-            "nodePortAddresses": null, "oomScoreAdj": -999, "portRange": "", "showHiddenMetricsForVersion": ""});
-        let mut config = ProxyConfig::default();
-        // Upstream shows the periods of the mode that runs only.
-        config.nftables.sync_period = GoDuration::default();
-        config.nftables.min_sync_period = GoDuration::default();
-        config.ipvs.sync_period = GoDuration::default();
-        assert_eq!(component::kinds::show(&config, &KIND), upstream, "{shown}");
+            "nodePortAddresses": null, "oomScoreAdj": -999, "portRange": "", "showHiddenMetricsForVersion": "",
+            "winkernel": {"enableDSR": false, "forwardHealthCheckVip": false, "networkName": "", "rootHnsEndpointName": "", "sourceVip": ""}});
+        assert_eq!(shown, upstream);
     }
 }

@@ -58,7 +58,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
 }
 
 fn write_config(config: &ProxyConfig, file: &str) -> anyhow::Result<()> {
-    let text = serde_saphyr::to_string(&component::kinds::show(config, &KIND)).context("writing YAML")?;
+    let text = serde_saphyr::to_string(&component::kinds::show(&config.shown(), &KIND)).context("writing YAML")?;
     std::fs::write(file, text).with_context(|| file.to_owned())?;
     tracing::info!(file, "wrote configuration");
     Ok(())
@@ -161,7 +161,7 @@ impl Proxy {
         let healthz =
             health::router(self.health.clone(), self.caches.node.clone(), self.node_name.clone(), self.metrics.clone());
         let mut endpoints = Endpoints::new("kube-proxy");
-        endpoints.configz = Some(("kubeproxy.config.k8s.io", component::kinds::show(&self.config, &KIND)));
+        endpoints.configz = Some(("kubeproxy.config.k8s.io", component::kinds::show(&self.config.shown(), &KIND)));
         endpoints.flags = daemon.shown.clone();
         self.metrics.register(&mut endpoints.registry, self.mode);
         let mode = self.mode;

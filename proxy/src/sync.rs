@@ -21,6 +21,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// After this long everything is written anew, whatever is thought to be there.
 const FULL_PERIOD: Duration = Duration::from_secs(3600);
 
+/// How long the first sync waits for the ranges of cluster IPs.
+const RANGES: Duration = Duration::from_secs(1);
+
 /// How often rules are written.
 #[derive(Clone, Copy, Debug)]
 pub struct Periods {
@@ -67,6 +70,8 @@ impl Syncer {
         self.health.updated(self.family);
         self.caches.services.synced().await;
         self.caches.slices.synced().await;
+        // Rules can do without the ranges, should they be kept from us.
+        let _later = tokio::time::timeout(RANGES, self.caches.service_cidrs.synced()).await;
         self.pending.everything();
         let mut throttle = Throttle::new(periods.least);
         let mut maintenance = tokio::time::interval(periods.most);

@@ -99,6 +99,8 @@ impl Default for ProxyConfig {
             oom_score_adj: -999,
             port_range: String::new(),
             show_hidden_metrics_for_version: String::new(),
+            windows_run_as_service: false,
+            winkernel: super::Winkernel::default(),
         }
     }
 }
