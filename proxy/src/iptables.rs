@@ -4,12 +4,14 @@
 //! read them find what they look for.
 
 mod base;
+mod counters;
 mod kernel;
 mod names;
 mod port;
 mod table;
 mod update;
 
+pub use counters::{ensure_counters, register};
 pub use kernel::{cleanup, works};
 pub use table::{Chains, Tables};
 
@@ -178,6 +180,7 @@ mod tests {
             node_ports: NodePorts::Everywhere,
             localhost_node_ports: true,
             drop_invalid: true,
+            counters: false,
             node_ip: "192.168.0.1".parse().ok(),
         }
     }

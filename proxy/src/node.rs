@@ -119,6 +119,7 @@ pub fn settings(config: &ProxyConfig, facts: &Facts, family: Family, bind: IpAdd
         localhost_node_ports: config.iptables.localhost_node_ports && node_ports.has_loopback(),
         node_ports,
         drop_invalid: !liberal,
+        counters: false,
         node_ip: facts.address(family, bind),
     }
 }

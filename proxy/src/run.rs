@@ -4,6 +4,7 @@ use crate::backend::{self, Mode, NodePorts, node_addresses};
 use crate::caches::{self, Caches};
 use crate::config::{KIND, ProxyConfig};
 use crate::health::{self, Health};
+use crate::iptables;
 use crate::kernel;
 use crate::metrics::Metrics;
 use crate::model::{Family, NodeFacts, Plan, Planner};
@@ -128,7 +129,8 @@ impl Proxy {
     /// Keeps the rules of one family.
     fn keep(&self, family: Family, pending: Arc<Pending>, facts: &Facts, supervisor: &Supervisor) {
         let bind = bind_address(&self.config);
-        let settings = node::settings(&self.config, facts, family, bind, kernel::is_liberal());
+        let mut settings = node::settings(&self.config, facts, family, bind, kernel::is_liberal());
+        settings.counters = self.mode == Mode::Iptables && iptables::ensure_counters();
         let addresses = settings.node_ports.select(|| node_addresses(family));
         let service_health = ServiceHealth::new(
             family,
@@ -164,6 +166,9 @@ impl Proxy {
         endpoints.configz = Some(("kubeproxy.config.k8s.io", component::kinds::show(&self.config.shown(), &KIND)));
         endpoints.flags = daemon.shown.clone();
         self.metrics.register(&mut endpoints.registry, self.mode);
+        if self.mode == Mode::Iptables {
+            iptables::register(&mut endpoints.registry);
+        }
         let mode = self.mode;
         let own = endpoints.router().get("/proxyMode", move |_| router::text(http::StatusCode::OK, mode.to_string()));
         let servers = [

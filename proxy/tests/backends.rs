@@ -36,6 +36,7 @@ fn settings() -> Settings {
         node_ports: NodePorts::Everywhere,
         localhost_node_ports: true,
         drop_invalid: true,
+        counters: false,
         node_ip: NODE.parse().ok(),
     }
 }
@@ -380,5 +381,33 @@ fn addresses_that_no_service_has_are_not_routed() {
         assert_eq!(bed.world.pod_b.ask("10.96.0.99:80"), Outcome::Silence);
         assert_eq!(bed.world.pod_b.ask("10.96.0.10:81"), Outcome::Refused);
         assert_eq!(bed.world.pod_b.ask(VIP).by(), "a");
+    });
+}
+
+/// Only iptables has counters with names.
+#[test]
+fn packets_are_counted_by_name() {
+    on_root(|| {
+        let bed = Bed::new(Mode::Iptables);
+        if !bed.world.node.inside(kube_proxy::iptables::ensure_counters) {
+            println!("this kernel counts nothing by name: nothing is tested");
+            return;
+        }
+        let backend = backend::open(Mode::Iptables, Settings { counters: true, ..settings() }, Metrics::default());
+        bed.backend.blocking_lock().0 = backend;
+        let service = spec(json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}));
+        bed.apply(planned(&[(service, &[A])]));
+        assert_eq!(bed.world.node.ask("127.0.0.1:30080").by(), "a");
+        let shown = bed.world.node.inside(|| {
+            let mut registry = component::metrics::Registry::default();
+            kube_proxy::iptables::register(&mut registry);
+            component::metrics::encode(&registry)
+        });
+        for line in [
+            "kubeproxy_iptables_localhost_nodeports_accepted_packets_total 1",
+            "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 0",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "no {line} in\n{shown}");
+        }
     });
 }

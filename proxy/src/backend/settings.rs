@@ -21,6 +21,8 @@ pub struct Settings {
     pub localhost_node_ports: bool,
     /// Drop packets that conntrack calls invalid.
     pub drop_invalid: bool,
+    /// Packets can be counted by name (iptables).
+    pub counters: bool,
     /// The node's address, if it is known.
     pub node_ip: Option<IpAddr>,
 }

@@ -1,5 +1,6 @@
 //! The chains that are there whatever the Services are.
 
+use super::counters;
 use super::table::{Jump, Tables};
 use crate::backend::Settings;
 use crate::model::Family;
@@ -77,7 +78,11 @@ fn localnet_rule(settings: &Settings, tables: &mut Tables) {
 fn forward_rules(settings: &Settings, tables: &mut Tables) {
     let mark = format!("{0:#x}/{0:#x}", settings.masquerade_mark);
     if settings.drop_invalid {
-        tables.filter.rule(FORWARD, "-m conntrack --ctstate INVALID -j DROP");
+        let count = match settings.counters {
+            true => format!(" -m nfacct --nfacct-name {}", counters::INVALID),
+            false => String::new(),
+        };
+        tables.filter.rule(FORWARD, format!("-m conntrack --ctstate INVALID{count} -j DROP"));
     }
     tables.filter.rule(
         FORWARD,

@@ -1,10 +1,10 @@
 //! The rules of one port.
 
 use super::base::{EXTERNAL_SERVICES, FIREWALL, MARK_MASQ, NODE_PORTS, SERVICES};
-use super::names;
 use super::table::Tables;
+use super::{counters, names};
 use crate::backend::{LocalTraffic, Settings};
-use crate::model::{Fate, Policy, PortPlan};
+use crate::model::{Family, Fate, Policy, PortPlan};
 use std::net::{IpAddr, SocketAddr};
 
 /// Names that the rules of a port share.
@@ -94,6 +94,17 @@ impl Port<'_> {
         let service = &self.plan.service;
         self.external_rules(tables);
         if let Some(port) = service.node_port {
+            let settings = self.settings;
+            if settings.counters && settings.localhost_node_ports && settings.family == Family::V4 {
+                let rule = format!(
+                    "-m comment --comment {} {} -d 127.0.0.0/8 --dport {port} -m nfacct --nfacct-name {} -j {}",
+                    self.name,
+                    self.matches(),
+                    counters::LOCALHOST,
+                    self.external_chain
+                );
+                tables.nat.rule(NODE_PORTS, rule);
+            }
             let rule = format!(
                 "-m comment --comment {} {} --dport {port} -j {}",
                 self.name,

@@ -14,6 +14,7 @@ fn settings(family: Family) -> Settings {
         node_ports: NodePorts::Everywhere,
         localhost_node_ports: true,
         drop_invalid: true,
+        counters: false,
         node_ip: "192.168.0.1".parse().ok(),
     }
 }
