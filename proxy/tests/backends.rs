@@ -51,13 +51,21 @@ impl Bed {
         Self { world: World::new(), backend: Arc::new(Mutex::new((backend, Plan::default()))) }
     }
 
+    /// Another back end in the world of one that stays.
+    fn beside(self, mode: Mode, settings: Settings) -> Self {
+        let backend = backend::open(mode, settings, Metrics::default());
+        Self { world: self.world, backend: Arc::new(Mutex::new((backend, Plan::default()))) }
+    }
+
     /// Applies a plan on the node, as the loop does.
     fn apply(&self, wanted: Plan) -> Extent {
         let backend = Arc::clone(&self.backend);
         self.on_node(move || async move {
             let mut state = backend.lock().await;
             let extent = state.0.apply(&wanted).await.expect("rules that the kernel takes");
-            conntrack::reconcile(Family::V4, &state.1, &wanted, &Metrics::default()).await;
+            for family in [Family::V4, Family::V6] {
+                conntrack::reconcile(family, &state.1, &wanted, &Metrics::default()).await;
+            }
             state.1 = wanted;
             extent
         })
@@ -89,6 +97,10 @@ impl Bed {
 
 /// A plan with one Service per pair of spec and endpoints, which are called `s0`, `s1` …
 fn planned(services: &[(Value, &[&str])]) -> Plan {
+    planned_in(Family::V4, services)
+}
+
+fn planned_in(family: Family, services: &[(Value, &[&str])]) -> Plan {
     let objects: Vec<_> = services
         .iter()
         .enumerate()
@@ -107,13 +119,13 @@ fn planned(services: &[(Value, &[&str])]) -> Plan {
                 .filter_map(|e| e.split_once(' '))
                 .map(|(ip, node)| json!({"addresses": [ip], "nodeName": node}))
                 .collect();
-            let slice = json!({"addressType": "IPv4", "endpoints": endpoints,
+            let slice = json!({"addressType": family.as_str(), "endpoints": endpoints,
                 "ports": [{"name": "", "port": 8080, "protocol": protocol}]});
             Arc::new(serde_json::from_value(slice).expect("an EndpointSlice"))
         })
         .collect();
     let node = NodeFacts { name: "n1".into(), zone: String::new() };
-    plan(Family::V4, &node, objects.iter(), |service| {
+    plan(family, &node, objects.iter(), |service| {
         let name = service.metadata.name.as_deref().unwrap_or_default();
         let index: usize = name.trim_start_matches('s').parse().expect("a number");
         vec![Arc::clone(&slices[index])]
@@ -347,6 +359,50 @@ fn cleaning_up_leaves_nothing(mode: Mode) {
     bed.on_node(|| backend::cleanup(None)).expect("nothing to remove");
 }
 
+fn the_second_family_works_beside_the_first(mode: Mode) {
+    let bed = Bed::new(mode);
+    let world = &bed.world;
+    world.add_second_family();
+    bed.apply(planned(&[(spec(json!({})), &[A])]));
+    let settings = Settings {
+        family: Family::V6,
+        local: LocalTraffic::Cidr("fd00:244::/64".parse().expect("a CIDR")),
+        node_ip: "fd00:50::1".parse().ok(),
+        ..settings()
+    };
+    let second = Bed::beside(bed, mode, settings);
+    let (bed, world) = (&second, &second.world);
+    let service = |more: Value| {
+        let mut service = spec(json!({"type": "NodePort", "clusterIP": "fd00:96::10", "clusterIPs": ["fd00:96::10"],
+            "externalIPs": ["fd00:5::8"], "ports": [{"port": 80, "nodePort": 30080}]}));
+        service["spec"].as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        service
+    };
+    let (a, b) = ("fd00:244::2 n1", "fd00:244::3 n1");
+    bed.apply(planned_in(Family::V6, &[(service(json!({})), &[a, b])]));
+    for address in ["[fd00:96::10]:80", "[fd00:5::8]:80", "[fd00:50::1]:30080"] {
+        assert_eq!(answers(|| world.outside.ask(address)), names(&["a", "b"]), "{address}");
+    }
+    bed.apply(planned_in(Family::V6, &[(service(json!({"sessionAffinity": "ClientIP"})), &[a, b])]));
+    let first = world.outside.ask("[fd00:96::10]:80").by().to_owned();
+    assert_eq!(answers(|| world.outside.ask("[fd00:96::10]:80")), names(&[&first]));
+    bed.apply(planned_in(Family::V6, &[(service(json!({"externalTrafficPolicy": "Local"})), &[a])]));
+    assert_eq!(world.outside.ask("[fd00:50::1]:30080"), answered("a", "fd00:50::2"));
+    assert_eq!(world.pod_a.ask("[fd00:96::10]:80"), answered("a", "fd00:244::1"));
+    let udp = |endpoints: &[&str]| {
+        let ports = json!({"ports": [{"port": 80, "protocol": "UDP", "nodePort": 30080}]});
+        planned_in(Family::V6, &[(service(ports), endpoints)])
+    };
+    bed.apply(udp(&[a]));
+    assert_eq!(world.outside.ask_udp("[fd00:96::10]:80", 4000).by(), "a");
+    bed.apply(udp(&[b]));
+    assert_eq!(world.outside.ask_udp("[fd00:96::10]:80", 4000).by(), "b");
+    bed.apply(udp(&[]));
+    assert_eq!(world.outside.ask_udp("[fd00:96::10]:80", 4000), Outcome::Refused);
+    // The first family never noticed.
+    assert_eq!(world.outside.ask(VIP).by(), "a");
+}
+
 /// One test per back end for each function above.
 macro_rules! battery {
     ($($name:ident)*) => {
@@ -358,7 +414,7 @@ macro_rules! battery {
 battery! {
     cluster_ip hairpin external_ways node_ports_on_some_addresses local_policies balancers_and_their_sources
     affinity udp_flows_follow_their_endpoints services_come_and_go what_somebody_throws_away_comes_back
-    cleaning_up_leaves_nothing
+    cleaning_up_leaves_nothing the_second_family_works_beside_the_first
 }
 
 fn on_root(test: impl FnOnce()) {

@@ -96,20 +96,20 @@ impl Host {
     pub(crate) fn serve(&self, name: &str, port: u16) {
         let name = name.to_owned();
         self.inside(move || {
-            let tcp = TcpListener::bind(("0.0.0.0", port)).expect("a free port");
-            let udp = UdpSocket::bind(("0.0.0.0", port)).expect("a free port");
+            let tcp = TcpListener::bind(("::", port)).expect("a free port");
+            let udp = UdpSocket::bind(("::", port)).expect("a free port");
             let answer = name.clone();
             // Threads stay in the namespace of who starts them.
             std::thread::spawn(move || {
                 for mut stream in tcp.incoming().flatten() {
-                    let seen = stream.peer_addr().map(|peer| peer.ip()).expect("a peer");
+                    let seen = stream.peer_addr().map(|peer| peer.ip().to_canonical()).expect("a peer");
                     let _gone = stream.write_all(format!("{answer} {seen}").as_bytes());
                 }
             });
             std::thread::spawn(move || {
                 let mut buffer = [0; 64];
                 while let Ok((_, from)) = udp.recv_from(&mut buffer) {
-                    let _gone = udp.send_to(format!("{name} {}", from.ip()).as_bytes(), from);
+                    let _gone = udp.send_to(format!("{name} {}", from.ip().to_canonical()).as_bytes(), from);
                 }
             });
         });
@@ -132,7 +132,8 @@ impl Host {
     pub(crate) fn ask_udp(&self, address: &str, from: u16) -> Outcome {
         let address: SocketAddr = address.parse().expect("an address");
         self.inside(move || {
-            let socket = UdpSocket::bind(("0.0.0.0", from)).expect("a free port");
+            let any = if address.is_ipv4() { "0.0.0.0" } else { "::" };
+            let socket = UdpSocket::bind((any, from)).expect("a free port");
             socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
             let mut buffer = [0; 64];
             let asked = socket.connect(address).and_then(|()| socket.send(b"?")).and_then(|_| socket.recv(&mut buffer));
@@ -200,5 +201,25 @@ impl World {
         world.pod_b.serve("b", 8080);
         world.far.serve("far", 8080);
         world
+    }
+
+    /// Gives the node, its pods and the outside addresses of the other family, too.
+    pub(crate) fn add_second_family(&self) {
+        self.node.run(
+            "sysctl -qw net.ipv6.conf.all.forwarding=1
+             ip addr add fd00:244::1/64 dev cni0 nodad
+             ip addr add fd00:50::1/64 dev veth-out nodad
+             ip -6 route add default via fd00:50::2",
+        );
+        for (host, address, node) in [
+            (&self.pod_a, "fd00:244::2", "fd00:244::1"),
+            (&self.pod_b, "fd00:244::3", "fd00:244::1"),
+            (&self.outside, "fd00:50::2", "fd00:50::1"),
+        ] {
+            host.run(&format!(
+                "ip addr add {address}/64 dev eth0 nodad
+                 ip -6 route add default via {node}"
+            ));
+        }
     }
 }
