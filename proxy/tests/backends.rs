@@ -449,6 +449,7 @@ fn packets_are_counted_by_name() {
             println!("this kernel counts nothing by name: nothing is tested");
             return;
         }
+        assert!(bed.world.node.inside(kube_proxy::iptables::ensure_counters), "counters that are there");
         let backend = backend::open(Mode::Iptables, Settings { counters: true, ..settings() }, Metrics::default());
         bed.backend.blocking_lock().0 = backend;
         let service = spec(json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}));

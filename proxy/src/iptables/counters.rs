@@ -23,7 +23,8 @@ enum Request {
 }
 
 const ACK_REQUEST: u16 = 0x1 | 0x4;
-const CREATE: u16 = 0x400;
+/// Create, and say so if it is there: without that the kernel calls it busy.
+const CREATE: u16 = 0x400 | 0x200;
 const ERROR: u16 = 2;
 const NAME: u16 = 1;
 const PACKETS: u16 = 2;
@@ -157,7 +158,7 @@ mod tests {
     fn a_message_has_its_length_and_name() {
         let message = message(Request::New, CREATE, "abc");
         assert_eq!(message.len(), 28);
-        assert_eq!(message[..8], [28, 0, 0, 0, 0, 7, 5, 4]);
+        assert_eq!(message[..8], [28, 0, 0, 0, 0, 7, 5, 6]);
         assert_eq!(message[20..], [8, 0, 1, 0, b'a', b'b', b'c', 0]);
     }
 }

@@ -133,13 +133,16 @@ impl Base {
             "services",
             "masquerading",
             CLUSTER_IPS_CHECK,
-            REJECT,
         ] {
             self.command(format_args!("add chain {table} {name}\nflush chain {table} {name}"));
         }
         for (from, matches, to) in JUMPS {
             self.rule(from, format_args!("{matches}jump {to}"));
         }
+        let comment = "helper for @no-endpoint-services / @no-endpoint-nodeports";
+        self.command(format_args!(
+            "add chain {table} {REJECT} {{ comment \"{comment}\" ; }}\nflush chain {table} {REJECT}"
+        ));
         self.rule(REJECT, format_args!("reject"));
     }
 
