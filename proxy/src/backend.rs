@@ -51,8 +51,9 @@ pub trait Backend: Send {
     fn forget(&mut self);
 
     /// Called every `syncPeriod`: removes what could not be removed at once, and finds out whether
-    /// somebody else threw the rules away, in which case it forgets.
-    fn maintain(&mut self) -> BoxFuture<'_, Result<(), ProgramError>>;
+    /// somebody else threw the rules away, in which case it forgets. `false` says that the plan has to
+    /// be applied again.
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>>;
 }
 
 /// The back end of a mode. Nothing is known of the kernel's state yet.

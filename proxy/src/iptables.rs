@@ -136,7 +136,7 @@ impl Backend for Iptables {
         self.applied = None;
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<(), ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
         Box::pin(async move {
             if self.applied.is_some() && !kernel::has_canaries(self.settings.family).await {
                 tracing::info!(
@@ -144,8 +144,9 @@ impl Backend for Iptables {
                     "somebody flushed the tables; writing everything anew"
                 );
                 self.applied = None;
+                return Ok(false);
             }
-            Ok(())
+            Ok(true)
         })
     }
 }

@@ -138,7 +138,7 @@ impl Backend for Nftables {
         self.applied = None;
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<(), ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
         Box::pin(async move {
             if self.applied.is_some() && !kernel::is_there(self.settings.family).await {
                 tracing::info!(
@@ -147,9 +147,9 @@ impl Backend for Nftables {
                 );
                 self.stale.clear();
                 self.forget();
-                return Ok(());
+                return Ok(false);
             }
-            self.remove_stale().await
+            self.remove_stale().await.map(|()| true)
         })
     }
 }

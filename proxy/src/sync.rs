@@ -82,9 +82,13 @@ impl Syncer {
             tokio::select! {
                 () = self.pending.wait() => {}
                 () = pause(retry) => self.pending.everything(),
-                _ = maintenance.tick() => self.maintain().await,
+                _ = maintenance.tick() => {
+                    if self.maintain().await && last_full.elapsed() < FULL_PERIOD {
+                        continue;
+                    }
+                }
             }
-            if last_full.elapsed() > FULL_PERIOD {
+            if last_full.elapsed() >= FULL_PERIOD {
                 self.backend.forget();
             }
             throttle.wait().await;
@@ -103,9 +107,14 @@ impl Syncer {
         }
     }
 
-    async fn maintain(&mut self) {
-        if let Err(error) = self.backend.maintain().await {
-            tracing::warn!(family = self.family.as_str(), error = %chain(&error), "cannot tidy up rules");
+    /// Whether the rules are as they were applied.
+    async fn maintain(&mut self) -> bool {
+        match self.backend.maintain().await {
+            Ok(intact) => intact,
+            Err(error) => {
+                tracing::warn!(family = self.family.as_str(), error = %chain(&error), "cannot tidy up rules");
+                false
+            }
         }
     }
 

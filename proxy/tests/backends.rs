@@ -75,11 +75,9 @@ impl Bed {
         self.backend.blocking_lock().0.forget();
     }
 
-    fn maintain(&self) {
+    fn maintain(&self) -> bool {
         let backend = Arc::clone(&self.backend);
-        self.on_node(move || async move {
-            backend.lock().await.0.maintain().await.expect("a look at the kernel");
-        });
+        self.on_node(move || async move { backend.lock().await.0.maintain().await.expect("a look at the kernel") })
     }
 
     /// Runs something in the node's namespace.
@@ -320,7 +318,7 @@ fn services_come_and_go(mode: Mode) {
         assert_eq!(world.outside.ask("10.96.0.11:80").by(), "b");
         bed.apply(planned(&[(spec(json!({})), &[A])]));
         std::thread::park_timeout(std::time::Duration::from_millis(1100));
-        bed.maintain();
+        assert!(bed.maintain());
     }
     // A back end that knows nothing finds what another one left.
     let fresh = backend::open(mode, settings(), Metrics::default());
@@ -332,11 +330,11 @@ fn services_come_and_go(mode: Mode) {
 fn what_somebody_throws_away_comes_back(mode: Mode) {
     let bed = Bed::new(mode);
     bed.apply(planned(&[(spec(json!({})), &[A])]));
-    bed.maintain();
+    assert!(bed.maintain());
     assert_eq!(bed.apply(planned(&[(spec(json!({})), &[A])])), Extent::Nothing);
     bed.world.node.run("nft flush ruleset");
     assert_ne!(bed.world.outside.ask(VIP).by(), "a");
-    bed.maintain();
+    assert!(!bed.maintain());
     assert_eq!(bed.apply(planned(&[(spec(json!({})), &[A])])), Extent::Full);
     assert_eq!(bed.world.outside.ask(VIP).by(), "a");
 }
