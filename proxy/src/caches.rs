@@ -84,11 +84,7 @@ fn services(
         metrics.service_changed();
         pending.iter().for_each(|pending| pending.service(ObjectKey::of(&**change.object())));
     };
-    let trim = move |service: &mut Service| {
-        if let Some(spec) = service.spec.as_mut().filter(|_| !external_ips) {
-            spec.external_ips = None;
-        }
-    };
+    let trim = move |service: &mut Service| trim_service(service, external_ips);
     let (services, run) = Builder::<Service>::new(client.clone(), scope).trim(trim).on_change(tell).build();
     supervisor.spawn_until_stop("services", run);
     services
@@ -120,7 +116,7 @@ fn slices(
     };
     let by_service = |slice: &EndpointSlice| service_of(slice).map(|key| key.to_string()).into_iter().collect();
     let builder = Builder::<EndpointSlice>::new(client.clone(), scope).index(BY_SERVICE, by_service);
-    let (slices, run) = builder.on_change(tell).build();
+    let (slices, run) = builder.trim(trim_slice).on_change(tell).build();
     supervisor.spawn_until_stop("endpoint slices", run);
     slices
 }
@@ -143,6 +139,31 @@ fn tell_of_zone(node: &Informer<Node>, pending: Vec<Arc<Pending>>) {
     });
 }
 
+/// Keeps what rules need: there can be very many.
+fn trim_service(service: &mut Service, external_ips: bool) {
+    service.metadata.annotations = None;
+    service.metadata.owner_references = None;
+    service.metadata.finalizers = None;
+    let Some(spec) = &mut service.spec else { return };
+    spec.selector = None;
+    if !external_ips {
+        spec.external_ips = None;
+    }
+}
+
+/// Keeps what rules need: there can be very many.
+fn trim_slice(slice: &mut EndpointSlice) {
+    slice.metadata.owner_references = None;
+    slice.metadata.generate_name = None;
+    for endpoint in slice.endpoints.iter_mut().flatten() {
+        endpoint.target_ref = None;
+        endpoint.hostname = None;
+        endpoint.deprecated_topology = None;
+        endpoint.zone = None;
+        endpoint.addresses.truncate(1);
+    }
+}
+
 fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
     let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?.clone();
     Some(ObjectKey { namespace: slice.metadata.namespace.clone().unwrap_or_default(), name })
@@ -157,6 +178,25 @@ fn trigger(slice: &EndpointSlice) -> Option<SystemTime> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn caches_keep_what_rules_need() {
+        let mut service: Service = serde_json::from_value(json!({"metadata": {"name": "s", "annotations": {"a": "b"}},
+            "spec": {"clusterIP": "10.96.0.1", "externalIPs": ["5.6.7.8"], "selector": {"a": "b"}, "ports": [{"port": 80}]}}))
+        .expect("a Service");
+        trim_service(&mut service, true);
+        let want = json!({"clusterIP": "10.96.0.1", "externalIPs": ["5.6.7.8"], "ports": [{"port": 80}]});
+        assert_eq!(serde_json::to_value(&service.spec).expect("JSON"), want);
+        trim_service(&mut service, false);
+        assert_eq!(service.spec.and_then(|spec| spec.external_ips), None);
+        let mut slice: EndpointSlice = serde_json::from_value(json!({"addressType": "IPv4", "endpoints": [{
+            "addresses": ["10.0.0.1"], "nodeName": "n", "zone": "z", "targetRef": {"kind": "Pod"}, "conditions": {"ready": true},
+            "hints": {"forZones": [{"name": "z"}]}}]}))
+        .expect("an EndpointSlice");
+        trim_slice(&mut slice);
+        let want = json!([{"addresses": ["10.0.0.1"], "nodeName": "n", "conditions": {"ready": true}, "hints": {"forZones": [{"name": "z"}]}}]);
+        assert_eq!(serde_json::to_value(&slice.endpoints).expect("JSON"), want);
+    }
 
     #[test]
     fn a_slice_names_its_service_and_its_trigger() {
