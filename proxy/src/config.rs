@@ -139,7 +139,16 @@ pub struct ClientConnection {
     /// Path to a kubeconfig; the pod's service account if empty.
     pub kubeconfig: String,
     /// Requests per second; less than 0 is no limit.
+    #[serde(serialize_with = "as_go_prints")]
     pub qps: f32,
+}
+
+/// Without a fraction where there is none.
+fn as_go_prints<S: serde::Serializer>(number: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    match number.fract() == 0.0 && number.abs() < 1e6 {
+        true => serializer.serialize_i32(*number as i32),
+        false => serializer.serialize_f32(*number),
+    }
 }
 
 /// `conntrack`.
@@ -380,7 +389,7 @@ mod tests {
     fn defaults_are_upstreams() {
         let shown = component::kinds::show(&ProxyConfig::default().shown(), &KIND);
         let upstream = serde_json::json!({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "bindAddress": "0.0.0.0", "bindAddressHardFail": false,
-            "clientConnection": {"acceptContentTypes": "", "burst": 10, "contentType": "application/vnd.kubernetes.protobuf", "kubeconfig": "", "qps": 5.0},
+            "clientConnection": {"acceptContentTypes": "", "burst": 10, "contentType": "application/vnd.kubernetes.protobuf", "kubeconfig": "", "qps": 5},
             "clusterCIDR": "", "configSyncPeriod": "15m0s",
             "conntrack": {"maxPerCore": 32768, "min": 131072, "tcpBeLiberal": false, "tcpCloseWaitTimeout": "1h0m0s", "tcpEstablishedTimeout": "24h0m0s", "udpStreamTimeout": "0s", "udpTimeout": "0s"},
             "detectLocal": {"bridgeInterface": "", "interfaceNamePrefix": ""}, "detectLocalMode": "ClusterCIDR", "enableProfiling": false,

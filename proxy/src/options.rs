@@ -3,6 +3,7 @@
 //! Upstream: `cmd/kube-proxy/app/options.go`.
 
 use crate::config::{self, FLAGS, KIND, ProxyConfig};
+use anyhow::Context as _;
 use component::daemon::Daemon;
 use component::flags::{Common, LogFormat};
 
@@ -159,7 +160,7 @@ pub fn configuration(daemon: &Daemon<Options>) -> anyhow::Result<ProxyConfig> {
         tracing::warn!(field, "configuration field {field} is known but not built; it has no effect");
     }
     let config = layered(file.as_mut().map(|f| &mut f.value), &daemon.options, &daemon.given)?;
-    config.validate()?;
+    config.validate().context("failed validate")?;
     if config.enable_profiling {
         tracing::warn!("profiling is known but not built; it has no effect");
     }

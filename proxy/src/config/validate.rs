@@ -141,7 +141,7 @@ impl ProxyConfig {
         let previous = "1.35";
         if !version.is_empty() && version != previous {
             let why = format!(
-                "--show-hidden-metrics-for-version must be omitted or have the value '{previous}'. Only the previous minor version is allowed"
+                "invalid showHiddenMetricsForVersion: showHiddenMetricsForVersion: Invalid value: {version:?}: must be omitted or have the value '{previous}'; only the previous minor version is allowed"
             );
             problems.invalid("ShowHiddenMetricsForVersion", version, &why);
         }
