@@ -50,7 +50,11 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
         return Ok(());
     }
     let ended = Arc::new(Notify::new());
-    let proxy = Proxy::start(&daemon, config, mode, &ended).await?;
+    let proxy = tokio::select! {
+        started = Proxy::start(&daemon, config, mode, &ended) => started?,
+        // The apiserver or the node may keep us waiting.
+        () = daemon.supervisor.stopping() => return Ok(()),
+    };
     tokio::select! {
         served = proxy.serve(&daemon) => served,
         () = watch.changed() => anyhow::bail!("content of the proxy server's configuration file was updated"),
