@@ -1,143 +1,211 @@
 //! Connections that outlive their endpoints: UDP flows keep going to an address that is gone
 //! until their entry is removed. Everybody else's entries are left alone.
 //!
-//! Upstream: `pkg/proxy/conntrack`.
+//! Upstream: `pkg/proxy/conntrack`; flows of Services that have lost their last endpoint go here, too.
 
-use crate::model::{Plan, PortPlan, Protocol};
+use crate::metrics::Metrics;
+use crate::model::{Family, Plan, PortPlan, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
+use std::time::Instant;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
-/// An entry, or a set of entries, to remove.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stale {
-    /// Flows to this virtual address that were sent to this endpoint.
-    ToEndpoint {
-        /// The virtual address.
-        virtual_ip: std::net::IpAddr,
-        /// The endpoint.
-        endpoint: SocketAddr,
-    },
-    /// Flows to this node port that were sent to this endpoint.
-    NodePortToEndpoint {
-        /// The node port.
-        port: u16,
-        /// The endpoint.
-        endpoint: SocketAddr,
-    },
-    /// Flows to this virtual address that were sent nowhere, because nobody answered then.
-    Nowhere {
-        /// The virtual address and port.
-        address: SocketAddr,
-    },
+/// Flows that were sent from one address to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flows {
+    /// Where the client sends to.
+    pub to: SocketAddr,
+    /// Who answers, or would.
+    pub answered_by: SocketAddr,
 }
 
-/// What becomes stale when one plan replaces another.
-pub fn stale(before: &Plan, after: &Plan) -> BTreeSet<Stale> {
-    let by_name: BTreeMap<_, _> = after.ports.iter().map(|p| (&p.service.name, p)).collect();
-    let earlier: BTreeMap<_, _> = before.ports.iter().map(|p| (&p.service.name, p)).collect();
-    let mut stale = BTreeSet::new();
-    for old in before.ports.iter().filter(is_udp) {
-        let still: BTreeSet<_> = by_name.get(&old.service.name).map(|p| endpoints(p).collect()).unwrap_or_default();
-        for endpoint in endpoints(old).filter(|e| !still.contains(e)) {
-            for ip in addresses(old) {
-                stale.insert(Stale::ToEndpoint { virtual_ip: ip, endpoint });
-            }
-            stale.extend(old.service.node_port.map(|port| Stale::NodePortToEndpoint { port, endpoint }));
-        }
-    }
-    for new in after.ports.iter().filter(is_udp).filter(|p| endpoints(p).next().is_some()) {
-        let answered = earlier.get(&new.service.name).is_some_and(|p| endpoints(p).next().is_some());
-        if !answered {
-            stale.extend(addresses(new).map(|ip| Stale::Nowhere { address: SocketAddr::new(ip, new.service.port) }));
-        }
-    }
-    stale
+/// Whose answers are right at an address that belongs to a Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule<'a> {
+    /// Flows stay only if one of these answers.
+    OneOf(&'a BTreeSet<SocketAddr>),
+    /// Nobody does any more; flows to who did go.
+    NoneOf(&'a BTreeSet<SocketAddr>),
 }
 
-fn is_udp(plan: &&PortPlan) -> bool {
-    plan.service.name.protocol == Protocol::Udp
+/// Which flows are stale under a plan.
+#[derive(Debug, Default)]
+pub struct Rules<'a> {
+    addresses: BTreeMap<SocketAddr, Rule<'a>>,
+    node_ports: BTreeMap<u16, Rule<'a>>,
 }
 
-fn endpoints(plan: &PortPlan) -> impl Iterator<Item = SocketAddr> {
-    plan.choice.cluster.iter().chain(&plan.choice.local).copied()
-}
-
-fn addresses(plan: &PortPlan) -> impl Iterator<Item = std::net::IpAddr> {
-    std::iter::once(plan.service.cluster_ip).chain(plan.service.external_ips.iter().copied())
-}
-
-/// Removes entries. That there are none is no failure; that the tool is missing is told once.
-pub async fn remove(stale: &BTreeSet<Stale>) {
-    for entry in stale {
-        let arguments = arguments(entry);
-        match Command::new("conntrack").args(&arguments).output().await {
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot run conntrack: UDP flows to endpoints that are gone live until they time out");
-                return;
+impl<'a> Rules<'a> {
+    /// What a plan wants, given the one before. `None` if no flow can have become stale.
+    pub fn of(before: &'a Plan, after: &'a Plan) -> Option<Self> {
+        let is_udp = |change: &crate::model::PortChange<'_>| change.name.protocol == Protocol::Udp;
+        let mut changes = after.changes(before).filter(is_udp).peekable();
+        changes.peek()?;
+        let mut rules = Self::default();
+        for change in changes {
+            let answers_now = change.new.is_some_and(|port| !port.choice.serving.is_empty());
+            if let Some(old) = change.old.filter(|_| !answers_now) {
+                rules.add(old, Rule::NoneOf(&old.choice.serving));
             }
         }
+        // Who answers now comes last: an address can have gone over to another Service.
+        let udp = after.ports.iter().filter(|(name, _)| name.protocol == Protocol::Udp).map(|(_, port)| port);
+        for port in udp.filter(|port| !port.choice.serving.is_empty()) {
+            rules.add(port, Rule::OneOf(&port.choice.serving));
+        }
+        Some(rules)
+    }
+
+    fn add(&mut self, port: &PortPlan, rule: Rule<'a>) {
+        for ip in port.service.addresses() {
+            self.addresses.insert(SocketAddr::new(ip, port.service.port), rule);
+        }
+        self.node_ports.extend(port.service.node_port.map(|number| (number, rule)));
+    }
+
+    /// Whether these flows have to go.
+    pub fn is_stale(&self, flows: &Flows) -> bool {
+        let rule = self.addresses.get(&flows.to).or_else(|| self.node_ports.get(&flows.to.port()));
+        match rule {
+            None => false,
+            Some(Rule::OneOf(right)) => !right.contains(&flows.answered_by),
+            Some(Rule::NoneOf(gone)) => gone.contains(&flows.answered_by),
+        }
     }
 }
 
-fn arguments(entry: &Stale) -> Vec<String> {
-    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-    match entry {
-        Stale::ToEndpoint { virtual_ip, endpoint } => {
-            words(&["-D", "-p", "udp", "--orig-dst", &virtual_ip.to_string(), "--dst-nat", &endpoint.ip().to_string()])
+/// Removes the flows that a new plan makes stale.
+pub async fn reconcile(family: Family, before: &Plan, after: &Plan, metrics: &Metrics) {
+    let Some(rules) = Rules::of(before, after) else { return };
+    let started = Instant::now();
+    let mut deleted = 0;
+    match stale(family, &rules).await {
+        Ok(stale) => {
+            for flows in &stale {
+                deleted += delete(family, flows).await;
+            }
         }
-        Stale::NodePortToEndpoint { port, endpoint } => {
-            words(&["-D", "-p", "udp", "--orig-port-dst", &port.to_string(), "--dst-nat", &endpoint.ip().to_string()])
+        Err(error) => {
+            tracing::warn!(%error, "cannot run conntrack: UDP flows to endpoints that are gone live until they time out");
         }
-        Stale::Nowhere { address } => words(&[
-            "-D",
-            "-p",
-            "udp",
-            "--orig-dst",
-            &address.ip().to_string(),
-            "--orig-port-dst",
-            &address.port().to_string(),
-        ]),
+    }
+    metrics.reconciled(family, started.elapsed(), deleted);
+}
+
+/// Reads the kernel's flows one at a time: there may be many.
+async fn stale(family: Family, rules: &Rules<'_>) -> std::io::Result<BTreeSet<Flows>> {
+    let mut child = Command::new("conntrack")
+        .args(["-L", "-f", keyword(family), "-p", "udp"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut found = BTreeSet::new();
+    if let Some(stdout) = child.stdout.take() {
+        let mut lines = BufReader::new(stdout).lines();
+        while let Some(line) = lines.next_line().await? {
+            found.extend(parse(&line).filter(|flows| rules.is_stale(flows)));
+        }
+    }
+    child.wait().await?;
+    Ok(found)
+}
+
+/// Reads a line of `conntrack -L`: the first four pairs are of what was sent, the next four of answers.
+fn parse(line: &str) -> Option<Flows> {
+    let mut pairs = line.split_whitespace().filter_map(|word| word.split_once('='));
+    let mut next = |key: &str| pairs.next().filter(|(name, _)| *name == key).map(|(_, value)| value);
+    let mut tuple = || -> Option<[(IpAddr, u16); 2]> {
+        let (from, to): (IpAddr, IpAddr) = (next("src")?.parse().ok()?, next("dst")?.parse().ok()?);
+        Some([(from, next("sport")?.parse().ok()?), (to, next("dport")?.parse().ok()?)])
+    };
+    let ([_, to], [answered_by, _]) = (tuple()?, tuple()?);
+    Some(Flows { to: to.into(), answered_by: answered_by.into() })
+}
+
+/// Removes flows and says how many. That there are none any more is no failure.
+async fn delete(family: Family, flows: &Flows) -> u64 {
+    let (to, answered_by) = (flows.to, flows.answered_by);
+    let output = Command::new("conntrack")
+        .args(["-D", "-f", keyword(family), "-p", "udp", "--orig-dst"])
+        .args([to.ip().to_string(), "--orig-port-dst".to_owned(), to.port().to_string()])
+        .args(["--reply-src".to_owned(), answered_by.ip().to_string()])
+        .args(["--reply-port-src".to_owned(), answered_by.port().to_string()])
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    // Each entry that went is a line.
+    output.map_or(0, |output| output.stdout.iter().filter(|byte| **byte == b'\n').count() as u64)
+}
+
+fn keyword(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Choice, Family, service_ports};
+    use crate::model::{NodeFacts, plan as plan_of};
+    use k8s_openapi::api::core::v1::Service;
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
     use serde_json::json;
+    use std::sync::Arc;
 
     fn plan(protocol: &str, endpoints: &[&str]) -> Plan {
-        let service = serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "n"},
-            "spec": {"clusterIP": "10.96.0.1", "ports": [{"port": 53, "protocol": protocol}]}}))
+        let service: Service = serde_json::from_value(json!({"metadata": {"name": "s", "namespace": "n"}, "spec": {
+            "clusterIP": "10.96.0.1", "ports": [{"port": 53, "protocol": protocol, "nodePort": 30053}]}}))
         .expect("a Service");
-        let service = service_ports(Family::V4, &service).remove(0);
-        let cluster = endpoints.iter().map(|e| e.parse().expect("an address")).collect();
-        Plan { ports: vec![PortPlan { service, choice: Choice { cluster, ..Choice::default() } }] }
+        let endpoints: Vec<_> = endpoints.iter().map(|ip| json!({"addresses": [ip]})).collect();
+        let slice: EndpointSlice = serde_json::from_value(json!({"addressType": "IPv4",
+            "ports": [{"name": "", "port": 5353, "protocol": protocol}], "endpoints": endpoints}))
+        .expect("an EndpointSlice");
+        let slice = Arc::new(slice);
+        plan_of(Family::V4, &NodeFacts::default(), [service].iter(), |_| vec![slice.clone()])
+    }
+
+    fn flows(to: &str, answered_by: &str) -> Flows {
+        Flows { to: to.parse().expect("to"), answered_by: answered_by.parse().expect("answered by") }
     }
 
     #[test]
-    fn only_udp_flows_to_endpoints_that_are_gone() {
-        let (one, two) = ("10.0.0.1:53", "10.0.0.2:53");
-        let gone = stale(&plan("UDP", &[one, two]), &plan("UDP", &[two]));
-        let endpoint = one.parse().expect("an address");
-        assert_eq!(gone, BTreeSet::from([Stale::ToEndpoint { virtual_ip: [10, 96, 0, 1].into(), endpoint }]));
-        assert!(stale(&plan("TCP", &[one]), &plan("TCP", &[])).is_empty());
-        assert!(stale(&plan("UDP", &[one]), &plan("UDP", &[one, two])).is_empty());
-    }
-
-    #[test]
-    fn flows_that_went_nowhere_start_anew() {
-        let found = stale(&plan("UDP", &[]), &plan("UDP", &["10.0.0.1:53"]));
-        assert_eq!(found, BTreeSet::from([Stale::Nowhere { address: "10.96.0.1:53".parse().expect("an address") }]));
+    fn only_flows_to_others_than_the_endpoints_are_stale() {
+        let (before, after) = (plan("UDP", &["10.0.0.1", "10.0.0.2"]), plan("UDP", &["10.0.0.2"]));
+        let rules = Rules::of(&before, &after).expect("a change");
+        for (to, answered_by, want) in [
+            ("10.96.0.1:53", "10.0.0.1:5353", true),
+            ("10.96.0.1:53", "10.0.0.2:5353", false),
+            // Sent when there was nobody to answer.
+            ("10.96.0.1:53", "10.96.0.1:53", true),
+            ("192.168.0.1:30053", "10.0.0.1:5353", true),
+            ("10.96.0.1:54", "10.0.0.1:5353", false),
+            ("10.0.0.1:5353", "10.0.0.1:5353", false),
+        ] {
+            assert_eq!(rules.is_stale(&flows(to, answered_by)), want, "{to} {answered_by}");
+        }
+        assert!(Rules::of(&after, &after.clone()).is_none());
+        assert!(Rules::of(&plan("TCP", &["10.0.0.1"]), &plan("TCP", &[])).is_none());
     }
 
     #[test]
     fn a_service_that_is_gone_takes_its_flows_along() {
-        let found = stale(&plan("UDP", &["10.0.0.1:53"]), &Plan::default());
-        assert_eq!(found.len(), 1);
-        let words = arguments(found.first().expect("one")).join(" ");
-        assert_eq!(words, "-D -p udp --orig-dst 10.96.0.1 --dst-nat 10.0.0.1");
+        let before = plan("UDP", &["10.0.0.1"]);
+        for after in [Plan::default(), plan("UDP", &[])] {
+            let rules = Rules::of(&before, &after).expect("a change");
+            assert!(rules.is_stale(&flows("10.96.0.1:53", "10.0.0.1:5353")));
+            assert!(!rules.is_stale(&flows("10.96.0.1:53", "10.0.0.9:5353")));
+        }
+    }
+
+    #[test]
+    fn reads_the_tools_lines() {
+        let line = "udp      17 27 src=10.1.0.2 dst=10.96.0.1 sport=39572 dport=53 [UNREPLIED] src=10.0.0.1 dst=10.1.0.2 sport=5353 dport=39572 mark=0 use=1";
+        assert_eq!(parse(line), Some(flows("10.96.0.1:53", "10.0.0.1:5353")));
+        assert_eq!(parse("icmp 1 29 src=10.1.0.2 dst=10.96.0.1 type=8 code=0 id=1"), None);
     }
 }

@@ -1,146 +1,193 @@
-//! The loop: changes in the informers → a new plan → the kernel. Changes that come together are
-//! applied together, at most once per `minSyncPeriod` after a first burst.
+//! The loop of one family: changes in the informers → a new plan → the back end. Changes that come
+//! together are applied together, at most once per `minSyncPeriod` after a first burst.
+//!
+//! Upstream: `pkg/proxy/runner`, and what its proxiers' `syncProxyRules` have in common.
 
+use crate::backend::{Backend, Extent, ProgramError};
+use crate::caches::{BY_SERVICE, Caches};
 use crate::conntrack;
-use crate::iptables::{self, Iptables};
-use crate::model::{Family, NodeFacts, Plan, plan};
-use client::Informer;
-use k8s_openapi::api::core::v1::{Node, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::model::{Family, Fate, NodeFacts, Plan, Planner};
+use crate::pending::{Batch, Pending};
+use crate::service_health::ServiceHealth;
+use client::ObjectKey;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-use tokio::sync::Notify;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Index of slices by `namespace/service`.
-pub const BY_SERVICE: &str = "service";
-/// Pause before a failed sync is tried again.
+/// Pause before a failed sync is tried again; it doubles up to `syncPeriod`.
 const RETRY: Duration = Duration::from_secs(1);
+/// After this long everything is written anew, whatever is thought to be there.
+const FULL_PERIOD: Duration = Duration::from_secs(3600);
 
-/// What the loop reads.
-#[derive(Clone, Debug)]
-pub struct Caches {
-    /// All Services.
-    pub services: Informer<Service>,
-    /// All EndpointSlices, indexed by [`BY_SERVICE`].
-    pub slices: Informer<EndpointSlice>,
-    /// This node's object.
-    pub node: Informer<Node>,
-}
+/// How long the first sync waits for the ranges of cluster IPs.
+const RANGES: Duration = Duration::from_secs(1);
 
-/// Times of the last change and the last sync, in milliseconds since the epoch, for `/healthz`.
-#[derive(Debug, Default)]
-pub struct Progress {
-    queued: AtomicI64,
-    synced: AtomicI64,
-}
-
-impl Progress {
-    /// Notes a change that waits for a sync.
-    pub fn queue(&self) {
-        let now = now_millis();
-        // The oldest change that waits counts.
-        if self.queued.load(Ordering::Relaxed) <= self.synced.load(Ordering::Relaxed) {
-            self.queued.store(now, Ordering::Relaxed);
-        }
-    }
-
-    fn done(&self, started: i64) {
-        self.synced.store(started, Ordering::Relaxed);
-    }
-
-    /// Whether a change has waited longer than twice this period, or nothing was ever synced.
-    pub fn is_stuck(&self, period: Duration) -> bool {
-        let (queued, synced) = (self.queued.load(Ordering::Relaxed), self.synced.load(Ordering::Relaxed));
-        synced == 0 || queued > synced && now_millis() - queued > 2 * period.as_millis() as i64
-    }
-
-    /// When the rules were last right, in milliseconds since the epoch; 0 is never.
-    pub fn last_synced(&self) -> i64 {
-        self.synced.load(Ordering::Relaxed)
-    }
-}
-
-fn now_millis() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+/// How often rules are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Periods {
+    /// `minSyncPeriod`: least time between two syncs.
+    pub least: Duration,
+    /// `syncPeriod`: time between two looks at whether the rules are still there.
+    pub most: Duration,
 }
 
 /// The rules of one family, kept in step with the caches.
-#[derive(Debug)]
 pub struct Syncer {
+    /// The family.
+    pub family: Family,
     /// What it reads.
     pub caches: Caches,
+    /// What has changed in it.
+    pub pending: Arc<Pending>,
     /// This node's name.
     pub node_name: String,
-    /// How the rules are made.
-    pub options: iptables::Options,
+    /// The plan.
+    pub planner: Planner,
     /// The kernel.
-    pub kernel: Iptables,
+    pub backend: Box<dyn Backend>,
     /// The plan that the kernel has.
     pub applied: Plan,
     /// Told of every sync.
-    pub progress: Arc<Progress>,
+    pub health: Arc<Health>,
+    /// Servers for load balancers.
+    pub service_health: ServiceHealth,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+impl std::fmt::Debug for Syncer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Syncer").field("family", &self.family).finish_non_exhaustive()
+    }
 }
 
 impl Syncer {
-    /// Syncs whenever `changed` is notified, and every `period` in any case, until dropped.
-    pub async fn run(mut self, changed: Arc<Notify>, min_period: Duration, period: Duration) {
+    /// Syncs whenever something is pending, until dropped.
+    pub async fn run(mut self, periods: Periods) {
+        // Whoever has not begun is not late.
+        self.health.updated(self.family);
         self.caches.services.synced().await;
         self.caches.slices.synced().await;
-        let mut throttle = Throttle::new(min_period);
+        // Rules can do without the ranges, should they be kept from us.
+        let _later = tokio::time::timeout(RANGES, self.caches.service_cidrs.synced()).await;
+        self.pending.everything();
+        let mut throttle = Throttle::new(periods.least);
+        let mut maintenance = tokio::time::interval(periods.most);
+        maintenance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_full = Instant::now();
+        let mut retry = None;
         loop {
-            let next = match self.sync().await {
-                Ok(()) => period,
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "cannot apply rules");
-                    RETRY
+            tokio::select! {
+                () = self.pending.wait() => {}
+                () = pause(retry) => self.pending.everything(),
+                _ = maintenance.tick() => {
+                    if self.maintain().await && last_full.elapsed() < FULL_PERIOD {
+                        continue;
+                    }
                 }
-            };
-            // A periodic sync writes everything anew, which repairs what others broke.
-            if tokio::time::timeout(next, changed.notified()).await.is_err() && next == period {
-                self.kernel.forget();
+            }
+            if last_full.elapsed() >= FULL_PERIOD {
+                self.backend.forget();
             }
             throttle.wait().await;
+            match self.sync().await {
+                Ok(extent) => {
+                    retry = None;
+                    if extent == Extent::Full {
+                        last_full = Instant::now();
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(family = self.family.as_str(), error = %chain(&error), "cannot apply rules");
+                    retry = Some(retry.map_or(RETRY, |last: Duration| last * 2).min(periods.most));
+                }
+            }
         }
     }
 
-    async fn sync(&mut self) -> Result<(), iptables::ApplyError> {
-        let started = now_millis();
-        let wanted = self.plan();
-        let written = self.kernel.apply(iptables::render(&self.options, &wanted)).await?;
-        // Entries go after the rules, or traffic would renew them at once.
-        let stale = conntrack::stale(&self.applied, &wanted);
-        conntrack::remove(&stale).await;
-        tracing::debug!(rules = written, stale = stale.len(), ports = wanted.ports.len(), "rules applied");
-        self.applied = wanted;
-        self.progress.done(started);
-        Ok(())
+    /// Whether the rules are as they were applied.
+    async fn maintain(&mut self) -> bool {
+        match self.backend.maintain().await {
+            Ok(intact) => intact,
+            Err(error) => {
+                tracing::warn!(family = self.family.as_str(), error = %chain(&error), "cannot tidy up rules");
+                false
+            }
+        }
     }
 
-    fn plan(&self) -> Plan {
+    async fn sync(&mut self) -> Result<Extent, ProgramError> {
+        let started = Instant::now();
+        let batch = self.pending.take();
+        self.replan(&batch);
+        let wanted = self.planner.plan();
+        let outcome = self.backend.apply(wanted).await;
+        let extent = *outcome.as_ref().unwrap_or(&Extent::Full);
+        self.metrics.synced(self.family, started.elapsed(), extent, outcome.is_ok());
+        if outcome.is_err() {
+            // What was taken has still to be told of.
+            self.pending.put_back(batch);
+            return outcome;
+        }
+        self.health.updated(self.family);
+        let now = SystemTime::now();
+        for trigger in batch.triggers {
+            // Clocks differ: what changed in the future changed now.
+            self.metrics.programmed(self.family, now.duration_since(trigger).unwrap_or_default());
+        }
+        if extent != Extent::Nothing {
+            // Entries go after the rules, or traffic would renew them at once.
+            conntrack::reconcile(self.family, &self.applied, wanted, &self.metrics).await;
+            count_without_endpoints(self.family, wanted, &self.metrics);
+            tracing::debug!(family = self.family.as_str(), ?extent, ports = wanted.ports.len(), took = ?started.elapsed(), "rules applied");
+        }
+        self.service_health.sync(wanted);
+        self.applied = wanted.clone();
+        outcome
+    }
+
+    fn replan(&mut self, batch: &Batch) {
         let node = self.caches.node.get("", &self.node_name);
-        let zone = node.and_then(|n| n.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").cloned());
+        let zone = node.and_then(|n| n.metadata.labels.as_ref()?.get(crate::caches::ZONE).cloned());
         let facts = NodeFacts { name: self.node_name.clone(), zone: zone.unwrap_or_default() };
-        let services = self.caches.services.list();
-        plan(self.options.family, &facts, services.iter().map(|s| &**s), |service| {
-            let metadata = &service.metadata;
-            let key = format!(
-                "{}/{}",
-                metadata.namespace.as_deref().unwrap_or_default(),
-                metadata.name.as_deref().unwrap_or_default()
-            );
-            self.caches.slices.by_index(BY_SERVICE, &key)
-        })
+        let moved = self.planner.set_node(facts);
+        let cidrs = self.caches.service_cidrs.list();
+        let cidrs = cidrs.iter().filter_map(|c| c.spec.as_ref()?.cidrs.as_ref()).flatten();
+        self.planner.set_service_cidrs(cidrs.filter_map(|cidr| cidr.parse().ok()));
+        if moved || batch.everything {
+            let known = self.planner.plan().ports.keys();
+            let mut keys: Vec<_> =
+                known.map(|name| ObjectKey { namespace: name.namespace.clone(), name: name.service.clone() }).collect();
+            keys.extend(self.caches.services.list().iter().map(|service| ObjectKey::of(&**service)));
+            keys.sort();
+            keys.dedup();
+            keys.iter().for_each(|key| self.replan_one(key));
+        } else {
+            batch.services.iter().for_each(|key| self.replan_one(key));
+        }
+    }
+
+    fn replan_one(&mut self, key: &ObjectKey) {
+        let service = self.caches.services.get(&key.namespace, &key.name);
+        let slices = self.caches.slices.by_index(BY_SERVICE, &key.to_string());
+        self.planner.update(key, service.as_deref(), &slices);
     }
 }
 
-/// The families that rules are kept for: the bind address' own.
-pub fn families(bind_address: std::net::IpAddr) -> Vec<Family> {
-    match bind_address {
-        std::net::IpAddr::V4(_) => vec![Family::V4],
-        std::net::IpAddr::V6(_) => vec![Family::V6],
+fn count_without_endpoints(family: Family, plan: &Plan, metrics: &Metrics) {
+    let ports = || plan.ports.values();
+    let internal = ports().filter(|port| port.internal() == Fate::Dropped).count();
+    let external = ports().filter(|port| port.external() == Fate::Dropped).count();
+    metrics.no_local_endpoints(family, internal, external);
+}
+
+/// For ever without a pause.
+async fn pause(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -194,15 +241,5 @@ mod tests {
             times.push(start.elapsed().as_secs());
         }
         assert_eq!(times, [0, 0, 1, 2]);
-    }
-
-    #[test]
-    fn progress_is_stuck_until_the_first_sync() {
-        let progress = Progress::default();
-        assert!(progress.is_stuck(Duration::from_secs(30)));
-        progress.done(now_millis());
-        assert!(!progress.is_stuck(Duration::from_secs(30)));
-        progress.queue();
-        assert!(!progress.is_stuck(Duration::from_secs(30)));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `client-go/tools/clientcmd`, `client-go/rest`.
 
+pub use crate::rate::Rate;
 use crate::transport;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::path::Path;
@@ -27,12 +28,40 @@ pub enum ConnectError {
     },
 }
 
+/// What is said of a client beside its kubeconfig.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    /// The server's address, if it is another one than the kubeconfig's.
+    pub server: Option<String>,
+    /// How many requests may be sent; `None` is no limit.
+    pub rate: Option<Rate>,
+}
+
+/// As [`connect`], tuned.
+pub async fn connect_tuned(
+    kubeconfig: Option<&Path>,
+    user_agent: &str,
+    tuning: &Tuning,
+) -> Result<kube::Client, ConnectError> {
+    let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
+    let mut config = match (kubeconfig, &tuning.server) {
+        // An address alone is enough for a server that asks for no identity.
+        (None, Some(_)) => kube::Config::new(http::Uri::from_static("http://localhost")),
+        _ => load(kubeconfig, &path).await?,
+    };
+    if let Some(server) = &tuning.server {
+        let wrong = |why: String| ConnectError::Client { path: path.clone(), why: format!("server {server:?}: {why}") };
+        config.cluster_url = server.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
+    }
+    client(config, path, user_agent, tuning.rate)
+}
+
 /// A client for this kubeconfig (in-cluster configuration if `None`), with `user_agent`
 /// (`component/version`), no hidden retries and few connections, over HTTP/2, that notice a dead
 /// peer within 45 s. Every request that is no watch has to be answered in time.
 pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
-    client(load(kubeconfig, &path).await?, path, user_agent)
+    client(load(kubeconfig, &path).await?, path, user_agent, None)
 }
 
 /// As [`connect`], to the same server without the kubeconfig's credentials: whoever sends requests adds their own.
@@ -40,17 +69,22 @@ pub async fn connect_without_identity(kubeconfig: &Path, user_agent: &str) -> Re
     let path = kubeconfig.display().to_string();
     let mut config = load(Some(kubeconfig), &path).await?;
     config.auth_info = kube::config::AuthInfo::default();
-    client(config, path, user_agent)
+    client(config, path, user_agent, None)
 }
 
-fn client(mut config: kube::Config, path: String, user_agent: &str) -> Result<kube::Client, ConnectError> {
+fn client(
+    mut config: kube::Config,
+    path: String,
+    user_agent: &str,
+    rate: Option<Rate>,
+) -> Result<kube::Client, ConnectError> {
     let agent = http::HeaderValue::from_str(user_agent)
         .map_err(|error| ConnectError::Client { path: path.clone(), why: format!("user agent: {error}") })?;
     config.headers.push((http::header::USER_AGENT, agent));
     if let Some(proxy) = &config.proxy_url {
         return Err(ConnectError::Client { path, why: format!("proxy-url {proxy}: daemons connect directly") });
     }
-    transport::client(&config).map_err(|error| ConnectError::Client { path, why: chain(&error) })
+    transport::client(&config, rate).map_err(|error| ConnectError::Client { path, why: chain(&error) })
 }
 
 async fn load(kubeconfig: Option<&Path>, path: &str) -> Result<kube::Config, ConnectError> {

@@ -12,6 +12,7 @@ mod lanes;
 pub mod leader;
 pub mod metrics;
 pub mod queue;
+mod rate;
 mod transport;
 
 pub use config::{ConnectError, connect, connect_without_identity};

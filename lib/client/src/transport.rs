@@ -10,6 +10,7 @@
 use crate::deadline::Deadlines;
 use crate::lanes::{Lanes, Protocol};
 use crate::metrics::CountRequests;
+use crate::rate::{Limit, Rate};
 use hyper_util::client::legacy::connect::HttpConnector;
 use kube::client::{ClientBuilder, ConfigExt as _};
 use std::time::Duration;
@@ -25,7 +26,7 @@ const PROBE: Duration = Duration::from_secs(5);
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// A client of the configured server.
-pub(crate) fn client(config: &kube::Config) -> kube::Result<kube::Client> {
+pub(crate) fn client(config: &kube::Config, rate: Option<Rate>) -> kube::Result<kube::Client> {
     // Another one may be installed already; that is as good.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let lanes = Lanes::new(config, tcp(), Protocol::of(config))?;
@@ -33,7 +34,8 @@ pub(crate) fn client(config: &kube::Config) -> kube::Result<kube::Client> {
     let service = tower::util::option_layer(config.auth_layer()?).layer(service);
     let service = config.base_uri_layer().layer(service);
     let builder = ClientBuilder::new(service, config.default_namespace.clone());
-    Ok(builder.with_layer(&Deadlines).with_layer(&CountRequests).build())
+    // Who waits for their turn has not sent anything yet: the deadline begins after that.
+    Ok(builder.with_layer(&Deadlines).with_layer(&CountRequests).with_layer(&Limit::to(rate)).build())
 }
 
 fn tcp() -> HttpConnector {
@@ -83,7 +85,7 @@ mod tests {
         let mut config = kube::Config::new(format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap());
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static("test/1")));
         config.auth_info.token = Some("secret".to_owned().into());
-        let client = client(&config).unwrap();
+        let client = client(&config, None).unwrap();
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();

@@ -3,18 +3,47 @@
 //! Upstream: `component-base/logs`; it logs to standard error, a twelve-factor process does not.
 
 use crate::flags::{Common, LogFormat};
-use tracing_subscriber::EnvFilter;
+use std::sync::OnceLock;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// What can be changed while the process runs.
+struct Handles {
+    lines: reload::Handle<Lines, Registry>,
+    filter: reload::Handle<EnvFilter, tracing_subscriber::layer::Layered<reload::Layer<Lines, Registry>, Registry>>,
+}
+
+static HANDLES: OnceLock<Handles> = OnceLock::new();
 
 /// Turns logging on; a second call does nothing.
 pub fn init(common: &Common) {
-    let filter = EnvFilter::new(directives(common));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stdout);
+    let (lines, lines_handle) = reload::Layer::new(lines(common));
+    let (filter, filter_handle) = reload::Layer::new(EnvFilter::new(directives(common)));
     // Whoever set a subscriber before (a test) keeps it.
-    let _kept = match common.logging_format {
-        LogFormat::Text => logs.with_ansi(false).try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
-    };
+    if tracing_subscriber::registry().with(lines).with(filter).try_init().is_ok() {
+        let _first = HANDLES.set(Handles { lines: lines_handle, filter: filter_handle });
+    }
+}
+
+/// Changes levels and format, when a configuration file says so that was read after logging began.
+pub fn reconfigure(common: &Common) {
+    if let Some(handles) = HANDLES.get() {
+        // The subscriber lives as long as the process.
+        let _kept = handles.lines.reload(lines(common));
+        let _kept = handles.filter.reload(EnvFilter::new(directives(common)));
+    }
+}
+
+fn lines(common: &Common) -> Lines {
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
+    match common.logging_format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// A subscriber that writes JSON elsewhere, for tools.

@@ -1,6 +1,6 @@
 //! Names of chains: a digest of what they are for, short enough for the kernel.
 
-use sha2::{Digest, Sha256};
+use crate::backend::digest;
 
 /// `KUBE-SVC-`: all endpoints of a port.
 pub(super) fn service(port: &str, protocol: &str) -> String {
@@ -33,24 +33,7 @@ pub(super) fn is_per_port(chain: &str) -> bool {
 }
 
 fn named(prefix: &str, parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-    }
-    format!("{prefix}{}", base32(&hash.finalize()[..10]))
-}
-
-/// RFC 4648 base32 of bytes whose number is a multiple of five.
-fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut out = String::with_capacity(bytes.len() * 8 / 5);
-    for chunk in bytes.chunks(5) {
-        let word = chunk.iter().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
-        for i in (0..8).rev() {
-            out.push(char::from(ALPHABET[(word >> (5 * i)) as usize & 31]));
-        }
-    }
-    out
+    format!("{prefix}{}", digest(parts, 16))
 }
 
 #[cfg(test)]

@@ -27,6 +27,23 @@ impl Chains {
         self.0.get(name)
     }
 
+    /// How many rules there are.
+    pub fn rules(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    /// Keeps only the chains whose name passes.
+    pub fn retain(&mut self, test: impl Fn(&str) -> bool) {
+        self.0.retain(|name, _| test(name));
+    }
+
+    /// Appends the rules of another table.
+    pub fn extend(&mut self, other: Self) {
+        for (name, rules) in other.0 {
+            self.0.entry(name).or_default().extend(rules);
+        }
+    }
+
     /// All chains in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Vec<String>)> {
         self.0.iter()

@@ -35,22 +35,15 @@ pub fn endpoints_of(family: Family, node: &NodeFacts, port: &PortName, slices: &
             for ip in ips.into_iter().filter(|ip| family.has(ip)) {
                 let address = SocketAddr::new(ip, number);
                 let new = read(endpoint, address, node);
-                // While a slice is being moved to another one, an address can stand in both:
-                // the one that is ready counts.
-                match found.get(&address) {
-                    Some(old) if rank(old) >= rank(&new) => {}
-                    _ => {
-                        found.insert(address, new);
-                    }
+                // An address can stand in two slices while it is moved, and a new pod can have that
+                // of one that is about to end: the one that goes on counts.
+                if !new.terminating || !found.contains_key(&address) {
+                    found.insert(address, new);
                 }
             }
         }
     }
     found.into_values().collect()
-}
-
-fn rank(endpoint: &Endpoint) -> (bool, bool) {
-    (endpoint.ready, endpoint.serving)
 }
 
 fn target_port(slice: &EndpointSlice, name: &PortName) -> Option<u16> {
@@ -63,13 +56,12 @@ fn target_port(slice: &EndpointSlice, name: &PortName) -> Option<u16> {
 fn read(endpoint: &discovery::Endpoint, address: SocketAddr, node: &NodeFacts) -> Endpoint {
     let conditions = endpoint.conditions.clone().unwrap_or_default();
     // Absent conditions count as upstream documents them: ready and serving, not terminating.
-    let ready = conditions.ready.unwrap_or(true);
     let hints = endpoint.hints.as_ref();
     Endpoint {
         address,
-        is_local: endpoint.node_name.as_deref() == Some(node.name.as_str()),
-        ready,
-        serving: conditions.serving.unwrap_or(ready),
+        is_local: !node.name.is_empty() && endpoint.node_name.as_deref() == Some(node.name.as_str()),
+        ready: conditions.ready.unwrap_or(true),
+        serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or(false),
         zones: hints.and_then(|h| h.for_zones.as_ref()).into_iter().flatten().map(|z| z.name.clone()).collect(),
         nodes: hints.and_then(|h| h.for_nodes.as_ref()).into_iter().flatten().map(|n| n.name.clone()).collect(),

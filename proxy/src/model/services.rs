@@ -1,6 +1,7 @@
 //! Services as ports with everything that rules need.
 
 use super::{Family, Policy, PortName, Protocol, ServicePort};
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use std::net::IpAddr;
 
@@ -29,20 +30,18 @@ pub fn service_ports(family: Family, service: &Service) -> Vec<ServicePort> {
                 port: port.name.clone().unwrap_or_default(),
                 protocol,
             };
-            let mut external_ips = parse_all(family, spec.external_ips.iter().flatten());
-            external_ips.extend(balancer_ips.iter().copied());
             Some(ServicePort {
                 name,
                 cluster_ip,
                 port: port_number(port.port)?,
                 node_port: port.node_port.and_then(port_number),
-                external_ips,
+                external_ips: parse_all(family, spec.external_ips.iter().flatten()),
                 balancer_ips: balancer_ips.clone(),
                 source_ranges: source_ranges(family, spec),
                 affinity_seconds: affinity_seconds(spec),
                 internal: policy(spec.internal_traffic_policy.as_deref()),
                 external: policy(spec.external_traffic_policy.as_deref()),
-                health_check_port: spec.health_check_node_port.and_then(port_number),
+                health_check_port: health_check_port(spec),
             })
         })
         .collect()
@@ -64,10 +63,19 @@ fn parse_all<'a>(family: Family, ips: impl Iterator<Item = &'a String>) -> Vec<I
     ips.filter_map(|ip| ip.parse().ok()).filter(|ip| family.has(ip)).collect()
 }
 
-fn source_ranges(family: Family, spec: &ServiceSpec) -> Vec<String> {
+fn source_ranges(family: Family, spec: &ServiceSpec) -> Vec<IpNet> {
     let ranges = spec.load_balancer_source_ranges.iter().flatten();
-    let parsed = ranges.filter_map(|r| r.trim().parse::<ipnet::IpNet>().ok());
-    parsed.filter(|net| family.has(&net.addr())).map(|net| net.to_string()).collect()
+    let parsed = ranges.filter_map(|r| r.trim().parse::<IpNet>().ok());
+    let own: Vec<_> = parsed.filter(|net| family.has(&net.addr())).map(|net| net.trunc()).collect();
+    // Everybody is allowed, which is as good as no ranges.
+    if own.iter().any(|net| net.prefix_len() == 0) { Vec::new() } else { own }
+}
+
+/// Only load balancers that must find the nodes with endpoints ask.
+fn health_check_port(spec: &ServiceSpec) -> Option<u16> {
+    let asks =
+        spec.type_.as_deref() == Some("LoadBalancer") && spec.external_traffic_policy.as_deref() == Some("Local");
+    spec.health_check_node_port.filter(|_| asks).and_then(port_number)
 }
 
 fn affinity_seconds(spec: &ServiceSpec) -> Option<u32> {
@@ -138,6 +146,23 @@ mod tests {
         );
         let ports = service_ports(Family::V4, &service);
         assert_eq!(ports.iter().map(|p| (p.port, p.name.protocol)).collect::<Vec<_>>(), [(53, Protocol::Udp)]);
-        assert_eq!(ports[0].source_ranges, ["10.0.0.0/8"]);
+        assert_eq!(ports[0].source_ranges, ["10.0.0.0/8".parse().expect("a CIDR")]);
+    }
+
+    #[test]
+    fn a_range_of_everybody_is_no_range() {
+        let spec = json!({"clusterIP": "10.96.0.7", "loadBalancerSourceRanges": ["10.0.0.0/8", "0.0.0.0/0"], "ports": [{"port": 80}]});
+        assert!(service_ports(Family::V4, &service(spec))[0].source_ranges.is_empty());
+    }
+
+    #[test]
+    fn only_balancers_with_a_local_policy_ask_for_health() {
+        for (kind, policy, want) in
+            [("LoadBalancer", "Local", Some(32000)), ("LoadBalancer", "Cluster", None), ("NodePort", "Local", None)]
+        {
+            let spec = json!({"clusterIP": "10.96.0.7", "type": kind, "externalTrafficPolicy": policy,
+                "healthCheckNodePort": 32000, "ports": [{"port": 80}]});
+            assert_eq!(service_ports(Family::V4, &service(spec))[0].health_check_port, want, "{kind} {policy}");
+        }
     }
 }

@@ -3,7 +3,8 @@
 //! Upstream: `pkg/proxy/topology.go`.
 
 use super::{Endpoint, NodeFacts, Policy, ServicePort};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 /// The endpoints chosen for a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,42 +13,55 @@ pub struct Choice {
     pub cluster: Vec<SocketAddr>,
     /// For traffic under the policy `Local`.
     pub local: Vec<SocketAddr>,
+    /// Those of both that are on this node: they may reach themselves through their Service.
+    pub here: Vec<SocketAddr>,
     /// Whether anybody anywhere could answer: if not, traffic is rejected and not dropped.
     pub has_any: bool,
-    /// Endpoints on this node that are ready, for the health check port.
-    pub local_ready: usize,
+    /// Addresses on this node that are ready, for the health check port.
+    pub local_ready: BTreeSet<IpAddr>,
+    /// All that answer, whether they are chosen or not: connections to them go on.
+    pub serving: BTreeSet<SocketAddr>,
+}
+
+impl Choice {
+    /// The endpoints that traffic can reach from this node, each once.
+    pub fn reachable(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.cluster.iter().chain(self.local.iter().filter(|address| !self.cluster.contains(address)))
+    }
 }
 
 /// Chooses among all endpoints of a port.
 pub fn choose(node: &NodeFacts, port: &ServicePort, endpoints: Vec<Endpoint>) -> Choice {
     let cluster = match uses(port, Policy::Cluster) {
-        true => hinted(node, usable(&endpoints, |_| true)),
+        true => usable(&endpoints, hinted(node, &endpoints)),
         false => Vec::new(),
     };
     let local = match uses(port, Policy::Local) {
         true => usable(&endpoints, |e| e.is_local),
         false => Vec::new(),
     };
-    Choice {
+    let ready_here = endpoints.iter().filter(|e| e.ready && e.is_local);
+    let mut choice = Choice {
         has_any: endpoints.iter().any(|e| e.ready || (e.serving && e.terminating)),
-        local_ready: endpoints.iter().filter(|e| e.ready && e.is_local).count(),
-        cluster: addresses(cluster),
-        local: addresses(local),
-    }
-}
-
-fn addresses(endpoints: Vec<&Endpoint>) -> Vec<SocketAddr> {
-    endpoints.into_iter().map(|e| e.address).collect()
+        local_ready: ready_here.map(|e| e.address.ip()).collect(),
+        serving: endpoints.iter().filter(|e| e.serving).map(|e| e.address).collect(),
+        cluster: cluster.into_iter().map(|e| e.address).collect(),
+        local: local.into_iter().map(|e| e.address).collect(),
+        here: Vec::new(),
+    };
+    let here: BTreeSet<_> = endpoints.iter().filter(|e| e.is_local).map(|e| e.address).collect();
+    choice.here = choice.reachable().filter(|address| here.contains(address)).copied().collect();
+    choice
 }
 
 /// Whether some traffic of the port follows this policy. Traffic from this node's pods to an
 /// external address of a `Local` port goes anywhere, so that `Cluster` counts there, too.
 fn uses(port: &ServicePort, policy: Policy) -> bool {
-    let is_external = port.node_port.is_some() || !port.external_ips.is_empty();
-    port.internal == policy || is_external && (policy == Policy::Cluster || port.external == policy)
+    port.internal == policy || port.is_external() && (policy == Policy::Cluster || port.external == policy)
 }
 
-/// The ready endpoints; if there are none, those that still answer while they end.
+/// The ready endpoints that pass; if there are none, those that still answer while they end. The
+/// latter are taken wherever they are hinted for, but only from this node if the test is about that.
 fn usable(endpoints: &[Endpoint], test: impl Fn(&Endpoint) -> bool) -> Vec<&Endpoint> {
     let ready: Vec<_> = endpoints.iter().filter(|e| e.ready && test(e)).collect();
     match ready.is_empty() {
@@ -56,23 +70,21 @@ fn usable(endpoints: &[Endpoint], test: impl Fn(&Endpoint) -> bool) -> Vec<&Endp
     }
 }
 
-/// The endpoints hinted for this node, or else this zone, if every endpoint carries such a hint
-/// and one is for us; otherwise all.
-fn hinted<'a>(node: &NodeFacts, endpoints: Vec<&'a Endpoint>) -> Vec<&'a Endpoint> {
-    let by_node = subset(&endpoints, |e| &e.nodes, &node.name);
-    by_node.or_else(|| subset(&endpoints, |e| &e.zones, &node.zone)).unwrap_or(endpoints)
-}
-
-fn subset<'a>(
-    endpoints: &[&'a Endpoint],
-    hints: impl Fn(&Endpoint) -> &Vec<String>,
-    wanted: &String,
-) -> Option<Vec<&'a Endpoint>> {
-    if wanted.is_empty() || endpoints.iter().any(|e| hints(e).is_empty()) {
-        return None;
+/// A test for the endpoints hinted for this node, or else this zone, if every ready endpoint carries
+/// such a hint and one is for us; otherwise all pass.
+fn hinted<'a>(node: &'a NodeFacts, endpoints: &[Endpoint]) -> impl Fn(&Endpoint) -> bool + use<'a> {
+    let ours = |hints: fn(&Endpoint) -> &Vec<String>, wanted: &String| {
+        let mut ready = endpoints.iter().filter(|e| e.ready).peekable();
+        let hints_all = ready.peek().is_some() && ready.clone().all(|e| !hints(e).is_empty());
+        !wanted.is_empty() && hints_all && ready.any(|e| hints(e).contains(wanted))
+    };
+    let by_node = ours(|e| &e.nodes, &node.name);
+    let by_zone = !by_node && ours(|e| &e.zones, &node.zone);
+    move |endpoint| match (by_node, by_zone) {
+        (true, _) => endpoint.nodes.contains(&node.name),
+        (false, true) => endpoint.zones.contains(&node.zone),
+        (false, false) => true,
     }
-    let ours: Vec<_> = endpoints.iter().filter(|e| hints(e).contains(wanted)).copied().collect();
-    (!ours.is_empty()).then_some(ours)
 }
 
 #[cfg(test)]
@@ -110,7 +122,7 @@ mod tests {
             json!({"clusterIP": "10.96.0.1", "internalTrafficPolicy": "Local", "ports": [{"port": 80}]});
         let external_local = json!({"clusterIP": "10.96.0.1", "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30000}]});
         let node = NodeFacts { name: "n1".into(), zone: "a".into() };
-        let cases: [(&serde_json::Value, &[&str], &[u8], &[u8]); 8] = [
+        let cases: [(&serde_json::Value, &[&str], &[u8], &[u8]); 11] = [
             (&cluster, &["ready", "ready local"], &[0, 1], &[]),
             (&cluster, &["", "ready"], &[1], &[]),
             (&cluster, &["serving terminating", ""], &[0], &[]),
@@ -119,6 +131,10 @@ mod tests {
             (&external_local, &["ready", "local serving terminating"], &[0], &[1]),
             (&cluster, &["ready zone=a", "ready zone=b"], &[0], &[]),
             (&cluster, &["ready zone=a", "ready"], &[0, 1], &[]),
+            // Only ready endpoints say whether hints count, and without any nobody is hinted.
+            (&cluster, &["ready zone=a", "serving terminating", "ready zone=b"], &[0], &[]),
+            (&cluster, &["serving terminating zone=a", "serving terminating zone=b"], &[0, 1], &[]),
+            (&cluster, &["ready zone=b", "ready zone=c"], &[0, 1], &[]),
         ];
         for (spec, states, want_cluster, want_local) in cases {
             let endpoints = states.iter().zip(0..).map(|(s, i)| endpoint(i, s)).collect();
@@ -137,6 +153,17 @@ mod tests {
         let endpoints = vec![endpoint(0, "ready zone=a node=n2"), endpoint(1, "ready zone=a node=n1")];
         let port = port(json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}));
         assert_eq!(last(&choose(&node, &port, endpoints).cluster), [1]);
+    }
+
+    #[test]
+    fn endpoints_on_this_node_are_known() {
+        let node = NodeFacts { name: "n1".into(), zone: String::new() };
+        let endpoints = vec![endpoint(0, "ready local"), endpoint(1, "ready"), endpoint(2, "local serving")];
+        let port = port(json!({"clusterIP": "10.96.0.1", "ports": [{"port": 80}]}));
+        let choice = choose(&node, &port, endpoints);
+        assert_eq!(last(&choice.here), [0]);
+        assert_eq!(choice.local_ready, BTreeSet::from([IpAddr::from([10, 0, 0, 0])]));
+        assert_eq!(choice.serving.len(), 3);
     }
 
     #[test]

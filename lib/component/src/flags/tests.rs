@@ -142,6 +142,7 @@ fn every_daemon_knows_its_upstream_flags() {
         ("kube-apiserver", "etcd-servers", Kind::Text),
         ("kube-controller-manager", "node-monitor-period", Kind::Duration),
         ("kube-proxy", "cleanup", Kind::Bool),
+        ("kube-proxy", "proxy-mode", Kind::Text),
         ("kubelet", "max-pods", Kind::Int),
         ("dns", "version", Kind::Version),
     ];

@@ -63,6 +63,14 @@ impl Server {
         Ok(Self { listener, address, streams: STREAMS })
     }
 
+    /// A socket that somebody else has bound in another way than [`Self::bind`] does.
+    pub fn of(listener: std::net::TcpListener) -> std::io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, streams: STREAMS })
+    }
+
     /// Limits the requests under way on one HTTP/2 connection; `None` is the default.
     #[must_use]
     pub fn with_streams(self, limit: Option<u32>) -> Self {
