@@ -20,6 +20,7 @@ pub enum Kind {
 
 fn table(component: &str) -> &'static str {
     match component {
+        "flanneld" => include_str!("flanneld.txt"),
         "kube-apiserver" => include_str!("kube-apiserver.txt"),
         "kube-controller-manager" => include_str!("kube-controller-manager.txt"),
         "kube-proxy" => include_str!("kube-proxy.txt"),

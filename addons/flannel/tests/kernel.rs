@@ -1,0 +1,266 @@
+//! The network on the real kernel: nodes and pods are network namespaces, which end with the test.
+
+mod support;
+
+use flannel::config::Backend;
+use flannel::config::Family;
+use flannel::policy::{Cluster, Filter, plan};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use support::{Fabric, Namespace, is_root};
+
+/// Every pair of pods reaches each other under its own addresses, in both families.
+fn all_talk(fabric: &Fabric, how: &str) {
+    for (from, to) in [(0, 1), (1, 0), (0, 2), (2, 1)] {
+        let (sender, receiver) = (&fabric.nodes[from], &fabric.nodes[to]);
+        for (own, other) in sender.pod_addresses().into_iter().zip(receiver.pod_addresses()) {
+            let seen = sender.pod.talk_to(&receiver.pod, other, 8080);
+            assert_eq!(seen, Some(own), "{how}: pod of node {from} to {other}");
+        }
+    }
+}
+
+#[test]
+fn pods_talk_through_the_tunnel_and_nodes_come_and_go() {
+    if !is_root() {
+        return;
+    }
+    let mut fabric = Fabric::new(3);
+    let backend = support::vxlan(false);
+    fabric.settle(&backend);
+    assert_eq!(fabric.connect(&backend, &[0, 1, 2]), [(4, 4, 4); 3], "two nodes in two families");
+    all_talk(&fabric, "vxlan");
+
+    // A node itself reaches other nodes' pods, from its own part of the network.
+    let other = fabric.nodes[1].pod_addresses()[0];
+    let seen = fabric.nodes[0].host.talk_to(&fabric.nodes[1].pod, other, 8080);
+    assert_eq!(seen, Some("10.244.1.0".parse().unwrap()));
+    // What leaves the network is masqueraded.
+    let outside = "192.0.2.254".parse().unwrap();
+    let seen = fabric.nodes[0].pod.talk_to(&fabric.switch, outside, 8080);
+    assert_eq!(seen, Some("192.0.2.1".parse().unwrap()));
+
+    // A restart changes nothing, not even the device's address that others know, and cuts nothing.
+    let before = fabric.objects();
+    let line = fabric.nodes[0].pod.call(&fabric.nodes[1].pod, other, 8080).expect("a connection");
+    fabric.settle(&backend);
+    assert_eq!(fabric.objects(), before);
+    fabric.connect(&backend, &[0, 1, 2]);
+    assert!(line.still_talks());
+
+    // Removed entries, addresses and rules come back.
+    for ruin in ["ip route flush dev flannel.1", "ip neigh flush nud permanent", "ip addr flush dev flannel.1"] {
+        fabric.nodes[0].host.run(ruin);
+    }
+    fabric.nodes[0].host.run("iptables -t nat -F FLANNEL-POSTRTG");
+    fabric.nodes[0].host.run("iptables -D FORWARD -m comment --comment flanneld\\ forward -j FLANNEL-FWD");
+    fabric.settle(&backend);
+    assert_eq!(fabric.connect(&backend, &[0, 1, 2]), [(4, 4, 4); 3]);
+    all_talk(&fabric, "repaired");
+    assert_eq!(fabric.nodes[0].pod.talk_to(&fabric.switch, outside, 8080), Some("192.0.2.1".parse().unwrap()));
+
+    // A device that is lost is made again, with the address that others know.
+    fabric.nodes[2].host.run("ip link delete flannel.1");
+    fabric.settle(&backend);
+    assert_eq!(fabric.objects(), before);
+    fabric.connect(&backend, &[0, 1, 2]);
+    all_talk(&fabric, "made again");
+
+    // What a node left that vanished is removed, also if nobody looked when it did.
+    assert_eq!(fabric.connect(&backend, &[0, 1])[..2], [(2, 2, 2); 2]);
+    let gone = fabric.nodes[2].pod_addresses()[0];
+    assert_eq!(fabric.nodes[0].pod.talk_to(&fabric.nodes[2].pod, gone, 8080), None);
+    assert_eq!(fabric.connect(&backend, &[0, 1, 2]), [(4, 4, 4); 3]);
+    all_talk(&fabric, "back again");
+}
+
+#[test]
+fn pods_talk_over_plain_routes_and_the_backend_can_change() {
+    if !is_root() {
+        return;
+    }
+    let mut fabric = Fabric::new(3);
+    fabric.settle(&Backend::HostGw);
+    assert_eq!(fabric.connect(&Backend::HostGw, &[0, 1, 2]), [(4, 0, 0); 3]);
+    all_talk(&fabric, "host-gw");
+    assert_eq!(fabric.connect(&Backend::HostGw, &[0, 1])[0], (2, 0, 0));
+    // From plain routes to the tunnel, and to a tunnel that is not needed on one network.
+    for (direct, wanted) in [(false, (4, 4, 4)), (true, (4, 0, 0)), (false, (4, 4, 4))] {
+        let backend = support::vxlan(direct);
+        fabric.settle(&backend);
+        assert_eq!(fabric.connect(&backend, &[0, 1, 2]), [wanted; 3], "direct: {direct}");
+        all_talk(&fabric, "after a change");
+    }
+}
+
+/// Two pods on the first node, one on the second, and what policies say of them.
+struct Guarded {
+    fabric: Fabric,
+    second: Namespace,
+    filter: Filter,
+}
+
+impl Guarded {
+    fn apply(&mut self, policies: &[Value]) {
+        let pod = |name: &str, node: &str, ip: &str| {
+            json!({
+                "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
+                "spec": {"nodeName": node, "containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]},
+                "status": {"phase": "Running", "podIPs": [{"ip": ip}]},
+            })
+        };
+        let pods =
+            [pod("a", "node-1", "10.244.1.2"), pod("b", "node-1", "10.244.1.3"), pod("c", "node-2", "10.244.2.2")];
+        let namespaces = [json!({"metadata": {"name": "default", "labels": {"team": "red"}}})];
+        let policies: Vec<Value> = policies
+            .iter()
+            .enumerate()
+            .map(|(n, spec)| json!({"metadata": {"name": format!("p{n}"), "namespace": "default"}, "spec": spec}))
+            .collect();
+        let cluster = Cluster {
+            node: "node-1",
+            pods: &support::read(&pods),
+            namespaces: &support::read(&namespaces),
+            policies: &support::read(&policies),
+        };
+        let (wanted, filter) = (plan(Family::V4, &cluster), &mut self.filter);
+        self.fabric.nodes[0].host.within(async || filter.apply(wanted).await.map(drop)).expect("rules");
+    }
+
+    /// Who reaches whom on which port: `b>a:8080`.
+    fn reaches(&self, way: &str) -> bool {
+        let (from, rest) = way.split_once('>').expect("a way");
+        let (to, port) = rest.split_once(':').expect("a port");
+        let side = |name: &str| match name {
+            "a" => (&self.fabric.nodes[0].pod, "10.244.1.2"),
+            "b" => (&self.second, "10.244.1.3"),
+            "c" => (&self.fabric.nodes[1].pod, "10.244.2.2"),
+            "node" => (&self.fabric.nodes[0].host, "10.244.1.1"),
+            other => panic!("who is {other}?"),
+        };
+        let ((from, _), (to, address)) = (side(from), side(to));
+        from.talk_to(to, address.parse().expect("an address"), port.parse().expect("a port")).is_some()
+    }
+}
+
+#[test]
+fn policies_hold() {
+    if !is_root() {
+        return;
+    }
+    let mut fabric = Fabric::new(2);
+    let backend = support::vxlan(false);
+    fabric.settle(&backend);
+    fabric.connect(&backend, &[0, 1]);
+    let second = fabric.nodes[0].second_pod();
+    let mut guarded = Guarded { fabric, second, filter: Filter::new(Family::V4) };
+    let only = |name: &str| json!({"matchLabels": {"app": name}});
+    let cases: &[(&str, Vec<Value>, &[&str], &[&str])] = &[
+        ("no policy", vec![], &["b>a:8080", "c>a:8080", "a>c:8080", "node>a:8080", "a>b:9090"], &[]),
+        (
+            "nothing received",
+            vec![json!({"podSelector": only("a"), "policyTypes": ["Ingress"]})],
+            &["node>a:8080", "a>c:8080", "a>b:8080", "a>node:8080", "c>b:8080", "a>a:8080"],
+            &["b>a:8080", "c>a:8080"],
+        ),
+        (
+            "some received, on a named port",
+            vec![
+                json!({"podSelector": {}, "policyTypes": ["Ingress"]}),
+                json!({"podSelector": only("a"), "ingress": [{"from": [{"podSelector": only("c")}], "ports": [{"port": "web"}]}]}),
+            ],
+            &["c>a:8080", "node>a:9090", "a>c:8080"],
+            &["c>a:9090", "b>a:8080", "c>b:8080", "a>b:8080"],
+        ),
+        (
+            "a block with an exception, a range of ports",
+            vec![json!({"podSelector": only("a"), "ingress": [{
+                "from": [{"ipBlock": {"cidr": "10.244.0.0/16", "except": ["10.244.2.0/24"]}}],
+                "ports": [{"port": 8000, "endPort": 8100}]}]})],
+            &["b>a:8080"],
+            &["b>a:9090", "c>a:8080"],
+        ),
+        (
+            "nothing sent",
+            vec![json!({"podSelector": only("a"), "policyTypes": ["Egress"]})],
+            &["c>a:8080", "b>a:8080", "b>c:8080", "a>node:8080", "a>a:8080"],
+            &["a>c:8080", "a>b:8080"],
+        ),
+        (
+            "sent to a namespace, and received there by somebody else only",
+            vec![
+                json!({"podSelector": only("a"), "policyTypes": ["Egress"], "egress": [{
+                    "to": [{"namespaceSelector": {"matchLabels": {"team": "red"}}}], "ports": [{"port": 8080}]}]}),
+                json!({"podSelector": only("b"), "ingress": [{"from": [{"podSelector": only("c")}]}]}),
+            ],
+            &["a>c:8080", "c>b:8080"],
+            &["a>c:9090", "a>b:8080"],
+        ),
+        ("no policy any more", vec![], &["b>a:8080", "c>a:8080", "a>c:8080"], &[]),
+    ];
+    for (what, policies, allowed, denied) in cases {
+        guarded.apply(policies);
+        for way in *allowed {
+            assert!(guarded.reaches(way), "{what}: {way} is allowed");
+        }
+        for way in *denied {
+            assert!(!guarded.reaches(way), "{what}: {way} is denied");
+        }
+    }
+
+    // What talks when a policy comes goes on.
+    let address = "10.244.1.2".parse().unwrap();
+    let line = guarded.fabric.nodes[1].pod.call(&guarded.fabric.nodes[0].pod, address, 8080).expect("a connection");
+    let nothing = json!({"podSelector": only("a"), "policyTypes": ["Ingress", "Egress"]});
+    guarded.apply(std::slice::from_ref(&nothing));
+    assert!(!guarded.reaches("c>a:8080"));
+    assert!(line.still_talks());
+
+    // Rules that somebody removed are missed, and written again.
+    guarded.fabric.nodes[0].host.run("nft delete table ip flannel-policy");
+    let filter = &mut guarded.filter;
+    let there = guarded.fabric.nodes[0].host.within(async || filter.is_there().await);
+    assert!(!there);
+    filter.forget();
+    guarded.apply(&[nothing]);
+    assert!(!guarded.reaches("c>a:8080"));
+}
+
+#[test]
+fn a_large_cluster_is_written_quickly_and_changed_by_little() {
+    if !is_root() {
+        return;
+    }
+    let host = Namespace::new();
+    let pod = |n: u32| {
+        let (node, ip) =
+            (if n < 100 { "node-1" } else { "node-2" }, format!("10.{}.{}.{}", 1 + n / 60_000, n / 250 % 240, n % 250));
+        json!({
+            "metadata": {"name": format!("p{n}"), "namespace": format!("ns{}", n % 10), "labels": {"app": format!("a{}", n % 7)}},
+            "spec": {"nodeName": node, "containers": []}, "status": {"podIPs": [{"ip": ip}]},
+        })
+    };
+    let mut pods: Vec<Arc<flannel::policy::Pod>> = support::read(&(0..10_000).map(pod).collect::<Vec<_>>());
+    let namespaces: Vec<Value> = (0..10).map(|n| json!({"metadata": {"name": format!("ns{n}")}})).collect();
+    let from = json!([{"from": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"app": "a1"}}}], "ports": [{"port": 80}]}]);
+    let policies: Vec<Value> = (0..200)
+        .map(|n| {
+            let spec = json!({"podSelector": {"matchLabels": {"app": format!("a{}", n % 7)}}, "ingress": from});
+            json!({"metadata": {"name": format!("p{n}"), "namespace": format!("ns{}", n % 10)}, "spec": spec})
+        })
+        .collect();
+    let (namespaces, policies) = (support::read(&namespaces), support::read(&policies));
+    let mut filter = Filter::new(Family::V4);
+    let mut apply = |pods: &[Arc<flannel::policy::Pod>]| {
+        let started = std::time::Instant::now();
+        let wanted = plan(Family::V4, &Cluster { node: "node-1", pods, namespaces: &namespaces, policies: &policies });
+        let planned = started.elapsed();
+        let commands = host.within(async || filter.apply(wanted).await).expect("rules");
+        println!("{} pods: planned in {planned:?}, {commands} commands in {:?}", pods.len(), started.elapsed());
+        commands
+    };
+    assert!(apply(&pods) > 200);
+    // A pod of another node is one element of the one set of peers.
+    pods.extend(support::read(&[pod(10_004)]));
+    assert_eq!(apply(&pods), 1, "10004 is of app a1");
+}
