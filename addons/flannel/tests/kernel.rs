@@ -264,3 +264,71 @@ fn a_large_cluster_is_written_quickly_and_changed_by_little() {
     pods.extend(support::read(&[pod(10_004)]));
     assert_eq!(apply(&pods), 1, "10004 is of app a1");
 }
+
+#[test]
+fn a_daemon_brings_its_node_into_the_network_and_leaves_it_there() {
+    if !is_root() {
+        return;
+    }
+    let mut fabric = Fabric::new(2);
+    let backend = support::vxlan(false);
+    fabric.settle(&backend);
+    fabric.connect(&backend, &[0, 1]);
+    // The first node is new: only the second one takes part so far.
+    fabric.nodes[0]
+        .host
+        .run("ip link delete flannel.1; ip link delete flannel-v6.1; iptables -t nat -F FLANNEL-POSTRTG");
+    let mut objects: Vec<Value> = fabric.objects().iter().map(|node| json!(node)).collect();
+    objects[0]["metadata"]["annotations"] = json!({});
+    let api = support::api::Api::new(&objects);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let conf = r#"{"Network": "10.244.0.0/16", "EnableIPv6": true, "IPv6Network": "fd00:10::/48", "Backend": {"Type": "vxlan"}}"#;
+    std::fs::write(path("net-conf.json"), conf).expect("written");
+    std::fs::write(path("kubeconfig"), support::kubeconfig("http://192.0.2.254:8001")).expect("written");
+    let stop = component::Supervisor::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let serve = api.clone().serve("192.0.2.254:8001".parse().expect("an address"), stop.clone());
+            fabric.switch.within(async || serve.await);
+        });
+        let _stopped = support::OnDrop(|| stop.stop());
+        let mut daemon = fabric.nodes[0].host.command(env!("CARGO_BIN_EXE_flanneld"));
+        daemon.args(["--kube-subnet-mgr", "--healthz-ip=127.0.0.1", "--healthz-port", "8081"]);
+        daemon.arg(format!("--kubeconfig-file={}", path("kubeconfig")));
+        daemon.args([
+            format!("--net-config-path={}", path("net-conf.json")),
+            format!("--subnet-file={}", path("subnet.env")),
+        ]);
+        daemon.env("NODE_NAME", "node-1").env("FLANNELD_IP_MASQ", "true");
+        let mut daemon = support::Running::new(daemon);
+        api.wait("node-1", "the condition", |node| {
+            node.pointer("/status/conditions/0/type") == Some(&json!("NetworkUnavailable"))
+                && node.pointer("/status/conditions/0/status") == Some(&json!("False"))
+        });
+        api.wait("node-1", "the annotations", |node| {
+            let annotation =
+                |name: &str| node["metadata"]["annotations"][format!("flannel.alpha.coreos.com/{name}")].clone();
+            annotation("public-ip") == "192.0.2.1"
+                && annotation("backend-data").as_str().is_some_and(|d| d.contains("VtepMAC"))
+        });
+        let file = std::fs::read_to_string(path("subnet.env")).expect("the file");
+        assert!(file.contains("FLANNEL_SUBNET=10.244.1.1/24\n"), "{file}");
+        assert!(file.ends_with("FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"), "{file}");
+        let health = fabric.nodes[0].host.get("127.0.0.1:8081", "/readyz");
+        assert!(health.starts_with("HTTP/1.1 200") && health.ends_with("flanneld is ready"), "{health}");
+        assert_eq!(daemon.terminate(), Some(0));
+    });
+    // The second node's daemon sees the new annotations; the first one's has ended, and its work stays.
+    let object = api.node("node-1");
+    fabric.nodes[0].set_object(&object);
+    fabric.connect_one(&backend, 1, &[0, 1]);
+    let (here, there) = (&fabric.nodes[0], &fabric.nodes[1]);
+    for (own, other) in here.pod_addresses().into_iter().zip(there.pod_addresses()) {
+        assert_eq!(here.pod.talk_to(&there.pod, other, 8080), Some(own));
+    }
+    assert_eq!(
+        here.pod.talk_to(&fabric.switch, "192.0.2.254".parse().expect("an address"), 8080),
+        Some("192.0.2.1".parse().expect("an address"))
+    );
+}

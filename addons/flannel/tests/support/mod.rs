@@ -1,6 +1,8 @@
 //! Network namespaces that live as long as their value: each is held by a process that ends when its
 //! input closes, which happens at the latest when the test ends, however it does.
 
+pub(crate) mod api;
+
 use flannel::config::{Backend, Family, Vxlan};
 use flannel::interface::{Choice, choose};
 use flannel::kernel::{Kernel, Scope};
@@ -21,7 +23,7 @@ use std::time::Duration;
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// Whether namespaces can be made; says so if not.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is = rustix::process::geteuid().is_root();
     if !is {
         println!("skipped: needs root");
@@ -29,23 +31,23 @@ pub fn is_root() -> bool {
     is
 }
 
-pub fn read<K: serde::de::DeserializeOwned>(values: &[Value]) -> Vec<Arc<K>> {
+pub(crate) fn read<K: serde::de::DeserializeOwned>(values: &[Value]) -> Vec<Arc<K>> {
     values.iter().map(|value| Arc::new(serde_json::from_value(value.clone()).expect("an object"))).collect()
 }
 
-pub fn vxlan(direct_routing: bool) -> Backend {
+pub(crate) fn vxlan(direct_routing: bool) -> Backend {
     let (port, mtu, mac_prefix) = (None, None, None);
     Backend::Vxlan(Vxlan { vni: 1, port, mtu, gbp: false, learning: false, direct_routing, mac_prefix })
 }
 
 /// A network namespace.
 #[derive(Debug)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     holder: Child,
 }
 
 impl Namespace {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut holder = Command::new("unshare")
             .args(["--net", "sh", "-c", "echo made; exec cat"])
             .stdin(Stdio::piped())
@@ -68,7 +70,7 @@ impl Namespace {
     }
 
     /// Runs a command of a shell in it.
-    pub fn run(&self, command: &str) {
+    pub(crate) fn run(&self, command: &str) {
         let output = Command::new("nsenter")
             .args([&format!("--net={}", self.path()), "sh", "-c", command])
             .output()
@@ -81,7 +83,7 @@ impl Namespace {
     }
 
     /// Runs a future on a thread of its own that is in the namespace, with all that it starts.
-    pub fn within<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
+    pub(crate) fn within<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> T {
         self.thread(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(work())
@@ -100,13 +102,29 @@ impl Namespace {
         })
     }
 
+    /// A program that is to run in it; its process is the program's own.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args([&format!("--net={}", self.path()), program]);
+        command
+    }
+
+    /// The answer of a server in it.
+    pub(crate) fn get(&self, address: &str, path: &str) -> String {
+        let mut stream = self.thread(|| TcpStream::connect(address)).expect("a connection");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
     /// Connects to a server in another namespace; the address under which that one saw the caller.
-    pub fn talk_to(&self, other: &Self, address: IpAddr, port: u16) -> Option<IpAddr> {
+    pub(crate) fn talk_to(&self, other: &Self, address: IpAddr, port: u16) -> Option<IpAddr> {
         self.call(other, address, port).map(|line| line.seen)
     }
 
     /// A connection to a server in another namespace, which listens for it.
-    pub fn call(&self, other: &Self, address: IpAddr, port: u16) -> Option<Line> {
+    pub(crate) fn call(&self, other: &Self, address: IpAddr, port: u16) -> Option<Line> {
         let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
         let server = other.thread(|| TcpListener::bind((any, port)).expect("a listener"));
         let client = self.thread(|| TcpStream::connect_timeout(&SocketAddr::new(address, port), SILENCE)).ok()?;
@@ -131,7 +149,7 @@ impl Drop for Namespace {
 
 /// Both ends of a connection.
 #[derive(Debug)]
-pub struct Line {
+pub(crate) struct Line {
     client: TcpStream,
     server: TcpStream,
     seen: IpAddr,
@@ -139,19 +157,59 @@ pub struct Line {
 
 impl Line {
     /// Whether what one end says arrives at the other.
-    pub fn still_talks(&self) -> bool {
+    pub(crate) fn still_talks(&self) -> bool {
         let (mut client, mut server, mut heard) = (&self.client, &self.server, [0; 5]);
         server.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         client.write_all(b"hello").is_ok() && server.read_exact(&mut heard).is_ok() && &heard == b"hello"
     }
 }
 
+/// A process that ends with its value.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn new(mut command: Command) -> Self {
+        Self(command.spawn().expect("the program"))
+    }
+
+    /// Sends SIGTERM; the code that it ends with.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("the process");
+        self.0.wait().expect("the process").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Calls a function when it is dropped, also by a panic.
+pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+pub(crate) fn kubeconfig(server: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+         users: [{{name: u, user: {{}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+    )
+}
+
 /// A node with a pod.
 #[derive(Debug)]
-pub struct TestNode {
+pub(crate) struct TestNode {
     number: u8,
-    pub host: Namespace,
-    pub pod: Namespace,
+    pub(crate) host: Namespace,
+    pub(crate) pod: Namespace,
     object: Node,
 }
 
@@ -183,12 +241,17 @@ impl TestNode {
     }
 
     /// Another pod of the node.
-    pub fn second_pod(&self) -> Namespace {
+    pub(crate) fn second_pod(&self) -> Namespace {
         pod_of(&self.host, self.number, 3)
     }
 
+    /// Takes over what an apiserver holds.
+    pub(crate) fn set_object(&mut self, object: &Value) {
+        self.object = serde_json::from_value(object.clone()).expect("a node");
+    }
+
     /// The pod's addresses.
-    pub fn pod_addresses(&self) -> [IpAddr; 2] {
+    pub(crate) fn pod_addresses(&self) -> [IpAddr; 2] {
         let n = self.number;
         [format!("10.244.{n}.2"), format!("fd00:10:0:{n}::2")].map(|text| text.parse().expect("an address"))
     }
@@ -205,13 +268,13 @@ fn pod_of(host: &Namespace, n: u8, last: u8) -> Namespace {
 
 /// Nodes on one network.
 #[derive(Debug)]
-pub struct Fabric {
-    pub switch: Namespace,
-    pub nodes: Vec<TestNode>,
+pub(crate) struct Fabric {
+    pub(crate) switch: Namespace,
+    pub(crate) nodes: Vec<TestNode>,
 }
 
 impl Fabric {
-    pub fn new(nodes: u8) -> Self {
+    pub(crate) fn new(nodes: u8) -> Self {
         let switch = Namespace::new();
         switch.run("ip link add br0 type bridge; ip link set br0 up");
         switch.run("ip addr add 192.0.2.254/24 dev br0; ip addr add 2001:db8::fe/64 dev br0 nodad");
@@ -220,12 +283,12 @@ impl Fabric {
     }
 
     /// The nodes' objects.
-    pub fn objects(&self) -> Vec<Node> {
+    pub(crate) fn objects(&self) -> Vec<Node> {
         self.nodes.iter().map(|node| node.object.clone()).collect()
     }
 
     /// As daemons that start: devices, rules, annotations.
-    pub fn settle(&mut self, backend: &Backend) {
+    pub(crate) fn settle(&mut self, backend: &Backend) {
         for node in &mut self.nodes {
             let object = &node.object;
             let patch = node.host.within(async || {
@@ -244,19 +307,26 @@ impl Fabric {
 
     /// As daemons that start, and that see only some of the nodes: how many routes, neighbours and
     /// forwarding entries each has afterwards.
-    pub fn connect(&self, backend: &Backend, seen: &[usize]) -> Vec<(usize, usize, usize)> {
+    pub(crate) fn connect(&self, backend: &Backend, seen: &[usize]) -> Vec<(usize, usize, usize)> {
         let all = self.objects();
         let seen: Vec<Arc<Node>> = seen.iter().map(|n| Arc::new(all[*n].clone())).collect();
-        let connect = |node: &TestNode| {
-            node.host.within(async || {
-                let mut daemon = daemon(backend).await;
-                let own = daemon.settle(&node.object).await.expect("a part of the network");
-                let failed = daemon.connect(&own, &seen).await.expect("ways");
-                assert!(failed.is_empty(), "{failed:?}");
-                count().await
-            })
-        };
-        self.nodes.iter().map(connect).collect()
+        self.nodes.iter().map(|node| Self::connect_node(backend, node, &seen)).collect()
+    }
+
+    /// As [`Self::connect`], one node only.
+    pub(crate) fn connect_one(&self, backend: &Backend, node: usize, seen: &[usize]) -> (usize, usize, usize) {
+        let seen: Vec<Arc<Node>> = seen.iter().map(|n| Arc::new(self.nodes[*n].object.clone())).collect();
+        Self::connect_node(backend, &self.nodes[node], &seen)
+    }
+
+    fn connect_node(backend: &Backend, node: &TestNode, seen: &[Arc<Node>]) -> (usize, usize, usize) {
+        node.host.within(async || {
+            let mut daemon = daemon(backend).await;
+            let own = daemon.settle(&node.object).await.expect("a part of the network");
+            let failed = daemon.connect(&own, seen).await.expect("ways");
+            assert!(failed.is_empty(), "{failed:?}");
+            count().await
+        })
     }
 }
 
