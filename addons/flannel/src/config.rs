@@ -32,9 +32,6 @@ pub enum ConfigError {
         /// What would be right.
         why: &'static str,
     },
-    /// Rules of another kind than these.
-    #[error("net-conf.json: EnableNFTables is not built; rules are those of iptables")]
-    Nftables,
 }
 
 /// An address family.
@@ -66,6 +63,8 @@ impl Family {
 pub struct Config {
     /// The families that are on, with the network of all pods.
     pub networks: Vec<(Family, IpNet)>,
+    /// Whether rules are those of nftables instead of iptables.
+    pub nftables: bool,
     /// How nodes reach each other.
     pub backend: Backend,
     /// Keys that mean nothing here.
@@ -153,9 +152,6 @@ impl Config {
     /// Reads the file's text.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let raw: Raw = serde_json::from_value(lower_keys(serde_json::from_str(text)?, 2))?;
-        if raw.enablenftables {
-            return Err(ConfigError::Nftables);
-        }
         let mut networks = Vec::new();
         if raw.enableipv4 {
             let text = raw.network.ok_or(ConfigError::NoNetwork("Network"))?;
@@ -172,7 +168,7 @@ impl Config {
         }
         let unknown = raw.rest.keys().filter(|key| !FOREIGN.contains(&key.as_str())).cloned();
         let unknown = unknown.chain(raw.backend.rest.keys().map(|key| format!("backend.{key}"))).collect();
-        Ok(Self { networks, backend: raw.backend.checked()?, unknown })
+        Ok(Self { networks, nftables: raw.enablenftables, backend: raw.backend.checked()?, unknown })
     }
 }
 
@@ -287,7 +283,6 @@ mod tests {
             (r#"{"EnableIPv4": false}"#, "EnableIPv4 or EnableIPv6"),
             (r#"{"Network": "10.0.0.0/8"}"#, "backend type \"udp\" is not built"),
             (r#"{"Network": "10.0.0.0/8", "Backend": {"Type": "wireguard"}}"#, "\"wireguard\" is not built"),
-            (r#"{"Network": "10.0.0.0/8", "EnableNFTables": true, "Backend": {"Type": "vxlan"}}"#, "EnableNFTables"),
             (r#"{"Network": "10.0.0.0/8", "Backend": {"Type": "vxlan", "VNI": 16777216}}"#, "VNI 16777216"),
             (r#"{"Network": "10.0.0.0/8", "Backend": {"Type": "vxlan", "MTU": 90}}"#, "MTU 90"),
             (r#"{"Network": "10.0.0.0/8", "Backend": {"Type": "vxlan", "Port": 70000}}"#, "70000"),
@@ -296,6 +291,15 @@ mod tests {
         for (text, wanted) in cases {
             let error = Config::parse(text).expect_err(text).to_string();
             assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn rules_are_those_of_iptables_unless_told_otherwise() {
+        for (key, wanted) in [("", false), (r#""EnableNFTables": false,"#, false), (r#""enableNFTables": true,"#, true)]
+        {
+            let text = format!(r#"{{{key} "Network": "10.0.0.0/8", "Backend": {{"Type": "vxlan"}}}}"#);
+            assert_eq!(Config::parse(&text).unwrap().nftables, wanted, "{key}");
         }
     }
 

@@ -3,9 +3,10 @@
 use crate::config::{Backend, Config, Family};
 use crate::interface::{Choice, choose};
 use crate::kernel::Kernel;
-use crate::lease::{self, Annotations};
+use crate::lease::{self, Annotations, Lease};
 use crate::options::Options;
 use crate::policy;
+use crate::rules::Kind;
 use crate::sync::{Network, Own, Settings};
 use anyhow::{Context, bail, ensure};
 use client::informer::{Builder, Change, Scope};
@@ -28,6 +29,8 @@ use tokio::sync::Notify;
 
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Least time between two rounds: nodes that come together are taken in together.
+const GATHER: Duration = Duration::from_millis(100);
 /// Most bytes of `net-conf.json`.
 const LONGEST: u64 = 1 << 20;
 
@@ -69,6 +72,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
         period: Duration::from_secs(options.iptables_resync),
         says_so: options.set_node_network_unavailable,
         is_ready,
+        leases: Vec::new(),
         said_for: None,
     };
     supervisor.spawn_until_stop("network", keeper.run());
@@ -174,6 +178,7 @@ async fn settings(
         names,
         external,
         public,
+        rules: if config.nftables { Kind::Nftables } else { Kind::Iptables },
         ip_masq: options.ip_masq,
         random: !options.ip_masq_fully_random_disable,
         forward: options.iptables_forward_rules,
@@ -208,16 +213,19 @@ struct Keeper {
     period: Duration,
     says_so: bool,
     is_ready: Arc<AtomicBool>,
+    /// This node's part that rules were written for.
+    leases: Vec<Lease>,
     /// The node object whose condition was set.
     said_for: Option<String>,
 }
 
 impl Keeper {
     async fn run(mut self) {
-        let mut complaint = String::new();
+        let (mut complaint, mut is_due) = (String::new(), true);
         loop {
-            let next = match self.once().await {
+            let next = match self.once(is_due).await {
                 Ok(()) => {
+                    is_due = false;
                     complaint.clear();
                     self.period
                 }
@@ -231,15 +239,24 @@ impl Keeper {
                     RETRY
                 }
             };
-            let _ = tokio::time::timeout(next, self.changed.notified()).await;
+            match tokio::time::timeout(next, self.changed.notified()).await {
+                Ok(()) => tokio::time::sleep(GATHER).await,
+                Err(_) => is_due = true,
+            }
         }
     }
 
-    async fn once(&mut self) -> anyhow::Result<()> {
+    /// One round; the packet filter's rules are looked at only if they are due, or this node's part is
+    /// another one.
+    async fn once(&mut self, are_rules_due: bool) -> anyhow::Result<()> {
         let node = self.nodes.get("", &self.node_name).context("the node is not registered")?;
         let own = self.network.settle(&node).await?;
         self.annotate(&node, &own).await?;
-        self.network.ensure_rules(&own).await?;
+        let leases: Vec<Lease> = own.iter().map(|own| own.lease.clone()).collect();
+        if are_rules_due || self.leases != leases {
+            self.network.ensure_rules(&own).await?;
+            self.leases = leases;
+        }
         let file = self.network.settings().subnet_file(&own);
         let is_new =
             file.write(&self.subnet_file).with_context(|| format!("writing {}", self.subnet_file.display()))?;

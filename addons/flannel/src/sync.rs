@@ -9,7 +9,7 @@ use crate::kernel::{Kernel, KernelError, Scope, Tunnel};
 use crate::lease::{self, Annotations, Lease, LeaseError, Mac, Reach};
 use crate::plan::{Changes, Devices, Route, wanted};
 use crate::program::ProgramError;
-use crate::rules::{self, Keeper};
+use crate::rules::{self, Keeper, Kind, Purpose};
 use crate::subnet_file::SubnetFile;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub external: External,
     /// Under which address others find this node.
     pub public: Vec<(Family, IpAddr)>,
+    /// The program that rules are written with.
+    pub rules: Kind,
     /// Whether what leaves the network is masqueraded.
     pub ip_masq: bool,
     /// Whether masqueraded ports are random.
@@ -105,7 +107,7 @@ pub struct Own {
 pub struct Network {
     kernel: Kernel,
     settings: Settings,
-    keepers: BTreeMap<Family, [Keeper; 2]>,
+    keepers: BTreeMap<(Family, Purpose), Keeper>,
     /// Nodes that do not take part, and why: each is named once.
     left_out: BTreeMap<(String, Family), LeaseError>,
 }
@@ -113,7 +115,9 @@ pub struct Network {
 impl Network {
     /// Nothing is done yet.
     pub fn new(kernel: Kernel, settings: Settings) -> Self {
-        let keepers = settings.networks.iter().map(|(f, _)| (*f, [Keeper::new(*f), Keeper::new(*f)])).collect();
+        let keeper = |family, purpose| ((family, purpose), Keeper::new(settings.rules, family, purpose));
+        let both = |family| [Purpose::Masquerade, Purpose::Forward].map(|purpose| keeper(family, purpose));
+        let keepers = settings.networks.iter().flat_map(|(family, _)| both(*family)).collect();
         Self { kernel, settings, keepers, left_out: BTreeMap::new() }
     }
 
@@ -162,14 +166,15 @@ impl Network {
 
     /// Makes the rules around the network.
     pub async fn ensure_rules(&mut self, own: &[Own]) -> Result<(), SyncError> {
-        for own in own {
-            let Some([masquerade, forward]) = self.keepers.get_mut(&own.family) else { continue };
-            if self.settings.ip_masq {
-                let chain = rules::masquerade(own.network, own.lease.subnet, self.settings.random);
-                note(masquerade.ensure(&chain).await?, "masquerading rules written");
-            }
-            if self.settings.forward {
-                note(forward.ensure(&rules::forward(own.network)).await?, "forwarding rules written");
+        let Settings { ip_masq, random, forward, .. } = self.settings;
+        for ((family, purpose), keeper) in &mut self.keepers {
+            let Some(own) = own.iter().find(|own| own.family == *family) else { continue };
+            let chain = match purpose {
+                Purpose::Masquerade => ip_masq.then(|| rules::masquerade(own.network, own.lease.subnet, random)),
+                Purpose::Forward => forward.then(|| rules::forward(own.network)),
+            };
+            if keeper.ensure(chain.as_ref()).await? {
+                tracing::info!(?family, ?purpose, "rules written");
             }
         }
         Ok(())
@@ -242,11 +247,5 @@ fn quieten(family: Family, vni: u32) {
     let setting = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", device_name(family, vni));
     if std::fs::read_to_string(&setting).is_ok_and(|value| value.trim() != "0") {
         std::fs::write(&setting, "0").ok();
-    }
-}
-
-fn note(written: bool, what: &str) {
-    if written {
-        tracing::info!("{what}");
     }
 }

@@ -5,6 +5,7 @@ mod support;
 use flannel::config::Backend;
 use flannel::config::Family;
 use flannel::policy::{Cluster, Filter, plan};
+use flannel::rules::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use support::{Fabric, Namespace, is_root};
@@ -90,6 +91,34 @@ fn pods_talk_over_plain_routes_and_the_backend_can_change() {
         fabric.settle(&backend);
         assert_eq!(fabric.connect(&backend, &[0, 1, 2]), [wanted; 3], "direct: {direct}");
         all_talk(&fabric, "after a change");
+    }
+}
+
+#[test]
+fn rules_of_either_kind_replace_the_other_s() {
+    if !is_root() {
+        return;
+    }
+    let (mut fabric, backend) = (Fabric::new(2), support::vxlan(false));
+    let outside = "192.0.2.254".parse().expect("an address");
+    for kind in [Kind::Iptables, Kind::Nftables, Kind::Iptables] {
+        // Only rules of iptables can undo its policy.
+        let policy = if kind == Kind::Nftables { "ACCEPT" } else { "DROP" };
+        for node in &fabric.nodes {
+            node.host.run(&format!("iptables -P FORWARD {policy}"));
+        }
+        fabric.settle_with(&backend, kind);
+        fabric.connect(&backend, &[0, 1]);
+        let (here, there) = (&fabric.nodes[0], &fabric.nodes[1]);
+        let (own, other) = (here.pod_addresses()[0], there.pod_addresses()[0]);
+        assert_eq!(here.pod.talk_to(&fabric.switch, outside, 8080), Some("192.0.2.1".parse().expect("an address")));
+        assert_eq!(here.pod.talk_to(&there.pod, other, 8080), Some(own), "{kind:?}");
+        let (is, is_not) = match kind {
+            Kind::Iptables => ("iptables -t nat -S FLANNEL-POSTRTG", "nft list chain ip flannel-ipv4 postrtg"),
+            Kind::Nftables => ("nft list chain ip flannel-ipv4 postrtg", "iptables -t nat -S FLANNEL-POSTRTG"),
+        };
+        here.host.run(is);
+        here.host.run(&format!("! {is_not}"));
     }
 }
 

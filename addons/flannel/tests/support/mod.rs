@@ -7,6 +7,7 @@ use flannel::config::{Backend, Family, Vxlan};
 use flannel::interface::{Choice, choose};
 use flannel::kernel::{Kernel, Scope};
 use flannel::lease::{Annotations, missing_annotations};
+use flannel::rules::Kind;
 use flannel::sync::{Network, Settings};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
@@ -289,10 +290,15 @@ impl Fabric {
 
     /// As daemons that start: devices, rules, annotations.
     pub(crate) fn settle(&mut self, backend: &Backend) {
+        self.settle_with(backend, Kind::Iptables);
+    }
+
+    /// As [`Self::settle`], with rules of this kind.
+    pub(crate) fn settle_with(&mut self, backend: &Backend, rules: Kind) {
         for node in &mut self.nodes {
             let object = &node.object;
             let patch = node.host.within(async || {
-                let mut daemon = daemon(backend).await;
+                let mut daemon = daemon(backend, rules).await;
                 let own = daemon.settle(object).await.expect("a part of the network");
                 daemon.ensure_rules(&own).await.expect("rules");
                 let leases: Vec<_> = own.iter().map(|own| (own.family, own.lease.clone())).collect();
@@ -321,7 +327,7 @@ impl Fabric {
 
     fn connect_node(backend: &Backend, node: &TestNode, seen: &[Arc<Node>]) -> (usize, usize, usize) {
         node.host.within(async || {
-            let mut daemon = daemon(backend).await;
+            let mut daemon = daemon(backend, Kind::Iptables).await;
             let own = daemon.settle(&node.object).await.expect("a part of the network");
             let failed = daemon.connect(&own, seen).await.expect("ways");
             assert!(failed.is_empty(), "{failed:?}");
@@ -344,7 +350,7 @@ async fn kernel() -> Kernel {
 }
 
 /// A daemon that has just started.
-async fn daemon(backend: &Backend) -> Network {
+async fn daemon(backend: &Backend, rules: Kind) -> Network {
     let kernel = kernel().await;
     let default = kernel.default_interface(Family::V4).await.expect("routes");
     let choice = Choice { default, ..Choice::default() };
@@ -357,6 +363,7 @@ async fn daemon(backend: &Backend) -> Network {
         names: names(),
         external,
         public: Vec::new(),
+        rules,
         ip_masq: true,
         random: true,
         forward: true,
