@@ -23,6 +23,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_secs(10);
 /// Least time between two updates: changes that come together are written together.
 const GATHER: Duration = Duration::from_millis(100);
+/// How much longer than an update took the next one waits at least: a large cluster changes all the time.
+const REST: u32 = 9;
 
 /// Starts to enforce the policies of this node's pods.
 pub fn start(client: &kube::Client, node_name: &str, families: &[Family], supervisor: &Supervisor) {
@@ -110,7 +113,10 @@ impl Enforcer {
         self.caches.synced().await;
         let mut complaint = String::new();
         loop {
-            let next = match self.enforce().await {
+            let started = Instant::now();
+            let outcome = self.enforce().await;
+            let rest = GATHER.max(started.elapsed() * REST).min(PERIOD);
+            let next = match outcome {
                 Ok(()) => {
                     complaint.clear();
                     PERIOD
@@ -125,7 +131,7 @@ impl Enforcer {
                 }
             };
             if tokio::time::timeout(next, self.changed.notified()).await.is_ok() {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(rest).await;
             } else {
                 self.look().await;
             }

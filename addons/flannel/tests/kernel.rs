@@ -7,6 +7,7 @@ use flannel::config::Family;
 use flannel::policy::{Cluster, Filter, plan};
 use flannel::rules::Kind;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use support::{Fabric, Namespace, is_root};
 
@@ -122,7 +123,7 @@ fn rules_of_either_kind_replace_the_other_s() {
     }
 }
 
-/// Two pods on the first node, one on the second, and what policies say of them.
+/// Two pods on the first node, one on the second, and what policies say of them in one family.
 struct Guarded {
     fabric: Fabric,
     second: Namespace,
@@ -130,16 +131,36 @@ struct Guarded {
 }
 
 impl Guarded {
+    fn new(family: Family) -> Self {
+        let (mut fabric, backend) = (Fabric::new(2), support::vxlan(false));
+        fabric.settle(&backend);
+        fabric.connect(&backend, &[0, 1]);
+        let second = fabric.nodes[0].second_pod();
+        Self { fabric, second, filter: Filter::new(family) }
+    }
+
+    /// The namespace and the address of a pod, or of the first node.
+    fn side(&self, name: &str) -> (&Namespace, IpAddr) {
+        let nodes = &self.fabric.nodes;
+        let (namespace, v4, v6) = match name {
+            "a" => (&nodes[0].pod, "10.244.1.2", "fd00:10:0:1::2"),
+            "b" => (&self.second, "10.244.1.3", "fd00:10:0:1::3"),
+            "c" => (&nodes[1].pod, "10.244.2.2", "fd00:10:0:2::2"),
+            "node" => (&nodes[0].host, "10.244.1.1", "fd00:10:0:1::1"),
+            other => panic!("who is {other}?"),
+        };
+        let text = if self.filter.family() == Family::V4 { v4 } else { v6 };
+        (namespace, text.parse().expect("an address"))
+    }
+
     fn apply(&mut self, policies: &[Value]) {
-        let pod = |name: &str, node: &str, ip: &str| {
+        let pods = [("a", "node-1"), ("b", "node-1"), ("c", "node-2")].map(|(name, node)| {
             json!({
                 "metadata": {"name": name, "namespace": "default", "labels": {"app": name}},
                 "spec": {"nodeName": node, "containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]},
-                "status": {"phase": "Running", "podIPs": [{"ip": ip}]},
+                "status": {"phase": "Running", "podIPs": [{"ip": self.side(name).1}]},
             })
-        };
-        let pods =
-            [pod("a", "node-1", "10.244.1.2"), pod("b", "node-1", "10.244.1.3"), pod("c", "node-2", "10.244.2.2")];
+        });
         let namespaces = [json!({"metadata": {"name": "default", "labels": {"team": "red"}}})];
         let policies: Vec<Value> = policies
             .iter()
@@ -152,7 +173,7 @@ impl Guarded {
             namespaces: &support::read(&namespaces),
             policies: &support::read(&policies),
         };
-        let (wanted, filter) = (plan(Family::V4, &cluster), &mut self.filter);
+        let (wanted, filter) = (plan(self.filter.family(), &cluster), &mut self.filter);
         self.fabric.nodes[0].host.within(async || filter.apply(wanted).await.map(drop)).expect("rules");
     }
 
@@ -160,16 +181,13 @@ impl Guarded {
     fn reaches(&self, way: &str) -> bool {
         let (from, rest) = way.split_once('>').expect("a way");
         let (to, port) = rest.split_once(':').expect("a port");
-        let side = |name: &str| match name {
-            "a" => (&self.fabric.nodes[0].pod, "10.244.1.2"),
-            "b" => (&self.second, "10.244.1.3"),
-            "c" => (&self.fabric.nodes[1].pod, "10.244.2.2"),
-            "node" => (&self.fabric.nodes[0].host, "10.244.1.1"),
-            other => panic!("who is {other}?"),
-        };
-        let ((from, _), (to, address)) = (side(from), side(to));
-        from.talk_to(to, address.parse().expect("an address"), port.parse().expect("a port")).is_some()
+        let ((from, _), (to, address)) = (self.side(from), self.side(to));
+        from.talk_to(to, address, port.parse().expect("a port")).is_some()
     }
+}
+
+fn only(name: &str) -> Value {
+    json!({"matchLabels": {"app": name}})
 }
 
 #[test]
@@ -177,13 +195,7 @@ fn policies_hold() {
     if !is_root() {
         return;
     }
-    let mut fabric = Fabric::new(2);
-    let backend = support::vxlan(false);
-    fabric.settle(&backend);
-    fabric.connect(&backend, &[0, 1]);
-    let second = fabric.nodes[0].second_pod();
-    let mut guarded = Guarded { fabric, second, filter: Filter::new(Family::V4) };
-    let only = |name: &str| json!({"matchLabels": {"app": name}});
+    let mut guarded = Guarded::new(Family::V4);
     let cases: &[(&str, Vec<Value>, &[&str], &[&str])] = &[
         ("no policy", vec![], &["b>a:8080", "c>a:8080", "a>c:8080", "node>a:8080", "a>b:9090"], &[]),
         (
@@ -238,7 +250,7 @@ fn policies_hold() {
     }
 
     // What talks when a policy comes goes on.
-    let address = "10.244.1.2".parse().unwrap();
+    let address = guarded.side("a").1;
     let line = guarded.fabric.nodes[1].pod.call(&guarded.fabric.nodes[0].pod, address, 8080).expect("a connection");
     let nothing = json!({"podSelector": only("a"), "policyTypes": ["Ingress", "Egress"]});
     guarded.apply(std::slice::from_ref(&nothing));
@@ -253,6 +265,31 @@ fn policies_hold() {
     filter.forget();
     guarded.apply(&[nothing]);
     assert!(!guarded.reaches("c>a:8080"));
+}
+
+#[test]
+fn policies_hold_in_ipv6_too() {
+    if !is_root() {
+        return;
+    }
+    let mut guarded = Guarded::new(Family::V6);
+    let from = json!([{"from": [{"podSelector": only("c")}], "ports": [{"port": "web"}]}, {"from": [{"ipBlock": {
+        "cidr": "fd00:10::/48", "except": ["fd00:10:0:2::/64"]}}], "ports": [{"port": 9000, "endPort": 9100}]}]);
+    guarded.apply(&[
+        json!({"podSelector": only("a"), "policyTypes": ["Ingress", "Egress"], "ingress": from}),
+        json!({"podSelector": only("b"), "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": only("a")}]}]}),
+    ]);
+    // b does not know a's hardware address yet: it is found although b may send to a only.
+    for way in ["b>a:9000", "c>a:8080", "node>a:8080", "c>b:8080", "b>node:8080"] {
+        assert!(guarded.reaches(way), "{way} is allowed");
+    }
+    for way in ["c>a:9090", "b>a:8080", "a>c:8080", "b>c:8080"] {
+        assert!(!guarded.reaches(way), "{way} is denied");
+    }
+    guarded.apply(&[]);
+    for way in ["b>a:9090", "a>c:8080"] {
+        assert!(guarded.reaches(way), "{way} is allowed again");
+    }
 }
 
 #[test]

@@ -30,6 +30,9 @@ const BY_RECEIVER: &str = "by-receiver";
 /// Each isolated pod as sender and receiver: none is kept from itself.
 const ITSELF: &str = "itself";
 
+/// What IPv6 has in the place of ARP.
+const DISCOVERY: &str = "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert";
+
 /// What a table is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Cluster<'a> {
@@ -107,12 +110,16 @@ impl<'a> Planner<'a> {
             self.ruleset.set(map, Kind::Verdicts);
         }
         self.ruleset.set(ITSELF, Kind::Pairs);
-        let first = vec![
-            "ct state established,related accept".to_owned(),
+        let mut first = vec!["ct state established,related accept".to_owned()];
+        if self.family == Family::V6 {
+            // Without it pods of one bridge, whose frames pass here, would not find each other or the node.
+            first.push(format!("icmpv6 type {{ {DISCOVERY} }} accept"));
+        }
+        first.extend([
             format!("{ip} saddr . {ip} daddr @{ITSELF} accept"),
             format!("{ip} saddr vmap @{BY_SENDER}"),
             format!("jump {RECEIVE}"),
-        ];
+        ]);
         self.ruleset.chains.insert(BASE.to_owned(), first);
         let second = vec![format!("{ip} daddr vmap @{BY_RECEIVER}"), "accept".to_owned()];
         self.ruleset.chains.insert(RECEIVE.to_owned(), second);

@@ -229,7 +229,12 @@ impl TestNode {
         ] {
             host.run(&command);
         }
-        for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding", "bridge/bridge-nf-call-iptables"] {
+        for setting in [
+            "ipv4/ip_forward",
+            "ipv6/conf/all/forwarding",
+            "bridge/bridge-nf-call-iptables",
+            "bridge/bridge-nf-call-ip6tables",
+        ] {
             host.set(setting, "1");
         }
         let object = json!({
