@@ -145,12 +145,10 @@ fn check(conf: &NetConf) -> Result<Vec<u8>, CniError> {
     let container = container()?;
     let saved = read_saved(&conf.data_dir().join(&container))?;
     let saved = saved.ok_or_else(|| CniError::new(Code::Internal, format!("container {container} was not added")))?;
-    let mut delegate: Value = serde_json::from_slice(&saved)
+    let mut delegate: serde_json::Map<String, Value> = serde_json::from_slice(&saved)
         .map_err(|error| CniError::new(Code::Decode, format!("the kept configuration: {error}")))?;
-    if let Some(result) = conf.previous_result() {
-        delegate["prevResult"] = result.clone();
-    }
-    run_delegate("CHECK", &delegate)
+    delegate.extend(conf.previous_result().map(|result| ("prevResult".to_owned(), result.clone())));
+    run_delegate("CHECK", &delegate.into())
 }
 
 fn status(conf: &NetConf) -> Result<Vec<u8>, CniError> {

@@ -111,7 +111,7 @@ struct Enforcer {
 impl Enforcer {
     async fn run(mut self) {
         self.caches.synced().await;
-        let mut complaint = String::new();
+        let (mut complaint, mut looked) = (String::new(), Instant::now());
         loop {
             let started = Instant::now();
             let outcome = self.enforce().await;
@@ -132,8 +132,10 @@ impl Enforcer {
             };
             if tokio::time::timeout(next, self.changed.notified()).await.is_ok() {
                 tokio::time::sleep(rest).await;
-            } else {
+            }
+            if looked.elapsed() >= PERIOD {
                 self.look().await;
+                looked = Instant::now();
             }
         }
     }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Pause before something that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -221,11 +222,13 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self) {
-        let (mut complaint, mut is_due) = (String::new(), true);
+        let (mut complaint, mut looked) = (String::new(), None::<Instant>);
         loop {
+            let started = Instant::now();
+            let is_due = looked.is_none_or(|looked| started.duration_since(looked) >= self.period);
             let next = match self.once(is_due).await {
                 Ok(()) => {
-                    is_due = false;
+                    looked = if is_due { Some(started) } else { looked };
                     complaint.clear();
                     self.period
                 }
@@ -239,9 +242,8 @@ impl Keeper {
                     RETRY
                 }
             };
-            match tokio::time::timeout(next, self.changed.notified()).await {
-                Ok(()) => tokio::time::sleep(GATHER).await,
-                Err(_) => is_due = true,
+            if tokio::time::timeout(next, self.changed.notified()).await.is_ok() {
+                tokio::time::sleep(GATHER).await;
             }
         }
     }

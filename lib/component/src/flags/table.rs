@@ -31,6 +31,11 @@ fn table(component: &str) -> &'static str {
     }
 }
 
+/// Whether one dash before a name is as good as two: upstream's daemon reads its flags by Go's own package.
+pub(super) fn takes_one_dash(component: &str) -> bool {
+    component == "flanneld"
+}
+
 /// The kind of a flag that upstream's `component` has.
 pub(super) fn lookup(component: &str, flag: &str) -> Option<Kind> {
     let mut kind = "";
