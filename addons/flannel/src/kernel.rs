@@ -144,6 +144,12 @@ impl Kernel {
         }
     }
 
+    /// Index and MTU of an interface, if it is there.
+    pub async fn index_and_mtu(&self, name: &str) -> Result<Option<(u32, u32)>, KernelError> {
+        let link = self.link(name).await?;
+        Ok(link.and_then(|link| Some((link.header.index, mtu(&link)?))))
+    }
+
     /// Makes the device, or makes it again if it is there with other properties. It keeps the hardware
     /// address that it has.
     pub async fn ensure_tunnel(&self, wanted: &Tunnel) -> Result<Device, KernelError> {
@@ -165,9 +171,8 @@ impl Kernel {
         let lost = || KernelError { what: format!("finding {name} again"), source: rtnetlink::Error::RequestFailed };
         let link = link.ok_or_else(lost)?;
         let index = link.header.index;
-        let mtu = attribute(&link.attributes, |a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None });
         let is_up = link.header.flags.contains(rtnetlink::packet_route::link::LinkFlags::Up);
-        if mtu != Some(wanted.mtu) || !is_up {
+        if mtu(&link) != Some(wanted.mtu) || !is_up {
             let up = LinkUnspec::new_with_index(index).mtu(wanted.mtu).up().build();
             self.handle.link().set(up).execute().await.trying(|| format!("raising {name}"))?;
         }
@@ -318,7 +323,6 @@ fn metric(route: &RouteMessage) -> u32 {
 
 fn interface(link: &LinkMessage, addresses: &[AddressMessage]) -> Interface {
     let name = attribute(&link.attributes, |a| if let LinkAttribute::IfName(n) = a { Some(n.clone()) } else { None });
-    let mtu = attribute(&link.attributes, |a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None });
     let own = addresses.iter().filter(|address| address.header.index == link.header.index);
     let mut own: Vec<(bool, bool, IpNet)> = own.filter_map(usable).collect();
     // Global before local ones, given before made up ones.
@@ -326,9 +330,13 @@ fn interface(link: &LinkMessage, addresses: &[AddressMessage]) -> Interface {
     Interface {
         index: link.header.index,
         name: name.unwrap_or_default(),
-        mtu: mtu.unwrap_or_default(),
+        mtu: mtu(link).unwrap_or_default(),
         addresses: own.into_iter().map(|(_, _, net)| net).collect(),
     }
+}
+
+fn mtu(link: &LinkMessage) -> Option<u32> {
+    attribute(&link.attributes, |a| if let LinkAttribute::Mtu(mtu) = a { Some(*mtu) } else { None })
 }
 
 /// Whether an address is link-local, whether it may vanish, and the address.

@@ -127,7 +127,8 @@ impl Network {
     }
 
     /// Makes the devices that carry this node's part, which its object says.
-    pub async fn settle(&self, node: &Node) -> Result<Vec<Own>, SyncError> {
+    pub async fn settle(&mut self, node: &Node) -> Result<Vec<Own>, SyncError> {
+        self.follow_external().await?;
         let mut all = Vec::new();
         for (family, network) in self.settings.networks.iter().copied() {
             let subnet = lease::subnet(node, family, network)?;
@@ -148,6 +149,17 @@ impl Network {
             all.push(Own { family, network, lease: Lease { subnet, public_ip, reach }, tunnel });
         }
         Ok(all)
+    }
+
+    /// An interface that was made again has another index, and perhaps another MTU.
+    async fn follow_external(&mut self) -> Result<(), KernelError> {
+        let interface = &mut self.settings.external.interface;
+        let now = self.kernel.index_and_mtu(&interface.name).await?;
+        if let Some((index, mtu)) = now.filter(|now| *now != (interface.index, interface.mtu)) {
+            tracing::warn!(interface = interface.name, index, mtu, "the interface to other nodes is another one now");
+            (interface.index, interface.mtu) = (index, mtu);
+        }
+        Ok(())
     }
 
     fn tunnel(&self, vxlan: &Vxlan, family: Family, local: IpAddr, former: Option<Mac>) -> Tunnel {

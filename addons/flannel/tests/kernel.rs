@@ -96,6 +96,24 @@ fn pods_talk_over_plain_routes_and_the_backend_can_change() {
 }
 
 #[test]
+fn an_interface_that_is_made_again_is_found_again() {
+    if !is_root() {
+        return;
+    }
+    for backend in [support::vxlan(false), Backend::HostGw] {
+        let mut fabric = Fabric::new(2);
+        fabric.settle(&backend);
+        fabric.connect(&backend, &[0, 1]);
+        // The same daemon before and after.
+        fabric.connect_around(&backend, 0, |fabric| fabric.nodes[0].plug_again(&fabric.switch, 1400));
+        let (here, there) = (&fabric.nodes[0], &fabric.nodes[1]);
+        for (own, other) in here.pod_addresses().into_iter().zip(there.pod_addresses()) {
+            assert_eq!(here.pod.talk_to(&there.pod, other, 8080), Some(own), "{backend:?}");
+        }
+    }
+}
+
+#[test]
 fn rules_of_either_kind_replace_the_other_s() {
     if !is_root() {
         return;

@@ -217,11 +217,8 @@ pub(crate) struct TestNode {
 impl TestNode {
     fn new(number: u8, switch: &Namespace) -> Self {
         let (host, n) = (Namespace::new(), number);
-        host.cable("eth0", switch, &format!("port{n}"));
-        switch.run(&format!("ip link set port{n} master br0"));
+        plug(n, &host, switch);
         for command in [
-            format!("ip addr add 192.0.2.{n}/24 dev eth0; ip addr add 2001:db8::{n}/64 dev eth0 nodad"),
-            "ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::fe".to_owned(),
             "ip link add cni0 type bridge; ip link set cni0 up".to_owned(),
             format!("ip addr add 10.244.{n}.1/24 dev cni0; ip addr add fd00:10:0:{n}::1/64 dev cni0 nodad"),
             // Forwarding is refused unless somebody allows it.
@@ -246,6 +243,13 @@ impl TestNode {
         Self { number, host, pod, object }
     }
 
+    /// Pulls the node's cable and plugs in another one.
+    pub(crate) fn plug_again(&self, switch: &Namespace, mtu: u32) {
+        self.host.run("ip link delete eth0");
+        plug(self.number, &self.host, switch);
+        self.host.run(&format!("ip link set eth0 mtu {mtu}"));
+    }
+
     /// Another pod of the node.
     pub(crate) fn second_pod(&self) -> Namespace {
         pod_of(&self.host, self.number, 3)
@@ -261,6 +265,14 @@ impl TestNode {
         let n = self.number;
         [format!("10.244.{n}.2"), format!("fd00:10:0:{n}::2")].map(|text| text.parse().expect("an address"))
     }
+}
+
+/// A node's cable, its addresses and its way to everybody else.
+fn plug(n: u8, host: &Namespace, switch: &Namespace) {
+    host.cable("eth0", switch, &format!("port{n}"));
+    switch.run(&format!("ip link set port{n} master br0"));
+    host.run(&format!("ip addr add 192.0.2.{n}/24 dev eth0; ip addr add 2001:db8::{n}/64 dev eth0 nodad"));
+    host.run("ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::fe");
 }
 
 fn pod_of(host: &Namespace, n: u8, last: u8) -> Namespace {
@@ -328,6 +340,20 @@ impl Fabric {
     pub(crate) fn connect_one(&self, backend: &Backend, node: usize, seen: &[usize]) -> (usize, usize, usize) {
         let seen: Vec<Arc<Node>> = seen.iter().map(|n| Arc::new(self.nodes[*n].object.clone())).collect();
         Self::connect_node(backend, &self.nodes[node], &seen)
+    }
+
+    /// One daemon that connects, and again after something has happened.
+    pub(crate) fn connect_around(&self, backend: &Backend, node: usize, event: impl FnOnce(&Self) + Send) {
+        let (node, all) = (&self.nodes[node], self.objects().into_iter().map(Arc::new).collect::<Vec<_>>());
+        node.host.within(async || {
+            let mut daemon = daemon(backend, Kind::Iptables).await;
+            let own = daemon.settle(&node.object).await.expect("a part of the network");
+            daemon.connect(&own, &all).await.expect("ways");
+            event(self);
+            let own = daemon.settle(&node.object).await.expect("a part of the network");
+            let failed = daemon.connect(&own, &all).await.expect("ways");
+            assert!(failed.is_empty(), "{failed:?}");
+        });
     }
 
     fn connect_node(backend: &Backend, node: &TestNode, seen: &[Arc<Node>]) -> (usize, usize, usize) {
