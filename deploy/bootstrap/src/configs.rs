@@ -1,6 +1,8 @@
 //! The configuration files of the components, as functions of the layout.
 
+use crate::host::CNI_PLUGINS;
 use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
+use crate::network::PodNetwork;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -9,14 +11,17 @@ use std::path::Path;
 const SYS_RESOURCE: u32 = 24;
 
 /// Writes every file that can be written before the nodes have registered.
-pub fn write(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
+pub fn write(layout: &Layout, nodes: &[Node], network: PodNetwork) -> anyhow::Result<()> {
     put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name())))?;
     put(&layout.config("resolv.conf"), &resolv_conf())?;
     for node in nodes {
         let own = &node.layout;
         put(&own.config("kubelet.yaml"), &pretty(&kubelet(layout, own)))?;
         put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name)))?;
-        put(&own.config("containerd.toml"), &containerd(layout, own, has_sys_resource()))?;
+        put(&own.config("containerd.toml"), &containerd(layout, own, network, has_sys_resource()))?;
+        if network == PodNetwork::Flannel {
+            plugins(own)?;
+        }
     }
     Ok(())
 }
@@ -24,6 +29,23 @@ pub fn write(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
 /// Writes a node's pod network, once its part of the pods' addresses is known.
 pub fn write_pod_network(node: &Node, cidr: &str) -> anyhow::Result<()> {
     put(&node.layout.config("cni/10-pods.conflist"), &pretty(&cni(&node.layout, cidr)))
+}
+
+/// Where the system's CNI plugins lie.
+const SYSTEM_PLUGINS: &str = "/usr/lib/cni";
+
+/// Puts the system's plugins beside those that a pod installs.
+fn plugins(layout: &Layout) -> anyhow::Result<()> {
+    let folder = layout.data(CNI_PLUGINS);
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    for plugin in std::fs::read_dir(SYSTEM_PLUGINS).with_context(|| format!("reading {SYSTEM_PLUGINS}"))? {
+        let plugin = plugin?;
+        let link = folder.join(plugin.file_name());
+        if !link.exists() {
+            std::os::unix::fs::symlink(plugin.path(), &link).with_context(|| format!("making {}", link.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn pretty(value: &Value) -> String {
@@ -86,8 +108,12 @@ fn cni(layout: &Layout, cidr: &str) -> Value {
 
 /// The registries of all nodes are described in one folder, `config/certs.d`.
 /// Without CAP_SYS_RESOURCE runc cannot lower a score, and every sandbox would fail.
-fn containerd(cluster: &Layout, layout: &Layout, may_lower_scores: bool) -> String {
+fn containerd(cluster: &Layout, layout: &Layout, network: PodNetwork, may_lower_scores: bool) -> String {
     let (root, state) = (layout.data("containerd"), layout.run("containerd"));
+    let (plugins, cni) = match network {
+        PodNetwork::Routes => (SYSTEM_PLUGINS, layout.config("cni")),
+        PodNetwork::Flannel => ("/opt/cni/bin", "/etc/cni/net.d".into()),
+    };
     format!(
         r#"version = 2
 root = "{root}"
@@ -106,7 +132,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   enable_unprivileged_ports = true
   enable_unprivileged_icmp = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = "{plugins}"
     conf_dir = "{cni}"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
@@ -124,7 +150,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
         state = state.display(),
         socket = layout.containerd_socket().display(),
         restrict = !may_lower_scores,
-        cni = layout.config("cni").display(),
+        cni = cni.display(),
         certs = cluster.config("certs.d").display(),
         opt = root.join("opt").display(),
     )
@@ -155,6 +181,11 @@ pub fn dns(image: &str, replicas: usize) -> String {
         .replace("${DNS_REPLICAS}", &replicas.to_string())
 }
 
+/// The manifest of the pod network.
+pub fn flannel(image: &str) -> String {
+    include_str!("../../manifests/flannel.yaml").replace("${FLANNEL_IMAGE}", image).replace("${POD_CIDR}", POD_CIDR)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,8 +193,17 @@ mod tests {
     #[test]
     fn scores_are_restricted_only_where_they_must_be() {
         let layout = Layout::new("/state".into());
-        assert!(containerd(&layout, &layout, false).contains("restrict_oom_score_adj = true"));
-        assert!(containerd(&layout, &layout, true).contains("restrict_oom_score_adj = false"));
+        let file = |may_lower| containerd(&layout, &layout, PodNetwork::Routes, may_lower);
+        assert!(file(false).contains("restrict_oom_score_adj = true"));
+        assert!(file(true).contains("restrict_oom_score_adj = false"));
+    }
+
+    #[test]
+    fn the_runtime_looks_where_the_network_is_installed() {
+        let layout = Layout::new("/state".into());
+        let file = |network| containerd(&layout, &layout, network, true);
+        assert!(file(PodNetwork::Routes).contains("bin_dir = \"/usr/lib/cni\"\n    conf_dir = \"/state/config/cni\""));
+        assert!(file(PodNetwork::Flannel).contains("bin_dir = \"/opt/cni/bin\"\n    conf_dir = \"/etc/cni/net.d\""));
     }
 
     #[test]
@@ -179,5 +219,6 @@ mod tests {
     #[test]
     fn manifests_have_no_names_left() {
         assert!(!dns("localhost/x:1", 2).contains("${"));
+        assert!(!flannel("localhost/x:1").contains("${"));
     }
 }

@@ -25,7 +25,16 @@ const HIERARCHIES: &[&str] = &["cpu", "cpuacct", "cpuset", "memory", "devices", 
 /// The cgroup that holds those of all node hosts.
 const SUBTREE: &str = "kube-nodes";
 /// Folders of the system that a host has of its own: below its state, and where they appear.
-const OWN_FOLDERS: &[(&str, &str)] = &[("system/log", "/var/log"), ("system/cni", "/var/lib/cni")];
+const OWN_FOLDERS: &[(&str, &str)] = &[
+    ("system/log", "/var/log"),
+    ("system/cni", "/var/lib/cni"),
+    (CNI_CONFIGURATION, "/etc/cni/net.d"),
+    (CNI_PLUGINS, "/opt/cni/bin"),
+];
+/// What a pod of the host installs as its network: configuration and plugins, below its state.
+const CNI_CONFIGURATION: &str = "system/cni-conf";
+/// See [`CNI_CONFIGURATION`].
+pub const CNI_PLUGINS: &str = "system/cni-bin";
 
 /// Becomes the program that makes the host's namespaces; returns only with an error.
 pub fn enter(layout: &Layout, node: &str) -> anyhow::Result<()> {

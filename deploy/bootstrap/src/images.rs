@@ -25,6 +25,14 @@ impl Image {
         Self { name, script: "component", input: Some(program) }
     }
 
+    /// The pod network's daemon and plugin: another one of either has another image.
+    pub fn of_flannel(binaries: &Path) -> Self {
+        let daemon = binaries.join("flanneld");
+        let digests = (plan::program_digest(&daemon), plan::program_digest(&binaries.join("flannel")));
+        let name = format!("localhost/flannel:{:016x}{:016x}", digests.0, digests.1);
+        Self { name, script: "flannel", input: Some(daemon) }
+    }
+
     /// What manifests call it.
     pub fn name(&self) -> &str {
         &self.name

@@ -2,6 +2,7 @@
 
 use bootstrap::control_plane::ControlPlane;
 use bootstrap::layout::{Layout, MAX_NODES};
+use bootstrap::network::PodNetwork;
 use bootstrap::{down, host, supervise, up};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ enum Command {
         /// So many node hosts in namespaces, instead of this machine as the node.
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
         nodes: Option<u8>,
+        /// How pods of different nodes reach each other; flannel runs on node hosts.
+        #[arg(long, value_enum, default_value_t)]
+        network: PodNetwork,
         /// Run the control plane as static pods of this machine.
         #[arg(long, conflicts_with = "nodes")]
         static_pods: bool,
@@ -90,9 +94,9 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, nodes, static_pods } => {
+        Command::Up { dir, binaries, deploy, nodes, network, static_pods } => {
             let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
-            let request = up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes, control_plane };
+            let request = up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes, network, control_plane };
             up::run(&Layout::new(dir), &request)
         }
         Command::Complete { dir, binaries, deploy } => up::complete(&Layout::new(dir), &binaries, &deploy),

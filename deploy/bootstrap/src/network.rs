@@ -9,6 +9,16 @@ use crate::layout::{BRIDGE, HOST_IP, Node, Place};
 use anyhow::Context;
 use std::path::Path;
 
+/// How pods of different nodes reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum PodNetwork {
+    /// By routes that are written once, when the nodes have registered.
+    #[default]
+    Routes,
+    /// By flannel, which runs as a pod of every node and follows them.
+    Flannel,
+}
+
 /// The namespace of the bridge that connects the node hosts.
 const FABRIC: &str = "kube-fabric";
 /// The bridge's name in there.
@@ -98,11 +108,13 @@ fn plug(port: &str) -> anyhow::Result<()> {
     ip(&format!("-n {FABRIC} link set {port} master {FABRIC_BRIDGE} up"))
 }
 
-/// Tells the machine and every node host where the pods of the others are.
-pub fn route(nodes: &[(Node, String)]) -> anyhow::Result<()> {
+/// Tells the machine where pods are, and every node host where those of the others are, unless the
+/// nodes find out by themselves.
+pub fn route(nodes: &[(Node, String)], network: PodNetwork) -> anyhow::Result<()> {
     for (node, cidr) in nodes.iter().filter(|(node, _)| node.place == Place::Host) {
         ip(&format!("route replace {cidr} via {}", node.ip))?;
-        for (other, _) in nodes.iter().filter(|(other, _)| other.name != node.name) {
+        let others = nodes.iter().filter(|(other, _)| network == PodNetwork::Routes && other.name != node.name);
+        for (other, _) in others {
             ip(&format!("-n {} route replace {cidr} via {}", namespace(&other.name), node.ip))?;
         }
     }

@@ -4,6 +4,7 @@ use crate::api::Api;
 use crate::control_plane::{self, ControlPlane};
 use crate::images::{self, Image};
 use crate::layout::{DNS_IP, Layout, Node, Place};
+use crate::network::PodNetwork;
 use crate::progress::step;
 use crate::{certificates, configs, host, network, plan, supervise, units};
 use anyhow::{Context, bail, ensure};
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     pub deploy: &'a Path,
     /// So many node hosts, instead of this machine as the node.
     pub hosts: Option<u8>,
+    /// How pods of different nodes reach each other.
+    pub network: PodNetwork,
     /// How the control plane runs.
     pub control_plane: ControlPlane,
 }
@@ -41,15 +44,19 @@ pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
         request.control_plane == ControlPlane::Processes || request.hosts.is_none(),
         "a control plane of static pods runs on this machine as the node, not beside node hosts"
     );
+    ensure!(
+        request.network == PodNetwork::Routes || request.hosts.is_some(),
+        "flannel runs on node hosts: say how many with --nodes"
+    );
     folders(layout, &nodes)?;
     step("certificates", || certificates::ensure(layout, &nodes))?;
-    step("configuration", || configs::write(layout, &nodes))?;
+    step("configuration", || configs::write(layout, &nodes, request.network))?;
     step("network", || network::ensure(&nodes))?;
     step("static pods", || {
         nodes.iter().try_for_each(|node| control_plane::write(layout, &binaries, node, request.control_plane))
     })?;
     step("processes", || start(layout, &binaries, &nodes, request.control_plane))?;
-    let images = images(layout, &binaries, request.control_plane);
+    let images = images(layout, &binaries, request.control_plane, request.network);
     finish(layout, &nodes, &images, request.deploy)
 }
 
@@ -58,7 +65,8 @@ pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
 pub fn complete(layout: &Layout, binaries: &Path, deploy: &Path) -> anyhow::Result<()> {
     let (binaries, nodes) = (std::path::absolute(binaries)?, Node::all(layout, None));
     step("network", || network::ensure(&nodes))?;
-    finish(layout, &nodes, &images(layout, &binaries, ControlPlane::Processes), deploy)
+    let images = images(layout, &binaries, ControlPlane::Processes, PodNetwork::Routes);
+    finish(layout, &nodes, &images, deploy)
 }
 
 /// Gives the processes what they need to be a cluster, and waits until they are one.
@@ -68,7 +76,7 @@ fn finish(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> an
     let api = Api::new(layout)?;
     step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
     step("first objects", || runtime.block_on(objects(&api, images, nodes.len())))?;
-    step("pod network", || runtime.block_on(pod_network(&api, nodes.to_vec())))?;
+    step("pod network", || runtime.block_on(pod_network(&api, nodes.to_vec(), images.network())))?;
     for node in nodes {
         step(&node.name, || runtime.block_on(until(&node.name, async || node_ready(&api, &node.name).await)))?;
     }
@@ -84,7 +92,7 @@ pub fn files(layout: &Layout, environment: &Path) -> anyhow::Result<()> {
     let nodes = Node::all(layout, None);
     folders(layout, &nodes)?;
     step("certificates", || certificates::ensure(layout, &nodes))?;
-    step("configuration", || configs::write(layout, &nodes))?;
+    step("configuration", || configs::write(layout, &nodes, PodNetwork::Routes))?;
     let processes = plan::of_cluster(layout, Path::new("/usr/bin"), &nodes, ControlPlane::Processes);
     step("environment files", || units::write(&processes, environment))
 }
@@ -174,6 +182,14 @@ const DNS: Places = &[
     ("/api/v1/namespaces/kube-system/services", "kube-dns"),
     ("/apis/apps/v1/namespaces/kube-system/deployments", "cluster-dns"),
 ];
+const FLANNEL: Places = &[
+    ("/api/v1/namespaces", "kube-flannel"),
+    ("/api/v1/namespaces/kube-flannel/serviceaccounts", "flannel"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "flannel"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "flannel"),
+    ("/api/v1/namespaces/kube-flannel/configmaps", "kube-flannel-cfg"),
+    ("/apis/apps/v1/namespaces/kube-flannel/daemonsets", "kube-flannel-ds"),
+];
 const KUBELET_ACCESS: Places =
     &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
 
@@ -181,7 +197,9 @@ const KUBELET_ACCESS: Places =
 async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()> {
     let dns = configs::dns(images.dns.name(), nodes.clamp(1, MOST_DNS));
     let access = include_str!("../../manifests/kubelet-access.yaml");
-    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)] {
+    let flannel = images.flannel.as_ref().map(|image| configs::flannel(image.name()));
+    let flannel = flannel.as_deref().map(|manifest| (manifest, FLANNEL));
+    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)].into_iter().chain(flannel) {
         for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
             api.apply(collection, name, object).await?;
         }
@@ -192,16 +210,25 @@ async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()>
 /// The images that the cluster itself needs.
 struct Images {
     dns: Image,
+    /// The pod network's, if it is the one that needs an image.
+    flannel: Option<Image>,
     others: Vec<Image>,
 }
 
-fn images(layout: &Layout, binaries: &Path, control_plane: ControlPlane) -> Images {
+impl Images {
+    fn network(&self) -> PodNetwork {
+        if self.flannel.is_some() { PodNetwork::Flannel } else { PodNetwork::Routes }
+    }
+}
+
+fn images(layout: &Layout, binaries: &Path, control_plane: ControlPlane, network: PodNetwork) -> Images {
     let mut others = vec![Image::pause()];
     if control_plane == ControlPlane::StaticPods {
         let processes = plan::of_control_plane(layout, binaries);
         others.extend(processes.into_iter().map(|p| Image::of_program(&p.name, p.program)));
     }
-    Images { dns: Image::of_program("cluster-dns", binaries.join("cluster-dns")), others }
+    let dns = Image::of_program("cluster-dns", binaries.join("cluster-dns"));
+    Images { dns, flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)), others }
 }
 
 /// Puts the images into every node's containerd.
@@ -210,19 +237,22 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
         wait_for("containerd", || images::runtime_answers(node))?;
     }
     let folder = layout.run("");
-    images.others.iter().chain([&images.dns]).try_for_each(|image| image.ensure(nodes, deploy, &folder))
+    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel);
+    all.into_iter().try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 
 /// Gives every node the part of the pods' addresses that it was assigned when it registered.
-async fn pod_network(api: &Api, nodes: Vec<Node>) -> anyhow::Result<()> {
+async fn pod_network(api: &Api, nodes: Vec<Node>, network: PodNetwork) -> anyhow::Result<()> {
     let mut assigned = Vec::with_capacity(nodes.len());
     for node in nodes {
         let what = format!("the pod CIDR of {}", node.name);
         let cidr = some(&what, async || cidr(api, &node.name).await).await?;
-        configs::write_pod_network(&node, &cidr)?;
+        if network == PodNetwork::Routes {
+            configs::write_pod_network(&node, &cidr)?;
+        }
         assigned.push((node, cidr));
     }
-    network::route(&assigned)
+    network::route(&assigned, network)
 }
 
 async fn cidr(api: &Api, node: &str) -> Option<String> {

@@ -1,7 +1,8 @@
 # Two node hosts: pods reach each other across them; a node that is cut off turns NotReady, its pods
-# are made again elsewhere, and when it returns it cleans up. Then a node is killed and boots again.
+# are made again elsewhere, and when it returns it cleans up. Then a node is killed and boots again. NETWORK is the pod
+# network, such as flannel.
 
-cluster_up --nodes 2
+cluster_up --nodes 2 ${NETWORK:+--network "$NETWORK"}
 check "two nodes are ready" counts 2 ' Ready ' k get nodes --no-headers
 check "the web server is packed" "$top/tests/images/web" localhost/web:1 "$dir/web.tar"
 node_ctr() { ctr --address "$dir/nodes/$1/run/containerd/containerd.sock" --namespace k8s.io "${@:2}"; }
@@ -47,4 +48,4 @@ booted() { local now; now=$(pgrep -P "$(pid node-1)") && [ "$now" != "$before" ]
 check "node-1 boots" booted
 patience=90 check "two replicas are ready again" says '2/2' k get deployment spread
 patience=60 check "the node port answers again" says hello curl -sm 2 http://10.198.0.11:30006/
-check "up finds nothing to repair" "$top/deploy/up" --no-install --dir "$dir" --binaries "$binaries" --nodes 2
+check "up finds nothing to repair" "$top/deploy/up" --no-install --dir "$dir" --binaries "$binaries" --nodes 2 ${NETWORK:+--network "$NETWORK"}

@@ -57,11 +57,13 @@ pub(super) fn normalize(
 
 /// A word's flag and the value behind its `=`.
 fn split(component: &str, word: &str) -> Result<(String, Option<String>), FlagError> {
-    if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
+    let one_dash = || word.strip_prefix('-').filter(|_| table::takes_one_dash(component));
+    if let Some(long) = word.strip_prefix("--").or_else(one_dash).filter(|long| !long.is_empty()) {
         let (name, value) = match long.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (long, None),
         };
+        let name = if name == "h" && table::takes_one_dash(component) { "help" } else { name };
         return Ok((name.replace('_', "-"), value));
     }
     let Some(short) = word.strip_prefix('-').filter(|short| !short.is_empty() && *short != "-") else {

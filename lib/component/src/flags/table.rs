@@ -20,6 +20,7 @@ pub enum Kind {
 
 fn table(component: &str) -> &'static str {
     match component {
+        "flanneld" => include_str!("flanneld.txt"),
         "kube-apiserver" => include_str!("kube-apiserver.txt"),
         "kube-controller-manager" => include_str!("kube-controller-manager.txt"),
         "kube-proxy" => include_str!("kube-proxy.txt"),
@@ -28,6 +29,11 @@ fn table(component: &str) -> &'static str {
         // The project's own daemons have only the flags that they build.
         _ => "bool: help\nversion: version\n",
     }
+}
+
+/// Whether one dash before a name is as good as two: upstream's daemon reads its flags by Go's own package.
+pub(super) fn takes_one_dash(component: &str) -> bool {
+    component == "flanneld"
 }
 
 /// The kind of a flag that upstream's `component` has.

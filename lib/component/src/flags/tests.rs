@@ -150,3 +150,26 @@ fn every_daemon_knows_its_upstream_flags() {
         assert_eq!(table::lookup(component, flag), Some(kind), "{component} --{flag}");
     }
 }
+
+#[test]
+fn one_dash_is_enough_where_upstream_uses_go_s_own_flags() {
+    let given = |component: &'static str, words: &[&str]| match parse::<Options>(
+        component,
+        words.iter().map(|&word| word.to_owned()),
+        |_| None,
+    ) {
+        Ok(Parsed::Start(start)) => Ok(start.given),
+        Ok(Parsed::Print(_)) => Ok(vec![("printed".to_owned(), String::new())]),
+        Err(error) => Err(error.to_string()),
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(
+        given("flanneld", &["-kubeconfig", "a", "-leader-elect=false", "-v=2", "--secure-port", "1", "-ip-masq"]),
+        Ok(vec![pair("kubeconfig", "a"), pair("leader-elect", "false"), pair("v", "2"), pair("secure-port", "1")])
+    );
+    assert_eq!(given("flanneld", &["-h"]), Ok(vec![pair("printed", "")]));
+    assert_eq!(
+        given("kube-scheduler", &["-kubeconfig=a"]),
+        Err("unknown shorthand flag: 'k' in -kubeconfig=a".to_owned())
+    );
+}
