@@ -9,7 +9,7 @@ binaries=$(mktemp -d /tmp/e2e.XXXXXX)
 cp "$ours"/{bootstrap,cluster-dns,kube-apiserver,kube-controller-manager,kube-scheduler,kube-proxy,kubelet,kubectl-rs} "$binaries"
 
 cluster_up
-check "the web image is packed" "$top/tests/images/web" web:1 "$dir/web.tar"
+check "the web image is packed" "$top/tests/images/web" localhost/web:1 "$dir/web.tar"
 check "the runtime takes it" ctr --address "$dir/run/containerd/containerd.sock" --namespace k8s.io images import "$dir/web.tar"
 check "a workload is made" k apply -f "$here/swaps.yaml"
 check "the Deployment is ready" says '2/2' k get deployment web
