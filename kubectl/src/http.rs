@@ -3,6 +3,7 @@
 mod address;
 mod elsewhere;
 mod heard;
+mod identity;
 mod patience;
 mod proxy;
 mod refusal;
@@ -35,14 +36,13 @@ use rules::patch::go_kind;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use url::Url;
 use who::Who;
 
@@ -240,9 +240,12 @@ impl Client {
     }
 
     /// A proxy with TLS is trusted as the server is.
-    fn tls_of_proxy(&self) -> Result<TlsConnector, Why> {
-        let config = || tls::config(&self.connection).map(|config| TlsConnector::from(Arc::new(config)));
-        self.who().tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
+    fn tls_of_proxy(&self) -> Result<Tls, Why> {
+        self.who()
+            .tls
+            .clone()
+            .map_or_else(|| Tls::of(&self.connection), Ok)
+            .map_err(|error| Why::Broken(format!("{error:#}")))
     }
 
     /// Headers that every request carries.
@@ -494,10 +497,14 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
 }
 
 /// Begins TLS with who has a name.
-async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opened, Why> {
+async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
     let name = name.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
-    match tokio::time::timeout(HANDSHAKE_TIME, tls.connect(name, opened.stream)).await {
+    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, opened.stream)).await;
+    if let Some(why) = tls.without_certificate() {
+        return Err(why);
+    }
+    match outcome {
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
         Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),

@@ -1,46 +1,106 @@
 //! TLS to the server, and Go's words for handshakes that fail.
 
+use super::Why;
+use super::identity::{Unfit, pair};
 use crate::config::Connection;
+use crate::writing::log_error;
+use pki::pem::blocks;
 use rustls::CertificateError;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{AlertDescription, DigitallySignedStruct, Error, InvalidMessage, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, SignatureScheme};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use tokio_rustls::TlsConnector;
 
 /// Where Debian and its like keep the system's certificates.
 const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// What a connection wants of TLS.
-pub(super) fn config(connection: &Connection) -> anyhow::Result<rustls::ClientConfig> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let verifier: Arc<dyn ServerCertVerifier> = match connection.insecure {
-        true => Arc::new(AnyServer(provider)),
-        false => Arc::new(NameFirst(verifier(connection, provider)?)),
-    };
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(match &connection.identity {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => builder.with_client_auth_cert(
-            pki::pem::parse_certificates(certificate, "client-certificate")?,
-            pki::pem::parse_private_key(key, "client-key")?,
-        )?,
-    })
+/// Why certificates cannot be trusted as authorities.
+#[derive(Debug, thiserror::Error)]
+enum NoRoots {
+    #[error("unable to load root certificates: unable to parse bytes as PEM block")]
+    NoPem,
+    #[error("unable to load root certificates: failed to parse certificate: x509: malformed certificate")]
+    Malformed,
+    #[error("unable to load root certificates: no valid certificate authority data seen")]
+    NoCertificate,
+    #[error("specifying a root certificates file with the insecure flag is not allowed")]
+    Insecure,
+}
+
+/// What begins TLS.
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) connector: TlsConnector,
+    /// The files that were to be our certificate, if they are none.
+    unfit: Option<Arc<Unfit>>,
+}
+
+impl Tls {
+    /// What a connection wants of TLS.
+    pub(super) fn of(connection: &Connection) -> anyhow::Result<Self> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let verifier: Arc<dyn ServerCertVerifier> = match connection.insecure {
+            true if connection.authority.is_some() => return Err(NoRoots::Insecure.into()),
+            true => Arc::new(AnyServer(provider.clone())),
+            false => Arc::new(NameFirst(verifier(connection, provider.clone())?)),
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let of = |config: ClientConfig, unfit| Self { connector: TlsConnector::from(Arc::new(config)), unfit };
+        let Some((certificate, key)) = &connection.identity else { return Ok(of(builder.with_no_client_auth(), None)) };
+        Ok(match pair(certificate, key, &provider) {
+            Ok(pair) => of(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))), None),
+            Err(why) if connection.identity_of_files => {
+                let unfit = Arc::new(Unfit::new(why));
+                of(builder.with_client_cert_resolver(unfit.clone()), Some(unfit))
+            }
+            Err(why) => return Err(why.into()),
+        })
+    }
+
+    /// What is said of a certificate that a server asked for in vain.
+    pub(super) fn without_certificate(&self) -> Option<Why> {
+        let unfit = self.unfit.as_ref().filter(|unfit| unfit.was_asked())?;
+        let why = unfit.why.to_string();
+        log_error("cert_rotation.go:172", &format!("\"Loading client cert failed\" err={why:?} key=\"key\""));
+        Some(Why::Broken(why))
+    }
 }
 
 fn verifier(connection: &Connection, provider: Arc<CryptoProvider>) -> anyhow::Result<Arc<WebPkiServerVerifier>> {
-    let mut roots = rustls::RootCertStore::empty();
-    let system = || std::fs::read(SYSTEM).unwrap_or_default();
-    let authority = connection.authority.clone().unwrap_or_else(system);
-    for certificate in pki::pem::parse_certificates(&authority, "certificate-authority")? {
-        roots.add(certificate)?;
-    }
+    // A file without anything in it is none.
+    let authority = connection.authority.as_ref().filter(|authority| !authority.is_empty());
+    let roots = match authority {
+        Some(authority) => roots(authority)?,
+        None => {
+            let mut roots = rustls::RootCertStore::empty();
+            let system = std::fs::read(SYSTEM).unwrap_or_default();
+            roots.add_parsable_certificates(blocks(&system).into_iter().map(|block| CertificateDer::from(block.der)));
+            roots
+        }
+    };
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+}
+
+/// What of a text can be trusted, which must be something.
+fn roots(text: &[u8]) -> Result<rustls::RootCertStore, NoRoots> {
+    let mut roots = rustls::RootCertStore::empty();
+    let blocks = blocks(text);
+    if blocks.is_empty() {
+        return Err(NoRoots::NoPem);
+    }
+    let certificates = blocks.into_iter().filter(|block| block.label == "CERTIFICATE");
+    match roots.add_parsable_certificates(certificates.map(|block| CertificateDer::from(block.der))) {
+        (0, 0) => Err(NoRoots::NoCertificate),
+        (0, _) => Err(NoRoots::Malformed),
+        _ => Ok(roots),
+    }
 }
 
 /// Verifies as usual, but complains of the name before it complains of the authority, as Go does.
@@ -204,6 +264,21 @@ fn alerted(alert: AlertDescription) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn authorities_are_certificates() {
+        let junk = |label: &str| format!("-----BEGIN {label}-----\nYWJj\n-----END {label}-----\n");
+        let told = |text: &str| roots(text.as_bytes()).map(drop).map_err(|error| error.to_string());
+        let failed = |why: &str| Err(format!("unable to load root certificates: {why}"));
+        assert_eq!(told("abc"), failed("unable to parse bytes as PEM block"));
+        assert_eq!(told(&junk("CERTIFICATE")), failed("failed to parse certificate: x509: malformed certificate"));
+        assert_eq!(told(&junk("PRIVATE KEY")), failed("no valid certificate authority data seen"));
+        let authority = pki::Authority::create("ca", std::time::Duration::from_secs(60)).expect("an authority");
+        assert_eq!(told(&format!("{}{}", junk("CERTIFICATE"), authority.certificate_pem())), Ok(()));
+        let both = Connection { insecure: true, authority: Some(Vec::new()), ..Connection::default() };
+        let told = Tls::of(&both).map(drop).map_err(|error| error.to_string());
+        assert_eq!(told, Err("specifying a root certificates file with the insecure flag is not allowed".to_owned()));
+    }
 
     #[test]
     fn handshakes_fail_in_the_words_of_go() {
