@@ -41,6 +41,10 @@ pub struct Query<'a> {
     pub local: bool,
     /// Manifests as they are written, but names as the server knows them.
     pub as_written: bool,
+    /// Manifests are read in Go's types, which are those that are built in.
+    pub typed: bool,
+    /// What of the named objects is asked for, if it is not all of them.
+    pub subresource: &'a str,
     /// How many objects a page of a list has; zero asks for all at once.
     pub page: i64,
 }
@@ -57,6 +61,8 @@ impl<'a> Query<'a> {
             all_namespaces: false,
             local: false,
             as_written: false,
+            typed: false,
+            subresource: "",
             page: PAGE,
         }
     }
@@ -76,6 +82,12 @@ impl<'a> Query<'a> {
     /// Manifests as they are written.
     pub fn local(mut self, local: bool) -> Self {
         self.local = local;
+        self
+    }
+
+    /// A part of the named objects.
+    pub fn subresource(mut self, subresource: &'a str) -> Self {
+        self.subresource = subresource;
         self
     }
 
@@ -174,7 +186,11 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     query.check()?;
     let mut selected = Selected::default();
     if query.files.any() {
-        let check = if query.local { Check::Local } else { Check::Decoded };
+        let check = match (query.typed, query.local) {
+            (true, _) => Check::Typed,
+            (false, true) => Check::Local,
+            (false, false) => Check::Decoded,
+        };
         let mut reading = Reading::of(query.files, discovery, session, check)?;
         while let Some(outcome) = reading.next().await {
             let manifest = match outcome {
@@ -189,7 +205,7 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
             }
             match query.local || query.as_written {
                 true => selected.objects.push(manifest),
-                false => selected.fetch(session, manifest).await,
+                false => selected.fetch(session, query, manifest).await,
             }
         }
         return Ok(selected);
@@ -200,7 +216,7 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
                 bail!("a resource cannot be retrieved by name across all namespaces")
             }
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
-            Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
+            Some(name) => selected.fetch(session, query, named(session, target.resource, &name)).await,
             None if query.selects() => {
                 let listed = selected.list(session, query, target.resource).await;
                 selected.failures.extend(listed.err());
@@ -229,8 +245,12 @@ pub fn named(session: &Session, resource: Resource, name: &str) -> Manifest {
 }
 
 impl Selected {
-    async fn fetch(&mut self, session: &Session, mut manifest: Manifest) {
-        match session.client.get(&manifest.path(), "application/json").await {
+    async fn fetch(&mut self, session: &Session, query: &Query<'_>, mut manifest: Manifest) {
+        let mut path = manifest.path();
+        if !query.subresource.is_empty() {
+            path = format!("{path}/{}", query.subresource);
+        }
+        match session.client.get(&path, "application/json").await {
             Ok(object) => {
                 manifest.object = object;
                 self.objects.push(manifest);

@@ -53,11 +53,14 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     warn_of_record(flags.record.record);
     let manager = manager(&flags.field_manager, flags.server_side);
     let writing =
-        Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
+        Writing::late(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
     flags.files.required()?;
     Deletion::new(&flags.removal, flags.removal.grace_period)?;
     if !flags.applyset.is_empty() && !applyset::is_enabled() {
         bail!("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.");
+    }
+    if flags.prune && !flags.prune_allowlist.is_empty() {
+        prune::check(&session.discovery().await?, &flags.prune_allowlist)?;
     }
     // What the flags say against each other is told before the server is asked, if it need not be.
     if flags.applyset.is_empty() {
@@ -65,9 +68,6 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     }
     let check = Check::of(&flags.validate.validate);
     let discovery = session.discovery_for(&flags.files, check).await?;
-    if flags.prune {
-        prune::check(&discovery, &flags.prune_allowlist)?;
-    }
     let mut set = match flags.applyset.as_str() {
         "" => None,
         text => {

@@ -299,7 +299,7 @@ async fn make(session: &Session, discovery: &Discovery, generator: &Generator, n
         Generator::ConfigMap(flags) => {
             data::config_map(name, data::entries(&flags.sources, "configmap")?, flags.append_hash)?
         }
-        Generator::CronJob(flags) => workload::cron_job(name, flags)?,
+        Generator::CronJob(flags) => workload::cron_job(name, flags),
         Generator::Deployment(flags) => workload::deployment(name, flags)?,
         Generator::Ingress(flags) => ingress::ingress(name, flags)?,
         Generator::Job(flags) if is_from_cron_job(flags) => {
@@ -354,11 +354,12 @@ async fn cron_job(session: &Session, discovery: &Discovery, word: &str) -> anyho
         bail!("from must be an existing cronjob");
     };
     let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
+    let path = named(session, target.resource.clone(), name).path();
+    let object = session.client.get(&path, "application/json").await?;
     if target.resource.kind != "CronJob" {
         bail!("unknown object type *{}.{}", target.resource.version, target.resource.kind);
     }
-    let path = named(session, target.resource.clone(), name).path();
-    session.client.get(&path, "application/json").await
+    Ok(object)
 }
 
 /// `create token`.

@@ -133,12 +133,13 @@ fn is_image(image: &str) -> bool {
         && digest.is_none_or(|d| d.split_once(':').is_some_and(|(a, h)| word(a) && h.len() >= 32))
 }
 
-fn pairs(words: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let pair = |word: &String| match word.split_once('=') {
+/// The pairs of a flag that may be repeated.
+fn pairs(flags: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let pair = |word: &str| match word.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => bail!("{word} must be formatted as key=value"),
     };
-    words.iter().map(pair).collect()
+    flags.iter().flat_map(|flag| crate::cli::debug::split(flag)).map(pair).collect()
 }
 
 fn custom(path: &str) -> anyhow::Result<Option<Value>> {

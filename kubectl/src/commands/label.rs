@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
     warn_of_record(flags.record.record);
     let (resources, specs) = split(kind, &flags.words)?;
     let edit = Edit::parse(kind, &specs)?;
-    let writing = Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?;
+    let writing = Writing::late(&flags.dry_run.dry_run, manager, &flags.printing)?;
     check(flags, kind, &resources, &edit, writing.dry_run)?;
     let query = Query {
         selector: &flags.selector,

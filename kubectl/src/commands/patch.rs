@@ -15,13 +15,13 @@ use apimachinery::schema::TypeRef;
 
 pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
     // Upstream does not say that a run is dry.
-    let telling = Writing::new("none", &flags.field_manager, &flags.printing)?;
+    let telling = Writing::late("none", &flags.field_manager, &flags.printing)?;
     let kind = check(flags, writing.dry_run)?;
     let patch = read(flags)?;
     // What a file says is patched unseen.
-    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written();
+    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written().subresource(&flags.subresource);
     let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;
     let mut failures = selected.failures;

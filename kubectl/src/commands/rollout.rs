@@ -34,9 +34,5 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     let all = one_type && flags.selector.is_empty();
     let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all);
     let discovery = query.discovery(session).await?;
-    let selected = resolve(session, &discovery, &query).await?;
-    if selected.objects.is_empty() && selected.failures.is_empty() {
-        eprintln!("No resources found in {} namespace.", session.namespace);
-    }
-    Ok(selected)
+    resolve(session, &discovery, &query).await
 }

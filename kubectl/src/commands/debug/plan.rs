@@ -183,9 +183,15 @@ mod tests {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let args = crate::cli::parse(&words).expect("parses");
         let crate::cli::Command::Debug(flags) = args.command else { panic!("debug") };
-        let pairs = |words: &[String]| super::super::pairs(words).expect("pairs");
+        let pairs = |flags: &[String]| super::super::pairs(flags).expect("pairs");
         let profile = Profile::parse(&flags.profile).expect("a profile");
-        act(&Wanted { profile, custom, images: pairs(&flags.set_image), env: pairs(&flags.env), flags: &flags })
+        act(&Wanted {
+            profile,
+            custom,
+            images: pairs(&flags.set_image),
+            env: pairs(&flags.env),
+            flags: &flags,
+        })
     }
 
     fn pod() -> Value {
