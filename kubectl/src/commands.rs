@@ -231,9 +231,32 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn session(args: &Args, namespace_given: bool) -> anyhow::Result<Session> {
-    let connection = crate::config::connect(&args.global, wants(&args.command), Asking::IfUnknown).await?;
+    let connection = match crate::config::connect(&args.global, wants(&args.command), Asking::IfUnknown).await {
+        // Who asks no server need not know one.
+        Err(_) if namespace_given && is_local(&args.command) => crate::config::nowhere(&args.global),
+        connection => connection?,
+    };
     let namespace = connection.namespace.clone();
     Ok(Session { client: Client::new(connection)?, namespace, namespace_given })
+}
+
+/// Whether a command does with manifests what it does, and asks no server.
+fn is_local(command: &Command) -> bool {
+    use crate::cli::set::Set;
+    match command {
+        Command::Label(flags) => flags.marking.local,
+        Command::Annotate(flags) => flags.marking.local,
+        Command::Patch(flags) => flags.local,
+        Command::Set(set) => match set {
+            Set::Env(flags) => flags.setting.local,
+            Set::Image(flags) => flags.setting.local,
+            Set::Resources(flags) => flags.setting.local,
+            Set::Selector(flags) => flags.setting.local,
+            Set::ServiceAccount(flags) => flags.setting.local,
+            Set::Subject(flags) => flags.setting.local,
+        },
+        _ => false,
+    }
 }
 
 /// What upstream's command asks of the kubeconfig first.

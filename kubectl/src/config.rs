@@ -207,6 +207,12 @@ pub async fn connect(global: &Global, wants: Wants, asking: Asking) -> Result<Co
     Ok(connection)
 }
 
+/// What a command has that asks no server: the namespace that a flag names.
+pub fn nowhere(global: &Global) -> Connection {
+    let namespace = global.namespace.clone().unwrap_or_default();
+    Connection { server: default_server(), namespace, verbosity: global.verbosity, ..Connection::default() }
+}
+
 /// The connection that flags, environment and files name.
 fn load(global: &Global, wants: Wants) -> Result<Connection, ConfigError> {
     let mut merged = Merged::read(global)?;
@@ -343,10 +349,6 @@ impl Merged {
         };
         apply_cluster(&mut connection, &chosen.cluster)?;
         connection.compression &= !global.disable_compression;
-        // Without a scheme it is what else is known that tells.
-        if !connection.server.contains("://") && (connection.authority.is_some() || connection.insecure) {
-            connection.server.insert_str(0, "https://");
-        }
         // Whoever listens on the way must not learn who we are.
         if connection.is_secure() {
             credentials::apply(&mut connection, &chosen, global)?;

@@ -25,7 +25,7 @@ use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
-use heard::{Heard, Listening};
+use heard::{Greeted, Greeting, Heard, Listening};
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -36,7 +36,7 @@ use rules::patch::go_kind;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -335,10 +335,14 @@ impl Client {
         let renewals = self.who().renewals;
         let deadline = limit.map(|limit| Instant::now() + limit);
         let begin = std::time::Instant::now();
-        let exchange = self.exchange(method, path, extra, body);
+        let reached = AtomicBool::new(false);
+        let exchange = self.exchange(method, path, extra, body, &reached);
         let mut response = match deadline {
             None => exchange.await?,
-            Some(deadline) => tokio::time::timeout_at(deadline, exchange).await.map_err(|_| Why::Late)??,
+            Some(deadline) => match tokio::time::timeout_at(deadline, exchange).await {
+                Err(_) if !reached.load(Ordering::Relaxed) => return Err(Why::NotReached),
+                outcome => outcome.map_err(|_| Why::Late)??,
+            },
         };
         if let Some(deadline) = deadline {
             response.extensions_mut().insert(Deadline(deadline));
@@ -355,13 +359,14 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends a request through the connection that is open, or a new one.
+    /// Sends a request through the connection that is open, or a new one; tells when there is one.
     async fn exchange(
         &self,
         method: &Method,
         path: &str,
         extra: &[(header::HeaderName, &str)],
         body: &Bytes,
+        reached: &AtomicBool,
     ) -> Result<Response<Incoming>, Why> {
         let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
             let forwarder = self.forwarder();
@@ -384,6 +389,7 @@ impl Client {
         // Taken in a line of its own, so that the lock is free again.
         let idle = self.idle.lock().await.take();
         if let Some(mut wire) = idle {
+            reached.store(true, Ordering::Relaxed);
             match pass(&mut wire.sender, build()?).await {
                 Ok(response) => {
                     *self.idle.lock().await = Some(wire);
@@ -395,6 +401,7 @@ impl Client {
             }
         }
         let mut wire = self.connect().await?;
+        reached.store(true, Ordering::Relaxed);
         let answer = pass(&mut wire.sender, build()?).await;
         let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
         *self.idle.lock().await = Some(wire);
@@ -500,12 +507,18 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
 async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
     let name = name.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
-    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, opened.stream)).await;
+    let greeting = Greeting::default();
+    let stream = Greeted { stream: opened.stream, greeting: greeting.clone() };
+    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, stream)).await;
     if let Some(why) = tls.without_certificate() {
         return Err(why);
     }
     match outcome {
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
+        Ok(Err(_)) if greeting.is_http() => Err(Why::Broken("http: server gave HTTP response to HTTPS client".into())),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+            Err(Why::Broken(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
+        }
         Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
     }

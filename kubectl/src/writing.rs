@@ -274,6 +274,17 @@ impl Failures {
         }
     }
 
+    /// The failures of what was done, and those of what could not be read, which upstream tells in one line.
+    pub fn with_unread(mut failures: Vec<anyhow::Error>, mut unread: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        if failures.is_empty() || unread.len() < 2 {
+            failures.append(&mut unread);
+        } else {
+            let told: Vec<String> = unread.iter().map(|error| format!("{error:#}")).collect();
+            failures.push(anyhow::anyhow!("[{}]", told.join(", ")));
+        }
+        Self::outcome(failures)
+    }
+
     /// Nothing, or failures that are told as several are even if there is one only.
     pub fn among_others(failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
         if failures.is_empty() { Ok(()) } else { Err(Failures(failures).into()) }

@@ -44,12 +44,12 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let check = Check::of(&flags.validate.validate);
     let discovery = session.discovery_for(&flags.files, check).await?;
     let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
-    let (mut failures, mut created) = (Vec::new(), 0);
+    let (mut failures, mut unread, mut created) = (Vec::new(), Vec::new(), 0);
     while let Some(outcome) = reading.next().await {
         let mut manifest = match outcome {
             Ok(manifest) => manifest,
             Err(error) => {
-                failures.push(error);
+                unread.push(error);
                 continue;
             }
         };
@@ -65,10 +65,10 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
             Err(error) => failures.push(with_source(error, "creating", &manifest.source)),
         }
     }
-    if created == 0 && failures.is_empty() {
+    if created == 0 && failures.is_empty() && unread.is_empty() {
         bail!("no objects passed to create");
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, unread)
 }
 
 fn check(flags: &Create) -> anyhow::Result<()> {

@@ -109,8 +109,7 @@ impl<'a> Deleting<'a> {
             crate::outln!("No resources found");
         }
         // What is behind what cannot be read was not read.
-        self.failures.append(&mut self.unread);
-        Failures::outcome(self.failures)?;
+        Failures::with_unread(self.failures, self.unread)?;
         for (victim, uid) in &self.deleted {
             deadline.gone(self.session, victim, uid).await?;
         }

@@ -72,7 +72,9 @@ async fn find(
 ) -> anyhow::Result<(Vec<Found>, Vec<anyhow::Error>)> {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     if flags.files.any() {
-        let read = files::read(&flags.files, discovery, session).await?;
+        // What is built is told of as one of several.
+        let read = files::read(&flags.files, discovery, session).await;
+        let read = read.map_err(|error| Failures(vec![error]))?;
         failures = read.failures;
         for manifest in read.manifests {
             let selector = &flags.selection.selector;

@@ -61,11 +61,10 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
             Err(error) => failures.push(with_source(error, "replacing", &manifest.source)),
         }
     }
-    failures.extend(unread);
-    if flags.removal.force && failures.is_empty() && replaced == 0 {
+    if flags.removal.force && failures.is_empty() && unread.is_empty() && replaced == 0 {
         bail!("no objects passed to replace");
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, unread)
 }
 
 fn check(flags: &Replace, dry_run: DryRun) -> anyhow::Result<()> {
@@ -96,7 +95,7 @@ async fn remove(
     mut reading: Reading<'_>,
 ) -> anyhow::Result<()> {
     let deadline = Deadline::new(&flags.removal.timeout)?;
-    let (mut deleted, mut failures, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut deleted, mut failures, mut unread, mut found) = (Vec::new(), Vec::new(), Vec::new(), 0);
     while let Some(outcome) = reading.next().await {
         let victim = match outcome {
             Ok(manifest) => Victim::of(&manifest),
@@ -105,6 +104,7 @@ async fn remove(
                 continue;
             }
         };
+        found += 1;
         match deletion.ask(session, &victim).await {
             Ok(uid) => {
                 crate::outln!("{}", deletion.told(&victim));
@@ -114,8 +114,10 @@ async fn remove(
             Err(error) => failures.push(with_source(error, "deleting", &victim.source)),
         }
     }
-    failures.extend(unread);
-    Failures::outcome(failures)?;
+    if found == 0 && unread.is_empty() {
+        crate::outln!("No resources found");
+    }
+    Failures::with_unread(failures, unread)?;
     for (victim, uid) in &deleted {
         deadline.gone(session, victim, uid).await?;
     }

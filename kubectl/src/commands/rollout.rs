@@ -36,3 +36,12 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     let discovery = query.discovery(session).await?;
     resolve(session, &discovery, &query).await
 }
+
+/// The same for a command that tells if there are none.
+async fn some_workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selected> {
+    let selected = workloads(session, flags).await?;
+    if selected.objects.is_empty() && selected.failures.is_empty() {
+        eprintln!("No resources found in {} namespace.", session.namespace);
+    }
+    Ok(selected)
+}

@@ -12,7 +12,9 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::SingleCertAndKey;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, Error, InvalidMessage, OtherError, SignatureScheme,
+};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
@@ -49,7 +51,7 @@ impl Tls {
         let verifier: Arc<dyn ServerCertVerifier> = match connection.insecure {
             true if connection.authority.is_some() => return Err(NoRoots::Insecure.into()),
             true => Arc::new(AnyServer(provider.clone())),
-            false => Arc::new(NameFirst(verifier(connection, provider.clone())?)),
+            false => Arc::new(verifier(connection, provider.clone())?),
         };
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let of = |config: ClientConfig, unfit| Self { connector: TlsConnector::from(Arc::new(config)), unfit };
@@ -73,7 +75,7 @@ impl Tls {
     }
 }
 
-fn verifier(connection: &Connection, provider: Arc<CryptoProvider>) -> anyhow::Result<Arc<WebPkiServerVerifier>> {
+fn verifier(connection: &Connection, provider: Arc<CryptoProvider>) -> anyhow::Result<NameFirst> {
     // A file without anything in it is none.
     let authority = connection.authority.as_ref().filter(|authority| !authority.is_empty());
     let roots = match authority {
@@ -85,7 +87,10 @@ fn verifier(connection: &Connection, provider: Arc<CryptoProvider>) -> anyhow::R
             roots
         }
     };
-    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?)
+    let of_kubeconfig = authority.into_iter().flat_map(|authority| blocks(authority));
+    let of_kubeconfig = of_kubeconfig.map(|block| CertificateDer::from(block.der)).collect();
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+    Ok(NameFirst { usual, roots: of_kubeconfig })
 }
 
 /// What of a text can be trusted, which must be something.
@@ -105,7 +110,30 @@ fn roots(text: &[u8]) -> Result<rustls::RootCertStore, NoRoots> {
 
 /// Verifies as usual, but complains of the name before it complains of the authority, as Go does.
 #[derive(Debug)]
-struct NameFirst(Arc<WebPkiServerVerifier>);
+struct NameFirst {
+    usual: Arc<WebPkiServerVerifier>,
+    /// The authorities that the kubeconfig names.
+    roots: Vec<CertificateDer<'static>>,
+}
+
+/// Whether a certificate is over or not yet valid, which Go sees first.
+fn is_out_of_time(error: &Error) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let Error::InvalidCertificate(why) = error else { return false };
+    matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+}
+
+/// Whether only the common name of a certificate is the server's, as it was done once.
+fn is_of_common_name(certificate: &[u8], name: &ServerName<'_>) -> bool {
+    let common = pki::identity(certificate).ok().flatten();
+    !pki::has_alternative_names(certificate)
+        && common.is_some_and(|common| common.user.eq_ignore_ascii_case(&name.to_str()))
+}
+
+fn legacy_name() -> Error {
+    let why = "certificate relies on legacy Common Name field, use SANs instead";
+    Error::General(format!("tls: failed to verify certificate: x509: {why}"))
+}
 
 impl ServerCertVerifier for NameFirst {
     fn verify_server_cert(
@@ -116,8 +144,19 @@ impl ServerCertVerifier for NameFirst {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-        self.0.verify_server_cert(certificate, intermediates, name, ocsp, now)
+        let named = rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+        let verified = self.usual.verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match (named, verified) {
+            (Err(_), Err(error)) if is_out_of_time(&error) => Err(error),
+            (Err(error), _) => Err(if is_of_common_name(certificate, name) { legacy_name() } else { error }),
+            // What is trusted itself need not be signed by anybody.
+            (Ok(()), Err(Error::InvalidCertificate(why)))
+                if is_authority(&why) && self.roots.iter().any(|root| root == certificate) =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            (Ok(()), verified) => verified,
+        }
     }
 
     fn verify_tls12_signature(
@@ -126,7 +165,7 @@ impl ServerCertVerifier for NameFirst {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.usual.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -135,11 +174,11 @@ impl ServerCertVerifier for NameFirst {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.usual.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.usual.supported_verify_schemes()
     }
 }
 
@@ -190,10 +229,11 @@ pub(super) fn words(error: &io::Error) -> String {
             format!("tls: failed to verify certificate: x509: {}", certificate(why))
         }
         Some(Error::AlertReceived(alert)) => format!("remote error: tls: {}", alerted(*alert)),
-        // What answers the first message of a handshake with something else mostly speaks HTTP.
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-            "http: server gave HTTP response to HTTPS client".into()
+            "tls: first record does not look like a TLS handshake".into()
         }
+        Some(Error::InvalidMessage(_)) => "local error: tls: error decoding message".into(),
+        Some(Error::General(why)) => why.clone(),
         Some(other) => format!("tls: {other}"),
         None if error.kind() == ErrorKind::UnexpectedEof => "EOF".into(),
         None => super::unanswered::io_words(error),
@@ -202,7 +242,11 @@ pub(super) fn words(error: &io::Error) -> String {
 
 fn certificate(why: &CertificateError) -> String {
     match why {
-        CertificateError::UnknownIssuer => "certificate signed by unknown authority".into(),
+        CertificateError::UnknownIssuer => UNKNOWN.into(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "certificate specifies an incompatible key usage".into()
+        }
+        other if is_authority(other) => UNKNOWN.into(),
         CertificateError::NotValidForNameContext { expected, presented } => misnamed(expected, presented),
         CertificateError::NotValidForName => "certificate is not valid for any names".into(),
         CertificateError::ExpiredContext { time, not_after } => {
@@ -214,6 +258,15 @@ fn certificate(why: &CertificateError) -> String {
         CertificateError::Expired | CertificateError::NotValidYet => OUT_OF_TIME.into(),
         other => other.to_string(),
     }
+}
+
+const UNKNOWN: &str = "certificate signed by unknown authority";
+
+/// Whether a server has the certificate of an authority, which is no fault unless nobody knows that.
+fn is_authority(why: &CertificateError) -> bool {
+    let CertificateError::Other(OtherError(why)) = why else { return false };
+    // Who verifies it is not named by a type here.
+    why.to_string() == "CaUsedAsEndEntity"
 }
 
 const OUT_OF_TIME: &str = "certificate has expired or is not yet valid";
@@ -244,22 +297,45 @@ fn misnamed(expected: &ServerName<'_>, presented: &[String]) -> String {
 
 /// As Go's `crypto/tls` names alerts.
 fn alerted(alert: AlertDescription) -> String {
-    match alert {
-        AlertDescription::UnknownCA => "unknown certificate authority".into(),
-        AlertDescription::HandshakeFailure => "handshake failure".into(),
-        AlertDescription::BadCertificate => "bad certificate".into(),
-        AlertDescription::UnsupportedCertificate => "unsupported certificate".into(),
-        AlertDescription::CertificateRevoked => "revoked certificate".into(),
-        AlertDescription::CertificateExpired => "expired certificate".into(),
-        AlertDescription::CertificateUnknown => "unknown certificate".into(),
-        AlertDescription::CertificateRequired => "certificate required".into(),
-        AlertDescription::ProtocolVersion => "protocol version not supported".into(),
-        AlertDescription::InternalError => "internal error".into(),
-        AlertDescription::UnrecognisedName => "unrecognized name".into(),
-        AlertDescription::AccessDenied => "access denied".into(),
-        other => format!("{other:?}"),
-    }
+    let known = ALERTS.iter().find(|(number, _)| *number == u8::from(alert));
+    known.map_or_else(|| format!("alert({})", u8::from(alert)), |(_, words)| (*words).to_owned())
 }
+
+const ALERTS: [(u8, &str); 33] = [
+    (0, "close notify"),
+    (10, "unexpected message"),
+    (20, "bad record MAC"),
+    (21, "decryption failed"),
+    (22, "record overflow"),
+    (30, "decompression failure"),
+    (40, "handshake failure"),
+    (42, "bad certificate"),
+    (43, "unsupported certificate"),
+    (44, "revoked certificate"),
+    (45, "expired certificate"),
+    (46, "unknown certificate"),
+    (47, "illegal parameter"),
+    (48, "unknown certificate authority"),
+    (49, "access denied"),
+    (50, "error decoding message"),
+    (51, "error decrypting message"),
+    (60, "export restriction"),
+    (70, "protocol version not supported"),
+    (71, "insufficient security level"),
+    (80, "internal error"),
+    (86, "inappropriate fallback"),
+    (90, "user canceled"),
+    (100, "no renegotiation"),
+    (109, "missing extension"),
+    (110, "unsupported extension"),
+    (111, "certificate unobtainable"),
+    (112, "unrecognized name"),
+    (113, "bad certificate status response"),
+    (114, "bad certificate hash value"),
+    (115, "unknown PSK identity"),
+    (116, "certificate required"),
+    (120, "no application protocol"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -278,6 +354,27 @@ mod tests {
         let both = Connection { insecure: true, authority: Some(Vec::new()), ..Connection::default() };
         let told = Tls::of(&both).map(drop).map_err(|error| error.to_string());
         assert_eq!(told, Err("specifying a root certificates file with the insecure flag is not allowed".to_owned()));
+    }
+
+    #[test]
+    fn what_is_trusted_itself_is_no_stranger() {
+        let authority = pki::Authority::create("ca", std::time::Duration::from_secs(60)).expect("an authority");
+        let own = CertificateDer::from(blocks(authority.certificate_pem().as_bytes()).remove(0).der);
+        let name = |name: &'static str| ServerName::try_from(name).expect("a name");
+        assert!(is_of_common_name(&own, &name("CA")) && !is_of_common_name(&own, &name("b")));
+        let connection = Connection { authority: Some(authority.certificate_pem().into()), ..Connection::default() };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = verifier(&connection, provider).expect("a verifier");
+        let verified = verifier.verify_server_cert(&own, &[], &name("ca"), &[], UnixTime::now());
+        assert_eq!(verified.map(drop), Err(legacy_name()));
+        let why =
+            verifier.usual.verify_server_cert(&own, &[], &name("ca"), &[], UnixTime::now()).expect_err("no server");
+        assert_eq!(
+            words(&io::Error::new(ErrorKind::InvalidData, why.clone())),
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+        );
+        let Error::InvalidCertificate(why) = why else { panic!("{why}") };
+        assert!(is_authority(&why) && verifier.roots == [own]);
     }
 
     #[test]
@@ -302,6 +399,7 @@ mod tests {
             format!("{x509} certificate signed by unknown authority")
         );
         assert_eq!(told(Error::AlertReceived(AlertDescription::BadCertificate)), "remote error: tls: bad certificate");
+        assert_eq!(told(Error::AlertReceived(AlertDescription::from(200))), "remote error: tls: alert(200)");
         assert_eq!(words(&io::Error::new(ErrorKind::UnexpectedEof, "tls handshake eof")), "EOF");
     }
 }

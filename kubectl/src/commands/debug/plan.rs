@@ -185,13 +185,7 @@ mod tests {
         let crate::cli::Command::Debug(flags) = args.command else { panic!("debug") };
         let pairs = |flags: &[String]| super::super::pairs(flags).expect("pairs");
         let profile = Profile::parse(&flags.profile).expect("a profile");
-        act(&Wanted {
-            profile,
-            custom,
-            images: pairs(&flags.set_image),
-            env: pairs(&flags.env),
-            flags: &flags,
-        })
+        act(&Wanted { profile, custom, images: pairs(&flags.set_image), env: pairs(&flags.env), flags: &flags })
     }
 
     fn pod() -> Value {
