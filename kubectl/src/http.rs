@@ -153,6 +153,11 @@ impl Client {
         read_object(path, &body)
     }
 
+    /// GETs an object that is to be shown or changed as it is.
+    pub async fn get_object(&self, path: &str) -> anyhow::Result<Value> {
+        unstructured(&self.get_bytes(path, "application/json").await?)
+    }
+
     /// GETs an answer as it is.
     pub async fn get_bytes(&self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
         let mut headers = vec![(header::ACCEPT, accept)];
@@ -167,14 +172,29 @@ impl Client {
 
     /// Sends an object.
     pub async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Value> {
+        read_object(path, &self.written(method, path, content_type, body).await?)
+    }
+
+    async fn written(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Bytes> {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
         let media = foreign_media(response.headers(), "application/json");
         let body = self.read_bytes(response).await?;
         match media {
             Some(media) => Err(NoSerializer(media).into()),
-            None => read_object(path, &body),
+            None => Ok(body),
         }
+    }
+
+    /// Sends an object for one that is to be shown as it is.
+    pub async fn write_object(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        unstructured(&self.written(method, path, content_type, body).await?)
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
@@ -542,6 +562,11 @@ fn foreign_media(headers: &HeaderMap, accept: &str) -> Option<String> {
     (accept.contains("application/json") && !is_json).then(|| media.to_owned())
 }
 
+/// Whoever sends a refusal as a success refuses nevertheless.
+fn is_refusal(value: &Value) -> bool {
+    value["kind"] == "Status" && value["status"] == "Failure"
+}
+
 /// What is shown as it is must be an object and say its kind.
 pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
     let value = parsed(body).map_err(|why| anyhow::anyhow!(why))?;
@@ -551,8 +576,7 @@ pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
     if value["kind"].as_str().unwrap_or_default().is_empty() {
         bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
     }
-    // Whoever sends a refusal as a success refuses nevertheless.
-    if value["kind"] == "Status" && value["status"] == "Failure" {
+    if is_refusal(&value) {
         return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
     }
     Ok(value)
@@ -562,6 +586,9 @@ pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
 fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     let value = read_json(body)?;
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if is_of_resource(path) && is_refusal(&value) {
+        return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
+    }
     if !is_of_resource(path) || !kind.is_empty() {
         return Ok(value);
     }

@@ -149,7 +149,9 @@ pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String>
     {
         return Ok(default.to_owned());
     }
-    let Some(first) = regular.first() else { bail!("no container in pod {}", pod.name()) };
+    let Some(first) = regular.first() else {
+        bail!("pod {}/{} does not have any containers", pod.namespace(), pod.name())
+    };
     if names.len() > 1 && !quiet {
         let shown: Vec<String> = shown_names(pod);
         eprintln!("Defaulted container {first:?} out of: {}", shown.join(", "));

@@ -250,7 +250,7 @@ impl Selected {
         if !query.subresource.is_empty() {
             path = format!("{path}/{}", query.subresource);
         }
-        match session.client.get(&path, "application/json").await {
+        match session.client.get_object(&path).await {
             Ok(object) => {
                 manifest.object = object;
                 self.objects.push(manifest);
@@ -299,7 +299,7 @@ pub async fn list_by(
     loop {
         let parameters =
             [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", &limit), ("continue", &token)];
-        let page = session.client.get(&with_query(&path, &parameters), "application/json").await;
+        let page = session.client.get_object(&with_query(&path, &parameters)).await;
         let mut page = page.map_err(|error| of_list(error, resource, selector, field_selector))?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             objects.extend(items.into_iter().map(|item| typed(resource, item)));

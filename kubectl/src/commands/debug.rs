@@ -35,7 +35,13 @@ pub(super) async fn run(session: &Session, flags: &Debug) -> anyhow::Result<()> 
         );
     }
     let wanted = Wanted { flags, profile, custom, images: pairs(&flags.set_image)?, env: pairs(&flags.env)? };
-    for target in targets(session, flags).await? {
+    for mut target in targets(session, flags).await? {
+        // What is neither is taken for nothing.
+        for part in ["metadata", "spec"] {
+            if !target[part].is_object() {
+                target[part] = json!({});
+            }
+        }
         let (pod, container) = match target["kind"].as_str().unwrap_or_default() {
             "Node" => on_node(session, &wanted, &target).await?,
             "Pod" if flags.copy_to.is_empty() => in_pod(session, &wanted, &target).await?,

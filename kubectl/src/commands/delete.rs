@@ -270,7 +270,8 @@ impl Deletion {
         if self.dry_run == DryRun::Client {
             return Ok(String::new());
         }
-        let answer = session.client.write(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
+        let answer =
+            session.client.write_object(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
         let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
         Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
     }

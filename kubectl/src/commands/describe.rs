@@ -81,7 +81,7 @@ async fn find(
             if !selector.is_empty() && !selected::labelled(&manifest.object, selector)? {
                 continue;
             }
-            match session.client.get(&manifest.path(), "application/json").await {
+            match session.client.get_object(&manifest.path()).await {
                 Ok(object) => found.push(Found { resource: manifest.resource, object }),
                 Err(error) => failures.push(error),
             }
@@ -111,7 +111,7 @@ async fn objects(session: &Session, flags: &Describe, target: &Target) -> anyhow
         Some(_) if selection.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
         Some(name) => {
             let path = format!("{}/{name}", resource.path(namespace));
-            Ok(vec![session.client.get(&path, "application/json").await?])
+            Ok(vec![session.client.get_object(&path).await?])
         }
     }
 }
@@ -149,6 +149,6 @@ async fn described(source: &Source<'_>, discovery: &Discovery, found: &Found) ->
     });
     let Some(resource) = served else { return describe::text(source, resource, object).await };
     let path = format!("{}/{}", resource.path(Some(object.namespace())), object.name());
-    let object = source.session.client.get(&path, "application/json").await?;
+    let object = source.session.client.get_object(&path).await?;
     describe::text(source, resource, &object).await
 }

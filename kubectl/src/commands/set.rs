@@ -15,7 +15,7 @@ use crate::cli::set::{Set, Setting};
 use crate::discovery::Discovery;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
+use crate::writing::{DryRun, Failures, Writing, member, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::selector::{LabelSelector, Operator, Requirement};
@@ -175,8 +175,8 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
         }
     };
     match object.pointer_mut(path) {
-        Some(spec) => Ok(spec),
-        None => bail!("the object is not a pod or does not have a pod template"),
+        Some(spec) if spec.is_object() => Ok(spec),
+        _ => bail!("the object is not a pod or does not have a pod template"),
     }
 }
 
@@ -184,7 +184,7 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
 fn containers(spec: &mut Value) -> Vec<&mut Value> {
     let Some(members) = spec.as_object_mut() else { return Vec::new() };
     let lists = members.iter_mut().filter(|(key, _)| matches!(key.as_str(), "containers" | "initContainers"));
-    lists.filter_map(|(_, list)| list.as_array_mut()).flatten().collect()
+    lists.filter_map(|(_, list)| list.as_array_mut()).flatten().filter(|container| container.is_object()).collect()
 }
 
 /// Whether a name fits a pattern with `*` and `?`.
@@ -251,7 +251,7 @@ async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyho
             if !flags.resource_version.is_empty() {
                 object.set_meta("resourceVersion", flags.resource_version.as_str());
             }
-            object["spec"]["selector"] = Value::Object(labels.clone());
+            *member(&mut object["spec"], "selector") = Value::Object(labels.clone());
             Ok(())
         })
         .await

@@ -8,7 +8,7 @@ use crate::cli::node::Taint as Flags;
 use crate::files::Manifest;
 use crate::generate::GenerateError;
 use crate::selected::{Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, usage};
+use crate::writing::{Failures, PatchKind, Writing, member, usage};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -98,7 +98,7 @@ async fn one(
     // Whatever was overwritten counts as modified.
     let done = if flags.overwrite { "modified" } else { done };
     let mut object = node.object.clone();
-    object["spec"]["taints"] = match after.is_empty() {
+    *member(&mut object["spec"], "taints") = match after.is_empty() {
         true => Value::Null,
         false => after.into(),
     };

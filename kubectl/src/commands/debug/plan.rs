@@ -4,7 +4,7 @@ use super::profile::{Profile, Style};
 use crate::cli::debug::Debug;
 use crate::commands::patch;
 use crate::pods;
-use crate::writing::PatchKind;
+use crate::writing::{PatchKind, member};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -56,7 +56,7 @@ impl Wanted<'_> {
     fn customized(&self, pod: Value, list: &str, name: &str) -> anyhow::Result<Value> {
         let Some(custom) = &self.custom else { return Ok(pod) };
         let mut custom = custom.clone();
-        custom["name"] = name.into();
+        *member(&mut custom, "name") = name.into();
         patch::locally(pod, PatchKind::Strategic, &json!({"spec": {list: [custom]}}))
     }
 }
