@@ -22,6 +22,7 @@ mod exec;
 mod explain;
 mod expose;
 mod get;
+mod hint;
 mod kuberc;
 mod kustomize;
 mod label;
@@ -43,6 +44,7 @@ mod wait;
 mod why;
 
 pub use completion::answer as complete;
+pub use hint::hint;
 pub(crate) use rollout::label_selector;
 
 use crate::cli::Files;
@@ -463,15 +465,6 @@ fn standard(error: &anyhow::Error) -> Option<String> {
         });
     }
     error.downcast_ref::<Unanswered>().map(Unanswered::told)
-}
-
-/// Tells a person which types look like one that does not exist; scripts get upstream's words only.
-fn suggest(discovery: &Discovery, name: &str) {
-    use std::io::IsTerminal;
-    let near = discovery.nearest(name);
-    if std::io::stderr().is_terminal() && !near.is_empty() {
-        eprintln!("Did you mean {}?", near.join(", "));
-    }
 }
 
 /// What is wrong with an object, cause by cause.

@@ -4,7 +4,7 @@ mod documents;
 mod glob;
 mod json;
 mod named;
-mod objects;
+pub(crate) mod objects;
 
 use crate::cli::Files;
 use crate::commands::Session;

@@ -41,7 +41,7 @@ pub struct Query<'a> {
     pub local: bool,
     /// Manifests as they are written, but names as the server knows them.
     pub as_written: bool,
-    /// Manifests are read in Go's types, which are those that are built in.
+    /// Objects are held in Go's types, which are those that are built in.
     pub typed: bool,
     /// What of the named objects is asked for, if it is not all of them.
     pub subresource: &'a str,
@@ -82,6 +82,12 @@ impl<'a> Query<'a> {
     /// Manifests as they are written.
     pub fn local(mut self, local: bool) -> Self {
         self.local = local;
+        self
+    }
+
+    /// Objects in Go's types.
+    pub fn typed(mut self) -> Self {
+        self.typed = true;
         self
     }
 
@@ -186,10 +192,10 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
     query.check()?;
     let mut selected = Selected::default();
     if query.files.any() {
-        let check = match (query.typed, query.local) {
-            (true, _) => Check::Typed,
-            (false, true) => Check::Local,
-            (false, false) => Check::Decoded,
+        let check = match (query.local, query.typed) {
+            (true, true) => Check::Typed,
+            (true, false) => Check::Local,
+            (false, _) => Check::Decoded,
         };
         let mut reading = Reading::of(query.files, discovery, session, check)?;
         while let Some(outcome) = reading.next().await {
@@ -250,7 +256,11 @@ impl Selected {
         if !query.subresource.is_empty() {
             path = format!("{path}/{}", query.subresource);
         }
-        match session.client.get_object(&path).await {
+        let fetched = match query.typed {
+            true => session.client.get(&path, "application/json").await,
+            false => session.client.get_object(&path).await,
+        };
+        match fetched {
             Ok(object) => {
                 manifest.object = object;
                 self.objects.push(manifest);

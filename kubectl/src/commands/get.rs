@@ -140,13 +140,9 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
     let known = Discovery::load(&session.client).await?;
     match targets::parse(&known, "get", &get.resources) {
         // A type may be younger than the cache.
-        Err(TargetError::NoSuchType(_)) => {
+        Err(TargetError::NoSuchType { .. }) => {
             let discovery = Discovery::fetch(&session.client).await?;
-            let found = targets::parse(&discovery, "get", &get.resources);
-            if let Err(TargetError::NoSuchType(name)) = &found {
-                super::suggest(&discovery, name);
-            }
-            Ok(Asked::words(found?))
+            Ok(Asked::words(targets::parse(&discovery, "get", &get.resources)?))
         }
         found => Ok(Asked::words(found?)),
     }
@@ -192,7 +188,15 @@ async fn pages(
             Err(error) if target.name.is_none() => {
                 return Err(of_list(error, &target.resource, &get.selection.selector, &get.field_selector));
             }
-            page => token = each(&page?)?,
+            page => {
+                let read = each(&page?);
+                token = match target.name {
+                    Some(_) => read?,
+                    None => read.map_err(|error| {
+                        of_list(error, &target.resource, &get.selection.selector, &get.field_selector)
+                    })?,
+                }
+            }
         }
         if token.is_empty() || target.name.is_some() {
             return Ok(());

@@ -32,7 +32,7 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     // A type alone means all of it.
     let one_type = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let all = one_type && flags.selector.is_empty();
-    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all);
+    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all).typed();
     let discovery = query.discovery(session).await?;
     resolve(session, &discovery, &query).await
 }

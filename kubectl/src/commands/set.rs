@@ -70,9 +70,11 @@ impl Change<'_> {
 
     async fn objects(&self, session: &Session) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
         let setting = self.setting;
-        let query =
-            Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
-        let query = Query { typed: setting.local, ..query };
+        let query = Query::new(self.words, &setting.files)
+            .selector(self.selector)
+            .all(setting.all)
+            .local(setting.local)
+            .typed();
         let discovery = match setting.local && setting.files.any() {
             // What can be set is built in; no server is asked.
             true => Discovery::builtin(),

@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
     let edit = Edit::parse(&specs).map_err(|error| usage("taint", error))?;
     check(flags, &words, &edit)?;
     let files = crate::cli::Files::default();
-    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
+    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all).typed();
     let discovery = query.discovery(session).await?;
     if let Some(word) = words.first() {
         match discovery.find(word.split('/').next().unwrap_or_default()) {

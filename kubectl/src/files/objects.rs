@@ -16,6 +16,15 @@ use apimachinery::schema::Schema;
 use rules::patch::go_kind;
 use serde_json::json;
 
+/// A kind that the server does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct NoKind {
+    text: String,
+    /// Kinds with names like it.
+    pub(crate) near: Vec<String>,
+}
+
 /// Where upstream knows Go's types.
 const SCHEME: &str = "pkg/scheme/scheme.go:28";
 
@@ -72,12 +81,13 @@ impl Reader<'_> {
             return Err(wrong(why));
         }
         let missing = || {
-            anyhow!(
+            let text = format!(
                 "resource mapping not found for name: {} namespace: {} from \"{source}\": {}\nensure CRDs are installed first",
                 quote(text(&document["metadata"], "name")),
                 quote(text(&document["metadata"], "namespace")),
                 no_match(&version, kind),
-            )
+            );
+            anyhow::Error::from(NoKind { text, near: self.discovery.nearest_kinds(kind) })
         };
         match items {
             Some(items) if resource.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
