@@ -5,6 +5,7 @@
 use crate::cli::Files;
 use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
+use crate::files::objects::NoKind;
 use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::targets::{self, Words};
@@ -185,6 +186,19 @@ impl Selected {
         Failures::outcome(self.failures)?;
         Ok(self.objects)
     }
+}
+
+/// Finds what the manifests of a query say, which needs a server only for types that are not built in.
+pub async fn resolve_locally(session: &Session, query: &Query<'_>) -> anyhow::Result<Selected> {
+    // What comes from standard input is read but once.
+    if query.files.names().all(|name| name != "-") {
+        let selected = resolve(session, &Discovery::builtin(), query).await?;
+        if !selected.failures.iter().any(|failure| failure.is::<NoKind>()) {
+            return Ok(selected);
+        }
+    }
+    let discovery = query.discovery(session).await?;
+    resolve(session, &discovery, query).await
 }
 
 /// Finds what a query selects.

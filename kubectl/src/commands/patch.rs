@@ -6,7 +6,7 @@ use super::Session;
 use crate::apply::schema_of;
 use crate::cli::patch::Patch;
 use crate::files::Manifest;
-use crate::selected::{Query, resolve};
+use crate::selected::{Query, resolve, resolve_locally};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -22,8 +22,10 @@ pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> 
     let patch = read(flags)?;
     // What a file says is patched unseen.
     let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written().subresource(&flags.subresource);
-    let discovery = query.discovery(session).await?;
-    let selected = resolve(session, &discovery, &query).await?;
+    let selected = match flags.local {
+        true => resolve_locally(session, &query).await?,
+        false => resolve(session, &query.discovery(session).await?, &query).await?,
+    };
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         bail!("no objects passed to patch");
