@@ -22,6 +22,7 @@ mod exec;
 mod explain;
 mod expose;
 mod get;
+mod hint;
 mod kuberc;
 mod kustomize;
 mod label;
@@ -43,12 +44,13 @@ mod wait;
 mod why;
 
 pub use completion::answer as complete;
+pub use hint::hint;
 pub(crate) use rollout::label_selector;
 
 use crate::cli::Files;
 use crate::cli::kuberc::Plugin;
 use crate::cli::{Args, Command};
-use crate::config::Asking;
+use crate::config::{Asking, Wants};
 use crate::discovery::Discovery;
 use crate::files::{self, Check};
 use crate::generate::GenerateError;
@@ -165,6 +167,7 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
             version::client_only(flags)?;
             return Err(error);
         }
+        Err(error) if matches!(args.command, Command::Diff(_)) => return Ok(diff::failed(&error)),
         session => session?,
     };
     if args.global.match_server_version {
@@ -230,9 +233,82 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn session(args: &Args, namespace_given: bool) -> anyhow::Result<Session> {
-    let connection = crate::config::connect(&args.global, Asking::IfUnknown).await?;
+    let connection = match crate::config::connect(&args.global, wants(&args.command), Asking::IfUnknown).await {
+        // Who asks no server need not know one.
+        Err(_) if namespace_given && is_local(&args.command) => crate::config::nowhere(&args.global),
+        connection => connection?,
+    };
     let namespace = connection.namespace.clone();
     Ok(Session { client: Client::new(connection)?, namespace, namespace_given })
+}
+
+/// Whether a command does with manifests what it does, and asks no server.
+fn is_local(command: &Command) -> bool {
+    use crate::cli::set::Set;
+    match command {
+        Command::Label(flags) => flags.marking.local,
+        Command::Annotate(flags) => flags.marking.local,
+        Command::Patch(flags) => flags.local,
+        Command::Set(set) => match set {
+            Set::Env(flags) => flags.setting.local,
+            Set::Image(flags) => flags.setting.local,
+            Set::Resources(flags) => flags.setting.local,
+            Set::Selector(flags) => flags.setting.local,
+            Set::ServiceAccount(flags) => flags.setting.local,
+            Set::Subject(flags) => flags.setting.local,
+        },
+        _ => false,
+    }
+}
+
+/// What upstream's command asks of the kubeconfig first.
+fn wants(command: &Command) -> Wants {
+    use crate::cli::apply::LastApplied;
+    use crate::cli::auth::Auth;
+    use crate::cli::generators::Generator;
+    use crate::cli::set::Set;
+    use crate::cli::top::Top;
+    match command {
+        Command::Create(create) if !matches!(create.generator, Some(Generator::Token(_))) => Wants::Server,
+        Command::Apply(apply) => match apply.command {
+            None => Wants::Server,
+            Some(LastApplied::SetLastApplied(_)) => Wants::Namespace,
+            Some(_) => Wants::Objects,
+        },
+        Command::Get(get) if !get.raw.is_empty() => Wants::Server,
+        Command::Delete(delete) if !delete.raw.is_empty() => Wants::Namespace,
+        Command::Set(set) => match set {
+            Set::Env(_) => Wants::Server,
+            Set::Image(_) | Set::Resources(_) => Wants::Namespace,
+            Set::Selector(_) | Set::ServiceAccount(_) | Set::Subject(_) => Wants::Objects,
+        },
+        Command::Auth(auth) if !matches!(auth, Auth::Reconcile(_)) => Wants::Server,
+        Command::Top(Top::Node(_)) => Wants::Server,
+        Command::Run(_)
+        | Command::Proxy(_)
+        | Command::Autoscale(_)
+        | Command::Expose(_)
+        | Command::Replace(_)
+        | Command::Certificate(_)
+        | Command::Cordon(_)
+        | Command::Uncordon(_)
+        | Command::Drain(_)
+        | Command::Version(_)
+        | Command::ApiResources(_)
+        | Command::ApiVersions(_)
+        | Command::ClusterInfo(_)
+        | Command::Wait(_)
+        | Command::Explain(_)
+        | Command::Diff(_) => Wants::Server,
+        Command::Get(_)
+        | Command::Describe(_)
+        | Command::Delete(_)
+        | Command::Edit(_)
+        | Command::Patch(_)
+        | Command::Label(_)
+        | Command::Annotate(_) => Wants::Objects,
+        _ => Wants::Namespace,
+    }
 }
 
 /// The commands that need no server, and so no kubeconfig that makes sense.
@@ -389,15 +465,6 @@ fn standard(error: &anyhow::Error) -> Option<String> {
         });
     }
     error.downcast_ref::<Unanswered>().map(Unanswered::told)
-}
-
-/// Tells a person which types look like one that does not exist; scripts get upstream's words only.
-fn suggest(discovery: &Discovery, name: &str) {
-    use std::io::IsTerminal;
-    let near = discovery.nearest(name);
-    if std::io::stderr().is_terminal() && !near.is_empty() {
-        eprintln!("Did you mean {}?", near.join(", "));
-    }
 }
 
 /// What is wrong with an object, cause by cause.

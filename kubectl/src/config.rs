@@ -4,6 +4,7 @@
 //! Upstream: `client-go/tools/clientcmd`.
 
 mod answer;
+mod chosen;
 mod credentials;
 mod oidc;
 mod prompt;
@@ -15,6 +16,7 @@ use crate::cli::Global;
 use crate::http::Unanswered;
 use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META, base64, yaml};
+use chosen::{Chosen, Entry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,15 +40,14 @@ pub enum ConfigError {
         /// What is wrong.
         why: String,
     },
-    /// A context that does not exist.
-    #[error("Error in configuration: context was not found for specified context: {0}")]
-    NoContext(String),
-    /// A cluster that does not exist.
-    #[error("no server found for cluster {0:?}")]
-    NoCluster(String),
-    /// A user that does not exist.
-    #[error("auth info {0:?} does not exist")]
-    NoUser(String),
+    /// A context, a cluster or a user of a flag that does not exist.
+    #[error("{entry} {name:?} does not exist")]
+    Missing {
+        /// What there is none of.
+        entry: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// A timeout that is none.
     #[error(
         "Invalid timeout value. Timeout must be a single integer in seconds, or an integer followed by a corresponding time unit (e.g. 1s | 2m | 3h)"
@@ -64,8 +65,8 @@ pub enum ConfigError {
     /// Nobody said who they are.
     #[error("{0}")]
     NotAnswered(String),
-    /// A file with a token cannot be read.
-    #[error("open {path}: {}", crate::http::io_words(.why))]
+    /// A file that an entry names cannot be read.
+    #[error("{} {path}: {}", reading(.why), crate::http::io_words(.why))]
     Open {
         /// The file.
         path: String,
@@ -75,9 +76,14 @@ pub enum ConfigError {
     /// An exec plug-in cannot have standard input.
     #[error("Unable to connect to the server: getting credentials: exec plugin cannot support interactive mode: {0}")]
     Interactive(String),
-    /// A user's entry that says too little of its exec plug-in.
-    #[error("{}", listed(.0))]
-    Invalid(Vec<String>),
+    /// Entries that make no sense.
+    #[error("{}", listed(.complaints, *.heading))]
+    Invalid {
+        /// What is wrong with them.
+        complaints: Vec<String>,
+        /// Whether a single complaint is under a heading too.
+        heading: bool,
+    },
     /// An exec plug-in failed.
     #[error("Unable to connect to the server: getting credentials: {0}")]
     Exec(String),
@@ -92,11 +98,23 @@ impl ConfigError {
 }
 
 /// One complaint as it is, several below each other.
-fn listed(complaints: &[String]) -> String {
+fn listed(complaints: &[String], heading: bool) -> String {
     match complaints {
+        [one] if heading || one.starts_with(NO_CONTEXT) => format!("{HEADING}{one}"),
         [one] => one.clone(),
-        several => several.iter().map(|complaint| format!("\n* {complaint}")).collect(),
+        several => {
+            let lines: String = several.iter().map(|complaint| format!("\n* {complaint}")).collect();
+            format!("{HEADING}{lines}")
+        }
     }
+}
+
+const HEADING: &str = "Error in configuration: ";
+const NO_CONTEXT: &str = "context was not found for specified context: ";
+
+/// What Go was about to do with a file when it failed.
+fn reading(why: &std::io::Error) -> &'static str {
+    if why.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" }
 }
 
 /// Who to talk to, as whom, where.
@@ -112,6 +130,8 @@ pub struct Connection {
     pub server_name: Option<String>,
     /// Client certificate and key in PEM.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// The client certificate is of two files, which are not looked at before a server asks for it.
+    pub identity_of_files: bool,
     /// `Authorization` header.
     pub authorization: Option<String>,
     /// When what tells who we are is over.
@@ -166,9 +186,20 @@ pub enum Asking {
     Never,
 }
 
+/// What a command wants of a kubeconfig first, which decides which of several complaints is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// The server.
+    Server,
+    /// The namespace, unless a flag names one, and the server then.
+    Namespace,
+    /// The same, for objects that are looked for.
+    Objects,
+}
+
 /// The connection that flags, environment and files name, ready for requests.
-pub async fn connect(global: &Global, asking: Asking) -> Result<Connection, ConfigError> {
-    let mut connection = load(global)?;
+pub async fn connect(global: &Global, wants: Wants, asking: Asking) -> Result<Connection, ConfigError> {
+    let mut connection = load(global, wants)?;
     if asking == Asking::IfUnknown {
         prompt::ask_if_unknown(&mut connection)?;
     }
@@ -176,13 +207,19 @@ pub async fn connect(global: &Global, asking: Asking) -> Result<Connection, Conf
     Ok(connection)
 }
 
+/// What a command has that asks no server: the namespace that a flag names.
+pub fn nowhere(global: &Global) -> Connection {
+    let namespace = global.namespace.clone().unwrap_or_default();
+    Connection { server: default_server(), namespace, verbosity: global.verbosity, ..Connection::default() }
+}
+
 /// The connection that flags, environment and files name.
-fn load(global: &Global) -> Result<Connection, ConfigError> {
+fn load(global: &Global, wants: Wants) -> Result<Connection, ConfigError> {
     let mut merged = Merged::read(global)?;
     if merged.configs.is_empty() && global.kubeconfig.is_none() {
         merged.configs.extend(in_cluster().map(|config| (config, PathBuf::from(SERVICE_ACCOUNT).join("kubeconfig"))));
     }
-    merged.connection(global)
+    merged.connection(global, wants)
 }
 
 /// The files in order of precedence, and whether each must exist.
@@ -296,71 +333,27 @@ impl Merged {
         found
     }
 
-    fn connection(&self, global: &Global) -> Result<Connection, ConfigError> {
-        let context_name = global.context.as_deref().unwrap_or(self.current_context());
-        let context = self.entry("contexts", "context", context_name);
-        if context.is_none() && !context_name.is_empty() {
-            return Err(ConfigError::NoContext(context_name.into()));
-        }
-        let of_context = |key: &str| context.and_then(|(c, _)| c.get(key)?.as_str()).unwrap_or_default();
-        let cluster = self.chosen(
-            "clusters",
-            "cluster",
-            global.cluster.as_deref(),
-            of_context("cluster"),
-            ConfigError::NoCluster,
-        )?;
-        let user_name = global.user.as_deref().unwrap_or(of_context("user"));
-        let user = self.chosen("users", "user", global.user.as_deref(), of_context("user"), ConfigError::NoUser)?;
-        let namespace = global.namespace.as_deref().filter(|n| !n.is_empty()).unwrap_or(of_context("namespace"));
+    fn connection(&self, global: &Global, wants: Wants) -> Result<Connection, ConfigError> {
+        let chosen = Chosen::of(self, global);
+        check(&chosen, global, wants)?;
+        let flag = global.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+        let namespace = flag.unwrap_or(&chosen.namespace);
         let mut connection = Connection {
-            server: "http://localhost:8080".into(),
+            server: chosen.cluster.text("server").map_or_else(default_server, str::to_owned),
             namespace: if namespace.is_empty() { "default".into() } else { namespace.into() },
-            impersonation: impersonation(global)?,
             timeout: timeout(&global.request_timeout)?,
-            compression: !global.disable_compression,
             verbosity: global.verbosity,
             warnings_as_errors: global.warnings_as_errors,
             cache: Some(global.cache_dir.clone().unwrap_or_else(|| home().join(".kube/cache"))),
             ..Connection::default()
         };
-        if let Some((cluster, folder)) = cluster {
-            apply_cluster(&mut connection, cluster, folder)?;
-        }
-        apply_cluster_flags(&mut connection, global)?;
-        // Without a scheme it is what else is known that tells.
-        if !connection.server.contains("://") && (connection.authority.is_some() || connection.insecure) {
-            connection.server.insert_str(0, "https://");
-        }
-        match user {
-            Some((user, folder)) => {
-                let user = credentials::User { name: user_name, entry: user, folder };
-                credentials::apply(&mut connection, &user, cluster.map(|(c, _)| c), global)?;
-            }
-            None => credentials::apply_flags(&mut connection, "", global)?,
-        }
-        if !connection.is_secure() {
-            // Whoever listens on the way must not learn it.
-            (connection.authorization, connection.login, connection.renewal) = (None, None, None);
-            connection.impersonation.clear();
+        apply_cluster(&mut connection, &chosen.cluster)?;
+        connection.compression &= !global.disable_compression;
+        // Whoever listens on the way must not learn who we are.
+        if connection.is_secure() {
+            credentials::apply(&mut connection, &chosen, global)?;
         }
         Ok(connection)
-    }
-
-    /// The entry that a flag or the context names, which must exist.
-    fn chosen(
-        &self,
-        list: &str,
-        key: &str,
-        flag: Option<&str>,
-        of_context: &str,
-        missing: fn(String) -> ConfigError,
-    ) -> Result<Option<(&Value, &Path)>, ConfigError> {
-        let name = flag.unwrap_or(of_context);
-        match self.entry(list, key, name) {
-            None if !name.is_empty() && flag.is_some() => Err(missing(name.into())),
-            found => Ok(found),
-        }
     }
 
     /// The named entry of a list, with the folder that its relative paths start from.
@@ -373,60 +366,49 @@ impl Merged {
     }
 }
 
-fn apply_cluster(connection: &mut Connection, cluster: &Value, folder: &Path) -> Result<(), ConfigError> {
-    if let Some(server) = text(cluster, "server") {
-        connection.server = server.to_owned();
+/// Whether a connection can be made of what was chosen, with the complaint that upstream comes upon first.
+fn check(chosen: &Chosen, global: &Global, wants: Wants) -> Result<(), ConfigError> {
+    let namespace_given = global.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty());
+    let usable = || {
+        let mut complaints: Vec<String> =
+            chosen.missing_context().map(|context| format!("{NO_CONTEXT}{context}")).into_iter().collect();
+        complaints.extend(chosen.complaints());
+        let heading = wants == Wants::Objects && namespace_given;
+        if complaints.is_empty() { Ok(()) } else { Err(ConfigError::Invalid { complaints, heading }) }
+    };
+    if wants != Wants::Server && !namespace_given {
+        usable()?;
     }
-    connection.authority = data_or_file(cluster, "certificate-authority", folder)?;
-    connection.insecure = cluster.get("insecure-skip-tls-verify").and_then(Value::as_bool).unwrap_or(false);
-    connection.server_name = text(cluster, "tls-server-name").map(str::to_owned);
-    connection.proxy = text(cluster, "proxy-url").map(str::to_owned);
-    connection.compression &= cluster.get("disable-compression").and_then(Value::as_bool) != Some(true);
-    Ok(())
+    if let Some((entry, name)) = chosen.missing() {
+        return Err(ConfigError::Missing { entry, name });
+    }
+    usable()
 }
 
-fn apply_cluster_flags(connection: &mut Connection, global: &Global) -> Result<(), ConfigError> {
-    if let Some(server) = global.server.as_ref().filter(|server| !server.is_empty()) {
-        connection.server = server.clone();
-    }
-    if let Some(path) = &global.certificate_authority {
-        connection.authority = Some(read(path)?);
-    }
-    if global.insecure_skip_tls_verify == Some(true) {
-        (connection.insecure, connection.authority) = (true, None);
-    }
-    if let Some(name) = &global.tls_server_name {
-        connection.server_name = Some(name.clone());
-    }
-    Ok(())
+/// The server where nobody names one.
+fn default_server() -> String {
+    let named = std::env::var("KUBERNETES_MASTER").ok().filter(|server| !server.is_empty());
+    named.unwrap_or_else(|| "http://localhost:8080".into())
 }
 
-fn impersonation(global: &Global) -> Result<Vec<(String, String)>, ConfigError> {
-    if global.impersonate.is_none()
-        && !(global.impersonate_groups.is_empty()
-            && global.impersonate_uid.is_none()
-            && global.impersonate_extra.is_empty())
-    {
-        return Err(ConfigError::Unsupported(
-            "requesting uid, groups or user-extra for  without impersonating a user".into(),
-        ));
-    }
-    let header = |name: &str, value: &String| (name.to_owned(), value.clone());
-    let mut headers: Vec<(String, String)> = global.impersonate.iter().map(|u| header("Impersonate-User", u)).collect();
-    headers.extend(global.impersonate_uid.iter().map(|u| header("Impersonate-Uid", u)));
-    headers.extend(global.impersonate_groups.iter().map(|g| header("Impersonate-Group", g)));
-    for extra in &global.impersonate_extra {
-        let Some((key, value)) = extra.split_once('=') else {
-            return Err(ConfigError::Unsupported(format!("invalid argument {extra:?} for \"--as-user-extra\" flag")));
-        };
-        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
-        headers.push((format!("Impersonate-Extra-{key}"), value.to_owned()));
-    }
-    Ok(headers)
+fn apply_cluster(connection: &mut Connection, cluster: &Entry) -> Result<(), ConfigError> {
+    let is = |key: &str| cluster.settings.get(key).and_then(Value::as_bool) == Some(true);
+    connection.authority = data_or_file(cluster, "certificate-authority")?;
+    connection.insecure = is("insecure-skip-tls-verify");
+    connection.server_name = cluster.text("tls-server-name").map(str::to_owned);
+    connection.proxy = cluster.text("proxy-url").map(str::to_owned);
+    connection.compression = !is("disable-compression");
+    Ok(())
 }
 
 /// `30`, `30s`, `0`.
 fn timeout(text: &str) -> Result<Option<Duration>, ConfigError> {
+    // Time that is over already is no limit.
+    if text.is_empty()
+        || text.strip_prefix('-').is_some_and(|text| apimachinery::time::parse_go_duration(text).is_some())
+    {
+        return Ok(None);
+    }
     let whole = text.parse::<u64>().ok().map(Duration::from_secs);
     let duration = whole.or_else(|| apimachinery::time::parse_go_duration(text)).ok_or(ConfigError::Timeout)?;
     Ok((!duration.is_zero()).then_some(duration))
@@ -436,15 +418,15 @@ fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str).filter(|s| !s.is_empty())
 }
 
-fn data_or_file(value: &Value, key: &'static str, folder: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
-    if let Some(data) = text(value, &format!("{key}-data")) {
+fn data_or_file(entry: &Entry, key: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
+    if let Some(data) = entry.text(&format!("{key}-data")) {
         return base64::decode(data).map(Some).map_err(|_| ConfigError::BadData(key));
     }
-    text(value, key).map(|path| read(&folder.join(path))).transpose()
+    entry.text(key).map(|path| read(Path::new(path))).transpose()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
-    std::fs::read(path).map_err(|why| ConfigError::Read { path: path.display().to_string(), why })
+    std::fs::read(path).map_err(|why| ConfigError::Open { path: path.display().to_string(), why })
 }
 
 #[cfg(test)]
@@ -473,7 +455,7 @@ mod tests {
         let one = json!({"current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "c", "user": "u", "namespace": "ns"}}]});
         let two = json!({"current-context": "b", "clusters": [{"name": "c", "cluster": {"server": "https://one"}}],
             "users": [{"name": "u", "user": {"token": "t"}}]});
-        let connection = merged(&[one, two]).connection(&flags()).expect("a connection");
+        let connection = merged(&[one, two]).connection(&flags(), Wants::Server).expect("a connection");
         assert_eq!((connection.server.as_str(), connection.namespace.as_str()), ("https://one", "ns"));
         assert_eq!(connection.authorization.as_deref(), Some("Bearer t"));
         assert!(!format!("{connection:?}").contains("Bearer"));
@@ -489,15 +471,42 @@ mod tests {
             impersonate: Some("bob".into()),
             ..flags()
         };
-        let connection = merged(&[file]).connection(&global).expect("a connection");
+        let connection = merged(&[file]).connection(&global, Wants::Server).expect("a connection");
         assert_eq!((connection.server.as_str(), connection.namespace.as_str()), ("https://two", "other"));
         assert_eq!(connection.impersonation, [("Impersonate-User".to_owned(), "bob".to_owned())]);
     }
 
     #[test]
-    fn an_unknown_context_is_an_error() {
-        let global = Global { context: Some("x".into()), ..flags() };
-        let error = merged(&[json!({})]).connection(&global).expect_err("no such context");
-        assert_eq!(error.to_string(), "Error in configuration: context was not found for specified context: x");
+    fn the_complaint_is_that_of_what_is_wanted_first() {
+        let file = json!({"users": [{"name": "u", "user": {"token": "t", "username": "n"}}]});
+        let complaint = |wants: Wants, global: Global| {
+            let merged = merged(std::slice::from_ref(&file));
+            merged
+                .connection(&Global { request_timeout: "0".into(), ..global }, wants)
+                .map(drop)
+                .map_err(|e| e.to_string())
+        };
+        let context = || Global { context: Some("x".into()), ..Global::default() };
+        let user = || Global { user: Some("u".into()), ..Global::default() };
+        let elsewhere = |global: Global| Global { namespace: Some("n".into()), ..global };
+        let no_context = "Error in configuration: context was not found for specified context: x";
+        let two = "more than one authentication method found for u; found [token basicAuth], only one is allowed";
+        for (wants, global, want) in [
+            (Wants::Server, context(), "context \"x\" does not exist"),
+            (Wants::Namespace, context(), no_context),
+            (Wants::Namespace, elsewhere(context()), "context \"x\" does not exist"),
+            (Wants::Server, Global { cluster: Some("c".into()), ..Global::default() }, "cluster \"c\" does not exist"),
+            (
+                Wants::Objects,
+                Global { cluster: Some("c".into()), ..context() },
+                "Error in configuration: \n* context was not found for specified context: x\n* no server found for cluster \"c\"",
+            ),
+            (Wants::Server, user(), two),
+            (Wants::Namespace, elsewhere(user()), two),
+            (Wants::Objects, elsewhere(user()), &format!("Error in configuration: {two}")),
+        ] {
+            assert_eq!(complaint(wants, global), Err(want.to_owned()));
+        }
+        assert_eq!(complaint(Wants::Server, Global { context: Some(String::new()), ..Global::default() }), Ok(()));
     }
 }

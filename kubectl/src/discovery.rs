@@ -138,7 +138,10 @@ impl Discovery {
                 body => groups(path, &body?)?,
             };
             match document["kind"] == "APIGroupDiscoveryList" {
-                true => discovery.resources.extend(read(&document)),
+                true => match mistyped(&document) {
+                    Some(why) => anyhow::bail!("json: cannot unmarshal {why}"),
+                    None => discovery.resources.extend(read(&document)),
+                },
                 false => discovery.extend(plain::ask(client, &document).await),
             }
         }
@@ -202,6 +205,14 @@ impl Discovery {
         names.dedup();
         names.truncate(3);
         names
+    }
+
+    /// Kinds that look like one that does not exist.
+    pub fn nearest_kinds(&self, kind: &str) -> Vec<String> {
+        let most = 1 + kind.len() / 6;
+        let close = |r: &&Resource| crate::cli::distance(&kind.to_lowercase(), &r.kind.to_lowercase()) <= most;
+        let near = self.resources.iter().filter(close);
+        near.map(|r| format!("{} of {}", r.kind, r.api_version())).take(3).collect()
     }
 
     /// The resource of a name as people type it: plural, singular, short name, kind, each with an
@@ -270,6 +281,41 @@ fn groups(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     }
 }
 
+/// What of aggregated discovery is of another type than it should be, as Go tells it.
+fn mistyped(document: &Value) -> Option<String> {
+    let told = |value: &Value, place: &str, wanted: &str| {
+        format!("{} into Go struct field APIGroupDiscoveryList.{place} of type {wanted}", rules::patch::go_kind(value))
+    };
+    let members = |value: &Value, place: &str, texts: &[&str], lists: &[&str]| -> Option<String> {
+        let given = |key: &str| value.get(key).filter(|member| !member.is_null());
+        let text = texts.iter().find_map(|key| Some((*key, given(key).filter(|member| !member.is_string())?)));
+        let list = lists.iter().find_map(|key| Some((*key, given(key).filter(|member| !member.is_array())?)));
+        match (text, list) {
+            (Some((key, member)), _) => Some(told(member, &format!("{place}.{key}"), "string")),
+            (None, Some((key, member))) => Some(told(member, &format!("{place}.{key}"), "[]string")),
+            (None, None) => None,
+        }
+    };
+    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    for (i, group) in list(document, "items").iter().enumerate() {
+        for (j, version) in list(group, "versions").iter().enumerate() {
+            let place = format!("items.{i}.versions.{j}");
+            let wrong = members(version, &place, &["version", "freshness"], &[]);
+            let mut resources = list(version, "resources").into_iter().enumerate();
+            let wrong = wrong.or_else(|| {
+                let texts = ["resource", "scope", "singularResource"];
+                let lists = ["verbs", "shortNames", "categories"];
+                resources
+                    .find_map(|(k, resource)| members(&resource, &format!("{place}.resources.{k}"), &texts, &lists))
+            });
+            if wrong.is_some() {
+                return wrong;
+            }
+        }
+    }
+    None
+}
+
 fn read(document: &Value) -> Vec<Resource> {
     let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut resources = Vec::new();
@@ -319,6 +365,23 @@ fn text(value: &Value, key: &str) -> String {
 pub(crate) mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn types_of_discovery_are_looked_at() {
+        let with = |resource: Value| json!({"items": [{"versions": [{"version": "v1", "resources": [{}, resource]}]}]});
+        let place = "Go struct field APIGroupDiscoveryList.items.0.versions.0";
+        for (document, want) in [
+            (with(json!({"resource": "pods", "verbs": ["get"], "scope": null})), None),
+            (with(json!({"resource": 5})), Some(format!("number into {place}.resources.1.resource of type string"))),
+            (with(json!({"verbs": "x"})), Some(format!("string into {place}.resources.1.verbs of type []string"))),
+            (
+                json!({"items": [{"versions": [{"version": []}]}]}),
+                Some(format!("array into {place}.version of type string")),
+            ),
+        ] {
+            assert_eq!(mistyped(&document), want);
+        }
+    }
 
     pub(crate) fn sample() -> Discovery {
         let resource = |plural: &str, singular: &str, kind: &str, short: &[&str], scope: &str| {

@@ -4,7 +4,7 @@ mod documents;
 mod glob;
 mod json;
 mod named;
-mod objects;
+pub(crate) mod objects;
 
 use crate::cli::Files;
 use crate::commands::Session;
@@ -101,6 +101,8 @@ pub enum Check {
     Decoded,
     /// The same, but what it does not say is not filled in, as it is for no server.
     Local,
+    /// The same, and its type must be one that is built in.
+    Typed,
     /// It must have a kind and a version, or the rest of its file is not read.
     Validated,
 }
@@ -192,7 +194,7 @@ impl<'a> Reading<'a> {
                 Source::Built(objects) => objects.next().map(Ok),
             };
             let document = document.map(|document| match self.check {
-                Check::Decoded | Check::Local => document,
+                Check::Decoded | Check::Local | Check::Typed => document,
                 Check::Validated => document.and_then(|document| objects::validated(name, document)),
             });
             match document {

@@ -3,6 +3,7 @@
 mod address;
 mod elsewhere;
 mod heard;
+mod identity;
 mod patience;
 mod proxy;
 mod refusal;
@@ -24,7 +25,7 @@ use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
-use heard::{Heard, Listening};
+use heard::{Greeted, Greeting, Heard, Listening};
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -35,14 +36,13 @@ use rules::patch::go_kind;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use url::Url;
 use who::Who;
 
@@ -153,6 +153,11 @@ impl Client {
         read_object(path, &body)
     }
 
+    /// GETs an object that is to be shown or changed as it is.
+    pub async fn get_object(&self, path: &str) -> anyhow::Result<Value> {
+        unstructured(&self.get_bytes(path, "application/json").await?)
+    }
+
     /// GETs an answer as it is.
     pub async fn get_bytes(&self, path: &str, accept: &str) -> anyhow::Result<Bytes> {
         let mut headers = vec![(header::ACCEPT, accept)];
@@ -167,14 +172,29 @@ impl Client {
 
     /// Sends an object.
     pub async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Value> {
+        read_object(path, &self.written(method, path, content_type, body).await?)
+    }
+
+    async fn written(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Bytes> {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
         let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
         let media = foreign_media(response.headers(), "application/json");
         let body = self.read_bytes(response).await?;
         match media {
             Some(media) => Err(NoSerializer(media).into()),
-            None => read_object(path, &body),
+            None => Ok(body),
         }
+    }
+
+    /// Sends an object for one that is to be shown as it is.
+    pub async fn write_object(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        unstructured(&self.written(method, path, content_type, body).await?)
     }
 
     /// GETs a stream: logs, watches. A refusal is an error already here.
@@ -240,9 +260,12 @@ impl Client {
     }
 
     /// A proxy with TLS is trusted as the server is.
-    fn tls_of_proxy(&self) -> Result<TlsConnector, Why> {
-        let config = || tls::config(&self.connection).map(|config| TlsConnector::from(Arc::new(config)));
-        self.who().tls.clone().map_or_else(config, Ok).map_err(|error| Why::Broken(format!("{error:#}")))
+    fn tls_of_proxy(&self) -> Result<Tls, Why> {
+        self.who()
+            .tls
+            .clone()
+            .map_or_else(|| Tls::of(&self.connection), Ok)
+            .map_err(|error| Why::Broken(format!("{error:#}")))
     }
 
     /// Headers that every request carries.
@@ -332,10 +355,14 @@ impl Client {
         let renewals = self.who().renewals;
         let deadline = limit.map(|limit| Instant::now() + limit);
         let begin = std::time::Instant::now();
-        let exchange = self.exchange(method, path, extra, body);
+        let reached = AtomicBool::new(false);
+        let exchange = self.exchange(method, path, extra, body, &reached);
         let mut response = match deadline {
             None => exchange.await?,
-            Some(deadline) => tokio::time::timeout_at(deadline, exchange).await.map_err(|_| Why::Late)??,
+            Some(deadline) => match tokio::time::timeout_at(deadline, exchange).await {
+                Err(_) if !reached.load(Ordering::Relaxed) => return Err(Why::NotReached),
+                outcome => outcome.map_err(|_| Why::Late)??,
+            },
         };
         if let Some(deadline) = deadline {
             response.extensions_mut().insert(Deadline(deadline));
@@ -352,13 +379,14 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends a request through the connection that is open, or a new one.
+    /// Sends a request through the connection that is open, or a new one; tells when there is one.
     async fn exchange(
         &self,
         method: &Method,
         path: &str,
         extra: &[(header::HeaderName, &str)],
         body: &Bytes,
+        reached: &AtomicBool,
     ) -> Result<Response<Incoming>, Why> {
         let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
             let forwarder = self.forwarder();
@@ -381,6 +409,7 @@ impl Client {
         // Taken in a line of its own, so that the lock is free again.
         let idle = self.idle.lock().await.take();
         if let Some(mut wire) = idle {
+            reached.store(true, Ordering::Relaxed);
             match pass(&mut wire.sender, build()?).await {
                 Ok(response) => {
                     *self.idle.lock().await = Some(wire);
@@ -392,6 +421,7 @@ impl Client {
             }
         }
         let mut wire = self.connect().await?;
+        reached.store(true, Ordering::Relaxed);
         let answer = pass(&mut wire.sender, build()?).await;
         let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
         *self.idle.lock().await = Some(wire);
@@ -494,11 +524,21 @@ async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
 }
 
 /// Begins TLS with who has a name.
-async fn encrypt(tls: &TlsConnector, name: &str, opened: Opened) -> Result<Opened, Why> {
+async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
     let name = name.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
-    match tokio::time::timeout(HANDSHAKE_TIME, tls.connect(name, opened.stream)).await {
+    let greeting = Greeting::default();
+    let stream = Greeted { stream: opened.stream, greeting: greeting.clone() };
+    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, stream)).await;
+    if let Some(why) = tls.without_certificate() {
+        return Err(why);
+    }
+    match outcome {
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
+        Ok(Err(_)) if greeting.is_http() => Err(Why::Broken("http: server gave HTTP response to HTTPS client".into())),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+            Err(Why::Broken(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
+        }
         Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
     }
@@ -522,6 +562,11 @@ fn foreign_media(headers: &HeaderMap, accept: &str) -> Option<String> {
     (accept.contains("application/json") && !is_json).then(|| media.to_owned())
 }
 
+/// Whoever sends a refusal as a success refuses nevertheless.
+fn is_refusal(value: &Value) -> bool {
+    value["kind"] == "Status" && value["status"] == "Failure"
+}
+
 /// What is shown as it is must be an object and say its kind.
 pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
     let value = parsed(body).map_err(|why| anyhow::anyhow!(why))?;
@@ -531,8 +576,7 @@ pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
     if value["kind"].as_str().unwrap_or_default().is_empty() {
         bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
     }
-    // Whoever sends a refusal as a success refuses nevertheless.
-    if value["kind"] == "Status" && value["status"] == "Failure" {
+    if is_refusal(&value) {
         return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
     }
     Ok(value)
@@ -542,6 +586,9 @@ pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
 fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     let value = read_json(body)?;
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if is_of_resource(path) && is_refusal(&value) {
+        return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
+    }
     if !is_of_resource(path) || !kind.is_empty() {
         return Ok(value);
     }

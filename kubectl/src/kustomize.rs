@@ -46,7 +46,7 @@ pub enum KustomizeError {
     #[error("must build at directory: '{}': file is not directory", .0.display())]
     NotFolder(PathBuf),
     /// A file that cannot be read.
-    #[error("accumulating resources: reading {}: {why}", .path.display())]
+    #[error("evalsymlink failure on '{}' : lstat {}: {why}", .path.display(), first_missing(.path).display())]
     File {
         /// The file.
         path: PathBuf,
@@ -61,6 +61,56 @@ pub enum KustomizeError {
         /// What is wrong.
         why: String,
     },
+    /// A kustomization that is no YAML, or has what none has.
+    #[error("invalid Kustomization: {0}")]
+    Malformed(String),
+    /// A kustomization that says nothing.
+    #[error("kustomization.yaml is empty")]
+    Empty,
+    /// Several kustomizations in a folder.
+    #[error("Found multiple kustomization files under: {}\n", .0.display())]
+    Several(PathBuf),
+    /// A kustomization of another kind.
+    #[error("Failed to read kustomization file under {}:\nkind should be Kustomization or Component", .0.display())]
+    OtherKind(PathBuf),
+    /// A resource that can be taken in neither as a file nor as a folder.
+    #[error("accumulating resources: accumulation err='{as_file}': {as_folder}")]
+    Resource {
+        /// What is wrong with it as a file.
+        as_file: String,
+        /// What is wrong with it as a folder.
+        as_folder: String,
+    },
+    /// A resource that is no YAML.
+    #[error("accumulating resources: accumulating resources from '{name}': MalformedYAMLError: {why} in File: {name}")]
+    BadResource {
+        /// As the kustomization names it.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A patch that cannot be read.
+    #[error(
+        "trouble configuring builtin PatchTransformer with config: `\n{config}`: failed to get the patch file from path({name}): {why}"
+    )]
+    Patch {
+        /// The patch as the kustomization has it.
+        config: String,
+        /// Its file.
+        name: String,
+        /// Why.
+        why: Box<KustomizeError>,
+    },
+    /// What a generator is to read cannot be read.
+    #[error("loading KV pairs: {what}: [{names}]: {why}")]
+    Source {
+        /// What it would be.
+        what: &'static str,
+        /// All of these sources.
+        names: String,
+        /// Why.
+        why: Box<KustomizeError>,
+    },
     /// A file outside of the folder.
     #[error("security; file '{}' is not in or below '{}'", .file.display(), .folder.display())]
     Outside {
@@ -69,14 +119,14 @@ pub enum KustomizeError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A field that is not built, or one that does not exist.
+    /// A field that is not built.
     #[error("invalid Kustomization: field {0:?} is not supported")]
     Unsupported(String),
     /// A resource from elsewhere.
     #[error("remote resources are not supported: {0}")]
     Remote(String),
     /// Folders that include each other.
-    #[error("cycle detected: {}", .0.display())]
+    #[error("cycle detected: candidate root '{}' contains visited root '{}'", .0.display(), .0.display())]
     Cycle(PathBuf),
     /// Two resources with the same identity.
     #[error("may not add resource with an already registered id: {0}")]
@@ -240,12 +290,38 @@ spec:
         assert!(says("vars: []\n").contains("\"vars\""));
         assert!(says("helmCharts: []\n").contains("\"helmCharts\""));
         assert!(says("resources: [https://example.com/x]\n").contains("remote resources"));
+        assert_eq!(says("a: b: c\n"), "invalid Kustomization: yaml: mapping values are not allowed in this context");
+        assert_eq!(says("resourcez: [x]\n"), "invalid Kustomization: json: unknown field \"resourcez\"");
+        assert_eq!(says(""), "kustomization.yaml is empty");
+        assert!(says("kind: Foo\n").ends_with(":\nkind should be Kustomization or Component"));
+        let missing = says("resources: [none.yaml]\n");
+        let file = "accumulating resources: accumulation err='accumulating resources from 'none.yaml': evalsymlink failure on '";
+        assert!(missing.starts_with(file), "{missing}");
         assert!(
-            says("resources: [../x.yaml]\n").contains("reading")
-                || says("resources: [../x.yaml]\n").contains("security")
+            missing.contains("': must build at directory: not a valid directory: evalsymlink failure on '"),
+            "{missing}"
         );
+        let patch = says("patches: [{path: none.yaml}]\n");
+        let config = "trouble configuring builtin PatchTransformer with config: `\npath: none.yaml\n`: failed to get the patch file from path(none.yaml): ";
+        assert!(patch.starts_with(config), "{patch}");
+        let sources = says("configMapGenerator: [{name: x, files: [a, b]}]\n");
+        assert!(sources.starts_with("loading KV pairs: file sources: [a b]: evalsymlink failure on '"), "{sources}");
+        let one = |name: &'static str, text: &'static str| {
+            let files = [("kustomization.yaml", "resources: [a.yaml, a.yaml]\n"), (name, text)];
+            built(&files, "").expect_err("wrong").to_string()
+        };
+        let twice = one("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n");
+        let id = "accumulation err='merging resources from 'a.yaml': may not add resource with an already registered id: ConfigMap.v1.[noGrp]/m.[noNs]': must build at directory: '";
+        assert!(twice.contains(id), "{twice}");
+        let bad = "accumulating resources: accumulating resources from 'a.yaml': MalformedYAMLError: yaml: mapping values are not allowed in this context in File: a.yaml";
+        assert_eq!(one("a.yaml", "a: b: c\n"), bad);
+        assert!(one("kustomization.yml", "").starts_with("Found multiple kustomization files under: "));
         assert!(built(&[("a.yaml", "a: b\n")], "").expect_err("none").to_string().contains("unable to find one of"));
         let cycle = [("a/kustomization.yaml", "resources: [../b]\n"), ("b/kustomization.yaml", "resources: [../a]\n")];
-        assert!(matches!(built(&cycle, "a"), Err(KustomizeError::Cycle(_))));
+        let cycle = built(&cycle, "a").expect_err("a cycle").to_string();
+        assert!(
+            cycle.contains("': recursed accumulation of path '") && cycle.contains("contains visited root"),
+            "{cycle}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use kubectl::cli::{self, UsageError};
 use kubectl::{commands, interrupt, plugins, preferences, print};
 use std::future::Future;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -29,7 +30,8 @@ fn main() -> ExitCode {
         Ok(mut args) => {
             args.global.plugins = preferences.plugins;
             args.global.stdin_in_use = cli::reads_manifest(&words) || args.command.reads_environment();
-            run(commands::run(args))
+            let global = args.global.clone();
+            run_with(commands::run(args), |error| tell_what_to_do(error, &global))
         }
         Err(usage) => instead(&words, usage),
     }
@@ -73,7 +75,24 @@ fn fail(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Tells a person what to do about an error; a script that reads it gets no more than upstream's words.
+fn tell_what_to_do(error: &anyhow::Error, global: &cli::Global) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    if let Some(hint) = commands::hint(error, global) {
+        fail(&hint);
+    }
+}
+
 fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    run_with(command, |_| {})
+}
+
+fn run_with(
+    command: impl Future<Output = anyhow::Result<ExitCode>>,
+    also_tell: impl FnOnce(&anyhow::Error),
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("error: {error}")),
@@ -85,6 +104,10 @@ fn run(command: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
         Ok(code) => code,
         // Whoever read our output has had enough, as in `get pods | head -1`.
         Err(error) if commands::is_broken_pipe(&error) => ExitCode::from(141),
-        Err(error) => fail(commands::error_text(&error).trim_end_matches('\n')),
+        Err(error) => {
+            let code = fail(commands::error_text(&error).trim_end_matches('\n'));
+            also_tell(&error);
+            code
+        }
     }
 }

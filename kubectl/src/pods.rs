@@ -65,15 +65,29 @@ pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value
         return Ok(vec![object]);
     }
     match selector_of(&object) {
+        selector if selector.is_empty() && found.resource.kind == "Service" => {
+            let why = format!("invalid service '{name}': Service is defined without a selector");
+            Err(NoPods { kind: "*v1.Service".into(), why }.into())
+        }
         selector if selector.is_empty() => Err(no_selector(&found.resource)),
         selector => selected(session, &selector).await,
     }
 }
 
-/// What is said of an object that has no pods of its own.
+/// An object that has no pods of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot attach to {kind}: {why}")]
+pub struct NoPods {
+    /// Its type, as Go names it.
+    pub kind: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What is said of an object of a type that has no pods.
 pub(crate) fn no_selector(resource: &Resource) -> anyhow::Error {
     let kind = format!("*{}.{}", resource.version, resource.kind);
-    anyhow::anyhow!("cannot attach to {kind}: selector for {kind} not implemented")
+    NoPods { why: format!("selector for {kind} not implemented"), kind }.into()
 }
 
 /// The selector of a workload or a service as a query parameter.
@@ -135,7 +149,9 @@ pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String>
     {
         return Ok(default.to_owned());
     }
-    let Some(first) = regular.first() else { bail!("no container in pod {}", pod.name()) };
+    let Some(first) = regular.first() else {
+        bail!("pod {}/{} does not have any containers", pod.namespace(), pod.name())
+    };
     if names.len() > 1 && !quiet {
         let shown: Vec<String> = shown_names(pod);
         eprintln!("Defaulted container {first:?} out of: {}", shown.join(", "));

@@ -5,6 +5,7 @@
 use crate::cli::Files;
 use crate::commands::{Session, with_query};
 use crate::discovery::{Discovery, Resource};
+use crate::files::objects::NoKind;
 use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::targets::{self, Words};
@@ -41,6 +42,10 @@ pub struct Query<'a> {
     pub local: bool,
     /// Manifests as they are written, but names as the server knows them.
     pub as_written: bool,
+    /// Objects are held in Go's types, which are those that are built in.
+    pub typed: bool,
+    /// What of the named objects is asked for, if it is not all of them.
+    pub subresource: &'a str,
     /// How many objects a page of a list has; zero asks for all at once.
     pub page: i64,
 }
@@ -57,6 +62,8 @@ impl<'a> Query<'a> {
             all_namespaces: false,
             local: false,
             as_written: false,
+            typed: false,
+            subresource: "",
             page: PAGE,
         }
     }
@@ -76,6 +83,18 @@ impl<'a> Query<'a> {
     /// Manifests as they are written.
     pub fn local(mut self, local: bool) -> Self {
         self.local = local;
+        self
+    }
+
+    /// Objects in Go's types.
+    pub fn typed(mut self) -> Self {
+        self.typed = true;
+        self
+    }
+
+    /// A part of the named objects.
+    pub fn subresource(mut self, subresource: &'a str) -> Self {
+        self.subresource = subresource;
         self
     }
 
@@ -169,12 +188,29 @@ impl Selected {
     }
 }
 
+/// Finds what the manifests of a query say, which needs a server only for types that are not built in.
+pub async fn resolve_locally(session: &Session, query: &Query<'_>) -> anyhow::Result<Selected> {
+    // What comes from standard input is read but once.
+    if query.files.names().all(|name| name != "-") {
+        let selected = resolve(session, &Discovery::builtin(), query).await?;
+        if !selected.failures.iter().any(|failure| failure.is::<NoKind>()) {
+            return Ok(selected);
+        }
+    }
+    let discovery = query.discovery(session).await?;
+    resolve(session, &discovery, query).await
+}
+
 /// Finds what a query selects.
 pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>) -> anyhow::Result<Selected> {
     query.check()?;
     let mut selected = Selected::default();
     if query.files.any() {
-        let check = if query.local { Check::Local } else { Check::Decoded };
+        let check = match (query.local, query.typed) {
+            (true, true) => Check::Typed,
+            (true, false) => Check::Local,
+            (false, _) => Check::Decoded,
+        };
         let mut reading = Reading::of(query.files, discovery, session, check)?;
         while let Some(outcome) = reading.next().await {
             let manifest = match outcome {
@@ -189,7 +225,7 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
             }
             match query.local || query.as_written {
                 true => selected.objects.push(manifest),
-                false => selected.fetch(session, manifest).await,
+                false => selected.fetch(session, query, manifest).await,
             }
         }
         return Ok(selected);
@@ -200,7 +236,7 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
                 bail!("a resource cannot be retrieved by name across all namespaces")
             }
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
-            Some(name) => selected.fetch(session, named(session, target.resource, &name)).await,
+            Some(name) => selected.fetch(session, query, named(session, target.resource, &name)).await,
             None if query.selects() => {
                 let listed = selected.list(session, query, target.resource).await;
                 selected.failures.extend(listed.err());
@@ -229,8 +265,16 @@ pub fn named(session: &Session, resource: Resource, name: &str) -> Manifest {
 }
 
 impl Selected {
-    async fn fetch(&mut self, session: &Session, mut manifest: Manifest) {
-        match session.client.get(&manifest.path(), "application/json").await {
+    async fn fetch(&mut self, session: &Session, query: &Query<'_>, mut manifest: Manifest) {
+        let mut path = manifest.path();
+        if !query.subresource.is_empty() {
+            path = format!("{path}/{}", query.subresource);
+        }
+        let fetched = match query.typed {
+            true => session.client.get(&path, "application/json").await,
+            false => session.client.get_object(&path).await,
+        };
+        match fetched {
             Ok(object) => {
                 manifest.object = object;
                 self.objects.push(manifest);
@@ -279,7 +323,7 @@ pub async fn list_by(
     loop {
         let parameters =
             [("labelSelector", selector), ("fieldSelector", field_selector), ("limit", &limit), ("continue", &token)];
-        let page = session.client.get(&with_query(&path, &parameters), "application/json").await;
+        let page = session.client.get_object(&with_query(&path, &parameters)).await;
         let mut page = page.map_err(|error| of_list(error, resource, selector, field_selector))?;
         if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
             objects.extend(items.into_iter().map(|item| typed(resource, item)));

@@ -24,8 +24,13 @@ pub enum TargetError {
     )]
     Nothing(&'static str),
     /// A type that the server does not have.
-    #[error("the server doesn't have a resource type \"{0}\"")]
-    NoSuchType(String),
+    #[error("the server doesn't have a resource type \"{name}\"")]
+    NoSuchType {
+        /// The type.
+        name: String,
+        /// Types with names like it.
+        near: Vec<String>,
+    },
     /// `a/b` among other words.
     #[error(
         "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. '{program} get resource/<resource_name>' instead of '{program} get resource resource/<resource_name>'",
@@ -106,7 +111,7 @@ pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Res
     let (types, names) = match Words::read(verb, words)? {
         Words::Pairs(pairs) => {
             let found = pairs.into_iter().map(|(kind, name)| {
-                let resource = find(discovery, &kind).ok_or_else(|| no_such(&kind))?;
+                let resource = find(discovery, &kind).ok_or_else(|| no_such(discovery, &kind))?;
                 Ok(Target { resource: resource.clone(), name: Some(name), namespace: None })
             });
             return found.collect();
@@ -128,8 +133,10 @@ pub fn parse(discovery: &Discovery, verb: &'static str, words: &[String]) -> Res
 }
 
 /// Upstream names a type that is not there without its group.
-fn no_such(word: &str) -> TargetError {
-    TargetError::NoSuchType(word.split('.').next().unwrap_or_default().into())
+fn no_such(discovery: &Discovery, word: &str) -> TargetError {
+    let name = word.split('.').next().unwrap_or_default().to_owned();
+    let near = discovery.nearest(&name).into_iter().map(str::to_owned).collect();
+    TargetError::NoSuchType { name, near }
 }
 
 /// Finds a resource; warns of others that a short name could mean.
@@ -148,7 +155,7 @@ fn found<'a>(discovery: &'a Discovery, types: &[String], named: bool) -> Result<
             Some(resource) => found.push(resource),
             None if !category.is_empty() && named => return Err(TargetError::Several),
             None if !category.is_empty() => found.extend(category),
-            None => return Err(no_such(word)),
+            None => return Err(no_such(discovery, word)),
         }
     }
     Ok(found)

@@ -161,17 +161,32 @@ impl<'a> Writing<'a> {
         if !object.resource_version().is_empty() {
             object.to_mut().metadata_mut().remove("resourceVersion");
         }
-        session.client.write(Method::POST, &self.path(collection), "application/json", &object).await
+        self.send(session, Method::POST, collection, "application/json", &object).await
     }
 
     /// Replaces an object.
     pub async fn update(&self, session: &Session, path: &str, object: &Value) -> anyhow::Result<Value> {
-        session.client.write(Method::PUT, &self.path(path), "application/json", object).await
+        self.send(session, Method::PUT, path, "application/json", object).await
     }
 
     /// Patches an object.
     pub async fn patch(&self, session: &Session, path: &str, kind: PatchKind, patch: &Value) -> anyhow::Result<Value> {
-        session.client.write(Method::PATCH, &self.path(path), kind.content_type(), patch).await
+        self.send(session, Method::PATCH, path, kind.content_type(), patch).await
+    }
+
+    async fn send(
+        &self,
+        session: &Session,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let path = self.path(path);
+        match self.typed {
+            true => session.client.write(method, &path, content_type, body).await,
+            false => session.client.write_object(method, &path, content_type, body).await,
+        }
     }
 
     /// Tells what was done, in the asked form.
@@ -274,6 +289,17 @@ impl Failures {
         }
     }
 
+    /// The failures of what was done, and those of what could not be read, which upstream tells in one line.
+    pub fn with_unread(mut failures: Vec<anyhow::Error>, mut unread: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        if failures.is_empty() || unread.len() < 2 {
+            failures.append(&mut unread);
+        } else {
+            let told: Vec<String> = unread.iter().map(|error| format!("{error:#}")).collect();
+            failures.push(anyhow::anyhow!("[{}]", told.join(", ")));
+        }
+        Self::outcome(failures)
+    }
+
     /// Nothing, or failures that are told as several are even if there is one only.
     pub fn among_others(failures: Vec<anyhow::Error>) -> anyhow::Result<()> {
         if failures.is_empty() { Ok(()) } else { Err(Failures(failures).into()) }
@@ -354,7 +380,7 @@ pub fn usage(command: &str, why: impl std::fmt::Display) -> anyhow::Error {
 
 /// An object as the server has it; nothing if there is none.
 pub async fn live(session: &Session, path: &str) -> anyhow::Result<Option<Value>> {
-    match session.client.get(path, "application/json").await {
+    match session.client.get_object(path).await {
         Ok(live) => Ok(Some(live)),
         Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(error),
@@ -364,6 +390,14 @@ pub async fn live(session: &Session, path: &str) -> anyhow::Result<Option<Value>
 /// Whether the server said that there is no such object.
 pub fn is_not_found(error: &anyhow::Error) -> bool {
     code(error) == Some(404)
+}
+
+/// A member of what is to be an object; whatever else it is gives way.
+pub(crate) fn member<'v>(value: &'v mut Value, key: &str) -> &'v mut Value {
+    if !value.is_object() {
+        *value = json!({});
+    }
+    &mut value[key]
 }
 
 /// The status code of a refusal.

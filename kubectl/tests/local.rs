@@ -122,3 +122,27 @@ fn shells_are_answered() {
     assert_eq!(stdout(&bare), "use-context\n:4\n");
     assert!(stdout(&kubectl(home.path(), &["completion", "bash"])).contains("complete -o default -F"));
 }
+
+#[test]
+fn manifests_are_changed_without_a_server() {
+    let home = tempfile::tempdir().expect("a folder");
+    let path = home.path().join("cm.yaml");
+    std::fs::write(&path, "{apiVersion: v1, kind: ConfigMap, metadata: {name: m}}").expect("written");
+    let file = path.display().to_string();
+    // Nobody listens there, and with a namespace even the context may be none.
+    for words in [
+        ["label", "-f", &file, "--local", "a=b"],
+        ["annotate", "-f", &file, "--local", "a=b"],
+        ["patch", "-f", &file, "--local", "-p{\"data\":{\"a\":\"b\"}}"],
+    ] {
+        let run = |more: &[&str]| {
+            let output = kubectl(home.path(), &[&words, more].concat());
+            (stdout(&output), stderr(&output))
+        };
+        let (out, err) = run(&["-sx:1"]);
+        assert!(out.starts_with("configmap/m ") && err.is_empty(), "{words:?}: {out}{err}");
+        assert_eq!(run(&["-n", "default", "--context=none"]), (out, err), "{words:?}");
+        let why = "Error in configuration: context was not found for specified context: none\n";
+        assert_eq!(run(&["--context=none"]), (String::new(), why.to_owned()), "{words:?}");
+    }
+}

@@ -5,7 +5,7 @@
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use scripted::{Answer, serve};
+use scripted::{Answer, serve, serve_targets};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -144,7 +144,122 @@ fn answers_must_say_what_they_are() {
             r#"{"kind": "Status", "status": "Failure", "message": "no", "reason": "NotFound", "code": 404}"#,
         ))
     });
-    assert_eq!(told(refused, "get pods p -o name"), "Error from server (NotFound): no\n");
+    for line in ["get pods p -o name", "logs p", "label pods p a=b", "delete pods p"] {
+        assert!(told(refused, line).to_lowercase().contains("error from server (notfound): no"), "{line}");
+    }
+    let list = serve(|_, path| discovery(path).unwrap_or(Answer::json(200, "[]")));
+    let unstructured = "error: json: cannot unmarshal array into Go value of type unstructured.detector\n";
+    for line in ["label pods p a=b", "delete pods p", "describe pods p", "annotate pods p a=b"] {
+        assert_eq!(told(list, line), unstructured, "{line}");
+    }
+}
+
+/// A group's resources as discovery tells them.
+fn group(name: &str, resources: &[(&str, &str, &str)]) -> String {
+    let told = |(plural, kind, scope): &(&str, &str, &str)| {
+        let singular = kind.to_lowercase();
+        format!(
+            r#"{{"resource": "{plural}", "singularResource": "{singular}", "responseKind": {{"kind": "{kind}"}}, "scope": "{scope}", "verbs": ["get", "list", "patch"]}}"#
+        )
+    };
+    let resources: Vec<String> = resources.iter().map(told).collect();
+    format!(
+        r#"{{"metadata": {{"name": "{name}"}}, "versions": [{{"version": "v1", "resources": [{}]}}]}}"#,
+        resources.join(", ")
+    )
+}
+
+fn groups(groups: &[String]) -> String {
+    format!(r#"{{"kind": "APIGroupDiscoveryList", "items": [{}]}}"#, groups.join(", "))
+}
+
+/// The kind of what is behind a path.
+fn kind_behind(path: &str) -> &'static str {
+    let kinds = [
+        ("/certificatesigningrequests", "CertificateSigningRequest"),
+        ("/deployments", "Deployment"),
+        ("/services", "Service"),
+        ("/nodes", "Node"),
+        ("/rolebindings", "RoleBinding"),
+        ("/replicasets", "ReplicaSet"),
+        ("/events", "Event"),
+    ];
+    kinds.iter().find(|(part, _)| path.contains(part)).map_or("Pod", |(_, kind)| kind)
+}
+
+#[test]
+fn answers_of_odd_shapes_end_no_command_in_a_panic() {
+    let core = [
+        ("pods", "Pod", "Namespaced"),
+        ("services", "Service", "Namespaced"),
+        ("nodes", "Node", "Cluster"),
+        ("events", "Event", "Namespaced"),
+    ];
+    let apps = [("deployments", "Deployment", "Namespaced"), ("replicasets", "ReplicaSet", "Namespaced")];
+    let rbac = [("rolebindings", "RoleBinding", "Namespaced"), ("roles", "Role", "Namespaced")];
+    let requests = [("certificatesigningrequests", "CertificateSigningRequest", "Cluster")];
+    let core: &'static str = groups(&[group("", &core)]).leak();
+    let named: &'static str = groups(&[
+        group("apps", &apps),
+        group("rbac.authorization.k8s.io", &rbac),
+        group("certificates.k8s.io", &requests),
+    ])
+    .leak();
+    for shape in [
+        r#""metadata": {"name": "p", "uid": "u"}, "spec": "x", "status": "y", "items": [5, "x"], "subjects": ["x"], "rules": "r", "data": 1"#,
+        r#""metadata": {"name": "p", "annotations": 5, "labels": "l"}, "spec": {"containers": ["c"], "template": "t", "selector": 3, "taints": ["t"]}, "status": {"conditions": ["x"]}"#,
+        r#""metadata": "m", "spec": {"template": {"metadata": "m", "spec": "s"}, "containers": [{"name": 1}], "replicas": "r"}, "status": [], "items": {"a": 1}"#,
+        r#""metadata": [], "spec": [1], "status": {"containerStatuses": [1], "conditions": {"a": "b"}}, "items": [{"metadata": "m", "spec": "s", "status": "t", "involvedObject": 5}]"#,
+    ] {
+        let server = serve_targets(move |_, path| match path.split('?').next().unwrap_or_default() {
+            "/api" => Answer::json(200, core),
+            "/apis" => Answer::json(200, named),
+            path => Answer::json(200, &format!(r#"{{"kind": "{}", "apiVersion": "v1", {shape}}}"#, kind_behind(path))),
+        });
+        for line in [
+            "get pods p -o wide",
+            "get pods -o yaml",
+            "get pods --sort-by=.spec.x",
+            "describe pods p",
+            "describe nodes p",
+            "describe deployments p",
+            "describe services p",
+            "events",
+            "certificate approve p",
+            "scale deployments p --replicas=2",
+            "rollout history deployments/p --revision=1",
+            "rollout undo deployments/p",
+            "rollout restart deployments/p",
+            "rollout status deployments/p --timeout=1s",
+            "set image deployments/p *=x",
+            "set env pods/p a=b",
+            "set serviceaccount deployments p s",
+            "set selector services p a=b",
+            "set resources pods p --limits=cpu=1",
+            "taint nodes p a=b:NoSchedule",
+            "cordon p",
+            "drain p --force",
+            "label pods p a=b",
+            "annotate pods p a=b",
+            "expose pods p --port=1",
+            "autoscale deployments p --max=2",
+            "wait pods/p --for=condition=Ready --timeout=1s",
+            "exec p -- x",
+            "logs p",
+            "debug p --image=x",
+            "debug p --image=x --copy-to=q --profile=general",
+            "debug node/p --image=x --profile=sysadmin",
+            "why pod p",
+            "why node p",
+            "delete pods p --wait=false",
+            "apply -f cm.yaml --validate=false",
+            "top pods",
+            "set subject rolebindings p --user=u",
+        ] {
+            let (_, told, code) = run(server, line);
+            assert!(matches!(code, Some(0 | 1)), "{line} of {shape}: {code:?} {told}");
+        }
+    }
 }
 
 #[test]

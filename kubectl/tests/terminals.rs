@@ -169,3 +169,44 @@ fn bash_completes_commands_flags_and_types() {
         assert!(child.wait().is_ok());
     }
 }
+
+#[test]
+fn errors_come_with_what_to_do_next() {
+    let server = serve(|method, path, body| match path.split('?').next().unwrap_or_default() {
+        "/api/v1/namespaces/default/configmaps/secret" => {
+            Some(json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "configmaps \"secret\" is forbidden: User \"x\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"default\""}))
+        }
+        _ => answers(method, path, body),
+    });
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::write(
+        home.path().join("kc"),
+        "contexts: [{name: one, context: {cluster: c}}, {name: two, context: {cluster: c}}]",
+    )
+    .expect("written");
+    let manifest = home.path().join("pod.yaml");
+    std::fs::write(&manifest, "{apiVersion: v1, kind: Pud, metadata: {name: p}}").expect("written");
+    let manifest = format!("create --validate=false -f {}", manifest.display());
+    for (line, want) in [
+        ("get podz", "Did you mean pods?"),
+        ("describe podz p", "Did you mean pods?"),
+        (&manifest, "Did you mean Pod of v1?"),
+        ("get pods --context=three", "The kubeconfig has: one, two"),
+        ("get configmaps secret", "kubectl create role get-configmaps --verb=get --resource=configmaps -n default"),
+    ] {
+        let with = || {
+            let mut command = kubectl(server, home.path());
+            command.env("KUBECONFIG", home.path().join("kc")).args(line.split(' '));
+            command
+        };
+        let mut terminal = Terminal::new(24, 200);
+        let mut child = terminal.start(&with());
+        terminal.expect(want);
+        assert_eq!(child.wait().expect("ends").code(), Some(1), "{line}");
+        // Nobody at a terminal: nothing but the error.
+        let output = with().output().expect("runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!told.contains(want) && told.lines().count() <= 2, "{line}: {told}");
+    }
+}

@@ -55,7 +55,7 @@ pub struct Apply {
     #[arg(long)]
     pub prune: bool,
     /// Overwrite the default allowlist with <group/version/kind> for --prune.
-    #[arg(long, alias = "prune-whitelist")]
+    #[arg(long)]
     pub prune_allowlist: Vec<String>,
     /// Selector (label query) to filter on.
     #[arg(long, short = 'l', default_value = "")]

@@ -23,7 +23,7 @@ pub struct Debug {
     #[arg(long, default_value = "")]
     pub custom: String,
     /// Environment variables to set in the container.
-    #[arg(long, value_delimiter = ',', value_parser = pair)]
+    #[arg(long, value_parser = pairs)]
     pub env: Vec<String>,
     /// Files that identify the resource to debug.
     #[arg(long = "filename", short = 'f', value_delimiter = ',')]
@@ -65,7 +65,7 @@ pub struct Debug {
     #[arg(long)]
     pub same_node: bool,
     /// When used with '--copy-to', a list of name=image pairs for changing container images.
-    #[arg(long, value_delimiter = ',', value_parser = pair)]
+    #[arg(long, value_parser = pairs)]
     pub set_image: Vec<String>,
     /// When used with '--copy-to', enable process namespace sharing in the copy.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -84,10 +84,15 @@ pub struct Debug {
     pub command: Vec<String>,
 }
 
-/// `KEY=VALUE`, as it is.
-fn pair(text: &str) -> Result<String, String> {
-    match text.contains('=') {
-        true => Ok(text.to_owned()),
-        false => Err(format!("{text} must be formatted as key=value")),
+/// The pairs of one flag. Only where there are several can a comma be between them.
+pub fn split(text: &str) -> Vec<&str> {
+    if text.matches('=').count() == 1 { vec![text] } else { text.split(',').collect() }
+}
+
+/// `KEY=VALUE`, as it is; there may be several of them, with commas between.
+fn pairs(text: &str) -> Result<String, String> {
+    match split(text).into_iter().find(|part| !part.contains('=')) {
+        None => Ok(text.to_owned()),
+        Some(part) => Err(format!("{part} must be formatted as key=value")),
     }
 }

@@ -53,11 +53,14 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     warn_of_record(flags.record.record);
     let manager = manager(&flags.field_manager, flags.server_side);
     let writing =
-        Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
+        Writing::late(&flags.dry_run.dry_run, manager, &flags.printing)?.validating(&flags.validate.validate)?;
     flags.files.required()?;
     Deletion::new(&flags.removal, flags.removal.grace_period)?;
     if !flags.applyset.is_empty() && !applyset::is_enabled() {
         bail!("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.");
+    }
+    if flags.prune && !flags.prune_allowlist.is_empty() {
+        prune::check(&session.discovery().await?, &flags.prune_allowlist)?;
     }
     // What the flags say against each other is told before the server is asked, if it need not be.
     if flags.applyset.is_empty() {
@@ -65,9 +68,6 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
     }
     let check = Check::of(&flags.validate.validate);
     let discovery = session.discovery_for(&flags.files, check).await?;
-    if flags.prune {
-        prune::check(&discovery, &flags.prune_allowlist)?;
-    }
     let mut set = match flags.applyset.as_str() {
         "" => None,
         text => {
@@ -441,7 +441,7 @@ async fn server_side(
     let force = if flags.force_conflicts { "true" } else { "false" };
     let target = target(manifest, flags);
     let path = format!("{}&force={force}", writing.path(&target));
-    let send = || session.client.write(Method::PATCH, &path, PatchKind::Apply.content_type(), &manifest.object);
+    let send = || session.client.write_object(Method::PATCH, &path, PatchKind::Apply.content_type(), &manifest.object);
     match send().await {
         Ok(object) => {
             let applied = match migration::run(session, writing, manifest, &target, object.clone()).await {
@@ -460,8 +460,7 @@ async fn server_side(
         Err(error) if code(&error) == Some(409) => {
             let message = format!("{error:#}");
             bail!(
-                "Apply failed with {}\nPlease review the fields above--they currently have other managers. Here\nare the ways you can resolve this warning:\n* If you intend to manage all of these fields, please re-run the apply\n  command with the `--force-conflicts` flag.\n* If you do not intend to manage all of the fields, please edit your\n  manifest to remove references to the fields that should keep their\n  current managers.\n* You may co-own fields by updating your manifest to match the existing\n  value; in this case, you'll become the manager if the other manager(s)\n  stop managing the field (remove it from their configuration).\nSee https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts",
-                message.trim_start_matches("Apply failed with ")
+                "{message}\nPlease review the fields above--they currently have other managers. Here\nare the ways you can resolve this warning:\n* If you intend to manage all of these fields, please re-run the apply\n  command with the `--force-conflicts` flag.\n* If you do not intend to manage all of the fields, please edit your\n  manifest to remove references to the fields that should keep their\n  current managers.\n* You may co-own fields by updating your manifest to match the existing\n  value; in this case, you'll become the manager if the other manager(s)\n  stop managing the field (remove it from their configuration).\nSee https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"
             )
         }
         Err(error) if code(&error) == Some(415) => {

@@ -7,7 +7,7 @@ use super::drain::typed;
 use crate::cli::certificate::{Certificate, Verdict};
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{Failures, Writing, code};
+use crate::writing::{Failures, Writing, code, member};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -96,7 +96,7 @@ fn with_condition(request: &Value, kind: &str, other: &str, force: bool) -> anyh
         "message": format!("This CSR was {verb} by kubectl certificate {}.", if kind == "Approved" { "approve" } else { "deny" }),
         "lastUpdateTime": now}));
     let mut decided = request.clone();
-    decided["status"]["conditions"] = conditions.into();
+    *member(&mut decided["status"], "conditions") = conditions.into();
     Ok(Some(decided))
 }
 

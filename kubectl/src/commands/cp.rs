@@ -25,6 +25,9 @@ pub(super) async fn run(session: &Session, flags: &Cp) -> anyhow::Result<()> {
         (Spec::Remote { pod, path }, Spec::Local(local)) => {
             Copy::new(session, flags, &pod).await?.down(&path, &local).await
         }
+        (Spec::Local(local), Spec::Remote { .. }) if !local.exists() => {
+            bail!("{} doesn't exist in local filesystem", local.display())
+        }
         (Spec::Local(local), Spec::Remote { pod, path }) => {
             Copy::new(session, flags, &pod).await?.up(&local, &path).await
         }
@@ -57,9 +60,6 @@ impl<'a> Copy<'a> {
 
     /// Local to remote.
     async fn up(&self, local: &Path, remote: &str) -> anyhow::Result<()> {
-        if !local.exists() {
-            bail!("{} doesn't exist in local filesystem", local.display());
-        }
         let mut remote = remote.trim_end_matches('/').to_owned();
         if remote.is_empty() || self.is_folder(&remote).await {
             let name = local.canonicalize()?.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();

@@ -44,12 +44,12 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let check = Check::of(&flags.validate.validate);
     let discovery = session.discovery_for(&flags.files, check).await?;
     let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
-    let (mut failures, mut created) = (Vec::new(), 0);
+    let (mut failures, mut unread, mut created) = (Vec::new(), Vec::new(), 0);
     while let Some(outcome) = reading.next().await {
         let mut manifest = match outcome {
             Ok(manifest) => manifest,
             Err(error) => {
-                failures.push(error);
+                unread.push(error);
                 continue;
             }
         };
@@ -65,10 +65,10 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
             Err(error) => failures.push(with_source(error, "creating", &manifest.source)),
         }
     }
-    if created == 0 && failures.is_empty() {
+    if created == 0 && failures.is_empty() && unread.is_empty() {
         bail!("no objects passed to create");
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, unread)
 }
 
 fn check(flags: &Create) -> anyhow::Result<()> {
@@ -299,7 +299,7 @@ async fn make(session: &Session, discovery: &Discovery, generator: &Generator, n
         Generator::ConfigMap(flags) => {
             data::config_map(name, data::entries(&flags.sources, "configmap")?, flags.append_hash)?
         }
-        Generator::CronJob(flags) => workload::cron_job(name, flags)?,
+        Generator::CronJob(flags) => workload::cron_job(name, flags),
         Generator::Deployment(flags) => workload::deployment(name, flags)?,
         Generator::Ingress(flags) => ingress::ingress(name, flags)?,
         Generator::Job(flags) if is_from_cron_job(flags) => {
@@ -354,11 +354,12 @@ async fn cron_job(session: &Session, discovery: &Discovery, word: &str) -> anyho
         bail!("from must be an existing cronjob");
     };
     let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
+    let path = named(session, target.resource.clone(), name).path();
+    let object = session.client.get(&path, "application/json").await?;
     if target.resource.kind != "CronJob" {
         bail!("unknown object type *{}.{}", target.resource.version, target.resource.kind);
     }
-    let path = named(session, target.resource.clone(), name).path();
-    session.client.get(&path, "application/json").await
+    Ok(object)
 }
 
 /// `create token`.

@@ -35,7 +35,13 @@ pub(super) async fn run(session: &Session, flags: &Debug) -> anyhow::Result<()> 
         );
     }
     let wanted = Wanted { flags, profile, custom, images: pairs(&flags.set_image)?, env: pairs(&flags.env)? };
-    for target in targets(session, flags).await? {
+    for mut target in targets(session, flags).await? {
+        // What is neither is taken for nothing.
+        for part in ["metadata", "spec"] {
+            if !target[part].is_object() {
+                target[part] = json!({});
+            }
+        }
         let (pod, container) = match target["kind"].as_str().unwrap_or_default() {
             "Node" => on_node(session, &wanted, &target).await?,
             "Pod" if flags.copy_to.is_empty() => in_pod(session, &wanted, &target).await?,
@@ -133,12 +139,13 @@ fn is_image(image: &str) -> bool {
         && digest.is_none_or(|d| d.split_once(':').is_some_and(|(a, h)| word(a) && h.len() >= 32))
 }
 
-fn pairs(words: &[String]) -> anyhow::Result<Vec<(String, String)>> {
-    let pair = |word: &String| match word.split_once('=') {
+/// The pairs of a flag that may be repeated.
+fn pairs(flags: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let pair = |word: &str| match word.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => bail!("{word} must be formatted as key=value"),
     };
-    words.iter().map(pair).collect()
+    flags.iter().flat_map(|flag| crate::cli::debug::split(flag)).map(pair).collect()
 }
 
 fn custom(path: &str) -> anyhow::Result<Option<Value>> {

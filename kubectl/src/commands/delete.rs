@@ -5,8 +5,8 @@
 use super::{Session, create, with_query};
 use crate::cli::delete::{Delete, Removal};
 use crate::discovery::Resource;
-use crate::files::Manifest;
-use crate::selected::{Query, resolve};
+use crate::files::{Check, Manifest, Reading};
+use crate::selected::{Query, labelled, resolve};
 use crate::writing::{DryRun, Failures, code, is_not_found, with_source};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -25,37 +25,96 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
         let file = flags.files.filenames.first().map_or("/dev/null", String::as_str);
         return create::raw(session, Method::DELETE, &flags.raw, file).await;
     }
-    let (victims, unread) = victims(session, flags).await?;
-    check(flags, &deletion)?;
-    if victims.is_empty() {
-        if unread.is_empty() {
-            crate::outln!("No resources found");
+    let query = query(flags);
+    query.all_alone()?;
+    let discovery = query.discovery(session).await?;
+    let mut deleting = Deleting::new(session, flags, &deletion);
+    if flags.files.any() && !flags.interactive {
+        // Whoever is not asked need not be shown all of it first.
+        let mut reading = Reading::of(&flags.files, &discovery, session, Check::Local)?;
+        check(flags, &deletion)?;
+        while let Some(outcome) = reading.next().await {
+            match outcome {
+                Ok(manifest) if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? => {}
+                Ok(manifest) => deleting.delete(Victim::of(&manifest)).await?,
+                Err(error) => deleting.unread.push(error),
+            }
         }
-        return Failures::outcome(unread);
+        return deleting.end(deadline).await;
     }
-    if flags.interactive && !confirmed(&victims)? {
+    let selected = resolve(session, &discovery, &query).await?;
+    check(flags, &deletion)?;
+    deleting.unread = selected.failures;
+    // Objects are deleted in the order that they were found in.
+    let victims: Vec<Victim> = selected.objects.iter().map(Victim::of).collect();
+    if flags.interactive && !victims.is_empty() && !confirmed(&victims)? {
         crate::outln!("deletion is cancelled");
         return Ok(());
     }
-    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     for victim in victims {
-        match deletion.ask(session, &victim).await {
+        deleting.delete(victim).await?;
+    }
+    deleting.end(deadline).await
+}
+
+/// Deletes one object after the other.
+struct Deleting<'a> {
+    session: &'a Session,
+    flags: &'a Delete,
+    deletion: &'a Deletion,
+    found: usize,
+    /// Those that are waited for, with their identifiers.
+    deleted: Vec<(Victim, String)>,
+    failures: Vec<anyhow::Error>,
+    /// What could not be found out of what there is to delete.
+    unread: Vec<anyhow::Error>,
+    warned: bool,
+}
+
+impl<'a> Deleting<'a> {
+    fn new(session: &'a Session, flags: &'a Delete, deletion: &'a Deletion) -> Self {
+        let (deleted, failures, unread) = (Vec::new(), Vec::new(), Vec::new());
+        Self { session, flags, deletion, found: 0, deleted, failures, unread, warned: false }
+    }
+
+    async fn delete(&mut self, victim: Victim) -> anyhow::Result<()> {
+        self.found += 1;
+        if self.session.namespace_given && !victim.resource.namespaced && !self.warned {
+            self.warned = true;
+            eprintln!("Warning: deleting cluster-scoped resources, not scoped to the provided namespace");
+        }
+        match self.deletion.ask(self.session, &victim).await {
             Ok(uid) => {
-                crate::outln!("{}", deletion.told(&victim));
-                deleted.push((victim, uid));
+                crate::outln!("{}", self.deletion.told(&victim));
+                if self.waits() {
+                    self.deleted.push((victim, uid));
+                }
             }
-            Err(error) if flags.ignore_not_found && is_not_found(&error) => {}
-            Err(error) => failures.push(with_source(error, "deleting", &victim.source)),
+            Err(error) if self.flags.ignore_not_found && is_not_found(&error) => {}
+            Err(error) => self.failures.push(with_source(error, "deleting", &victim.source)),
         }
+        Ok(())
     }
-    // What is behind what cannot be read was not read.
-    failures.extend(unread);
-    if failures.is_empty() && flags.wait && deletion.dry_run == DryRun::None {
-        for (victim, uid) in &deleted {
-            deadline.gone(session, victim, uid).await?;
+
+    fn waits(&self) -> bool {
+        self.flags.wait && self.deletion.dry_run == DryRun::None
+    }
+
+    /// Waits until all are gone, if all could be deleted.
+    async fn end(mut self, deadline: Deadline) -> anyhow::Result<()> {
+        if self.flags.ignore_not_found || self.flags.all || !self.flags.selector.is_empty() {
+            self.unread.retain(|error| !is_not_found(error));
         }
+        if self.found == 0 && self.unread.is_empty() {
+            crate::outln!("No resources found");
+        }
+        // What is behind what cannot be read was not read.
+        Failures::with_unread(self.failures, self.unread)?;
+        for (victim, uid) in &self.deleted {
+            deadline.gone(self.session, victim, uid).await?;
+        }
+        Ok(())
     }
-    Failures::outcome(failures)
 }
 
 fn deletion(flags: &Delete) -> anyhow::Result<Deletion> {
@@ -119,32 +178,15 @@ fn check_raw(flags: &Delete) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn victims(session: &Session, flags: &Delete) -> anyhow::Result<(Vec<Victim>, Vec<anyhow::Error>)> {
-    // Names are deleted unseen: what is asked of the server first is what selectors need.
-    let query = Query {
+/// Names are deleted unseen: what is asked of the server first is what selectors need.
+fn query(flags: &Delete) -> Query<'_> {
+    Query {
         selector: &flags.selector,
         field_selector: &flags.field_selector,
         all: flags.all,
         all_namespaces: flags.all_namespaces,
         local: true,
         ..Query::new(&flags.resources, &flags.files)
-    };
-    query.all_alone()?;
-    let discovery = query.discovery(session).await?;
-    let mut selected = resolve(session, &discovery, &query).await?;
-    if flags.ignore_not_found || flags.all || !flags.selector.is_empty() {
-        selected.failures.retain(|error| !is_not_found(error));
-    }
-    if flags.all_namespaces || session.namespace_given {
-        warn_of_scope(session, &selected.objects);
-    }
-    // Objects are deleted in the order that they were found in.
-    Ok((selected.objects.iter().map(Victim::of).collect(), selected.failures))
-}
-
-fn warn_of_scope(session: &Session, objects: &[Manifest]) {
-    if session.namespace_given && objects.iter().any(|m| !m.resource.namespaced) {
-        eprintln!("Warning: deleting cluster-scoped resources, not scoped to the provided namespace");
     }
 }
 
@@ -228,7 +270,8 @@ impl Deletion {
         if self.dry_run == DryRun::Client {
             return Ok(String::new());
         }
-        let answer = session.client.write(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
+        let answer =
+            session.client.write_object(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
         let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
         Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
     }

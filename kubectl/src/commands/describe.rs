@@ -72,14 +72,16 @@ async fn find(
 ) -> anyhow::Result<(Vec<Found>, Vec<anyhow::Error>)> {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     if flags.files.any() {
-        let read = files::read(&flags.files, discovery, session).await?;
+        // What is built is told of as one of several.
+        let read = files::read(&flags.files, discovery, session).await;
+        let read = read.map_err(|error| Failures(vec![error]))?;
         failures = read.failures;
         for manifest in read.manifests {
             let selector = &flags.selection.selector;
             if !selector.is_empty() && !selected::labelled(&manifest.object, selector)? {
                 continue;
             }
-            match session.client.get(&manifest.path(), "application/json").await {
+            match session.client.get_object(&manifest.path()).await {
                 Ok(object) => found.push(Found { resource: manifest.resource, object }),
                 Err(error) => failures.push(error),
             }
@@ -109,7 +111,7 @@ async fn objects(session: &Session, flags: &Describe, target: &Target) -> anyhow
         Some(_) if selection.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
         Some(name) => {
             let path = format!("{}/{name}", resource.path(namespace));
-            Ok(vec![session.client.get(&path, "application/json").await?])
+            Ok(vec![session.client.get_object(&path).await?])
         }
     }
 }
@@ -147,6 +149,6 @@ async fn described(source: &Source<'_>, discovery: &Discovery, found: &Found) ->
     });
     let Some(resource) = served else { return describe::text(source, resource, object).await };
     let path = format!("{}/{}", resource.path(Some(object.namespace())), object.name());
-    let object = source.session.client.get(&path, "application/json").await?;
+    let object = source.session.client.get_object(&path).await?;
     describe::text(source, resource, &object).await
 }

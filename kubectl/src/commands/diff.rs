@@ -34,14 +34,13 @@ struct Pair {
 }
 
 pub(super) async fn run(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
-    match compare(session, flags).await {
-        // One would mean that there is a difference.
-        Err(error) => {
-            eprintln!("{}", super::error_text(&error));
-            Ok(ExitCode::from(2))
-        }
-        code => code,
-    }
+    compare(session, flags).await.or_else(|error| Ok(failed(&error)))
+}
+
+/// Tells what went wrong. An exit code of one would mean that there is a difference.
+pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{}", print::harmless(&super::error_text(error)));
+    ExitCode::from(2)
 }
 
 async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {

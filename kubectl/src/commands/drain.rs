@@ -68,7 +68,7 @@ async fn nodes(session: &Session, flags: &Cordon, command: &str, page: i64) -> a
     if flags.nodes.is_empty() && selector.is_empty() {
         bail!("must provide one or more resources by argument or filename");
     }
-    let query = Query { page, ..Query::new(&words, &files).selector(selector) };
+    let query = Query { page, ..Query::new(&words, &files).selector(selector).typed() };
     let mut selected = resolve(session, &discovery, &query).await?;
     // The first that is not there ends it.
     selected.failures.truncate(1);

@@ -32,17 +32,13 @@ pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<()> {
         bail!("--output-patch is set to true, but --output is specified as {}", flags.printing.output);
     }
     let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
-    let query = Query::new(&flags.words, &flags.files).all(all);
+    let query = Query::new(&flags.words, &flags.files).all(all).subresource(&flags.subresource);
     let discovery = query.discovery(session).await?;
     let mut objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
     if objects.is_empty() {
         bail!("edit cancelled, no objects found");
     }
     for manifest in &mut objects {
-        if !flags.subresource.is_empty() {
-            let path = format!("{}/{}", manifest.path(), flags.subresource);
-            manifest.object = session.client.get(&path, "application/json").await?;
-        }
         manifest.object = print::without_managed_fields(manifest.object.take());
     }
     let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;

@@ -124,8 +124,8 @@ async fn watch(
 }
 
 fn typed(mut event: Value) -> Value {
-    event["apiVersion"] = "v1".into();
-    event["kind"] = "Event".into();
+    *crate::writing::member(&mut event, "apiVersion") = "v1".into();
+    *crate::writing::member(&mut event, "kind") = "Event".into();
     event
 }
 

@@ -84,7 +84,7 @@ pub(super) async fn attach(session: &Session, flags: &Attach) -> anyhow::Result<
 }
 
 /// Refuses `--pod-running-timeout` that leaves no time.
-fn check_timeout(command: &str, timeout: &str) -> anyhow::Result<()> {
+pub(super) fn check_timeout(command: &str, timeout: &str) -> anyhow::Result<()> {
     match apimachinery::time::parse_go_duration(timeout) {
         Some(timeout) if !timeout.is_zero() => Ok(()),
         _ => Err(usage(command, "--pod-running-timeout must be higher than zero")),

@@ -16,7 +16,7 @@ use apimachinery::meta::ObjectMeta;
 pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
-    let query = Query::new(&flags.words, &flags.files).as_written();
+    let query = Query::new(&flags.words, &flags.files).as_written().typed();
     let discovery = query.discovery(session).await?;
     let Some(resource) = discovery.for_kind("v1", "Service").cloned() else {
         bail!("the server doesn't have a resource type \"services\"");

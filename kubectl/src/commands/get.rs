@@ -8,7 +8,7 @@ mod watch;
 use super::{Session, with_query};
 use crate::cli::Get;
 use crate::discovery::Discovery;
-use crate::files;
+use crate::files::{self, Reading};
 use crate::http::Refused;
 use crate::print::sort::SortError;
 use crate::print::{self, Printer, Set, sort};
@@ -86,9 +86,18 @@ impl Asked {
 
     async fn files(session: &Session, get: &Get) -> anyhow::Result<Self> {
         let discovery = session.discovery_for(&get.files, files::Check::Decoded).await?;
-        let read = files::read(&get.files, &discovery, session).await?;
-        let mut targets = Vec::new();
-        for manifest in read.manifests {
+        // What is built is told of as one of several.
+        let reading = Reading::of(&get.files, &discovery, session, files::Check::Decoded);
+        let mut reading = reading.map_err(|error| Failures(vec![error]))?;
+        let (mut targets, mut failures) = (Vec::new(), Vec::new());
+        while let Some(outcome) = reading.next().await {
+            let manifest = match outcome {
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    failures.push(error);
+                    continue;
+                }
+            };
             if get.selection.selector.is_empty() || labelled(&manifest.object, &get.selection.selector)? {
                 targets.push(Target {
                     name: Some(manifest.object.name().to_owned()).filter(|name| !name.is_empty()),
@@ -100,7 +109,7 @@ impl Asked {
         // What a folder or standard input has is a list, even if it is of one.
         let is_one = |name: &String| name != "-" && !std::path::Path::new(name).is_dir();
         let single = targets.len() == 1 && get.files.filenames.len() <= 1 && get.files.filenames.iter().all(is_one);
-        Ok(Self { targets, single, failures: read.failures })
+        Ok(Self { targets, single, failures })
     }
 }
 
@@ -131,13 +140,9 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
     let known = Discovery::load(&session.client).await?;
     match targets::parse(&known, "get", &get.resources) {
         // A type may be younger than the cache.
-        Err(TargetError::NoSuchType(_)) => {
+        Err(TargetError::NoSuchType { .. }) => {
             let discovery = Discovery::fetch(&session.client).await?;
-            let found = targets::parse(&discovery, "get", &get.resources);
-            if let Err(TargetError::NoSuchType(name)) = &found {
-                super::suggest(&discovery, name);
-            }
-            Ok(Asked::words(found?))
+            Ok(Asked::words(targets::parse(&discovery, "get", &get.resources)?))
         }
         found => Ok(Asked::words(found?)),
     }
@@ -183,7 +188,15 @@ async fn pages(
             Err(error) if target.name.is_none() => {
                 return Err(of_list(error, &target.resource, &get.selection.selector, &get.field_selector));
             }
-            page => token = each(&page?)?,
+            page => {
+                let read = each(&page?);
+                token = match target.name {
+                    Some(_) => read?,
+                    None => read.map_err(|error| {
+                        of_list(error, &target.resource, &get.selection.selector, &get.field_selector)
+                    })?,
+                }
+            }
         }
         if token.is_empty() || target.name.is_some() {
             return Ok(());

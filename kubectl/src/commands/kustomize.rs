@@ -3,6 +3,7 @@
 //! Upstream: `kubectl/pkg/cmd/kustomize`.
 
 use crate::cli::kustomize::Kustomize;
+use crate::http::io_words;
 use crate::kustomize::build;
 use crate::print;
 use anyhow::bail;
@@ -14,19 +15,21 @@ pub(super) fn run(flags: &Kustomize) -> anyhow::Result<()> {
         [folder] => folder,
         _ => bail!("specify one path to kustomization.yaml"),
     };
-    if flags.load_restrictor != "LoadRestrictionsRootOnly" {
-        bail!("--load-restrictor={} is not supported: files outside the folder are refused", flags.load_restrictor);
-    }
-    for (name, set) in [("enable-helm", flags.enable_helm), ("enable-alpha-plugins", flags.enable_alpha_plugins)] {
-        if set {
-            bail!("--{name} is not supported");
+    // What charts and plugins would be for is refused where a kustomization names it.
+    match flags.load_restrictor.as_str() {
+        "LoadRestrictionsRootOnly" => {}
+        "LoadRestrictionsNone" => {
+            bail!("--load-restrictor={} is not supported: files outside the folder are refused", flags.load_restrictor)
         }
+        other => bail!(
+            "illegal flag value --load-restrictor {other}; legal values: [LoadRestrictionsRootOnly LoadRestrictionsNone]"
+        ),
     }
     let documents: Vec<String> = build(Path::new(folder))?.iter().map(print::yaml).collect();
     let text = documents.join("---\n");
     match flags.output.as_str() {
         "" => crate::out!("{text}"),
-        path => std::fs::write(path, text)?,
+        path => std::fs::write(path, text).map_err(|why| anyhow::anyhow!("open {path}: {}", io_words(&why)))?,
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::apply::merge_patch;
 use crate::cli::label::Marking;
 use crate::files::Manifest;
 use crate::print::harmless;
-use crate::selected::{Query, resolve};
+use crate::selected::{Query, resolve, resolve_locally};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::meta::ObjectMeta;
@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
     warn_of_record(flags.record.record);
     let (resources, specs) = split(kind, &flags.words)?;
     let edit = Edit::parse(kind, &specs)?;
-    let writing = Writing::new(&flags.dry_run.dry_run, manager, &flags.printing)?;
+    let writing = Writing::late(&flags.dry_run.dry_run, manager, &flags.printing)?;
     check(flags, kind, &resources, &edit, writing.dry_run)?;
     let query = Query {
         selector: &flags.selector,
@@ -56,8 +56,10 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
         local: flags.local,
         ..Query::new(&resources, &flags.files)
     };
-    let discovery = query.discovery(session).await?;
-    let selected = resolve(session, &discovery, &query).await?;
+    let selected = match flags.local {
+        true => resolve_locally(session, &query).await?,
+        false => resolve(session, &query.discovery(session).await?, &query).await?,
+    };
     let single = selected.objects.len() == 1;
     if !flags.resource_version.is_empty() && !single {
         bail!("--resource-version may only be used with a single resource");

@@ -5,7 +5,7 @@
 use super::{Session, with_query};
 use crate::cli::Logs;
 use crate::http::{Lines, Patience};
-use crate::pods;
+use crate::pods::{self, NoPods};
 use crate::writing::{is_not_found, usage};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -58,8 +58,11 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
     show(session, flags, &query, sources).await
 }
 
-/// A pod that is not there, in the words of `logs`.
+/// A pod that is not there, or an object that has none, in the words of `logs`.
 fn missing(error: anyhow::Error, session: &Session) -> anyhow::Error {
+    if let Some(NoPods { kind, why }) = error.downcast_ref() {
+        return anyhow::anyhow!("cannot get the logs from {kind}: {why}");
+    }
     match is_not_found(&error) {
         true => anyhow::anyhow!("error from server (NotFound): {error:#} in namespace {:?}", session.namespace),
         false => error,
@@ -87,6 +90,9 @@ fn words(flags: &Logs) -> anyhow::Result<(Option<&str>, String)> {
     };
     if target.is_some() && !flags.selector.is_empty() {
         return Err(usage("logs", "only a selector (-l) or a POD name is allowed"));
+    }
+    if target == Some("") {
+        bail!(crate::selected::NOTHING);
     }
     let container = if word.is_empty() { flags.container.clone() } else { word.to_owned() };
     Ok((target, container))

@@ -6,7 +6,7 @@ use super::Session;
 use crate::apply::schema_of;
 use crate::cli::patch::Patch;
 use crate::files::Manifest;
-use crate::selected::{Query, resolve};
+use crate::selected::{Query, resolve, resolve_locally};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -15,15 +15,17 @@ use apimachinery::schema::TypeRef;
 
 pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
     // Upstream does not say that a run is dry.
-    let telling = Writing::new("none", &flags.field_manager, &flags.printing)?;
+    let telling = Writing::late("none", &flags.field_manager, &flags.printing)?;
     let kind = check(flags, writing.dry_run)?;
     let patch = read(flags)?;
     // What a file says is patched unseen.
-    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written();
-    let discovery = query.discovery(session).await?;
-    let selected = resolve(session, &discovery, &query).await?;
+    let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written().subresource(&flags.subresource);
+    let selected = match flags.local {
+        true => resolve_locally(session, &query).await?,
+        false => resolve(session, &query.discovery(session).await?, &query).await?,
+    };
     let mut failures = selected.failures;
     if selected.objects.is_empty() && failures.is_empty() {
         bail!("no objects passed to patch");

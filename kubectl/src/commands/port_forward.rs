@@ -41,6 +41,7 @@ pub(super) async fn run(session: &Session, flags: &PortForward) -> anyhow::Resul
     let Some((target, ports)) = flags.words.split_first().filter(|(_, ports)| !ports.is_empty()) else {
         return Err(usage("port-forward", "TYPE/NAME and list of ports are required for port-forward"));
     };
+    super::exec::check_timeout("port-forward", &flags.pod_running_timeout)?;
     let pod = pods::first_of(session, target, &flags.pod_running_timeout).await?;
     let service = service(session, target).await?;
     let pairs: Vec<Pair> =

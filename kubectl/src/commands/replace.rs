@@ -6,13 +6,16 @@ use super::Session;
 use super::create::{check_raw, one, raw};
 use super::delete::{Deadline, Deletion, Victim};
 use crate::apply::{last_applied, with_last_applied};
+use crate::cli::Files;
 use crate::cli::replace::Replace;
-use crate::files::{self, Check, Manifest};
+use crate::files::{Check, Manifest, Reading};
 use crate::writing::{DryRun, Failures, Writing, is_not_found, record, warn_of_record, with_source};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use http::Method;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()> {
     warn_of_record(flags.record.record);
@@ -26,12 +29,27 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     // What is to be deleted first need not be well-formed otherwise.
     let check = if flags.removal.force { Check::Decoded } else { Check::of(&flags.validate.validate) };
     let discovery = session.discovery_for(&flags.files, check).await?;
-    let read = files::read_checked(&flags.files, &discovery, session, check).await?;
-    let mut failures = read.failures;
+    // What is to be deleted first is read twice.
+    let spooled = match flags.removal.force {
+        true => Spooled::of(&flags.files)?,
+        false => None,
+    };
+    let files = spooled.as_ref().map_or(&flags.files, |spooled| &spooled.files);
     if flags.removal.force {
-        remove(session, flags, &deletion, &read.manifests).await?;
+        let reading = Reading::of(files, &discovery, session, check)?;
+        remove(session, flags, &deletion, reading).await?;
     }
-    for mut manifest in read.manifests {
+    let mut reading = Reading::of(files, &discovery, session, check)?;
+    let (mut failures, mut unread, mut replaced) = (Vec::new(), Vec::new(), 0);
+    while let Some(outcome) = reading.next().await {
+        let mut manifest = match outcome {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                unread.push(error);
+                continue;
+            }
+        };
+        replaced += 1;
         record(&mut manifest.object, flags.record.record);
         let outcome = match flags.removal.force {
             true => one(session, &writing, &manifest, flags.save_config).await,
@@ -43,7 +61,10 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
             Err(error) => failures.push(with_source(error, "replacing", &manifest.source)),
         }
     }
-    Failures::outcome(failures)
+    if flags.removal.force && failures.is_empty() && unread.is_empty() && replaced == 0 {
+        bail!("no objects passed to replace");
+    }
+    Failures::with_unread(failures, unread)
 }
 
 fn check(flags: &Replace, dry_run: DryRun) -> anyhow::Result<()> {
@@ -67,24 +88,74 @@ fn check(flags: &Replace, dry_run: DryRun) -> anyhow::Result<()> {
 }
 
 /// Deletes what is to be created anew, and waits until it is gone.
-async fn remove(session: &Session, flags: &Replace, deletion: &Deletion, manifests: &[Manifest]) -> anyhow::Result<()> {
+async fn remove(
+    session: &Session,
+    flags: &Replace,
+    deletion: &Deletion,
+    mut reading: Reading<'_>,
+) -> anyhow::Result<()> {
     let deadline = Deadline::new(&flags.removal.timeout)?;
-    let mut deleted = Vec::new();
-    for manifest in manifests {
-        let victim = Victim::of(manifest);
+    let (mut deleted, mut failures, mut unread, mut found) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    while let Some(outcome) = reading.next().await {
+        let victim = match outcome {
+            Ok(manifest) => Victim::of(&manifest),
+            Err(error) => {
+                unread.push(error);
+                continue;
+            }
+        };
+        found += 1;
         match deletion.ask(session, &victim).await {
             Ok(uid) => {
                 crate::outln!("{}", deletion.told(&victim));
                 deleted.push((victim, uid));
             }
             Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(with_source(error, "deleting", &manifest.source)),
+            Err(error) => failures.push(with_source(error, "deleting", &victim.source)),
         }
     }
+    if found == 0 && unread.is_empty() {
+        crate::outln!("No resources found");
+    }
+    Failures::with_unread(failures, unread)?;
     for (victim, uid) in &deleted {
         deadline.gone(session, victim, uid).await?;
     }
     Ok(())
+}
+
+/// Standard input as a file that can be read again, in a folder that goes with this.
+struct Spooled {
+    files: Files,
+    folder: PathBuf,
+}
+
+impl Spooled {
+    /// Nothing if standard input is not among the manifests.
+    fn of(files: &Files) -> std::io::Result<Option<Self>> {
+        if !files.filenames.iter().any(|name| name == "-") {
+            return Ok(None);
+        }
+        let folder = std::env::temp_dir().join(format!("kubectl_replace_{}", rand::random::<u64>()));
+        // Only the user may read what may hold secrets.
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        let path = folder.join("resource.stdin");
+        let named = path.display().to_string();
+        let mut files = files.clone();
+        for name in files.filenames.iter_mut().filter(|name| *name == "-") {
+            name.clone_from(&named);
+        }
+        let spooled = Self { files, folder };
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::fs::File::create_new(path)?)?;
+        Ok(Some(spooled))
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        // The system empties the place that it lies in anyway.
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
 }
 
 async fn put(session: &Session, writing: &Writing<'_>, flags: &Replace, manifest: &Manifest) -> anyhow::Result<Value> {

@@ -32,9 +32,14 @@ async fn workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selec
     // A type alone means all of it.
     let one_type = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
     let all = one_type && flags.selector.is_empty();
-    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all);
+    let query = Query::new(&flags.words, &flags.files).selector(&flags.selector).all(all).typed();
     let discovery = query.discovery(session).await?;
-    let selected = resolve(session, &discovery, &query).await?;
+    resolve(session, &discovery, &query).await
+}
+
+/// The same for a command that tells if there are none.
+async fn some_workloads(session: &Session, flags: &Workloads) -> anyhow::Result<Selected> {
+    let selected = workloads(session, flags).await?;
     if selected.objects.is_empty() && selected.failures.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);
     }

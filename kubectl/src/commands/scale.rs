@@ -7,7 +7,7 @@ use crate::apply::merge_patch;
 use crate::cli::Scale;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
+use crate::writing::{DryRun, Failures, PatchKind, Writing, member, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -104,7 +104,7 @@ async fn guarded(
     if !flags.resource_version.is_empty() && scale.resource_version() != flags.resource_version {
         bail!("Expected resource version to be {}, was {}", flags.resource_version, scale.resource_version());
     }
-    scale["spec"]["replicas"] = replicas.into();
+    *member(&mut scale["spec"], "replicas") = replicas.into();
     session.client.write(Method::PUT, &writing.path(path), "application/json", &scale).await
 }
 

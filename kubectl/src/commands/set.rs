@@ -15,10 +15,10 @@ use crate::cli::set::{Set, Setting};
 use crate::discovery::Discovery;
 use crate::files::Manifest;
 use crate::selected::{Query, resolve};
-use crate::writing::{DryRun, Failures, Writing, record, warn_of_record};
+use crate::writing::{DryRun, Failures, Writing, member, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::selector::LabelSelector;
+use apimachinery::selector::{LabelSelector, Operator, Requirement};
 use apimachinery::{Map, Value};
 
 pub(super) async fn run(session: &Session, command: &Set) -> anyhow::Result<()> {
@@ -70,8 +70,11 @@ impl Change<'_> {
 
     async fn objects(&self, session: &Session) -> anyhow::Result<(Vec<Manifest>, Vec<anyhow::Error>)> {
         let setting = self.setting;
-        let query =
-            Query::new(self.words, &setting.files).selector(self.selector).all(setting.all).local(setting.local);
+        let query = Query::new(self.words, &setting.files)
+            .selector(self.selector)
+            .all(setting.all)
+            .local(setting.local)
+            .typed();
         let discovery = match setting.local && setting.files.any() {
             // What can be set is built in; no server is asked.
             true => Discovery::builtin(),
@@ -99,6 +102,10 @@ impl Change<'_> {
             Writing::new(&self.setting.dry_run.dry_run, &self.setting.field_manager, &self.setting.printing)?.typed();
         self.check_local(writing.dry_run)?;
         let (objects, mut failures) = self.objects(session).await?;
+        // All but one of the commands look at everything before they change anything.
+        if self.what != "selector" {
+            Failures::outcome(std::mem::take(&mut failures))?;
+        }
         for manifest in objects {
             failures.extend(self.one(session, &writing, manifest, &change).await.err());
         }
@@ -115,12 +122,18 @@ impl Change<'_> {
         let mut object = manifest.object.clone();
         change(&mut object).map_err(|error| {
             // Without a server nobody knows the plural.
-            let kind = match self.setting.local {
-                true => manifest.resource.kind.to_ascii_lowercase(),
-                false => manifest.resource.group_resource(),
+            let (resource, name) = (&manifest.resource, manifest.object.name());
+            let name = match (self.setting.local, resource.kind.to_ascii_lowercase()) {
+                (false, _) => format!("{}/{name}", resource.group_resource()),
+                (true, kind) if resource.group.is_empty() => format!("{kind}/{name}"),
+                // Upstream ends the line here.
+                (true, kind) => format!("{kind}.{}/{name}\n", resource.group),
             };
-            let name = format!("{kind}/{}", manifest.object.name());
-            if error.to_string().starts_with("error: ") { error } else { anyhow::anyhow!("error: {name} {error}") }
+            match self.what {
+                "selector" => error,
+                _ if error.to_string().starts_with("error: ") => error,
+                _ => anyhow::anyhow!("error: {name} {error}"),
+            }
         })?;
         let done = format!("{} updated", self.what);
         // Nothing is told of what stays as it is, unless upstream compares what it has changed already.
@@ -164,8 +177,8 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
         }
     };
     match object.pointer_mut(path) {
-        Some(spec) => Ok(spec),
-        None => bail!("the object is not a pod or does not have a pod template"),
+        Some(spec) if spec.is_object() => Ok(spec),
+        _ => bail!("the object is not a pod or does not have a pod template"),
     }
 }
 
@@ -173,7 +186,7 @@ fn pod_spec(object: &mut Value) -> anyhow::Result<&mut Value> {
 fn containers(spec: &mut Value) -> Vec<&mut Value> {
     let Some(members) = spec.as_object_mut() else { return Vec::new() };
     let lists = members.iter_mut().filter(|(key, _)| matches!(key.as_str(), "containers" | "initContainers"));
-    lists.filter_map(|(_, list)| list.as_array_mut()).flatten().collect()
+    lists.filter_map(|(_, list)| list.as_array_mut()).flatten().filter(|container| container.is_object()).collect()
 }
 
 /// Whether a name fits a pattern with `*` and `?`.
@@ -223,7 +236,13 @@ async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyho
         true => Map::new(),
         false => match crate::generate::policy::labels(selector) {
             Ok(labels) => labels,
-            Err(why) => return change.refuse(session, why).await,
+            Err(_) => match expressions(selector) {
+                shown if shown.is_empty() => Map::new(),
+                shown => {
+                    let why = anyhow::anyhow!("match expression [{shown}] not supported on this object");
+                    return change.refuse(session, why).await;
+                }
+            },
         },
     };
     change
@@ -234,10 +253,26 @@ async fn selector(session: &Session, flags: &crate::cli::set::Selector) -> anyho
             if !flags.resource_version.is_empty() {
                 object.set_meta("resourceVersion", flags.resource_version.as_str());
             }
-            object["spec"]["selector"] = Value::Object(labels.clone());
+            *member(&mut object["spec"], "selector") = Value::Object(labels.clone());
             Ok(())
         })
         .await
+}
+
+/// What of a selector is more than labels, as Go shows it.
+fn expressions(selector: &str) -> String {
+    let selector = LabelSelector::parse(selector).unwrap_or_default();
+    let shown = |requirement: &Requirement| {
+        let (operator, values) = match &requirement.operator {
+            Operator::Exists => ("Exists", Vec::new()),
+            Operator::DoesNotExist => ("DoesNotExist", Vec::new()),
+            Operator::In(values) => ("In", values.clone()),
+            Operator::NotIn(values) => ("NotIn", values.clone()),
+            _ => return None,
+        };
+        Some(format!("{{{} {operator} [{}]}}", requirement.key, values.join(" ")))
+    };
+    selector.requirements.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::cli::node::Taint as Flags;
 use crate::files::Manifest;
 use crate::generate::GenerateError;
 use crate::selected::{Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing, usage};
+use crate::writing::{Failures, PatchKind, Writing, member, usage};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
     let edit = Edit::parse(&specs).map_err(|error| usage("taint", error))?;
     check(flags, &words, &edit)?;
     let files = crate::cli::Files::default();
-    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all);
+    let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all).typed();
     let discovery = query.discovery(session).await?;
     if let Some(word) = words.first() {
         match discovery.find(word.split('/').next().unwrap_or_default()) {
@@ -98,7 +98,7 @@ async fn one(
     // Whatever was overwritten counts as modified.
     let done = if flags.overwrite { "modified" } else { done };
     let mut object = node.object.clone();
-    object["spec"]["taints"] = match after.is_empty() {
+    *member(&mut object["spec"], "taints") = match after.is_empty() {
         true => Value::Null,
         false => after.into(),
     };

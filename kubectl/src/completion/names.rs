@@ -146,7 +146,9 @@ struct Cluster {
 
 impl Cluster {
     async fn reach(line: &[String]) -> Option<Self> {
-        let client = Client::new(config::connect(&global(line), config::Asking::Never).await.ok()?).ok()?;
+        let client =
+            Client::new(config::connect(&global(line), config::Wants::Server, config::Asking::Never).await.ok()?)
+                .ok()?;
         let discovery = Discovery::load(&client).await.ok()?;
         Some(Self { client, discovery })
     }

@@ -6,7 +6,7 @@
 use super::{ConfigError, Connection, answer, text};
 use crate::cli::Global;
 use crate::preferences::PluginPolicy;
-use apimachinery::Value;
+use apimachinery::{Map, Value};
 use base64::Engine;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ impl Plugin {
         connection: &Connection,
         exec: &Value,
         folder: &Path,
-        cluster: Option<&Value>,
+        cluster: &Map,
         global: &Global,
     ) -> Result<Self, ConfigError> {
         let version = text(exec, "apiVersion").unwrap_or_default();
@@ -197,7 +197,7 @@ fn interactive(mode: &str, terminal: bool, in_use: bool) -> Result<bool, ConfigE
     }
 }
 
-fn cluster_info(connection: &Connection, cluster: Option<&Value>) -> Value {
+fn cluster_info(connection: &Connection, cluster: &Map) -> Value {
     let mut info = serde_json::json!({"server": connection.server});
     if let Some(authority) = &connection.authority {
         info["certificate-authority-data"] = base64::engine::general_purpose::STANDARD.encode(authority).into();
@@ -208,7 +208,7 @@ fn cluster_info(connection: &Connection, cluster: Option<&Value>) -> Value {
     if connection.insecure {
         info["insecure-skip-tls-verify"] = true.into();
     }
-    let extensions = cluster.and_then(|c| c.get("extensions")).and_then(Value::as_array).into_iter().flatten();
+    let extensions = cluster.get("extensions").and_then(Value::as_array).into_iter().flatten();
     let own = extensions.clone().find(|e| text(e, "name") == Some("client.authentication.k8s.io/exec"));
     if let Some(config) = own.and_then(|e| e.get("extension")) {
         info["config"] = config.clone();

@@ -16,6 +16,18 @@ use apimachinery::schema::Schema;
 use rules::patch::go_kind;
 use serde_json::json;
 
+/// A kind that the server does not have.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct NoKind {
+    text: String,
+    /// Kinds with names like it.
+    pub(crate) near: Vec<String>,
+}
+
+/// Where upstream knows Go's types.
+const SCHEME: &str = "pkg/scheme/scheme.go:28";
+
 /// Where a document comes from and what it is read for.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a str,
@@ -59,18 +71,24 @@ impl Reader<'_> {
         if kind.is_empty() {
             return Err(wrong(format!("Object 'Kind' is missing in '{}'", crate::apply::go_json(&document))));
         }
+        let resource = find(self.discovery, &version, kind);
+        if self.check == Check::Typed && resource.is_none() && !is_list(self.discovery, &version, kind) {
+            return Err(wrong(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme \"{SCHEME}\""
+            )));
+        }
         if let Some(why) = mistyped(&document) {
             return Err(wrong(why));
         }
         let missing = || {
-            anyhow!(
+            let text = format!(
                 "resource mapping not found for name: {} namespace: {} from \"{source}\": {}\nensure CRDs are installed first",
                 quote(text(&document["metadata"], "name")),
                 quote(text(&document["metadata"], "namespace")),
                 no_match(&version, kind),
-            )
+            );
+            anyhow::Error::from(NoKind { text, near: self.discovery.nearest_kinds(kind) })
         };
-        let resource = find(self.discovery, &version, kind);
         match items {
             Some(items) if resource.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
             None if let Some(resource) = resource => {
@@ -116,7 +134,7 @@ impl Reader<'_> {
             );
         }
         let namespace = if own.is_empty() { self.namespace.to_owned() } else { own.to_owned() };
-        if resource.namespaced && self.check != Check::Local {
+        if resource.namespaced && !matches!(self.check, Check::Local | Check::Typed) {
             object.set_meta("namespace", namespace.as_str());
         }
         Ok(Manifest { source: self.source.into(), object, resource: resource.clone(), namespace })

@@ -10,16 +10,14 @@ use serde_json::json;
 
 /// A deployment with a container per image.
 pub fn deployment(name: &str, flags: &Deployment) -> Result<Value, GenerateError> {
-    if flags.image.is_empty() {
-        return Err(GenerateError::Flags("required flag(s) \"image\" not set"));
-    }
     if flags.image.len() > 1 && !flags.command.is_empty() {
         return Err(GenerateError::Flags("cannot specify multiple --image options and command"));
     }
+    let images = flags.image.iter().filter(|image| !image.is_empty());
     let mut containers: Vec<Value> =
-        flags.image.iter().map(|image| container(&container_name(image), image, &flags.command)).collect();
-    if flags.port >= 0 {
-        containers[0]["ports"] = json!([{"containerPort": flags.port}]);
+        images.map(|image| container(&container_name(image), image, &flags.command)).collect();
+    if let Some(first) = containers.first_mut().filter(|_| flags.port >= 0) {
+        first["ports"] = json!([{"containerPort": flags.port}]);
     }
     Ok(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"replicas": flags.replicas, "selector": {"matchLabels": {"app": name}},
@@ -54,18 +52,12 @@ pub fn job_from(name: &str, cron_job: &Value) -> Value {
 }
 
 /// A cron job.
-pub fn cron_job(name: &str, flags: &CronJob) -> Result<Value, GenerateError> {
-    match (flags.image.is_empty(), flags.schedule.is_empty()) {
-        (true, true) => return Err(GenerateError::Flags("required flag(s) \"image\", \"schedule\" not set")),
-        (true, false) => return Err(GenerateError::Flags("required flag(s) \"image\" not set")),
-        (false, true) => return Err(GenerateError::Flags("required flag(s) \"schedule\" not set")),
-        (false, false) => {}
-    }
+pub fn cron_job(name: &str, flags: &CronJob) -> Value {
     let restart = if flags.restart.is_empty() { "OnFailure" } else { &flags.restart };
     let pod = json!({"containers": [container(name, &flags.image, &flags.command)], "restartPolicy": restart});
     let job = json!({"metadata": {"name": name}, "spec": {"template": {"spec": pod}}});
-    Ok(json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
-        "spec": {"schedule": flags.schedule, "jobTemplate": job}}))
+    json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
+        "spec": {"schedule": flags.schedule, "jobTemplate": job}})
 }
 
 fn container(name: &str, image: &str, command: &[String]) -> Value {

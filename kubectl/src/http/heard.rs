@@ -67,6 +67,55 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
     }
 }
 
+/// How a server begins to speak.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Greeting(Arc<Mutex<Vec<u8>>>);
+
+impl Greeting {
+    /// Whether it is that of a server that speaks HTTP.
+    pub(super) fn is_http(&self) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == HTTP
+    }
+}
+
+const HTTP: &[u8] = b"HTTP/";
+
+/// A stream that remembers its greeting.
+pub(super) struct Greeted<S> {
+    pub(super) stream: S,
+    pub(super) greeting: Greeting,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Greeted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let mut said = self.greeting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = HTTP.len().saturating_sub(said.len());
+        said.extend(buffer.filled()[before..].iter().take(room));
+        drop(said);
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 /// What is wrong with the head of an answer.
 fn malformed(said: &[u8]) -> String {
     let mut lines = said.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));

@@ -4,11 +4,11 @@ mod environment;
 
 pub(super) use environment::InCgi;
 
+use super::tls::Tls;
 use super::{Opened, Stream, Why};
 use anyhow::{Context, bail};
 use environment::Environment;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsConnector;
 use url::Url;
 
 /// Longest answer of a proxy before the tunnel is open.
@@ -40,7 +40,7 @@ pub(super) fn forwards(proxy: &Url) -> bool {
 }
 
 /// Opens a connection to a host through a proxy.
-pub(super) async fn connect(proxy: &Url, tls: &TlsConnector, host: &str, port: u16) -> Result<Opened, Why> {
+pub(super) async fn connect(proxy: &Url, tls: &Tls, host: &str, port: u16) -> Result<Opened, Why> {
     let place = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     match proxy.scheme() {
         "socks5" | "socks5h" => {
@@ -59,7 +59,7 @@ pub(super) async fn connect(proxy: &Url, tls: &TlsConnector, host: &str, port: u
 }
 
 /// Opens a connection to a proxy of HTTP itself.
-pub(super) async fn enter(proxy: &Url, tls: &TlsConnector) -> Result<Opened, Why> {
+pub(super) async fn enter(proxy: &Url, tls: &Tls) -> Result<Opened, Why> {
     let failed = |why| Why::Broken(format!("proxyconnect tcp: {why}"));
     match proxy.scheme() {
         "http" => reach(proxy).await.map_err(failed),
@@ -148,7 +148,6 @@ async fn socks(stream: &mut Box<dyn Stream>, host: &str, port: u16) -> anyhow::R
 mod tests {
     use super::*;
     use crate::config::Connection;
-    use std::sync::Arc;
     use tokio::net::TcpListener;
 
     /// A proxy that answers as told and keeps what it was asked.
@@ -156,8 +155,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
         let url = Url::parse(&url).expect("a URL");
-        let config = crate::http::tls::config(&Connection::default()).expect("a configuration");
-        let tls = TlsConnector::from(Arc::new(config));
+        let tls = Tls::of(&Connection::default()).expect("a configuration");
         let serve = async {
             let (mut stream, _) = listener.accept().await.expect("accepts");
             let mut asked = Vec::new();

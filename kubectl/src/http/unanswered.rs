@@ -21,6 +21,9 @@ pub enum Why {
     /// `--request-timeout` is over.
     #[error("net/http: request canceled (Client.Timeout exceeded while awaiting headers)")]
     Late,
+    /// `--request-timeout` is over before there is a connection.
+    #[error("net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)")]
+    NotReached,
 }
 
 /// A request that got no answer.
@@ -38,7 +41,7 @@ pub struct Unanswered {
 impl Why {
     /// Whether it may be only for now: the server went away, or took too long.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Why::Gone(_) | Why::Late)
+        matches!(self, Why::Gone(_) | Why::Late | Why::NotReached)
     }
 }
 

@@ -2,17 +2,17 @@
 //!
 //! Upstream: `client-go/plugin/pkg/client/auth/exec` (`roundTripper`, `maybeRefreshCreds`).
 
-use super::{Client, Why, tls};
+use super::tls::Tls;
+use super::{Client, Why};
 use crate::config::{Connection, Credentials, Renewal};
 use crate::writing::log_error;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::SystemTime;
-use tokio_rustls::TlsConnector;
 
 /// What requests carry.
 pub(super) struct Who {
     pub(super) authorization: Option<String>,
-    pub(super) tls: Option<TlsConnector>,
+    pub(super) tls: Option<Tls>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
     expires: Option<SystemTime>,
     /// How often it was told anew.
@@ -22,7 +22,7 @@ pub(super) struct Who {
 impl Who {
     pub(super) fn of(connection: &Connection, secure: bool) -> anyhow::Result<Self> {
         let tls = match secure {
-            true => Some(TlsConnector::from(Arc::new(tls::config(connection)?))),
+            true => Some(Tls::of(connection)?),
             false => None,
         };
         let (authorization, identity) = (connection.authorization.clone(), connection.identity.clone());
@@ -87,8 +87,9 @@ impl Client {
         let other = identity != self.who().identity;
         let tls = match other {
             true => {
-                let connection = Connection { identity: identity.clone(), ..self.connection.clone() };
-                Some(tls::config(&connection).map_err(|error| format!("{error:#}"))?)
+                let connection =
+                    Connection { identity: identity.clone(), identity_of_files: false, ..self.connection.clone() };
+                Some(Tls::of(&connection).map_err(|error| format!("{error:#}"))?)
             }
             false => None,
         };
@@ -97,7 +98,7 @@ impl Client {
             (who.authorization, who.identity, who.expires) = (authorization, identity, expires);
             who.renewals += 1;
             if let Some(tls) = tls.filter(|_| who.tls.is_some()) {
-                who.tls = Some(TlsConnector::from(Arc::new(tls)));
+                who.tls = Some(tls);
             }
         }
         if other {

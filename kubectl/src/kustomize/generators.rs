@@ -50,6 +50,10 @@ fn generated(folder: &Folder, spec: &Value, secret: bool) -> Result<Item, Kustom
     Ok(item)
 }
 
+fn unread(what: &'static str, names: impl Iterator<Item = String>, why: KustomizeError) -> KustomizeError {
+    KustomizeError::Source { what, names: names.collect::<Vec<_>>().join(" "), why: Box::new(why) }
+}
+
 fn entries(folder: &Folder, spec: &Value) -> Result<Entries, KustomizeError> {
     let texts = |key: &str| spec[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
     let invalid = |error: GenerateError| KustomizeError::Invalid(error.to_string());
@@ -68,13 +72,13 @@ fn entries(folder: &Folder, spec: &Value) -> Result<Entries, KustomizeError> {
             Some((key, name)) => (key.to_owned(), name.to_owned()),
             None => (source.rsplit('/').next().unwrap_or(&source).to_owned(), source.clone()),
         };
-        let path = folder.file(&name)?;
+        let path = folder.file(&name).map_err(|why| unread("file sources", texts("files"), why))?;
         let content =
             std::fs::read(&path).map_err(|e| KustomizeError::File { path: path.clone(), why: data::go_error(&e) })?;
         entries.push((key, content));
     }
     for source in texts("envs").chain(spec["env"].as_str().map(str::to_owned)) {
-        let path = folder.file(&source)?;
+        let path = folder.file(&source).map_err(|why| unread("env source files", texts("envs"), why))?;
         entries.extend(data::env_file(&path.to_string_lossy(), "configmap").map_err(invalid)?);
     }
     Ok(entries)

@@ -37,6 +37,20 @@ const KNOWN: &[&str] = &[
     "buildMetadata",
 ];
 
+/// Fields that upstream knows, and that are not built.
+const NOT_BUILT: &[&str] = &[
+    "configurations",
+    "crds",
+    "generators",
+    "helmChartInflationGenerator",
+    "helmCharts",
+    "helmGlobals",
+    "openapi",
+    "transformers",
+    "validators",
+    "vars",
+];
+
 /// The folder of a kustomization, with what it says.
 pub(super) struct Folder {
     pub(super) path: PathBuf,
@@ -69,14 +83,24 @@ pub(super) fn order(path: &Path) -> Result<Order, KustomizeError> {
 
 fn open(path: &Path) -> Result<Folder, KustomizeError> {
     let path = path.canonicalize().map_err(|e| KustomizeError::File { path: path.into(), why: go_error(&e) })?;
-    let Some(file) = NAMES.iter().map(|name| path.join(name)).find(|file| file.is_file()) else {
-        return Err(KustomizeError::NoKustomization(path));
+    let mut files = NAMES.iter().map(|name| path.join(name)).filter(|file| file.is_file());
+    let file = match (files.next(), files.next()) {
+        (None, _) => return Err(KustomizeError::NoKustomization(path)),
+        (Some(_), Some(_)) => return Err(KustomizeError::Several(path)),
+        (Some(file), None) => file,
     };
-    let says = in_known_spelling(parse(&file, &read(&file)?)?);
+    let text = read(&file)?;
+    if text.is_empty() {
+        return Err(KustomizeError::Empty);
+    }
+    let says = yaml::to_value(text.as_bytes()).map_err(|error| KustomizeError::Malformed(error.to_string()))?;
+    let says = in_known_spelling(says);
     let unknown = says.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str()));
-    match unknown {
-        Some(field) => Err(KustomizeError::Unsupported(field.clone())),
-        None => Ok(Folder { path, says }),
+    match (unknown, says["kind"].as_str().unwrap_or_default()) {
+        (Some(field), _) if NOT_BUILT.contains(&field.as_str()) => Err(KustomizeError::Unsupported(field.clone())),
+        (Some(field), _) => Err(KustomizeError::Malformed(format!("json: unknown field {field:?}"))),
+        (None, "" | "Kustomization" | "Component") => Ok(Folder { path, says }),
+        (None, _) => Err(KustomizeError::OtherKind(path)),
     }
 }
 
@@ -140,15 +164,45 @@ fn resources(folder: &Folder, above: &mut Vec<PathBuf>) -> Result<Vec<Item>, Kus
             return Err(KustomizeError::Remote(name.to_owned()));
         }
         let path = folder.path.join(name);
-        let added = match path.is_dir() {
-            true => self::folder(&path, above)?,
-            false => folder.objects(name)?.into_iter().map(Item::new).collect(),
+        let is_folder = path.is_dir();
+        let added = match is_folder {
+            true => self::folder(&path, above),
+            false => folder.objects(name).map(|objects| objects.into_iter().map(Item::new).collect()),
         };
+        let added: Vec<Item> = added.map_err(|why| of_resource(name, &path, is_folder, why))?;
         for item in added {
-            add(&mut items, item)?;
+            add(&mut items, item).map_err(|why| of_resource(name, &path, is_folder, why))?;
         }
     }
     Ok(items)
+}
+
+/// What is wrong with a resource: upstream takes it for a file first, and for a folder then.
+fn of_resource(name: &str, path: &Path, is_folder: bool, why: KustomizeError) -> KustomizeError {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let shown = real.display();
+    let (as_file, as_folder) = match why {
+        KustomizeError::Syntax { why, .. } => return KustomizeError::BadResource { name: name.to_owned(), why },
+        KustomizeError::Duplicate(_) if is_folder => return why,
+        KustomizeError::Duplicate(_) => {
+            (format!("merging resources from '{name}': {why}"), KustomizeError::NotFolder(real).to_string())
+        }
+        KustomizeError::File { .. } if !is_folder => (
+            format!("accumulating resources from '{name}': {why}"),
+            format!("must build at directory: not a valid directory: {why}"),
+        ),
+        _ if !is_folder => {
+            (format!("accumulating resources from '{name}': {why}"), KustomizeError::NotFolder(real).to_string())
+        }
+        KustomizeError::Cycle(ref at) if *at == real => {
+            (format!("accumulating resources from '{name}': '{shown}' must resolve to a file"), why.to_string())
+        }
+        _ => (
+            format!("accumulating resources from '{name}': '{shown}' must resolve to a file"),
+            format!("recursed accumulation of path '{shown}': {why}"),
+        ),
+    };
+    KustomizeError::Resource { as_file, as_folder }
 }
 
 fn add(items: &mut Vec<Item>, item: Item) -> Result<(), KustomizeError> {
@@ -161,7 +215,10 @@ fn add(items: &mut Vec<Item>, item: Item) -> Result<(), KustomizeError> {
     if items.iter().any(|other| id(other) == id(&item)) {
         let (group, kind, name, namespace) = id(&item);
         let place = if namespace.is_empty() { "[noNs]".to_owned() } else { namespace };
-        return Err(KustomizeError::Duplicate(format!("{kind}.{group}/{name}.{place}")));
+        let version = item.object["apiVersion"].as_str().and_then(|version| version.rsplit('/').next());
+        let version = version.unwrap_or_default();
+        let group = if group.is_empty() { "[noGrp]".to_owned() } else { group };
+        return Err(KustomizeError::Duplicate(format!("{kind}.{version}.{group}/{name}.{place}")));
     }
     items.push(item);
     Ok(())

@@ -28,7 +28,11 @@ pub(super) fn run(folder: &Folder, items: &mut Vec<Item>) -> Result<(), Kustomiz
 
 fn one(folder: &Folder, items: &mut Vec<Item>, entry: &Value) -> Result<(), KustomizeError> {
     let text = match (entry["path"].as_str(), entry["patch"].as_str()) {
-        (Some(path), None) => folder.read(path)?,
+        (Some(path), None) => folder.read(path).map_err(|why| KustomizeError::Patch {
+            config: crate::print::yaml(entry),
+            name: path.to_owned(),
+            why: Box::new(why),
+        })?,
         (None, Some(text)) => text.to_owned(),
         _ => return Err(KustomizeError::Invalid("must specify one of patch and path in a patch".into())),
     };

@@ -185,7 +185,7 @@ fn set_replicas(items: &mut [Item], rule: &Value) -> Result<(), KustomizeError> 
     let mut found = false;
     for item in items.iter_mut().filter(|item| item.is_named(name)) {
         if matches!(item.kind(), "Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController") {
-            item.object["spec"]["replicas"] = rule["count"].clone();
+            *crate::writing::member(&mut item.object["spec"], "replicas") = rule["count"].clone();
             found = true;
         }
     }

@@ -72,6 +72,9 @@ pub struct Table {
     kind: String,
     metadata: ListMeta,
     column_definitions: Vec<Column>,
+    /// It stands for a refusal.
+    #[serde(skip)]
+    is_refusal: bool,
     /// A row per object.
     #[serde(deserialize_with = "or_default")]
     pub rows: Vec<Row>,
@@ -124,6 +127,14 @@ impl Table {
         }
     }
 
+    /// The same of a whole answer, which may be a refusal.
+    pub fn read_answer(body: &[u8]) -> anyhow::Result<Self> {
+        match Self::read(body)? {
+            table if table.is_refusal => crate::http::unstructured(body).map(Self::rendered),
+            table => Ok(table),
+        }
+    }
+
     /// The token of the next page, empty on the last.
     pub fn next_page(&self) -> &str {
         &self.metadata.r#continue
@@ -137,6 +148,7 @@ impl Table {
             kind: "Table".into(),
             column_definitions: ["Status", "Reason", "Message"].map(column).into(),
             rows: vec![Row { cells: cells.into(), object: None }],
+            is_refusal: true,
             ..Self::default()
         }
     }
@@ -164,6 +176,7 @@ impl Table {
             metadata: ListMeta { r#continue: next },
             column_definitions: vec![column("Name"), column("Age")],
             rows: objects.into_iter().map(row).collect(),
+            ..Self::default()
         }
     }
 }

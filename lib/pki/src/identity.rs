@@ -39,6 +39,12 @@ pub fn host_names(certificate: &[u8]) -> Result<Vec<String>, PkiError> {
     Ok(names)
 }
 
+/// Whether a certificate has names beside the one of its subject.
+pub fn has_alternative_names(certificate: &[u8]) -> bool {
+    let parsed = parse(certificate, "serving certificate");
+    parsed.is_ok_and(|parsed| parsed.subject_alternative_name().is_ok_and(|names| names.is_some()))
+}
+
 /// A DNS name, possibly with `*` as its first label, and no address.
 fn is_host_name(name: &str) -> bool {
     let bare = name.strip_prefix("*.").unwrap_or(name);

@@ -59,15 +59,15 @@ pub(crate) fn parse_request(pem: &[u8], place: &str) -> Result<Vec<u8>, PkiError
 }
 
 /// A block of a PEM text.
-pub(crate) struct Block {
+pub struct Block {
     /// `CERTIFICATE`, `PRIVATE KEY`, ….
-    pub(crate) label: String,
+    pub label: String,
     /// What stands in it.
-    pub(crate) der: Vec<u8>,
+    pub der: Vec<u8>,
 }
 
 /// All blocks of a PEM text, of whatever kind. What is none is skipped.
-pub(crate) fn blocks(text: &[u8]) -> Vec<Block> {
+pub fn blocks(text: &[u8]) -> Vec<Block> {
     let blocks = x509_parser::pem::Pem::iter_from_buffer(text).filter_map(Result::ok);
     blocks.map(|block| Block { label: block.label, der: block.contents }).collect()
 }

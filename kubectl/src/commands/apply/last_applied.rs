@@ -67,7 +67,7 @@ pub(super) async fn view(session: &Session, flags: &ViewLastApplied) -> anyhow::
             "json" => crate::out!("{}", indented(&applied)?),
             "yaml" => crate::out!("{}", print::yaml(&applied)),
             output => bail!(
-                "Unexpected -o output mode: {output}, the flag 'output' must be one of yaml|json\nSee 'view-last-applied -h' for help and examples"
+                "Unexpected -o output mode: {output}, the flag 'output' must be one of yaml|json\nSee 'kubectl apply view-last-applied -h' for help and examples"
             ),
         }
     }

@@ -230,7 +230,10 @@ fn plan_subjects(wanted: &Value, live: &Value, object: &mut Value, remove: bool)
 fn subjects(object: &Value) -> Vec<Value> {
     let list = object["subjects"].as_array().cloned().unwrap_or_default();
     let complete = |mut subject: Value| {
-        if subject["kind"] != "ServiceAccount" && subject["apiGroup"].as_str().unwrap_or_default().is_empty() {
+        if subject.is_object()
+            && subject["kind"] != "ServiceAccount"
+            && subject["apiGroup"].as_str().unwrap_or_default().is_empty()
+        {
             subject["apiGroup"] = "rbac.authorization.k8s.io".into();
         }
         subject

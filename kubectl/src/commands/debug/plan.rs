@@ -4,7 +4,7 @@ use super::profile::{Profile, Style};
 use crate::cli::debug::Debug;
 use crate::commands::patch;
 use crate::pods;
-use crate::writing::PatchKind;
+use crate::writing::{PatchKind, member};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -56,7 +56,7 @@ impl Wanted<'_> {
     fn customized(&self, pod: Value, list: &str, name: &str) -> anyhow::Result<Value> {
         let Some(custom) = &self.custom else { return Ok(pod) };
         let mut custom = custom.clone();
-        custom["name"] = name.into();
+        *member(&mut custom, "name") = name.into();
         patch::locally(pod, PatchKind::Strategic, &json!({"spec": {list: [custom]}}))
     }
 }
@@ -183,7 +183,7 @@ mod tests {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let args = crate::cli::parse(&words).expect("parses");
         let crate::cli::Command::Debug(flags) = args.command else { panic!("debug") };
-        let pairs = |words: &[String]| super::super::pairs(words).expect("pairs");
+        let pairs = |flags: &[String]| super::super::pairs(flags).expect("pairs");
         let profile = Profile::parse(&flags.profile).expect("a profile");
         act(&Wanted { profile, custom, images: pairs(&flags.set_image), env: pairs(&flags.env), flags: &flags })
     }

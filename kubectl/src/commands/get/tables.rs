@@ -23,7 +23,7 @@ pub(super) async fn run(
         let options = options(get, target, several);
         let accept = if get.server_print { AS_TABLE } else { "application/json" };
         let outcome = pages(session, get, target, accept, |body| {
-            let table = Table::read(body)?;
+            let table = Table::read_answer(body)?;
             let mut grid = table::grid(&table, &options);
             if !get.sort_by.is_empty() {
                 rows.extend(table.rows.iter().map(table::Row::tree).zip(grid.rows.drain(..)));

@@ -1,6 +1,6 @@
 //! `rollout pause`, `rollout resume`, `rollout restart`.
 
-use super::workloads;
+use super::some_workloads;
 use crate::cli::rollout::Change;
 use crate::commands::Session;
 use crate::files::Manifest;
@@ -34,7 +34,7 @@ impl Kind {
 
 pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow::Result<()> {
     let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.typed();
-    let selected = workloads(session, &flags.workloads).await?;
+    let selected = some_workloads(session, &flags.workloads).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, manifest, kind).await.err());

@@ -8,7 +8,7 @@ use crate::describe::pod_template;
 use crate::files::Manifest;
 use crate::print::{self, Printer, Set};
 use crate::selected::list;
-use crate::writing::Failures;
+use crate::writing::{Failures, member};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -152,7 +152,8 @@ fn template(kept: &Value, workload: &Value) -> anyhow::Result<Value> {
     let mut template = bare_template(kept, workload)?;
     let cause = kept.annotations().and_then(|a| a.get(CHANGE_CAUSE));
     if let Some(cause) = cause.filter(|_| kept.get("data").is_none()) {
-        template["metadata"]["annotations"][CHANGE_CAUSE] = cause.clone();
+        let annotations = member(member(&mut template, "metadata"), "annotations");
+        *member(annotations, CHANGE_CAUSE) = cause.clone();
     }
     Ok(template)
 }

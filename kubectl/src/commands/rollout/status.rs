@@ -1,6 +1,6 @@
 //! `rollout status`.
 
-use super::workloads;
+use super::some_workloads;
 use crate::cli::rollout::Status;
 use crate::commands::{Session, watch_one};
 use crate::files::Manifest;
@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session, flags: &Status) -> anyhow::Result<()>
     }
     let timeout = time::parse_go_duration(&flags.timeout)
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
-    let selected = workloads(session, &flags.workloads).await?;
+    let selected = some_workloads(session, &flags.workloads).await?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         let follow = follow(session, flags, manifest);

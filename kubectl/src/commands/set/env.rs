@@ -132,6 +132,10 @@ async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> 
     let from = std::slice::from_ref(&flags.from);
     // What makes no sense is told without asking the server.
     targets::Words::read("set env", from)?;
+    if flags.setting.local {
+        // Only the manifests could have it.
+        bail!("unsupported resource specified in --from");
+    }
     let discovery = session.discovery().await?;
     let target = targets::parse(&discovery, "set env", from)?.pop();
     let target = target.context("unsupported resource specified in --from")?;

@@ -8,8 +8,8 @@ use anyhow::bail;
 use apimachinery::Value;
 
 pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> {
-    let (words, images) = split(&flags.setting.words, |word| word.contains('='));
-    if let Some(late) = flags.setting.words.iter().skip_while(|word| !word.contains('=')).find(|w| !w.contains('=')) {
+    let (words, images) = split(&flags.setting.words, is_change);
+    if let Some(late) = flags.setting.words.iter().skip_while(|w| !is_change(w)).find(|w| !is_change(w)) {
         bail!("all resources must be specified before image changes: {late}");
     }
     let change = Change {
@@ -30,6 +30,11 @@ pub(super) async fn run(session: &Session, flags: &Image) -> anyhow::Result<()> 
         bail!("all containers are already specified by *, but saw more than one container_name=container_image pairs");
     }
     change.run(session, |object| set(object, &images)).await
+}
+
+/// `CONTAINER=IMAGE`.
+fn is_change(word: &str) -> bool {
+    word.find('=').is_some_and(|place| place > 0)
 }
 
 fn set(object: &mut Value, images: &[(&str, &str)]) -> anyhow::Result<()> {
