@@ -130,6 +130,9 @@ pub fn remove(hosts: &[String]) {
         quietly("ip", &["netns", "delete", &name]);
     }
     for name in run("ls", &["/run/netns"]).unwrap_or_default().lines().filter(|name| name.starts_with("cni-")) {
-        quietly("ip", &["netns", "delete", name]);
+        // Pods of another cluster live in theirs.
+        if run("ip", &["netns", "pids", name]).is_ok_and(|pids| pids.trim().is_empty()) {
+            quietly("ip", &["netns", "delete", name]);
+        }
     }
 }

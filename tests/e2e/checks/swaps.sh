@@ -36,7 +36,8 @@ swap() {
     cp "$2/$1" "$binaries/$1.new" && mv "$binaries/$1.new" "$binaries/$1"
     kill -TERM "$old"
     another() { local now; now=$(pid "$1") && [ -n "$now" ] && [ "$now" != "$2" ] && kill -0 "$now" && [ "/proc/$now/exe" -ef "$binaries/$1" ]; }
-    patience=60 check "$1 is another binary" another "$1" "$old"
+    # Upstream's apiserver gives its watches a minute to end.
+    patience=150 check "$1 is another binary" another "$1" "$old"
 }
 
 # What every component has a part in, done anew.
