@@ -499,3 +499,30 @@ async fn patches_of_every_kind() {
     let kind = refusal(patch(PatchType::Apply, json!({})).await);
     assert!(kind.0 == 400 && kind.1.contains("invalid object type"), "{kind:?}");
 }
+
+#[tokio::test]
+async fn names_stay_below_their_resource() {
+    let server = Server::start().await;
+    for (namespace, name, code, want) in [
+        ("default", "..", 400, "Name parameter invalid: \"..\": may not be '..'"),
+        ("default", "a/%", 400, "Name parameter invalid: \"a/%\": may not contain '/';may not contain '%'"),
+        ("..", "x", 500, "invalid key: \"/services/specs/../x\""),
+        (".", "..", 400, "Name parameter invalid: \"..\": may not be '..'"),
+    ] {
+        let cx = |verb| Context { namespace: namespace.into(), ..server.context(On("/services", name, ""), verb) };
+        let value = json!({"metadata": {"name": name}, "spec": {}});
+        let answers = [
+            server.registry.get(&cx(Verb::Get), Match::MostRecent).await,
+            server.registry.update(&cx(Verb::Update), body(&value)).await,
+            server.registry.patch(&cx(Verb::Patch), PatchType::Merge, false, body(&json!({}))).await,
+            server.registry.delete(&cx(Verb::Delete), &json!({})).await,
+        ];
+        for answer in answers {
+            let status = answer.expect_err("refused");
+            assert_eq!((status.code, status.message.as_str()), (code, want));
+        }
+    }
+    let cx = Context { namespace: "..".into(), ..server.context(On("/services", "", ""), Verb::List) };
+    let status = server.registry.list(&cx, &ListQuery::default()).await.expect_err("refused");
+    assert_eq!((status.code, status.message.as_str()), (500, "invalid key: \"/services/specs/..\""));
+}

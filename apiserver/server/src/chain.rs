@@ -19,6 +19,7 @@ use apiserver_auth::{Authenticated, Decision};
 use apiserver_registry::{Annotations, UserInfo, Warnings};
 use bytes::Bytes;
 use component::GoDuration;
+use component::duration::DurationError;
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use http::request::Parts;
@@ -242,7 +243,8 @@ impl Entry<'_, '_> {
     /// Impersonation to handler.
     async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Status> {
         let Entry { server, peer, audit_id, warnings, parts, info, query, user, permit } = self;
-        let timeout = timeout(server, query)?;
+        let long_running = is_long_running(info);
+        let timeout = if long_running { server.options.request_timeout } else { timeout(server, query)? };
         let asking = user.clone();
         let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
         if let Some(trail) = trail.as_deref_mut()
@@ -252,7 +254,6 @@ impl Entry<'_, '_> {
         }
         parts.headers.remove(http::header::AUTHORIZATION);
         impersonation::strip(&mut parts.headers);
-        let long_running = is_long_running(info);
         if !long_running || flow::limits_watches(server, info) {
             match flow::enter(server, &parts.method, &user, info, query).await {
                 Ok(entered) => *permit = Some(entered),
@@ -332,17 +333,21 @@ fn audit_id(parts: &Parts) -> HeaderValue {
     })
 }
 
-/// The `timeout` parameter, at most the server's limit.
+/// The `timeout` parameter, at most the server's limit; none, or one below, is no wish.
 fn timeout(server: &Server, query: &Query<'_>) -> Result<Duration, Status> {
     let limit = server.options.request_timeout;
     match query.text("timeout") {
         "" => Ok(limit),
-        text => match text.parse() {
-            Ok(GoDuration(zero)) if zero.is_zero() => Ok(limit),
+        // What stands behind a sign is read as what stands behind none, and named as it came.
+        text => match text.strip_prefix('-').unwrap_or(text).parse() {
+            Ok(GoDuration(asked)) if asked.is_zero() || text.starts_with('-') => Ok(limit),
             Ok(GoDuration(asked)) => Ok(asked.min(limit)),
             Err(error) => {
-                let why = format!("invalid timeout specified in the request URL - time: {error}");
-                Err(Status::bad_request(why))
+                let why = match error {
+                    DurationError::MissingUnit(_) => format!("missing unit in duration {text:?}"),
+                    _ => format!("invalid duration {text:?}"),
+                };
+                Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
             }
         },
     }

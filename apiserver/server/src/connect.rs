@@ -92,6 +92,7 @@ fn find(plural: &str) -> Result<&'static Arc<ResourceInfo>, Status> {
 /// An object from the cache, or 404.
 fn cached(exchange: &Exchange<'_>, plural: &str, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
     let resource = find(plural)?;
+    apiserver_registry::check_path(resource, namespace, Some(name))?;
     let store = &exchange.server.registry.store;
     store
         .cached(resource, &resource.key(namespace, name))
