@@ -6,7 +6,9 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_registry::admission::Chain;
-use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, UserInfo, Verb};
+use apiserver_registry::{
+    Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, TokenIssuer, UserInfo, Verb,
+};
 use apiserver_storage::{ListQuery, Match, Store};
 use component::Supervisor;
 use serde_json::json;
@@ -229,6 +231,44 @@ async fn reviews_tell_who_asked_for_what() {
     let managed = &answer["metadata"]["managedFields"];
     assert_eq!(managed[0]["fieldsV1"], json!({"f:spec": {"f:token": {}}}), "{answer}");
     assert_eq!((managed[0]["operation"].as_str(), answer["metadata"].get("uid")), (Some("Update"), None));
+}
+
+#[async_trait::async_trait]
+impl TokenIssuer for Echo {
+    async fn issue(&self, _: &Context, _: &Value, request: Value) -> Result<Value, Status> {
+        Ok(request)
+    }
+}
+
+#[tokio::test]
+async fn token_requests_are_of_their_account() {
+    let server = Server::start_with(Options { token_issuer: Some(Arc::new(Echo)), ..Options::default() }).await;
+    let account = server.create("/serviceaccounts", json!({"metadata": {"name": "a"}})).await.expect("created");
+    let post = |metadata: Value| {
+        server.post(
+            On("/serviceaccounts", "a", "token"),
+            json!({"metadata": metadata, "spec": {"expirationSeconds": 600}}),
+        )
+    };
+    let answer = post(json!({"labels": {"x": "y"}})).await.expect("answered");
+    assert_eq!((answer.name(), answer.namespace(), answer.uid()), ("a", "default", account.uid()));
+    assert!(
+        answer["metadata"]["creationTimestamp"].is_string() && answer["metadata"]["labels"]["x"] == "y",
+        "{answer}"
+    );
+    let managed = &answer["metadata"]["managedFields"][0];
+    assert_eq!(
+        (managed["apiVersion"].as_str(), managed["subresource"].as_str()),
+        (Some("authentication.k8s.io/v1"), Some("token"))
+    );
+    for (metadata, code, want) in [
+        (json!({"name": "b"}), 422, "must match the service account name if specified"),
+        (json!({"namespace": "other"}), 400, "does not match the namespace sent on the request"),
+        (json!({"uid": "u"}), 409, "the UID in the token request (u) does not match the UID of the service account"),
+    ] {
+        let (given, message) = refusal(post(metadata).await);
+        assert!(given == code && message.contains(want), "{message}");
+    }
 }
 
 #[tokio::test]
