@@ -325,6 +325,7 @@ async fn who_may_not_is_told_so() {
     let nobody = format!("Bearer {NOBODY}");
     let refused = server.ask(Method::GET, "/api/v1/namespaces/default/pods", &[("authorization", &nobody)], "").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.headers["x-content-type-options"], "nosniff");
     assert_eq!(
         refused.message(),
         "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\": Everything is forbidden."
@@ -394,6 +395,7 @@ async fn fixed_paths() {
         ("/readyz?verbose", "[+]etcd ok\n"),
         ("/livez?verbose&exclude=etcd", "[+]etcd excluded: ok\n"),
         ("/metrics", "apiserver_request_total{"),
+        ("/metrics/slis", "kubernetes_healthcheck{name=\"etcd\",type=\"readyz\"} 1"),
         ("/openapi/v3", "\"apis/apps/v1\""),
     ] {
         let answer = server.get(path).await;
@@ -443,6 +445,8 @@ async fn odd_paths_and_methods() {
         assert_eq!(answer.headers.contains_key("cache-control"), code != 500, "{method} {path}");
         assert!(!answer.headers.contains_key("vary"), "{method} {path}");
     }
+    let all = server.ask(Method::OPTIONS, "*", &[("authorization", "")], "").await;
+    assert_eq!((all.status, all.text()), (StatusCode::OK, ""));
     let broken = server.get("/api/v1/namespaces/%zz").await;
     assert_eq!((broken.status, broken.text()), (StatusCode::BAD_REQUEST, "400 Bad Request"));
     assert_eq!(broken.headers["connection"], "close");
