@@ -3,8 +3,10 @@
 //!
 //! Upstream: `apimachinery/pkg/util/validation/field/errors.go` (`ErrorBody`), `pkg/apis/*/types.go`.
 
+mod diff;
 mod internal;
 
+pub(super) use diff::difference;
 pub(super) use internal::Internal;
 
 use super::check::{Show, escaped};
