@@ -137,7 +137,11 @@ fn context(object: &Value, verb: Verb) -> Result<Context, BootstrapError> {
         namespace: object.namespace().to_owned(),
         name: if verb == Verb::Create { String::new() } else { object.name().to_owned() },
         dry_run: false,
-        field_manager: "kube-apiserver".into(),
+        field_manager: match &*resource.group {
+            "flowcontrol.apiserver.k8s.io" => "api-priority-and-fairness-config-producer-v1",
+            _ => "kube-apiserver",
+        }
+        .into(),
         field_validation: Default::default(),
         deadline: Instant::now() + DEADLINE,
         warnings: Default::default(),

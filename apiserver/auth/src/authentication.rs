@@ -135,7 +135,7 @@ impl Authenticator {
         match self.tokens.authenticate(&token, &[]).await {
             TokenVerdict::User(user, _) => Verdict::User(user),
             TokenVerdict::Invalid(why) => Verdict::Invalid(why),
-            TokenVerdict::NotMine => Verdict::Invalid("invalid bearer token".into()),
+            TokenVerdict::NotMine => Verdict::Invalid(tokens::INVALID.into()),
         }
     }
 }

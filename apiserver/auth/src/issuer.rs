@@ -76,7 +76,8 @@ impl ServiceAccountTokens {
         let path = Path::new("spec").child("expirationSeconds");
         let error = FieldError { path, kind: FieldErrorKind::Invalid(asked.to_string(), detail.into()) };
         let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
-        Err(Status::invalid(&kind, &cx.name, &[error]))
+        // Upstream does not say whose.
+        Err(Status::invalid(&kind, "", &[error]))
     }
 
     fn shortened(&self, cx: &Context, asked: i64) -> i64 {
@@ -123,7 +124,9 @@ impl ServiceAccountTokens {
                 bound.node = Some(reference(&self.existing(cx, "nodes", text("name"), text("uid")).await?))
             }
             (version, kind) => {
-                return Err(Status::bad_request(format!("cannot bind token to object of type {version}, Kind={kind}")));
+                let slash = if version.contains('/') { "" } else { "/" };
+                let why = format!("cannot bind token to object of type {slash}{version}, Kind={kind}");
+                return Err(Status::bad_request(why));
             }
         }
         Ok(bound)

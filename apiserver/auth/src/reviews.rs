@@ -5,6 +5,7 @@
 mod access;
 mod selector;
 
+use crate::authentication::tokens::INVALID;
 use crate::authentication::{Authenticator, TokenVerdict};
 use crate::authorization::Authorizer;
 use crate::authorization::node::node_name;
@@ -70,7 +71,7 @@ impl Reviews {
                 status
             }
             TokenVerdict::Invalid(why) => json!({"user": {}, "error": why}),
-            TokenVerdict::NotMine => json!({"user": {}, "error": "invalid bearer token"}),
+            TokenVerdict::NotMine => json!({"user": {}, "error": INVALID}),
         })
     }
 

@@ -4,11 +4,11 @@
 //! Upstream: `apiserver/pkg/util/flowcontrol/apf_controller.go`.
 
 use crate::fairness::Fairness;
-use apimachinery::meta::{ObjectMeta, list_mut};
+use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::{Reason, Status};
-use apimachinery::{Map, Value, time};
-use apiserver_registry::{Body, Context, Format, Registry, UserInfo, Verb};
+use apimachinery::{Value, time};
+use apiserver_registry::{Body, Context, Format, PatchType, Registry, UserInfo, Verb};
 use apiserver_storage::{Event, Store, WatchQuery};
 use serde_json::json;
 use std::sync::Arc;
@@ -74,10 +74,10 @@ async fn changed(store: &Store, plural: &str, since: u64) {
 }
 
 /// Writes the `Dangling` condition of a schema, if it is not there yet.
-async fn report(registry: &Registry, mut schema: Value, levels: &[Value]) -> Result<(), Status> {
+async fn report(registry: &Registry, schema: Value, levels: &[Value]) -> Result<(), Status> {
     let level = schema.pointer("/spec/priorityLevelConfiguration/name").and_then(Value::as_str).unwrap_or_default();
     let condition = dangling(level, levels.iter().any(|l| l.name() == level));
-    if !record(&mut schema, condition) {
+    if is_said(&schema, &condition) {
         return Ok(());
     }
     let Some(resource) = resource("flowschemas") else { return Ok(()) };
@@ -87,7 +87,7 @@ async fn report(registry: &Registry, mut schema: Value, levels: &[Value]) -> Res
             groups: vec!["system:masters".into(), "system:authenticated".into()],
             ..UserInfo::default()
         }),
-        verb: Verb::Update,
+        verb: Verb::Patch,
         resource: resource.clone(),
         subresource: resource.subresource("status").cloned(),
         namespace: String::new(),
@@ -99,8 +99,10 @@ async fn report(registry: &Registry, mut schema: Value, levels: &[Value]) -> Res
         warnings: Default::default(),
         annotations: None,
     };
-    let body = Body { bytes: serde_json::to_vec(&schema).unwrap_or_default().into(), format: Format::Json };
-    match registry.update(&cx, body).await {
+    let config = json!({"apiVersion": resource.api_version(), "kind": &*resource.kind,
+        "metadata": {"name": schema.name()}, "status": {"conditions": [condition]}});
+    let body = Body { bytes: config.to_string().into(), format: Format::Yaml };
+    match registry.patch(&cx, PatchType::Apply, true, body).await {
         Ok(_) => Ok(()),
         // Somebody else was faster; the change is looked at anyway.
         Err(status) if matches!(status.reason, Reason::Conflict | Reason::NotFound) => Ok(()),
@@ -118,18 +120,11 @@ fn dangling(level: &str, exists: bool) -> Value {
         "lastTransitionTime": time::now()})
 }
 
-/// Puts the condition into the schema; `false` if it says that already.
-fn record(schema: &mut Value, condition: Value) -> bool {
-    let Some(schema) = schema.as_object_mut() else { return false };
-    let status = schema.entry("status").or_insert_with(|| Map::new().into());
-    let Some(status) = status.as_object_mut() else { return false };
-    let conditions = list_mut(status, "conditions");
-    match conditions.iter_mut().find(|c| c.get("type") == condition.get("type")) {
-        Some(old) if ["status", "reason", "message"].iter().all(|k| old.get(*k) == condition.get(*k)) => return false,
-        Some(old) => *old = condition,
-        None => conditions.push(condition),
-    }
-    true
+/// Whether the schema has this condition.
+fn is_said(schema: &Value, condition: &Value) -> bool {
+    let conditions = schema.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let says = |old: &Value| ["type", "status", "reason", "message"].iter().all(|k| old.get(*k) == condition.get(*k));
+    conditions.into_iter().any(says)
 }
 
 #[cfg(test)]
@@ -138,17 +133,15 @@ mod tests {
 
     #[test]
     fn conditions_are_written_once() {
-        let mut schema = json!({});
-        assert!(record(&mut schema, dangling("l", false)));
-        assert!(!record(&mut schema, dangling("l", false)));
-        assert!(record(&mut schema, dangling("l", true)));
-        let condition = &schema["status"]["conditions"][0];
+        let schema = json!({"status": {"conditions": [dangling("l", true)]}});
+        let message = schema["status"]["conditions"][0]["message"].as_str();
         assert_eq!(
-            (condition["status"].as_str(), condition["message"].as_str()),
-            (
-                Some("False"),
-                Some("This FlowSchema references the PriorityLevelConfiguration object named \"l\" and it exists")
-            )
+            message,
+            Some("This FlowSchema references the PriorityLevelConfiguration object named \"l\" and it exists")
         );
+        for (level, exists, want) in [("l", true, true), ("l", false, false), ("m", true, false)] {
+            assert_eq!(is_said(&schema, &dangling(level, exists)), want, "{level} {exists}");
+        }
+        assert!(!is_said(&json!({}), &dangling("l", true)));
     }
 }

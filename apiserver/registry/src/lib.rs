@@ -34,4 +34,5 @@ mod watching;
 pub use context::{Annotations, Context, UserInfo, Verb, Warnings};
 pub use hooks::{EscalationCheck, Permission, Reading, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
+pub use verbs::check_path;
 pub use watching::Watching;

@@ -13,6 +13,8 @@ use apimachinery::{Map, Value, time};
 use rules::apply::{ApplyError, Reset, Writer};
 
 const MANAGED_FIELDS: &str = "managedFields";
+/// The version of scales.
+const SCALE: &str = "autoscaling/v1";
 
 /// Tracks a write that makes `new` of `old`, which is null on create.
 pub(crate) fn track(cx: &Context, old: &Value, new: &mut Value) {
@@ -37,9 +39,15 @@ fn with_writer<T>(cx: &Context, run: impl FnOnce(&Writer<'_>) -> T) -> T {
     })
 }
 
+/// Tracks who posted a body to a subresource of another kind.
+pub(crate) fn track_posted(cx: &Context, ty: &TypeRef, body: &mut Value) {
+    let version = cx.subresource.as_ref().map(|s| s.kind.api_version()).unwrap_or_default();
+    with_part_writer(cx, ty, &version, |writer| rules::apply::track(writer, &Value::Null, body));
+}
+
 /// Tracks a write of a scale, whose managers are those of the object's replicas.
 pub(crate) fn track_scale(cx: &Context, ty: &TypeRef, old: &Value, new: &mut Value) {
-    with_scale_writer(cx, ty, |writer| rules::apply::track(writer, old, new));
+    with_part_writer(cx, ty, SCALE, |writer| rules::apply::track(writer, old, new));
 }
 
 /// Applies a configuration to a scale.
@@ -50,13 +58,13 @@ pub(crate) fn apply_scale(
     config: &Value,
     force: bool,
 ) -> Result<Value, ApplyError> {
-    with_scale_writer(cx, ty, |writer| rules::apply::apply(writer, live, config, force))
+    with_part_writer(cx, ty, SCALE, |writer| rules::apply::apply(writer, live, config, force))
 }
 
-fn with_scale_writer<T>(cx: &Context, ty: &TypeRef, run: impl FnOnce(&Writer<'_>) -> T) -> T {
+fn with_part_writer<T>(cx: &Context, ty: &TypeRef, api_version: &str, run: impl FnOnce(&Writer<'_>) -> T) -> T {
     run(&Writer {
         manager: &cx.field_manager,
-        api_version: "autoscaling/v1",
+        api_version,
         subresource: cx.subresource_name(),
         now: &time::now(),
         ty,

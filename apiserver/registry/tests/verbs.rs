@@ -6,7 +6,9 @@ use apimachinery::meta::ObjectMeta;
 use apimachinery::resources;
 use apimachinery::status::Status;
 use apiserver_registry::admission::Chain;
-use apiserver_registry::{Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, UserInfo, Verb};
+use apiserver_registry::{
+    Body, Context, Format, Options, PatchType, Registry, Reply, Reviewer, TokenIssuer, UserInfo, Verb,
+};
 use apiserver_storage::{ListQuery, Match, Store};
 use component::Supervisor;
 use serde_json::json;
@@ -229,6 +231,44 @@ async fn reviews_tell_who_asked_for_what() {
     let managed = &answer["metadata"]["managedFields"];
     assert_eq!(managed[0]["fieldsV1"], json!({"f:spec": {"f:token": {}}}), "{answer}");
     assert_eq!((managed[0]["operation"].as_str(), answer["metadata"].get("uid")), (Some("Update"), None));
+}
+
+#[async_trait::async_trait]
+impl TokenIssuer for Echo {
+    async fn issue(&self, _: &Context, _: &Value, request: Value) -> Result<Value, Status> {
+        Ok(request)
+    }
+}
+
+#[tokio::test]
+async fn token_requests_are_of_their_account() {
+    let server = Server::start_with(Options { token_issuer: Some(Arc::new(Echo)), ..Options::default() }).await;
+    let account = server.create("/serviceaccounts", json!({"metadata": {"name": "a"}})).await.expect("created");
+    let post = |metadata: Value| {
+        server.post(
+            On("/serviceaccounts", "a", "token"),
+            json!({"metadata": metadata, "spec": {"expirationSeconds": 600}}),
+        )
+    };
+    let answer = post(json!({"labels": {"x": "y"}})).await.expect("answered");
+    assert_eq!((answer.name(), answer.namespace(), answer.uid()), ("a", "default", account.uid()));
+    assert!(
+        answer["metadata"]["creationTimestamp"].is_string() && answer["metadata"]["labels"]["x"] == "y",
+        "{answer}"
+    );
+    let managed = &answer["metadata"]["managedFields"][0];
+    assert_eq!(
+        (managed["apiVersion"].as_str(), managed["subresource"].as_str()),
+        (Some("authentication.k8s.io/v1"), Some("token"))
+    );
+    for (metadata, code, want) in [
+        (json!({"name": "b"}), 422, "must match the service account name if specified"),
+        (json!({"namespace": "other"}), 400, "does not match the namespace sent on the request"),
+        (json!({"uid": "u"}), 409, "the UID in the token request (u) does not match the UID of the service account"),
+    ] {
+        let (given, message) = refusal(post(metadata).await);
+        assert!(given == code && message.contains(want), "{message}");
+    }
 }
 
 #[tokio::test]
@@ -498,4 +538,31 @@ async fn patches_of_every_kind() {
     assert!(renamed.0 == 400 && renamed.1.contains("does not match the name on the URL"), "{renamed:?}");
     let kind = refusal(patch(PatchType::Apply, json!({})).await);
     assert!(kind.0 == 400 && kind.1.contains("invalid object type"), "{kind:?}");
+}
+
+#[tokio::test]
+async fn names_stay_below_their_resource() {
+    let server = Server::start().await;
+    for (namespace, name, code, want) in [
+        ("default", "..", 400, "Name parameter invalid: \"..\": may not be '..'"),
+        ("default", "a/%", 400, "Name parameter invalid: \"a/%\": may not contain '/';may not contain '%'"),
+        ("..", "x", 500, "invalid key: \"/services/specs/../x\""),
+        (".", "..", 400, "Name parameter invalid: \"..\": may not be '..'"),
+    ] {
+        let cx = |verb| Context { namespace: namespace.into(), ..server.context(On("/services", name, ""), verb) };
+        let value = json!({"metadata": {"name": name}, "spec": {}});
+        let answers = [
+            server.registry.get(&cx(Verb::Get), Match::MostRecent).await,
+            server.registry.update(&cx(Verb::Update), body(&value)).await,
+            server.registry.patch(&cx(Verb::Patch), PatchType::Merge, false, body(&json!({}))).await,
+            server.registry.delete(&cx(Verb::Delete), &json!({})).await,
+        ];
+        for answer in answers {
+            let status = answer.expect_err("refused");
+            assert_eq!((status.code, status.message.as_str()), (code, want));
+        }
+    }
+    let cx = Context { namespace: "..".into(), ..server.context(On("/services", "", ""), Verb::List) };
+    let status = server.registry.list(&cx, &ListQuery::default()).await.expect_err("refused");
+    assert_eq!((status.code, status.message.as_str()), (500, "invalid key: \"/services/specs/..\""));
 }

@@ -19,10 +19,11 @@ use apiserver_auth::{Authenticated, Decision};
 use apiserver_registry::{Annotations, UserInfo, Warnings};
 use bytes::Bytes;
 use component::GoDuration;
+use component::duration::DurationError;
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
@@ -87,6 +88,10 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
         peer.farewell.translate(&mut response);
         return response;
     }
+    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        // Go's server answers this for its handlers, which do not see it.
+        return Response::new(Body::from(""));
+    }
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
     let warnings = Arc::default();
@@ -138,8 +143,13 @@ async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) ->
             (answer, labels(&info, &query, found))
         }
     };
-    let mut response =
-        answer.unwrap_or_else(|status| response::failure(&status, negotiate::error_output(&parts.headers, &query)));
+    let mut response = answer.unwrap_or_else(|failure| {
+        let mut response = response::failure(&failure.status, negotiate::error_output(&parts.headers, &query));
+        if failure.by == By::Filter {
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        }
+        response
+    });
     if response.status() == http::StatusCode::UNAUTHORIZED && server.authenticator.basic_file.is_some() {
         let challenge = HeaderValue::from_static("Basic realm=\"kubernetes-master\"");
         response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
@@ -171,7 +181,7 @@ async fn admit<B: Incoming>(
     query: &Query<'_>,
     body: B,
     permit: &mut Option<Permit>,
-) -> Result<Response<Body>, Status> {
+) -> Result<Response<Body>, Failure> {
     let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
     let user = match server.authenticator.authenticate(&credentials).await {
         Authenticated::User(user) => user,
@@ -182,7 +192,7 @@ async fn admit<B: Incoming>(
             if let Some(trail) = trail(server, peer, audit_id, parts, info, None) {
                 trail.unauthenticated().await;
             }
-            return Err(Status::unauthorized());
+            return Err(Status::unauthorized().into());
         }
     };
     let mut trail = trail(server, peer, audit_id, parts, info, Some(&user));
@@ -196,9 +206,9 @@ async fn admit<B: Incoming>(
     let entry = Entry { server, peer, audit_id, warnings, parts, info, query, user, permit };
     match (entry.proceed(body, trail.as_mut()).await, trail) {
         (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info)).await),
-        (Err(status), Some(trail)) => {
-            trail.failed(&status).await;
-            Err(status)
+        (Err(failure), Some(trail)) => {
+            trail.failed(&failure.status).await;
+            Err(failure)
         }
         (answer, None) => answer,
     }
@@ -240,11 +250,13 @@ struct Entry<'a, 'b> {
 
 impl Entry<'_, '_> {
     /// Impersonation to handler.
-    async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Status> {
+    async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Failure> {
         let Entry { server, peer, audit_id, warnings, parts, info, query, user, permit } = self;
-        let timeout = timeout(server, query)?;
+        let long_running = is_long_running(info);
+        let timeout = if long_running { server.options.request_timeout } else { timeout(server, query)? };
         let asking = user.clone();
-        let user = impersonation::effective(&server.authorizer, user, &parts.headers).await?;
+        let user = impersonation::effective(&server.authorizer, user, &parts.headers).await;
+        let user = user.map_err(Failure::of_filter)?;
         if let Some(trail) = trail.as_deref_mut()
             && !Arc::ptr_eq(&asking, &user)
         {
@@ -252,7 +264,6 @@ impl Entry<'_, '_> {
         }
         parts.headers.remove(http::header::AUTHORIZATION);
         impersonation::strip(&mut parts.headers);
-        let long_running = is_long_running(info);
         if !long_running || flow::limits_watches(server, info) {
             match flow::enter(server, &parts.method, &user, info, query).await {
                 Ok(entered) => *permit = Some(entered),
@@ -263,7 +274,7 @@ impl Entry<'_, '_> {
         if let Some(trail) = trail.as_deref_mut() {
             note_decision(trail, &decision);
         }
-        decision?;
+        decision.map_err(Failure::of_filter)?;
         let deadline = Instant::now() + timeout;
         // A body that dribbles in does not keep its place longer than any other request.
         let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail.as_deref_mut()));
@@ -280,7 +291,34 @@ impl Entry<'_, '_> {
         if let (Some(trail), Some(annotations)) = (trail, annotations) {
             annotations.lock().iter().for_each(|(key, value)| trail.annotate(key, value.as_str()));
         }
-        answer
+        Ok(answer?)
+    }
+}
+
+/// What a request fails with, and in whose words.
+struct Failure {
+    status: Status,
+    by: By,
+}
+
+/// Who refuses a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// What decides whether the user may: clients are to make nothing else of the answer.
+    Filter,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    fn of_filter(status: Status) -> Self {
+        Self { status, by: By::Filter }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        Self { status, by: By::Other }
     }
 }
 
@@ -332,17 +370,21 @@ fn audit_id(parts: &Parts) -> HeaderValue {
     })
 }
 
-/// The `timeout` parameter, at most the server's limit.
+/// The `timeout` parameter, at most the server's limit; none, or one below, is no wish.
 fn timeout(server: &Server, query: &Query<'_>) -> Result<Duration, Status> {
     let limit = server.options.request_timeout;
     match query.text("timeout") {
         "" => Ok(limit),
-        text => match text.parse() {
-            Ok(GoDuration(zero)) if zero.is_zero() => Ok(limit),
+        // What stands behind a sign is read as what stands behind none, and named as it came.
+        text => match text.strip_prefix('-').unwrap_or(text).parse() {
+            Ok(GoDuration(asked)) if asked.is_zero() || text.starts_with('-') => Ok(limit),
             Ok(GoDuration(asked)) => Ok(asked.min(limit)),
             Err(error) => {
-                let why = format!("invalid timeout specified in the request URL - time: {error}");
-                Err(Status::bad_request(why))
+                let why = match error {
+                    DurationError::MissingUnit(_) => format!("missing unit in duration {text:?}"),
+                    _ => format!("invalid duration {text:?}"),
+                };
+                Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
             }
         },
     }

@@ -6,14 +6,15 @@ use crate::body::Body;
 use crate::body::transform::{Compress, Transformed};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, VARY};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 
 /// Smaller answers are sent as they are: as upstream.
 const THRESHOLD: usize = 128 * 1024;
 
 /// Compresses the answer if the client takes it and it is large; watches and tunnels never are.
 pub fn apply(request: &HeaderMap, response: Response<Body>) -> Response<Body> {
-    if !accepts_gzip(request) || response.headers().contains_key(CONTENT_ENCODING) {
+    let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
+    if !accepts_gzip(request) || is_part || response.headers().contains_key(CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -23,7 +24,9 @@ pub fn apply(request: &HeaderMap, response: Response<Body>) -> Response<Body> {
     }
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if !parts.headers.get_all(VARY).iter().any(|vary| vary == "Accept-Encoding") {
+        parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     Response::from_parts(parts, Body::Transformed(Box::new(Transformed::new(body, Compress::new()))))
 }
 

@@ -60,6 +60,11 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// Whether requests are passed on as they are.
+    fn is_proxy(self) -> bool {
+        matches!(self, Kind::PodProxy | Kind::ServiceProxy | Kind::NodeProxy)
+    }
 }
 
 /// Serves a connection.
@@ -68,10 +73,13 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) ->
     let resource = exchange.server.registry.resource("", "v1", exchange.info.resource).ok_or_else(unknown)?;
     let subresource = resource.subresource(exchange.info.subresource).ok_or_else(unknown)?;
     // Discovery cannot name OPTIONS, which has no verb; proxies pass it on all the same.
-    let passed_on = exchange.parts.method == http::Method::OPTIONS
-        && matches!(kind, Kind::PodProxy | Kind::ServiceProxy | Kind::NodeProxy);
-    if !passed_on && !subresource.verbs.iter().any(|v| v == verb) {
+    let passed_on = exchange.parts.method == http::Method::OPTIONS && kind.is_proxy();
+    let is_head = exchange.parts.method == http::Method::HEAD && !kind.is_proxy();
+    if !passed_on && (is_head || !subresource.verbs.iter().any(|v| v == verb)) {
         return Err(Status::method_not_allowed());
+    }
+    if kind != Kind::Log && exchange.query.get("dryRun").is_some() {
+        return Err(Status::bad_request("dryRun is not supported"));
     }
     options::admit(exchange, kind, &resource, subresource).await?;
     match kind {
@@ -92,6 +100,7 @@ fn find(plural: &str) -> Result<&'static Arc<ResourceInfo>, Status> {
 /// An object from the cache, or 404.
 fn cached(exchange: &Exchange<'_>, plural: &str, namespace: &str, name: &str) -> Result<Arc<Object>, Status> {
     let resource = find(plural)?;
+    apiserver_registry::check_path(resource, namespace, Some(name))?;
     let store = &exchange.server.registry.store;
     store
         .cached(resource, &resource.key(namespace, name))

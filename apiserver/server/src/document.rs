@@ -1,5 +1,7 @@
 //! Documents that change rarely: bytes with their entity tag.
 
+mod ranges;
+
 use crate::body::Body;
 use crate::response;
 use apimachinery::openapi;
@@ -57,6 +59,11 @@ impl Document {
         let mut response = self.respond(headers);
         response.headers_mut().remove(VARY);
         response
+    }
+
+    /// As [`Self::respond`], or the part that the client asks for.
+    pub(crate) fn respond_in_part(&self, headers: &HeaderMap) -> Response<Body> {
+        ranges::apply(self.respond(headers), headers)
     }
 
     /// The response: the bytes, or 304 if the client has them.

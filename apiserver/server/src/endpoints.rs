@@ -13,12 +13,13 @@ use apimachinery::status::Status;
 use apiserver_fairness::Fairness;
 use apiserver_registry::Verb;
 use component::zpages::Page;
-use http::header::{ACCEPT, HeaderValue, WARNING};
+use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, WARNING};
 use http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::json;
 
 /// Fixed paths, without those of health checks and documents.
-const PATHS: &[&str] = &["/flagz", "/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"];
+const PATHS: &[&str] =
+    &["/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"];
 /// The name of this component on its pages, as upstream.
 const COMPONENT: &str = "apiserver";
 
@@ -50,6 +51,9 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             component::metrics::CONTENT_TYPE,
             server.metrics.render(&server.readonly, &server.mutating).into(),
         ),
+        "/metrics/slis" => {
+            response::with_type(StatusCode::OK, component::metrics::CONTENT_TYPE, server.health.indicators().into())
+        }
         path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
         "/openapi/v3/" => response::not_found(),
         path if path.starts_with("/openapi/") => {
@@ -59,7 +63,7 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         _ => {
             let accept = accepted(headers).unwrap_or_default();
             match (routed, server.discovery.load().find(path, accept)) {
-                (Some(Routed::Document(document)), _) => document.respond_alike(headers),
+                (Some(Routed::Document(document)), _) => kept(document.respond_alike(headers)),
                 (_, Some(document)) => discovered(exchange, document)?,
                 (_, None) if is_below_routes(exchange, path) => return Err(resource::unknown()),
                 (_, None) => response::not_found(),
@@ -130,6 +134,12 @@ fn is_below_routes(exchange: &Exchange<'_>, path: &str) -> bool {
     }
     let group = path.strip_prefix("/apis/").and_then(|path| path.split_once('/'));
     group.is_some_and(|(group, _)| exchange.server.discovery.load().find(&format!("/apis/{group}"), "").is_some())
+}
+
+/// What issuers say of themselves may be kept for a while.
+fn kept(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
 }
 
 fn accepted(headers: &HeaderMap) -> Option<&str> {

@@ -2,12 +2,15 @@
 //!
 //! Upstream: `apiserver/pkg/server/healthz`.
 
+mod indicators;
+
 use crate::body::Body;
 use crate::query::Query;
 use crate::response;
 use apiserver_storage::{StorageError, Store};
 use component::Supervisor;
 use http::{Response, StatusCode};
+use indicators::Indicators;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,6 +87,7 @@ pub struct Health {
     checks: Vec<Check>,
     store: Store,
     supervisor: Supervisor,
+    indicators: Indicators,
     /// When the steps after the start begin to count for `/livez`.
     lenient_until: Instant,
 }
@@ -116,7 +120,7 @@ impl Health {
             check("informer-sync", Probe::Warm, true),
             check("shutdown", Probe::Shutdown, true),
         ];
-        Self { checks, store, supervisor, lenient_until: Instant::now() }
+        Self { checks, store, supervisor, indicators: Indicators::new(), lenient_until: Instant::now() }
     }
 
     /// `--livez-grace-period`: so long from now, `/livez` does not ask for the steps after the start.
@@ -158,6 +162,11 @@ impl Health {
         paths
     }
 
+    /// The text of `/metrics/slis`: what came of the checks.
+    pub fn indicators(&self) -> String {
+        self.indicators.text()
+    }
+
     fn of(&self, family: Family) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(move |c| family == Family::Readyz || !c.readyz_only)
     }
@@ -178,6 +187,13 @@ impl Health {
         }
     }
 
+    /// Runs a check, and notes what came of it.
+    async fn checked(&self, family: Family, check: &Check) -> Result<(), String> {
+        let result = self.run(family, check).await;
+        self.indicators.note(&check.name, family.name(), result.is_ok());
+        result
+    }
+
     async fn all(&self, family: Family, query: &Query<'_>) -> Response<Body> {
         let excluded: Vec<&str> = query.all("exclude").flat_map(|e| e.split(',')).collect();
         let (mut report, mut failed) = (String::new(), false);
@@ -185,7 +201,7 @@ impl Health {
             // Writing to a string cannot fail.
             let _ = match excluded.contains(&check.name.as_str()) {
                 true => writeln!(report, "[+]{} excluded: ok", check.name),
-                false => match self.run(family, check).await {
+                false => match self.checked(family, check).await {
                     Ok(()) => writeln!(report, "[+]{} ok", check.name),
                     Err(why) => {
                         failed = true;

@@ -100,7 +100,7 @@ const MEDIA: &[(&str, &str, Media)] = &[
     ("application", "yaml", Media::Yaml),
     ("application", "vnd.kubernetes.protobuf", Media::Protobuf),
 ];
-const SUPPORTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+pub(crate) const SUPPORTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 const PATCHES: &[(&str, PatchType)] = &[
     ("application/json-patch+json", PatchType::Json),
@@ -148,17 +148,26 @@ pub fn stream_output(headers: &HeaderMap, query: &Query<'_>) -> Result<Output, S
     }
 }
 
-/// The form of an error: the client's choice if it can be met, JSON otherwise.
+/// The form of an error: the client's choice if it can be met, indented JSON otherwise.
 pub fn error_output(headers: &HeaderMap, query: &Query<'_>) -> Output {
-    output(headers, query, Offers::Plain).unwrap_or_default()
+    output(headers, query, Offers::Plain).unwrap_or(Output { pretty: true, ..Output::default() })
 }
 
 /// The encoding of a request body.
 pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
-    match media_type(headers) {
-        "" | "application/json" => Ok(Format::Json),
-        "application/yaml" => Ok(Format::Yaml),
-        "application/vnd.kubernetes.protobuf" => Ok(Format::Protobuf),
+    // As `mime.ParseMediaType` of Go has it, types have no case, and broken parameters are none.
+    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let found = MEDIA.iter().find(|(kind, subtype, _)| {
+        let known = media_type(headers).split_once('/');
+        known.is_some_and(|(k, s)| k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype))
+    });
+    match found {
+        None if given.is_empty() => Ok(Format::Json),
+        Some((.., media)) if has_whole_parameters(given) => Ok(match media {
+            Media::Json => Format::Json,
+            Media::Yaml => Format::Yaml,
+            Media::Protobuf => Format::Protobuf,
+        }),
         _ => Err(unsupported(SUPPORTED)),
     }
 }
@@ -176,6 +185,32 @@ pub fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
 fn media_type(headers: &HeaderMap) -> &str {
     let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether the parameters of a media type have names and values, no name twice; one last semicolon may have none.
+fn has_whole_parameters(media_type: &str) -> bool {
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b))
+    };
+    let (mut names, mut rest) = (Vec::new(), media_type.find(';').map_or("", |at| &media_type[at..]));
+    while !matches!(rest.trim(), "" | ";") {
+        let Some((name, value)) = rest.trim_start().strip_prefix(';').and_then(|rest| rest.split_once('=')) else {
+            return false;
+        };
+        let name = name.trim().to_ascii_lowercase();
+        // Quoted values are what stands between two quotes, of which none is escaped.
+        let (value, after) = match value.strip_prefix('"').map(|value| value.split_once('"')) {
+            Some(None) => return false,
+            Some(Some((_, after))) => ("quoted", after),
+            None => value.split_at(value.find(';').unwrap_or(value.len())),
+        };
+        if !is_token(&name) || !is_token(value.trim()) || names.contains(&name) {
+            return false;
+        }
+        names.push(name);
+        rest = after;
+    }
+    true
 }
 
 /// Whether upstream's router would hand the request to a handler of a built-in resource: it knows media types by their
@@ -387,8 +422,19 @@ mod tests {
         let of = |t: &str| HeaderMap::from_iter([(CONTENT_TYPE, t.parse().expect("a value"))]);
         assert_eq!(body_format(&HeaderMap::new()).expect("the default"), Format::Json);
         assert_eq!(body_format(&of("application/json; charset=utf-8")).expect("json"), Format::Json);
-        assert_eq!(body_format(&of("application/yaml")).expect("yaml"), Format::Yaml);
-        assert_eq!(body_format(&of("text/plain")).expect_err("unknown").code, 415);
+        for (given, want) in [
+            ("application/yaml", Some(Format::Yaml)),
+            ("APPLICATION/Json", Some(Format::Json)),
+            ("application/json; a=b; c=\"d;e\"", Some(Format::Json)),
+            ("application/json;", Some(Format::Json)),
+            ("application/json;;", None),
+            ("application/json; x", None),
+            ("application/json; a=b; A=c", None),
+            ("application/json; a=\"b", None),
+            ("text/plain", None),
+        ] {
+            assert_eq!(body_format(&of(given)).map_err(|status| status.code), want.ok_or(415), "{given}");
+        }
         assert_eq!(patch_type(&of("application/merge-patch+json")).expect("merge"), PatchType::Merge);
         assert_eq!(patch_type(&of("application/json")).expect_err("no patch").code, 415);
     }

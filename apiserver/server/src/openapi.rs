@@ -21,7 +21,7 @@ use apimachinery::{Map, Value};
 use apiserver_aggregator::RemoteVersion;
 use apiserver_extensions::Definition;
 use component::memory::trimmed;
-use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderValue, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
@@ -131,9 +131,19 @@ pub fn respond(path: &str, headers: &HeaderMap, query: &Query<'_>, catalog: &Cat
     let documents = edition.openapi();
     match path {
         "/openapi/v2" => Some(documents.v2.respond(headers, || documents.v2())),
-        "/openapi/v3" | V3 => Some(documents.index().respond(headers)),
+        "/openapi/v3" | V3 => Some(listed(&documents.index(), headers)),
         _ => versioned(path.strip_prefix(V3)?, headers, query, documents),
     }
+}
+
+/// The index, of which upstream does not say that it is JSON.
+fn listed(index: &Document, headers: &HeaderMap) -> Response<Body> {
+    let mut answer = index.respond_in_part(headers);
+    answer.headers_mut().remove(VARY);
+    if answer.headers().contains_key(CONTENT_TYPE) {
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
+    answer
 }
 
 fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>, documents: &OpenApi) -> Option<Response<Body>> {
@@ -150,7 +160,7 @@ fn versioned(path: &str, headers: &HeaderMap, query: &Query<'_>, documents: &Ope
         Form::Protobuf => (openapi::protobuf_v3(&serde_json::from_slice(&bytes).unwrap_or_default()), PROTOBUF),
     };
     // Both forms have the same entity tag, as upstream.
-    let mut answer = Document { bytes, content_type, digest: hash }.respond(headers);
+    let mut answer = Document { bytes, content_type, digest: hash }.respond_in_part(headers);
     if asked.is_empty() {
         return Some(answer);
     }

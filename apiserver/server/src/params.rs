@@ -12,8 +12,8 @@ use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use apimachinery::status::{Reason, Status};
-use apiserver_registry::Body;
 use apiserver_registry::registry::Format;
+use apiserver_registry::{Body, PatchType};
 use apiserver_storage::{ListQuery, Match, Selection, WatchQuery};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct ListOptions {
     version_match: String,
     continue_token: String,
     limit: usize,
-    timeout: Option<Duration>,
+    timeout: Option<i64>,
     bookmarks: bool,
     send_initial_events: Option<bool>,
 }
@@ -34,21 +34,24 @@ impl ListOptions {
     /// Reads and checks the options of a request for a collection.
     pub fn parse(query: &Query<'_>, resource: &ResourceInfo, watch: bool) -> Result<Self, Status> {
         let int = |key: &str| query.int(key).map_err(Status::bad_request);
+        // In upstream's order, as the first error is the answer.
+        let (timeout, limit) = (int("timeoutSeconds")?, int("limit")?);
         let options = Self {
-            selection: selection(query, resource)?,
+            selection: selection(query)?,
             resource_version: query.text("resourceVersion").to_owned(),
             version_match: query.text("resourceVersionMatch").to_owned(),
             continue_token: query.text("continue").to_owned(),
-            limit: int("limit")?.and_then(|l| usize::try_from(l).ok()).unwrap_or(0),
-            timeout: int("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
+            limit: limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(0),
+            timeout,
             bookmarks: query.flag("allowWatchBookmarks"),
             send_initial_events: query.bool("sendInitialEvents"),
         };
         let errors = if watch { options.watch_errors() } else { options.list_errors() };
-        match errors.is_empty() {
-            true => Ok(options),
-            false => Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", "ListOptions"), "", &errors)),
+        if !errors.is_empty() {
+            return Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", "ListOptions"), "", &errors));
         }
+        check_fields(&options.selection.fields, resource)?;
+        Ok(options)
     }
 
     fn list_errors(&self) -> Vec<FieldError> {
@@ -61,15 +64,16 @@ impl ListOptions {
             if !self.continue_token.is_empty() {
                 forbid(MATCH, "resourceVersionMatch is forbidden when continue is provided");
             }
-            if self.version_match == "Exact" && self.resource_version == "0" {
-                forbid(MATCH, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+            match self.version_match.as_str() {
+                "Exact" if self.resource_version == "0" => {
+                    forbid(MATCH, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                }
+                "Exact" | "NotOlderThan" => {}
+                other => errors.push(unsupported(other, &["Exact", "NotOlderThan", ""])),
             }
         }
         if self.send_initial_events.is_some() {
-            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
-        }
-        if !matches!(self.version_match.as_str(), "" | "Exact" | "NotOlderThan") {
-            errors.push(unsupported(&self.version_match, &["Exact", "NotOlderThan", ""]));
+            errors.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
         errors
     }
@@ -79,20 +83,18 @@ impl ListOptions {
         if self.send_initial_events.is_some() && self.version_match != "NotOlderThan" {
             errors.push(forbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
         }
-        // Upstream makes such a watch one that sends what there is, which asks for a match.
-        let is_from_now = self.send_initial_events.is_none() && matches!(self.resource_version.as_str(), "" | "0");
-        if !self.continue_token.is_empty() && (!self.version_match.is_empty() || is_from_now) {
-            errors.push(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
-        }
-        if self.version_match.is_empty() {
-            return errors;
-        }
-        if self.send_initial_events.is_none() {
+        let has_match = !self.version_match.is_empty();
+        if has_match && self.send_initial_events.is_none() {
             let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
             errors.push(forbidden(MATCH, why));
         }
-        if self.version_match != "NotOlderThan" {
+        if has_match && self.version_match != "NotOlderThan" {
             errors.push(unsupported(&self.version_match, &["NotOlderThan"]));
+        }
+        // Upstream makes such a watch one that sends what there is, which asks for a match.
+        let is_from_now = self.send_initial_events.is_none() && matches!(self.resource_version.as_str(), "" | "0");
+        if !self.continue_token.is_empty() && (has_match || is_from_now) {
+            errors.push(forbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
         }
         errors
     }
@@ -148,7 +150,7 @@ impl ListOptions {
         })
     }
 
-    /// As a watch, with the time after which it ends if the client said so.
+    /// As a watch, with the time after which it ends if the client said so. One below zero is over at once.
     pub fn into_watch(self) -> Result<(WatchQuery, Option<Duration>), Status> {
         let from = match self.resource_version.as_str() {
             "" => None,
@@ -160,7 +162,8 @@ impl ListOptions {
             send_initial_events: self.send_initial_events == Some(true),
             bookmarks: self.bookmarks,
         };
-        Ok((query, self.timeout.filter(|t| !t.is_zero())))
+        let timeout = self.timeout.filter(|seconds| *seconds != 0);
+        Ok((query, timeout.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))))
     }
 }
 
@@ -175,14 +178,13 @@ fn unsupported(value: &str, allowed: &[&str]) -> FieldError {
     FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(format!("{value:?}"), allowed) }
 }
 
-fn selection(query: &Query<'_>, resource: &ResourceInfo) -> Result<Selection, Status> {
+fn selection(query: &Query<'_>) -> Result<Selection, Status> {
     let mut selection = Selection::default();
     if let Some(text) = query.get("labelSelector").filter(|t| !t.is_empty()) {
         selection.labels = LabelSelector::parse(text).map_err(|e| Status::bad_request(e.0))?;
     }
     if let Some(text) = query.get("fieldSelector").filter(|t| !t.is_empty()) {
         selection.fields = FieldSelector::parse(text).map_err(|e| Status::bad_request(e.0))?;
-        check_fields(&selection.fields, resource)?;
     }
     Ok(selection)
 }
@@ -229,8 +231,32 @@ pub fn get_revision(query: &Query<'_>) -> Result<Match, Status> {
 
 /// `dryRun` and `fieldValidation` of a write, checked; `kind` is `CreateOptions` and the like.
 pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, FieldValidation), Status> {
+    checked_options(query, kind, Vec::new())
+}
+
+/// The same of a patch. Apply must name its manager, and only apply can be forced.
+pub fn patch_options(query: &Query<'_>, patch: PatchType) -> Result<(bool, FieldValidation), Status> {
+    let is_apply = patch == PatchType::Apply;
+    let mut errors = Vec::new();
+    if is_apply && query.text("fieldManager").is_empty() {
+        let kind = FieldErrorKind::Required("is required for apply patch".into());
+        errors.push(FieldError { path: Path::new("fieldManager"), kind });
+    }
+    if !is_apply && query.get("force").is_some() {
+        errors.push(forbidden("force", "may not be specified for non-apply patch"));
+    }
+    checked_options(query, "PatchOptions", errors)
+}
+
+/// What all writes have, checked after what is wrong already.
+fn checked_options(
+    query: &Query<'_>,
+    kind: &'static str,
+    mut errors: Vec<FieldError>,
+) -> Result<(bool, FieldValidation), Status> {
+    errors.extend(field_manager_errors(query.text("fieldManager")));
     let dry_run: Vec<&str> = query.all("dryRun").collect();
-    let mut errors = dry_run_errors(&dry_run);
+    errors.extend(dry_run_errors(&dry_run));
     let validation = match query.text("fieldValidation") {
         "" | "Warn" => FieldValidation::Warn,
         "Strict" => FieldValidation::Strict,
@@ -244,7 +270,6 @@ pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, Fie
             FieldValidation::Warn
         }
     };
-    errors.extend(field_manager_errors(query.text("fieldManager")));
     match errors.is_empty() {
         true => Ok((!dry_run.is_empty(), validation)),
         false => Err(Status::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", kind), "", &errors)),
@@ -378,9 +403,7 @@ pub fn is_dry_run(options: &Value) -> bool {
 }
 
 fn delete_option_errors(options: &Value) -> Vec<FieldError> {
-    let list = options.get("dryRun").and_then(Value::as_array);
-    let values: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut errors = dry_run_errors(&values);
+    let mut errors = Vec::new();
     let policy = options.get("propagationPolicy").and_then(Value::as_str);
     if let Some(policy) = policy {
         if options.get("orphanDependents").is_some() {
@@ -400,5 +423,8 @@ fn delete_option_errors(options: &Value) -> Vec<FieldError> {
             });
         }
     }
+    let list = options.get("dryRun").and_then(Value::as_array);
+    let values: Vec<&str> = list.into_iter().flatten().filter_map(Value::as_str).collect();
+    errors.extend(dry_run_errors(&values));
     errors
 }

@@ -227,38 +227,20 @@ fn lifetime(least: Duration) -> Duration {
 
 async fn serve_patch<B: Incoming>(
     exchange: &Exchange<'_>,
-    cx: Context,
+    mut cx: Context,
     body: B,
     output: Output,
 ) -> Result<Response<Body>, Status> {
     let kind = negotiate::patch_type(&exchange.parts.headers)?;
-    let cx = with_write_options(cx, exchange, "PatchOptions")?;
+    (cx.dry_run, cx.field_validation) = params::patch_options(exchange.query, kind)?;
     let format = match kind {
         PatchType::Apply => apiserver_registry::registry::Format::Yaml,
         _ => apiserver_registry::registry::Format::Json,
     };
-    check_apply(exchange, kind)?;
     let body = RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format };
     let reply = exchange.server.registry.patch(&cx, kind, exchange.query.flag("force"), body).await?;
     let resource = cx.resource.clone();
     Ok(answer(exchange, reply, &resource, output))
-}
-
-/// Apply must name its manager, and only apply can be forced.
-fn check_apply(exchange: &Exchange<'_>, kind: PatchType) -> Result<(), Status> {
-    use apimachinery::field::{FieldError, FieldErrorKind, Path};
-    let apply = kind == PatchType::Apply;
-    let error = if apply && exchange.query.text("fieldManager").is_empty() {
-        let path = Path::new("fieldManager");
-        FieldError { path, kind: FieldErrorKind::Required("is required for apply patch".into()) }
-    } else if !apply && exchange.query.get("force").is_some() {
-        let path = Path::new("force");
-        FieldError { path, kind: FieldErrorKind::Forbidden("may not be specified for non-apply patch".into()) }
-    } else {
-        return Ok(());
-    };
-    let kind = apimachinery::gvk::GroupVersionKind::new("meta.k8s.io", "v1", "PatchOptions");
-    Err(Status::invalid(&kind, "", &[error]))
 }
 
 async fn serve_delete<B: Incoming>(

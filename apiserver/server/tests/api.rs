@@ -178,8 +178,79 @@ async fn bad_input_gets_upstreams_status() {
             vec![json],
             cm,
             422,
-            "CreateOptions.meta.k8s.io \"\" is invalid: [fieldValidation: Unsupported value: \"x\": supported values: \"\", \"Ignore\", \
-             \"Strict\", \"Warn\", fieldManager: Invalid value: \"a\\x00b\": invalid character U+0000 (at position 1)]",
+            "CreateOptions.meta.k8s.io \"\" is invalid: [fieldManager: Invalid value: \"a\\x00b\": invalid character U+0000 \
+             (at position 1), fieldValidation: Unsupported value: \"x\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"]",
+        ),
+        (
+            Method::PATCH,
+            "/api/v1/namespaces/default/configmaps/x?force=true&dryRun=Some",
+            vec![("content-type", "application/merge-patch+json")],
+            "{}",
+            422,
+            "PatchOptions.meta.k8s.io \"\" is invalid: [force: Forbidden: may not be specified for non-apply patch, \
+             dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"]",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?resourceVersionMatch=x&continue=x&sendInitialEvents=1&fieldSelector=spec.x%3D1",
+            vec![],
+            "",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless \
+             resourceVersion is provided, resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is \
+             provided, resourceVersionMatch: Unsupported value: \"x\": supported values: \"Exact\", \"NotOlderThan\", \"\", \
+             sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?watch=1&resourceVersionMatch=x&continue=x&timeout=x",
+            vec![],
+            "",
+            422,
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch \
+             unless sendInitialEvents is provided, resourceVersionMatch: Unsupported value: \"x\": supported values: \
+             \"NotOlderThan\", resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided]",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?labelSelector=,,&limit=x&timeoutSeconds=y",
+            vec![],
+            "",
+            400,
+            "strconv.ParseInt: parsing \"y\": invalid syntax",
+        ),
+        (
+            Method::DELETE,
+            "/api/v1/namespaces/default/configmaps/x?dryRun=Some&propagationPolicy=x",
+            vec![],
+            "",
+            422,
+            "DeleteOptions.meta.k8s.io \"\" is invalid: [propagationPolicy: Unsupported value: \"x\": supported values: \
+             \"Foreground\", \"Background\", \"Orphan\", \"nil\", dryRun: Unsupported value: [\"Some\"]: supported values: \"All\"]",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?timeout=-1s&limit=x",
+            vec![],
+            "",
+            400,
+            "strconv.ParseInt: parsing \"x\": invalid syntax",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?timeout=-1",
+            vec![],
+            "",
+            400,
+            "invalid timeout specified in the request URL - time: missing unit in duration \"-1\"",
+        ),
+        (
+            Method::GET,
+            "/api/v1/namespaces/default/pods/%2e%2e/log",
+            vec![],
+            "",
+            400,
+            "Name parameter invalid: \"..\": may not be '..'",
         ),
         (Method::GET, "/api/v1/nothings", vec![], "", 404, "the server could not find the requested resource"),
         (Method::GET, "/api/v1/nodes/x/nothing", vec![], "", 404, "the server could not find the requested resource"),
@@ -254,6 +325,7 @@ async fn who_may_not_is_told_so() {
     let nobody = format!("Bearer {NOBODY}");
     let refused = server.ask(Method::GET, "/api/v1/namespaces/default/pods", &[("authorization", &nobody)], "").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.headers["x-content-type-options"], "nosniff");
     assert_eq!(
         refused.message(),
         "pods is forbidden: User \"nobody\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\": Everything is forbidden."
@@ -323,6 +395,7 @@ async fn fixed_paths() {
         ("/readyz?verbose", "[+]etcd ok\n"),
         ("/livez?verbose&exclude=etcd", "[+]etcd excluded: ok\n"),
         ("/metrics", "apiserver_request_total{"),
+        ("/metrics/slis", "kubernetes_healthcheck{name=\"etcd\",type=\"readyz\"} 1"),
         ("/openapi/v3", "\"apis/apps/v1\""),
     ] {
         let answer = server.get(path).await;
@@ -372,6 +445,8 @@ async fn odd_paths_and_methods() {
         assert_eq!(answer.headers.contains_key("cache-control"), code != 500, "{method} {path}");
         assert!(!answer.headers.contains_key("vary"), "{method} {path}");
     }
+    let all = server.ask(Method::OPTIONS, "*", &[("authorization", "")], "").await;
+    assert_eq!((all.status, all.text()), (StatusCode::OK, ""));
     let broken = server.get("/api/v1/namespaces/%zz").await;
     assert_eq!((broken.status, broken.text()), (StatusCode::BAD_REQUEST, "400 Bad Request"));
     assert_eq!(broken.headers["connection"], "close");

@@ -106,6 +106,28 @@ async fn logs() {
     assert_eq!(which.message(), "a container name must be specified for pod p, choose one of: [a bad]");
     let negative = server.get(&format!("{POD}/log?container=a&tailLines=-1")).await;
     assert_eq!(negative.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for accept in ["text/plain", "text/html"] {
+        let other = server.ask(Method::GET, &format!("{POD}/log?container=a"), &[("accept", accept)], "").await;
+        assert_eq!(other.status, StatusCode::NOT_ACCEPTABLE, "{accept}");
+    }
+    let waiting = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "w"}, "spec": {
+        "containers": [{"name": "a", "image": "i"}]}});
+    server.create("/api/v1/namespaces/default/pods", waiting).await;
+    let nothing = server.get("/api/v1/namespaces/default/pods/w/log").await;
+    assert_eq!((nothing.status, nothing.headers.contains_key("content-type")), (StatusCode::NO_CONTENT, false));
+}
+
+#[tokio::test]
+async fn connections_are_made_and_not_looked_at() {
+    let server = cluster().await;
+    for part in ["log", "exec", "attach", "portforward"] {
+        let answer = server.ask(Method::HEAD, &format!("{POD}/{part}"), &[], "").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{part}");
+    }
+    for part in ["exec", "attach", "portforward", "proxy"] {
+        let answer = server.ask(Method::POST, &format!("{POD}/{part}?dryRun=All"), &[], "").await;
+        assert_eq!((answer.status.as_u16(), answer.message().as_str()), (400, "dryRun is not supported"), "{part}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,28 @@
 
 use crate::{Map, Value};
 
+/// The members of metadata that are present, in the order that upstream prints them in.
+pub fn in_order(metadata: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
+    const ORDER: [&str; 15] = [
+        "name",
+        "generateName",
+        "namespace",
+        "selfLink",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "labels",
+        "annotations",
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+    ];
+    ORDER.into_iter().filter_map(|key| metadata.get(key).map(|value| (key, value)))
+}
+
 /// Reads of `metadata`; absent strings read as empty.
 pub trait ObjectMeta {
     /// `metadata` as a map, if present.

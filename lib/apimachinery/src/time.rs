@@ -30,25 +30,46 @@ pub fn canonical(text: &str) -> Result<String, String> {
 
 /// The same for `MicroTime`.
 pub fn canonical_micro(text: &str) -> Result<String, String> {
-    parse(text).map(format_micro)
+    let fraction = text.as_bytes().get(19..27);
+    let is_micro = fraction.is_some_and(|f| {
+        matches!(f[0], b'.' | b',') && f[1..7].iter().all(u8::is_ascii_digit) && !f[7].is_ascii_digit()
+    });
+    if !is_micro {
+        return Err(unreadable(text, Precision::Micros));
+    }
+    let time = timestamp(text).ok_or_else(|| unreadable(text, Precision::Micros))?;
+    Ok(format_micro(time))
+}
+
+/// What a layout of times says of fractions of seconds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    /// They may be there, and are not looked at.
+    Seconds,
+    /// They have six digits.
+    Micros,
 }
 
 /// An RFC 3339 time.
 pub fn parse(text: &str) -> Result<Timestamp, String> {
+    timestamp(text).ok_or_else(|| unreadable(text, Precision::Seconds))
+}
+
+fn timestamp(text: &str) -> Option<Timestamp> {
     // jiff takes more forms than RFC 3339 has.
     let shaped = text.len() >= 20 && text.len() <= 64 && text.as_bytes()[10] == b'T' && !text.contains('[');
-    if !shaped {
-        return Err(unreadable(text));
-    }
-    text.parse().map_err(|_| unreadable(text))
+    text.parse().ok().filter(|_| shaped)
 }
 
 /// Go's words for a text that is no time: it names the first part that it could not read.
-fn unreadable(text: &str) -> String {
-    const LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
+fn unreadable(text: &str, precision: Precision) -> String {
+    let layout = match precision {
+        Precision::Seconds => "2006-01-02T15:04:05Z07:00",
+        Precision::Micros => "2006-01-02T15:04:05.000000Z07:00",
+    };
     let whole = quoted(text);
     let cannot = |rest: &str, part: &str| {
-        format!("parsing time {whole} as \"{LAYOUT}\": cannot parse {} as \"{part}\"", quoted(rest))
+        format!("parsing time {whole} as \"{layout}\": cannot parse {} as \"{part}\"", quoted(rest))
     };
     let (mut rest, mut read) = (text, Vec::new());
     for (part, width) in [
@@ -74,6 +95,11 @@ fn unreadable(text: &str) -> String {
     }
     let fraction =
         rest.strip_prefix(['.', ',']).map_or(0, |digits| digits.bytes().take_while(u8::is_ascii_digit).count());
+    let fraction = match precision {
+        Precision::Seconds => fraction,
+        Precision::Micros if fraction < 6 => return cannot(rest, ".000000"),
+        Precision::Micros => 6,
+    };
     rest = if fraction > 0 { &rest[1 + fraction..] } else { rest };
     let zone = match rest.as_bytes() {
         [b'Z', ..] => 1,
@@ -209,7 +235,24 @@ mod tests {
         for text in ["", "now", "2026-01-02", "2026-01-02 03:04:05Z", "2026-13-02T03:04:05Z", "2026-01-02T03:04:05"] {
             assert!(canonical(text).is_err(), "{text}");
         }
-        assert_eq!(canonical_micro("2026-01-02T03:04:05.1234567Z").as_deref(), Ok("2026-01-02T03:04:05.123456Z"));
+    }
+
+    #[test]
+    fn microseconds_have_six_digits() {
+        let cannot = |text: &str, rest: &str, part: &str| {
+            let layout = "2006-01-02T15:04:05.000000Z07:00";
+            Err(format!("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {part:?}"))
+        };
+        for (text, want) in [
+            ("2026-01-02T03:04:05.123456Z", Ok("2026-01-02T03:04:05.123456Z".to_owned())),
+            ("2026-01-02T03:04:05.123456+01:00", Ok("2026-01-02T02:04:05.123456Z".to_owned())),
+            ("2026-01-02T03:04:05.1234567Z", cannot("2026-01-02T03:04:05.1234567Z", "7Z", "Z07:00")),
+            ("2026-01-02T03:04:05.1Z", cannot("2026-01-02T03:04:05.1Z", ".1Z", ".000000")),
+            ("2026-01-02T03:04:05Z", cannot("2026-01-02T03:04:05Z", "Z", ".000000")),
+            ("x", cannot("x", "x", "2006")),
+        ] {
+            assert_eq!(canonical_micro(text), want, "{text}");
+        }
     }
 
     #[test]

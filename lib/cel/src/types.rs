@@ -111,6 +111,20 @@ const OPAQUE: &[(Opaque, &str, &str)] = &[
     (Opaque::Decision, "decision", "kubernetes.authorization.Decision"),
 ];
 
+/// Types without parts: their names in signatures and messages, and what they are called in expressions, if they are.
+const BASIC: &[(Type, &str, Option<&str>)] = &[
+    (Type::Dyn, "dyn", None),
+    (Type::Null, "null", Some("null_type")),
+    (Type::Bool, "bool", Some("bool")),
+    (Type::Int, "int", Some("int")),
+    (Type::Uint, "uint", Some("uint")),
+    (Type::Double, "double", Some("double")),
+    (Type::String, "string", Some("string")),
+    (Type::Bytes, "bytes", Some("bytes")),
+    (Type::Timestamp, "timestamp", Some("google.protobuf.Timestamp")),
+    (Type::Duration, "duration", Some("google.protobuf.Duration")),
+];
+
 impl Type {
     /// `list(of)`.
     pub fn list(of: Type) -> Self {
@@ -154,15 +168,20 @@ impl Type {
     /// The name that upstream's compiler declares the type by, where it complains about a result.
     pub fn declared(&self) -> String {
         match self {
-            Type::Null => "null_type".to_owned(),
-            Type::Timestamp => "google.protobuf.Timestamp".to_owned(),
-            Type::Duration => "google.protobuf.Duration".to_owned(),
             Type::List(of) => format!("list({})", of.declared()),
             Type::Map(key, value) => format!("map({}, {})", key.declared(), value.declared()),
             Type::Optional(of) => format!("optional_type({})", of.declared()),
             Type::Type(of) => format!("type({})", of.declared()),
-            other => other.to_string(),
+            other => match other.basic() {
+                Some((_, _, Some(name))) => (*name).to_owned(),
+                _ => other.to_string(),
+            },
         }
+    }
+
+    /// The line of [`BASIC`] about the type.
+    fn basic(&self) -> Option<&'static (Type, &'static str, Option<&'static str>)> {
+        BASIC.iter().find(|(basic, ..)| std::mem::discriminant(basic) == std::mem::discriminant(self))
     }
 
     /// Whether `null` passes for a value of it, as the first checker had it.
@@ -192,20 +211,14 @@ pub(crate) fn member(of: &TypeRef, name: &str) -> Option<Type> {
 
 /// The type that an identifier names.
 pub(crate) fn named(name: &str) -> Option<Type> {
+    if let Some((basic, ..)) = BASIC.iter().find(|(.., known)| *known == Some(name)) {
+        return Some(basic.clone());
+    }
     Some(match name {
-        "bool" => Type::Bool,
-        "int" => Type::Int,
-        "uint" => Type::Uint,
-        "double" => Type::Double,
-        "string" => Type::String,
-        "bytes" => Type::Bytes,
         "list" => Type::list(Type::Dyn),
         "map" => Type::Map(Arc::new(Type::Dyn), Arc::new(Type::Dyn)),
-        "null_type" => Type::Null,
         "type" => Type::Type(Arc::new(Type::Dyn)),
         "optional_type" => Type::optional(Type::Dyn),
-        "google.protobuf.Timestamp" => Type::Timestamp,
-        "google.protobuf.Duration" => Type::Duration,
         _ => return None,
     })
 }
@@ -218,16 +231,6 @@ pub(crate) fn is_unordered(semantics: &Semantics) -> bool {
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Type::Dyn => f.write_str("dyn"),
-            Type::Null => f.write_str("null"),
-            Type::Bool => f.write_str("bool"),
-            Type::Int => f.write_str("int"),
-            Type::Uint => f.write_str("uint"),
-            Type::Double => f.write_str("double"),
-            Type::String => f.write_str("string"),
-            Type::Bytes => f.write_str("bytes"),
-            Type::Timestamp => f.write_str("timestamp"),
-            Type::Duration => f.write_str("duration"),
             Type::Type(of) => write!(f, "type({of})"),
             Type::List(of) => write!(f, "list({of})"),
             Type::Map(key, value) => write!(f, "map({key}, {value})"),
@@ -243,6 +246,7 @@ impl fmt::Display for Type {
             Type::Param(letter) => write!(f, "{}", char::from(*letter)),
             Type::Open(_) => f.write_str("dyn"),
             Type::Error => f.write_str("!error!"),
+            basic => f.write_str(basic.basic().map(|(_, name, _)| *name).unwrap_or_default()),
         }
     }
 }
@@ -263,17 +267,10 @@ pub(crate) fn parse(text: &str) -> Option<Type> {
             _ => None,
         };
     }
+    if let Some((basic, ..)) = BASIC.iter().find(|(_, name, _)| *name == text) {
+        return Some(basic.clone());
+    }
     Some(match text {
-        "dyn" => Type::Dyn,
-        "null" => Type::Null,
-        "bool" => Type::Bool,
-        "int" => Type::Int,
-        "uint" => Type::Uint,
-        "double" => Type::Double,
-        "string" => Type::String,
-        "bytes" => Type::Bytes,
-        "timestamp" => Type::Timestamp,
-        "duration" => Type::Duration,
         "A" | "B" => Type::Param(text.as_bytes()[0]),
         _ => Type::Opaque(OPAQUE.iter().find(|(_, name, _)| *name == text)?.0),
     })
@@ -289,5 +286,18 @@ mod tests {
             assert_eq!(parse(text).map(|t| t.to_string()).as_deref(), Some(text));
         }
         assert!(parse("nonsense").is_none());
+    }
+
+    #[test]
+    fn types_without_parts_are_all_in_the_table() {
+        for (basic, name, identifier) in BASIC {
+            assert_eq!(
+                (basic.to_string().as_str(), parse(name).map(|of| of.to_string()).as_deref()),
+                (*name, Some(*name))
+            );
+            let declared = identifier.unwrap_or(name);
+            assert_eq!(basic.declared(), declared);
+            assert_eq!(identifier.and_then(named).map(|of| of.to_string()).as_deref(), identifier.and(Some(*name)));
+        }
     }
 }

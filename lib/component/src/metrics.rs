@@ -11,7 +11,7 @@ pub use prometheus_client::registry::Registry;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The content type of [`encode`]'s text.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {

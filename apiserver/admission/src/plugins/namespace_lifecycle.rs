@@ -90,6 +90,12 @@ fn needs_namespace(operation: Operation, context: &Context) -> bool {
 }
 
 async fn existing(store: &Store, context: &Context) -> Result<Arc<Object>, Status> {
+    let wrong = rules::validation::names::path_segment(&context.namespace);
+    if !wrong.is_empty() {
+        // Upstream asks itself for the namespace, and its client does not send such a name.
+        let why = format!("invalid resource name {:?}: [{}]", context.namespace, wrong.join(" "));
+        return Err(Status::internal(why));
+    }
     let namespace = get(store, ("", "v1", "namespaces"), "", &context.namespace).await?;
     namespace.ok_or_else(|| Status::not_found(&GroupResource::new("", "namespaces"), &context.namespace))
 }

@@ -7,6 +7,9 @@ use crate::authorization::rbac::aggregate;
 use apiserver_registry::UserInfo;
 use std::sync::Arc;
 
+/// What is said of a token that nobody knows.
+pub(crate) const INVALID: &str = "invalid bearer token";
+
 /// What an authenticator says of a token.
 #[derive(Clone, Debug)]
 pub enum TokenVerdict {
@@ -89,7 +92,12 @@ impl Tokens {
                 return user;
             }
         }
-        if wrong.is_empty() { TokenVerdict::NotMine } else { TokenVerdict::Invalid(aggregate(wrong)) }
+        if wrong.is_empty() {
+            return TokenVerdict::NotMine;
+        }
+        // Upstream asks first whether the token is the one that it talks to itself with, and says so.
+        wrong.insert(0, INVALID.to_owned());
+        TokenVerdict::Invalid(aggregate(wrong))
     }
 
     /// The asked audiences that a token is for; all of its own if none were asked for.

@@ -63,9 +63,8 @@ fn add_rule(role: &mut Value, line: &str) {
     if let Some(label) = line.strip_prefix("aggregates ") {
         let selector = json!({"matchLabels": {label: "true"}});
         role["aggregationRule"] = json!({"clusterRoleSelectors": [selector]});
-        if let Some(map) = role.as_object_mut() {
-            map.remove("rules");
-        }
+        // What is aggregated is somebody else's to write.
+        role["rules"] = Value::Null;
         return;
     }
     let words: Vec<&str> = line.split(' ').collect();

@@ -7,7 +7,7 @@ use super::strings;
 use crate::authorization::{Attributes, Authorizer, Decision};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::meta::ObjectMeta;
+use apimachinery::meta::{ObjectMeta, in_order};
 use apimachinery::status::Status;
 use apimachinery::{Map, Value};
 use apiserver_registry::{Context, UserInfo};
@@ -71,7 +71,31 @@ fn metadata_error(kind: &str, review: &Value) -> Option<FieldError> {
     let metadata = review.metadata()?;
     let detail = if local { "must be empty except for namespace" } else { "must be empty" };
     let given = metadata.iter().any(|(key, value)| !ignored(key) && !is_empty(value));
-    given.then(|| invalid("metadata", &Value::Object(metadata.clone()).to_string(), detail))
+    given.then(|| invalid("metadata", &shown_metadata(review.get("metadata").unwrap_or(&Value::Null)), detail))
+}
+
+/// Metadata in upstream's print, in which members have their order.
+fn shown_metadata(metadata: &Value) -> String {
+    const OWNER: &[&str] = &["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    const MANAGER: &[&str] = &["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
+    let object = |members: Vec<String>| format!("{{{}}}", members.join(","));
+    let ordered = |item: &Value, order: &[&str]| {
+        let member = |key: &&str| item.get(*key).map(|value| format!("{key:?}:{value}"));
+        object(order.iter().filter_map(member).collect())
+    };
+    let list = |value: &Value, order: &[&str]| {
+        let items: Vec<String> = value.as_array().into_iter().flatten().map(|item| ordered(item, order)).collect();
+        format!("[{}]", items.join(","))
+    };
+    let member = |(key, value): (&str, &Value)| {
+        let value = match key {
+            "ownerReferences" => list(value, OWNER),
+            "managedFields" => list(value, MANAGER),
+            _ => value.to_string(),
+        };
+        format!("{key:?}:{value}")
+    };
+    object(in_order(metadata).map(member).collect())
 }
 
 fn local_errors(review: &Value, spec: &Value) -> Vec<FieldError> {
@@ -215,8 +239,11 @@ mod tests {
             let errors = what_errors(&spec);
             assert_eq!(errors.is_empty(), want.is_none(), "{spec}");
         }
-        let named = json!({"metadata": {"name": "x"}});
-        assert!(metadata_error("subjectaccessreviews", &named).is_some());
+        let named = json!({"metadata": {"labels": {"a": "b"}, "name": "x",
+            "managedFields": [{"apiVersion": "v1", "manager": "m"}]}});
+        let error = metadata_error("subjectaccessreviews", &named).map(|error| error.to_string());
+        let shown = r#"{"name":"x","labels":{"a":"b"},"managedFields":[{"manager":"m","apiVersion":"v1"}]}"#;
+        assert_eq!(error, Some(format!("metadata: Invalid value: {shown}: must be empty")));
         let local = json!({"metadata": {"namespace": "x"}});
         assert!(metadata_error("localsubjectaccessreviews", &local).is_none());
         assert_eq!(local_errors(&local, &json!({"resourceAttributes": {"namespace": "y"}})).len(), 1);

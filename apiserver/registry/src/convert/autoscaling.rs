@@ -27,6 +27,9 @@ pub(super) fn to_v1(mut scaler: Value) -> Value {
     if let Some(percent) = current {
         status.insert("currentCPUUtilizationPercentage".into(), percent);
     }
+    for count in ["currentReplicas", "desiredReplicas"] {
+        status.entry(count).or_insert_with(|| 0.into());
+    }
     annotate(&mut scaler, METRICS, list(others));
     annotate(&mut scaler, CURRENT_METRICS, list(other_current));
     annotate(&mut scaler, CONDITIONS, conditions);
@@ -43,7 +46,11 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
     insert(spec, "behavior", behavior);
     let status = member(&mut scaler, "status");
     let cpu = status.remove("currentCPUUtilizationPercentage").map(|p| cpu_metric("current", p));
-    insert(status, "currentMetrics", joined(cpu, current));
+    // What one version leaves out, the other shows.
+    status.insert("currentMetrics".into(), joined(cpu, current).unwrap_or(Value::Null));
+    if status.get("currentReplicas").and_then(Value::as_i64) == Some(0) {
+        status.remove("currentReplicas");
+    }
     insert(status, "conditions", conditions);
     scaler
 }
@@ -126,11 +133,17 @@ mod tests {
             "target": {"type": "Utilization", "averageUtilization": 70}}});
         let v2 = json!({"metadata": {"name": "a"}, "spec": {"maxReplicas": 3,
             "metrics": [cpu_metric("target", json!(50)), memory], "behavior": {"scaleUp": {}}},
-            "status": {"conditions": [{"type": "AbleToScale"}], "currentMetrics": [cpu_metric("current", json!(40))]}});
+            "status": {"conditions": [{"type": "AbleToScale"}], "desiredReplicas": 0,
+                "currentMetrics": [cpu_metric("current", json!(40))]}});
         let v1 = to_v1(v2.clone());
         assert_eq!(v1["spec"], json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 50}));
-        assert_eq!(v1["status"], json!({"currentCPUUtilizationPercentage": 40}));
+        assert_eq!(
+            v1["status"],
+            json!({"currentCPUUtilizationPercentage": 40, "currentReplicas": 0, "desiredReplicas": 0})
+        );
         assert_eq!(v1["metadata"]["annotations"].as_object().map(Map::len), Some(3));
         assert_eq!(to_v2(v1), v2);
+        let new = to_v2(json!({"metadata": {}, "spec": {}, "status": {"currentReplicas": 0, "desiredReplicas": 0}}));
+        assert_eq!(new["status"], json!({"currentMetrics": null, "desiredReplicas": 0}));
     }
 }

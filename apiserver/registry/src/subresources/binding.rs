@@ -72,7 +72,7 @@ fn check_target(binding: &Value) -> Result<(), Status> {
 }
 
 async fn assign(registry: &Registry, cx: &Context, binding: &Value) -> Result<(), Status> {
-    let target = Target::of(cx);
+    let target = Target::of(cx)?;
     let resource = cx.resource.group_resource();
     let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let pod = bound(current.value(), binding).map_err(|why| {

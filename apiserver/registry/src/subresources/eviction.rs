@@ -97,7 +97,7 @@ async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Stat
     let resource =
         resources::find("policy", "v1", "poddisruptionbudgets").ok_or_else(|| Status::internal("no budgets"))?;
     let on_budget = for_resource(cx, resource.clone(), name);
-    let target = Target::of(&on_budget);
+    let target = Target::of(&on_budget)?;
     let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let budget = spent(current.value(), &cx.name)?;
         Ok(if cx.dry_run { Change::Keep } else { Change::Put(budget) })
@@ -154,7 +154,7 @@ async fn mark_disrupted(registry: &Registry, cx: &Context) -> Result<(), Status>
     if cx.dry_run {
         return Ok(());
     }
-    let target = Target::of(cx);
+    let target = Target::of(cx)?;
     let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let mut pod = current.value();
         add_condition(&mut pod);

@@ -49,7 +49,7 @@ async fn remove_as(
     raw: &Value,
     asks: Asks,
 ) -> Result<Reply, Status> {
-    let target = Target::of(cx);
+    let target = Target::of(cx)?;
     let resource = cx.resource.group_resource();
     let strategy = strategy::of(&cx.resource);
     let dry_run = cx.dry_run || options.dry_run;

@@ -12,7 +12,7 @@ use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::{Schema, TypeRef};
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apiserver_storage::Object;
 use serde_json::json;
 use std::sync::Arc;
@@ -31,10 +31,29 @@ impl Target {
         Self { stored: convert::stored_as(&cx.resource), key: cx.resource.key(&cx.namespace, name) }
     }
 
-    /// The object that the request names.
-    pub(crate) fn of(cx: &Context) -> Self {
-        Self::named(cx, &cx.name)
+    /// The object that the request names, if it can be one.
+    pub(crate) fn of(cx: &Context) -> Result<Self, Status> {
+        check_path(&cx.resource, &cx.namespace, Some(&cx.name))?;
+        Ok(Self::named(cx, &cx.name))
     }
+}
+
+/// Refuses names that would lead out of the keys of a resource, in upstream's words: a namespace that does is found
+/// by its store, which knows nothing of reasons. Collections have no name.
+pub fn check_path(resource: &ResourceInfo, namespace: &str, name: Option<&str>) -> Result<(), Status> {
+    if let Some(name) = name {
+        let findings = rules::validation::names::path_segment(name);
+        if !findings.is_empty() {
+            let why = format!("Name parameter invalid: {name:?}: {}", findings.join(";"));
+            return Err(Status::bad_request(why));
+        }
+    }
+    if resource.namespaced && matches!(namespace, "." | "..") {
+        let prefix = &resource.storage_prefix;
+        let tail: String = name.into_iter().flat_map(|name| ["/", name]).collect();
+        return Err(Status::plain(500, Reason::Unknown, format!("invalid key: \"/{prefix}/{namespace}{tail}\"")));
+    }
+    Ok(())
 }
 
 /// A stored object in the requested version.

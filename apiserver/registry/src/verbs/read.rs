@@ -1,6 +1,6 @@
 //! GET, LIST, WATCH.
 
-use super::{Target, reply};
+use super::{Target, check_path, reply};
 use crate::failure::storage;
 use crate::{Context, Registry, Reply, Watching, convert, subresources};
 use apimachinery::status::Status;
@@ -22,7 +22,7 @@ pub(crate) async fn fetch(registry: &Registry, cx: &Context, at: Match) -> Resul
     if cx.resource.storage_prefix.is_empty() {
         return Err(Status::not_found(&resource, &cx.name));
     }
-    let target = Target::of(cx);
+    let target = Target::of(cx)?;
     let found = registry.store.get(&target.stored, &target.key, at).await;
     let found = found.map_err(|error| storage(error, &resource, &cx.name))?;
     found.ok_or_else(|| Status::not_found(&resource, &cx.name))
@@ -32,6 +32,7 @@ pub(crate) async fn list(registry: &Registry, cx: &Context, query: &ListQuery) -
     if cx.resource.storage_prefix.is_empty() {
         return Ok(ListPage { items: Vec::new(), revision: 0, continue_token: String::new(), remaining: None });
     }
+    check_path(&cx.resource, &cx.namespace, None)?;
     if cx.resource.custom.is_some() {
         return list_custom(registry, cx, query).await;
     }
@@ -96,6 +97,7 @@ pub(crate) async fn watch(registry: &Arc<Registry>, cx: &Context, query: &WatchQ
     if cx.resource.storage_prefix.is_empty() {
         return Err(Status::method_not_allowed());
     }
+    check_path(&cx.resource, &cx.namespace, None)?;
     let stored = convert::stored_as(&cx.resource);
     let failed = |error| storage(error, &cx.resource.group_resource(), "");
     if let Some((filter, selection)) = convert::Filter::of(&cx.resource, &query.selection) {

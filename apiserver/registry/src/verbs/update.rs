@@ -147,7 +147,7 @@ async fn apply(
     source: &mut Source<'_>,
     seen: Option<&Seen<'_>>,
 ) -> Result<Outcome, Status> {
-    let target = Target::of(cx);
+    let target = Target::of(cx)?;
     let options = options(cx, options_kind);
     let strategy = strategy::of(&cx.resource);
     let writer = Writer {
@@ -341,7 +341,7 @@ fn check_uid(cx: &Context, new: &Value, old: &Value) -> Result<(), Status> {
     if new.uid().is_empty() || new.uid() == old.uid() {
         return Ok(());
     }
-    let (given, stored, key) = (new.uid(), old.uid(), Target::of(cx).key);
+    let (given, stored, key) = (new.uid(), old.uid(), Target::of(cx)?.key);
     // Where nothing is written, nobody has added the prefix of the store's keys.
     let prefix = if cx.dry_run { "" } else { "/registry" };
     let why = format!(

@@ -6,8 +6,9 @@ use super::pod::{container, kubelet_of};
 use super::{aim, cached, find, forward};
 use crate::body::Body;
 use crate::chain::{Exchange, Incoming};
+use crate::negotiate::{self, Offers, SUPPORTED};
 use crate::query::Query;
-use crate::{response, websocket};
+use crate::websocket;
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::{GroupResource, GroupVersionKind};
@@ -23,13 +24,18 @@ const MAX_REFUSAL: usize = 50_000;
 
 pub(super) async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let info = exchange.info;
+    let headers = &exchange.parts.headers;
+    negotiate::routed_to(headers, &format!("text/plain, {SUPPORTED}"))?;
+    negotiate::output(headers, exchange.query, Offers::Plain)?;
     let options = Options::parse(exchange.query)?;
     let pod = cached(exchange, "pods", info.namespace, &info.name)?.value();
     options.check(pod.name())?;
     let container = container(&pod, exchange.query.text("container"))?;
     let node = pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or_default();
     if node.is_empty() {
-        return Ok(response::with_type(StatusCode::OK, "text/plain", "".into()));
+        let mut response = Response::new(Body::from(""));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Ok(response);
     }
     let address = kubelet_of(exchange, node)?;
     let path = options.path(&pod, &container);

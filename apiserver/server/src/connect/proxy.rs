@@ -59,10 +59,10 @@ impl<'a> Target<'a> {
 pub(super) async fn node<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let target = target(exchange)?;
     cached(exchange, "nodes", "", target.name)?;
+    let mut address = kubelet_of(exchange, target.name)?;
     if let Some(redirect) = redirect(exchange) {
         return Ok(redirect);
     }
-    let mut address = kubelet_of(exchange, target.name)?;
     if target.port.is_empty() || target.port == address.port.to_string() {
         let request = aim(exchange, &path(exchange), &address.to_string(), body)?;
         let io = exchange.server.kubelets.connect(&address).await?;
@@ -77,15 +77,15 @@ pub(super) async fn node<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Resul
 pub(super) async fn pod<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let target = target(exchange)?;
     let pod = cached(exchange, "pods", exchange.info.namespace, target.name)?.value();
-    if let Some(redirect) = redirect(exchange) {
-        return Ok(redirect);
-    }
     let host = pod.pointer("/status/podIP").and_then(Value::as_str).and_then(|ip| ip.parse::<IpAddr>().ok());
     let host = host.filter(is_global).ok_or_else(|| Status::bad_request("address not allowed"))?.to_string();
     let port = match target.port {
         "" => first_port(&pod).unwrap_or(if target.scheme == Scheme::Https { 443 } else { 80 }),
         text => number(text)?,
     };
+    if let Some(redirect) = redirect(exchange) {
+        return Ok(redirect);
+    }
     through(exchange, target.scheme, Address { host, port }, body).await
 }
 
@@ -111,14 +111,14 @@ fn first_port(pod: &Value) -> Option<u16> {
 pub(super) async fn service<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let target = target(exchange)?;
     let service = cached(exchange, "services", exchange.info.namespace, target.name)?.value();
-    if let Some(redirect) = redirect(exchange) {
-        return Ok(redirect);
-    }
     let port = service_port(&service, &target)?;
     let slices = backends::slices(&exchange.server.registry.store, &service);
     let backends = backends::ready(&slices, port, |endpoint| is_pod(exchange, endpoint));
     if backends.is_empty() {
         return Err(Status::unavailable(format!("no endpoints available for service {:?}", exchange.info.name)));
+    }
+    if let Some(redirect) = redirect(exchange) {
+        return Ok(redirect);
     }
     let backend = &backends[rand::random_range(0..backends.len())];
     through(exchange, target.scheme, Address { host: backend.host.clone(), port: backend.port }, body).await

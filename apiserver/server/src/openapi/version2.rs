@@ -39,13 +39,21 @@ const FORMS: &[(&str, &str, Form)] = &[
 impl Version2 {
     /// The response in the form that the client likes best; `make` makes the document.
     pub fn respond(&self, headers: &HeaderMap, make: impl Fn() -> Value) -> Response<Body> {
-        let Some(form) = negotiate::prefer(headers, FORMS) else { return not_acceptable() };
+        let mut answer = match negotiate::prefer(headers, FORMS) {
+            Some(form) => self.document(form, make).respond_in_part(headers),
+            None => not_acceptable(),
+        };
+        answer.headers_mut().append(VARY, HeaderValue::from_static("Accept-Encoding"));
+        answer
+    }
+
+    fn document(&self, form: Form, make: impl Fn() -> Value) -> Document {
         let (bytes, content_type) = match form {
             Form::Json => (self.json(make), "application/json"),
             Form::Protobuf => (self.protobuf(make), PROTOBUF),
         };
         let digest = self.digest.get().cloned().unwrap_or_default();
-        Document { bytes, content_type, digest }.respond(headers)
+        Document { bytes, content_type, digest }
     }
 
     fn json(&self, make: impl Fn() -> Value) -> Bytes {

@@ -205,9 +205,8 @@ mod tests {
                 ".spec.template.spec.containers[name=\"a\"].env: duplicate entries for key [name=\"X\"]",
             ),
             (
-                json!({"spec": {"template": {"spec": {"containers": [{}]}}}}),
-                ".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
-                 fields [\"name\"] (and doesn't have default values for any key fields)",
+                json!({"spec": {"template": {"spec": {"containers": [{}, {"image": "i"}]}}}}),
+                ".spec.template.spec.containers: duplicate entries for key [name=\"\"]",
             ),
             (
                 json!({"metadata": {"nonsense": 1}, "spec": {"nonsense": 1}}),

@@ -97,6 +97,8 @@ static PLAIN: Semantics = Semantics::Default;
 static TEXT: Shape = Shape::String;
 /// Whatever stands there: objects member by member, lists as a whole.
 static FREE: Shape = Shape::Json;
+static NO_TEXT: LazyLock<Value> = LazyLock::new(|| Value::String(String::new()));
+static ZERO: LazyLock<Value> = LazyLock::new(|| Value::Number(0.into()));
 static NOTHING: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
 static NULL: Value = Value::Null;
 
@@ -253,11 +255,16 @@ impl<'a> Place<'a> {
         Ok(Element::Key(keys.into()))
     }
 
+    /// What a key that is not given reads as: what upstream's type never leaves out has the zero of its type.
     fn default_of(&self, member: &str) -> Option<&'a Value> {
-        match self.shape {
-            Shape::Message(id) => self.schema.field(*id, member)?.default.as_ref(),
+        let Shape::Message(id) = self.shape else { return None };
+        let field = self.schema.field(*id, member)?;
+        let zero = match (field.presence, &field.shape) {
+            (Presence::Always, Shape::String) => Some(&*NO_TEXT),
+            (Presence::Always, Shape::Int32 | Shape::Int64) => Some(&*ZERO),
             _ => None,
-        }
+        };
+        field.default.as_ref().or(zero)
     }
 }
 
@@ -285,9 +292,7 @@ mod tests {
         ] {
             assert_eq!(identify(container, &["ports"], &item).as_deref().map_err(String::as_str), want, "{item}");
         }
-        let missing = "associative list with keys has an element that omits all key fields [\"name\"] (and doesn't have \
-                       default values for any key fields)";
-        assert_eq!(identify(container, &["env"], &json!({})), Err(missing.into()));
+        assert_eq!(identify(container, &["env"], &json!({})).as_deref(), Ok("k:{\"name\":\"\"}"));
         let meta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
         assert_eq!(identify(meta, &["finalizers"], &json!("a/b")).as_deref(), Ok("v:\"a/b\""));
         assert!(identify(meta, &["finalizers"], &json!({})).is_err());

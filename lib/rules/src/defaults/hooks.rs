@@ -77,6 +77,7 @@ fn workload_hook(kind: &str) -> Option<Hook> {
 fn autoscaling_hook(kind: &str) -> Option<Hook> {
     Some(match kind {
         "v1.HorizontalPodAutoscalerSpec" => |spec| spec.fill("minReplicas", 1),
+        "v1.HorizontalPodAutoscaler" => autoscaling::autoscaler_v1,
         "v2.HorizontalPodAutoscaler" => autoscaling::autoscaler,
         _ => return None,
     })

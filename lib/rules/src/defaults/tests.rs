@@ -345,8 +345,16 @@ fn autoscalers() {
     assert_eq!((&spec["minReplicas"], &spec["metrics"][0]["resource"]["name"]), (&json!(1), &json!("cpu")));
     assert_eq!(spec["behavior"]["scaleDown"], json!({"selectPolicy": "Max", "policies": []}));
     assert_eq!(spec["behavior"]["scaleUp"]["policies"][1]["type"], "Percent");
-    let old = defaulted("autoscaling", "v1", "horizontalpodautoscalers", json!({"spec": {}}));
-    assert_eq!(old, json!({"spec": {"minReplicas": 1}}));
+    let cpu = |percent: i64| json!({"minReplicas": 1, "targetCPUUtilizationPercentage": percent});
+    let annotated = |metrics: &str| json!({"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/metrics": metrics}}, "spec": {}});
+    for (object, want) in [
+        (json!({"spec": {}}), cpu(80)),
+        (json!({"spec": {"targetCPUUtilizationPercentage": 50}}), cpu(50)),
+        (annotated("[]"), cpu(80)),
+        (annotated("[{\"type\": \"Pods\"}]"), json!({"minReplicas": 1})),
+    ] {
+        assert_eq!(defaulted("autoscaling", "v1", "horizontalpodautoscalers", object)["spec"], want);
+    }
 }
 
 #[test]

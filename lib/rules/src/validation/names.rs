@@ -126,7 +126,7 @@ pub fn label_1035(text: &str) -> Findings {
 }
 
 /// What can stand between two slashes of a URL.
-pub(super) fn path_segment(text: &str) -> Findings {
+pub fn path_segment(text: &str) -> Findings {
     if matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }

@@ -3,13 +3,16 @@
 //!
 //! Upstream: `apimachinery/pkg/util/validation/field/errors.go` (`ErrorBody`), `pkg/apis/*/types.go`.
 
+mod diff;
 mod internal;
 
+pub(super) use diff::difference;
 pub(super) use internal::Internal;
 
 use super::check::{Show, escaped};
 use crate::tree::Tree;
 use apimachinery::Value;
+use apimachinery::meta::in_order;
 use std::fmt::Write;
 
 /// Go's name of a member, its name in JSON, and what it holds.
@@ -89,26 +92,8 @@ fn object(out: &mut String, value: &Value, members: &[Member]) {
 }
 
 fn metadata(out: &mut String, metadata: &Value) {
-    const ORDER: [&str; 14] = [
-        "name",
-        "generateName",
-        "namespace",
-        "selfLink",
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "labels",
-        "annotations",
-        "ownerReferences",
-        "finalizers",
-    ];
-    for key in ORDER.into_iter().filter(|key| !metadata.lacks(key)) {
-        if let Some(value) = metadata.at(key) {
-            let _ = write!(out, "{key:?}:{value},");
-        }
+    for (key, value) in in_order(metadata).filter(|(key, _)| !metadata.lacks(key)) {
+        let _ = write!(out, "{key:?}:{value},");
     }
 }
 

@@ -418,3 +418,26 @@ fn changes_that_are_not_allowed() {
         assert_eq!(updated(group, plural, new, old), [want], "{plural}");
     }
 }
+
+#[test]
+fn changes_of_storage_are_shown() {
+    let claim = |mode: &str, size: &str| json!({"spec": {"accessModes": [mode], "storageClassName": "s", "resources": {"requests": {"storage": size}}}});
+    let why = "spec: Forbidden: spec is immutable after creation except resources.requests and \
+               volumeAttributesClassName for bound claims\n";
+    assert_eq!(
+        updated("", "persistentvolumeclaims", claim("ReadOnlyMany", "1Gi"), claim("ReadWriteOnce", "1Gi")),
+        [format!(
+            "{why}@@ -1,6 +1,6 @@\n {{\n  \"AccessModes\": [\n-  \"ReadWriteOnce\"\n+  \"ReadOnlyMany\"\n  ],\n  \"Selector\": null,\n  \
+             \"Resources\": {{\n"
+        )]
+    );
+    let volume = |path: &str| json!({"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": path}}});
+    assert_eq!(
+        updated("", "persistentvolumes", volume("/y"), volume("/x")),
+        [
+            "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation\n@@ -2,7 +2,7 @@\n  \
+          \"GCEPersistentDisk\": null,\n  \"AWSElasticBlockStore\": null,\n  \"HostPath\": {\n-  \"Path\": \"/x\",\n+  \"Path\": \"/y\",\n   \
+          \"Type\": \"\"\n  },\n  \"Glusterfs\": null,\n"
+        ]
+    );
+}

@@ -3,6 +3,7 @@
 //! Upstream: `apimachinery/pkg/apis/meta/v1/validation`, `registry/rest/delete.go`.
 
 use crate::Context;
+use crate::strategy::{self, Ending};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::{GroupResource, GroupVersionKind};
@@ -50,6 +51,9 @@ impl DeleteOptions {
 
     /// Refuses another object, or another state of it, than the one that is meant.
     pub(super) fn check_preconditions(&self, cx: &Context, object: &Value, revision: u64) -> Result<(), Status> {
+        if strategy::of(&cx.resource).ending == Ending::Namespace {
+            return self.check_namespace(cx, object, revision);
+        }
         let named = GroupResource::new(cx.resource.group.clone(), cx.resource.kind.clone());
         if let Some(uid) = self.uid.as_deref().filter(|uid| *uid != object.uid()) {
             let why = format!(
@@ -65,6 +69,22 @@ impl DeleteOptions {
                  ({revision}). The object might have been modified"
             );
             return Err(Status::conflict(&named, &cx.name, &why));
+        }
+        Ok(())
+    }
+
+    /// The same of a namespace, which upstream looks at itself.
+    fn check_namespace(&self, cx: &Context, object: &Value, revision: u64) -> Result<(), Status> {
+        let revision = revision.to_string();
+        for (what, given, stored) in [
+            ("UID", self.uid.as_deref(), object.uid()),
+            ("ResourceVersion", self.resource_version.as_deref(), revision.as_str()),
+        ] {
+            if let Some(given) = given.filter(|given| *given != stored) {
+                let why =
+                    format!("Precondition failed: {what} in precondition: {given}, {what} in object meta: {stored}");
+                return Err(Status::conflict(&cx.resource.group_resource(), &cx.name, &why));
+            }
         }
         Ok(())
     }
@@ -98,11 +118,11 @@ fn policy(orphans: Option<bool>, named: Option<&str>) -> Result<Option<Policy>, 
 fn dry_run(options: &Value) -> Result<bool, Status> {
     let words = options.get("dryRun").and_then(Value::as_array);
     let Some(words) = words.filter(|w| !w.is_empty()) else { return Ok(false) };
-    match words.iter().find(|word| *word != "All") {
-        None => Ok(true),
-        Some(other) => {
-            let kind = FieldErrorKind::NotSupported(other.to_string(), vec!["All".into()]);
-            Err(invalid(Path::new("dryRun"), kind))
+    match words.iter().all(|word| word == "All") {
+        true => Ok(true),
+        false => {
+            let given = Value::from(words.as_slice()).to_string();
+            Err(invalid(Path::new("dryRun"), FieldErrorKind::NotSupported(given, vec!["All".into()])))
         }
     }
 }
@@ -134,14 +154,23 @@ mod tests {
 
     #[test]
     fn preconditions_name_the_object_that_is_meant() {
-        let cx = crate::context::testing::context("", "pods");
         let object = json!({"metadata": {"uid": "u1"}});
-        for (options, want) in [
-            (json!({}), None),
-            (json!({"preconditions": {"uid": "u1", "resourceVersion": "5"}}), None),
-            (json!({"preconditions": {"uid": "u2"}}), Some("the UID in the precondition (u2)")),
-            (json!({"preconditions": {"resourceVersion": "4"}}), Some("the ResourceVersion in the precondition (4)")),
+        for (plural, options, want) in [
+            ("pods", json!({}), None),
+            ("pods", json!({"preconditions": {"uid": "u1", "resourceVersion": "5"}}), None),
+            ("pods", json!({"preconditions": {"uid": "u2"}}), Some("the UID in the precondition (u2)")),
+            (
+                "pods",
+                json!({"preconditions": {"resourceVersion": "4"}}),
+                Some("the ResourceVersion in the precondition (4)"),
+            ),
+            (
+                "namespaces",
+                json!({"preconditions": {"uid": "u2"}}),
+                Some("on namespaces \"\": Precondition failed: UID in precondition: u2, UID in object meta: u1"),
+            ),
         ] {
+            let cx = crate::context::testing::context("", plural);
             let options = DeleteOptions::parse(&options).expect("options");
             let got = options.check_preconditions(&cx, &object, 5).err();
             assert_eq!(got.is_some(), want.is_some());

@@ -46,10 +46,14 @@ impl Document {
             // Go reads nothing as nothing to change.
             (PatchType::Merge, Value::Null) => Ok(Document::Merge(Value::Object(Map::new()))),
             (_, Value::Null) => Ok(Document::Strategic(Value::Object(Map::new()))),
-            (_, other) => Err(Status::bad_request(format!(
-                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                go_kind(other)
-            ))),
+            (_, other) => {
+                // Strategic patches are read elsewhere.
+                let prefix = if kind == PatchType::Merge { "error decoding patch: " } else { "" };
+                let found = go_kind(other);
+                let why =
+                    format!("{prefix}json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
+                Err(Status::bad_request(why))
+            }
         }
     }
 

@@ -93,9 +93,22 @@ fn between<I: IntoIterator>(out: &mut String, brackets: &[u8; 2], items: I, writ
 fn object(out: &mut String, value: &Value, name: &str, parent: &Value) {
     out.push('{');
     let start = out.len();
+    members(out, value, name, parent);
+    if out.len() > start {
+        out.pop();
+    }
+    out.push('}');
+}
+
+/// Writes the members of a type, each with a comma behind it.
+fn members(out: &mut String, value: &Value, name: &str, parent: &Value) {
     for member in TABLE.get(name).into_iter().flatten() {
         if member.form == "M" {
             metadata(out, value.at(member.json).unwrap_or(&Value::Null));
+            continue;
+        }
+        if let Some(embedded) = member.form.strip_prefix("+@") {
+            members(out, value, embedded, parent);
             continue;
         }
         let found = match member.json.strip_prefix('^') {
@@ -106,10 +119,6 @@ fn object(out: &mut String, value: &Value, name: &str, parent: &Value) {
         form(out, found, member.form, value);
         out.push(',');
     }
-    if out.len() > start {
-        out.pop();
-    }
-    out.push('}');
 }
 
 /// Selectors of labels have names for JSON inside, too, but not in the order of texts.
@@ -128,7 +137,7 @@ mod tests {
     #[test]
     fn all_types_of_the_table_are_there() {
         for member in TABLE.values().flatten() {
-            let name = member.form.trim_start_matches(['*', '[', ']', '{', '}']);
+            let name = member.form.trim_start_matches(['*', '[', ']', '{', '}', '+']);
             let known = name.strip_prefix('@').map_or("snfpqLM".contains(name), |name| TABLE.contains_key(name));
             assert!(known && !member.json.is_empty(), "{} {} {}", member.go, member.json, member.form);
         }

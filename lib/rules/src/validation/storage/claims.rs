@@ -2,10 +2,11 @@
 
 use super::super::check::{At, Report, same};
 use super::super::names::{label, label_key_errors, subdomain};
+use super::super::printed::{Internal, difference};
 use super::super::values::{NOT_POSITIVE, quantity, selector};
 use super::super::workloads::spec_of;
 use super::{SPEC, VOLUME_MODES, access_modes, class_name};
-use crate::tree::Tree;
+use crate::tree::{Fill, Tree};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::quantity::Quantity;
@@ -115,10 +116,9 @@ pub(in super::super) fn claim_update(new: &Value, old: &Value, out: &mut Report)
     }
     let bound = new.at("status").is_some_and(|s| s.text("phase") == "Bound");
     if !keeps_spec(spec, before, bound, class_change) {
-        out.forbidden(
-            &SPEC,
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        );
+        let why =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        out.forbidden(&SPEC, format!("{why}\n{}", spec_difference(spec, before, bound, class_change)));
     }
     shrinks(spec, old, out);
     out.immutable(&At::root("volumeMode"), spec.at("volumeMode"), before.at("volumeMode"));
@@ -182,6 +182,39 @@ fn keeps_spec(new: &Value, old: &Value, bound: bool, class: ClassChange) -> bool
         "dataSource" | "dataSourceRef" => same_source(source(new, key), source(old, key)),
         key => same(new.at(key), old.at(key)),
     })
+}
+
+/// What has changed of a specification, all that may change aside.
+fn spec_difference(spec: &Value, before: &Value, bound: bool, class: ClassChange) -> String {
+    const SPEC: &str = "@core.PersistentVolumeClaimSpec";
+    let put = |to: &mut Value, key: &str, value: Option<&Value>| {
+        let Some(members) = to.as_object_mut() else { return };
+        match value {
+            Some(value) => drop(members.insert(key.to_owned(), value.clone())),
+            None => drop(members.remove(key)),
+        }
+    };
+    let (mut new, mut old) = (spec.clone(), before.clone());
+    for key in ["dataSource", "dataSourceRef"] {
+        put(&mut new, key, source(spec, key));
+        put(&mut old, key, source(before, key));
+    }
+    if before.lacks("volumeName") {
+        put(&mut old, "volumeName", spec.at("volumeName"));
+    }
+    match class {
+        ClassChange::FromAnnotation => put(&mut new, "storageClassName", None),
+        ClassChange::FromNothing => put(&mut new, "storageClassName", before.at("storageClassName")),
+        ClassChange::Other => {}
+    }
+    if bound {
+        let requested = before.at("resources").and_then(|r| r.at("requests")?.at("storage"));
+        if let Some(requests) = new.inner("resources").and_then(|r| r.inner("requests")) {
+            put(requests, "storage", requested);
+        }
+        put(&mut new, "volumeAttributesClassName", before.at("volumeAttributesClassName"));
+    }
+    difference(&Internal(Some(&old), SPEC), &Internal(Some(&new), SPEC))
 }
 
 /// A data source; where old clients have named it in one member only, it is the other's, too.

@@ -2,12 +2,12 @@
 
 use super::super::check::{At, IMMUTABLE, Report, same};
 use super::super::pod::node_selector;
-use super::super::printed::Internal;
+use super::super::printed::{Internal, difference};
 use super::super::values::{NOT_POSITIVE, quantity};
 use super::super::workloads::spec_of;
 use super::sources::{Volume, exactly_one, given, takes_mount_options};
 use super::{SPEC, VOLUME_MODES, access_modes, class_name, not_negative_amount};
-use crate::tree::Tree;
+use crate::tree::{Fill, Tree};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 
@@ -147,7 +147,8 @@ pub(in super::super) fn volume_update(new: &Value, old: &Value, out: &mut Report
     volume_spec(new, check_nodes, out);
     let (new, old) = (spec_of(new), spec_of(old));
     if !keeps_source(new, old) {
-        out.forbidden(&SPEC.child("persistentvolumesource"), "spec.persistentvolumesource is immutable after creation");
+        let why = "spec.persistentvolumesource is immutable after creation";
+        out.forbidden(&SPEC.child("persistentvolumesource"), format!("{why}\n{}", source_difference(new, old)));
     }
     out.immutable(&At::root("volumeMode"), new.at("volumeMode"), old.at("volumeMode"));
     if let Some(before) = old.at("nodeAffinity")
@@ -175,9 +176,11 @@ fn checks_nodes(new: &Value, old: &Value) -> bool {
     found.is_empty()
 }
 
+/// What a CSI volume is expanded with.
+const SECRET: &str = "controllerExpandSecretRef";
+
 /// Whether the source is what it was; a secret to expand it with may be added.
 fn keeps_source(new: &Value, old: &Value) -> bool {
-    const SECRET: &str = "controllerExpandSecretRef";
     let keeps = |(name, source): (&str, &Value)| match (name, old.at(name)) {
         (_, None) => false,
         ("csi", Some(before)) if !before.has(SECRET) => {
@@ -188,6 +191,17 @@ fn keeps_source(new: &Value, old: &Value) -> bool {
         (_, Some(before)) => same(Some(source), Some(before)),
     };
     given(new).all(keeps) && given(old).all(|(name, _)| new.has(name))
+}
+
+fn source_difference(new: &Value, old: &Value) -> String {
+    const SOURCE: &str = "@core.PersistentVolumeSource";
+    let mut rest = new.clone();
+    if old.at("csi").is_some_and(|before| before.lacks(SECRET))
+        && let Some(source) = rest.inner("csi").and_then(Value::as_object_mut)
+    {
+        source.remove(SECRET);
+    }
+    difference(&Internal(Some(old), SOURCE), &Internal(Some(&rest), SOURCE))
 }
 
 /// Whether the nodes are the same, the names of labels that have been renamed aside.
