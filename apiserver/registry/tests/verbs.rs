@@ -261,6 +261,7 @@ async fn token_requests_are_of_their_account() {
         (managed["apiVersion"].as_str(), managed["subresource"].as_str()),
         (Some("authentication.k8s.io/v1"), Some("token"))
     );
+    assert_eq!(managed["fieldsV1"]["f:spec"], json!({"f:expirationSeconds": {}}));
     for (metadata, code, want) in [
         (json!({"name": "b"}), 422, "must match the service account name if specified"),
         (json!({"namespace": "other"}), 400, "does not match the namespace sent on the request"),

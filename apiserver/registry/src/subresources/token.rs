@@ -7,6 +7,7 @@ use crate::admission::Operation;
 use crate::verbs::{self, read};
 use crate::{Body, Context, Registry, Reply, managed, metadata};
 use apimachinery::Value;
+use apimachinery::codec::fields;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::{GroupResource, GroupVersionKind};
 use apimachinery::meta::ObjectMeta;
@@ -18,6 +19,7 @@ pub(super) async fn issue(registry: &Registry, cx: &Context, body: Body) -> Resu
     let (mut request, ty) = decode_body(cx, &body)?;
     metadata::ensure_namespace(cx, &mut request)?;
     managed::track_posted(cx, &ty, &mut request);
+    fields::open(&mut request);
     let options = verbs::options(cx, "CreateOptions");
     verbs::admit(registry, cx, Operation::Create, &mut request, &Value::Null, &options).await?;
     check_name(cx, &request)?;
