@@ -17,11 +17,11 @@ mod settings;
 pub use addresses::node_addresses;
 pub use mode::{Mode, ModeError};
 pub use program::ProgramError;
-pub use settings::{LocalTraffic, NodePorts, Settings};
+pub use settings::{IpvsSettings, LocalTraffic, NodePorts, Settings};
 
 use crate::metrics::Metrics;
 use crate::model::{Family, Plan};
-use crate::{iptables, nftables};
+use crate::{iptables, ipvs, nftables};
 use futures::future::BoxFuture;
 use program::run;
 
@@ -60,6 +60,7 @@ pub trait Backend: Send {
 pub fn open(mode: Mode, settings: Settings, metrics: Metrics) -> Box<dyn Backend> {
     match mode {
         Mode::Iptables => Box::new(iptables::Iptables::new(settings, metrics)),
+        Mode::Ipvs => Box::new(ipvs::Ipvs::new(settings, metrics)),
         Mode::Nftables => Box::new(nftables::Nftables::new(settings, metrics)),
     }
 }
@@ -69,7 +70,13 @@ pub fn open(mode: Mode, settings: Settings, metrics: Metrics) -> Box<dyn Backend
 pub async fn cleanup(keep: Option<Mode>) -> Result<(), ProgramError> {
     let mut outcome = Ok(());
     for family in [Family::V4, Family::V6] {
-        if keep != Some(Mode::Iptables) {
+        // It comes first: its jumps lead into chains that iptables has, too.
+        if keep != Some(Mode::Ipvs) {
+            outcome = outcome.and(ipvs::cleanup(family).await);
+        }
+        // Chains of both have the same names. What ipvs left of itself must stay where it comes back.
+        let is_iptables = keep != Some(Mode::Ipvs) || iptables::has_run(family).await;
+        if keep != Some(Mode::Iptables) && is_iptables {
             outcome = outcome.and(iptables::cleanup(family).await);
         }
         if keep != Some(Mode::Nftables) {
@@ -85,7 +92,7 @@ pub async fn families(mode: Mode) -> Vec<Family> {
     let mut families = Vec::new();
     for family in [Family::V4, Family::V6] {
         let works = match mode {
-            Mode::Iptables => iptables::works(family).await,
+            Mode::Iptables | Mode::Ipvs => iptables::works(family).await,
             // One tool knows both.
             Mode::Nftables => true,
         };

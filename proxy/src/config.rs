@@ -107,7 +107,7 @@ pub struct ProxyConfig {
     pub logging: Logging,
     /// Address of `/metrics`.
     pub metrics_bind_address: String,
-    /// `iptables`, `nftables`, or `ipvs`, which falls back to iptables.
+    /// `iptables`, `nftables`, or `ipvs`, which falls back to iptables where the kernel cannot.
     pub mode: String,
     /// The nftables back end.
     pub nftables: NftablesConfig,
@@ -350,6 +350,11 @@ impl ProxyConfig {
             (shown.nftables.sync_period, shown.nftables.min_sync_period) = (none, none);
         }
         shown
+    }
+
+    /// How ipvs chooses endpoints.
+    pub fn ipvs_scheduler(&self) -> &str {
+        if self.ipvs.scheduler.is_empty() { "rr" } else { &self.ipvs.scheduler }
     }
 
     /// The ranges in `clusterCIDR`.

@@ -13,6 +13,8 @@ mod update;
 
 pub use counters::{ensure_counters, register};
 pub use kernel::{cleanup, works};
+pub(crate) use kernel::{delete_jump, ensure_jumps, has_run, program, restore};
+pub(crate) use table::Jump;
 pub use table::{Chains, Tables};
 
 use crate::backend::{Backend, Extent, ProgramError, Settings, node_addresses};
@@ -183,6 +185,7 @@ mod tests {
             drop_invalid: true,
             counters: false,
             node_ip: "192.168.0.1".parse().ok(),
+            ipvs: crate::backend::IpvsSettings::default(),
         }
     }
 

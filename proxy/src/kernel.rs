@@ -46,6 +46,31 @@ fn wanted(config: &Conntrack, cores: u64) -> Vec<(&'static str, u64)> {
     settings.into_iter().filter(|(_, value)| *value > 0).collect()
 }
 
+/// Sets what virtual servers need, and gives what cannot be set.
+pub fn set_ipvs(strict_arp: bool) -> Vec<KernelError> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    for_ipvs(version, strict_arp).into_iter().filter_map(|(name, value)| set(name, value).err()).collect()
+}
+
+fn for_ipvs(kernel: (u32, u32), strict_arp: bool) -> Vec<(&'static str, u64)> {
+    let mut settings = vec![
+        ("net/ipv4/vs/conntrack", 1),
+        ("net/ipv4/vs/expire_nodest_conn", 1),
+        ("net/ipv4/vs/expire_quiescent_template", 1),
+        ("net/ipv4/ip_forward", 1),
+    ];
+    // Older kernels have no such setting, and newer ones do well with their own.
+    if ((4, 1)..(5, 9)).contains(&kernel) {
+        settings.push(("net/ipv4/vs/conn_reuse_mode", 0));
+    }
+    if strict_arp {
+        settings.extend([("net/ipv4/conf/all/arp_ignore", 1), ("net/ipv4/conf/all/arp_announce", 2)]);
+    }
+    settings
+}
+
 /// Lets loopback addresses be translated, for node ports on them.
 pub fn route_localnet() -> Result<(), KernelError> {
     set("net/ipv4/conf/all/route_localnet", 1)
@@ -95,6 +120,15 @@ mod tests {
         ] {
             assert_eq!(connections(max_per_core, min, cores), want, "{max_per_core} {min} {cores}");
         }
+    }
+
+    #[test]
+    fn connections_are_reused_where_the_kernel_gets_it_wrong() {
+        let has = |kernel, strict, name: &str| for_ipvs(kernel, strict).iter().any(|(n, _)| n.ends_with(name));
+        for (kernel, want) in [((4, 0), false), ((4, 1), true), ((5, 8), true), ((5, 9), false), ((6, 1), false)] {
+            assert_eq!(has(kernel, false, "conn_reuse_mode"), want, "{kernel:?}");
+        }
+        assert!(has((6, 1), true, "arp_announce") && !has((6, 1), false, "arp_ignore"));
     }
 
     #[test]

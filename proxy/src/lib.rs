@@ -20,6 +20,7 @@ pub mod config;
 pub mod conntrack;
 pub mod health;
 pub mod iptables;
+pub mod ipvs;
 pub mod kernel;
 pub mod metrics;
 pub mod model;

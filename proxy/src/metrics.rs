@@ -208,6 +208,11 @@ impl Metrics {
                     Metric::ByTable(&m.iptables_rules_last),
                 );
             }
+            Mode::Ipvs => add(
+                "sync_proxy_rules_iptables_restore_failures",
+                "Cumulative proxy iptables restore failures",
+                Metric::ByFamily(&m.iptables_failures),
+            ),
             Mode::Nftables => {
                 add(
                     "sync_proxy_rules_nftables_sync_failures",

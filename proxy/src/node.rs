@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/proxy/node.go`, `cmd/kube-proxy/app/server.go`.
 
-use crate::backend::{LocalTraffic, NodePorts, Settings};
+use crate::backend::{IpvsSettings, LocalTraffic, NodePorts, Settings};
 use crate::config::ProxyConfig;
 use crate::model::Family;
 use client::Informer;
@@ -121,6 +121,10 @@ pub fn settings(config: &ProxyConfig, facts: &Facts, family: Family, bind: IpAdd
         drop_invalid: !liberal,
         counters: false,
         node_ip: facts.address(family, bind),
+        ipvs: IpvsSettings {
+            scheduler: config.ipvs_scheduler().to_owned(),
+            exclude: config.ipvs.exclude_cidrs.iter().flatten().filter_map(|range| range.parse().ok()).collect(),
+        },
     }
 }
 

@@ -5,6 +5,7 @@ use crate::caches::{self, Caches};
 use crate::config::{KIND, ProxyConfig};
 use crate::health::{self, Health};
 use crate::iptables;
+use crate::ipvs;
 use crate::kernel;
 use crate::metrics::Metrics;
 use crate::model::{Family, NodeFacts, Plan, Planner};
@@ -40,7 +41,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     if daemon.options.cleanup {
         return backend::cleanup(None).await.context("encountered an error while tearing down rules");
     }
-    let mode = Mode::choose(&config.mode).await?;
+    let mode = Mode::choose(&config.mode, config.ipvs_scheduler()).await?;
     if let Err(error) = backend::cleanup(Some(mode)).await {
         tracing::warn!(%error, "cannot remove the rules of another proxy mode");
     }
@@ -76,6 +77,12 @@ fn initialize(config: &ProxyConfig, mode: Mode) {
         tracing::warn!(%error, source, "cannot change a kernel setting");
     };
     kernel::set_conntrack(&config.conntrack).iter().for_each(warn);
+    if mode == Mode::Ipvs {
+        kernel::set_ipvs(config.ipvs.strict_arp).iter().for_each(warn);
+        if let Err(error) = ipvs::set_timeouts(&config.ipvs) {
+            tracing::error!(%error, "failed to configure IPVS timeouts");
+        }
+    }
     let ranges = config.node_port_addresses.as_deref().unwrap_or_default();
     let parsed: Vec<_> = ranges.iter().filter_map(|range| range.parse().ok()).collect();
     let has_loopback =

@@ -38,6 +38,7 @@ fn settings() -> Settings {
         drop_invalid: true,
         counters: false,
         node_ip: NODE.parse().ok(),
+        ipvs: backend::IpvsSettings::default(),
     }
 }
 
@@ -48,7 +49,11 @@ impl Bed {
 
     fn with(mode: Mode, settings: Settings) -> Self {
         let backend = backend::open(mode, settings, Metrics::default());
-        Self { world: World::new(), backend: Arc::new(Mutex::new((backend, Plan::default()))) }
+        let world = World::new();
+        if mode == Mode::Ipvs {
+            world.node.inside(|| kube_proxy::kernel::set_ipvs(false));
+        }
+        Self { world, backend: Arc::new(Mutex::new((backend, Plan::default()))) }
     }
 
     /// Another back end in the world of one that stays.
@@ -213,17 +218,22 @@ fn local_policies(mode: Mode) {
     // The client is seen as it is, and only this node's endpoint answers.
     let outside: BTreeSet<_> = (0..8).map(|_| world.outside.ask("192.168.50.1:30080")).collect();
     assert_eq!(outside, BTreeSet::from([answered("b", OUTSIDE)]));
-    // Pods and the node take the short way to any endpoint.
-    assert_eq!(answers(|| world.pod_a.ask("192.168.50.1:30080")), names(&["b", "far"]));
-    assert_eq!(answers(|| world.node.ask("192.168.50.1:30080")), names(&["b", "far"]));
+    // Pods and the node take the short way to any endpoint; a virtual server has one list for all.
+    let inside = if mode == Mode::Ipvs { names(&["b"]) } else { names(&["b", "far"]) };
+    assert_eq!(answers(|| world.pod_a.ask("192.168.50.1:30080")), inside);
+    assert_eq!(answers(|| world.node.ask("192.168.50.1:30080")), inside);
     bed.apply(planned(&[(external, &[FAR])]));
-    assert_eq!(world.outside.ask("192.168.50.1:30080"), Outcome::Silence);
+    match mode {
+        Mode::Ipvs => assert_eq!(world.outside.ask("192.168.50.1:30080"), answered("far", OUTSIDE)),
+        _ => assert_eq!(world.outside.ask("192.168.50.1:30080"), Outcome::Silence),
+    }
     assert_eq!(world.pod_a.ask("192.168.50.1:30080").by(), "far");
     let internal = spec(json!({"internalTrafficPolicy": "Local"}));
     bed.apply(planned(&[(internal.clone(), &[B, FAR])]));
     assert_eq!(answers(|| world.pod_a.ask(VIP)), names(&["b"]));
     bed.apply(planned(&[(internal, &[FAR])]));
-    assert_eq!(world.pod_a.ask(VIP), Outcome::Silence);
+    let nobody = if mode == Mode::Ipvs { Outcome::Refused } else { Outcome::Silence };
+    assert_eq!(world.pod_a.ask(VIP), nobody);
 }
 
 fn balancers_and_their_sources(mode: Mode) {
@@ -272,6 +282,10 @@ fn affinity(mode: Mode) {
     bed.apply(planned(&[(sticky(100), &others)]));
     let second = world.outside.ask(VIP).by().to_owned();
     assert!(second != first && second.len() < 4, "{first} {second}");
+    // The kernel's virtual servers remember a client while it knows a connection of it.
+    if mode == Mode::Ipvs {
+        return;
+    }
     // One second forgets fast: of clients that come later some go elsewhere.
     bed.apply(planned(&[(sticky(1), &all)]));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -333,7 +347,10 @@ fn what_somebody_throws_away_comes_back(mode: Mode) {
     assert!(bed.maintain());
     assert_eq!(bed.apply(planned(&[(spec(json!({})), &[A])])), Extent::Nothing);
     bed.world.node.run("nft flush ruleset");
-    assert_ne!(bed.world.outside.ask(VIP).by(), "a");
+    // Virtual servers are no rules.
+    if mode != Mode::Ipvs {
+        assert_ne!(bed.world.outside.ask(VIP).by(), "a");
+    }
     assert!(!bed.maintain());
     assert_eq!(bed.apply(planned(&[(spec(json!({})), &[A])])), Extent::Full);
     assert_eq!(bed.world.outside.ask(VIP).by(), "a");
@@ -405,6 +422,7 @@ fn the_second_family_works_beside_the_first(mode: Mode) {
 macro_rules! battery {
     ($($name:ident)*) => {
         mod iptables { $(#[test] fn $name() { super::on_root(|| super::$name(super::Mode::Iptables)); })* }
+        mod ipvs { $(#[test] fn $name() { super::on_ipvs(|| super::$name(super::Mode::Ipvs)); })* }
         mod nftables { $(#[test] fn $name() { super::on_root(|| super::$name(super::Mode::Nftables)); })* }
     };
 }
@@ -420,6 +438,16 @@ fn on_root(test: impl FnOnce()) {
         true => test(),
         false => println!("network namespaces need root: nothing is tested"),
     }
+}
+
+fn on_ipvs(test: impl FnOnce()) {
+    on_root(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        match runtime.block_on(kube_proxy::ipvs::works("rr")) {
+            Ok(()) => test(),
+            Err(error) => println!("{error}: nothing is tested"),
+        }
+    });
 }
 
 /// Only nftables knows which addresses belong to Services.

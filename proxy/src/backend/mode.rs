@@ -1,6 +1,7 @@
 //! Which back end runs, and what takes its place where it cannot.
 
 use super::run;
+use crate::ipvs;
 use std::fmt;
 
 /// A back end.
@@ -8,6 +9,8 @@ use std::fmt;
 pub enum Mode {
     /// Chains of iptables.
     Iptables,
+    /// Virtual servers of IPVS.
+    Ipvs,
     /// A table of nftables.
     Nftables,
 }
@@ -18,6 +21,9 @@ pub enum ModeError {
     /// No such mode.
     #[error("unknown proxy mode {0:?}")]
     Unknown(String),
+    /// Linux has no such scheduler.
+    #[error(transparent)]
+    Scheduler(ipvs::Unusable),
     /// The kernel is too old.
     #[error("kube-proxy in nftables mode requires kernel 5.13 or later, this is {0}")]
     Kernel(String),
@@ -34,14 +40,24 @@ const SKIP_KERNEL_CHECK: &str = "KUBE_PROXY_NFTABLES_SKIP_KERNEL_VERSION_CHECK";
 
 impl Mode {
     /// The mode for the configured name. What cannot run here is an error, as upstream has it, except
-    /// for `ipvs`, which gives way to iptables, and says so.
-    pub async fn choose(configured: &str) -> Result<Self, ModeError> {
+    /// for `ipvs` without its kernel modules or sets, which gives way to iptables, and says so.
+    pub async fn choose(configured: &str, scheduler: &str) -> Result<Self, ModeError> {
         match configured {
             "" | "iptables" => Ok(Self::Iptables),
-            "ipvs" => {
-                tracing::warn!("proxy mode ipvs is not built; using iptables instead");
-                Ok(Self::Iptables)
-            }
+            "ipvs" => match ipvs::works(scheduler).await {
+                Ok(()) => {
+                    tracing::warn!(
+                        "The ipvs proxier is now deprecated and may be removed in a future release. Please use 'nftables' instead."
+                    );
+                    Ok(Self::Ipvs)
+                }
+                Err(error @ ipvs::Unusable::Unknown) => Err(ModeError::Scheduler(error)),
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(%error, source, "proxy mode ipvs cannot run here; using iptables instead");
+                    Ok(Self::Iptables)
+                }
+            },
             "nftables" => {
                 nftables_runs(std::env::var_os(SKIP_KERNEL_CHECK).is_some_and(|v| !v.is_empty())).await?;
                 Ok(Self::Nftables)
@@ -55,6 +71,7 @@ impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Iptables => "iptables",
+            Self::Ipvs => "ipvs",
             Self::Nftables => "nftables",
         })
     }
@@ -93,9 +110,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_configured_name_says_the_mode() {
-        for name in ["", "iptables", "ipvs"] {
-            assert_eq!(Mode::choose(name).await.expect("a mode"), Mode::Iptables, "{name}");
+        for name in ["", "iptables"] {
+            assert_eq!(Mode::choose(name, "rr").await.expect("a mode"), Mode::Iptables, "{name}");
         }
-        assert!(matches!(Mode::choose("magic").await, Err(ModeError::Unknown(_))));
+        assert!(matches!(Mode::choose("magic", "rr").await, Err(ModeError::Unknown(_))));
+        // Where the kernel has no IPVS iptables takes its place.
+        assert!(matches!(Mode::choose("ipvs", "rr").await, Ok(Mode::Ipvs | Mode::Iptables)));
+        let refused = Mode::choose("ipvs", "magic").await.expect_err("no such scheduler");
+        assert_eq!(refused.to_string(), "can't use the IPVS proxier: no such file or directory");
     }
 }

@@ -16,6 +16,15 @@ pub enum ProgramError {
         #[source]
         source: std::io::Error,
     },
+    /// The kernel refused.
+    #[error("ipvs: cannot {what}")]
+    Kernel {
+        /// What was to be done.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The program refused.
     #[error("{program} failed: {message}")]
     Refused {

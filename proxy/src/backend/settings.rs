@@ -25,6 +25,23 @@ pub struct Settings {
     pub counters: bool,
     /// The node's address, if it is known.
     pub node_ip: Option<IpAddr>,
+    /// What only ipvs needs.
+    pub ipvs: IpvsSettings,
+}
+
+/// What only ipvs needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IpvsSettings {
+    /// How endpoints are chosen.
+    pub scheduler: String,
+    /// Virtual servers in these ranges are somebody else's.
+    pub exclude: Vec<IpNet>,
+}
+
+impl Default for IpvsSettings {
+    fn default() -> Self {
+        Self { scheduler: "rr".to_owned(), exclude: Vec::new() }
+    }
 }
 
 /// How traffic from this node's pods is told apart (`detectLocalMode`).

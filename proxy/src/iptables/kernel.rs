@@ -17,8 +17,7 @@ pub async fn cleanup(family: Family) -> Result<(), ProgramError> {
         return Ok(());
     }
     for jump in base::jumps() {
-        // A jump that is not there is as good as removed.
-        let _ = iptables(family, "-D", &jump).await;
+        delete_jump(family, &jump).await;
     }
     let found = found(family).await?;
     let mut text = String::new();
@@ -34,6 +33,16 @@ pub async fn cleanup(family: Family) -> Result<(), ProgramError> {
     }
     let _ = write!(text, "*mangle\n:{0} - [0:0]\n-X {0}\nCOMMIT\n", base::CANARY);
     restore(family, &text).await
+}
+
+/// Removes a jump. One that is not there is as good as removed.
+pub(crate) async fn delete_jump(family: Family, jump: &Jump) {
+    let _ = iptables(family, "-D", jump).await;
+}
+
+/// Whether this mode has been here.
+pub(crate) async fn has_run(family: Family) -> bool {
+    run(program(family), &["-w", "5", "-t", "nat", "-S", base::NODE_PORTS], Input::Nothing).await.is_ok()
 }
 
 /// The chains of ours that the kernel has, without their rules.
@@ -59,7 +68,7 @@ pub(super) async fn has_canaries(family: Family) -> bool {
     true
 }
 
-pub(super) async fn ensure_jumps(family: Family, jumps: &[Jump]) -> Result<(), ProgramError> {
+pub(crate) async fn ensure_jumps(family: Family, jumps: &[Jump]) -> Result<(), ProgramError> {
     for jump in jumps {
         if iptables(family, "-C", jump).await.is_err() {
             iptables(family, "-I", jump).await?;
@@ -68,7 +77,7 @@ pub(super) async fn ensure_jumps(family: Family, jumps: &[Jump]) -> Result<(), P
     Ok(())
 }
 
-pub(super) async fn restore(family: Family, text: &str) -> Result<(), ProgramError> {
+pub(crate) async fn restore(family: Family, text: &str) -> Result<(), ProgramError> {
     let program = by_family(family, "iptables-restore", "ip6tables-restore");
     run(program, &["-w", "5", "--noflush", "--counters"], Input::Text(text)).await.map(drop)
 }
@@ -79,7 +88,7 @@ async fn iptables(family: Family, operation: &str, jump: &Jump) -> Result<(), Pr
     run(program(family), &arguments, Input::Nothing).await.map(drop)
 }
 
-fn program(family: Family) -> &'static str {
+pub(crate) fn program(family: Family) -> &'static str {
     by_family(family, "iptables", "ip6tables")
 }
 

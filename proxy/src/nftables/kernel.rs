@@ -35,7 +35,7 @@ pub(super) async fn is_there(family: Family) -> bool {
     match run("nft", &set, Input::Nothing).await {
         Err(ProgramError::Refused { message, .. }) => !message.contains("No such file or directory"),
         // Whoever cannot look has no reason to start over.
-        Ok(_) | Err(ProgramError::Run { .. }) => true,
+        Ok(_) | Err(ProgramError::Run { .. } | ProgramError::Kernel { .. }) => true,
     }
 }
 

@@ -16,6 +16,7 @@ fn settings(family: Family) -> Settings {
         drop_invalid: true,
         counters: false,
         node_ip: "192.168.0.1".parse().ok(),
+        ipvs: crate::backend::IpvsSettings::default(),
     }
 }
 
