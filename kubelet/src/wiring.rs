@@ -79,8 +79,7 @@ impl Kubelet {
         let bell = nudges.clone();
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
         let bell = nudges.clone();
-        let folder = Path::new(devices::FOLDER);
-        let devices = Devices::load(folder, supervisor.clone(), move |uid| bell.nudge(uid));
+        let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone()),
@@ -271,6 +270,18 @@ impl Kubelet {
         let tokens = self.client.clone().filter(|_| self.config.authentication.webhook.enabled);
         Delegated::new(tokens, self.client.clone(), policy)
     }
+}
+
+/// Where plugins look for the kubelet; below `--root-dir` for a second kubelet on the machine,
+/// which must not take the folder from the first.
+fn devices_folder(root: &Path) -> PathBuf {
+    let folder = Path::new(devices::FOLDER);
+    if !registration::is_taken(folder) {
+        return folder.to_owned();
+    }
+    let own = root.join("device-plugins");
+    tracing::warn!(folder = %own.display(), "another kubelet serves device plugins; those of this one register here");
+    own
 }
 
 /// Watches the runtime. Until it is known which pods are wanted, those that nobody seems to ask for

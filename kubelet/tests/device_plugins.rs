@@ -116,7 +116,9 @@ async fn from_registration_to_restart() {
     let (folder, supervisor) = (tempfile::tempdir().unwrap(), Supervisor::new());
     let devices = Devices::load(folder.path(), supervisor.clone(), |_| {});
     assert!(devices.take_new_node() && !devices.take_new_node());
+    assert!(!registration::is_taken(folder.path()));
     let listener = registration::listen(folder.path()).unwrap();
+    assert!(registration::is_taken(folder.path()));
     supervisor.spawn_until_stop("registration", registration::serve(listener, devices.clone()));
     let (say, said) = mpsc::channel(4);
     let plugin = FakePlugin { said: Arc::new(Mutex::new(Some(said))), started: Arc::default() };

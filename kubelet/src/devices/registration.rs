@@ -7,6 +7,7 @@ use proto::deviceplugin as api;
 use proto::deviceplugin::registration_server::{Registration, RegistrationServer};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use tokio::net::UnixListener;
 use tonic::{Request, Response, Status};
@@ -14,6 +15,11 @@ use tonic::{Request, Response, Status};
 /// The version of the contract.
 pub const VERSION: &str = "v1beta1";
 const SOCKET: &str = "kubelet.sock";
+
+/// Whether another kubelet serves in this folder. What it left when it ended does not answer.
+pub fn is_taken(folder: &Path) -> bool {
+    UnixStream::connect(folder.join(SOCKET)).is_ok()
+}
 
 /// Takes the folder: sockets of plugins from before are removed, which tells the plugins to
 /// register again.
