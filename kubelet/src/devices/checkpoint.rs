@@ -162,7 +162,7 @@ fn map<K: std::fmt::Display, V>(items: Option<&BTreeMap<K, V>>, show: impl Fn(&V
 mod tests {
     use super::*;
 
-    /// Written by upstream's kubelet.
+    /// Written by upstream's checkpoint package.
     const UPSTREAMS: [&str; 2] = [
         r#"{"Data":{"PodDeviceEntries":null,"RegisteredDevices":{}},"Checksum":3467439661}"#,
         r#"{"Data":{"PodDeviceEntries":[{"PodUID":"u-1","ContainerName":"c","ResourceName":"example.com/gpu","DeviceIDs":{"-1":["d1","d2"],"0":["a"],"10":["z"],"2":["q\"\u003c"]},"AllocResp":"CgD/"},{"PodUID":"u-2","ContainerName":"c","ResourceName":"r","DeviceIDs":{},"AllocResp":""}],"RegisteredDevices":{"a.b/c":[],"a.b/d":null,"example.com/gpu":["d1","d2"]}},"Checksum":2190508097}"#,
