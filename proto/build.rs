@@ -1,7 +1,13 @@
 //! Generates the gRPC types from the .proto files beside it, without `protoc`.
 
 /// One file for each contract.
-const FILES: [&str; 2] = ["runtime/v1.proto", "kms/v2.proto"];
+const FILES: [&str; 5] = [
+    "runtime/v1.proto",
+    "kms/v2.proto",
+    "deviceplugin/v1beta1.proto",
+    "pluginregistration/v1.proto",
+    "podresources/v1.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in FILES {

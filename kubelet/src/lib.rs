@@ -10,6 +10,7 @@ pub mod cgroups;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod devices;
 pub mod env;
 pub mod events;
 pub mod eviction;

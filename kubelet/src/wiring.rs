@@ -4,6 +4,7 @@ use crate::cgroups::Cgroups;
 use crate::cluster::api::ApiCluster;
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, KubeletConfiguration};
+use crate::devices::{self, Devices, pod_resources, registration, watcher};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::flags::Options;
 use crate::images::{Images, gc as image_gc};
@@ -11,6 +12,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
+use crate::pod::PodExt;
 use crate::probes::Probes;
 use crate::resize::Allocations;
 use crate::runtime::record::Outline;
@@ -32,7 +34,7 @@ use component::serve::{
 use k8s_openapi::api::core::v1::{Pod, Service};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +78,8 @@ impl Kubelet {
         let nudges = Nudges::default();
         let bell = nudges.clone();
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
+        let bell = nudges.clone();
+        let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone()),
@@ -89,6 +93,7 @@ impl Kubelet {
             probes,
             node,
             allocations: Allocations::load(&options.root_dir),
+            devices,
         });
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
@@ -100,6 +105,7 @@ impl Kubelet {
         let name = self.deps.node.name();
         self.deps.events.node(&name, Severity::Normal, "Starting", "Starting kubelet.");
         self.start_servers(supervisor, shown).await?;
+        self.start_devices(supervisor);
         self.start_node(supervisor);
         let api_pods = self.client.clone().map(|client| {
             let (pods, feed) = sources::api::watch(client, &name, self.workers.clone());
@@ -122,6 +128,27 @@ impl Kubelet {
         Ok(())
     }
 
+    /// Pods without devices run also where plugins cannot register.
+    fn start_devices(&self, supervisor: &Supervisor) {
+        let devices = &self.deps.devices;
+        match registration::listen(devices.folder()) {
+            Ok(listener) => {
+                supervisor.spawn_until_stop("device-plugins", registration::serve(listener, devices.clone()));
+            }
+            Err(error) => tracing::error!(%error, "device plugins cannot register"),
+        }
+        let folder = self.options.root_dir.join("plugins_registry");
+        supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, devices.clone()));
+        match pod_resources::listen(&self.options.root_dir) {
+            Ok(listener) => {
+                let workers = self.workers.clone();
+                let serve = pod_resources::serve(listener, devices.clone(), move || workers.active());
+                supervisor.spawn_until_stop("pod-resources", serve);
+            }
+            Err(error) => tracing::error!(%error, "the pod resources API is not served"),
+        }
+    }
+
     fn start_node(&self, supervisor: &Supervisor) {
         let (name, heartbeat) = (self.deps.node.name(), Heartbeat::new(&self.config));
         let connection = self.client.clone().map(|client| {
@@ -135,6 +162,7 @@ impl Kubelet {
             pleg: self.pleg.clone(),
             facts: self.deps.node.clone(),
             events: self.deps.events.clone(),
+            devices: self.deps.devices.clone(),
             config: self.config.clone(),
             root_dir: self.options.root_dir.clone(),
             labels: self.options.node_labels.clone(),
@@ -244,6 +272,18 @@ impl Kubelet {
     }
 }
 
+/// Where plugins look for the kubelet; below `--root-dir` for a second kubelet on the machine,
+/// which must not take the folder from the first.
+fn devices_folder(root: &Path) -> PathBuf {
+    let folder = Path::new(devices::FOLDER);
+    if !registration::is_taken(folder) {
+        return folder.to_owned();
+    }
+    let own = root.join("device-plugins");
+    tracing::warn!(folder = %own.display(), "another kubelet serves device plugins; those of this one register here");
+    own
+}
+
 /// Watches the runtime. Until it is known which pods are wanted, those that nobody seems to ask for
 /// are left alone; the apiserver itself may be among the pods that are known already.
 async fn housekeeping(
@@ -261,6 +301,7 @@ async fn housekeeping(
             () = pleg.clone().run(deps.runtime.clone(), known) => {}
         }
     }
+    deps.devices.keep_only(&workers.pods().iter().map(|pod| pod.uid().to_owned()).collect());
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
     let changed = move |uid: &str, outline: &Outline| {
         if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cgroups::{Cgroups, v2::Unified};
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
+use kubelet::devices::Devices;
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
 use kubelet::node::{Facts, NodeFacts};
@@ -93,12 +94,15 @@ impl Node {
         let bell = nudges.clone();
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
         let root = cri.folder();
+        let bell = nudges.clone();
+        let devices = Devices::load(&root, supervisor.clone(), move |uid| bell.nudge(uid));
         let facts = NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() });
         let deps = Arc::new(Deps {
             volumes: Volumes::new(root.join("kubelet"), cluster.clone()),
             cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), "/", false, true),
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),
+            devices: devices.clone(),
             node: facts.clone(),
             settings: Settings {
                 logs: root.join("pods"),

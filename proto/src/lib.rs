@@ -1,7 +1,7 @@
-//! The gRPC contracts with what runs beside the cluster's processes: container runtimes beside the
-//! kubelet, key management services beside the apiserver.
+//! The gRPC contracts with what runs beside the cluster's processes: container runtimes and
+//! plugins beside the kubelet, key management services beside the apiserver.
 //!
-//! Upstream: `staging/src/k8s.io/{cri-api,kms}`.
+//! Upstream: `staging/src/k8s.io/{cri-api,kms,kubelet}`.
 
 /// The container runtime interface (`runtime.v1`).
 #[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
@@ -13,4 +13,22 @@ pub mod cri {
 #[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
 pub mod kms {
     tonic::include_proto!("v2");
+}
+
+/// The interface of device plugins (`v1beta1`).
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod deviceplugin {
+    tonic::include_proto!("v1beta1");
+}
+
+/// How a plugin says what it is (`pluginregistration.v1`).
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod pluginregistration {
+    tonic::include_proto!("pluginregistration");
+}
+
+/// What pods have of the node's devices (`podresources.v1`).
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod podresources {
+    tonic::include_proto!("v1");
 }

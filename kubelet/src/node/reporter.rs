@@ -13,6 +13,7 @@ use super::status::{self, Observed};
 use super::{Facts, NodeFacts};
 use crate::clock;
 use crate::config::{KubeletConfiguration, Threshold};
+use crate::devices::Devices;
 use crate::events::{Events, Severity};
 use crate::pleg::Pleg;
 use crate::resources::Amount;
@@ -35,6 +36,7 @@ pub struct Reporter {
     pub pleg: Pleg,
     pub facts: NodeFacts,
     pub events: Events,
+    pub devices: Devices,
     pub config: KubeletConfiguration,
     pub root_dir: PathBuf,
     pub labels: Vec<String>,
@@ -128,6 +130,7 @@ impl Reporter {
             images: images.clone(),
             max_images: self.config.node_status_max_images,
             port: i32::from(self.config.port),
+            devices: self.devices.amounts(),
         };
         (observed, images)
     }
@@ -196,7 +199,12 @@ impl Reporter {
             None => nodes.get(&name).await?,
         };
         let old_status = old.status.unwrap_or_default();
-        let new = status::status(observed, &old_status, &now);
+        let new = if self.devices.take_new_node() {
+            // What it had before it was made anew is not there any more.
+            status::status(observed, &status::without_extended(old_status.clone()), &now)
+        } else {
+            status::status(observed, &old_status, &now)
+        };
         self.patch(nodes, &old_status, &new).await
     }
 

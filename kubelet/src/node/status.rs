@@ -2,6 +2,7 @@
 
 use super::conditions::{self, Health};
 use super::facts::Facts;
+use crate::devices::ledger::Amounts;
 use crate::resources::Amount;
 use crate::runtime::images::Image;
 use k8s_openapi::api::core::v1::{
@@ -22,6 +23,7 @@ pub struct Observed {
     /// -1 means all.
     pub max_images: i64,
     pub port: i32,
+    pub devices: Amounts,
 }
 
 /// The labels that upstream's kubelet gives its node, and those of the command line.
@@ -65,8 +67,8 @@ pub fn status(o: &Observed, old: &NodeStatus, now: &Time) -> NodeStatus {
     all.extend(known.iter().filter(|c| !all.iter().any(|a| a.type_ == c.type_)).cloned().collect::<Vec<_>>());
     NodeStatus {
         addresses: Some(addresses(&o.facts)),
-        capacity: Some(quantities(&o.facts.capacity, old.capacity.as_ref())),
-        allocatable: Some(quantities(&o.facts.allocatable, old.allocatable.as_ref())),
+        capacity: Some(quantities(&o.facts.capacity, &o.devices.capacity, old.capacity.as_ref())),
+        allocatable: Some(quantities(&o.facts.allocatable, &o.devices.allocatable, old.allocatable.as_ref())),
         conditions: Some(all),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: o.port }) }),
         node_info: Some(o.info.clone()),
@@ -81,14 +83,16 @@ fn addresses(facts: &Facts) -> Vec<NodeAddress> {
     all.map(|(kind, address)| NodeAddress { type_: kind.to_owned(), address }).collect()
 }
 
-/// Ours, and the extended resources that others have put there.
+/// Ours, those of plugins, and the extended resources that others have put there.
 fn quantities(
     amounts: &BTreeMap<String, Amount>,
+    devices: &BTreeMap<String, i64>,
     old: Option<&BTreeMap<String, Quantity>>,
 ) -> BTreeMap<String, Quantity> {
     let extended =
         old.into_iter().flatten().filter(|(name, _)| name.contains('/') && !name.starts_with("kubernetes.io/"));
     let mut out: BTreeMap<_, _> = extended.map(|(k, v)| (k.clone(), v.clone())).collect();
+    out.extend(devices.iter().map(|(name, count)| (name.clone(), Quantity(count.to_string()))));
     out.extend(amounts.iter().map(|(name, amount)| (name.clone(), Quantity(text(name, *amount)))));
     out
 }
@@ -112,6 +116,16 @@ fn images(all: &[Image], most: i64) -> Vec<ContainerImage> {
         size_bytes: i64::try_from(i.size).ok(),
     };
     sorted.into_iter().take(most).map(image).collect()
+}
+
+/// The status with none of the extended resources that it had.
+pub fn without_extended(mut status: NodeStatus) -> NodeStatus {
+    for list in [&mut status.capacity, &mut status.allocatable] {
+        let extended = |name: &str| name.contains('/') && !name.starts_with("kubernetes.io/");
+        let all = list.iter_mut().flatten().filter(|(name, _)| extended(name));
+        all.for_each(|(_, quantity)| *quantity = Quantity("0".into()));
+    }
+    status
 }
 
 /// Whether two statuses differ in anything but the time of the heartbeat.

@@ -6,6 +6,7 @@ use crate::resources::Amount;
 use crate::resources::linux::{self, CPU_PERIOD, LinuxResources};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use proto::cri;
+use std::collections::{BTreeMap, HashMap};
 
 /// Whether a mount moves between the node and the container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,11 @@ pub struct ContainerInput {
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
+    /// Host path, container path, permissions.
     pub devices: Vec<(String, String, String)>,
+    /// Those of plugins; the kubelet's own win.
+    pub annotations: BTreeMap<String, String>,
+    pub cdi_devices: Vec<String>,
     pub restart_count: u32,
     /// The node's memory, from which the OOM score follows.
     pub node_memory: Amount,
@@ -61,7 +66,7 @@ pub fn container_config(pod: &Pod, container: &Container, input: &ContainerInput
         mounts: input.mounts.iter().map(mount).collect(),
         devices: input.devices.iter().map(device).collect(),
         labels: labels::container_labels(pod, container),
-        annotations: labels::container_annotations(pod, container, input.restart_count),
+        annotations: annotations(pod, container, input),
         log_path: format!("{}/{}.log", container.name, input.restart_count),
         stdin: container.stdin == Some(true),
         stdin_once: container.stdin_once == Some(true),
@@ -70,9 +75,14 @@ pub fn container_config(pod: &Pod, container: &Container, input: &ContainerInput
             resources: Some(resources(pod, container, input)),
             security_context: Some(security::container_context(pod, container, user, input.target.as_deref())),
         }),
-        cdi_devices: Vec::new(),
+        cdi_devices: input.cdi_devices.iter().map(|name| cri::CdiDevice { name: name.clone() }).collect(),
         stop_signal: 0,
     }
+}
+
+fn annotations(pod: &Pod, container: &Container, input: &ContainerInput) -> HashMap<String, String> {
+    let given = input.annotations.iter().map(|(k, v)| (k.clone(), v.clone()));
+    given.chain(labels::container_annotations(pod, container, input.restart_count)).collect()
 }
 
 /// What the pod as a whole may use, for runtimes that size a sandbox by it.

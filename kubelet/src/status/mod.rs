@@ -16,8 +16,8 @@ use crate::resize::{Applied, Standing};
 use crate::resources::QosClass;
 use crate::runtime::PodRecord;
 use conditions::Readiness;
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus};
-use std::collections::HashMap;
+use k8s_openapi::api::core::v1::{HostIP, Pod, PodIP, PodStatus, ResourceStatus};
+use std::collections::{BTreeMap, HashMap};
 
 /// Why a container waits: the reason and message of its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct Observed<'a> {
     pub applied: &'a Applied,
     /// Where a change of the pod's resources stands.
     pub standing: &'a Standing,
+    /// The health of devices, by container.
+    pub devices: &'a BTreeMap<String, Vec<ResourceStatus>>,
 }
 
 /// The pod's status.
@@ -85,7 +87,10 @@ pub fn generate(o: &Observed<'_>) -> PodStatus {
         containers::statuses(o, o.pod.init_containers(), &old(&o.old.init_container_statuses), containers::Role::Init);
     let role =
         if has_init && !phase::initialized(spec, &init) { containers::Role::AfterInit } else { containers::Role::Main };
-    let main = containers::statuses(o, &spec.containers, &old(&o.old.container_statuses), role);
+    let mut main = containers::statuses(o, &spec.containers, &old(&o.old.container_statuses), role);
+    for status in &mut main {
+        status.allocated_resources_status = o.devices.get(&status.name).cloned();
+    }
     let ephemeral = o.pod.ephemeral_containers();
     let ephemeral =
         containers::statuses(o, &ephemeral, &old(&o.old.ephemeral_container_statuses), containers::Role::Ephemeral);

@@ -44,12 +44,13 @@ struct Case {
     waiting: HashMap<String, Waiting>,
     ready: bool,
     progress: Progress,
+    devices: BTreeMap<String, Vec<ResourceStatus>>,
 }
 
 impl Case {
     fn new(pod: Pod, record: PodRecord) -> Self {
         let (old, waiting) = (PodStatus::default(), HashMap::new());
-        Self { pod, record, old, waiting, ready: true, progress: Progress::Running }
+        Self { pod, record, old, waiting, ready: true, progress: Progress::Running, devices: BTreeMap::new() }
     }
 
     fn generate(&self) -> PodStatus {
@@ -66,6 +67,7 @@ impl Case {
             host_ips: &["192.0.2.1".to_owned()],
             applied: &Applied::new(),
             standing: &Standing::default(),
+            devices: &self.devices,
         })
     }
 }

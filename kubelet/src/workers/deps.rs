@@ -2,6 +2,7 @@
 
 use crate::cgroups::Cgroups;
 use crate::cluster::Cluster;
+use crate::devices::Devices;
 use crate::events::Events;
 use crate::images::Images;
 use crate::network::dns::{ClusterDns, Resolver};
@@ -28,6 +29,7 @@ pub struct Deps {
     pub images: Images,
     pub node: NodeFacts,
     pub allocations: Allocations,
+    pub devices: Devices,
     pub settings: Settings,
 }
 

@@ -119,21 +119,28 @@ impl Worker {
         let pod = &look.pod;
         let user = (image.uid, image.user.as_str());
         security::verify_non_root(pod, container, user).map_err(|e| StartError::Config(e.to_string()))?;
+        let equipment = self.deps.devices.equip(pod, container).await;
+        let equipment = equipment.map_err(|e| StartError::Config(e.to_string()))?;
         let env = self.environment(look, container).await.map_err(|e| StartError::Config(e.to_string()))?;
         let (command, args) = env::command_and_args(container, &env);
         let pod_dir = self.deps.volumes.pod_dir(pod.uid());
         let of_volumes = mounts::of_volumes(container, &look.mounted, &pod_dir, &env).await;
         let mut all = of_volumes.map_err(|e| StartError::Config(e.to_string()))?;
         all.extend(self.kubelets_mounts(look, container).map_err(|e| StartError::Config(e.to_string()))?);
+        all.extend(equipment.mounts.into_iter().map(of_device));
+        let devices = equipment.devices.into_iter().map(|d| (d.host_path, d.container_path, d.permissions));
         let target = ephemeral_target(pod, container).and_then(|t| look.record.container(&t).map(|r| r.id.clone()));
         Ok(ContainerInput {
             image_ref: image.id.clone(),
             image_user: (image.uid, image.user.clone()),
             command,
             args,
-            env,
+            // Where a name is given twice, the pod's word comes last.
+            env: equipment.envs.into_iter().chain(env).collect(),
             mounts: all,
-            devices: Vec::new(),
+            devices: devices.collect(),
+            annotations: equipment.annotations,
+            cdi_devices: equipment.cdi_devices,
             restart_count: self.restarts(look, container),
             node_memory: self.deps.node.memory(),
             enforce_quota: self.deps.cgroups.enforces_quota(),
@@ -222,6 +229,11 @@ impl Worker {
     fn event(&self, pod: &Pod, container: &Container, reason: &str, text: &str) {
         self.deps.events.container(pod, &container.name, Severity::Normal, reason, text);
     }
+}
+
+fn of_device(mount: proto::deviceplugin::Mount) -> Mount {
+    let (container_path, host_path) = (mount.container_path, mount.host_path);
+    Mount { container_path, host_path, read_only: mount.read_only, ..Mount::default() }
 }
 
 fn ephemeral_target(pod: &Pod, container: &Container) -> Option<String> {

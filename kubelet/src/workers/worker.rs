@@ -4,6 +4,7 @@ use super::deps::Deps;
 use super::stop;
 use super::{Desired, Fate};
 use crate::backoff::Backoff;
+use crate::events::Severity;
 use crate::pod::PodExt;
 use crate::resize::{self, Applied, Resources, Standing};
 use crate::runtime::PodRecord;
@@ -110,6 +111,15 @@ impl Worker {
             return Stage::Terminating;
         }
         let mut watched = self.desired.clone();
+        let refused = tokio::select! {
+            biased;
+            () = must_stop(&mut watched) => return Stage::Terminating,
+            refused = Box::pin(self.claim_devices()) => refused,
+        };
+        if let Some(verdict) = refused {
+            self.verdict = Some(verdict);
+            return Stage::Terminating;
+        }
         loop {
             let next = tokio::select! {
                 biased;
@@ -125,6 +135,29 @@ impl Worker {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// The pod's devices, before anything of it starts; the verdict on the pod if they cannot be had.
+    async fn claim_devices(&self) -> Option<Verdict> {
+        let pod = self.pod();
+        if !self.deps.devices.concern(&pod) {
+            return None;
+        }
+        let record = loop {
+            match self.deps.runtime.pod(pod.uid()).await {
+                Ok(record) => break record,
+                Err(error) => {
+                    tracing::warn!(pod = pod.formatted(), %error, "cannot see yet whether the pod runs already");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        };
+        let runs = record.running().next().is_some();
+        let error = self.deps.devices.allocate(&pod, runs).await.err()?;
+        let (reason, text) =
+            ("UnexpectedAdmissionError", format!("Allocate failed due to {error}, which is unexpected"));
+        self.deps.events.pod(&pod, Severity::Warning, reason, text.clone());
+        Some(Verdict { reason: reason.into(), message: format!("Pod was rejected: {text}"), ..Verdict::default() })
     }
 
     async fn terminating(&mut self) -> Stage {
@@ -202,8 +235,9 @@ impl Worker {
         Stage::Gone
     }
 
-    /// Takes volumes and control groups away, however often that has to be tried.
+    /// Takes devices, volumes and control groups away, however often that has to be tried.
     async fn release(&self, uid: &str) {
+        self.deps.devices.release(uid);
         while let Err(e) = self.deps.volumes.tear_down(uid).await {
             tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
             tokio::time::sleep(RETRY).await;
@@ -261,6 +295,7 @@ impl Worker {
             host_ips: &host_ips,
             applied: &self.applied,
             standing: &self.standing,
+            devices: &self.deps.devices.health(pod.uid()),
         });
         self.set_status(pod, status);
         probed

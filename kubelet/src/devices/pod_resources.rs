@@ -1,0 +1,139 @@
+//! The pod resources API: what pods have, for monitoring agents on the node.
+//!
+//! Upstream: `pkg/kubelet/apis/podresources`.
+
+use super::{Devices, socket};
+use crate::pod::{PodExt, is_sidecar};
+use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
+use proto::podresources as api;
+use proto::podresources::pod_resources_lister_server::{PodResourcesLister, PodResourcesListerServer};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::UnixListener;
+use tonic::{Request, Response, Status};
+
+const PER_SECOND: f64 = 100.0;
+const BURST: f64 = 10.0;
+
+/// Takes the socket below `--root-dir`.
+///
+/// # Errors
+/// The folder cannot be made or written.
+pub fn listen(root: &Path) -> io::Result<UnixListener> {
+    let folder = root.join("pod-resources");
+    std::fs::DirBuilder::new().recursive(true).mode(0o750).create(&folder)?;
+    let socket = folder.join("kubelet.sock");
+    match std::fs::remove_file(&socket) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    UnixListener::bind(socket)
+}
+
+/// Serves for ever; give it to the supervisor. `active` tells the pods that use the node's resources.
+pub async fn serve(
+    listener: UnixListener,
+    devices: Devices,
+    active: impl Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static,
+) {
+    let lister = Lister { devices, active, bucket: Mutex::new(Bucket { tokens: BURST, at: Instant::now() }) };
+    socket::serve(listener, PodResourcesListerServer::new(lister)).await;
+    tracing::error!("the pod resources API is not served any more");
+}
+
+struct Lister<F> {
+    devices: Devices,
+    active: F,
+    bucket: Mutex<Bucket>,
+}
+
+/// How many requests may still come.
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> Result<(), Status> {
+        let more = now.saturating_duration_since(self.at).as_secs_f64() * PER_SECOND;
+        (self.tokens, self.at) = ((self.tokens + more).min(BURST), now);
+        if self.tokens < 1.0 {
+            return Err(Status::resource_exhausted("rejected by rate limit"));
+        }
+        self.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
+    fn admit(&self) -> Result<(), Status> {
+        self.bucket.lock().take(Instant::now())
+    }
+
+    fn of_pod(&self, pod: &Pod) -> api::PodResources {
+        let sidecars = pod.init_containers().iter().filter(|c| is_sidecar(c));
+        let containers = sidecars.chain(&PodExt::spec(pod).containers).map(|c| api::ContainerResources {
+            name: c.name.clone(),
+            devices: self.devices.listed(pod.uid(), &c.name),
+            ..api::ContainerResources::default()
+        });
+        api::PodResources {
+            name: pod.name().to_owned(),
+            namespace: pod.namespace().to_owned(),
+            containers: containers.collect(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Lister<F> {
+    async fn list(
+        &self,
+        _: Request<api::ListPodResourcesRequest>,
+    ) -> Result<Response<api::ListPodResourcesResponse>, Status> {
+        self.admit()?;
+        let pod_resources = (self.active)().iter().map(|pod| self.of_pod(pod)).collect();
+        Ok(Response::new(api::ListPodResourcesResponse { pod_resources }))
+    }
+
+    async fn get_allocatable_resources(
+        &self,
+        _: Request<api::AllocatableResourcesRequest>,
+    ) -> Result<Response<api::AllocatableResourcesResponse>, Status> {
+        self.admit()?;
+        let devices = self.devices.all_listed();
+        Ok(Response::new(api::AllocatableResourcesResponse { devices, ..Default::default() }))
+    }
+
+    async fn get(
+        &self,
+        request: Request<api::GetPodResourcesRequest>,
+    ) -> Result<Response<api::GetPodResourcesResponse>, Status> {
+        self.admit()?;
+        let api::GetPodResourcesRequest { pod_name, pod_namespace } = request.into_inner();
+        let found = (self.active)().into_iter().find(|p| p.name() == pod_name && p.namespace() == pod_namespace);
+        let missing = || Status::unknown(format!("pod {pod_name} in namespace {pod_namespace} not found"));
+        let pod: Arc<Pod> = found.ok_or_else(missing)?;
+        let pod_resources = Some(self.of_pod(&pod));
+        Ok(Response::new(api::GetPodResourcesResponse { pod_resources }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn ten_requests_at_once_and_a_hundred_per_second() {
+        let start = Instant::now();
+        let mut bucket = Bucket { tokens: BURST, at: start };
+        assert_eq!((0..20).filter(|_| bucket.take(start).is_ok()).count(), 10);
+        assert_eq!(bucket.take(start).unwrap_err().message(), "rejected by rate limit");
+        assert_eq!((0..20).filter(|_| bucket.take(start + Duration::from_millis(55)).is_ok()).count(), 5);
+    }
+}

@@ -1,0 +1,160 @@
+//! Finds plugins by their sockets below `plugins_registry`, and registers those of device plugins.
+//!
+//! Upstream: `pkg/kubelet/pluginmanager`.
+
+use super::registration::VERSION;
+use super::{ConnectError, Devices, plugin};
+use crate::backoff::Backoff;
+use proto::pluginregistration::registration_client::RegistrationClient;
+use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus};
+use std::collections::BTreeMap;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tonic::{Request, Status};
+
+const LOOK: Duration = Duration::from_secs(1);
+const GET_INFO: Duration = Duration::from_secs(1);
+const NOTIFY: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(122);
+const DEEPEST: usize = 4;
+const MOST: usize = 1000;
+const KIND: &str = "DevicePlugin";
+
+/// Which file it is: a plugin that came back has another one.
+type Identity = (u64, i64, i64);
+
+/// Why a plugin is not registered.
+#[derive(Debug, thiserror::Error)]
+enum RegisterError {
+    #[error("RegisterPlugin error -- dial failed at socket {}", .0.display())]
+    Dial(PathBuf, #[source] tonic::transport::Error),
+    #[error("RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket {}", .0.display())]
+    Info(PathBuf, #[source] Status),
+    #[error("RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {}", socket.display())]
+    Kind { kind: String, socket: PathBuf },
+    #[error(
+        "RegisterPlugin error -- plugin validation failed with err: manager version, {VERSION}, is not among plugin \
+         supported versions {0:?}"
+    )]
+    Version(Vec<String>),
+    #[error("RegisterPlugin error -- plugin registration failed with err: {0}")]
+    Refused(ConnectError),
+    #[error("RegisterPlugin error -- failed to tell the plugin at socket {}", .0.display())]
+    Notify(PathBuf, #[source] Status),
+}
+
+/// Looks for ever; give it to the supervisor.
+pub async fn run(folder: PathBuf, devices: Devices) {
+    if let Err(error) = std::fs::create_dir_all(&folder) {
+        tracing::error!(%error, folder = %folder.display(), "plugins cannot be watched");
+        return;
+    }
+    let mut watcher = Watcher {
+        folder,
+        devices,
+        known: BTreeMap::new(),
+        failed: Backoff::new(LOOK / 2, LONGEST_BACKOFF),
+        last: BTreeMap::new(),
+    };
+    loop {
+        watcher.look().await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+struct Watcher {
+    folder: PathBuf,
+    devices: Devices,
+    /// The plugins that are registered, with their resources.
+    known: BTreeMap<PathBuf, (Identity, String)>,
+    failed: Backoff<PathBuf>,
+    /// When a socket was tried without success.
+    last: BTreeMap<PathBuf, Instant>,
+}
+
+impl Watcher {
+    async fn look(&mut self) {
+        let mut found = BTreeMap::new();
+        sockets(&self.folder, DEEPEST, &mut found);
+        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, String))| found.get(*path) != Some(identity);
+        let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
+        for path in gone {
+            if let Some((_, resource)) = self.known.remove(&path) {
+                self.devices.disconnect(&resource);
+            }
+        }
+        self.last.retain(|path, _| found.contains_key(path));
+        for (path, identity) in found {
+            if !self.known.contains_key(&path) && !self.is_held_back(&path) {
+                self.register(path, identity).await;
+            }
+        }
+    }
+
+    fn is_held_back(&self, path: &PathBuf) -> bool {
+        self.last.get(path).is_some_and(|at| self.failed.waiting(path, *at, Instant::now()).is_some())
+    }
+
+    async fn register(&mut self, path: PathBuf, identity: Identity) {
+        match register(&path, &self.devices).await {
+            Ok(resource) => {
+                self.last.remove(&path);
+                self.known.insert(path, (identity, resource));
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a plugin is not registered");
+                let now = Instant::now();
+                self.failed.next(path.clone(), now);
+                self.last.insert(path, now);
+            }
+        }
+    }
+}
+
+async fn register(path: &Path, devices: &Devices) -> Result<String, RegisterError> {
+    let owned = || path.to_owned();
+    let channel = plugin::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
+    let mut client = RegistrationClient::new(channel);
+    let mut request = Request::new(InfoRequest {});
+    request.set_timeout(GET_INFO);
+    let info = client.get_info(request).await.map_err(|e| RegisterError::Info(owned(), e))?.into_inner();
+    let done = take(path, &info, devices).await;
+    let error = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let mut told = Request::new(RegistrationStatus { plugin_registered: done.is_ok(), error });
+    told.set_timeout(NOTIFY);
+    let told = client.notify_registration_status(told).await;
+    done?;
+    if let Err(e) = told {
+        devices.disconnect(&info.name);
+        return Err(RegisterError::Notify(owned(), e));
+    }
+    Ok(info.name)
+}
+
+async fn take(path: &Path, info: &PluginInfo, devices: &Devices) -> Result<(), RegisterError> {
+    if info.r#type != KIND {
+        return Err(RegisterError::Kind { kind: info.r#type.clone(), socket: path.to_owned() });
+    }
+    if !info.supported_versions.iter().any(|v| v == VERSION) {
+        return Err(RegisterError::Version(info.supported_versions.clone()));
+    }
+    let endpoint = if info.endpoint.is_empty() { path } else { Path::new(&info.endpoint) };
+    devices.connect(&info.name, endpoint).await.map_err(RegisterError::Refused)
+}
+
+/// The sockets below a folder. What cannot be read is passed over.
+fn sockets(folder: &Path, depth: usize, out: &mut BTreeMap<PathBuf, Identity>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let Ok(about) = entry.metadata() else { continue };
+        if hidden || out.len() >= MOST {
+            continue;
+        }
+        if about.is_dir() && depth > 0 {
+            sockets(&entry.path(), depth - 1, out);
+        } else if about.file_type().is_socket() {
+            out.insert(entry.path(), (about.ino(), about.ctime(), about.ctime_nsec()));
+        }
+    }
+}

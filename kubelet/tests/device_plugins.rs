@@ -1,0 +1,177 @@
+//! A fake device plugin on a real socket: registration, allocation, what is left over a restart.
+
+use component::Supervisor;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kubelet::devices::{Devices, pod_resources, registration, socket};
+use parking_lot::Mutex;
+use proto::deviceplugin as api;
+use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
+use proto::podresources as listed;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+const GPU: &str = "example.com/gpu";
+
+/// Prefers the last device, and remembers which containers were started.
+#[derive(Clone)]
+struct FakePlugin {
+    said: Arc<Mutex<Option<mpsc::Receiver<Result<api::ListAndWatchResponse, Status>>>>>,
+    started: Arc<Mutex<Vec<String>>>,
+}
+
+#[tonic::async_trait]
+impl DevicePlugin for FakePlugin {
+    type ListAndWatchStream = ReceiverStream<Result<api::ListAndWatchResponse, Status>>;
+
+    async fn get_device_plugin_options(
+        &self,
+        _: Request<api::Empty>,
+    ) -> Result<Response<api::DevicePluginOptions>, Status> {
+        let options = api::DevicePluginOptions { pre_start_required: true, get_preferred_allocation_available: true };
+        Ok(Response::new(options))
+    }
+
+    async fn list_and_watch(&self, _: Request<api::Empty>) -> Result<Response<Self::ListAndWatchStream>, Status> {
+        let said = self.said.lock().take().ok_or_else(|| Status::aborted("one stream only"))?;
+        Ok(Response::new(ReceiverStream::new(said)))
+    }
+
+    async fn get_preferred_allocation(
+        &self,
+        request: Request<api::PreferredAllocationRequest>,
+    ) -> Result<Response<api::PreferredAllocationResponse>, Status> {
+        let request = &request.into_inner().container_requests[0];
+        let mut ids = request.available_device_i_ds.clone();
+        ids.sort();
+        let ids = ids.into_iter().rev().take(usize::try_from(request.allocation_size).unwrap_or(0)).collect();
+        let answer = api::ContainerPreferredAllocationResponse { device_i_ds: ids };
+        Ok(Response::new(api::PreferredAllocationResponse { container_responses: vec![answer] }))
+    }
+
+    async fn allocate(
+        &self,
+        request: Request<api::AllocateRequest>,
+    ) -> Result<Response<api::AllocateResponse>, Status> {
+        let ids = request.into_inner().container_requests[0].devices_ids.join(",");
+        let answer = api::ContainerAllocateResponse { envs: [("GPUS".to_owned(), ids)].into(), ..Default::default() };
+        Ok(Response::new(api::AllocateResponse { container_responses: vec![answer] }))
+    }
+
+    async fn pre_start_container(
+        &self,
+        request: Request<api::PreStartContainerRequest>,
+    ) -> Result<Response<api::PreStartContainerResponse>, Status> {
+        self.started.lock().extend(request.into_inner().devices_ids);
+        Ok(Response::new(api::PreStartContainerResponse {}))
+    }
+}
+
+async fn channel(path: &Path) -> tonic::transport::Channel {
+    let path = path.to_owned();
+    let endpoint = tonic::transport::Endpoint::from_static("http://socket");
+    let connect = tower::service_fn(move |_: tonic::transport::Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(hyper_util::rt::TokioIo::new) }
+    });
+    endpoint.connect_with_connector(connect).await.expect("a connection")
+}
+
+fn container(name: &str, count: &str) -> Container {
+    let limits = Some([(GPU.to_owned(), Quantity(count.into()))].into());
+    let resources = Some(ResourceRequirements { limits, ..ResourceRequirements::default() });
+    Container { name: name.into(), resources, ..Container::default() }
+}
+
+fn pod(uid: &str, init: Vec<Container>, containers: Vec<Container>) -> Pod {
+    Pod {
+        metadata: ObjectMeta { uid: Some(uid.into()), name: Some(uid.into()), ..ObjectMeta::default() },
+        spec: Some(PodSpec { init_containers: Some(init), containers, ..PodSpec::default() }),
+        status: None,
+    }
+}
+
+fn healthy(names: &[&str]) -> api::ListAndWatchResponse {
+    let device = |id: &&str| api::Device { id: (*id).into(), health: "Healthy".into(), topology: None };
+    api::ListAndWatchResponse { devices: names.iter().map(device).collect() }
+}
+
+async fn until(devices: &Devices, allocatable: i64) {
+    let seen = async {
+        while devices.amounts().allocatable.get(GPU) != Some(&allocatable) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), seen).await.expect("the amount");
+}
+
+#[tokio::test]
+async fn from_registration_to_restart() {
+    let (folder, supervisor) = (tempfile::tempdir().unwrap(), Supervisor::new());
+    let devices = Devices::load(folder.path(), supervisor.clone(), |_| {});
+    assert!(devices.take_new_node() && !devices.take_new_node());
+    assert!(!registration::is_taken(folder.path()));
+    let listener = registration::listen(folder.path()).unwrap();
+    assert!(registration::is_taken(folder.path()));
+    supervisor.spawn_until_stop("registration", registration::serve(listener, devices.clone()));
+    let (say, said) = mpsc::channel(4);
+    let plugin = FakePlugin { said: Arc::new(Mutex::new(Some(said))), started: Arc::default() };
+    let listener = UnixListener::bind(folder.path().join("gpu.sock")).unwrap();
+    supervisor.spawn_until_stop("fake", socket::serve(listener, DevicePluginServer::new(plugin.clone())));
+
+    let kubelet = channel(&folder.path().join("kubelet.sock")).await;
+    let mut kubelet = api::registration_client::RegistrationClient::new(kubelet);
+    let mut request = api::RegisterRequest {
+        version: "v1alpha".into(),
+        endpoint: "gpu.sock".into(),
+        resource_name: GPU.into(),
+        options: None,
+    };
+    let refused = kubelet.register(request.clone()).await.unwrap_err();
+    assert!(refused.message().contains("\"v1alpha\" is not supported by kubelet"), "{}", refused.message());
+    request.version = "v1beta1".into();
+    kubelet.register(request).await.unwrap();
+    say.send(Ok(healthy(&["a", "b", "c"]))).await.unwrap();
+    until(&devices, 3).await;
+
+    // The init container's two are taken again by the two that follow.
+    let one = pod("one", vec![container("i", "2")], vec![container("x", "1"), container("y", "1")]);
+    devices.allocate(&one, false).await.unwrap();
+    let main: Vec<_> = ["x", "y"].iter().map(|c| devices.listed("one", c)[0].device_ids[0].clone()).collect();
+    assert_eq!(main, ["b", "c"]);
+    let gear = devices.equip(&one, &PodSpec::clone(one.spec.as_ref().unwrap()).containers[1]).await.unwrap();
+    assert_eq!((gear.envs["GPUS"].as_str(), plugin.started.lock().as_slice()), ("c", &["c".to_owned()][..]));
+    let two = pod("two", vec![], vec![container("x", "2")]);
+    let refused = devices.allocate(&two, false).await.unwrap_err().to_string();
+    assert_eq!(refused, "requested number of devices unavailable for example.com/gpu. Requested: 2, Available: 1");
+
+    // Another kubelet finds what this one left, and the plugin gone.
+    let next = Devices::load(folder.path(), supervisor.clone(), |_| {});
+    assert!(!next.take_new_node() && next.concern(&one));
+    until(&next, 0).await;
+    assert_eq!(next.listed("one", "x"), devices.listed("one", "x"));
+    next.allocate(&one, true).await.unwrap();
+    assert!(next.allocate(&two, false).await.unwrap_err().to_string().contains("no healthy devices present"));
+
+    let listener = pod_resources::listen(folder.path()).unwrap();
+    let active = vec![Arc::new(one)];
+    supervisor.spawn_until_stop("lister", pod_resources::serve(listener, devices.clone(), move || active.clone()));
+    let lister = channel(&folder.path().join("pod-resources/kubelet.sock")).await;
+    let mut lister = listed::pod_resources_lister_client::PodResourcesListerClient::new(lister);
+    let all = lister.list(listed::ListPodResourcesRequest {}).await.unwrap().into_inner().pod_resources;
+    assert_eq!((all.len(), all[0].containers.len(), all[0].containers[0].devices.len()), (1, 2, 1));
+    let missing = listed::GetPodResourcesRequest { pod_name: "z".into(), pod_namespace: "n".into() };
+    assert_eq!(lister.get(missing).await.unwrap_err().message(), "pod z in namespace n not found");
+
+    devices.release("one");
+    devices.allocate(&two, false).await.unwrap();
+    drop(say);
+    until(&devices, 0).await;
+    assert_eq!(devices.amounts().capacity[GPU], 3);
+}
