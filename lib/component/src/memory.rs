@@ -46,15 +46,19 @@ pub fn before_sleep() {
 
 /// Unmaps the program's file and those of its libraries. What is used again comes back by itself from the kernel's
 /// cache, at the cost of a page fault for each 64 KiB; what was only used to start, or for a rare request, does not.
-#[allow(unsafe_code, reason = "there is no safe name for it")]
 fn unmap_program() -> procfs::ProcResult<()> {
+    advise_program(rustix::mm::Advice::LinuxDontNeed)
+}
+
+/// Tells the kernel what becomes of the pages of the program's file and its libraries.
+#[allow(unsafe_code, reason = "there is no safe name for it")]
+fn advise_program(advice: rustix::mm::Advice) -> procfs::ProcResult<()> {
     for map in Process::myself()?.smaps()?.into_iter().filter(is_clean_file) {
         let (start, end) = map.address;
         let pages = std::ptr::with_exposed_provenance_mut(start as usize);
         // SAFETY: the pages hold what the file holds, as none was written to and none can be, and are read from it
         // again when they are next touched.
-        unsafe { rustix::mm::madvise(pages, (end - start) as usize, rustix::mm::Advice::LinuxDontNeed) }
-            .map_err(std::io::Error::from)?;
+        unsafe { rustix::mm::madvise(pages, (end - start) as usize, advice) }.map_err(std::io::Error::from)?;
     }
     Ok(())
 }
@@ -100,6 +104,8 @@ mod tests {
     #[test]
     fn the_program_is_unmapped_and_still_runs() {
         let files = || Process::myself().expect("this process").status().expect("its memory").rssfile.expect("known");
+        // All of it, or how much there is to unmap would depend on what ran before.
+        advise_program(rustix::mm::Advice::LinuxPopulateRead).expect("mapped");
         let before = files();
         unmap_program().expect("unmapped");
         let after = files();
