@@ -1,7 +1,7 @@
 //! The configuration files of the components, as functions of the layout.
 
 use crate::host::CNI_PLUGINS;
-use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
+use crate::layout::{API_PORT, Cluster, DNS_IP, HOST_IP, Layout, Master, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
 use crate::network::PodNetwork;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -11,10 +11,14 @@ use std::path::Path;
 const SYS_RESOURCE: u32 = 24;
 
 /// Writes every file that can be written before the nodes have registered.
-pub fn write(layout: &Layout, nodes: &[Node], network: PodNetwork) -> anyhow::Result<()> {
+pub fn write(cluster: &Cluster, network: PodNetwork) -> anyhow::Result<()> {
+    let layout = &cluster.layout;
+    if cluster.is_balanced() {
+        put(&layout.config("haproxy.cfg"), &load_balancer(layout, &cluster.masters))?;
+    }
     put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name())))?;
     put(&layout.config("resolv.conf"), &resolv_conf())?;
-    for node in nodes {
+    for node in &cluster.nodes {
         let own = &node.layout;
         put(&own.config("kubelet.yaml"), &pretty(&kubelet(layout, own)))?;
         put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name)))?;
@@ -60,6 +64,41 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// A load balancer in front of the masters' apiservers, which have to say that they are ready. What runs
+/// over one that is not any more is cut off, so that clients turn to another one.
+fn load_balancer(layout: &Layout, masters: &[Master]) -> String {
+    let servers: String =
+        masters.iter().map(|master| format!("    server {} {}:{API_PORT}\n", master.name, master.ip)).collect();
+    format!(
+        r"global
+    log stdout format raw daemon
+    user haproxy
+    group haproxy
+defaults
+    mode tcp
+    log global
+    option dontlognull
+    timeout connect 3s
+    timeout check 3s
+    # A watch may say nothing for long, and so may somebody at a terminal: as long as kubelets wait.
+    timeout client 4h
+    timeout server 4h
+frontend kube-apiserver
+    bind 127.0.0.1:{API_PORT}
+    bind {HOST_IP}:{API_PORT}
+    default_backend masters
+backend masters
+    balance leastconn
+    option httpchk GET /readyz
+    http-check expect status 200
+    option redispatch
+    retries 3
+    default-server check check-ssl verify required ca-file {ca} inter 1s fall 2 rise 2 on-marked-down shutdown-sessions
+{servers}",
+        ca = layout.pki("ca.crt").display(),
+    )
 }
 
 fn kubelet(cluster: &Layout, layout: &Layout) -> Value {
@@ -204,6 +243,16 @@ mod tests {
         let file = |network| containerd(&layout, &layout, network, true);
         assert!(file(PodNetwork::Routes).contains("bin_dir = \"/usr/lib/cni\"\n    conf_dir = \"/state/config/cni\""));
         assert!(file(PodNetwork::Flannel).contains("bin_dir = \"/opt/cni/bin\"\n    conf_dir = \"/etc/cni/net.d\""));
+    }
+
+    #[test]
+    fn every_master_is_behind_the_load_balancer() {
+        let cluster = Cluster::new(Layout::new("/state".into()), Some(3), Some(1));
+        let text = load_balancer(&cluster.layout, &cluster.masters);
+        assert!(text.ends_with(
+            "    server master-1 10.198.0.2:6443\n    server master-2 10.198.0.3:6443\n    server master-3 10.198.0.4:6443\n"
+        ));
+        assert!(text.contains("ca-file /state/pki/ca.crt "));
     }
 
     #[test]
