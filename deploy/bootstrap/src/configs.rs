@@ -1,7 +1,9 @@
 //! The configuration files of the components, as functions of the layout.
 
 use crate::host::CNI_PLUGINS;
-use crate::layout::{API_PORT, Cluster, DNS_IP, HOST_IP, Layout, Master, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
+use crate::layout::{
+    API_PORT, Cluster, DNS_IP, HOST_IP, Layout, Master, Node, PAUSE_IMAGE, POD_CIDR, Place, machine_name,
+};
 use crate::network::PodNetwork;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -16,12 +18,15 @@ pub fn write(cluster: &Cluster, network: PodNetwork) -> anyhow::Result<()> {
     if cluster.is_balanced() {
         put(&layout.config("haproxy.cfg"), &load_balancer(layout, &cluster.masters))?;
     }
-    put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name())))?;
+    if cluster.nodes.iter().all(|node| node.place == Place::Host) {
+        // No node tells its proxy which address is this machine's.
+        put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name(), HOST_IP)))?;
+    }
     put(&layout.config("resolv.conf"), &resolv_conf())?;
     for node in &cluster.nodes {
         let own = &node.layout;
         put(&own.config("kubelet.yaml"), &pretty(&kubelet(layout, own)))?;
-        put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name)))?;
+        put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name, "0.0.0.0")))?;
         put(&own.config("containerd.toml"), &containerd(layout, own, network, has_sys_resource()))?;
         if network == PodNetwork::Flannel {
             plugins(own)?;
@@ -122,10 +127,10 @@ fn kubelet(cluster: &Layout, layout: &Layout) -> Value {
     })
 }
 
-fn proxy(layout: &Layout, node: &str) -> Value {
+fn proxy(layout: &Layout, node: &str, address: &str) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
-        "bindAddress": "0.0.0.0", "clusterCIDR": POD_CIDR, "mode": "iptables",
+        "bindAddress": address, "clusterCIDR": POD_CIDR, "mode": "iptables",
         "clientConnection": {"kubeconfig": layout.config("proxy.conf")},
         "hostnameOverride": node,
         "conntrack": {"maxPerCore": 0, "min": 0},

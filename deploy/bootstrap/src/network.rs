@@ -108,11 +108,15 @@ fn plug(port: &str) -> anyhow::Result<()> {
     ip(&format!("-n {FABRIC} link set {port} master {FABRIC_BRIDGE} up"))
 }
 
-/// Tells the machine where pods are, and every node host where those of the others are, unless the
-/// nodes find out by themselves.
-pub fn route(nodes: &[(Node, String)], network: PodNetwork) -> anyhow::Result<()> {
+/// Tells the machine and the master hosts where pods are, and every node host where those of the others
+/// are, unless the nodes find out by themselves.
+pub fn route(cluster: &Cluster, nodes: &[(Node, String)], network: PodNetwork) -> anyhow::Result<()> {
     for (node, cidr) in nodes.iter().filter(|(node, _)| node.place == Place::Host) {
         ip(&format!("route replace {cidr} via {}", node.ip))?;
+        // Answers must not take the way through the machine, whose packet filter has not seen the questions.
+        for master in cluster.masters.iter().filter(|master| master.place == Place::Host) {
+            ip(&format!("-n {} route replace {cidr} via {}", namespace(&master.name), node.ip))?;
+        }
         let others = nodes.iter().filter(|(other, _)| network == PodNetwork::Routes && other.name != node.name);
         for (other, _) in others {
             ip(&format!("-n {} route replace {cidr} via {}", namespace(&other.name), node.ip))?;

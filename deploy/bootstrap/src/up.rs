@@ -101,7 +101,7 @@ fn finish(cluster: &Cluster, images: &Images, deploy: &Path) -> anyhow::Result<(
     let api = Api::new(layout)?;
     step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
     step("first objects", || runtime.block_on(objects(&api, images, nodes.len())))?;
-    step("pod network", || runtime.block_on(pod_network(&api, nodes.to_vec(), images.network())))?;
+    step("pod network", || runtime.block_on(pod_network(&api, cluster, images.network())))?;
     for node in nodes {
         step(&node.name, || runtime.block_on(until(&node.name, async || node_ready(&api, &node.name).await)))?;
     }
@@ -280,9 +280,9 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
 }
 
 /// Gives every node the part of the pods' addresses that it was assigned when it registered.
-async fn pod_network(api: &Api, nodes: Vec<Node>, network: PodNetwork) -> anyhow::Result<()> {
-    let mut assigned = Vec::with_capacity(nodes.len());
-    for node in nodes {
+async fn pod_network(api: &Api, cluster: &Cluster, network: PodNetwork) -> anyhow::Result<()> {
+    let mut assigned = Vec::with_capacity(cluster.nodes.len());
+    for node in cluster.nodes.iter().cloned() {
         let what = format!("the pod CIDR of {}", node.name);
         let cidr = some(&what, async || cidr(api, &node.name).await).await?;
         if network == PodNetwork::Routes {
@@ -290,7 +290,7 @@ async fn pod_network(api: &Api, nodes: Vec<Node>, network: PodNetwork) -> anyhow
         }
         assigned.push((node, cidr));
     }
-    network::route(&assigned, network)
+    network::route(cluster, &assigned, network)
 }
 
 async fn cidr(api: &Api, node: &str) -> Option<String> {
