@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod endpoints;
+pub mod front_proxy;
 pub mod health;
 mod listener;
 mod peer;
@@ -18,7 +19,7 @@ pub use health::Health;
 pub use listener::{Protocol, Server};
 pub use peer::watch as watch_peer;
 pub use router::{Request, Response, Router};
-pub use tls::{ClientAuthority, ServerIdentity, Tls, TlsFlags};
+pub use tls::{ClientAuthority, FrontAuthority, Presented, ServerIdentity, Tls, TlsFlags};
 
 use crate::Supervisor;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +50,9 @@ pub struct SecureServing {
     /// File with the authorities of client certificates.
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
+    /// Proxies that may name users.
+    #[command(flatten)]
+    pub front: FrontFlags,
     /// Kubeconfig that may create tokenreviews.
     #[arg(long)]
     pub authentication_kubeconfig: Option<PathBuf>,
@@ -61,6 +65,29 @@ pub struct SecureServing {
     /// Paths that need no authorization.
     #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
     pub authorization_always_allow_paths: Vec<String>,
+}
+
+/// The flags about proxies in front.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FrontFlags {
+    /// File with the authorities of the proxies' client certificates.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names of the proxies' certificates; empty is any.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers with a user's name.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-user")]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers with a user's UID.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers with a user's groups.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-group")]
+    pub requestheader_group_headers: Vec<String>,
+    /// How headers begin that say what else is known of a user.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-extra-")]
+    pub requestheader_extra_headers_prefix: Vec<String>,
 }
 
 /// Why a daemon cannot serve.
@@ -114,6 +141,7 @@ impl SecureServing {
             identity: self.identity()?,
             named: self.tls.tls_sni_cert_key.clone(),
             authority: self.client_authority(authentication.clone()),
+            front: self.front_authority(authentication.clone()),
             offer: self.tls.offer()?,
             http2: !self.tls.disable_http2_serving,
         };
@@ -151,6 +179,29 @@ impl SecureServing {
             (Some(file), _) => ClientAuthority::File(file.clone()),
             (None, Some(client)) if !self.authentication_skip_lookup => ClientAuthority::Cluster(client),
             (None, _) => ClientAuthority::None,
+        }
+    }
+}
+
+impl SecureServing {
+    fn front_authority(&self, cluster: Option<kube::Client>) -> FrontAuthority {
+        let flags = &self.front;
+        match (&flags.requestheader_client_ca_file, cluster) {
+            (Some(file), _) => FrontAuthority::File {
+                file: file.clone(),
+                front: tls::Front {
+                    authorities: Vec::new(),
+                    allowed_names: flags.requestheader_allowed_names.clone(),
+                    headers: front_proxy::ProxyHeaders {
+                        username: flags.requestheader_username_headers.clone(),
+                        uid: flags.requestheader_uid_headers.clone(),
+                        group: flags.requestheader_group_headers.clone(),
+                        extra_prefixes: flags.requestheader_extra_headers_prefix.clone(),
+                    },
+                },
+            },
+            (None, Some(client)) if !self.authentication_skip_lookup => FrontAuthority::Cluster(client),
+            (None, _) => FrontAuthority::None,
         }
     }
 }
