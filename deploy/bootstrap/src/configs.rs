@@ -230,6 +230,11 @@ pub fn flannel(image: &str) -> String {
     include_str!("../../manifests/flannel.yaml").replace("${FLANNEL_IMAGE}", image).replace("${POD_CIDR}", POD_CIDR)
 }
 
+/// The manifest of what measures.
+pub fn metrics(image: &str) -> String {
+    include_str!("../../manifests/metrics-server.yaml").replace("${METRICS_SERVER_IMAGE}", image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,5 +279,6 @@ mod tests {
     fn manifests_have_no_names_left() {
         assert!(!dns("localhost/x:1", 2).contains("${"));
         assert!(!flannel("localhost/x:1").contains("${"));
+        assert!(!metrics("localhost/x:1").contains("${"));
     }
 }

@@ -37,6 +37,9 @@ enum Command {
         /// How pods of different nodes reach each other; flannel runs on node hosts.
         #[arg(long, value_enum, default_value_t)]
         network: PodNetwork,
+        /// Measure what nodes and pods use.
+        #[arg(long)]
+        metrics_server: bool,
         /// Run the control plane as static pods of this machine.
         #[arg(long, conflicts_with = "nodes")]
         static_pods: bool,
@@ -116,9 +119,17 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, masters, nodes, network, static_pods } => {
+        Command::Up { dir, binaries, deploy, masters, nodes, network, metrics_server, static_pods } => {
             let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
-            let request = up::Request { binaries: &binaries, deploy: &deploy, masters, nodes, network, control_plane };
+            let request = up::Request {
+                binaries: &binaries,
+                deploy: &deploy,
+                masters,
+                nodes,
+                network,
+                control_plane,
+                metrics: metrics_server,
+            };
             up::run(&Layout::new(dir), &request)
         }
         Command::Complete { dir, binaries, deploy } => up::complete(&Layout::new(dir), &binaries, &deploy),

@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub network: PodNetwork,
     /// How the control plane runs.
     pub control_plane: ControlPlane,
+    /// Whether the cluster measures what pods use.
+    pub metrics: bool,
 }
 
 /// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
@@ -50,7 +52,8 @@ pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
     step("network", || network::ensure(&cluster))?;
     step("static pods", || control_plane::write(&cluster, &binaries, request.control_plane))?;
     step("processes", || start(&cluster, &binaries, request.control_plane))?;
-    let images = images(&cluster, &binaries, request.control_plane, request.network);
+    let mut images = images(&cluster, &binaries, request.control_plane, request.network);
+    images.metrics = request.metrics.then(|| Image::of_program("metrics-server", binaries.join("metrics-server")));
     finish(&cluster, &images, request.deploy)
 }
 
@@ -228,6 +231,17 @@ const FLANNEL: Places = &[
     ("/api/v1/namespaces/kube-flannel/configmaps", "kube-flannel-cfg"),
     ("/apis/apps/v1/namespaces/kube-flannel/daemonsets", "kube-flannel-ds"),
 ];
+const METRICS: Places = &[
+    ("/api/v1/namespaces/kube-system/serviceaccounts", "metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "system:aggregated-metrics-reader"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "system:metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "metrics-server:system:auth-delegator"),
+    ("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings", "metrics-server-auth-reader"),
+    ("/api/v1/namespaces/kube-system/services", "metrics-server"),
+    ("/apis/apps/v1/namespaces/kube-system/deployments", "metrics-server"),
+    ("/apis/apiregistration.k8s.io/v1/apiservices", "v1beta1.metrics.k8s.io"),
+];
 const KUBELET_ACCESS: Places =
     &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
 
@@ -237,7 +251,10 @@ async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()>
     let access = include_str!("../../manifests/kubelet-access.yaml");
     let flannel = images.flannel.as_ref().map(|image| configs::flannel(image.name()));
     let flannel = flannel.as_deref().map(|manifest| (manifest, FLANNEL));
-    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)].into_iter().chain(flannel) {
+    let metrics = images.metrics.as_ref().map(|image| configs::metrics(image.name()));
+    let metrics = metrics.as_deref().map(|manifest| (manifest, METRICS));
+    let always = [(access, KUBELET_ACCESS), (dns.as_str(), DNS)];
+    for (manifest, places) in always.into_iter().chain(flannel).chain(metrics) {
         for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
             api.apply(collection, name, object).await?;
         }
@@ -250,6 +267,8 @@ struct Images {
     dns: Image,
     /// The pod network's, if it is the one that needs an image.
     flannel: Option<Image>,
+    /// What measures, if it is wanted.
+    metrics: Option<Image>,
     others: Vec<Image>,
 }
 
@@ -266,7 +285,12 @@ fn images(cluster: &Cluster, binaries: &Path, control_plane: ControlPlane, netwo
         others.extend(processes.map(|p| Image::of_program(&p.name, p.program)));
     }
     let dns = Image::of_program("cluster-dns", binaries.join("cluster-dns"));
-    Images { dns, flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)), others }
+    Images {
+        dns,
+        metrics: None,
+        flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)),
+        others,
+    }
 }
 
 /// Puts the images into every node's containerd.
@@ -275,7 +299,7 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
         wait_for("containerd", || images::runtime_answers(node))?;
     }
     let folder = layout.run("");
-    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel);
+    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel).chain(&images.metrics);
     all.into_iter().try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 

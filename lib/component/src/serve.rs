@@ -67,6 +67,21 @@ pub struct SecureServing {
     pub authorization_always_allow_paths: Vec<String>,
 }
 
+/// How a daemon guards its paths where its flags say nothing.
+#[derive(Default)]
+pub struct Guard {
+    /// What requests ask for. Paths that are always allowed are the flag's.
+    pub policy: Policy,
+    /// Who reviews tokens and access, unless kubeconfigs are given; nobody by default.
+    pub reviews: Option<kube::Client>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
 /// The flags about proxies in front.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FrontFlags {
@@ -130,13 +145,26 @@ impl SecureServing {
         router: Router,
         supervisor: &Supervisor,
     ) -> Result<Option<SocketAddr>, ServeError> {
+        self.start_guarded(component, default_port, router, Guard::default(), supervisor).await
+    }
+
+    /// As [`Self::start`], guarded in a way of its own.
+    pub async fn start_guarded(
+        &self,
+        component: &str,
+        default_port: u16,
+        router: Router,
+        guard: Guard,
+        supervisor: &Supervisor,
+    ) -> Result<Option<SocketAddr>, ServeError> {
         let port = self.secure_port.unwrap_or(default_port);
         if port == 0 {
             return Ok(None);
         }
         let agent = crate::version::user_agent(component);
         let authentication = self.reviewer(self.authentication_kubeconfig.as_ref(), &agent).await?;
-        let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?;
+        let authentication = authentication.or_else(|| guard.reviews.clone());
+        let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?.or(guard.reviews);
         let settings = tls::Settings {
             identity: self.identity()?,
             named: self.tls.tls_sni_cert_key.clone(),
@@ -146,7 +174,7 @@ impl SecureServing {
             http2: !self.tls.disable_http2_serving,
         };
         let tls = Tls::open(settings).await?;
-        let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..Policy::default() };
+        let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..guard.policy };
         let access = Access::Delegated(Arc::new(Delegated::new(authentication, authorization, policy)));
         let server = Server::bind((self.bind_address, port).into()).await?.with_streams(self.tls.max_streams());
         let address = server.address();
