@@ -29,6 +29,7 @@ pub mod resources;
 pub mod runtime;
 pub mod server;
 pub mod sources;
+pub mod stats;
 pub mod status;
 pub mod volumes;
 pub mod wiring;

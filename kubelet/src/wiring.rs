@@ -6,6 +6,7 @@ use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, KubeletConfiguration};
 use crate::devices::{self, Devices, pod_resources, registration, watcher};
 use crate::events::{Events, LogOnly, Severity, Sink};
+use crate::eviction::measure::Folders;
 use crate::flags::Options;
 use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
@@ -19,6 +20,7 @@ use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
 use crate::sources::{self, files::Files, mirrors::Mirrors};
+use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
 use crate::volumes::{Volumes, mounts};
 use crate::workers::{Deps, Nudges, Settings, Workers};
@@ -240,8 +242,20 @@ impl Kubelet {
             runtime: self.deps.runtime.clone(),
             node: self.deps.node.clone(),
             logs: self.deps.settings.logs.clone(),
+            stats: self.stats(),
             supervisor: supervisor.clone(),
         }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats::new(stats::Sources {
+            workers: self.workers.clone(),
+            statuses: self.deps.statuses.clone(),
+            runtime: self.deps.runtime.clone(),
+            node: self.deps.node.clone(),
+            cgroups: self.deps.cgroups.clone(),
+            folders: Folders { root: self.options.root_dir.clone(), logs: self.deps.settings.logs.clone() },
+        })
     }
 
     fn identity(&self) -> ServerIdentity {

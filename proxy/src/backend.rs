@@ -10,23 +10,21 @@
 
 mod addresses;
 mod digest;
+mod error;
 mod mode;
-mod program;
 mod settings;
 
 pub use addresses::node_addresses;
+pub use error::BackendError;
 pub use mode::{Mode, ModeError};
-pub use program::ProgramError;
 pub use settings::{IpvsSettings, LocalTraffic, NodePorts, Settings};
 
 use crate::metrics::Metrics;
 use crate::model::{Family, Plan};
 use crate::{iptables, ipvs, nftables};
 use futures::future::BoxFuture;
-use program::run;
 
 pub(crate) use digest::digest;
-pub(crate) use program::{Input, run as run_program};
 
 /// How much of the rules an application wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub enum Extent {
 /// application writes everything.
 pub trait Backend: Send {
     /// Makes the kernel do what the plan says.
-    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, ProgramError>>;
+    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, BackendError>>;
 
     /// Forgets what the kernel has, so that the next application writes everything.
     fn forget(&mut self);
@@ -53,7 +51,7 @@ pub trait Backend: Send {
     /// Called every `syncPeriod`: removes what could not be removed at once, and finds out whether
     /// somebody else threw the rules away, in which case it forgets. `false` says that the plan has to
     /// be applied again.
-    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>>;
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, BackendError>>;
 }
 
 /// The back end of a mode. Nothing is known of the kernel's state yet.
@@ -67,7 +65,7 @@ pub fn open(mode: Mode, settings: Settings, metrics: Metrics) -> Box<dyn Backend
 
 /// Removes the rules of all modes but `keep`, of both families. Goes on after a failure and gives
 /// the first one.
-pub async fn cleanup(keep: Option<Mode>) -> Result<(), ProgramError> {
+pub async fn cleanup(keep: Option<Mode>) -> Result<(), BackendError> {
     let mut outcome = Ok(());
     for family in [Family::V4, Family::V6] {
         // It comes first: its jumps lead into chains that iptables has, too.
@@ -77,10 +75,10 @@ pub async fn cleanup(keep: Option<Mode>) -> Result<(), ProgramError> {
         // Chains of both have the same names. What ipvs left of itself must stay where it comes back.
         let is_iptables = keep != Some(Mode::Ipvs) || iptables::has_run(family).await;
         if keep != Some(Mode::Iptables) && is_iptables {
-            outcome = outcome.and(iptables::cleanup(family).await);
+            outcome = outcome.and(iptables::cleanup(family).await.map_err(BackendError::from));
         }
         if keep != Some(Mode::Nftables) {
-            outcome = outcome.and(nftables::cleanup(family).await);
+            outcome = outcome.and(nftables::cleanup(family).await.map_err(BackendError::from));
         }
     }
     outcome

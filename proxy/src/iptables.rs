@@ -17,7 +17,7 @@ pub(crate) use kernel::{delete_jump, ensure_jumps, has_run, program, restore};
 pub(crate) use table::Jump;
 pub use table::{Chains, Tables};
 
-use crate::backend::{Backend, Extent, ProgramError, Settings, node_addresses};
+use crate::backend::{Backend, BackendError, Extent, Settings, node_addresses};
 use crate::metrics::Metrics;
 use crate::model::{Plan, PortName, PortPlan};
 use futures::future::BoxFuture;
@@ -57,7 +57,7 @@ impl Iptables {
         Self { settings, metrics, applied: None }
     }
 
-    async fn write(&mut self, plan: &Plan) -> Result<Extent, ProgramError> {
+    async fn write(&mut self, plan: &Plan) -> Result<Extent, BackendError> {
         // Whatever fails below, the kernel's state is unknown then.
         let before = self.applied.take();
         let extent = if before.is_some() { Extent::Partial } else { Extent::Full };
@@ -123,7 +123,7 @@ impl Shared {
 }
 
 impl Backend for Iptables {
-    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, ProgramError>> {
+    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, BackendError>> {
         Box::pin(async move {
             let was_full = self.applied.is_none();
             let outcome = self.write(plan).await;
@@ -138,7 +138,7 @@ impl Backend for Iptables {
         self.applied = None;
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, BackendError>> {
         Box::pin(async move {
             if self.applied.is_some() && !kernel::has_canaries(self.settings.family).await {
                 tracing::info!(

@@ -15,11 +15,12 @@ mod port;
 mod rules;
 mod sets;
 
-use crate::backend::{Backend, Extent, IpvsSettings, ProgramError, Settings};
+use crate::backend::{Backend, BackendError, Extent, IpvsSettings, Settings};
 use crate::config::IpvsConfig;
 use crate::iptables::{ensure_jumps, restore};
 use crate::metrics::Metrics;
 use crate::model::{Family, Plan, Protocol};
+use component::program::ProgramError;
 use director::{Director, Key, Traits};
 use futures::future::BoxFuture;
 use held::Held;
@@ -69,7 +70,7 @@ pub async fn works(scheduler: &str) -> Result<(), Unusable> {
 }
 
 /// Sets how long the kernel knows connections, where it is configured.
-pub fn set_timeouts(config: &IpvsConfig) -> Result<(), ProgramError> {
+pub fn set_timeouts(config: &IpvsConfig) -> Result<(), BackendError> {
     let seconds = [config.tcp_timeout, config.tcp_fin_timeout, config.udp_timeout]
         .map(|duration| u32::try_from(duration.0.as_secs()).unwrap_or(u32::MAX));
     match seconds {
@@ -80,7 +81,7 @@ pub fn set_timeouts(config: &IpvsConfig) -> Result<(), ProgramError> {
 
 /// Removes everything of this mode in one family; virtual servers and the interface have none. Where
 /// there is neither the interface nor a chain nothing is touched.
-pub async fn cleanup(family: Family) -> Result<(), ProgramError> {
+pub async fn cleanup(family: Family) -> Result<(), BackendError> {
     let has_link = link::exists();
     let has_rules = rules::are_there(family).await;
     if has_link {
@@ -142,7 +143,7 @@ impl Ipvs {
         Self { settings, metrics, applied: None }
     }
 
-    async fn write(&mut self, plan: &Plan) -> Result<Extent, ProgramError> {
+    async fn write(&mut self, plan: &Plan) -> Result<Extent, BackendError> {
         // Whatever fails below, the kernel's state is unknown then.
         let before = self.applied.take();
         let is_full = before.is_none();
@@ -176,7 +177,7 @@ impl Ipvs {
 
 impl Applied {
     /// What the kernel has of this family.
-    async fn read(settings: &Settings) -> Result<Self, ProgramError> {
+    async fn read(settings: &Settings) -> Result<Self, BackendError> {
         let family = settings.family;
         let director = Director::open().map_err(ask("open"))?;
         let link = Link::ensure().map_err(ask("make the interface"))?;
@@ -210,7 +211,7 @@ impl Applied {
 
     /// Sets, rules and addresses come before the servers: no packet may find a server whose traffic
     /// nobody masquerades.
-    async fn add(&mut self, settings: &Settings, is_full: bool) -> Result<(), ProgramError> {
+    async fn add(&mut self, settings: &Settings, is_full: bool) -> Result<(), BackendError> {
         let family = settings.family;
         let new: Vec<_> = self.wanted.entries().filter(|entry| !self.entries.contains(entry)).collect();
         sets::change("add", family, &new).await?;
@@ -232,7 +233,7 @@ impl Applied {
     }
 
     /// What nobody wants any more.
-    async fn remove(&mut self, family: Family) -> Result<(), ProgramError> {
+    async fn remove(&mut self, family: Family) -> Result<(), BackendError> {
         let gone: Vec<_> = self.addresses.iter().filter(|ip| !self.wanted.has_address(ip)).copied().collect();
         for ip in gone {
             self.link.unbind(ip).map_err(ask("unbind an address"))?;
@@ -245,7 +246,7 @@ impl Applied {
     }
 
     /// All servers, and none of those that nobody wants, except for those in excluded ranges.
-    fn serve_all(&mut self, settings: &IpvsSettings) -> Result<(), ProgramError> {
+    fn serve_all(&mut self, settings: &IpvsSettings) -> Result<(), BackendError> {
         let is_ours = |key: &&Key| !settings.exclude.iter().any(|range| range.contains(&key.at.ip()));
         let mut keys: BTreeSet<Key> = self.servers.keys().filter(is_ours).copied().collect();
         keys.extend(self.wanted.servers());
@@ -253,7 +254,7 @@ impl Applied {
     }
 
     /// Brings one virtual server into the kernel.
-    fn serve(&mut self, key: &Key) -> Result<(), ProgramError> {
+    fn serve(&mut self, key: &Key) -> Result<(), BackendError> {
         let Some(wanted) = self.wanted.server(key) else {
             if self.servers.remove(key).is_some() {
                 self.director.remove(key).or_else(is_gone).map_err(ask("remove a server"))?;
@@ -286,7 +287,7 @@ impl Applied {
     }
 
     /// Removes real servers whose last connection has ended.
-    fn see_off(&mut self) -> Result<(), ProgramError> {
+    fn see_off(&mut self) -> Result<(), BackendError> {
         for (key, server) in &mut self.servers {
             let leaving: BTreeSet<_> =
                 server.reals.iter().filter(|(_, stage)| **stage == Stage::Leaving).map(|(at, _)| *at).collect();
@@ -327,16 +328,17 @@ fn is_gone(error: io::Error) -> io::Result<()> {
     }
 }
 
-fn ask(what: &'static str) -> impl Fn(io::Error) -> ProgramError {
-    move |source| ProgramError::Kernel { what, source }
+fn ask(what: &'static str) -> impl Fn(io::Error) -> BackendError {
+    move |source| BackendError::Kernel { what, source }
 }
 
 impl Backend for Ipvs {
-    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, ProgramError>> {
+    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, BackendError>> {
         Box::pin(async move {
             let was_full = self.applied.is_none();
             let outcome = self.write(plan).await;
-            if matches!(&outcome, Err(ProgramError::Refused { program, .. }) if program.ends_with("tables-restore")) {
+            if matches!(&outcome, Err(BackendError::Program(ProgramError::Refused { program, .. })) if program.ends_with("tables-restore"))
+            {
                 self.metrics.iptables_failure(self.settings.family, was_full);
             }
             outcome
@@ -347,7 +349,7 @@ impl Backend for Ipvs {
         self.applied = None;
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, BackendError>> {
         Box::pin(async move {
             let Some(applied) = &mut self.applied else { return Ok(true) };
             applied.see_off()?;

@@ -15,9 +15,10 @@ mod transaction;
 
 pub use kernel::cleanup;
 
-use crate::backend::{Backend, Extent, ProgramError, Settings, node_addresses};
+use crate::backend::{Backend, BackendError, Extent, Settings, node_addresses};
 use crate::metrics::Metrics;
 use crate::model::{Plan, PortPlan};
+use component::program::ProgramError;
 use elements::Elements;
 use futures::future::BoxFuture;
 use port::Rules;
@@ -54,7 +55,7 @@ impl Nftables {
         Self { settings, metrics, applied: None, stale: BTreeMap::new(), has_base: false }
     }
 
-    async fn write(&mut self, plan: &Plan) -> Result<Extent, ProgramError> {
+    async fn write(&mut self, plan: &Plan) -> Result<Extent, BackendError> {
         let family = self.settings.family;
         let mut transaction = Transaction::new(family);
         // Whatever fails below, the kernel's state is unknown then.
@@ -123,7 +124,7 @@ impl Nftables {
 }
 
 impl Backend for Nftables {
-    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, ProgramError>> {
+    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, BackendError>> {
         Box::pin(async move {
             let outcome = self.write(plan).await;
             if outcome.is_err() {
@@ -138,7 +139,7 @@ impl Backend for Nftables {
         self.applied = None;
     }
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, BackendError>> {
         Box::pin(async move {
             if self.applied.is_some() && !kernel::is_there(self.settings.family).await {
                 tracing::info!(
@@ -149,7 +150,8 @@ impl Backend for Nftables {
                 self.forget();
                 return Ok(false);
             }
-            self.remove_stale().await.map(|()| true)
+            self.remove_stale().await?;
+            Ok(true)
         })
     }
 }

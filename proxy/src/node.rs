@@ -69,8 +69,10 @@ impl Facts {
     }
 }
 
-/// Waits for the node's addresses and, if they matter, ranges.
-pub async fn wait(node: &Informer<Node>, name: &str, config: &ProxyConfig) -> Result<Facts, NodeError> {
+/// Waits for the node's addresses, unless `bind` says which one counts, and for its ranges, if they matter.
+///
+/// Upstream waits for the addresses in any case; a machine that is no node would wait in vain.
+pub async fn wait(node: &Informer<Node>, name: &str, bind: IpAddr, config: &ProxyConfig) -> Result<Facts, NodeError> {
     let changed = Arc::new(Notify::new());
     let tell = Arc::clone(&changed);
     node.subscribe(move |_| tell.notify_one());
@@ -86,7 +88,7 @@ pub async fn wait(node: &Informer<Node>, name: &str, config: &ProxyConfig) -> Re
             tokio::time::timeout(time, good).await.is_ok()
         }
     };
-    if !until(ADDRESSES, |facts| !facts.addresses.is_empty()).await {
+    if bind.is_unspecified() && !until(ADDRESSES, |facts| !facts.addresses.is_empty()).await {
         tracing::error!(node = name, "timed out waiting for node to exist and to be assigned IPs");
     }
     if config.detect_local_mode == "NodeCIDR" && !until(RANGES, |facts| !facts.ranges.is_empty()).await {

@@ -118,7 +118,7 @@ impl Proxy {
         supervisor.spawn_until_stop("events", send);
         let node = caches::node(&client, &node_name, supervisor);
         node.synced().await;
-        let facts = node::wait(&node, &node_name, &config).await?;
+        let facts = node::wait(&node, &node_name, bind_address(&config), &config).await?;
         if config.detect_local_mode == "NodeCIDR" {
             node::watch_ranges(&node, facts.ranges.clone(), Arc::clone(ended));
         }

@@ -3,7 +3,7 @@
 //!
 //! Upstream: `pkg/proxy/runner`, and what its proxiers' `syncProxyRules` have in common.
 
-use crate::backend::{Backend, Extent, ProgramError};
+use crate::backend::{Backend, BackendError, Extent};
 use crate::caches::{BY_SERVICE, Caches};
 use crate::conntrack;
 use crate::health::Health;
@@ -118,7 +118,7 @@ impl Syncer {
         }
     }
 
-    async fn sync(&mut self) -> Result<Extent, ProgramError> {
+    async fn sync(&mut self) -> Result<Extent, BackendError> {
         let started = Instant::now();
         let batch = self.pending.take();
         self.replan(&batch);

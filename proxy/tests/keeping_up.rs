@@ -2,8 +2,9 @@
 #![allow(clippy::expect_used, reason = "a test")]
 
 use component::Supervisor;
+use component::program::ProgramError;
 use futures::future::BoxFuture;
-use kube_proxy::backend::{Backend, Extent, ProgramError};
+use kube_proxy::backend::{Backend, BackendError, Extent};
 use kube_proxy::caches;
 use kube_proxy::health::Health;
 use kube_proxy::metrics::Metrics;
@@ -69,11 +70,11 @@ struct Recorder {
 }
 
 impl Backend for Recorder {
-    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, ProgramError>> {
+    fn apply<'a>(&'a mut self, plan: &'a Plan) -> BoxFuture<'a, Result<Extent, BackendError>> {
         let _gone = self.plans.send(plan.clone());
         let outcome = match self.failures {
             0 => Ok(Extent::Full),
-            _ => Err(ProgramError::Refused { program: "test", message: "not yet".to_owned() }),
+            _ => Err(ProgramError::Refused { program: "test", message: "not yet".to_owned() }.into()),
         };
         self.failures = self.failures.saturating_sub(1);
         Box::pin(std::future::ready(outcome))
@@ -81,7 +82,7 @@ impl Backend for Recorder {
 
     fn forget(&mut self) {}
 
-    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, ProgramError>> {
+    fn maintain(&mut self) -> BoxFuture<'_, Result<bool, BackendError>> {
         Box::pin(std::future::ready(Ok(true)))
     }
 }

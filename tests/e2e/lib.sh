@@ -18,7 +18,7 @@ cluster_up() {
 cluster_down() {
     [ -n "$dir" ] || return 0
     if [ "$failed" != 0 ]; then
-        for log in "$dir"/logs/*.log "$dir"/nodes/*/logs/*.log; do
+        for log in "$dir"/logs/*.log "$dir"/masters/*/logs/*.log "$dir"/nodes/*/logs/*.log; do
             if [ -f "$log" ]; then echo "-- $log"; tail -n 10 "$log" | cut -c 1-300; fi
         done
     fi
@@ -63,12 +63,12 @@ pid() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$dir/run/pids.json"; }
 
 k() { "$binaries/kubectl-rs" "$@"; }
 
-# load_begin URL FILE: requests one after the other, each on a connection of its own, until load_end.
+# load_begin URL FILE [FLAGS]: requests of curl one after the other, each on a connection of its own, until load_end.
 load_begin() {
     (
         trap 'exit 0' TERM
         while :; do
-            printf '%(%T)T %s\n' -1 "$(curl -so /dev/null -m 10 -w '%{http_code} %{time_total} %{errormsg}' "$1")"
+            printf '%(%T)T %s\n' -1 "$(curl -so /dev/null -m 10 -w '%{http_code} %{time_total} %{errormsg}' "${@:3}" "$1")"
         done
     ) >"$2" &
     loads+=("$!")
@@ -78,8 +78,6 @@ load_begin() {
 load_end() {
     for load in "${loads[@]}"; do kill "$load"; wait "$load"; done 2>/dev/null
     loads=()
-# An end before the last check is a failure.
-trap 'failed=$((failed + 1)); exit 1' INT TERM
     local file
     for file in "$@"; do
         # The last line may be half a request.

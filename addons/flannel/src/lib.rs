@@ -13,7 +13,6 @@ pub mod lease;
 pub mod options;
 pub mod plan;
 pub mod policy;
-pub mod program;
 pub mod rules;
 pub mod run;
 pub mod subnet_file;

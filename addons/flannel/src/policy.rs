@@ -140,7 +140,7 @@ impl Enforcer {
         }
     }
 
-    async fn enforce(&mut self) -> Result<(), crate::program::ProgramError> {
+    async fn enforce(&mut self) -> Result<(), component::program::ProgramError> {
         let cluster = Cluster {
             node: &self.node_name,
             pods: &self.caches.pods.list(),

@@ -7,7 +7,7 @@ mod iptables;
 mod nftables;
 
 use crate::config::Family;
-use crate::program::ProgramError;
+use component::program::ProgramError;
 use ipnet::IpNet;
 
 /// What rules are for.

@@ -15,6 +15,7 @@ use apiserver_auth::authentication::{
 use apiserver_webhook::Means;
 use component::Supervisor;
 use component::files::Watch;
+use component::serve::front_proxy::ProxyHeaders;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -93,10 +94,12 @@ fn request_header(options: &Authentication) -> anyhow::Result<Option<RequestHead
     Ok(Some(RequestHeader {
         proxies: certificates(path, "requestheader-client-ca-file")?,
         allowed_names: options.requestheader_allowed_names.clone(),
-        username_headers: options.requestheader_username_headers.clone(),
-        uid_headers: options.requestheader_uid_headers.clone(),
-        group_headers: options.requestheader_group_headers.clone(),
-        extra_prefixes: options.requestheader_extra_headers_prefix.clone(),
+        headers: ProxyHeaders {
+            username: options.requestheader_username_headers.clone(),
+            uid: options.requestheader_uid_headers.clone(),
+            group: options.requestheader_group_headers.clone(),
+            extra_prefixes: options.requestheader_extra_headers_prefix.clone(),
+        },
     }))
 }
 

@@ -4,7 +4,7 @@ use super::files;
 use crate::options::Options;
 use anyhow::Context as _;
 use component::serve::tls::Settings;
-use component::serve::{ClientAuthority, ServerIdentity, Tls};
+use component::serve::{ClientAuthority, FrontAuthority, ServerIdentity, Tls};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(super) async fn tls(options: &Options, advertised: IpAddr) -> anyhow::Result
         identity: serving(options, advertised)?,
         named: flags.tls_sni_cert_key.clone(),
         authority: ClientAuthority::Later(files::client_authorities(options)?),
+        // Who is a proxy is decided with everything else about credentials.
+        front: FrontAuthority::None,
         offer: flags.offer()?,
         http2: !flags.disable_http2_serving,
     };

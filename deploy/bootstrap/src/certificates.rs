@@ -1,6 +1,6 @@
 //! The cluster's keys and certificates. What is there and good is kept.
 
-use crate::layout::{API_IP, API_PORT, HOST_IP, Layout, Node, machine_name};
+use crate::layout::{API_IP, API_PORT, Cluster, HOST_IP, Layout, Master, Node, machine_name};
 use anyhow::Context;
 use pki::kubeconfig::{Credentials, Kubeconfig};
 use pki::{Algorithm, Authority, Key, Profile, Usage, Validity, files};
@@ -11,24 +11,47 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 3650);
 const LEAF_LIFETIME: Duration = Duration::from_secs(DAY.as_secs() * 365);
 
-/// The control plane's own users: file name, user, group.
-const USERS: &[(&str, &str, Option<&str>)] = &[
-    ("controller-manager", "system:kube-controller-manager", None),
-    ("scheduler", "system:kube-scheduler", None),
-    ("proxy", "system:kube-proxy", None),
-];
+/// The users of a master: file name, user.
+const USERS: &[(&str, &str)] =
+    &[("controller-manager", "system:kube-controller-manager"), ("scheduler", "system:kube-scheduler")];
+
+/// The authorities: file name, common name.
+const AUTHORITIES: [(&str, &str); 3] =
+    [("ca", "kubernetes"), ("etcd-ca", "etcd-ca"), ("front-proxy-ca", "front-proxy-ca")];
+
+/// What a cluster cannot be made again from, besides the store's data: the authorities and the key that
+/// signs tokens, by the names of their files.
+pub const ROOTS: [&str; 8] =
+    ["ca.crt", "ca.key", "etcd-ca.crt", "etcd-ca.key", "front-proxy-ca.crt", "front-proxy-ca.key", "sa.key", "sa.pub"];
 
 /// Makes what is missing or about to expire.
-pub fn ensure(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
-    let authority = |name: &str, common_name: &str| {
+pub fn ensure(cluster: &Cluster) -> anyhow::Result<()> {
+    let layout = &cluster.layout;
+    let [own, etcd, front_proxy] = AUTHORITIES.map(|(name, common_name)| {
         let (certificate, key) = (layout.pki(&format!("{name}.crt")), layout.pki(&format!("{name}.key")));
         Authority::load_or_create(&certificate, &key, common_name, AUTHORITY_LIFETIME)
             .with_context(|| format!("authority {name}"))
-    };
-    let cluster = authority("ca", "kubernetes")?;
-    let etcd = authority("etcd-ca", "etcd-ca")?;
-    let front_proxy = authority("front-proxy-ca", "front-proxy-ca")?;
-    let machine = machine_name();
+    });
+    let authorities = Authorities { cluster: own?, etcd: etcd?, front_proxy: front_proxy? };
+    service_account_key(layout)?;
+    cluster.masters.iter().try_for_each(|master| of_master(master, &authorities))?;
+    let machine =
+        Identity { layout, authority: &authorities.cluster, server: &format!("https://127.0.0.1:{API_PORT}") };
+    machine.kubeconfig("proxy", "system:kube-proxy", None, &layout.config("proxy.conf"))?;
+    machine.kubeconfig("admin", "kubernetes-admin", Some("system:masters"), &layout.admin_kubeconfig())?;
+    cluster.nodes.iter().try_for_each(|node| of_node(node, &authorities.cluster))
+}
+
+struct Authorities {
+    cluster: Authority,
+    etcd: Authority,
+    front_proxy: Authority,
+}
+
+/// What a master's processes show, and who they are.
+fn of_master(master: &Master, authorities: &Authorities) -> anyhow::Result<()> {
+    let Authorities { cluster, etcd, front_proxy } = authorities;
+    let (layout, machine) = (&master.layout, machine_name());
     let names = [
         "kubernetes",
         "kubernetes.default",
@@ -37,25 +60,24 @@ pub fn ensure(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
         "localhost",
         &machine,
         "127.0.0.1",
+        // A load balancer stands at this address, if there is one.
         HOST_IP,
+        &master.ip,
         API_IP,
     ];
-    leaf(layout, &cluster, "apiserver", &Profile::server("kube-apiserver", &names, LEAF_LIFETIME))?;
+    leaf(layout, cluster, "apiserver", &Profile::server("kube-apiserver", &names, LEAF_LIFETIME))?;
     // A member is a client of its peers, too.
-    let mut member = Profile::server("etcd", &["localhost", "127.0.0.1"], LEAF_LIFETIME);
+    let mut member = Profile::server("etcd", &["localhost", "127.0.0.1", &master.ip], LEAF_LIFETIME);
     member.usages.push(Usage::Client);
-    leaf(layout, &etcd, "etcd", &member)?;
+    leaf(layout, etcd, "etcd", &member)?;
     let client = |user: &str| Profile::client(user, None, LEAF_LIFETIME);
-    leaf(layout, &etcd, "apiserver-etcd-client", &client("kube-apiserver-etcd-client"))?;
-    leaf(layout, &cluster, "apiserver-kubelet-client", &client("kube-apiserver-kubelet-client"))?;
-    leaf(layout, &front_proxy, "front-proxy-client", &client("front-proxy-client"))?;
-    service_account_key(layout)?;
-    let machine = Identity { layout, authority: &cluster, server: &format!("https://127.0.0.1:{API_PORT}") };
-    for (name, user, group) in USERS {
-        machine.kubeconfig(name, user, *group, &layout.config(&format!("{name}.conf")))?;
-    }
-    machine.kubeconfig("admin", "kubernetes-admin", Some("system:masters"), &layout.admin_kubeconfig())?;
-    nodes.iter().try_for_each(|node| of_node(node, &cluster))
+    leaf(layout, etcd, "apiserver-etcd-client", &client("kube-apiserver-etcd-client"))?;
+    leaf(layout, cluster, "apiserver-kubelet-client", &client("kube-apiserver-kubelet-client"))?;
+    leaf(layout, front_proxy, "front-proxy-client", &client("front-proxy-client"))?;
+    let identity = Identity { layout, authority: cluster, server: &format!("https://127.0.0.1:{API_PORT}") };
+    USERS
+        .iter()
+        .try_for_each(|(name, user)| identity.kubeconfig(name, user, None, &layout.config(&format!("{name}.conf"))))
 }
 
 /// What a node's daemons show, and who they are.

@@ -1,7 +1,9 @@
 //! The configuration files of the components, as functions of the layout.
 
 use crate::host::CNI_PLUGINS;
-use crate::layout::{DNS_IP, Layout, Node, PAUSE_IMAGE, POD_CIDR, machine_name};
+use crate::layout::{
+    API_PORT, Cluster, DNS_IP, HOST_IP, Layout, Master, Node, PAUSE_IMAGE, POD_CIDR, Place, machine_name,
+};
 use crate::network::PodNetwork;
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -11,13 +13,20 @@ use std::path::Path;
 const SYS_RESOURCE: u32 = 24;
 
 /// Writes every file that can be written before the nodes have registered.
-pub fn write(layout: &Layout, nodes: &[Node], network: PodNetwork) -> anyhow::Result<()> {
-    put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name())))?;
+pub fn write(cluster: &Cluster, network: PodNetwork) -> anyhow::Result<()> {
+    let layout = &cluster.layout;
+    if cluster.is_balanced() {
+        put(&layout.config("haproxy.cfg"), &load_balancer(layout, &cluster.masters))?;
+    }
+    if cluster.nodes.iter().all(|node| node.place == Place::Host) {
+        // No node tells its proxy which address is this machine's.
+        put(&layout.config("proxy.yaml"), &pretty(&proxy(layout, &machine_name(), HOST_IP)))?;
+    }
     put(&layout.config("resolv.conf"), &resolv_conf())?;
-    for node in nodes {
+    for node in &cluster.nodes {
         let own = &node.layout;
         put(&own.config("kubelet.yaml"), &pretty(&kubelet(layout, own)))?;
-        put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name)))?;
+        put(&own.config("proxy.yaml"), &pretty(&proxy(own, &node.name, "0.0.0.0")))?;
         put(&own.config("containerd.toml"), &containerd(layout, own, network, has_sys_resource()))?;
         if network == PodNetwork::Flannel {
             plugins(own)?;
@@ -62,6 +71,41 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
+/// A load balancer in front of the masters' apiservers, which have to say that they are ready. What runs
+/// over one that is not any more is cut off, so that clients turn to another one.
+fn load_balancer(layout: &Layout, masters: &[Master]) -> String {
+    let servers: String =
+        masters.iter().map(|master| format!("    server {} {}:{API_PORT}\n", master.name, master.ip)).collect();
+    format!(
+        r"global
+    log stdout format raw daemon
+    user haproxy
+    group haproxy
+defaults
+    mode tcp
+    log global
+    option dontlognull
+    timeout connect 3s
+    timeout check 3s
+    # A watch may say nothing for long, and so may somebody at a terminal: as long as kubelets wait.
+    timeout client 4h
+    timeout server 4h
+frontend kube-apiserver
+    bind 127.0.0.1:{API_PORT}
+    bind {HOST_IP}:{API_PORT}
+    default_backend masters
+backend masters
+    balance leastconn
+    option httpchk GET /readyz
+    http-check expect status 200
+    option redispatch
+    retries 3
+    default-server check check-ssl verify required ca-file {ca} inter 1s fall 2 rise 2 on-marked-down shutdown-sessions
+{servers}",
+        ca = layout.pki("ca.crt").display(),
+    )
+}
+
 fn kubelet(cluster: &Layout, layout: &Layout) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
@@ -83,10 +127,10 @@ fn kubelet(cluster: &Layout, layout: &Layout) -> Value {
     })
 }
 
-fn proxy(layout: &Layout, node: &str) -> Value {
+fn proxy(layout: &Layout, node: &str, address: &str) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
-        "bindAddress": "0.0.0.0", "clusterCIDR": POD_CIDR, "mode": "iptables",
+        "bindAddress": address, "clusterCIDR": POD_CIDR, "mode": "iptables",
         "clientConnection": {"kubeconfig": layout.config("proxy.conf")},
         "hostnameOverride": node,
         "conntrack": {"maxPerCore": 0, "min": 0},
@@ -186,6 +230,11 @@ pub fn flannel(image: &str) -> String {
     include_str!("../../manifests/flannel.yaml").replace("${FLANNEL_IMAGE}", image).replace("${POD_CIDR}", POD_CIDR)
 }
 
+/// The manifest of what measures.
+pub fn metrics(image: &str) -> String {
+    include_str!("../../manifests/metrics-server.yaml").replace("${METRICS_SERVER_IMAGE}", image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn every_master_is_behind_the_load_balancer() {
+        let cluster = Cluster::new(Layout::new("/state".into()), Some(3), Some(1));
+        let text = load_balancer(&cluster.layout, &cluster.masters);
+        assert!(text.ends_with(
+            "    server master-1 10.198.0.2:6443\n    server master-2 10.198.0.3:6443\n    server master-3 10.198.0.4:6443\n"
+        ));
+        assert!(text.contains("ca-file /state/pki/ca.crt "));
+    }
+
+    #[test]
     fn files_are_written_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a/b");
@@ -220,5 +279,6 @@ mod tests {
     fn manifests_have_no_names_left() {
         assert!(!dns("localhost/x:1", 2).contains("${"));
         assert!(!flannel("localhost/x:1").contains("${"));
+        assert!(!metrics("localhost/x:1").contains("${"));
     }
 }

@@ -3,7 +3,7 @@
 //! The arguments are those of the processes, so that the two ways differ in nothing else.
 
 use crate::images::Image;
-use crate::layout::{Layout, Node};
+use crate::layout::{Cluster, Node, Place};
 use crate::plan::{self, Process};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -25,15 +25,17 @@ pub enum ControlPlane {
     StaticPods,
 }
 
-/// Writes the node's manifests, or takes them away: pods that are not wanted end.
-pub fn write(layout: &Layout, binaries: &Path, node: &Node, control_plane: ControlPlane) -> anyhow::Result<()> {
-    let processes = plan::of_control_plane(layout, binaries);
+/// Writes the manifests of the node that is this machine, or takes them away: pods that are not wanted end.
+pub fn write(cluster: &Cluster, binaries: &Path, control_plane: ControlPlane) -> anyhow::Result<()> {
+    let Some(node) = cluster.nodes.iter().find(|node| node.place == Place::Machine) else { return Ok(()) };
+    let masters = cluster.masters.iter();
+    let processes: Vec<Process> = masters.flat_map(|master| plan::of_master(cluster, master, binaries)).collect();
     for (name, template) in MANIFESTS {
         let path = path(node, name);
         match control_plane {
             ControlPlane::StaticPods => {
                 let process = processes.iter().find(|p| p.name == *name).with_context(|| format!("process {name}"))?;
-                put(&path, &render(template, process, layout)?)?;
+                put(&path, &render(template, process, node)?)?;
             }
             ControlPlane::Processes if path.exists() => {
                 std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
@@ -59,7 +61,7 @@ fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::rename(&temporary, path).with_context(|| format!("writing {}", path.display()))
 }
 
-fn render(template: &str, process: &Process, layout: &Layout) -> anyhow::Result<String> {
+fn render(template: &str, process: &Process, node: &Node) -> anyhow::Result<String> {
     let program = format!("/usr/bin/{}", process.name);
     let words: Vec<&str> =
         std::iter::once(program.as_str()).chain(process.arguments.iter().map(String::as_str)).collect();
@@ -69,26 +71,27 @@ fn render(template: &str, process: &Process, layout: &Layout) -> anyhow::Result<
     Ok(template
         .replace("${COMMAND}", command)
         .replace("${IMAGE}", Image::of_program(&process.name, process.program.clone()).name())
-        .replace("${STATE}", &layout.root().display().to_string()))
+        .replace("${STATE}", &node.layout.root().display().to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
 
     #[test]
     fn manifests_are_written_and_taken_away() {
         let folder = tempfile::tempdir().expect("a folder");
-        let layout = Layout::new(folder.path().to_owned());
-        let node = &Node::all(&layout, None)[0];
+        let cluster = Cluster::new(Layout::new(folder.path().to_owned()), None, None);
+        let (layout, node) = (&cluster.layout, &cluster.nodes[0]);
         std::fs::create_dir_all(layout.config("manifests")).expect("a folder");
-        write(&layout, Path::new("/bin"), node, ControlPlane::StaticPods).expect("written");
+        write(&cluster, Path::new("/bin"), ControlPlane::StaticPods).expect("written");
         for (name, _) in MANIFESTS {
             let text = std::fs::read_to_string(path(node, name)).expect("a manifest");
             assert!(!text.contains("${"), "{text}");
             assert!(text.contains(&format!("command: [\"/usr/bin/{name}\",\"--")), "{text}");
         }
-        write(&layout, Path::new("/bin"), node, ControlPlane::Processes).expect("removed");
+        write(&cluster, Path::new("/bin"), ControlPlane::Processes).expect("removed");
         assert_eq!(std::fs::read_dir(layout.config("manifests")).expect("a folder").count(), 0);
     }
 }

@@ -38,7 +38,7 @@ pub fn run(layout: &Layout, purge: bool) -> anyhow::Result<()> {
 }
 
 /// The supervisor ends its processes; without one they are ended here.
-fn stop_supervisor(layout: &Layout) -> anyhow::Result<()> {
+pub(crate) fn stop_supervisor(layout: &Layout) -> anyhow::Result<()> {
     if let Some(pid) = supervise::running(layout) {
         kill_process(pid, Signal::TERM)?;
     }
@@ -49,9 +49,10 @@ fn stop_supervisor(layout: &Layout) -> anyhow::Result<()> {
     wait("the processes", || supervise::processes(layout).is_empty())
 }
 
-/// The node hosts that this cluster ever had.
+/// The hosts that this cluster ever had.
 fn hosts(layout: &Layout) -> Vec<String> {
-    let entries = fs::read_dir(layout.data("nodes")).into_iter().flatten().flatten();
+    let folders = ["masters", "nodes"].into_iter().filter_map(|kind| fs::read_dir(layout.data(kind)).ok());
+    let entries = folders.flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 

@@ -5,6 +5,7 @@
 //! lies under one folder.
 
 pub mod api;
+pub mod backup;
 pub mod certificates;
 pub mod command;
 pub mod configs;

@@ -1,9 +1,9 @@
 //! Entry point of the bootstrap tool, which `deploy/up` and `deploy/down` call.
 
 use bootstrap::control_plane::ControlPlane;
-use bootstrap::layout::{Layout, MAX_NODES};
+use bootstrap::layout::{Layout, MAX_MASTERS, MAX_NODES};
 use bootstrap::network::PodNetwork;
-use bootstrap::{down, host, supervise, up};
+use bootstrap::{backup, down, host, supervise, up};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,12 +28,18 @@ enum Command {
         /// Folder of this repository's `deploy`.
         #[arg(long)]
         deploy: PathBuf,
+        /// So many master hosts in namespaces behind a load balancer, instead of this machine as the master.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_MASTERS)), conflicts_with = "static_pods")]
+        masters: Option<u8>,
         /// So many node hosts in namespaces, instead of this machine as the node.
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_NODES)))]
         nodes: Option<u8>,
         /// How pods of different nodes reach each other; flannel runs on node hosts.
         #[arg(long, value_enum, default_value_t)]
         network: PodNetwork,
+        /// Measure what nodes and pods use.
+        #[arg(long)]
+        metrics_server: bool,
         /// Run the control plane as static pods of this machine.
         #[arg(long, conflicts_with = "nodes")]
         static_pods: bool,
@@ -58,6 +64,25 @@ enum Command {
         /// Folder of this repository's `deploy`.
         #[arg(long)]
         deploy: PathBuf,
+    },
+    /// Save the store and what certificates and tokens are made with.
+    Backup {
+        /// Folder of the state.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The archive to write.
+        file: PathBuf,
+    },
+    /// Stop all processes and put back what a backup saved; `up` starts them again.
+    Restore {
+        /// Folder of the state.
+        #[arg(long)]
+        dir: PathBuf,
+        /// So many master hosts, instead of this machine as the master.
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_MASTERS)))]
+        masters: Option<u8>,
+        /// The archive.
+        file: PathBuf,
     },
     /// Stop all that `up` started.
     Down {
@@ -94,13 +119,23 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, nodes, network, static_pods } => {
+        Command::Up { dir, binaries, deploy, masters, nodes, network, metrics_server, static_pods } => {
             let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
-            let request = up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes, network, control_plane };
+            let request = up::Request {
+                binaries: &binaries,
+                deploy: &deploy,
+                masters,
+                nodes,
+                network,
+                control_plane,
+                metrics: metrics_server,
+            };
             up::run(&Layout::new(dir), &request)
         }
         Command::Complete { dir, binaries, deploy } => up::complete(&Layout::new(dir), &binaries, &deploy),
         Command::Files { dir, environment } => up::files(&Layout::new(dir), &environment),
+        Command::Backup { dir, file } => backup::save(&Layout::new(dir), &file),
+        Command::Restore { dir, masters, file } => backup::restore(&Layout::new(dir), masters, &file),
         Command::Down { dir, purge } => down::run(&Layout::new(dir), purge),
         Command::Supervise { dir } => supervise::run(&Layout::new(dir)),
         Command::Host(host) => host::enter(&Layout::new(host.dir), &host.node),

@@ -1,11 +1,11 @@
-//! The cluster's own network below the pods: the machine's address on it, the cables to the node
-//! hosts, and the routes to the pods of each node.
+//! The cluster's own network below the pods: the machine's address on it, the cables to the hosts of
+//! masters and nodes, and the routes to the pods of each node.
 //!
-//! Node hosts hang on a bridge in a network namespace of its own, where bridged frames do not pass
+//! Hosts hang on a bridge in a network namespace of its own, where bridged frames do not pass
 //! the machine's packet filter. Everything is made only where it is missing.
 
 use crate::command::{ip, quietly, run};
-use crate::layout::{BRIDGE, HOST_IP, Node, Place};
+use crate::layout::{BRIDGE, Cluster, HOST_IP, Host, Node, Place};
 use anyhow::Context;
 use std::path::Path;
 
@@ -19,26 +19,26 @@ pub enum PodNetwork {
     Flannel,
 }
 
-/// The namespace of the bridge that connects the node hosts.
+/// The namespace of the bridge that connects the hosts.
 const FABRIC: &str = "kube-fabric";
 /// The bridge's name in there.
 const FABRIC_BRIDGE: &str = "br0";
 /// The machine's port on that bridge.
 const MACHINE_PORT: &str = "machine";
 
-/// The network namespace of a node host.
-pub fn namespace(node: &str) -> String {
-    format!("kube-{node}")
+/// The network namespace of a host.
+pub fn namespace(host: &str) -> String {
+    format!("kube-{host}")
 }
 
 /// Makes what the processes need before they start.
-pub fn ensure(nodes: &[Node]) -> anyhow::Result<()> {
-    match nodes.iter().any(|node| node.place == Place::Host) {
-        false => machine_alone()?,
-        true => {
+pub fn ensure(cluster: &Cluster) -> anyhow::Result<()> {
+    match cluster.hosts().next() {
+        None => machine_alone()?,
+        Some(_) => {
             fabric()?;
-            for node in nodes {
-                host(node).with_context(|| format!("the network of {}", node.name))?;
+            for it in cluster.hosts() {
+                host(it).with_context(|| format!("the network of {}", it.name))?;
             }
         }
     }
@@ -66,7 +66,7 @@ fn address_machine() -> anyhow::Result<()> {
     ip(&format!("link set {BRIDGE} up"))
 }
 
-/// The bridge of the node hosts, and the machine's cable to it.
+/// The bridge of the hosts, and the machine's cable to it.
 fn fabric() -> anyhow::Result<()> {
     ensure_namespace(FABRIC)?;
     if ip(&format!("-n {FABRIC} link show {FABRIC_BRIDGE}")).is_err() {
@@ -83,15 +83,15 @@ fn fabric() -> anyhow::Result<()> {
     address_machine()
 }
 
-/// A node host's namespace with its address, and its cable to the bridge.
-fn host(node: &Node) -> anyhow::Result<()> {
-    let (name, port) = (namespace(&node.name), &node.name);
+/// A host's namespace with its address, and its cable to the bridge.
+fn host(host: Host<'_>) -> anyhow::Result<()> {
+    let (name, port) = (namespace(host.name), host.name);
     ensure_namespace(&name)?;
     if ip(&format!("-n {FABRIC} link show {port}")).is_err() {
         ip(&format!("link add {port} netns {FABRIC} type veth peer name eth0 netns {name}"))?;
     }
     plug(port)?;
-    ip(&format!("-n {name} addr replace {}/24 dev eth0", node.ip))?;
+    ip(&format!("-n {name} addr replace {}/24 dev eth0", host.ip))?;
     ip(&format!("-n {name} link set lo up"))?;
     ip(&format!("-n {name} link set eth0 up"))?;
     ip(&format!("-n {name} route replace default via {HOST_IP}"))
@@ -108,11 +108,15 @@ fn plug(port: &str) -> anyhow::Result<()> {
     ip(&format!("-n {FABRIC} link set {port} master {FABRIC_BRIDGE} up"))
 }
 
-/// Tells the machine where pods are, and every node host where those of the others are, unless the
-/// nodes find out by themselves.
-pub fn route(nodes: &[(Node, String)], network: PodNetwork) -> anyhow::Result<()> {
+/// Tells the machine and the master hosts where pods are, and every node host where those of the others
+/// are, unless the nodes find out by themselves.
+pub fn route(cluster: &Cluster, nodes: &[(Node, String)], network: PodNetwork) -> anyhow::Result<()> {
     for (node, cidr) in nodes.iter().filter(|(node, _)| node.place == Place::Host) {
         ip(&format!("route replace {cidr} via {}", node.ip))?;
+        // Answers must not take the way through the machine, whose packet filter has not seen the questions.
+        for master in cluster.masters.iter().filter(|master| master.place == Place::Host) {
+            ip(&format!("-n {} route replace {cidr} via {}", namespace(&master.name), node.ip))?;
+        }
         let others = nodes.iter().filter(|(other, _)| network == PodNetwork::Routes && other.name != node.name);
         for (other, _) in others {
             ip(&format!("-n {} route replace {cidr} via {}", namespace(&other.name), node.ip))?;

@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::control_plane::{self, ControlPlane};
 use crate::images::{self, Image};
-use crate::layout::{DNS_IP, Layout, Node, Place};
+use crate::layout::{Cluster, DNS_IP, Host, Layout, Node, Place};
 use crate::network::PodNetwork;
 use crate::progress::step;
 use crate::{certificates, configs, host, network, plan, supervise, units};
@@ -28,55 +28,83 @@ pub struct Request<'a> {
     pub binaries: &'a Path,
     /// Folder of this repository's `deploy`.
     pub deploy: &'a Path,
+    /// So many master hosts behind a load balancer, instead of this machine as the only master.
+    pub masters: Option<u8>,
     /// So many node hosts, instead of this machine as the node.
-    pub hosts: Option<u8>,
+    pub nodes: Option<u8>,
     /// How pods of different nodes reach each other.
     pub network: PodNetwork,
     /// How the control plane runs.
     pub control_plane: ControlPlane,
+    /// Whether the cluster measures what pods use.
+    pub metrics: bool,
 }
 
 /// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
 pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
     let binaries = std::path::absolute(request.binaries)?;
-    let nodes = Node::all(layout, request.hosts);
+    request.check()?;
+    let cluster = Cluster::new(layout.clone(), request.masters, request.nodes);
+    check_members(&cluster)?;
+    folders(&cluster)?;
+    step("certificates", || certificates::ensure(&cluster))?;
+    step("configuration", || configs::write(&cluster, request.network))?;
+    step("network", || network::ensure(&cluster))?;
+    step("static pods", || control_plane::write(&cluster, &binaries, request.control_plane))?;
+    step("processes", || start(&cluster, &binaries, request.control_plane))?;
+    let mut images = images(&cluster, &binaries, request.control_plane, request.network);
+    images.metrics = request.metrics.then(|| Image::of_program("metrics-server", binaries.join("metrics-server")));
+    finish(&cluster, &images, request.deploy)
+}
+
+impl Request<'_> {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.control_plane == ControlPlane::Processes || self.nodes.is_none(),
+            "a control plane of static pods runs on this machine as the node, not beside node hosts"
+        );
+        ensure!(
+            self.network == PodNetwork::Routes || self.nodes.is_some(),
+            "flannel runs on node hosts: say how many with --nodes"
+        );
+        ensure!(
+            self.masters.is_none() || self.nodes.is_some(),
+            "master hosts come with node hosts: say how many with --nodes"
+        );
+        Ok(())
+    }
+}
+
+/// The members of a store know each other from its first start.
+pub(crate) fn check_members(cluster: &Cluster) -> anyhow::Result<()> {
+    let former = Cluster::former_masters(&cluster.layout);
+    let names: Vec<&str> = cluster.masters.iter().map(|master| master.name.as_str()).collect();
     ensure!(
-        request.control_plane == ControlPlane::Processes || request.hosts.is_none(),
-        "a control plane of static pods runs on this machine as the node, not beside node hosts"
+        former.is_empty() || former == names,
+        "the store's members are {}; their number cannot be changed by up",
+        former.join(", ")
     );
-    ensure!(
-        request.network == PodNetwork::Routes || request.hosts.is_some(),
-        "flannel runs on node hosts: say how many with --nodes"
-    );
-    folders(layout, &nodes)?;
-    step("certificates", || certificates::ensure(layout, &nodes))?;
-    step("configuration", || configs::write(layout, &nodes, request.network))?;
-    step("network", || network::ensure(&nodes))?;
-    step("static pods", || {
-        nodes.iter().try_for_each(|node| control_plane::write(layout, &binaries, node, request.control_plane))
-    })?;
-    step("processes", || start(layout, &binaries, &nodes, request.control_plane))?;
-    let images = images(layout, &binaries, request.control_plane, request.network);
-    finish(layout, &nodes, &images, request.deploy)
+    Ok(())
 }
 
 /// Makes a cluster of processes that others have started, such as systemd: images, first objects, the
 /// pod network.
 pub fn complete(layout: &Layout, binaries: &Path, deploy: &Path) -> anyhow::Result<()> {
-    let (binaries, nodes) = (std::path::absolute(binaries)?, Node::all(layout, None));
-    step("network", || network::ensure(&nodes))?;
-    let images = images(layout, &binaries, ControlPlane::Processes, PodNetwork::Routes);
-    finish(layout, &nodes, &images, deploy)
+    let (binaries, cluster) = (std::path::absolute(binaries)?, Cluster::new(layout.clone(), None, None));
+    step("network", || network::ensure(&cluster))?;
+    let images = images(&cluster, &binaries, ControlPlane::Processes, PodNetwork::Routes);
+    finish(&cluster, &images, deploy)
 }
 
 /// Gives the processes what they need to be a cluster, and waits until they are one.
-fn finish(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyhow::Result<()> {
+fn finish(cluster: &Cluster, images: &Images, deploy: &Path) -> anyhow::Result<()> {
+    let Cluster { layout, nodes, .. } = cluster;
     step("container runtime", || fill(layout, nodes, images, deploy))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let api = Api::new(layout)?;
     step("apiserver", || runtime.block_on(until("the apiserver", async || ready(&api).await)))?;
     step("first objects", || runtime.block_on(objects(&api, images, nodes.len())))?;
-    step("pod network", || runtime.block_on(pod_network(&api, nodes.to_vec(), images.network())))?;
+    step("pod network", || runtime.block_on(pod_network(&api, cluster, images.network())))?;
     for node in nodes {
         step(&node.name, || runtime.block_on(until(&node.name, async || node_ready(&api, &node.name).await)))?;
     }
@@ -89,40 +117,53 @@ fn finish(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> an
 /// Makes the files and starts nothing: certificates, configuration, and the environment files of the
 /// units of a machine that is control plane and node.
 pub fn files(layout: &Layout, environment: &Path) -> anyhow::Result<()> {
-    let nodes = Node::all(layout, None);
-    folders(layout, &nodes)?;
-    step("certificates", || certificates::ensure(layout, &nodes))?;
-    step("configuration", || configs::write(layout, &nodes, PodNetwork::Routes))?;
-    let processes = plan::of_cluster(layout, Path::new("/usr/bin"), &nodes, ControlPlane::Processes);
+    let cluster = Cluster::new(layout.clone(), None, None);
+    folders(&cluster)?;
+    step("certificates", || certificates::ensure(&cluster))?;
+    step("configuration", || configs::write(&cluster, PodNetwork::Routes))?;
+    let processes = plan::of_cluster(&cluster, Path::new("/usr/bin"), ControlPlane::Processes);
     step("environment files", || units::write(&processes, environment))
 }
 
-fn folders(layout: &Layout, nodes: &[Node]) -> anyhow::Result<()> {
-    for root in nodes.iter().map(|node| &node.layout).chain([layout]) {
+pub(crate) fn folders(cluster: &Cluster) -> anyhow::Result<()> {
+    for root in cluster.hosts().map(|host| host.layout).chain([&cluster.layout]) {
         for folder in ["pki", "config/manifests", "config/cni", "logs", "run"] {
             std::fs::create_dir_all(root.root().join(folder)).with_context(|| format!("making {folder}"))?;
         }
     }
-    std::fs::create_dir_all(layout.data("etcd")).context("making etcd")?;
-    // etcd insists on a folder that nobody else reads.
-    std::fs::set_permissions(layout.data("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    for master in &cluster.masters {
+        let data = master.layout.data("etcd");
+        std::fs::create_dir_all(&data).context("making etcd")?;
+        // etcd insists on a folder that nobody else reads.
+        std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    }
     Ok(())
 }
 
-/// Lets the supervisors follow their plans: the node hosts' first, which start with this machine's.
-fn start(layout: &Layout, binaries: &Path, nodes: &[Node], control_plane: ControlPlane) -> anyhow::Result<()> {
-    for node in nodes.iter().filter(|node| node.place == Place::Host) {
-        let changed = write_plan(&node.layout, &plan::of_node(binaries, node))?;
-        if let Some(outside) = supervise::processes(layout).get(&node.name).filter(|_| changed) {
-            host::reload(*outside);
-        }
+/// Lets the supervisors follow their plans: the hosts' first, which start with this machine's.
+fn start(cluster: &Cluster, binaries: &Path, control_plane: ControlPlane) -> anyhow::Result<()> {
+    let layout = &cluster.layout;
+    for master in cluster.masters.iter().filter(|master| master.place == Place::Host) {
+        follow(layout, master.host(), &plan::of_master(cluster, master, binaries))?;
     }
-    let changed = write_plan(layout, &plan::of_cluster(layout, binaries, nodes, control_plane))?;
+    for node in cluster.nodes.iter().filter(|node| node.place == Place::Host) {
+        follow(layout, node.host(), &plan::of_node(binaries, node))?;
+    }
+    let changed = write_plan(layout, &plan::of_cluster(cluster, binaries, control_plane))?;
     match supervise::running(layout) {
         Some(_) if !changed => Ok(()),
         Some(pid) => kill_process(pid, Signal::HUP).context("telling the supervisor"),
         None => start_supervisor(layout),
     }
+}
+
+/// Gives a host its plan, now if it runs.
+fn follow(layout: &Layout, host: Host<'_>, plan: &[plan::Process]) -> anyhow::Result<()> {
+    let changed = write_plan(host.layout, plan)?;
+    if let Some(outside) = supervise::processes(layout).get(host.name).filter(|_| changed) {
+        host::reload(*outside);
+    }
+    Ok(())
 }
 
 /// Whether the plan is another one than before.
@@ -190,6 +231,17 @@ const FLANNEL: Places = &[
     ("/api/v1/namespaces/kube-flannel/configmaps", "kube-flannel-cfg"),
     ("/apis/apps/v1/namespaces/kube-flannel/daemonsets", "kube-flannel-ds"),
 ];
+const METRICS: Places = &[
+    ("/api/v1/namespaces/kube-system/serviceaccounts", "metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "system:aggregated-metrics-reader"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterroles", "system:metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:metrics-server"),
+    ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "metrics-server:system:auth-delegator"),
+    ("/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings", "metrics-server-auth-reader"),
+    ("/api/v1/namespaces/kube-system/services", "metrics-server"),
+    ("/apis/apps/v1/namespaces/kube-system/deployments", "metrics-server"),
+    ("/apis/apiregistration.k8s.io/v1/apiservices", "v1beta1.metrics.k8s.io"),
+];
 const KUBELET_ACCESS: Places =
     &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
 
@@ -199,7 +251,10 @@ async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()>
     let access = include_str!("../../manifests/kubelet-access.yaml");
     let flannel = images.flannel.as_ref().map(|image| configs::flannel(image.name()));
     let flannel = flannel.as_deref().map(|manifest| (manifest, FLANNEL));
-    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)].into_iter().chain(flannel) {
+    let metrics = images.metrics.as_ref().map(|image| configs::metrics(image.name()));
+    let metrics = metrics.as_deref().map(|manifest| (manifest, METRICS));
+    let always = [(access, KUBELET_ACCESS), (dns.as_str(), DNS)];
+    for (manifest, places) in always.into_iter().chain(flannel).chain(metrics) {
         for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
             api.apply(collection, name, object).await?;
         }
@@ -212,6 +267,8 @@ struct Images {
     dns: Image,
     /// The pod network's, if it is the one that needs an image.
     flannel: Option<Image>,
+    /// What measures, if it is wanted.
+    metrics: Option<Image>,
     others: Vec<Image>,
 }
 
@@ -221,14 +278,19 @@ impl Images {
     }
 }
 
-fn images(layout: &Layout, binaries: &Path, control_plane: ControlPlane, network: PodNetwork) -> Images {
+fn images(cluster: &Cluster, binaries: &Path, control_plane: ControlPlane, network: PodNetwork) -> Images {
     let mut others = vec![Image::pause()];
     if control_plane == ControlPlane::StaticPods {
-        let processes = plan::of_control_plane(layout, binaries);
-        others.extend(processes.into_iter().map(|p| Image::of_program(&p.name, p.program)));
+        let processes = cluster.masters.iter().flat_map(|master| plan::of_master(cluster, master, binaries));
+        others.extend(processes.map(|p| Image::of_program(&p.name, p.program)));
     }
     let dns = Image::of_program("cluster-dns", binaries.join("cluster-dns"));
-    Images { dns, flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)), others }
+    Images {
+        dns,
+        metrics: None,
+        flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)),
+        others,
+    }
 }
 
 /// Puts the images into every node's containerd.
@@ -237,14 +299,14 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
         wait_for("containerd", || images::runtime_answers(node))?;
     }
     let folder = layout.run("");
-    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel);
+    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel).chain(&images.metrics);
     all.into_iter().try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 
 /// Gives every node the part of the pods' addresses that it was assigned when it registered.
-async fn pod_network(api: &Api, nodes: Vec<Node>, network: PodNetwork) -> anyhow::Result<()> {
-    let mut assigned = Vec::with_capacity(nodes.len());
-    for node in nodes {
+async fn pod_network(api: &Api, cluster: &Cluster, network: PodNetwork) -> anyhow::Result<()> {
+    let mut assigned = Vec::with_capacity(cluster.nodes.len());
+    for node in cluster.nodes.iter().cloned() {
         let what = format!("the pod CIDR of {}", node.name);
         let cidr = some(&what, async || cidr(api, &node.name).await).await?;
         if network == PodNetwork::Routes {
@@ -252,7 +314,7 @@ async fn pod_network(api: &Api, nodes: Vec<Node>, network: PodNetwork) -> anyhow
         }
         assigned.push((node, cidr));
     }
-    network::route(&assigned, network)
+    network::route(cluster, &assigned, network)
 }
 
 async fn cidr(api: &Api, node: &str) -> Option<String> {

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/cm`.
 
+pub mod usage;
 pub mod v1;
 pub mod v2;
 
@@ -14,6 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use usage::GroupUsage;
 
 /// Where the kernel shows its control groups.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -41,6 +43,10 @@ pub trait Driver: Send + Sync + std::fmt::Debug {
     fn children(&self, path: &Path) -> Vec<String>;
     /// Bytes that the processes below `path` may use at most, if there is a limit.
     fn memory_limit(&self, path: &Path) -> Option<u64>;
+    /// What the processes below `path` use.
+    fn usage(&self, path: &Path) -> GroupUsage;
+    /// The processes of the group itself.
+    fn processes(&self, path: &Path) -> Vec<u32>;
 }
 
 /// The pods' groups. Cheap to clone.
@@ -127,6 +133,28 @@ impl Cgroups {
         Ok(())
     }
 
+    /// What the whole node uses.
+    pub fn usage_of_node(&self) -> GroupUsage {
+        self.driver.usage(Path::new(""))
+    }
+
+    /// What all pods use together.
+    pub fn usage_of_pods(&self) -> GroupUsage {
+        self.driver.usage(&self.kubepods())
+    }
+
+    /// What a pod uses.
+    pub fn usage_of(&self, pod: &Pod) -> GroupUsage {
+        if self.per_qos { self.driver.usage(&self.pod(QosClass::of(pod), pod.uid())) } else { GroupUsage::default() }
+    }
+
+    /// One of a pod's processes, which are all in the pod's network.
+    pub fn a_process_of(&self, pod: &Pod) -> Option<u32> {
+        let group = self.pod(QosClass::of(pod), pod.uid());
+        let containers = self.driver.children(&group).into_iter().map(|name| group.join(name));
+        containers.flat_map(|container| self.driver.processes(&container)).next()
+    }
+
     /// UIDs of all pods that have a group.
     pub fn pods(&self) -> Vec<String> {
         let classes = [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort];
@@ -182,6 +210,11 @@ fn remove_tree(path: &Path) -> Result<(), CgroupError> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(CgroupError::Remove { path: path.to_owned(), source: e }),
         _ => Ok(()),
     }
+}
+
+fn processes(group: &Path) -> Vec<u32> {
+    let procs = std::fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    procs.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 fn child_dirs(path: &Path) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Version 1: one hierarchy per controller.
 
-use super::{CgroupError, Driver, child_dirs, create_all, remove_tree, write};
+use super::usage::{self, GroupUsage};
+use super::{CgroupError, Driver, child_dirs, create_all, processes, remove_tree, write};
 use crate::resources::linux::{CPU_PERIOD, LinuxResources};
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,14 @@ impl Driver for Hierarchies {
         let text = std::fs::read_to_string(root.join(path).join("memory.limit_in_bytes")).ok()?;
         // Without a limit the kernel shows the largest multiple of a page.
         text.trim().parse().ok().filter(|limit| *limit < 1 << 60)
+    }
+
+    fn usage(&self, path: &Path) -> GroupUsage {
+        usage::v1(|controller| Some(self.roots.iter().find(|(c, _)| *c == controller)?.1.join(path)))
+    }
+
+    fn processes(&self, path: &Path) -> Vec<u32> {
+        self.roots.iter().find(|(c, _)| *c == "memory").map(|(_, root)| processes(&root.join(path))).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Version 2: one unified hierarchy.
 
-use super::{CgroupError, Driver, child_dirs, create_all, remove_tree, write};
+use super::usage::{self, GroupUsage};
+use super::{CgroupError, Driver, child_dirs, create_all, processes, remove_tree, write};
 use crate::resources::linux::{CPU_PERIOD, LinuxResources, weight};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,14 @@ impl Driver for Unified {
     fn memory_limit(&self, path: &Path) -> Option<u64> {
         let text = std::fs::read_to_string(self.root.join(path).join("memory.max")).ok()?;
         text.trim().parse().ok()
+    }
+
+    fn usage(&self, path: &Path) -> GroupUsage {
+        usage::v2(&self.root.join(path))
+    }
+
+    fn processes(&self, path: &Path) -> Vec<u32> {
+        processes(&self.root.join(path))
     }
 }
 

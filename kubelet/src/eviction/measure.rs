@@ -156,13 +156,15 @@ fn clamp(n: u64) -> i64 {
 
 /// Bytes and inodes below a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    bytes: i64,
-    inodes: i64,
+pub struct Tally {
+    /// Bytes.
+    pub bytes: i64,
+    /// Inodes.
+    pub inodes: i64,
 }
 
 /// Counts every file once, whatever it is called, and stays on one file system.
-fn tally(folder: &Path) -> Tally {
+pub fn tally(folder: &Path) -> Tally {
     let Ok(top) = std::fs::symlink_metadata(folder) else { return Tally::default() };
     let (mut out, mut seen, mut todo) = (Tally::default(), HashSet::new(), vec![(folder.to_owned(), top.clone())]);
     while let Some((path, metadata)) = todo.pop() {

@@ -25,6 +25,7 @@ pub fn of(parts: &Parts, node: &str) -> Vec<Attributes> {
         group: String::new(),
         resource: "nodes".to_owned(),
         subresource: (*subresource).to_owned(),
+        namespace: String::new(),
         name: node.to_owned(),
     };
     subresources.iter().map(attribute).collect()

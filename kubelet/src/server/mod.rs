@@ -11,6 +11,7 @@ pub mod tunnel;
 
 use crate::pod::PodExt;
 use crate::runtime::{ContainerRecord, Runtime, RuntimeError};
+use crate::stats::{Stats, StatsError};
 use crate::status::StatusWriter;
 use crate::workers::Workers;
 use component::Supervisor;
@@ -28,6 +29,7 @@ pub struct Api {
     pub runtime: Runtime,
     pub node: crate::node::NodeFacts,
     pub logs: PathBuf,
+    pub stats: Stats,
     pub supervisor: Supervisor,
 }
 
@@ -48,6 +50,8 @@ pub enum ApiError {
     BadQuery(String),
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
+    #[error("{0}")]
+    Stats(#[from] StatsError),
     #[error("failed to open log file {path}: {source}")]
     Log { path: String, source: std::io::Error },
     #[error("the runtime's streaming server: {0}")]
@@ -62,7 +66,7 @@ impl ApiError {
             Self::NoRoute | Self::NoPod(_) | Self::NoContainer { .. } => StatusCode::NOT_FOUND,
             Self::BadQuery(_) | Self::NotStarted { .. } | Self::NoPrevious { .. } => StatusCode::BAD_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Runtime(_) | Self::Log { .. } | Self::Stream(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Runtime(_) | Self::Stats(_) | Self::Log { .. } | Self::Stream(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

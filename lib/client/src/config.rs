@@ -72,6 +72,18 @@ pub async fn connect_without_identity(kubeconfig: &Path, user_agent: &str) -> Re
     client(config, path, user_agent, None)
 }
 
+/// The server of a kubeconfig (in-cluster configuration if `None`), with its credentials.
+pub async fn configuration(kubeconfig: Option<&Path>) -> Result<kube::Config, ConnectError> {
+    let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
+    load(kubeconfig, &path).await
+}
+
+/// As [`connect`], for a configuration that comes from elsewhere.
+pub fn connect_to(config: kube::Config, user_agent: &str) -> Result<kube::Client, ConnectError> {
+    let server = config.cluster_url.to_string();
+    client(config, server, user_agent, None)
+}
+
 fn client(
     mut config: kube::Config,
     path: String,

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod endpoints;
+pub mod front_proxy;
 pub mod health;
 mod listener;
 mod peer;
@@ -18,7 +19,7 @@ pub use health::Health;
 pub use listener::{Protocol, Server};
 pub use peer::watch as watch_peer;
 pub use router::{Request, Response, Router};
-pub use tls::{ClientAuthority, ServerIdentity, Tls, TlsFlags};
+pub use tls::{ClientAuthority, FrontAuthority, Presented, ServerIdentity, Tls, TlsFlags};
 
 use crate::Supervisor;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +50,9 @@ pub struct SecureServing {
     /// File with the authorities of client certificates.
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
+    /// Proxies that may name users.
+    #[command(flatten)]
+    pub front: FrontFlags,
     /// Kubeconfig that may create tokenreviews.
     #[arg(long)]
     pub authentication_kubeconfig: Option<PathBuf>,
@@ -61,6 +65,44 @@ pub struct SecureServing {
     /// Paths that need no authorization.
     #[arg(long, value_delimiter = ',', default_value = "/healthz,/readyz,/livez")]
     pub authorization_always_allow_paths: Vec<String>,
+}
+
+/// How a daemon guards its paths where its flags say nothing.
+#[derive(Default)]
+pub struct Guard {
+    /// What requests ask for. Paths that are always allowed are the flag's.
+    pub policy: Policy,
+    /// Who reviews tokens and access, unless kubeconfigs are given; nobody by default.
+    pub reviews: Option<kube::Client>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// The flags about proxies in front.
+#[derive(Clone, Debug, clap::Args)]
+pub struct FrontFlags {
+    /// File with the authorities of the proxies' client certificates.
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Common names of the proxies' certificates; empty is any.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Headers with a user's name.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-user")]
+    pub requestheader_username_headers: Vec<String>,
+    /// Headers with a user's UID.
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    /// Headers with a user's groups.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-group")]
+    pub requestheader_group_headers: Vec<String>,
+    /// How headers begin that say what else is known of a user.
+    #[arg(long, value_delimiter = ',', default_value = "x-remote-extra-")]
+    pub requestheader_extra_headers_prefix: Vec<String>,
 }
 
 /// Why a daemon cannot serve.
@@ -103,22 +145,36 @@ impl SecureServing {
         router: Router,
         supervisor: &Supervisor,
     ) -> Result<Option<SocketAddr>, ServeError> {
+        self.start_guarded(component, default_port, router, Guard::default(), supervisor).await
+    }
+
+    /// As [`Self::start`], guarded in a way of its own.
+    pub async fn start_guarded(
+        &self,
+        component: &str,
+        default_port: u16,
+        router: Router,
+        guard: Guard,
+        supervisor: &Supervisor,
+    ) -> Result<Option<SocketAddr>, ServeError> {
         let port = self.secure_port.unwrap_or(default_port);
         if port == 0 {
             return Ok(None);
         }
         let agent = crate::version::user_agent(component);
         let authentication = self.reviewer(self.authentication_kubeconfig.as_ref(), &agent).await?;
-        let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?;
+        let authentication = authentication.or_else(|| guard.reviews.clone());
+        let authorization = self.reviewer(self.authorization_kubeconfig.as_ref(), &agent).await?.or(guard.reviews);
         let settings = tls::Settings {
             identity: self.identity()?,
             named: self.tls.tls_sni_cert_key.clone(),
             authority: self.client_authority(authentication.clone()),
+            front: self.front_authority(authentication.clone()),
             offer: self.tls.offer()?,
             http2: !self.tls.disable_http2_serving,
         };
         let tls = Tls::open(settings).await?;
-        let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..Policy::default() };
+        let policy = Policy { always_allow: self.authorization_always_allow_paths.clone(), ..guard.policy };
         let access = Access::Delegated(Arc::new(Delegated::new(authentication, authorization, policy)));
         let server = Server::bind((self.bind_address, port).into()).await?.with_streams(self.tls.max_streams());
         let address = server.address();
@@ -151,6 +207,29 @@ impl SecureServing {
             (Some(file), _) => ClientAuthority::File(file.clone()),
             (None, Some(client)) if !self.authentication_skip_lookup => ClientAuthority::Cluster(client),
             (None, _) => ClientAuthority::None,
+        }
+    }
+}
+
+impl SecureServing {
+    fn front_authority(&self, cluster: Option<kube::Client>) -> FrontAuthority {
+        let flags = &self.front;
+        match (&flags.requestheader_client_ca_file, cluster) {
+            (Some(file), _) => FrontAuthority::File {
+                file: file.clone(),
+                front: tls::Front {
+                    authorities: Vec::new(),
+                    allowed_names: flags.requestheader_allowed_names.clone(),
+                    headers: front_proxy::ProxyHeaders {
+                        username: flags.requestheader_username_headers.clone(),
+                        uid: flags.requestheader_uid_headers.clone(),
+                        group: flags.requestheader_group_headers.clone(),
+                        extra_prefixes: flags.requestheader_extra_headers_prefix.clone(),
+                    },
+                },
+            },
+            (None, Some(client)) if !self.authentication_skip_lookup => FrontAuthority::Cluster(client),
+            (None, _) => FrontAuthority::None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which back end runs, and what takes its place where it cannot.
 
-use super::run;
 use crate::ipvs;
+use component::program::{ProgramError, run};
 use std::fmt;
 
 /// A back end.
@@ -32,7 +32,7 @@ pub enum ModeError {
     Nft(String),
     /// `nft` cannot be run.
     #[error("could not find nftables binary")]
-    NoNft(#[source] super::ProgramError),
+    NoNft(#[source] ProgramError),
 }
 
 /// Set to anything, it lets nftables run on kernels that are thought too old.
@@ -79,7 +79,7 @@ impl fmt::Display for Mode {
 
 /// Older programs read all tables of all owners, and older kernels come with those.
 async fn nftables_runs(skip_kernel: bool) -> Result<(), ModeError> {
-    let printed = run("nft", &["--version"], super::Input::Nothing).await.map_err(ModeError::NoNft)?;
+    let printed = run("nft", &["--version"], "").await.map_err(ModeError::NoNft)?;
     let version = printed.split_whitespace().nth(1).unwrap_or_default();
     if numbers(version) < [1, 0, 1] {
         return Err(ModeError::Nft(version.to_owned()));

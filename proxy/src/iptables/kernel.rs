@@ -2,18 +2,18 @@
 
 use super::table::{Jump, Tables};
 use super::{base, names};
-use crate::backend::{Input, ProgramError, run_program as run};
 use crate::model::Family;
+use component::program::{ProgramError, run};
 use std::fmt::Write as _;
 
 /// Whether rules of this family can be written here.
 pub async fn works(family: Family) -> bool {
-    run(program(family), &["-w", "5", "-t", "nat", "-S", "POSTROUTING"], Input::Nothing).await.is_ok()
+    run(program(family), &["-w", "5", "-t", "nat", "-S", "POSTROUTING"], "").await.is_ok()
 }
 
 /// Removes every chain and jump of ours. Without the programs there is nothing to remove.
 pub async fn cleanup(family: Family) -> Result<(), ProgramError> {
-    if let Err(ProgramError::Run { .. }) = run(program(family), &["--version"], Input::Nothing).await {
+    if let Err(ProgramError::Run { .. }) = run(program(family), &["--version"], "").await {
         return Ok(());
     }
     for jump in base::jumps() {
@@ -42,14 +42,14 @@ pub(crate) async fn delete_jump(family: Family, jump: &Jump) {
 
 /// Whether this mode has been here.
 pub(crate) async fn has_run(family: Family) -> bool {
-    run(program(family), &["-w", "5", "-t", "nat", "-S", base::NODE_PORTS], Input::Nothing).await.is_ok()
+    run(program(family), &["-w", "5", "-t", "nat", "-S", base::NODE_PORTS], "").await.is_ok()
 }
 
 /// The chains of ours that the kernel has, without their rules.
 pub(super) async fn found(family: Family) -> Result<Tables, ProgramError> {
     let mut tables = Tables::default();
     for (table, chains) in [("filter", &mut tables.filter), ("nat", &mut tables.nat)] {
-        let saved = run(by_family(family, "iptables-save", "ip6tables-save"), &["-t", table], Input::Nothing).await?;
+        let saved = run(by_family(family, "iptables-save", "ip6tables-save"), &["-t", table], "").await?;
         let ours = saved.lines().filter_map(|l| l.strip_prefix(':')?.split(' ').next());
         for chain in ours.filter(|c| names::is_per_port(c) || base::is_base(c)) {
             chains.add(chain);
@@ -61,7 +61,7 @@ pub(super) async fn found(family: Family) -> Result<Tables, ProgramError> {
 /// Whether the chains are there that go first when somebody flushes the tables.
 pub(super) async fn has_canaries(family: Family) -> bool {
     for table in ["nat", "filter"] {
-        if run(program(family), &["-w", "5", "-t", table, "-S", base::CANARY], Input::Nothing).await.is_err() {
+        if run(program(family), &["-w", "5", "-t", table, "-S", base::CANARY], "").await.is_err() {
             return false;
         }
     }
@@ -79,13 +79,13 @@ pub(crate) async fn ensure_jumps(family: Family, jumps: &[Jump]) -> Result<(), P
 
 pub(crate) async fn restore(family: Family, text: &str) -> Result<(), ProgramError> {
     let program = by_family(family, "iptables-restore", "ip6tables-restore");
-    run(program, &["-w", "5", "--noflush", "--counters"], Input::Text(text)).await.map(drop)
+    run(program, &["-w", "5", "--noflush", "--counters"], text).await.map(drop)
 }
 
 async fn iptables(family: Family, operation: &str, jump: &Jump) -> Result<(), ProgramError> {
     let mut arguments = vec!["-w", "5", "-t", jump.table, operation, jump.from];
     arguments.extend(jump.rule.iter().map(String::as_str));
-    run(program(family), &arguments, Input::Nothing).await.map(drop)
+    run(program(family), &arguments, "").await.map(drop)
 }
 
 pub(crate) fn program(family: Family) -> &'static str {

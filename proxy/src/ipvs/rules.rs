@@ -3,9 +3,10 @@
 //! Upstream: `pkg/proxy/ipvs/proxier.go`; the chains and rules are its own.
 
 use super::sets::Set;
-use crate::backend::{Input, LocalTraffic, ProgramError, Settings, run_program as run};
+use crate::backend::{LocalTraffic, Settings};
 use crate::iptables::{Jump, delete_jump, program, restore};
 use crate::model::{Family, Protocol};
+use component::program::{ProgramError, run};
 use std::fmt::Write as _;
 
 const SERVICES: &str = "KUBE-SERVICES";
@@ -44,8 +45,8 @@ pub(super) fn jumps() -> Vec<Jump> {
 
 /// Whether our chains are there.
 pub(super) async fn are_there(family: Family) -> bool {
-    run(program(family), &["-w", "5", "-t", "filter", "-S", FILTER], Input::Nothing).await.is_ok()
-        && run(program(family), &["-w", "5", "-t", "nat", "-S", LOAD_BALANCER], Input::Nothing).await.is_ok()
+    run(program(family), &["-w", "5", "-t", "filter", "-S", FILTER], "").await.is_ok()
+        && run(program(family), &["-w", "5", "-t", "nat", "-S", LOAD_BALANCER], "").await.is_ok()
 }
 
 /// Removes chains and jumps.
@@ -65,7 +66,7 @@ pub(super) async fn remove(family: Family) -> Result<(), ProgramError> {
     for (table, chains) in [("nat", &NAT_CHAINS[..]), ("filter", &FILTER_CHAINS[..])] {
         for chain in chains {
             // Another mode has chains of the same names; where they are in use they stay.
-            let _ = run(program(family), &["-w", "5", "-t", table, "-X", chain], Input::Nothing).await;
+            let _ = run(program(family), &["-w", "5", "-t", table, "-X", chain], "").await;
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! Upstream: `pkg/proxy/ipvs/ipset.go`; names and types are its own.
 
-use crate::backend::{Input, ProgramError, run_program as run};
 use crate::model::{Family, Protocol};
+use component::program::{ProgramError, run};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -141,13 +141,13 @@ impl Set {
 
 /// Whether the program is there and the kernel has sets.
 pub(super) async fn work() -> Result<(), ProgramError> {
-    run("ipset", &["list", "-name"], Input::Nothing).await.map(drop)
+    run("ipset", &["list", "-name"], "").await.map(drop)
 }
 
 /// Makes all sets, and gives what is in them.
 pub(super) async fn read(family: Family) -> Result<BTreeSet<Entry>, ProgramError> {
-    run("ipset", &["restore", "-exist"], Input::Text(&creation(family))).await?;
-    Ok(parse(family, &run("ipset", &["save"], Input::Nothing).await?))
+    run("ipset", &["restore", "-exist"], &creation(family)).await?;
+    Ok(parse(family, &run("ipset", &["save"], "").await?))
 }
 
 /// Adds or deletes entries.
@@ -159,19 +159,19 @@ pub(super) async fn change(verb: &str, family: Family, entries: &[&Entry]) -> Re
     for (set, entry) in entries {
         let _ = writeln!(text, "{verb} {} {entry}", set.name(family));
     }
-    run("ipset", &["restore", "-exist"], Input::Text(&text)).await.map(drop)
+    run("ipset", &["restore", "-exist"], &text).await.map(drop)
 }
 
 /// Removes the sets. Without the program there is nothing to remove.
 pub(super) async fn destroy(family: Family) -> Result<(), ProgramError> {
-    let listed = match run("ipset", &["list", "-name"], Input::Nothing).await {
+    let listed = match run("ipset", &["list", "-name"], "").await {
         Err(ProgramError::Run { .. }) => return Ok(()),
         listed => listed?,
     };
     let names = Set::ALL.map(|set| set.name(family));
     let there = listed.lines().filter(|name| names.iter().any(|own| own == name));
     let text: String = there.map(|name| format!("destroy {name}\n")).collect();
-    run("ipset", &["restore"], Input::Text(&text)).await.map(drop)
+    run("ipset", &["restore"], &text).await.map(drop)
 }
 
 fn creation(family: Family) -> String {

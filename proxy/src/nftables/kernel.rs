@@ -2,8 +2,8 @@
 
 use super::elements::Container;
 use super::transaction::table;
-use crate::backend::{Input, ProgramError, run_program as run};
 use crate::model::Family;
+use component::program::{ProgramError, run};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the kernel has of our table, without rules and elements.
@@ -16,7 +16,7 @@ pub(super) struct Found {
 
 /// Runs commands as one transaction.
 pub(super) async fn apply(commands: &str) -> Result<(), ProgramError> {
-    run("nft", &["-f", "-"], Input::Text(commands)).await.map(drop)
+    run("nft", &["-f", "-"], commands).await.map(drop)
 }
 
 /// Removes the table. Without the program there is nothing to remove.
@@ -32,10 +32,10 @@ pub async fn cleanup(family: Family) -> Result<(), ProgramError> {
 /// its elements costs nothing.
 pub(super) async fn is_there(family: Family) -> bool {
     let set = ["-t", "list", "set", keyword(family), "kube-proxy", Container::ClusterIps.name()];
-    match run("nft", &set, Input::Nothing).await {
+    match run("nft", &set, "").await {
         Err(ProgramError::Refused { message, .. }) => !message.contains("No such file or directory"),
         // Whoever cannot look has no reason to start over.
-        Ok(_) | Err(ProgramError::Run { .. } | ProgramError::Kernel { .. }) => true,
+        Ok(_) | Err(ProgramError::Run { .. } | ProgramError::Slow { .. }) => true,
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn is_there(family: Family) -> bool {
 pub(super) async fn found(family: Family) -> Result<Found, ProgramError> {
     let mut found = Found::default();
     for kind in ["chains", "sets"] {
-        let listed = run("nft", &["-j", "-t", "list", kind, keyword(family)], Input::Nothing).await?;
+        let listed = run("nft", &["-j", "-t", "list", kind, keyword(family)], "").await?;
         found.read(&listed);
     }
     Ok(found)

@@ -1,8 +1,9 @@
 # Two node hosts whose pods reach each other through flannel: a tunnel that follows the nodes, the plugin that a pod
 # of each node installs, and network policies.
 
-cluster_up --nodes 2 --network flannel
-check "two nodes are ready" counts 2 ' Ready ' k get nodes --no-headers
+# shellcheck source=../spread.sh
+. "$here/spread.sh"
+nodes_up --network flannel
 check "the daemons are ready" says '2 +2 +2 +2 +2' k -n kube-flannel get daemonset kube-flannel-ds --no-headers
 node_jsonpath() { k get node "$1" -o "jsonpath=$2"; }
 check "the node says how it is reached" says '^vxlan 10\.198\.0\.11 true$' node_jsonpath node-1 \
@@ -11,27 +12,11 @@ check "the node has a network" says '^False FlannelIsUp$' node_jsonpath node-1 \
     '{.status.conditions[?(@.type=="NetworkUnavailable")].status} {.status.conditions[?(@.type=="NetworkUnavailable")].reason}'
 routes() { ip -n "kube-$1" route show dev flannel.1; }
 check "node-1 has a way to node-2" counts 1 '^10\.244\.[0-9]+\.0/24 via .* onlink' routes node-1
-check "the web server is packed" "$top/tests/images/web" localhost/web:1 "$dir/web.tar"
-node_ctr() { ctr --address "$dir/nodes/$1/run/containerd/containerd.sock" --namespace k8s.io "${@:2}"; }
-for node in node-1 node-2; do
-    check "$node has the image" node_ctr "$node" images import "$dir/web.tar"
-done
-check "create" k create -f "$here/spread.yaml"
-check "two replicas are ready" says '2/2' k get deployment spread
-pod_on() { k get pods -l app=spread -o wide --no-headers | awk -v node="$1" '$3 == "Running" && $0 ~ node { print $1; exit }'; }
-ip_of() { k get pod "$1" -o wide --no-headers | grep -oE '10\.244\.[0-9]+\.[0-9]+'; }
-check "a pod is on each node" test -n "$(pod_on node-1)" -a -n "$(pod_on node-2)"
-first=$(pod_on node-1) second=$(pod_on node-2)
-fetch() { says hello k exec "$1" -- /bin/busybox timeout 3 busybox wget -qO- "http://$2/"; }
+spread
+reach_each_other
+
 # refused COMMAND...: what is refused in silence takes its time.
 refused() { ! "$@"; }
-check "node-1's pod reaches node-2's" fetch "$first" "$(ip_of "$second")"
-check "node-2's pod reaches node-1's" fetch "$second" "$(ip_of "$first")"
-check "a pod reaches the Service by name" fetch "$first" spread
-for address in 10.198.0.1 10.198.0.11 10.198.0.12; do
-    check "the node port answers on $address" says hello curl -sm 2 "http://$address:30006/"
-done
-
 # Policies: probes reach their pods whatever they say.
 check "nothing is received any more" k create -f - <<'YAML'
 apiVersion: networking.k8s.io/v1

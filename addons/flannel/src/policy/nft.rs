@@ -2,7 +2,7 @@
 
 use super::ruleset::{BASE, Ruleset, TABLE, protocol};
 use crate::config::Family;
-use crate::program::{ProgramError, run};
+use component::program::{ProgramError, run};
 
 /// The table of one family.
 #[derive(Debug)]

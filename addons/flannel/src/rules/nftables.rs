@@ -5,7 +5,7 @@
 
 use super::{Chain, End, PROXY_MARK, Purpose, Rule, Target};
 use crate::config::Family;
-use crate::program::{ProgramError, run};
+use component::program::{ProgramError, run};
 use std::fmt::Write as _;
 
 /// The family's word, and the table.

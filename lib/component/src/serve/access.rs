@@ -5,6 +5,7 @@
 
 mod review;
 
+use super::Presented;
 use super::router::{self, Response};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
@@ -59,6 +60,8 @@ pub enum Attributes {
         resource: String,
         /// Its subresource, empty if none.
         subresource: String,
+        /// The namespace; empty if it has none, or for all.
+        namespace: String,
         /// The object's name.
         name: String,
     },
@@ -142,18 +145,18 @@ impl Delegated {
 
 impl Access {
     /// The user, or the answer that refuses.
-    pub async fn check(&self, parts: &Parts, certificate: Option<User>) -> Result<User, Response> {
+    pub async fn check(&self, parts: &Parts, presented: Presented) -> Result<User, Response> {
         match self {
-            Self::Open => Ok(certificate.unwrap_or_else(User::anonymous)),
-            Self::Delegated(delegated) => delegated.check(parts, certificate).await,
+            Self::Open => Ok(presented.user.unwrap_or_else(User::anonymous)),
+            Self::Delegated(delegated) => delegated.check(parts, presented).await,
         }
     }
 }
 
 impl Delegated {
-    async fn check(&self, parts: &Parts, certificate: Option<User>) -> Result<User, Response> {
+    async fn check(&self, parts: &Parts, presented: Presented) -> Result<User, Response> {
         let is_open = self.policy.always_allow.iter().any(|pattern| is_match(pattern, parts.uri.path()));
-        let user = match self.authenticate(parts, certificate).await {
+        let user = match self.authenticate(parts, presented).await {
             Some(user) => user,
             None if is_open => User::anonymous(),
             None => return Err(router::text(StatusCode::UNAUTHORIZED, "Unauthorized\n")),
@@ -170,10 +173,11 @@ impl Delegated {
         Err(forbidden(&user, wanted.first()))
     }
 
-    /// A certificate, else a token, else nobody in particular.
-    async fn authenticate(&self, parts: &Parts, certificate: Option<User>) -> Option<User> {
-        if certificate.is_some() {
-            return certificate;
+    /// Whom a trusted proxy names, else a certificate, else a token, else nobody in particular.
+    async fn authenticate(&self, parts: &Parts, presented: Presented) -> Option<User> {
+        let named = presented.front.and_then(|front| front.user(&parts.headers));
+        if let Some(user) = named.or(presented.user) {
+            return Some(user);
         }
         match bearer_token(parts) {
             Some(token) => self.reviews.user_of(token).await,
@@ -222,7 +226,7 @@ mod tests {
     }
 
     async fn status(access: &Delegated, path: &str, certificate: Option<User>) -> u16 {
-        match access.check(&parts(path, None), certificate).await {
+        match access.check(&parts(path, None), Presented { user: certificate, front: None }).await {
             Ok(_) => 200,
             Err(response) => response.status().as_u16(),
         }
@@ -256,7 +260,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_nobody_can_review_is_refused() {
         let access = Delegated::new(None, None, Policy::default());
-        let response = access.check(&parts("/metrics", Some("t")), None).await.unwrap_err();
+        let response = access.check(&parts("/metrics", Some("t")), Presented::default()).await.unwrap_err();
         assert_eq!(response.status().as_u16(), 401);
     }
 }

@@ -3,7 +3,7 @@
 use super::plain;
 use super::router::{self, Response, Router};
 use super::tls::Tls;
-use super::{Access, Request, ServeError, User};
+use super::{Access, Presented, Request, ServeError};
 use crate::Supervisor;
 use futures::FutureExt as _;
 use http::StatusCode;
@@ -114,7 +114,7 @@ impl App {
     async fn connection(self, mut stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
         super::watch_peer(&stream);
         let tls = match protocol {
-            Protocol::Plain => return self.serve(stream, peer, None).await,
+            Protocol::Plain => return self.serve(stream, peer, Presented::default()).await,
             Protocol::Tls(tls) => tls,
         };
         let config = stream.local_addr().map_or_else(|_| tls.config(), |local| tls.config_at(local.ip()));
@@ -127,23 +127,22 @@ impl App {
         match tokio::time::timeout(HANDSHAKE, accept).await {
             Ok(Ok(None)) => tracing::debug!(%peer, "plain HTTP on a port for TLS"),
             Ok(Ok(Some(stream))) => {
-                let certificates = stream.get_ref().1.peer_certificates();
-                let identity = certificates.and_then(|chain| pki::identity(chain.first()?).ok().flatten());
-                self.serve(stream, peer, identity.map(User::of_certificate)).await;
+                let presented = tls.presented(stream.get_ref().1.peer_certificates());
+                self.serve(stream, peer, presented).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         }
     }
 
-    async fn serve<S>(self, stream: S, peer: SocketAddr, certificate: Option<User>)
+    async fn serve<S>(self, stream: S, peer: SocketAddr, presented: Presented)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (supervisor, streams) = (self.supervisor.clone(), self.streams);
         let service = hyper::service::service_fn(move |request| {
-            let (app, certificate) = (self.clone(), certificate.clone());
-            async move { Ok::<_, std::convert::Infallible>(app.answer(request, peer, certificate).await) }
+            let (app, presented) = (self.clone(), presented.clone());
+            async move { Ok::<_, std::convert::Infallible>(app.answer(request, peer, presented).await) }
         });
         let builder = builder(streams);
         let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -160,18 +159,18 @@ impl App {
     }
 
     /// A panic of a handler costs its request, not the daemon.
-    async fn answer(self, request: http::Request<Incoming>, peer: SocketAddr, certificate: Option<User>) -> Response {
+    async fn answer(self, request: http::Request<Incoming>, peer: SocketAddr, presented: Presented) -> Response {
         let path = request.uri().path().to_owned();
-        let answer = AssertUnwindSafe(self.checked(request, peer, certificate)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.checked(request, peer, presented)).catch_unwind().await;
         answer.unwrap_or_else(|_| {
             tracing::error!(path, "handler panicked");
             router::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n")
         })
     }
 
-    async fn checked(&self, request: http::Request<Incoming>, peer: SocketAddr, certificate: Option<User>) -> Response {
+    async fn checked(&self, request: http::Request<Incoming>, peer: SocketAddr, presented: Presented) -> Response {
         let (parts, body) = request.into_parts();
-        let user = match self.access.check(&parts, certificate).await {
+        let user = match self.access.check(&parts, presented).await {
             Ok(user) => user,
             Err(refusal) => return refusal,
         };

@@ -19,8 +19,13 @@ async fn serve(protocol: Protocol, access: Access) -> (SocketAddr, Supervisor) {
     (address, supervisor)
 }
 
-async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+async fn get(stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
+    get_with(stream, path, "").await
+}
+
+/// `headers` are whole lines.
+async fn get_with(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, headers: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n{headers}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let _closed = stream.read_to_end(&mut answer).await;
@@ -66,6 +71,10 @@ impl World {
     }
 
     fn client(&self, user: Option<&str>) -> Arc<rustls::ClientConfig> {
+        self.client_of(&self.authority, user)
+    }
+
+    fn client_of(&self, authority: &pki::Authority, user: Option<&str>) -> Arc<rustls::ClientConfig> {
         let mut roots = rustls::RootCertStore::empty();
         let ca = pki::pem::parse_certificates(self.authority.certificate_pem().as_bytes(), "ca").unwrap();
         roots.add(ca[0].clone()).unwrap();
@@ -75,7 +84,7 @@ impl World {
         let builder = builder.with_root_certificates(roots);
         let Some(user) = user else { return Arc::new(builder.with_no_client_auth()) };
         let key = pki::Key::generate(pki::Algorithm::EcdsaP256).unwrap();
-        let leaf = self.authority.issue(&pki::Profile::client(user, Some("system:masters"), DAY), &key).unwrap();
+        let leaf = authority.issue(&pki::Profile::client(user, Some("system:masters"), DAY), &key).unwrap();
         let chain = pki::pem::parse_certificates(leaf.as_bytes(), "leaf").unwrap();
         let key = pki::pem::parse_private_key(key.to_pem().as_bytes(), "key").unwrap();
         Arc::new(builder.with_client_auth_cert(chain, key).unwrap())
@@ -113,6 +122,44 @@ async fn a_client_certificate_is_its_user_and_others_are_refused() {
     assert!(world.get(address, Some("jane"), "/whoami").await.0.ends_with("jane"));
     assert!(world.get(address, None, "/whoami").await.0.starts_with("HTTP/1.1 403 "));
     assert!(world.get(address, None, "/livez").await.0.ends_with("ok"));
+    assert!(supervisor.shutdown(std::time::Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_proxy_in_front_names_the_user() {
+    let world = World::new();
+    let front = pki::Authority::create("front", DAY).unwrap();
+    let allowed = tls::Front {
+        authorities: front.certificate_pem().as_bytes().to_vec(),
+        allowed_names: vec!["front".to_owned()],
+        headers: front_proxy::ProxyHeaders { username: vec!["X-Remote-User".to_owned()], ..Default::default() },
+    };
+    world.write("front.crt", front.certificate_pem());
+    let path = |name: &str| world.folder.path().join(name);
+    let settings = tls::Settings {
+        identity: ServerIdentity::Files { certificate: path("tls.crt"), key: path("tls.key") },
+        named: Vec::new(),
+        authority: ClientAuthority::File(path("ca.crt")),
+        front: FrontAuthority::File { file: path("front.crt"), front: allowed },
+        offer: tls::Offer::default(),
+        http2: true,
+    };
+    let policy = Policy { authorize: false, ..Policy::default() };
+    let access = Access::Delegated(Arc::new(Delegated::new(None, None, policy)));
+    let (address, supervisor) = serve(Protocol::Tls(Tls::open(settings).await.unwrap()), access).await;
+    for (authority, name, sees) in [
+        (&front, "front", "alice"),
+        // Neither another name of that authority nor a client may name others; the former is nobody.
+        (&front, "other", "system:anonymous"),
+        (&world.authority, "front", "front"),
+        (&world.authority, "jane", "jane"),
+    ] {
+        let connector = tokio_rustls::TlsConnector::from(world.client_of(authority, Some(name)));
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let answer = get_with(stream, "/whoami", "x-remote-user: alice\r\n").await;
+        assert!(answer.ends_with(&format!("\r\n\r\n{sees}")), "{name}: {answer}");
+    }
     assert!(supervisor.shutdown(std::time::Duration::from_secs(5)).await);
 }
 

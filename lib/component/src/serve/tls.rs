@@ -3,20 +3,22 @@
 //! Upstream: `apiserver/pkg/server/dynamiccertificates`.
 
 mod flags;
+mod front;
 mod names;
 mod offer;
 mod possession;
 
 pub use flags::TlsFlags;
+pub use front::{Front, FrontAuthority, Presented};
 pub use names::{NamedPair, PairError};
 pub use offer::{Offer, OfferError};
 
 use super::ServeError;
 use crate::files::Watch;
 use arc_swap::ArcSwap;
-use k8s_openapi::api::core::v1::ConfigMap;
 use names::Resolver;
 use possession::Possession;
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub named: Vec<NamedPair>,
     /// Whose client certificates are believed.
     pub authority: ClientAuthority,
+    /// Whose client certificates let headers name the user.
+    pub front: FrontAuthority,
     /// Versions, suites and key exchanges.
     pub offer: Offer,
     /// Whether HTTP/2 is offered.
@@ -100,6 +104,8 @@ struct Current {
     config: Arc<ServerConfig>,
     /// For clients that ask for no name and came to an address that has a certificate.
     by_address: HashMap<IpAddr, Arc<ServerConfig>>,
+    /// Who is who among those whose certificates the handshake took.
+    judge: front::Judge,
     /// Of all that it was made from.
     digest: [u8; 32],
 }
@@ -121,13 +127,15 @@ struct Material {
     identity: Pair,
     named: Vec<Pair>,
     authorities: Option<Vec<u8>>,
+    front: Option<Front>,
 }
 
 impl Tls {
     /// With the default offer and no certificates for certain names.
     pub async fn new(identity: ServerIdentity, authority: ClientAuthority) -> Result<Arc<Self>, ServeError> {
         let offer = Offer::default();
-        Self::open(Settings { identity, named: Vec::new(), authority, offer, http2: true }).await
+        let front = FrontAuthority::None;
+        Self::open(Settings { identity, named: Vec::new(), authority, front, offer, http2: true }).await
     }
 
     /// Reads everything once. Authorities that the cluster does not give yet are tolerated.
@@ -150,6 +158,11 @@ impl Tls {
     pub fn config_at(&self, local: IpAddr) -> Arc<ServerConfig> {
         let current = self.current.load();
         Arc::clone(current.by_address.get(&local.to_canonical()).unwrap_or(&current.config))
+    }
+
+    /// What a client's certificates say of it, which the handshake took.
+    pub fn presented(&self, chain: Option<&[CertificateDer<'_>]>) -> Presented {
+        chain.map(|chain| self.current.load().judge.presented(chain)).unwrap_or_default()
     }
 
     /// Reads everything again when files change, and what is in the cluster from time to time; what
@@ -196,6 +209,7 @@ impl Settings {
             ClientAuthority::Later(more) => files.extend(more.iter().cloned()),
             ClientAuthority::None | ClientAuthority::Cluster(_) => {}
         }
+        files.extend(self.front.file().cloned());
         files
     }
 
@@ -209,12 +223,12 @@ impl Settings {
         let authorities = match &self.authority {
             ClientAuthority::None => None,
             ClientAuthority::File(file) => Some(pki::pem::read(file)?),
-            ClientAuthority::Cluster(client) => published(client).await,
+            ClientAuthority::Cluster(client) => front::published(client).await.and_then(|found| found.clients),
             ClientAuthority::Later(files) => {
                 Some(files.iter().map(|f| pki::pem::read(f)).collect::<Result<Vec<_>, _>>()?.join(&b'\n'))
             }
         };
-        Ok(Material { identity, named, authorities })
+        Ok(Material { identity, named, authorities, front: self.front.gather().await? })
     }
 
     fn build(&self, material: &Material) -> Result<Current, ServeError> {
@@ -231,7 +245,8 @@ impl Settings {
                 by_address.insert(address, config(Arc::clone(certificate))?);
             }
         }
-        Ok(Current { config: config(default)?, by_address, digest: material.digest() })
+        let judge = self.judge(material)?;
+        Ok(Current { config: config(default)?, by_address, judge, digest: material.digest() })
     }
 
     fn certified(&self, pair: &Pair, what: &str) -> Result<Arc<CertifiedKey>, ServeError> {
@@ -241,21 +256,43 @@ impl Settings {
     }
 
     fn verifier(&self, material: &Material) -> Result<Option<Arc<dyn ClientCertVerifier>>, ServeError> {
-        let Some(authorities) = &material.authorities else { return Ok(None) };
         let mut roots = RootCertStore::empty();
-        let is_hint = matches!(self.authority, ClientAuthority::Later(_));
-        if !is_hint || !authorities.is_empty() {
+        let fronts = material.front.iter().map(|front| &front.authorities);
+        // With hints alone there may be no authority at all.
+        for authorities in material.authorities.iter().chain(fronts).filter(|text| !text.is_empty() || !self.is_hint())
+        {
             for root in pki::pem::parse_certificates(authorities, "client authorities")? {
                 roots.add(root)?;
             }
         }
-        let provider = &self.offer.provider;
-        if is_hint {
-            return Ok(Some(Arc::new(Possession::new(provider, &roots))));
+        match (&material.authorities, self.is_hint()) {
+            (Some(_), true) => Ok(Some(Arc::new(Possession::new(&self.offer.provider, &roots)))),
+            _ if roots.is_empty() => Ok(None),
+            // Others come with a token, or anonymously.
+            _ => Ok(Some(self.verifier_of(roots)?)),
         }
-        // Others come with a token, or anonymously.
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-        Ok(Some(verifier.allow_unauthenticated().build()?))
+    }
+
+    fn is_hint(&self) -> bool {
+        matches!(self.authority, ClientAuthority::Later(_))
+    }
+
+    fn verifier_of(&self, roots: RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, ServeError> {
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.offer.provider));
+        Ok(verifier.allow_unauthenticated().build()?)
+    }
+
+    fn judge(&self, material: &Material) -> Result<front::Judge, ServeError> {
+        let Some(front) = &material.front else { return Ok(front::Judge::Simple) };
+        let of = |authorities: &[u8]| {
+            let mut roots = RootCertStore::empty();
+            for root in pki::pem::parse_certificates(authorities, "client authorities")? {
+                roots.add(root)?;
+            }
+            self.verifier_of(roots)
+        };
+        let clients = material.authorities.as_deref().map(of).transpose()?;
+        Ok(front::Judge::Fronted { clients, proxies: of(&front.authorities)?, front: front.clone() })
     }
 
     fn config(
@@ -280,19 +317,6 @@ impl Settings {
     }
 }
 
-async fn published(client: &kube::Client) -> Option<Vec<u8>> {
-    let maps: kube::Api<ConfigMap> = kube::Api::namespaced(client.clone(), "kube-system");
-    let lookup = maps.get("extension-apiserver-authentication");
-    match tokio::time::timeout(Duration::from_secs(10), lookup).await {
-        Ok(Ok(mut map)) => map.data.as_mut()?.remove("client-ca-file").map(String::into_bytes),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "cannot look up the authorities of client certificates; looking again later");
-            None
-        }
-        Err(_) => None,
-    }
-}
-
 impl Pair {
     fn read(certificate: &std::path::Path, key: &std::path::Path) -> Result<Self, ServeError> {
         Ok(Self { certificate: pki::pem::read(certificate)?, key: pki::pem::read(key)? })
@@ -307,10 +331,13 @@ impl Material {
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         let pairs = std::iter::once(&self.identity).chain(&self.named).flat_map(|pair| [&pair.certificate, &pair.key]);
-        for part in pairs.chain(&self.authorities) {
+        let fronts = self.front.iter().map(|front| &front.authorities);
+        for part in pairs.chain(&self.authorities).chain(fronts) {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
+        let rest = self.front.as_ref().map(|front| (&front.allowed_names, &front.headers));
+        hash.update(format!("{rest:?}"));
         hash.finalize().into()
     }
 }

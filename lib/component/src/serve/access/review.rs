@@ -103,13 +103,14 @@ fn spec(user: &User, attributes: &Attributes) -> SubjectAccessReviewSpec {
             let path = NonResourceAttributes { verb: Some(verb.clone()), path: Some(path.clone()) };
             spec.non_resource_attributes = Some(path);
         }
-        Attributes::Resource { verb, group, resource, subresource, name } => {
+        Attributes::Resource { verb, group, resource, subresource, namespace, name } => {
             spec.resource_attributes = Some(ResourceAttributes {
                 verb: Some(verb.clone()),
                 group: Some(group.clone()),
                 version: Some("v1".to_owned()),
                 resource: Some(resource.clone()),
                 subresource: Some(subresource.clone()),
+                namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
                 name: Some(name.clone()),
                 ..ResourceAttributes::default()
             });
@@ -170,6 +171,7 @@ mod tests {
             group: String::new(),
             resource: "nodes".into(),
             subresource: "proxy".into(),
+            namespace: String::new(),
             name: "n1".into(),
         };
         let resource = spec(&User::anonymous(), &attributes).resource_attributes.unwrap();

@@ -1,0 +1,20 @@
+//! Why rules could not be applied or read.
+
+use component::program::ProgramError;
+
+/// Why rules could not be applied or read.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// A program did not do its work.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The kernel refused, asked without a program.
+    #[error("ipvs: cannot {what}")]
+    Kernel {
+        /// What was to be done.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
