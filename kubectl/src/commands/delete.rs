@@ -109,7 +109,11 @@ impl<'a> Deleting<'a> {
             crate::outln!("No resources found");
         }
         // What is behind what cannot be read was not read.
-        Failures::with_unread(self.failures, self.unread)?;
+        match self.flags.ignore_not_found && self.failures.is_empty() && self.unread.len() == 1 {
+            // What is sorted out is told as several.
+            true => Failures::among_others(self.unread)?,
+            false => Failures::with_unread(self.failures, self.unread)?,
+        }
         for (victim, uid) in &self.deleted {
             deadline.gone(self.session, victim, uid).await?;
         }

@@ -39,7 +39,8 @@ pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, manifest, kind).await.err());
     }
-    Failures::outcome(failures)
+    // Upstream tells of one as of several.
+    Failures::among_others(failures)
 }
 
 async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, kind: Kind) -> anyhow::Result<()> {
