@@ -120,17 +120,20 @@ impl Discovery {
     pub async fn load(client: &Client) -> anyhow::Result<Self> {
         match cache::read(client) {
             Some(known) => Ok(known),
-            // Upstream looks for a type in several ways, each of which asks anew if nothing is known yet: an answer
-            // that is nonsense once ends nothing.
-            None => match Self::fetch(client).await {
-                Err(error) if !error.is::<Unanswered>() => Self::fetch(client).await,
-                fetched => fetched,
-            },
+            None => Self::fetch(client).await,
         }
     }
 
-    /// Asks the server.
+    /// Asks the server. Upstream looks for a type in several ways, each of which asks anew if nothing is known yet: an
+    /// answer that is nonsense once ends nothing.
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
+        match Self::ask(client).await {
+            Err(error) if !error.is::<Unanswered>() => Self::ask(client).await,
+            asked => asked,
+        }
+    }
+
+    async fn ask(client: &Client) -> anyhow::Result<Self> {
         let mut discovery = Self::default();
         for path in ["/api", "/apis"] {
             let document = match client.get_bytes(path, AGGREGATED).await {

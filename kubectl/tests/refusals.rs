@@ -445,9 +445,10 @@ fn a_namespace_that_is_not_there_is_told_of() {
     let want = "error: error from server (NotFound): namespaces \"none\" not found in namespace \"none\"\n";
     assert_eq!(told(server, "-n none logs p"), want);
     // A name that would lead elsewhere is told as it was given.
-    let want = "error: invalid namespace \"../x\": [may not contain '/']\n";
-    for line in ["get pod p", "get pods", "label pod p a=b", "delete pod p"] {
-        assert_eq!(told(server, &format!("-n ../x {line}")), want, "{line}");
+    let want = "invalid namespace \"../x\": [may not contain '/']\n";
+    assert_eq!(told(server, "-n ../x get pods"), want);
+    for line in ["get pod p", "label pod p a=b", "delete pod p"] {
+        assert_eq!(told(server, &format!("-n ../x {line}")), format!("error: {want}"), "{line}");
     }
 }
 
@@ -472,6 +473,8 @@ fn nonsense_about_what_there_is_is_forgiven_once() {
         path => discovery(path).unwrap_or(Answer::json(200, PODS)),
     });
     assert_eq!(run(server, "get pods").2, Some(0));
+    FIRST.store(true, Ordering::Relaxed);
+    assert_eq!(run(server, "label pods --all a=b --list").2, Some(0));
 }
 
 #[test]
