@@ -34,13 +34,18 @@ fn annotations_mut(object: &mut Value) -> Option<&mut Map> {
 
 /// The object with its own text in the annotation.
 pub fn with_last_applied(object: &Value) -> Value {
-    let mut bare = object.clone();
-    if let Some(map) = annotations_mut(&mut bare) {
-        map.remove(LAST_APPLIED);
-    }
+    let mut bare = without_last_applied(object.clone());
     let text = format!("{}\n", go_json(&bare));
     annotate(&mut bare, LAST_APPLIED, text);
     bare
+}
+
+/// An object without what was applied last.
+pub fn without_last_applied(mut object: Value) -> Value {
+    if let Some(map) = annotations_mut(&mut object) {
+        map.remove(LAST_APPLIED);
+    }
+    object
 }
 
 /// What was applied last to an object.

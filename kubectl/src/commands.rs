@@ -429,8 +429,9 @@ pub fn error_text(error: &anyhow::Error) -> String {
                 "error: ",
                 "Server-side apply",
             ];
+            let text = text.strip_suffix('\n').unwrap_or(&text);
             let bare = matches!(error.downcast_ref(), Some(GenerateError::NoSuchType(..)));
-            if bare || known.iter().any(|k| text.starts_with(k)) { text } else { format!("error: {text}") }
+            if bare || known.iter().any(|k| text.starts_with(k)) { text.to_owned() } else { format!("error: {text}") }
         }
     }
 }
@@ -442,10 +443,7 @@ fn one_of_several(error: &anyhow::Error) -> String {
     if let Some(Failures(list)) = error.downcast_ref::<Failures>() {
         return list.iter().map(one_of_several).collect::<Vec<_>>().join("\n");
     }
-    standard(error).unwrap_or_else(|| {
-        let text = format!("{error:#}");
-        text.strip_prefix("error: ").map_or_else(|| text.clone(), str::to_owned)
-    })
+    standard(error).unwrap_or_else(|| format!("{error:#}"))
 }
 
 /// The words for errors that upstream knows.

@@ -7,12 +7,11 @@
 mod cache;
 mod plain;
 
-use crate::http::Client;
+use crate::http::{Client, Unanswered};
 use crate::writing::{is_not_found, log_unhandled};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
 use rules::patch::go_kind;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Asks for the aggregated form and takes the plain one.
@@ -45,11 +44,8 @@ pub struct Resource {
 
 /// A namespace as one part of a path: whatever it would lead out of that with is escaped, and so refused once it is
 /// asked for.
-pub(crate) fn one_segment(namespace: &str) -> Cow<'_, str> {
-    match namespace.contains(['%', '/']) {
-        true => namespace.replace('%', "%25").replace('/', "%2F").into(),
-        false => namespace.into(),
-    }
+pub(crate) fn one_segment(namespace: &str) -> String {
+    crate::files::segment(namespace)
 }
 
 impl Resource {
@@ -128,8 +124,16 @@ impl Discovery {
         }
     }
 
-    /// Asks the server.
+    /// Asks the server. Upstream looks for a type in several ways, each of which asks anew if nothing is known yet: an
+    /// answer that is nonsense once ends nothing.
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
+        match Self::ask(client).await {
+            Err(error) if !error.is::<Unanswered>() => Self::ask(client).await,
+            asked => asked,
+        }
+    }
+
+    async fn ask(client: &Client) -> anyhow::Result<Self> {
         let mut discovery = Self::default();
         for path in ["/api", "/apis"] {
             let document = match client.get_bytes(path, AGGREGATED).await {

@@ -5,6 +5,7 @@ mod glob;
 mod json;
 mod named;
 pub(crate) mod objects;
+mod typed;
 
 use crate::cli::Files;
 use crate::commands::Session;
@@ -40,7 +41,7 @@ pub struct Manifest {
 impl Manifest {
     /// Path of the collection.
     pub fn collection(&self) -> String {
-        self.resource.path(Some(&segment(&self.namespace)))
+        self.resource.path(Some(&self.namespace))
     }
 
     /// Path of the object.
@@ -103,6 +104,8 @@ pub enum Check {
     Local,
     /// The same, and its type must be one that is built in.
     Typed,
+    /// The type must be built in, and be one that the server takes.
+    Registered,
     /// It must have a kind and a version, or the rest of its file is not read.
     Validated,
 }
@@ -194,7 +197,7 @@ impl<'a> Reading<'a> {
                 Source::Built(objects) => objects.next().map(Ok),
             };
             let document = document.map(|document| match self.check {
-                Check::Decoded | Check::Local | Check::Typed => document,
+                Check::Decoded | Check::Local | Check::Typed | Check::Registered => document,
                 Check::Validated => document.and_then(|document| objects::validated(name, document)),
             });
             match document {

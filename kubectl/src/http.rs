@@ -14,6 +14,7 @@ mod who;
 
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
+use unanswered::Again;
 pub(crate) use unanswered::io_words;
 pub use unanswered::{CutShort, Unanswered, Why};
 pub(crate) use watch::Pauses;
@@ -25,7 +26,7 @@ use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
-use heard::{Greeted, Greeting, Heard, Listening};
+use heard::{Greeting, Heard, Listening};
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
@@ -94,6 +95,16 @@ struct Wire {
 /// When a request's time is up.
 #[derive(Clone, Copy, Debug)]
 struct Deadline(Instant);
+
+/// The two ends of the connection that an answer comes through.
+#[derive(Clone, Debug)]
+struct Route(String);
+
+impl Route {
+    fn of<B>(response: &Response<B>) -> String {
+        response.extensions().get().map(|Route(route)| route.clone()).unwrap_or_default()
+    }
+}
 
 /// A client of one apiserver.
 pub struct Client {
@@ -225,7 +236,10 @@ impl Client {
     ) -> anyhow::Result<Bytes> {
         let mut response = self.ask(Patience::Answers, method.clone(), path, extra, body).await?;
         response.extensions_mut().insert(Subject::unknown(&method));
-        self.read_bytes(response).await
+        self.read_bytes(response).await.map_err(|error| match error.downcast() {
+            Ok(CutShort(why)) => anyhow::anyhow!(why),
+            Err(error) => error,
+        })
     }
 
     /// Opens a stream of its own.
@@ -323,21 +337,26 @@ impl Client {
             let url = format!("{}{path}", self.server());
             Unanswered { method: format!("{first}{}", rest.to_ascii_lowercase()), url, why }
         };
-        let mut attempt = 0;
+        let (mut attempt, mut before) = (0, None);
         loop {
             let limit = limit.or(self.connection.timeout);
             let outcome = self.once(limit, &method, &path, extra, &body).await;
             attempt += 1;
             let Some(pause) = patience.pause(attempt, &method, &outcome) else {
-                let mut response = outcome.map_err(unanswered)?;
+                let mut response = match (outcome, before) {
+                    (Ok(response), _) => response,
+                    (Err(why), Some(before)) if why != before => bail!(Again { now: unanswered(why), before }),
+                    (Err(why), _) => bail!(unanswered(why)),
+                };
                 if let Some(elsewhere) = Elsewhere::of(&method, &response, self.server(), &path) {
                     response = elsewhere.follow(self, limit, extra, body).await?;
                 }
                 response.extensions_mut().insert(subject);
                 return Ok(response);
             };
-            if let Ok(response) = outcome {
-                patience::finish(response).await;
+            match outcome {
+                Ok(response) => patience::finish(response).await,
+                Err(why) => before = Some(why),
             }
             tokio::time::sleep(pause).await;
         }
@@ -411,19 +430,21 @@ impl Client {
         if let Some(mut wire) = idle {
             reached.store(true, Ordering::Relaxed);
             match pass(&mut wire.sender, build()?).await {
-                Ok(response) => {
+                Ok(mut response) => {
+                    response.extensions_mut().insert(Route(wire.route.clone()));
                     *self.idle.lock().await = Some(wire);
                     return Ok(response);
                 }
                 // The server may have closed a connection that was not used for a while.
-                Err(error) if unheard(&error, method) => {}
+                Err(error) if unheard(&error, method, &wire.heard) => {}
                 Err(error) => return Err(unanswered::exchange(&error, &wire.route, &wire.heard)),
             }
         }
         let mut wire = self.connect().await?;
         reached.store(true, Ordering::Relaxed);
         let answer = pass(&mut wire.sender, build()?).await;
-        let response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
+        let mut response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
+        response.extensions_mut().insert(Route(wire.route.clone()));
         *self.idle.lock().await = Some(wire);
         Ok(response)
     }
@@ -480,7 +501,7 @@ impl Client {
         };
         let Opened { stream, route } = opened?;
         let heard = Heard::default();
-        let stream = TokioIo::new(Listening { stream, heard: heard.clone() });
+        let stream = TokioIo::new(Listening { stream, listener: heard.clone() });
         let opened = hyper::client::conn::http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await;
         let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route, &heard))?;
         // A command-line tool is its own supervisor: the task ends with the process.
@@ -502,8 +523,10 @@ async fn pass(
 }
 
 /// Whether the server did not get a request, or may get it twice.
-fn unheard(error: &hyper::Error, method: &Method) -> bool {
-    error.is_canceled() || error.is_closed() || method.is_safe() && error.is_incomplete_message()
+fn unheard(error: &hyper::Error, method: &Method, heard: &Heard) -> bool {
+    // Of an answer that began nothing more comes by asking again.
+    let lost = error.is_incomplete_message() && heard.is_empty();
+    error.is_canceled() || error.is_closed() || method.is_safe() && lost
 }
 
 /// Connects to the first address of a host that answers; of the others the first failure is told.
@@ -528,7 +551,7 @@ async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
     let name = name.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
     let greeting = Greeting::default();
-    let stream = Greeted { stream: opened.stream, greeting: greeting.clone() };
+    let stream = Listening { stream: opened.stream, listener: greeting.clone() };
     let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, stream)).await;
     if let Some(why) = tls.without_certificate() {
         return Err(why);
@@ -537,8 +560,9 @@ async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
         Ok(Err(_)) if greeting.is_http() => Err(Why::Broken("http: server gave HTTP response to HTTPS client".into())),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-            Err(Why::Broken(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
+            Err(Why::Gone(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
         }
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Why::Gone(tls::words(&error))),
         Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
     }
@@ -577,9 +601,17 @@ pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
         bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
     }
     if is_refusal(&value) {
-        return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
+        return Err(refusal_in(&value));
     }
     Ok(value)
+}
+
+/// The refusal that was sent as a success, or why it cannot be read.
+fn refusal_in(status: &Value) -> anyhow::Error {
+    match refusal::mistyped(status) {
+        Some(why) => anyhow::anyhow!("json: cannot unmarshal {why}"),
+        None => refusal::of_status(200, status).into(),
+    }
 }
 
 /// What stands behind the path of a resource must say what it is: a server that answers anything else is not believed.
@@ -587,7 +619,7 @@ fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
     let value = read_json(body)?;
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
     if is_of_resource(path) && is_refusal(&value) {
-        return Err(structured(200, body).map_or_else(|| anyhow::anyhow!("{value}"), anyhow::Error::from));
+        return Err(refusal_in(&value));
     }
     if !is_of_resource(path) || !kind.is_empty() {
         return Ok(value);
@@ -622,6 +654,7 @@ fn read_json(body: &[u8]) -> anyhow::Result<Value> {
 /// All of a body, if it comes in time.
 async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
     let deadline = response.extensions().get::<Deadline>().copied();
+    let route = Route::of(&response);
     let body = response.into_body().collect();
     let body = match deadline {
         None => body.await,
@@ -630,17 +663,19 @@ async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
             Err(_) => bail!(CutShort(unanswered::TOO_LONG.into())),
         },
     };
-    Ok(body.map_err(|error| CutShort(unanswered::body(&error)))?.to_bytes())
+    Ok(body.map_err(|error| CutShort(unanswered::body(&error, &route)))?.to_bytes())
 }
 
-/// The texts of a `Warning` header: of each warning what stands first in quotes, with quotes and backslashes after
-/// backslashes.
+/// The texts of a `Warning` header: of each warning of code 299 what stands first in quotes, with quotes and
+/// backslashes after backslashes. What other codes warn of is about caches.
 ///
-/// Upstream: `apimachinery/pkg/util/net/http.go` (`ParseWarningHeader`).
+/// Upstream: `apimachinery/pkg/util/net/http.go` (`ParseWarningHeader`), `client-go/rest/warnings.go`.
 fn warning_texts(header: &str) -> Vec<String> {
     let (mut texts, mut rest) = (Vec::new(), header.chars());
     // Before a text, in it, or in the date that may follow it.
-    while rest.by_ref().any(|c| c == '"') {
+    while let Some((before, _)) = rest.as_str().split_once('"') {
+        let told = before.trim_start_matches([',', ' ']).split(' ').next() == Some("299");
+        rest = rest.as_str()[before.len() + 1..].chars();
         let mut text = String::new();
         loop {
             match rest.next() {
@@ -650,7 +685,7 @@ fn warning_texts(header: &str) -> Vec<String> {
                 None => return texts,
             }
         }
-        texts.push(text);
+        texts.extend(Some(text).filter(|text| told && !text.is_empty()));
         if !rest.as_str().trim_start().starts_with(',') {
             // A date, if there is one, is in quotes, too.
             let _date = rest.by_ref().skip_while(|c| *c != '"').skip(1).find(|c| *c == '"');
@@ -668,10 +703,15 @@ pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<I
         }
     }
     let code = response.status().as_u16();
-    if response.status().is_success() {
+    let headers = response.headers();
+    if let Some(why) = refusal::bad_media(headers) {
+        let message = format!("Internal error occurred: {why}");
+        bail!(Refused { code: 500, reason: "InternalError".into(), message, details: Value::Null });
+    }
+    if is_success(code) {
         return Ok(response);
     }
-    let headers = response.headers().clone();
+    let headers = headers.clone();
     let subject = response.extensions().get().cloned().unwrap_or_else(|| Subject::unknown(&Method::GET));
     let mut body = whole(response).await?;
     if headers.get(header::CONTENT_ENCODING).is_some_and(|e| e == "gzip") {
@@ -682,17 +722,24 @@ pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<I
     Err(refused(code, &headers, &body, &subject).into())
 }
 
+/// Whether an answer is what was asked for. Upstream takes one that switches protocols for it, too.
+fn is_success(code: u16) -> bool {
+    matches!(code, 101 | 200..=206)
+}
+
 /// A body that comes bit by bit, at the longest until the request's time is up.
 #[derive(Debug)]
 pub struct Flow {
     body: Incoming,
     deadline: Option<Instant>,
+    route: String,
 }
 
 impl Flow {
     fn of(response: Response<Incoming>) -> Self {
         let deadline = response.extensions().get().map(|Deadline(deadline)| *deadline);
-        Self { body: response.into_body(), deadline }
+        let route = Route::of(&response);
+        Self { body: response.into_body(), deadline, route }
     }
 
     /// The next bytes; nothing at the end.
@@ -711,7 +758,7 @@ impl Flow {
             None => frame.await,
             Some(deadline) => tokio::time::timeout_at(deadline, frame).await.map_err(|_| OutOfTime)?,
         };
-        Ok(frame.transpose().map_err(|error| Torn(unanswered::body(&error)))?)
+        Ok(frame.transpose().map_err(|error| Torn(unanswered::body(&error, &self.route)))?)
     }
 }
 
@@ -830,7 +877,8 @@ mod tests {
             (r#"299 - "a""#, &["a"][..]),
             (r#"299 - "say \"b\" or \\""#, &[r#"say "b" or \"#]),
             (r#"299 - "a", 299 - "b""#, &["a", "b"]),
-            (r#"299 - "a" "Sat, 25 Aug 2012 23:34:45 GMT", 199 x "b""#, &["a", "b"]),
+            (r#"299 - "a" "Sat, 25 Aug 2012 23:34:45 GMT", 299 x "b""#, &["a", "b"]),
+            (r#"199 - "a", 299 - """#, &[]),
             ("299 - \"cut", &[]),
             ("nonsense", &[]),
         ] {

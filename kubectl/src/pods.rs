@@ -3,8 +3,8 @@
 //! Upstream: `kubectl/pkg/polymorphichelpers/attachablepodforobject.go`, `kubectl/pkg/cmd/util/podcmd`.
 
 use crate::commands::Session;
-use crate::discovery::{Resource, one_segment};
-use crate::selected::{list, named};
+use crate::discovery::Resource;
+use crate::selected::{had, list, named};
 use crate::targets;
 use anyhow::bail;
 use apimachinery::Value;
@@ -54,13 +54,12 @@ fn readiness(pod: &Value) -> (bool, bool, bool, std::cmp::Reverse<String>) {
 /// All pods that a word means.
 pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value>> {
     let Some((kind, name)) = target.split_once('/') else {
-        let path = format!("/api/v1/namespaces/{}/pods/{target}", one_segment(&session.namespace));
-        return Ok(vec![session.client.get(&path, "application/json").await?]);
+        return Ok(vec![had(session, &named(session, resource(), target)).await?]);
     };
     let discovery = session.discovery().await?;
     let words = [format!("{kind}/{name}")];
     let Some(found) = targets::parse(&discovery, "logs", &words)?.pop() else { bail!("no resource named {target}") };
-    let object = session.client.get(&named(session, found.resource.clone(), name).path(), "application/json").await?;
+    let object = had(session, &named(session, found.resource.clone(), name)).await?;
     if found.resource.plural == "pods" {
         return Ok(vec![object]);
     }

@@ -65,12 +65,12 @@ pub fn yaml(value: &Value) -> String {
     yaml::to_string(value)
 }
 
-/// `type/name` of an object of a known resource.
+/// `type/name` of an object of a known resource, without what a terminal would act on.
 pub fn name(resource: &Resource, object: &Value) -> String {
-    format!("{}/{}", resource.display(), object.name())
+    harmless(&format!("{}/{}", resource.display(), object.name()))
 }
 
-/// `kind.group/name` of an object that says what it is.
+/// `kind.group/name` of an object that says what it is, without what a terminal would act on.
 pub fn name_of(object: &Value) -> String {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let kind = text("kind").to_lowercase();
@@ -78,11 +78,11 @@ pub fn name_of(object: &Value) -> String {
         "" => "<unknown>",
         name => name,
     };
-    match text("apiVersion").split_once('/') {
+    harmless(&match text("apiVersion").split_once('/') {
         Some((group, _)) if !kind.is_empty() => format!("{kind}.{group}/{name}"),
         _ if kind.is_empty() => format!("<unknown>/{name}"),
         _ => format!("{kind}/{name}"),
-    }
+    })
 }
 
 /// Drops `metadata.managedFields`, in lists from each item.

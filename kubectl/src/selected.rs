@@ -9,11 +9,13 @@ use crate::files::objects::NoKind;
 use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::targets::{self, Words};
-use crate::writing::Failures;
+use crate::writing::{Failures, is_not_found};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::selector::LabelSelector;
+use bytes::Bytes;
+use http::Method;
 
 /// What is said when nothing is selected.
 pub(crate) const NOTHING: &str = "You must provide one or more resources by argument or filename.
@@ -209,7 +211,8 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
         let check = match (query.local, query.typed) {
             (true, true) => Check::Typed,
             (true, false) => Check::Local,
-            (false, _) => Check::Decoded,
+            (false, true) => Check::Registered,
+            (false, false) => Check::Decoded,
         };
         let mut reading = Reading::of(query.files, discovery, session, check)?;
         while let Some(outcome) = reading.next().await {
@@ -279,7 +282,10 @@ impl Selected {
                 manifest.object = object;
                 self.objects.push(manifest);
             }
-            Err(error) => self.failures.push(error),
+            Err(error) => {
+                let why = not_had(session, &manifest.resource, &manifest.namespace, error).await;
+                self.failures.push(why);
+            }
         }
     }
 
@@ -295,6 +301,33 @@ impl Selected {
 
 /// How many objects a page has unless the command line says so.
 const PAGE: i64 = 500;
+
+/// A named object as the server has it.
+pub(crate) async fn had(session: &Session, manifest: &Manifest) -> anyhow::Result<Value> {
+    match session.client.get(&manifest.path(), "application/json").await {
+        Ok(object) => Ok(object),
+        Err(error) => Err(not_had(session, &manifest.resource, &manifest.namespace, error).await),
+    }
+}
+
+/// Why a named object cannot be had: where its namespace is not there either, that is why.
+///
+/// Upstream: `cli-runtime/pkg/resource/visitor.go` (`Info.Get`).
+pub(crate) async fn not_had(
+    session: &Session,
+    resource: &Resource,
+    namespace: &str,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if !resource.namespaced || matches!(namespace, "" | "default") || !is_not_found(&error) {
+        return error;
+    }
+    let path = format!("/api/v1/namespaces/{}", files::segment(namespace));
+    match session.client.send_raw(Method::GET, &path, &[], Bytes::new()).await {
+        Err(missing) if is_not_found(&missing) => missing,
+        _ => error,
+    }
+}
 
 /// All objects of a resource, page by page, with their type as single objects have it.
 pub async fn list(

@@ -2,8 +2,9 @@
 //!
 //! Upstream: `client-go/transport/{websocket,spdy}`, `client-go/tools/portforward/tunneling_dialer.go`.
 
-use crate::http::{Client, Patience, Stream, Subject, refused, structured};
+use crate::http::{Client, Patience, Stream, Subject, refused};
 use anyhow::{Context, anyhow, bail};
+use apimachinery::Value;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderName, Method, StatusCode, header};
@@ -107,19 +108,24 @@ pub async fn tunnel(client: &Client, path: &str, protocol: &str) -> Result<Box<d
     Ok(Box::new(tokio::io::join(StreamReader::new(bytes), SinkWriter::new(CopyToBytes::new(sink)))))
 }
 
-/// What the server says instead of a stream: a `Status`, or anything.
+/// What the server says instead of a stream.
 ///
-/// Upstream: `apimachinery/pkg/util/httpstream/spdy/roundtripper.go` (`NewConnection`).
+/// Upstream: `streaming/pkg/httpstream/spdy/roundtripper.go` (`NewConnection`).
 async fn not_upgraded(response: http::Response<Incoming>) -> anyhow::Error {
-    let status = response.status();
     let body = match Limited::new(response.into_body(), MAX_ANSWER).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return anyhow!("unable to upgrade connection: unable to read error from server response"),
     };
-    match structured(status.as_u16(), &body) {
-        Some(refused) => refused.into(),
-        None => anyhow!("unable to upgrade connection: {}", String::from_utf8_lossy(&body)),
-    }
+    anyhow!("unable to upgrade connection: {}", said(&body))
+}
+
+/// The message of a `Status`, or of something like it; or all of the text.
+fn said(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let object: Value = serde_json::from_slice(body).unwrap_or_default();
+    let members = ["message", "error"].map(|key| object[key].as_str().unwrap_or_default());
+    let said = members.into_iter().chain([&*text]).map(str::trim).find(|said| !said.is_empty());
+    said.unwrap_or("empty server response").to_owned()
 }
 
 /// A SPDY connection.
@@ -135,4 +141,22 @@ pub async fn spdy(client: &Client, path: &str, protocol: &str) -> anyhow::Result
     }
     let upgraded = hyper::upgrade::on(response).await.context("unable to upgrade connection")?;
     Ok(Box::new(TokioIo::new(upgraded)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_instead_of_a_stream_is_told() {
+        for (body, want) in [
+            (r#"{"kind": "Status", "message": "pod p has no host"}"#, "pod p has no host"),
+            (r#"{"message": " ", "error": "no"}"#, "no"),
+            (r#"{"message": 5}"#, r#"{"message": 5}"#),
+            (" no\n", "no"),
+            ("", "empty server response"),
+        ] {
+            assert_eq!(said(body.as_bytes()), want, "{body}");
+        }
+    }
 }

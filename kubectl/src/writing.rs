@@ -290,14 +290,26 @@ impl Failures {
     }
 
     /// The failures of what was done, and those of what could not be read, which upstream tells in one line.
-    pub fn with_unread(mut failures: Vec<anyhow::Error>, mut unread: Vec<anyhow::Error>) -> anyhow::Result<()> {
-        if failures.is_empty() || unread.len() < 2 {
-            failures.append(&mut unread);
-        } else {
-            let told: Vec<String> = unread.iter().map(|error| format!("{error:#}")).collect();
-            failures.push(anyhow::anyhow!("[{}]", told.join(", ")));
-        }
+    pub fn with_unread(mut failures: Vec<anyhow::Error>, unread: Vec<anyhow::Error>) -> anyhow::Result<()> {
+        let unread = Self::beside(unread, failures.is_empty());
+        failures.extend(unread);
         Self::outcome(failures)
+    }
+
+    /// The same of a command that reads everything first.
+    pub fn unread_first(unread: Vec<anyhow::Error>, failures: Vec<anyhow::Error>) -> Vec<anyhow::Error> {
+        let mut all = Self::beside(unread, failures.is_empty());
+        all.extend(failures);
+        all
+    }
+
+    /// What could not be read, in one line unless it is alone.
+    fn beside(unread: Vec<anyhow::Error>, alone: bool) -> Vec<anyhow::Error> {
+        if alone || unread.len() < 2 {
+            return unread;
+        }
+        let told: Vec<String> = unread.iter().map(|error| format!("{error:#}")).collect();
+        vec![anyhow::anyhow!("[{}]", told.join(", "))]
     }
 
     /// Nothing, or failures that are told as several are even if there is one only.
@@ -389,7 +401,7 @@ pub async fn live(session: &Session, path: &str) -> anyhow::Result<Option<Value>
 
 /// Whether the server said that there is no such object.
 pub fn is_not_found(error: &anyhow::Error) -> bool {
-    code(error) == Some(404)
+    error.downcast_ref::<Refused>().is_some_and(Refused::is_not_found)
 }
 
 /// A member of what is to be an object; whatever else it is gives way.
@@ -417,6 +429,17 @@ mod tests {
         assert!(DryRun::parse("yes").is_err());
         assert_eq!(field_validation("true").ok(), Some("Strict"));
         assert!(field_validation("x").is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_told_beside_the_rest() {
+        let errors = |texts: &[&str]| texts.iter().map(|text| anyhow::anyhow!("{text}")).collect::<Vec<_>>();
+        let told = |unread: &[&str], failures: &[&str]| -> Vec<String> {
+            Failures::unread_first(errors(unread), errors(failures)).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(told(&["a", "b"], &[]), ["a", "b"]);
+        assert_eq!(told(&["a"], &["c"]), ["a", "c"]);
+        assert_eq!(told(&["a", "b"], &["c"]), ["[a, b]", "c"]);
     }
 
     #[test]

@@ -426,6 +426,72 @@ fn who_sends_elsewhere_is_followed() {
     assert_eq!(told(server, "get --raw /ftp"), want);
 }
 
+#[test]
+fn a_namespace_that_is_not_there_is_told_of() {
+    let server = serve(|_, path| match path {
+        "/api/v1/namespaces/none" => Answer::json(
+            404,
+            r#"{"kind": "Status", "status": "Failure", "message": "namespaces \"none\" not found", "reason": "NotFound", "code": 404}"#,
+        ),
+        "/api/v1/namespaces/some" => Answer::json(200, r#"{"kind": "Namespace", "apiVersion": "v1"}"#),
+        path => discovery(path).unwrap_or(Answer::text(404, "")),
+    });
+    let missing = "Error from server (NotFound): namespaces \"none\" not found\n";
+    for line in ["get pod p", "get pod p -o yaml", "label pod p a=b", "attach p", "debug p --image=x"] {
+        assert_eq!(told(server, &format!("-n none {line}")), missing, "{line}");
+        let other = "Error from server (NotFound): the server could not find the requested resource (get pods p)\n";
+        assert_eq!(told(server, &format!("-n some {line}")), other, "{line}");
+    }
+    let want = "error: error from server (NotFound): namespaces \"none\" not found in namespace \"none\"\n";
+    assert_eq!(told(server, "-n none logs p"), want);
+    // A name that would lead elsewhere is told as it was given.
+    let want = "invalid namespace \"../x\": [may not contain '/']\n";
+    assert_eq!(told(server, "-n ../x get pods"), want);
+    for line in ["get pod p", "label pod p a=b", "delete pod p"] {
+        assert_eq!(told(server, &format!("-n ../x {line}")), format!("error: {want}"), "{line}");
+    }
+}
+
+#[test]
+fn only_some_successes_are_any() {
+    let refused = "Error from server: the server responded with the status code 299 but did not return more information (get pods p)\n";
+    let odd = serve(|_, path| discovery(path).unwrap_or(Answer::json(299, "{}")));
+    assert_eq!(told(odd, "get pod p"), refused);
+    let switched = serve(|_, path| discovery(path).unwrap_or(Answer::Raw("HTTP/1.1 101 X\r\n\r\n")));
+    assert_eq!(told(switched, "get pod p"), "error: unexpected end of JSON input\n");
+    let media = serve(|_, path| discovery(path).unwrap_or(Answer::Whole(404, "a/b; c", String::new())));
+    let want = "Error from server (InternalError): Internal error occurred: mime: invalid media parameter\n";
+    assert_eq!(told(media, "get pod p"), want);
+}
+
+#[test]
+fn nonsense_about_what_there_is_is_forgiven_once() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static FIRST: AtomicBool = AtomicBool::new(true);
+    let server = serve(|_, path| match path {
+        "/api" if FIRST.swap(false, Ordering::Relaxed) => Answer::Cut("{"),
+        path => discovery(path).unwrap_or(Answer::json(200, PODS)),
+    });
+    assert_eq!(run(server, "get pods").2, Some(0));
+    FIRST.store(true, Ordering::Relaxed);
+    assert_eq!(run(server, "label pods --all a=b --list").2, Some(0));
+}
+
+#[test]
+fn a_head_that_is_cut_is_not_asked_for_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let server = serve(|_, path| {
+        discovery(path).unwrap_or_else(|| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Answer::Raw("HTTP/1.1 200 OK\r\nContent-Ty")
+        })
+    });
+    let want = "Unable to connect to the server: net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: \"Content-Ty\"\n";
+    assert_eq!(told(server, "get pod p"), want);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+}
+
 /// A server of which nothing is without an escape.
 fn hostile(target: &str) -> Answer {
     let path = target.split('?').next().unwrap_or_default();
@@ -467,6 +533,9 @@ fn nothing_of_a_server_reaches_the_terminal_as_a_command() {
         "events",
         "logs --prefix p",
         "why pod p",
+        "label pod p x=y",
+        "patch pod p -p {}",
+        "get pod p -o name",
         "delete configmap x",
         "create configmap x",
         "label pod p --list",

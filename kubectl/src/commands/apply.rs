@@ -93,13 +93,15 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         }
         None => {
             let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
+            let mut unread = Vec::new();
             while let Some(outcome) = reading.next().await {
                 match outcome {
                     Ok(manifest) if !flags.selector.is_empty() && !labelled(&manifest.object, &flags.selector)? => {}
                     Ok(manifest) => applying.apply(manifest).await?,
-                    Err(error) => applying.failures.push(error),
+                    Err(error) => unread.push(error),
                 }
             }
+            applying.failures = Failures::unread_first(unread, std::mem::take(&mut applying.failures));
         }
     }
     let applied = applying.end()?;

@@ -10,7 +10,7 @@ use crate::discovery::Discovery;
 use crate::files::{Check, Manifest, Reading};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
 use crate::print::{Printer, Set};
-use crate::selected::{labelled, named};
+use crate::selected::{had, labelled, named};
 use crate::targets;
 use crate::writing::{Failures, Writing, record, usage, warn_of_record, with_source};
 use anyhow::{Context, bail};
@@ -354,8 +354,7 @@ async fn cron_job(session: &Session, discovery: &Discovery, word: &str) -> anyho
         bail!("from must be an existing cronjob");
     };
     let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };
-    let path = named(session, target.resource.clone(), name).path();
-    let object = session.client.get(&path, "application/json").await?;
+    let object = had(session, &named(session, target.resource.clone(), name)).await?;
     if target.resource.kind != "CronJob" {
         bail!("unknown object type *{}.{}", target.resource.version, target.resource.kind);
     }

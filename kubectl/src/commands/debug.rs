@@ -13,7 +13,7 @@ use crate::cli::Files;
 use crate::cli::debug::Debug;
 use crate::files;
 use crate::http::Refused;
-use crate::selected::named;
+use crate::selected::{had, named};
 use crate::targets;
 use crate::{pods, writing};
 use anyhow::{Context, bail};
@@ -168,9 +168,9 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
     if !flags.filenames.is_empty() && !flags.targets.is_empty() {
         bail!("resource/name arguments cannot be provided when a path is specified");
     }
-    let mut paths = Vec::new();
+    let mut wanted = Vec::new();
     if flags.filenames.is_empty() && flags.targets.iter().all(|t| !t.contains('/')) {
-        paths.extend(flags.targets.iter().map(|name| named(session, pods::resource(), name).path()));
+        wanted.extend(flags.targets.iter().map(|name| named(session, pods::resource(), name)));
     } else {
         let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
         let discovery = session.discovery_for(&files, files::Check::Decoded).await?;
@@ -180,19 +180,19 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
                 if !matches!(manifest.resource.kind.as_str(), "Pod" | "Node") {
                     return Err(not_supported(&manifest.object));
                 }
-                paths.push(manifest.path());
+                wanted.push(manifest);
             }
         }
         for word in &flags.targets {
             let word = if word.contains('/') { word.clone() } else { format!("pods/{word}") };
             for target in targets::parse(&discovery, "debug", &[word])? {
-                paths.push(named(session, target.resource, &target.name.unwrap_or_default()).path());
+                wanted.push(named(session, target.resource, &target.name.unwrap_or_default()));
             }
         }
     }
     let mut found = Vec::new();
-    for path in paths {
-        found.push(session.client.get(&path, "application/json").await?);
+    for manifest in &wanted {
+        found.push(had(session, manifest).await?);
     }
     Ok(found)
 }

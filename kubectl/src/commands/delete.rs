@@ -68,13 +68,15 @@ struct Deleting<'a> {
     failures: Vec<anyhow::Error>,
     /// What could not be found out of what there is to delete.
     unread: Vec<anyhow::Error>,
+    /// Something was not there, which was to be ignored.
+    ignored: bool,
     warned: bool,
 }
 
 impl<'a> Deleting<'a> {
     fn new(session: &'a Session, flags: &'a Delete, deletion: &'a Deletion) -> Self {
         let (deleted, failures, unread) = (Vec::new(), Vec::new(), Vec::new());
-        Self { session, flags, deletion, found: 0, deleted, failures, unread, warned: false }
+        Self { session, flags, deletion, found: 0, deleted, failures, unread, ignored: false, warned: false }
     }
 
     async fn delete(&mut self, victim: Victim) -> anyhow::Result<()> {
@@ -90,7 +92,7 @@ impl<'a> Deleting<'a> {
                     self.deleted.push((victim, uid));
                 }
             }
-            Err(error) if self.flags.ignore_not_found && is_not_found(&error) => {}
+            Err(error) if self.flags.ignore_not_found && is_not_found(&error) => self.ignored = true,
             Err(error) => self.failures.push(with_source(error, "deleting", &victim.source)),
         }
         Ok(())
@@ -109,7 +111,11 @@ impl<'a> Deleting<'a> {
             crate::outln!("No resources found");
         }
         // What is behind what cannot be read was not read.
-        Failures::with_unread(self.failures, self.unread)?;
+        match self.ignored && self.failures.is_empty() && self.unread.len() == 1 {
+            // What is left of several is told as such.
+            true => Failures::among_others(self.unread)?,
+            false => Failures::with_unread(self.failures, self.unread)?,
+        }
         for (victim, uid) in &self.deleted {
             deadline.gone(self.session, victim, uid).await?;
         }

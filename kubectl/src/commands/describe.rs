@@ -83,7 +83,10 @@ async fn find(
             }
             match session.client.get_object(&manifest.path()).await {
                 Ok(object) => found.push(Found { resource: manifest.resource, object }),
-                Err(error) => failures.push(error),
+                Err(error) => {
+                    let why = selected::not_had(session, &manifest.resource, &manifest.namespace, error).await;
+                    failures.push(why);
+                }
             }
         }
         return Ok((found, failures));
@@ -111,7 +114,10 @@ async fn objects(session: &Session, flags: &Describe, target: &Target) -> anyhow
         Some(_) if selection.all_namespaces => bail!("a resource cannot be retrieved by name across all namespaces"),
         Some(name) => {
             let path = format!("{}/{name}", resource.path(namespace));
-            Ok(vec![session.client.get_object(&path).await?])
+            match session.client.get_object(&path).await {
+                Ok(object) => Ok(vec![object]),
+                Err(error) => Err(selected::not_had(session, resource, &session.namespace, error).await),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ mod secrets;
 use super::apply::prune;
 use super::apply::types::Types;
 use super::{Session, undo};
-use crate::apply::{last_applied, three_way, with_last_applied};
+use crate::apply::{last_applied, three_way, without_last_applied};
 use crate::cli::diff::Diff;
 use crate::cli::writing::Printing;
 use crate::discovery::Discovery;
@@ -18,8 +18,9 @@ use crate::writing::{PatchKind, Writing, code, live};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use http::Method;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -63,12 +64,10 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
         manifests = kept;
     }
     let types = Types::new(session, true);
-    let pairs: Vec<anyhow::Result<Pair>> =
-        stream::iter(manifests.iter().map(|m| pair(session, &writing, flags, &types, m)))
-            .buffered(flags.concurrency.max(1))
-            .collect()
-            .await;
-    let pairs: Vec<Pair> = pairs.into_iter().collect::<anyhow::Result<_>>()?;
+    let pairs: Vec<Pair> = stream::iter(manifests.iter().map(|m| pair(session, &writing, flags, &types, m)))
+        .buffered(flags.concurrency.max(1))
+        .try_collect()
+        .await?;
     if flags.record {
         undo::record(session, manifests.iter().zip(pairs.iter().map(|p| p.live.as_ref())))?;
     }
@@ -112,12 +111,17 @@ async fn merged(
         let kind = PatchKind::Apply.content_type();
         return session.client.write(Method::PATCH, &path, kind, &manifest.object).await;
     }
-    let wanted = with_last_applied(&manifest.object);
+    // What was applied last is not told in a difference.
+    let wanted = &manifest.object;
     let Some(live) = live else {
-        return writing.create(session, &manifest.collection(), &wanted).await;
+        return writing.create(session, &manifest.collection(), wanted).await;
     };
+    let wanted = without_last_applied(wanted.clone());
     let ty = types.of(&wanted).await;
     let (kind, patch) = three_way(ty.as_ref(), last_applied(live).as_ref(), &wanted, live);
+    if patch == json!({}) {
+        return Ok(live.clone());
+    }
     writing.patch(session, &manifest.path(), kind, &patch).await
 }
 
@@ -176,6 +180,8 @@ impl Folders {
         let is_secret = |o: &Value| o["kind"] == "Secret" && o["apiVersion"] == "v1";
         if !flags.show_secrets && [&pair.live, &pair.merged].into_iter().flatten().any(is_secret) {
             secrets::mask(pair.live.as_mut(), pair.merged.as_mut());
+            // Upstream masks what is not there, too, and shows what comes of it.
+            pair.live.get_or_insert(Value::Null);
         }
         // A name from the cluster never leads out of the folder.
         let name = pair.name.replace(['/', '\0'], "_");

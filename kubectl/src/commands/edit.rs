@@ -19,9 +19,16 @@ use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use serde_json::json;
 
+/// What stands above an object.
 const HEADER: &str = "# Please edit the object below. Lines beginning with a '#' will be ignored,
 # and an empty file will abort the edit. If an error occurs while saving this file will be
 # reopened with the relevant failures.
+#
+";
+
+/// What stands above what was applied last.
+const HEADER_OF_APPLIED: &str = "# Please edit the 'last-applied-configuration' annotations below.
+# Lines beginning with a '#' will be ignored, and an empty file will abort the edit.
 #
 ";
 
@@ -163,7 +170,7 @@ pub(super) async fn last_applied_of(
     for manifest in &objects {
         let Some(applied) = last_applied(&manifest.object) else { continue };
         let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
-        let mut round = Round::new(&[applied], form)?;
+        let mut round = Round { header: HEADER_OF_APPLIED, ..Round::new(&[applied], form)? };
         while let Some(edited) = round.next()? {
             let Some(edited) = edited.into_iter().next() else { break };
             let mut object = manifest.object.clone();
@@ -207,6 +214,7 @@ impl Form {
 struct Round {
     editor: Editor,
     form: Form,
+    header: &'static str,
     /// The objects' text without the header.
     body: String,
     refusals: Vec<String>,
@@ -224,6 +232,7 @@ impl Round {
         Ok(Self {
             editor: Editor::from_environment("kubectl-edit-", if form.json { ".json" } else { ".yaml" }),
             form,
+            header: HEADER,
             body,
             refusals: Vec::new(),
             last: None,
@@ -232,7 +241,7 @@ impl Round {
 
     /// Opens the editor; the objects, or nothing if the edit is over.
     fn next(&mut self) -> anyhow::Result<Option<Vec<Value>>> {
-        let mut text = HEADER.to_owned();
+        let mut text = self.header.to_owned();
         for refusal in &self.refusals {
             for line in refusal.lines() {
                 text.push_str(&format!("# {line}\n"));

@@ -102,7 +102,7 @@ pub(super) async fn attach_to(
     detach_keys: &str,
 ) -> anyhow::Result<ExitCode> {
     let tty = terminal(tty && has_tty(pod, container), stdin, quiet);
-    if !quiet && stdin && tty {
+    if !quiet {
         eprintln!(
             "All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt."
         );

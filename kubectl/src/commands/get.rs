@@ -12,7 +12,7 @@ use crate::files::{self, Reading};
 use crate::http::Refused;
 use crate::print::sort::SortError;
 use crate::print::{self, Printer, Set, sort};
-use crate::selected::{Query, labelled, of_list};
+use crate::selected::{Query, labelled, not_had, of_list};
 use crate::targets::{self, Target, TargetError, Words};
 use crate::writing::{Failures, Fatal};
 use anyhow::bail;
@@ -74,8 +74,15 @@ struct Asked {
     targets: Vec<Target>,
     /// The one object stands for itself, not in a list.
     single: bool,
-    /// What could not be read of manifests.
-    failures: Vec<anyhow::Error>,
+    /// What could not be read of manifests, each with how many of the targets are before it.
+    failures: Vec<(usize, anyhow::Error)>,
+}
+
+/// What went wrong, in the order of the command line: what could not be read, and what targets could not be had.
+fn in_order(unread: Vec<(usize, anyhow::Error)>, failed: Vec<(usize, anyhow::Error)>) -> Vec<anyhow::Error> {
+    let mut all: Vec<(usize, anyhow::Error)> = unread.into_iter().chain(failed).collect();
+    all.sort_by_key(|(place, _)| *place);
+    all.into_iter().map(|(_, error)| error).collect()
 }
 
 impl Asked {
@@ -94,7 +101,7 @@ impl Asked {
             let manifest = match outcome {
                 Ok(manifest) => manifest,
                 Err(error) => {
-                    failures.push(error);
+                    failures.push((targets.len(), error));
                     continue;
                 }
             };
@@ -150,8 +157,8 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
 
 fn path(session: &Session, get: &Get, target: &Target, parameters: &[(&str, &str)]) -> String {
     let of_command = (!get.selection.all_namespaces).then_some(session.namespace.as_str());
-    let namespace = target.namespace.as_deref().or(of_command).map(files::segment);
-    let collection = target.resource.path(namespace.as_deref());
+    let namespace = target.namespace.as_deref().or(of_command);
+    let collection = target.resource.path(namespace);
     let base = match (&target.name, get.subresource.as_str()) {
         (None, _) => collection,
         (Some(name), "") => format!("{collection}/{}", files::segment(name)),
@@ -185,6 +192,10 @@ async fn pages(
         let page = session.client.get_bytes(&path(session, get, target, parameters), accept).await;
         match page {
             Err(error) if not_found_is_fine(get, &error) => return Ok(()),
+            Err(error) if target.name.is_some() => {
+                let namespace = target.namespace.as_deref().unwrap_or(&session.namespace);
+                return Err(not_had(session, &target.resource, namespace, error).await);
+            }
             Err(error) if target.name.is_none() => {
                 return Err(of_list(error, &target.resource, &get.selection.selector, &get.field_selector));
             }
@@ -223,17 +234,22 @@ async fn objects(
     targets: &[Target],
     single: bool,
     mut printer: Printer,
-    mut errors: Vec<anyhow::Error>,
+    unread: Vec<(usize, anyhow::Error)>,
 ) -> anyhow::Result<()> {
-    let mut found = Vec::new();
-    for target in targets {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    for (place, target) in targets.iter().enumerate() {
         let outcome = pages(session, get, target, "application/json", |body| {
             let page = crate::http::unstructured(body)?;
             let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
             found.extend(items(target, page));
             Ok(token)
         });
-        errors.extend(outcome.await.err());
+        failed.extend(outcome.await.err().map(|error| (place, error)));
+    }
+    let errors = in_order(unread, failed);
+    // Of one file all is shown, or nothing.
+    if get.files.filenames.len() == 1 && !errors.is_empty() {
+        return Failures::outcome(errors);
     }
     if !get.print.show_managed_fields && printer.shows_objects() {
         found = found.into_iter().map(print::without_managed_fields).collect();

@@ -21,7 +21,9 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     warn_of_record(flags.record.record);
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
-    let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
+    // Nothing is killed at once: it is waited for, so that it does end.
+    let grace = if flags.removal.grace_period == 0 { 1 } else { flags.removal.grace_period };
+    let deletion = Deletion::new(&flags.removal, grace)?;
     check(flags, writing.dry_run)?;
     if !flags.raw.is_empty() {
         return raw(session, Method::PUT, &flags.raw, &flags.files.filenames[0]).await;

@@ -39,18 +39,20 @@ pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCo
     let mut manifest =
         Manifest { source: String::new(), object, resource: pods::resource(), namespace: session.namespace.clone() };
     let made = create::one(session, &writing, &manifest, flags.save_config).await?;
-    let mut service = None;
-    if flags.expose {
-        service = Some(expose_pod(session, &writing, flags, &made).await?);
-    }
+    let service = match flags.expose {
+        true => Some(expose_pod(session, &writing, flags, &made).await),
+        false => None,
+    };
     manifest.object = made;
     if !attach {
-        if let Some((manifest, object)) = &service {
+        if let Some(Ok((manifest, object))) = &service {
             writing.done(manifest, object, "created")?;
         }
+        // The pod is there, whatever came of its service.
         writing.done(&manifest, &manifest.object, "created")?;
-        return Ok(ExitCode::SUCCESS);
+        return service.transpose().map(|_| ExitCode::SUCCESS);
     }
+    let service = service.transpose()?;
     let outcome = interact(session, flags, &mut manifest).await;
     if flags.rm {
         remove(session, flags, &manifest).await?;

@@ -132,7 +132,8 @@ impl Change<'_> {
             match self.what {
                 "selector" => error,
                 _ if error.to_string().starts_with("error: ") => error,
-                _ => anyhow::anyhow!("error: {name} {error}"),
+                // With a line break, which shows where there are several.
+                _ => anyhow::anyhow!("error: {name} {error}\n"),
             }
         })?;
         let done = format!("{} updated", self.what);

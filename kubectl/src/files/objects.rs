@@ -3,7 +3,7 @@
 //! Upstream: `kubectl/pkg/validation`, `cli-runtime/pkg/resource` (`mapper.go`, `visitor.go`),
 //! `apimachinery/pkg/apis/meta/v1/unstructured`.
 
-use super::{Check, Manifest};
+use super::{Check, Manifest, typed};
 use crate::discovery::{Discovery, Resource};
 use crate::print::quote;
 use crate::writing::Failures;
@@ -24,9 +24,6 @@ pub(crate) struct NoKind {
     /// Kinds with names like it.
     pub(crate) near: Vec<String>,
 }
-
-/// Where upstream knows Go's types.
-const SCHEME: &str = "pkg/scheme/scheme.go:28";
 
 /// Where a document comes from and what it is read for.
 pub(super) struct Reader<'a> {
@@ -56,6 +53,11 @@ impl Reader<'_> {
     fn decoded(&self, document: Value) -> anyhow::Result<Decoded> {
         let source = self.source;
         let wrong = |why: String| anyhow!("unable to decode \"{source}\": {why}");
+        if matches!(self.check, Check::Typed | Check::Registered)
+            && let Some(why) = typed::misfit(&document)
+        {
+            return Err(wrong(why));
+        }
         if !document.is_object() {
             let is = go_kind(&document);
             return Err(wrong(format!("json: cannot unmarshal {is} into Go value of type unstructured.detector")));
@@ -67,16 +69,14 @@ impl Reader<'_> {
                 Items::Nested => anyhow!("*unstructured.Unstructured is not a list: no Items field in this object"),
             })?),
         };
+        if let Some(why) = mistyped_type(&document) {
+            return Err(wrong(why));
+        }
         let (version, kind) = type_of(&document);
         if kind.is_empty() {
             return Err(wrong(format!("Object 'Kind' is missing in '{}'", crate::apply::go_json(&document))));
         }
         let resource = find(self.discovery, &version, kind);
-        if self.check == Check::Typed && resource.is_none() && !is_list(self.discovery, &version, kind) {
-            return Err(wrong(format!(
-                "no kind {kind:?} is registered for version {version:?} in scheme \"{SCHEME}\""
-            )));
-        }
         if let Some(why) = mistyped(&document) {
             return Err(wrong(why));
         }
@@ -231,19 +231,23 @@ fn items(list: &Value) -> Result<Vec<Value>, Items> {
     Ok(found)
 }
 
+fn misfit(value: &Value, member: &str, wanted: &str) -> String {
+    let is = go_kind(value);
+    format!("json: cannot unmarshal {is} into Go struct field metadataOnlyObject.{member} of type {wanted}")
+}
+
+/// What of a document's type is no text, in Go's words.
+fn mistyped_type(document: &Value) -> Option<String> {
+    let types = ["apiVersion", "kind"].map(|key| (&document[key], format!("TypeMeta.{key}")));
+    let mut other = types.iter().filter(|(value, _)| !value.is_string() && !value.is_null());
+    other.next().map(|(value, member)| misfit(value, member, "string"))
+}
+
 /// What is of another type than objects have it, in Go's words.
 fn mistyped(document: &Value) -> Option<String> {
-    let wrong = |value: &Value, member: &str, wanted: &str| {
-        let is = go_kind(value);
-        format!("json: cannot unmarshal {is} into Go struct field metadataOnlyObject.{member} of type {wanted}")
-    };
-    let version = document.get("apiVersion").filter(|version| !version.is_string() && !version.is_null());
-    if let Some(version) = version {
-        return Some(wrong(version, "TypeMeta.apiVersion", "string"));
-    }
     let metadata = document.get("metadata").filter(|metadata| !metadata.is_null())?;
     if !metadata.is_object() {
-        return Some(wrong(metadata, "metadata", "v1.ObjectMeta"));
+        return Some(misfit(metadata, "metadata", "v1.ObjectMeta"));
     }
     // Any type has these.
     let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "ConfigMap"))?;

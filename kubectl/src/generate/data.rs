@@ -110,10 +110,21 @@ pub fn env_file(path: &str, what: &str) -> Result<Entries, GenerateError> {
 }
 
 /// Why a text is no name of an environment variable.
-pub fn env_name_error(key: &str) -> Option<&'static str> {
-    let fine = !key.is_empty() && key.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=');
-    (!fine)
-        .then_some("a valid environment variable name must consist only of printable ASCII characters other than '='")
+///
+/// Upstream: `apimachinery/pkg/util/validation/validation.go` (`IsEnvVarName`).
+pub fn env_name_error(name: &str) -> Option<String> {
+    const FORM: &str = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or \
+                        '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or \
+                        'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match name {
+        "." | ".." => Some(format!("must not be '{name}'")),
+        name if name.starts_with("..") => Some("must not start with '..'".into()),
+        name if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_letter) => {
+            Some(FORM.into())
+        }
+        _ => None,
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GenerateError> {

@@ -48,6 +48,21 @@ pub(super) fn read(server: &str) -> Result<Url, BadAddress> {
     }
 }
 
+/// What Go says of a reference to elsewhere that is none.
+pub(super) fn bad_location(location: &str) -> Option<String> {
+    if location.chars().any(|c| c.is_ascii_control()) {
+        return Some("net/url: invalid control character in URL".into());
+    }
+    let path = match location.split_once("//") {
+        Some((scheme, rest)) if scheme.is_empty() || scheme.ends_with(':') => match bad_host(authority(rest)) {
+            None => rest,
+            why => return why,
+        },
+        _ => location,
+    };
+    bad_escape(path.split(['?', '#']).next().unwrap_or_default())
+}
+
 /// Whether it is a URL with a host, as Go reads it.
 fn whole(server: &str) -> bool {
     let Some((scheme, rest)) = server.split_once("://") else { return false };
@@ -139,6 +154,22 @@ mod tests {
             ("http://h:99999", "dial tcp: address 99999: invalid port"),
         ] {
             assert_eq!(read(server).map_err(|error| error.to_string()).err().as_deref(), Some(want), "{server}");
+        }
+    }
+
+    #[test]
+    fn references_may_lead_nowhere() {
+        for (location, want) in [
+            ("/x?a=%zz", None),
+            ("https://h:1/a%20b", None),
+            ("//", None),
+            ("../..", None),
+            ("%zz", Some(r#"invalid URL escape "%zz""#)),
+            ("http://[::1", Some("missing ']' in host")),
+            ("//h:x/", Some(r#"invalid port ":x" after host"#)),
+            ("a\u{7}", Some("net/url: invalid control character in URL")),
+        ] {
+            assert_eq!(bad_location(location).as_deref(), want, "{location}");
         }
     }
 }

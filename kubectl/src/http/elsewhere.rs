@@ -54,7 +54,7 @@ impl Elsewhere {
         body: Bytes,
     ) -> Result<Response<Incoming>, Unanswered> {
         for _ in 1..MOST {
-            let to = self.from.join(&self.location).map_err(|error| self.unanswered(error.to_string()))?;
+            let to = self.target().map_err(|why| self.unanswered(why))?;
             let path = match to.query() {
                 Some(query) => format!("{}?{query}", to.path()),
                 None => to.path().to_owned(),
@@ -75,6 +75,22 @@ impl Elsewhere {
             }
         }
         Err(self.unanswered(format!("stopped after {MOST} redirects")))
+    }
+
+    /// Where it leads, seen from where it came from.
+    fn target(&self) -> Result<Url, String> {
+        let location = self.location.as_str();
+        let wrong = |why: String| format!("failed to parse Location header {location:?}: parse {location:?}: {why}");
+        if let Some(why) = super::address::bad_location(location) {
+            return Err(wrong(why));
+        }
+        // Neither a host nor a path: it leads back.
+        let relative = if location == "//" { "" } else { location };
+        let to = self.from.join(relative).map_err(|error| wrong(error.to_string()))?;
+        match to.scheme() {
+            "http" | "https" => Ok(to),
+            other => Err(format!("unsupported protocol scheme {other:?}")),
+        }
     }
 
     /// The same server, all of it: the base path is that of the API only.

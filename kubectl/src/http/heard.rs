@@ -4,66 +4,50 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How much is kept of what a server says.
 const KEPT: usize = 64 << 10;
 
+/// What keeps of a stream what it hears.
+pub(super) trait Listener: Unpin {
+    /// Something is said to the server.
+    fn spoken_to(&self) {}
+
+    /// The server says something.
+    fn hear(&self, bytes: &[u8]);
+}
+
 /// What a server said since it was last spoken to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
 
 impl Heard {
-    fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    fn said(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    /// Whether nothing was said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.said().is_empty()
     }
 
     /// Why it is no answer; nothing if nothing was said.
     pub(super) fn why(&self) -> Option<String> {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = self.said();
         (!said.is_empty()).then(|| format!("net/http: HTTP/1.x transport connection broken: {}", malformed(&said)))
     }
 }
 
-/// A stream that remembers what it heard.
-pub(super) struct Listening<S> {
-    pub(super) stream: S,
-    pub(super) heard: Heard,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.heard.keep(&buffer.filled()[before..]);
-        outcome
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.heard.forget();
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+impl Listener for Heard {
+    fn spoken_to(&self) {
+        self.said().clear();
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn hear(&self, bytes: &[u8]) {
+        keep(&mut self.said(), bytes, KEPT);
     }
 }
 
@@ -78,15 +62,27 @@ impl Greeting {
     }
 }
 
-const HTTP: &[u8] = b"HTTP/";
-
-/// A stream that remembers its greeting.
-pub(super) struct Greeted<S> {
-    pub(super) stream: S,
-    pub(super) greeting: Greeting,
+impl Listener for Greeting {
+    fn hear(&self, bytes: &[u8]) {
+        keep(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), bytes, HTTP.len());
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Greeted<S> {
+const HTTP: &[u8] = b"HTTP/";
+
+/// Keeps bytes behind others as long as there is room.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
+    let room = most.saturating_sub(kept.len());
+    kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+}
+
+/// A stream that somebody listens to.
+pub(super) struct Listening<S, L> {
+    pub(super) stream: S,
+    pub(super) listener: L,
+}
+
+impl<S: AsyncRead + Unpin, L: Listener> AsyncRead for Listening<S, L> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -94,16 +90,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Greeted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let mut said = self.greeting.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = HTTP.len().saturating_sub(said.len());
-        said.extend(buffer.filled()[before..].iter().take(room));
-        drop(said);
+        self.listener.hear(&buffer.filled()[before..]);
         outcome
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
+impl<S: AsyncWrite + Unpin, L: Listener> AsyncWrite for Listening<S, L> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.listener.spoken_to();
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -203,6 +197,22 @@ fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_keep_what_they_need() {
+        let (heard, greeting) = (Heard::default(), Greeting::default());
+        for listener in [&heard as &dyn Listener, &greeting] {
+            listener.spoken_to();
+            listener.hear(b"HT");
+            listener.hear(b"TP/1.1 200");
+        }
+        assert!(greeting.is_http() && !heard.is_empty());
+        heard.spoken_to();
+        greeting.spoken_to();
+        assert!(greeting.is_http() && heard.is_empty());
+        heard.hear(&vec![b'x'; 2 * KEPT]);
+        assert_eq!(heard.said().len(), KEPT);
+    }
 
     #[test]
     fn tells_what_is_not_http() {

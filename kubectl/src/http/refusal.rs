@@ -6,10 +6,32 @@
 use crate::print::quote;
 use apimachinery::Value;
 use http::{HeaderMap, Method, header};
+use rules::patch::go_kind;
 use serde_json::json;
 
 /// How much of an answer that is no `Status` is repeated, in bytes.
 const MAX_TEXT: usize = 2048;
+
+/// The reasons that mean something.
+const KNOWN_REASONS: [&str; 17] = [
+    "Unauthorized",
+    "Forbidden",
+    "NotFound",
+    "AlreadyExists",
+    "Conflict",
+    "Gone",
+    "Invalid",
+    "ServerTimeout",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "BadRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "RequestEntityTooLarge",
+    "UnsupportedMediaType",
+    "InternalError",
+];
 
 /// An answer of the server that says no: its `Status`.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +48,13 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Whether there is no such object: by its reason, and by its code where the reason says nothing.
+    ///
+    /// Upstream: `apimachinery/pkg/api/errors` (`IsNotFound`).
+    pub fn is_not_found(&self) -> bool {
+        self.reason == "NotFound" || self.code == 404 && !KNOWN_REASONS.contains(&self.reason.as_str())
+    }
+
     /// Whether the server takes the object for wrong.
     pub fn is_invalid(&self) -> bool {
         self.reason == "Invalid" || self.reason.is_empty() && self.code == 422
@@ -135,10 +164,49 @@ pub(super) fn check_names(path: &str) -> Result<(), BadName> {
     Ok(())
 }
 
+/// What is wrong with what an answer says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadMedia {
+    #[error("mime: no media type")]
+    Nothing,
+    #[error("mime: expected slash after first token")]
+    NoSlash,
+    #[error("mime: expected token after slash")]
+    NoSubtype,
+    #[error("mime: unexpected content after media subtype")]
+    More,
+    #[error("mime: invalid media parameter")]
+    Parameter,
+}
+
+/// Whether an answer says in vain what it is. One that does not say it at all is taken for what was asked for.
+///
+/// Upstream: Go's `mime.ParseMediaType`.
+pub(super) fn bad_media(headers: &HeaderMap) -> Option<BadMedia> {
+    let media = headers.get(header::CONTENT_TYPE)?.to_str().ok().filter(|media| !media.is_empty())?;
+    let (essence, parameters) = media.split_once(';').map_or((media, None), |(essence, rest)| (essence, Some(rest)));
+    let of_token = |c: char| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?=".contains(c);
+    let is_token = |text: &str| !text.is_empty() && text.chars().all(of_token);
+    let essence = essence.trim();
+    let (kind, rest) = essence.split_at(essence.find(|c| !of_token(c)).unwrap_or(essence.len()));
+    match (kind, rest.strip_prefix('/')) {
+        ("", _) => return Some(BadMedia::Nothing),
+        (_, None) if !rest.is_empty() => return Some(BadMedia::NoSlash),
+        (_, Some(subtype)) if !subtype.starts_with(of_token) => return Some(BadMedia::NoSubtype),
+        (_, Some(subtype)) if !is_token(subtype) => return Some(BadMedia::More),
+        _ => {}
+    }
+    let parameters = parameters.map(str::trim).filter(|parameters| !parameters.is_empty())?;
+    let is_parameter = |text: &str| text.trim().split_once('=').is_some_and(|(name, _)| is_token(name.trim_end()));
+    let mut parts = parameters.trim_end_matches(';').split(';');
+    // A value in quotes may have anything in it.
+    (!parameters.contains('"') && !parts.all(is_parameter)).then_some(BadMedia::Parameter)
+}
+
 /// Reads an answer that says no.
 pub fn refused(code: u16, headers: &HeaderMap, body: &[u8], subject: &Subject) -> Refused {
     let media = media_type(headers);
-    let readable = media.as_deref().is_none_or(|media| media.ends_with("json") || media.ends_with("yaml"));
+    let readable = media.as_deref().is_none_or(|media| media.ends_with("json"));
     match (readable && !subject.bare).then(|| structured(code, body)).flatten() {
         Some(refused) => refused,
         None => {
@@ -161,12 +229,45 @@ fn cut(body: &[u8]) -> String {
 /// A `Status` that says no.
 pub fn structured(code: u16, body: &[u8]) -> Option<Refused> {
     let status: Value = serde_json::from_slice(body).ok()?;
-    let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let fails = text("kind") == "Status" && text("status") != "Success";
-    // The code of the answer stands where the `Status` has none.
-    let code = status.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).unwrap_or(code);
+    let fails = status["kind"] == "Status" && status["status"] == "Failure";
+    (fails && mistyped(&status).is_none()).then(|| of_status(code, &status))
+}
+
+/// What a `Status` says. The code of the answer stands where it has none.
+pub(super) fn of_status(code: u16, status: &Value) -> Refused {
+    let text = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
+    let code = status["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(code);
     let details = status.get("details").cloned().unwrap_or_default();
-    fails.then(|| Refused { code, reason: text("reason"), message: text("message"), details })
+    Refused { code, reason: text("reason"), message: text("message"), details }
+}
+
+/// The first member of a `Status` that is of another type than those have it, as Go names the two types.
+pub(super) fn mistyped(status: &Value) -> Option<String> {
+    let (details, causes) = (&status["details"], &status["details"]["causes"]);
+    let wrong = |value: &Value, place: &str, wanted: &str| {
+        (!value.is_null()).then(|| format!("{} into Go struct field {place} of type {wanted}", go_kind(value)))
+    };
+    let texts = |value: &Value, place: &str, keys: &[&str]| {
+        let mut values = keys.iter().map(|key| (&value[*key], format!("{place}.{key}")));
+        values.find_map(|(value, place)| wrong(value, &place, "string").filter(|_| !value.is_string()))
+    };
+    let number = |value: &Value, place: &str| {
+        let fits = value.as_i64().is_some_and(|number| i32::try_from(number).is_ok());
+        wrong(value, place, "int32").filter(|_| !fits)
+    };
+    let object = |value: &Value, place, wanted| wrong(value, place, wanted).filter(|_| !value.is_object());
+    let cause = |cause: &Value| {
+        let place = "StatusCause.details.causes";
+        object(cause, place, "v1.StatusCause").or_else(|| texts(cause, place, &["reason", "message", "field"]))
+    };
+    texts(status, "Status", &["kind", "apiVersion", "status", "message", "reason"])
+        .or_else(|| number(&status["code"], "Status.code"))
+        .or_else(|| object(&status["metadata"], "Status.metadata", "v1.ListMeta"))
+        .or_else(|| object(details, "Status.details", "v1.StatusDetails"))
+        .or_else(|| texts(details, "Status.details", &["name", "group", "kind", "uid"]))
+        .or_else(|| number(&details["retryAfterSeconds"], "Status.details.retryAfterSeconds"))
+        .or_else(|| wrong(causes, "Status.details.causes", "[]v1.StatusCause").filter(|_| !causes.is_array()))
+        .or_else(|| causes.as_array().into_iter().flatten().find_map(cause))
 }
 
 /// A refusal by something that does not know `Status`: upstream's words for the code.
@@ -235,6 +336,60 @@ mod tests {
         }
         // Whoever sends a `Status` as a text does not mean it.
         assert_ne!(told(404, "text/plain", status), want);
+    }
+
+    #[test]
+    fn a_status_has_members_of_its_types() {
+        for (more, want) in [
+            (r#""details": {"causes": [{"message": "m"}, null], "name": null}"#, true),
+            (r#""details": null, "metadata": {}, "code": 404"#, true),
+            (r#""details": "d""#, false),
+            (r#""details": {"causes": "c"}"#, false),
+            (r#""details": {"causes": ["c"]}"#, false),
+            (r#""reason": 5"#, false),
+            (r#""code": "404""#, false),
+            (r#""code": 40000000000"#, false),
+        ] {
+            let status = format!(r#"{{"kind": "Status", "status": "Failure", {more}}}"#);
+            assert_eq!(structured(404, status.as_bytes()).is_some(), want, "{more}");
+        }
+        let told = |details: Value| mistyped(&json!({"details": details}));
+        let want = "number into Go struct field Status.details of type v1.StatusDetails";
+        assert_eq!(told(json!(5)).as_deref(), Some(want));
+        let want = "string into Go struct field Status.details.causes of type []v1.StatusCause";
+        assert_eq!(told(json!({"causes": "odd"})).as_deref(), Some(want));
+    }
+
+    #[test]
+    fn nothing_is_found_by_reason_or_by_code() {
+        for (code, reason, want) in [
+            (404, "NotFound", true),
+            (404, "Odd", true),
+            (404, "", true),
+            (404, "Conflict", false),
+            (200, "NotFound", true),
+        ] {
+            let refused = Refused { code, reason: reason.into(), message: String::new(), details: Value::Null };
+            assert_eq!(refused.is_not_found(), want, "{code} {reason}");
+        }
+    }
+
+    #[test]
+    fn answers_say_what_they_are() {
+        for (media, want) in [
+            ("application/json; charset=utf-8", None),
+            ("application/json;", None),
+            ("a/b; c=\"d;e\"", None),
+            ("text", None),
+            ("", None),
+            (";", Some(BadMedia::Nothing)),
+            ("a b", Some(BadMedia::NoSlash)),
+            ("a/", Some(BadMedia::NoSubtype)),
+            ("a/b c", Some(BadMedia::More)),
+            ("a/b; c", Some(BadMedia::Parameter)),
+        ] {
+            assert_eq!(bad_media(&headers(media)), want, "{media}");
+        }
     }
 
     #[test]

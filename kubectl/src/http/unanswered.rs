@@ -38,6 +38,16 @@ pub struct Unanswered {
     pub why: Why,
 }
 
+/// A request that got no answer, and none for another reason when it was made before.
+///
+/// Upstream: `client-go/rest/with_retry.go` (`WrapPreviousError`).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{now} - error from a previous attempt: {before}")]
+pub(super) struct Again {
+    pub(super) now: Unanswered,
+    pub(super) before: Why,
+}
+
 impl Why {
     /// Whether it may be only for now: the server went away, or took too long.
     pub fn may_pass(&self) -> bool {
@@ -129,11 +139,11 @@ pub(super) fn exchange(error: &hyper::Error, route: &str, heard: &Heard) -> Why 
     }
 }
 
-/// Why a body ended early.
-pub(super) fn body(error: &hyper::Error) -> String {
+/// Why a body ended early; `route` is the two ends of the connection.
+pub(super) fn body(error: &hyper::Error, route: &str) -> String {
     let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match cause {
-        Some(cause) if cause.raw_os_error().is_some() => format!("read tcp: read: {}", io_words(cause)),
+        Some(cause) if cause.raw_os_error().is_some() => format!("read tcp {route}: read: {}", io_words(cause)),
         Some(cause) if cause.kind() == ErrorKind::InvalidInput => "invalid byte in chunk length".into(),
         _ => UNEXPECTED_END.into(),
     }

@@ -33,8 +33,10 @@ pub enum ColumnsError {
     #[error(transparent)]
     Syntax(#[from] SyntaxError),
     /// A file without two lines.
-    #[error("expected template file to have two lines: headers and fields")]
-    File,
+    #[error(
+        "invalid template, missing {0} line. Expected format is one line of space separated headers, one line of space separated column specs."
+    )]
+    File(&'static str),
     /// As many titles as expressions.
     #[error("number of headers ({titles}) and field specifications ({fields}) don't match")]
     Count {
@@ -66,7 +68,8 @@ impl Columns {
     /// A line of titles and a line of expressions.
     pub fn from_file(text: &str, no_headers: bool) -> Result<Self, ColumnsError> {
         let mut lines = text.lines();
-        let (Some(titles), Some(fields)) = (lines.next(), lines.next()) else { return Err(ColumnsError::File) };
+        let titles = lines.next().ok_or(ColumnsError::File("header"))?;
+        let fields = lines.next().ok_or(ColumnsError::File("spec"))?;
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let (titles, fields) = (words(titles), words(fields));
         if titles.len() != fields.len() {

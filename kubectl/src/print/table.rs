@@ -188,6 +188,9 @@ pub(crate) fn unreadable(body: &[u8], error: &serde_json::Error) -> anyhow::Erro
         Ok(Value::Array(_)) => {
             anyhow::anyhow!("json: cannot unmarshal array into Go value of type unstructured.detector")
         }
+        Ok(value) if !value["kind"].is_string() => {
+            anyhow::anyhow!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body))
+        }
         Ok(_) => anyhow::anyhow!("{error}"),
         Err(error) => anyhow::anyhow!("{error}"),
     }

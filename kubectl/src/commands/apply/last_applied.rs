@@ -2,13 +2,14 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/apply/apply_{set,view}_last_applied.go`.
 
+use super::described;
 use crate::apply::{LAST_APPLIED, go_json, last_applied, with_last_applied};
 use crate::cli::apply::{SetLastApplied, ViewLastApplied};
 use crate::commands::Session;
 use crate::files;
 use crate::print;
-use crate::selected::{NOTHING, Query, resolve};
-use crate::writing::{Failures, PatchKind, Writing};
+use crate::selected::{NOTHING, Query, not_had, resolve};
+use crate::writing::{Failures, PatchKind, Writing, is_not_found, with_source};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -22,7 +23,16 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
     let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
     let mut plans = Vec::new();
     for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
-        let current = session.client.get(&manifest.path(), "application/json").await?;
+        let current = match session.client.get_object(&manifest.path()).await {
+            Ok(current) => current,
+            Err(error) if is_not_found(&error) => {
+                return Err(not_had(session, &manifest.resource, &manifest.namespace, error).await);
+            }
+            Err(error) => {
+                let doing = format!("retrieving current configuration of:\n{}\nfrom server for:", described(&manifest));
+                return Err(with_source(error, &doing, &manifest.source));
+            }
+        };
         if last_applied(&current).is_none() && !flags.create_annotation {
             bail!(
                 "no last-applied-configuration annotation found on resource: {}, to create the annotation, run the command with --create-annotation",

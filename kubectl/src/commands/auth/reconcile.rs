@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<
         bail!("--dry-run=server for command reconcile is not supported yet");
     }
     let discovery = with_older_versions(Discovery::builtin());
-    let read = files::read(&flags.files, &discovery, session).await?;
+    let read = files::read_checked(&flags.files, &discovery, session, files::Check::Registered).await?;
     let mut failures = read.failures;
     for manifest in read.manifests {
         failures.extend(one(session, flags, &writing, &manifest).await.err());

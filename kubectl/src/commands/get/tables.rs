@@ -1,6 +1,6 @@
 //! `get` as tables: pages are read one by one, and only their cells are kept.
 
-use super::{Get, Session, Target, pages, unsortable};
+use super::{Get, Session, Target, in_order, pages, unsortable};
 use crate::print::sort::{self, SortError};
 use crate::print::table::{self, Grid, Table};
 use crate::writing::Failures;
@@ -14,12 +14,13 @@ pub(super) async fn run(
     session: &Session,
     get: &Get,
     targets: &[Target],
-    mut errors: Vec<anyhow::Error>,
+    unread: Vec<(usize, anyhow::Error)>,
 ) -> anyhow::Result<()> {
     let several = targets.iter().any(|t| t.resource != targets[0].resource);
     let mut grids: Vec<(&Target, Grid)> = Vec::new();
     let mut rows: Vec<(Value, Vec<String>)> = Vec::new();
-    for target in targets {
+    let mut failed = Vec::new();
+    for (place, target) in targets.iter().enumerate() {
         let options = options(get, target, several);
         let accept = if get.server_print { AS_TABLE } else { "application/json" };
         let outcome = pages(session, get, target, accept, |body| {
@@ -35,8 +36,9 @@ pub(super) async fn run(
             }
             Ok(table.next_page().to_owned())
         });
-        errors.extend(outcome.await.err());
+        failed.extend(outcome.await.err().map(|error| (place, error)));
     }
+    let errors = in_order(unread, failed);
     if let Some((_, grid)) = grids.last_mut().filter(|_| !get.sort_by.is_empty()) {
         match sort::by(&mut rows, &get.sort_by, |(object, _)| object) {
             // Of several rows that all lack the field upstream prints none; one needs no order.
@@ -53,9 +55,9 @@ pub(super) async fn run(
     if shown.is_empty() && errors.is_empty() && !get.ignore_not_found {
         nothing(session, get, targets);
     }
-    match targets {
-        [one] if one.name.is_some() && !get.files.any() => Failures::outcome(errors),
-        _ => Failures::among_others(errors),
+    match targets.iter().all(|target| target.name.is_some()) && !get.files.any() {
+        true => Failures::outcome(errors),
+        false => Failures::among_others(errors),
     }
 }
 

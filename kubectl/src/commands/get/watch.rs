@@ -32,7 +32,7 @@ pub(super) async fn run(
         Shown { get, target, printer, columns: Value::Null, header_due: !get.no_headers, widths: Vec::new() };
     let mut versions = BTreeSet::new();
     pages(session, get, target, accept, |body| {
-        let page: Value = serde_json::from_slice(body).map_err(|error| table::unreadable(body, &error))?;
+        let page = crate::http::unstructured(body)?;
         let text = |path: &str| page.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
         let token = text("/metadata/continue");
         versions.insert(text("/metadata/resourceVersion"));

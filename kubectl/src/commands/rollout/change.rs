@@ -39,7 +39,11 @@ pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, manifest, kind).await.err());
     }
-    Failures::outcome(failures)
+    match flags.workloads.files.any() {
+        // What is wrong with manifests is told as of several.
+        true => Failures::among_others(failures),
+        false => Failures::outcome(failures),
+    }
 }
 
 async fn one(session: &Session, writing: &Writing<'_>, manifest: &Manifest, kind: Kind) -> anyhow::Result<()> {

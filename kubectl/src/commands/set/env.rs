@@ -4,7 +4,8 @@ use super::{Change, containers, fits, pod_spec};
 use crate::cli::set::Env;
 use crate::commands::Session;
 use crate::files::Manifest;
-use crate::selected::named;
+use crate::generate::data::env_name_error;
+use crate::selected::{had, named};
 use crate::targets;
 use crate::writing::Failures;
 use anyhow::{Context, bail};
@@ -109,23 +110,12 @@ impl Edit {
     }
 }
 
-/// Upstream: `apimachinery/pkg/util/validation/validation.go` (`IsEnvVarName`).
 fn check_name(name: &str) -> anyhow::Result<()> {
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    let why = match name {
-        "." | ".." => format!("must not be '{name}'"),
-        name if name.starts_with("..") => "must not start with '..'".to_owned(),
-        name if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_letter) => {
-            BAD_NAME.to_owned()
-        }
-        _ => return Ok(()),
-    };
-    bail!("{name:?} is not a valid key name: {why}")
+    match env_name_error(name) {
+        Some(why) => bail!("{name:?} is not a valid key name: {why}"),
+        None => Ok(()),
+    }
 }
-
-const BAD_NAME: &str = "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or \
-                        '.', and must not start with a digit (e.g. 'my.env-name',  or 'MY_ENV.NAME',  or \
-                        'MyEnvName1', regex used for validation is '[-._a-zA-Z][-._a-zA-Z0-9]*')";
 
 /// References to the keys of a config map or a secret.
 async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> {
@@ -145,7 +135,7 @@ async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> 
         "secrets" => "secretKeyRef",
         _ => bail!("unsupported resource specified in --from"),
     };
-    let object = session.client.get(&named(session, target.resource.clone(), name).path(), "application/json").await?;
+    let object = had(session, &named(session, target.resource.clone(), name)).await?;
     let keys = object["data"].as_object().into_iter().flatten().map(|(key, _)| key);
     let wanted = keys.filter(|key| flags.keys.is_empty() || flags.keys.contains(key));
     Ok(wanted
