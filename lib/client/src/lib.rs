@@ -15,7 +15,7 @@ pub mod queue;
 mod rate;
 mod transport;
 
-pub use config::{ConnectError, connect, connect_without_identity};
+pub use config::{ConnectError, connect, connect_to, connect_without_identity};
 pub use events::Recorder;
 pub use informer::{Informer, ObjectKey};
 pub use queue::Queue;
