@@ -74,13 +74,20 @@ async function playNode(api, work) {
     conditions: [condition("Ready", "True"), condition("MemoryPressure", "False")], nodeInfo: { machineID: "", systemUUID: "", bootID: "", kernelVersion: "6.1", osImage: "Debian", containerRuntimeVersion: "played://1", kubeletVersion: "v1.36.2", kubeProxyVersion: "", operatingSystem: "linux", architecture: "amd64" } };
   for (const name of ["node-1", "node-2"]) {
     await api("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata: { name, labels: { "kubernetes.io/hostname": name } } });
+    // Nobody else takes away what keeps pods from a node that has just come.
+    await api("PATCH", `/api/v1/nodes/${name}`, { spec: { taints: null } }, "application/merge-patch+json");
     await api("PATCH", `/api/v1/nodes/${name}/status`, { status }, "application/merge-patch+json");
   }
   let isStopped = false;
   const loop = async () => {
     while (!isStopped) {
       const { body } = await api("GET", "/api/v1/pods?fieldSelector=status.phase=Pending&limit=200").catch(() => ({}));
-      await Promise.all((body?.items ?? []).filter((pod) => pod.spec.nodeName && !pod.metadata.deletionTimestamp).map((pod) => api("PATCH", `/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}/status`, { status: runs(pod) }, "application/merge-patch+json")));
+      const mine = (body?.items ?? []).filter((pod) => pod.spec.nodeName && !pod.metadata.deletionTimestamp);
+      for (const pod of mine) {
+        const path = `/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}/status`;
+        const answer = await api("PATCH", path, { status: runs(pod) }, "application/merge-patch+json").catch((error) => ({ status: 0, body: error }));
+        if (answer.status !== 200 && answer.status !== 404 && answer.status !== 409) console.error("status:", answer.status, answer.body.message);
+      }
       const ending = await api("GET", "/api/v1/pods?limit=200").catch(() => ({}));
       await Promise.all((ending.body?.items ?? []).filter((pod) => pod.metadata.deletionTimestamp).map((pod) => api("DELETE", `/api/v1/namespaces/${pod.metadata.namespace}/pods/${pod.metadata.name}`, { apiVersion: "v1", kind: "DeleteOptions", gracePeriodSeconds: 0 })));
       await new Promise((done) => setTimeout(done, 300));
@@ -94,7 +101,7 @@ function runs(pod) {
   const now = new Date().toISOString();
   const fails = pod.metadata.labels?.app === "broken";
   const state = fails ? { waiting: { reason: "CrashLoopBackOff", message: "back-off 10s restarting failed container" } } : { running: { startedAt: now } };
-  return { phase: "Running", startTime: now, podIP: "10.244.1.7", podIPs: [{ ip: "10.244.1.7" }], qosClass: "BestEffort",
+  return { phase: "Running", startTime: now, podIP: "10.244.1.7", podIPs: [{ ip: "10.244.1.7" }],
     conditions: ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map((type) => ({ type, status: fails && /Ready/.test(type) ? "False" : "True", lastTransitionTime: now })),
     containerStatuses: pod.spec.containers.map((one) => ({ name: one.name, image: one.image, imageID: "", ready: !fails, started: !fails, restartCount: fails ? 7 : 0, state, lastState: {} })) };
 }

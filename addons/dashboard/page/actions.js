@@ -234,7 +234,7 @@ function remove(resource, target) {
     const body = { apiVersion: "v1", kind: "DeleteOptions", propagationPolicy: propagation, gracePeriodSeconds: now ? 0 : undefined };
     await ask(path(resource, target.namespace, target.name), { method: "DELETE", body });
     notice(`Deleted ${target.name}.`, "good");
-    if (location.hash.startsWith("#/view/")) location.hash = listLink(resource);
+    if (location.hash.split("?")[0] === viewLink(resource, target.namespace, target.name)) location.hash = listLink(resource);
   } });
 }
 

@@ -46,15 +46,19 @@ export async function open(path, { method = "GET", body, type, accept = "applica
 async function answer(response, asked, isText) {
   const text = await response.text();
   if (response.ok && isText) return text;
-  let body;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    body = { message: text.trim().slice(0, 2000) };
-  }
-  if (response.ok) return body;
+  if (response.ok) return JSON.parse(text);
+  const body = await failure(text, response.headers.get("content-type") ?? "");
   if (response.status === 401 && asked.path !== "/session") dispatchEvent(new Event("signed-out"));
   throw new ApiError(response.status, body, asked);
+}
+
+/** What an error's text says, which may be a `Status` in the form that was asked for, or plain. */
+async function failure(text, type) {
+  try {
+    return type.includes("yaml") ? (await own("/documents", "POST", text))[0] : JSON.parse(text);
+  } catch {
+    return { message: text.trim().slice(0, 2000) };
+  }
 }
 
 /** The lines of an answer as they come. `waiting` is called whenever there is a word. */

@@ -123,7 +123,7 @@ function header() {
       event.preventDefault();
       location.hash = `#/search?q=${encodeURIComponent(find.value)}`;
     } } }, find),
-    h("a", { class: "button", href: "#/create" }, "＋ Create"),
+    h("a", { class: "button", href: "#/create" }, "+ Create"),
     h("span", { class: "user", title: state.user }, state.user),
     button("Sign out", signOut));
 }

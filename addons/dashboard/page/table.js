@@ -68,8 +68,12 @@ export class VirtualTable {
   /** In percent, by what is in the columns. */
   widths() {
     const length = (column) => {
-      const texts = this.rows.slice(0, SAMPLE).map((row) => String(column.cell(row)?.textContent ?? column.cell(row) ?? ""));
-      return Math.min(48, Math.max(column.name.length + 3, ...texts.map((text) => text.length + 2), column.grow ?? 0));
+      const lengths = this.rows.slice(0, SAMPLE).map((row) => {
+        const content = column.cell(row);
+        // A status has a mark before it.
+        return content instanceof Node ? content.textContent.length + 5 : String(content ?? "").length + 2;
+      });
+      return Math.min(48, Math.max(column.name.length + 4, ...lengths, column.grow ?? 0));
     };
     const lengths = this.columns.map(length);
     const all = lengths.reduce((sum, one) => sum + one, 0) || 1;

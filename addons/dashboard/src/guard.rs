@@ -3,8 +3,8 @@
 //! The session's cookie is `SameSite=Strict`. That leaves pages of the same site on another port, so requests
 //! have to carry a header that no other page can send without being asked for leave, which is never given.
 
+use http::header;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, header};
 
 /// The header that only the dashboard's pages send.
 pub const OWN: HeaderName = HeaderName::from_static("x-kube-dashboard");
@@ -85,9 +85,6 @@ fn protect(headers: &mut HeaderMap, policy: &'static str) {
         headers.insert(name, HeaderValue::from_static(value));
     }
 }
-
-/// The status of a foreign request.
-pub const FOREIGN: StatusCode = StatusCode::FORBIDDEN;
 
 #[cfg(test)]
 mod tests {

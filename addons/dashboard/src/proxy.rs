@@ -57,7 +57,7 @@ impl ProxyError {
     /// As the apiserver would say it.
     pub fn response(&self) -> Response {
         let (status, reason) = match self {
-            Self::Path(_) | Self::Foreign(_) => (guard::FOREIGN, "Forbidden"),
+            Self::Path(_) | Self::Foreign(_) => (StatusCode::FORBIDDEN, "Forbidden"),
             Self::Body => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Self::Upstream(_) => (StatusCode::BAD_GATEWAY, "ServiceUnavailable"),

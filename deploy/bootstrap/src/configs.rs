@@ -186,6 +186,11 @@ pub fn flannel(image: &str) -> String {
     include_str!("../../manifests/flannel.yaml").replace("${FLANNEL_IMAGE}", image).replace("${POD_CIDR}", POD_CIDR)
 }
 
+/// The manifest of the dashboard.
+pub fn dashboard(image: &str) -> String {
+    include_str!("../../manifests/dashboard.yaml").replace("${DASHBOARD_IMAGE}", image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +225,6 @@ mod tests {
     fn manifests_have_no_names_left() {
         assert!(!dns("localhost/x:1", 2).contains("${"));
         assert!(!flannel("localhost/x:1").contains("${"));
+        assert!(!dashboard("localhost/x:1").contains("${"));
     }
 }

@@ -37,6 +37,9 @@ enum Command {
         /// Run the control plane as static pods of this machine.
         #[arg(long, conflicts_with = "nodes")]
         static_pods: bool,
+        /// Run the dashboard.
+        #[arg(long)]
+        dashboard: bool,
     },
     /// Make certificates, configuration and the units' environment files; start nothing.
     Files {
@@ -94,9 +97,10 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, nodes, network, static_pods } => {
+        Command::Up { dir, binaries, deploy, nodes, network, static_pods, dashboard } => {
             let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
-            let request = up::Request { binaries: &binaries, deploy: &deploy, hosts: nodes, network, control_plane };
+            let (binaries, deploy) = (&binaries, &deploy);
+            let request = up::Request { binaries, deploy, hosts: nodes, network, control_plane, dashboard };
             up::run(&Layout::new(dir), &request)
         }
         Command::Complete { dir, binaries, deploy } => up::complete(&Layout::new(dir), &binaries, &deploy),

@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Servers of the cluster's DNS, unless there are fewer nodes.
 const MOST_DNS: usize = 2;
 
+/// How one gets to the dashboard.
+const DASHBOARD_HELP: &str = "The dashboard, at port 8443 of this machine:\n\n  \
+    kubectl -n kubernetes-dashboard port-forward service/kubernetes-dashboard 8443:443\n";
+
 /// What `up` is asked for.
 pub struct Request<'a> {
     /// Folder of the binaries.
@@ -34,6 +38,8 @@ pub struct Request<'a> {
     pub network: PodNetwork,
     /// How the control plane runs.
     pub control_plane: ControlPlane,
+    /// Whether the dashboard runs.
+    pub dashboard: bool,
 }
 
 /// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
@@ -56,7 +62,8 @@ pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
         nodes.iter().try_for_each(|node| control_plane::write(layout, &binaries, node, request.control_plane))
     })?;
     step("processes", || start(layout, &binaries, &nodes, request.control_plane))?;
-    let images = images(layout, &binaries, request.control_plane, request.network);
+    let mut images = images(layout, &binaries, request.control_plane, request.network);
+    images.dashboard = request.dashboard.then(|| Image::of_program("kube-dashboard", binaries.join("kube-dashboard")));
     finish(layout, &nodes, &images, request.deploy)
 }
 
@@ -83,6 +90,9 @@ fn finish(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> an
     step("DNS", || runtime.block_on(until("DNS", async || dns_answers().await)))?;
     let config = layout.admin_kubeconfig();
     println!("The cluster is up. Use it with:\n\n  export KUBECONFIG={}\n  kubectl get nodes\n", config.display());
+    if images.dashboard.is_some() {
+        println!("{DASHBOARD_HELP}");
+    }
     Ok(())
 }
 
@@ -190,6 +200,12 @@ const FLANNEL: Places = &[
     ("/api/v1/namespaces/kube-flannel/configmaps", "kube-flannel-cfg"),
     ("/apis/apps/v1/namespaces/kube-flannel/daemonsets", "kube-flannel-ds"),
 ];
+const DASHBOARD: Places = &[
+    ("/api/v1/namespaces", "kubernetes-dashboard"),
+    ("/api/v1/namespaces/kubernetes-dashboard/serviceaccounts", "kubernetes-dashboard"),
+    ("/api/v1/namespaces/kubernetes-dashboard/services", "kubernetes-dashboard"),
+    ("/apis/apps/v1/namespaces/kubernetes-dashboard/deployments", "kubernetes-dashboard"),
+];
 const KUBELET_ACCESS: Places =
     &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
 
@@ -199,7 +215,10 @@ async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()>
     let access = include_str!("../../manifests/kubelet-access.yaml");
     let flannel = images.flannel.as_ref().map(|image| configs::flannel(image.name()));
     let flannel = flannel.as_deref().map(|manifest| (manifest, FLANNEL));
-    for (manifest, places) in [(access, KUBELET_ACCESS), (dns.as_str(), DNS)].into_iter().chain(flannel) {
+    let dashboard = images.dashboard.as_ref().map(|image| configs::dashboard(image.name()));
+    let dashboard = dashboard.as_deref().map(|manifest| (manifest, DASHBOARD));
+    let always = [(access, KUBELET_ACCESS), (dns.as_str(), DNS)];
+    for (manifest, places) in always.into_iter().chain(flannel).chain(dashboard) {
         for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
             api.apply(collection, name, object).await?;
         }
@@ -212,6 +231,7 @@ struct Images {
     dns: Image,
     /// The pod network's, if it is the one that needs an image.
     flannel: Option<Image>,
+    dashboard: Option<Image>,
     others: Vec<Image>,
 }
 
@@ -228,7 +248,8 @@ fn images(layout: &Layout, binaries: &Path, control_plane: ControlPlane, network
         others.extend(processes.into_iter().map(|p| Image::of_program(&p.name, p.program)));
     }
     let dns = Image::of_program("cluster-dns", binaries.join("cluster-dns"));
-    Images { dns, flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)), others }
+    let flannel = (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries));
+    Images { dns, flannel, dashboard: None, others }
 }
 
 /// Puts the images into every node's containerd.
@@ -237,7 +258,7 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
         wait_for("containerd", || images::runtime_answers(node))?;
     }
     let folder = layout.run("");
-    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel);
+    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel).chain(&images.dashboard);
     all.into_iter().try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 

@@ -52,12 +52,13 @@ export function detail(main, resource, namespace, name, { options, setTitle }) {
 
 /** One word about how an object is. */
 function summary(object, isDeleted) {
-  if (isDeleted) return status("Deleted: failed to find it");
-  if (object.metadata.deletionTimestamp) return status("Terminating");
-  const waiting = object.status?.containerStatuses?.map((one) => one.state?.waiting?.reason ?? one.state?.terminated?.reason).find(Boolean);
+  const said = (kind, text) => h("span", { class: `status ${kind}` }, text);
+  if (isDeleted) return said("bad", "Deleted");
+  if (object.metadata.deletionTimestamp) return said("wait", "Terminating");
+  const ended = object.status?.containerStatuses?.map((one) => one.state?.waiting?.reason ?? one.state?.terminated?.reason).find(Boolean);
+  if (ended ?? object.status?.phase) return status(ended ?? object.status.phase);
   const ready = object.status?.conditions?.find((one) => ["Ready", "Available", "Complete", "Established"].includes(one.type));
-  const word = waiting ?? object.status?.phase ?? (ready && (ready.status === "True" ? ready.type : `Not ${ready.type}: pending`));
-  return word && status(word);
+  return ready && (ready.status === "True" ? said("good", ready.type) : said("wait", `Not ${ready.type.toLowerCase()}`));
 }
 
 function details(body, resource, namespace, name) {

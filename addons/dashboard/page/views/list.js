@@ -20,7 +20,8 @@ const STATES = { loading: "loading", live: "live", still: "not watched: read aga
  */
 export function tableOf(label, resource, { namespaces, figures, wide = () => false, where = () => true } = /** @type {any} */ ({})) {
   const table = new VirtualTable(label);
-  const problem = h("div", {});
+  const problem = h("div", {}, h("p", { class: "empty" }, "Loading…"));
+  table.element.hidden = true;
   let words = [];
   let last = null;
   let use = new Map();
@@ -38,6 +39,7 @@ export function tableOf(label, resource, { namespaces, figures, wide = () => fal
     table.set(columns, rows);
     const isEmpty = store.state !== "loading" && store.state !== "refused" && rows.length === 0;
     fill(problem, store.error && (store.state === "refused" || store.state === "broken") && errorBox(store.error),
+      store.state === "loading" && rows.length === 0 && h("p", { class: "empty" }, "Loading…"),
       isEmpty && h("p", { class: "empty" }, store.rows.size && words.length ? "Nothing matches." : "There is nothing here."));
     table.element.hidden = rows.length === 0;
   };
