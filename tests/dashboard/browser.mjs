@@ -15,6 +15,33 @@ console.log(`idle: ${memory()} KiB`);
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox"] });
 let page = await visit("light");
 
+/** What is written, what stands on a screen of 8 by 3 then, and what the terminal answers. */
+const SCREENS = [
+  ["one\r\ntwo", "one|two|"],
+  ["123456789", "12345678|9|"],
+  ["1\r\n2\r\n3\r\n4", "2|3|4"],
+  ["abc\x1b[2Dx", "axc||"],
+  ["a\x1b[3;8Hz", "a||       z"],
+  ["abcdef\x1b[3D\x1b[K", "abc||"],
+  ["abc\x1b[2Jd", "   d||"],
+  ["abcdef\x1b[1;2H\x1b[2P", "adef||"],
+  ["abcdef\x1b[1;2H\x1b[2@", "a  bcdef||"],
+  ["1\r\n2\r\n3\x1b[1;1H\x1b[L", "|1|2"],
+  ["1\r\n2\r\n3\x1b[1;1H\x1b[M", "2|3|"],
+  ["1\r\n2\r\n3\x1b[1;2r\x1b[2;1H\nx", "2|x|3"],
+  ["shell\x1b[?1049hother\x1b[?1049l", "shell||"],
+  ["\x1b]0;title\x07text", "text||"],
+  ["\x1bP1;2q;junk\x1b\\\x1b[31mred", "red||"],
+  ["a\x1b7b\x1b8c", "ac||"],
+  ["\x1b(0lqk\x1b(B", "┌─┐||"],
+  ["漢字x", "漢字x||"],
+  ["e\u0301x", "e\u0301x||"],
+  ["ab\x1b[6n", "ab||", "\x1b[1;3R"],
+  ["\x1b[c", "||", "\x1b[?1;2c"],
+  ["x\x1b[3b", "xxxx||"],
+  ["\x1b[999999999999A\x1b[99999Cz", "       z||"],
+];
+
 async function visit(colorScheme) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, colorScheme, viewport: { width: 1360, height: 860 }, acceptDownloads: true });
   const opened = await context.newPage();
@@ -152,6 +179,18 @@ try {
     await shot("terminal");
     await page.keyboard.type("exit\n");
     await see("The program has ended.");
+  });
+  await check("the screen does what programs expect", async () => {
+    const shown = await page.evaluate(async (cases) => {
+      const { Screen } = await import("/screen.js");
+      return cases.map(([text]) => {
+        let said = "";
+        const screen = new Screen(8, 3, (answer) => { said += answer; });
+        screen.write(text);
+        return [screen.text().join("|"), said];
+      });
+    }, SCREENS);
+    SCREENS.forEach(([text, want, said = ""], at) => assert.deepEqual(shown[at], [want, said], JSON.stringify(text)));
   });
   await check("YAML is edited after a look at what changes", async () => {
     await go("#/view/core/configmaps/default/settings?tab=yaml");

@@ -70,7 +70,7 @@ function where(resource, { namespace, name }) {
 }
 
 async function scale(resource, target) {
-  const current = await attempt("Read the scale", () => ask(path(resource, target.namespace, target.name, "scale")));
+  const current = await attempt("", () => ask(path(resource, target.namespace, target.name, "scale")));
   if (!current) return;
   const input = h("input", { name: "replicas", type: "number", min: 0, required: true, value: current.spec?.replicas ?? 0 });
   dialog(`Scale ${where(resource, target)}`, [
@@ -180,7 +180,7 @@ export function drainPlan(pod) {
 
 async function drain(resource, target) {
   const pods = find("", "pods");
-  const list = await attempt("Read the node's pods", () => ask(path(pods, "") + query({ fieldSelector: `spec.nodeName=${target.name}` })));
+  const list = await attempt("", () => ask(path(pods, "") + query({ fieldSelector: `spec.nodeName=${target.name}` })));
   if (!list) return;
   const planned = list.items.map((pod) => ({ pod, ...drainPlan(pod) }));
   const leaving = planned.filter((one) => !one.stays);

@@ -42,11 +42,11 @@ export function errorBox(error) {
     rule && [h("p", {}, `What is missing is this rule, in ${rule.where}, bound to you:`), h("pre", {}, rule.rule)]);
 }
 
-/** Does something, and says what came of it. */
+/** Does something, and says what came of it; `what` is said if it went well, unless it is empty. */
 export async function attempt(what, act) {
   try {
     const result = await act();
-    notice(what, "good");
+    if (what) notice(what, "good");
     return result;
   } catch (error) {
     dialog("Error", [errorBox(error)], null);

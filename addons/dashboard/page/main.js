@@ -61,12 +61,26 @@ function page(parts, context) {
     case "list":
     case "view": {
       const resource = find(parts[1], parts[2]);
-      if (!resource) throw new Error(`The server has no ${parts[2]} in ${parts[1]}.`);
+      if (!resource) return lookAgain(parts);
       if (parts[0] === "list") return list(main, resource, context);
       return detail(main, resource, resource.namespaced ? parts[3] : "", parts[4], context);
     }
     default: throw new Error("There is no such page.");
   }
+}
+
+/** What was not there when the page was loaded may have been defined since. */
+function lookAgain(parts) {
+  let hasLeft = false;
+  const missing = () => fill(main, errorBox(new Error(`The server has no ${parts[2]} in ${parts[1]}.`)));
+  fill(main, h("p", { class: "empty" }, "Loading…"));
+  discover().then(() => {
+    if (hasLeft) return;
+    document.getElementById("side")?.replaceWith(links());
+    if (find(parts[1], parts[2])) route();
+    else missing();
+  }, missing);
+  return () => { hasLeft = true; };
 }
 
 function setTitle(title) {

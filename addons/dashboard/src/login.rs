@@ -69,6 +69,19 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// As the apiserver would call it.
+    fn reason(&self) -> &'static str {
+        match self.status() {
+            StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
+            StatusCode::BAD_REQUEST => "BadRequest",
+            StatusCode::UNAUTHORIZED => "Unauthorized",
+            StatusCode::BAD_GATEWAY => "ServiceUnavailable",
+            _ => "InternalError",
+        }
+    }
+}
+
 /// Answers `/session`.
 pub async fn handle(app: App, request: Request) -> Response {
     match *request.http.method() {
@@ -107,7 +120,7 @@ async fn open(app: &App, request: Request) -> Response {
         }
         Err(refusal) => {
             tracing::info!(%peer, %refusal, "login refused");
-            let mut response = failure(refusal.status(), "Unauthorized", &refusal.to_string());
+            let mut response = failure(refusal.status(), refusal.reason(), &refusal.to_string());
             if let Refusal::Tries(seconds) = refusal {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             }
@@ -181,14 +194,14 @@ mod tests {
 
     #[test]
     fn refusals_say_whose_fault_it_is() {
-        for (refusal, status) in [
-            (Refusal::Tries(3), 429),
-            (Refusal::Malformed, 400),
-            (Refusal::Unknown, 401),
-            (Refusal::Upstream(UpstreamError::Unreachable("gone".into())), 502),
-            (Refusal::Upstream(UpstreamError::Certificate("bad".into())), 401),
+        for (refusal, status, reason) in [
+            (Refusal::Tries(3), 429, "TooManyRequests"),
+            (Refusal::Malformed, 400, "BadRequest"),
+            (Refusal::Unknown, 401, "Unauthorized"),
+            (Refusal::Upstream(UpstreamError::Unreachable("gone".into())), 502, "ServiceUnavailable"),
+            (Refusal::Upstream(UpstreamError::Certificate("bad".into())), 401, "Unauthorized"),
         ] {
-            assert_eq!(refusal.status(), status, "{refusal}");
+            assert_eq!((refusal.status().as_u16(), refusal.reason()), (status, reason), "{refusal}");
         }
     }
 }
