@@ -70,7 +70,7 @@ export function list(main, resource, { namespace, setTitle }) {
   const tell = () => {
     const all = store.rows.size;
     const shown = table.shown();
-    fill(count, `${shown === all ? all : `${shown} of ${all}`} · `, h("span", { class: `live ${store.state}` }, STATES[store.state]));
+    fill(count, `${shown === all ? all : `${shown} of ${all}`} · `, h("span", { class: `feed ${store.state}` }, STATES[store.state]));
   };
   const store = new TableStore(resource, inside);
   fill(main, h("div", { class: "head" }, h("h1", {}, title), count, h("span", { class: "grow" }),
