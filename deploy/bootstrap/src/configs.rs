@@ -235,6 +235,11 @@ pub fn metrics(image: &str) -> String {
     include_str!("../../manifests/metrics-server.yaml").replace("${METRICS_SERVER_IMAGE}", image)
 }
 
+/// The manifest of the dashboard.
+pub fn dashboard(image: &str) -> String {
+    include_str!("../../manifests/dashboard.yaml").replace("${DASHBOARD_IMAGE}", image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,5 +285,6 @@ mod tests {
         assert!(!dns("localhost/x:1", 2).contains("${"));
         assert!(!flannel("localhost/x:1").contains("${"));
         assert!(!metrics("localhost/x:1").contains("${"));
+        assert!(!dashboard("localhost/x:1").contains("${"));
     }
 }

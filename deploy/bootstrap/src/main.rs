@@ -43,6 +43,9 @@ enum Command {
         /// Run the control plane as static pods of this machine.
         #[arg(long, conflicts_with = "nodes")]
         static_pods: bool,
+        /// Run the dashboard.
+        #[arg(long)]
+        dashboard: bool,
     },
     /// Make certificates, configuration and the units' environment files; start nothing.
     Files {
@@ -119,7 +122,7 @@ struct HostArgs {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Up { dir, binaries, deploy, masters, nodes, network, metrics_server, static_pods } => {
+        Command::Up { dir, binaries, deploy, masters, nodes, network, metrics_server, dashboard, static_pods } => {
             let control_plane = if static_pods { ControlPlane::StaticPods } else { ControlPlane::Processes };
             let request = up::Request {
                 binaries: &binaries,
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
                 network,
                 control_plane,
                 metrics: metrics_server,
+                dashboard,
             };
             up::run(&Layout::new(dir), &request)
         }

@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Servers of the cluster's DNS, unless there are fewer nodes.
 const MOST_DNS: usize = 2;
 
+/// How one gets to the dashboard.
+const DASHBOARD_HELP: &str = "The dashboard, at port 8443 of this machine:\n\n  \
+    kubectl -n kubernetes-dashboard port-forward service/kubernetes-dashboard 8443:443\n";
+
 /// What `up` is asked for.
 pub struct Request<'a> {
     /// Folder of the binaries.
@@ -38,6 +42,8 @@ pub struct Request<'a> {
     pub control_plane: ControlPlane,
     /// Whether the cluster measures what pods use.
     pub metrics: bool,
+    /// Whether the dashboard runs.
+    pub dashboard: bool,
 }
 
 /// Makes the files, starts the supervisor, and waits until the nodes are ready and DNS answers.
@@ -53,7 +59,9 @@ pub fn run(layout: &Layout, request: &Request<'_>) -> anyhow::Result<()> {
     step("static pods", || control_plane::write(&cluster, &binaries, request.control_plane))?;
     step("processes", || start(&cluster, &binaries, request.control_plane))?;
     let mut images = images(&cluster, &binaries, request.control_plane, request.network);
-    images.metrics = request.metrics.then(|| Image::of_program("metrics-server", binaries.join("metrics-server")));
+    let program = |name: &str| Image::of_program(name, binaries.join(name));
+    images.metrics = request.metrics.then(|| program("metrics-server"));
+    images.dashboard = request.dashboard.then(|| program("kube-dashboard"));
     finish(&cluster, &images, request.deploy)
 }
 
@@ -111,6 +119,9 @@ fn finish(cluster: &Cluster, images: &Images, deploy: &Path) -> anyhow::Result<(
     step("DNS", || runtime.block_on(until("DNS", async || dns_answers().await)))?;
     let config = layout.admin_kubeconfig();
     println!("The cluster is up. Use it with:\n\n  export KUBECONFIG={}\n  kubectl get nodes\n", config.display());
+    if images.dashboard.is_some() {
+        println!("{DASHBOARD_HELP}");
+    }
     Ok(())
 }
 
@@ -241,6 +252,11 @@ const METRICS: Places = &[
     ("/api/v1/namespaces/kube-system/services", "metrics-server"),
     ("/apis/apps/v1/namespaces/kube-system/deployments", "metrics-server"),
     ("/apis/apiregistration.k8s.io/v1/apiservices", "v1beta1.metrics.k8s.io"),
+const DASHBOARD: Places = &[
+    ("/api/v1/namespaces", "kubernetes-dashboard"),
+    ("/api/v1/namespaces/kubernetes-dashboard/serviceaccounts", "kubernetes-dashboard"),
+    ("/api/v1/namespaces/kubernetes-dashboard/services", "kubernetes-dashboard"),
+    ("/apis/apps/v1/namespaces/kubernetes-dashboard/deployments", "kubernetes-dashboard"),
 ];
 const KUBELET_ACCESS: Places =
     &[("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", "system:kube-apiserver-to-kubelet")];
@@ -253,8 +269,10 @@ async fn objects(api: &Api, images: &Images, nodes: usize) -> anyhow::Result<()>
     let flannel = flannel.as_deref().map(|manifest| (manifest, FLANNEL));
     let metrics = images.metrics.as_ref().map(|image| configs::metrics(image.name()));
     let metrics = metrics.as_deref().map(|manifest| (manifest, METRICS));
+    let dashboard = images.dashboard.as_ref().map(|image| configs::dashboard(image.name()));
+    let dashboard = dashboard.as_deref().map(|manifest| (manifest, DASHBOARD));
     let always = [(access, KUBELET_ACCESS), (dns.as_str(), DNS)];
-    for (manifest, places) in always.into_iter().chain(flannel).chain(metrics) {
+    for (manifest, places) in always.into_iter().chain(flannel).chain(metrics).chain(dashboard) {
         for (object, (collection, name)) in manifest.split("\n---\n").zip(places) {
             api.apply(collection, name, object).await?;
         }
@@ -269,6 +287,8 @@ struct Images {
     flannel: Option<Image>,
     /// What measures, if it is wanted.
     metrics: Option<Image>,
+    /// The web pages', if they are wanted.
+    dashboard: Option<Image>,
     others: Vec<Image>,
 }
 
@@ -285,12 +305,8 @@ fn images(cluster: &Cluster, binaries: &Path, control_plane: ControlPlane, netwo
         others.extend(processes.map(|p| Image::of_program(&p.name, p.program)));
     }
     let dns = Image::of_program("cluster-dns", binaries.join("cluster-dns"));
-    Images {
-        dns,
-        metrics: None,
-        flannel: (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries)),
-        others,
-    }
+    let flannel = (network == PodNetwork::Flannel).then(|| Image::of_flannel(binaries));
+    Images { dns, flannel, metrics: None, dashboard: None, others }
 }
 
 /// Puts the images into every node's containerd.
@@ -299,7 +315,8 @@ fn fill(layout: &Layout, nodes: &[Node], images: &Images, deploy: &Path) -> anyh
         wait_for("containerd", || images::runtime_answers(node))?;
     }
     let folder = layout.run("");
-    let all = images.others.iter().chain([&images.dns]).chain(&images.flannel).chain(&images.metrics);
+    let optional = [&images.flannel, &images.metrics, &images.dashboard].into_iter().flatten();
+    let all = images.others.iter().chain([&images.dns]).chain(optional);
     all.into_iter().try_for_each(|image| image.ensure(nodes, deploy, &folder))
 }
 

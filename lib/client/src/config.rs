@@ -66,10 +66,14 @@ pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube
 
 /// As [`connect`], to the same server without the kubeconfig's credentials: whoever sends requests adds their own.
 pub async fn connect_without_identity(kubeconfig: &Path, user_agent: &str) -> Result<kube::Client, ConnectError> {
-    let path = kubeconfig.display().to_string();
-    let mut config = load(Some(kubeconfig), &path).await?;
+    connect_to(server(kubeconfig).await?, user_agent)
+}
+
+/// The server of a kubeconfig, without its credentials.
+pub async fn server(kubeconfig: &Path) -> Result<kube::Config, ConnectError> {
+    let mut config = load(Some(kubeconfig), &kubeconfig.display().to_string()).await?;
     config.auth_info = kube::config::AuthInfo::default();
-    client(config, path, user_agent, None)
+    Ok(config)
 }
 
 /// The server of a kubeconfig (in-cluster configuration if `None`), with its credentials.

@@ -77,6 +77,7 @@ const COMPONENTS: &[&str] = &[
     "kubelet",
     "kube-proxy",
     "kubectl",
+    "dashboard",
     "dns",
     "bootstrap",
 ];
