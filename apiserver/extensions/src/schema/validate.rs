@@ -111,7 +111,7 @@ impl Outcome {
 
     fn wrong_type(&mut self, at: &Place<'_>, wanted: &str, found: &str) {
         let message = format!("{} in body must be of type {wanted}: {found:?}", at.name());
-        self.add(at.path(), Kind::TypeInvalid(quoted(&found), message));
+        self.add(at.path(), Kind::TypeInvalid(quoted(found), message));
     }
 
     fn merge(&mut self, other: Outcome) {
