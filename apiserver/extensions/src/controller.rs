@@ -5,14 +5,15 @@
 
 use crate::definition::{Definition, Names};
 use crate::status::{self, Condition, Taken};
-use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::Status;
+use apimachinery::{Value, time};
 use apiserver_storage::{Change, Decide, Event, EventKind, Object, StorageError, Store, WatchQuery};
 use async_trait::async_trait;
 use component::Supervisor;
 use parking_lot::Mutex;
+use rules::apply::{Reset, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,20 @@ pub fn run(store: Store, host: Arc<dyn Host>, supervisor: &Supervisor) {
             tokio::time::sleep(PAUSE).await;
         }
     });
+}
+
+/// Notes the server itself as the manager of what it writes of a status.
+fn track(resource: &ResourceInfo, before: &Value, definition: &mut Value) {
+    let writer = Writer {
+        manager: "kube-apiserver",
+        api_version: &resource.api_version(),
+        subresource: "status",
+        now: &time::now(),
+        ty: &resource.schema,
+        reset: Reset::NOTHING,
+        convert: &|_, _| None,
+    };
+    rules::apply::track(&writer, before, definition);
 }
 
 /// What the controller knows of a definition.
@@ -169,7 +184,8 @@ impl Controller {
         true
     }
 
-    async fn write(&self, object: &Object, settled: Value) {
+    async fn write(&self, object: &Object, mut settled: Value) {
+        track(self.resource, &object.value(), &mut settled);
         let mut settled = Some(settled);
         let mut change = Now(|_: &Object| settled.take().map_or(Change::Keep, Change::Put));
         let written = self.store.decide(self.resource, object.key(), Some(object.revision()), &mut change).await;

@@ -6,6 +6,7 @@
 use crate::{Body, Context, Format};
 use apimachinery::Value;
 use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, TYPE_META, json, protobuf, yaml};
+use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::{Schema, TypeRef};
 use apimachinery::status::Status;
@@ -113,20 +114,25 @@ fn wrong_kind(kind: &str, version: &str, expected: &GroupVersionKind) -> Status 
     let Some(given) = GroupVersionKind::parse(version, kind) else {
         return Status::bad_request(format!("unexpected GroupVersion string: {version}"));
     };
-    let is_known = EVERYWHERE.contains(&kind) || Schema::builtin().kind(&given).is_some();
-    let why = match is_known {
-        true => format!(
-            "converting ({}.{kind}) to ({}.{}): unknown conversion",
-            given.version,
-            package(&expected.group),
-            expected.kind
-        ),
-        false => unregistered(kind, version),
+    let why = match is_registered(&given) {
+        true => converting(&given, expected),
+        false => unregistered_in(&expected.group, kind, version),
     };
     Status::bad_request(format!(
         "{kind} in version {:?} cannot be handled as a {}: {why}",
         given.version, expected.kind
     ))
+}
+
+/// Whether upstream knows a kind.
+pub(crate) fn is_registered(kind: &GroupVersionKind) -> bool {
+    EVERYWHERE.contains(&&*kind.kind) || Schema::builtin().kind(kind).is_some()
+}
+
+/// Upstream's words for an object of one kind that should be one of another.
+pub(crate) fn converting(given: &GroupVersionKind, wanted: &GroupVersionKind) -> String {
+    let (version, kind, wanted_kind) = (&given.version, &given.kind, &wanted.kind);
+    format!("converting ({version}.{kind}) to ({}.{wanted_kind}): unknown conversion", package(&wanted.group))
 }
 
 /// Kinds that upstream knows in every version of every group.
@@ -145,9 +151,18 @@ const EVERYWHERE: [&str; 12] = [
     "WatchEvent",
 ];
 
-/// Upstream's words for a kind that nothing is known of, with the place where it keeps what it knows.
-pub(crate) fn unregistered(kind: &str, version: &str) -> String {
-    format!("no kind {kind:?} is registered for version {version:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")
+/// Upstream's words for a kind that nothing is known of, with the place where it keeps what it knows of a group.
+pub(crate) fn unregistered_in(group: &str, kind: &str, version: &str) -> String {
+    let scheme = match group {
+        "apiextensions.k8s.io" => "k8s.io/apiextensions-apiserver/pkg/apiserver/apiserver.go:55",
+        "apiregistration.k8s.io" => "k8s.io/kube-aggregator/pkg/apiserver/scheme/scheme.go:28",
+        _ => "pkg/api/legacyscheme/scheme.go:30",
+    };
+    let wanted = match version {
+        "" => format!("the internal version of group {}", quoted(group)),
+        version => format!("version {}", quoted(version)),
+    };
+    format!("no kind {} is registered for {wanted} in scheme \"{scheme}\"", quoted(kind))
 }
 
 /// The name of the package that upstream keeps a group's internal types in.

@@ -104,7 +104,7 @@ pub(crate) fn revision(object: &Value) -> Result<u64, String> {
         (_, Ok(revision)) if is_number => Ok(revision),
         (text, _) => {
             let why = if is_number { "value out of range" } else { "invalid syntax" };
-            Err(format!("strconv.ParseUint: parsing {text:?}: {why}"))
+            Err(format!("strconv.ParseUint: parsing {}: {why}", apimachinery::go::quoted(text)))
         }
     }
 }

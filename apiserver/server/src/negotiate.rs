@@ -172,11 +172,13 @@ pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
     }
 }
 
-/// The kind of a patch.
-pub fn patch_type(headers: &HeaderMap) -> Result<PatchType, Status> {
+/// The kind of a patch of a resource. Custom resources have no types that strategic patches merge along.
+pub fn patch_type(headers: &HeaderMap, resource: &ResourceInfo) -> Result<PatchType, Status> {
     let given = media_type(headers);
-    PATCHES.iter().find(|(name, _)| *name == given).map(|(_, kind)| *kind).ok_or_else(|| {
-        let names: Vec<&str> = PATCHES.iter().map(|(name, _)| *name).collect();
+    let is_custom = resource.custom.is_some();
+    let mut known = PATCHES.iter().filter(|(_, kind)| !is_custom || *kind != PatchType::Strategic);
+    known.clone().find(|(name, _)| *name == given).map(|(_, kind)| *kind).ok_or_else(|| {
+        let names: Vec<&str> = known.by_ref().map(|(name, _)| *name).collect();
         unsupported(&names.join(", "))
     })
 }
@@ -435,8 +437,10 @@ mod tests {
         ] {
             assert_eq!(body_format(&of(given)).map_err(|status| status.code), want.ok_or(415), "{given}");
         }
-        assert_eq!(patch_type(&of("application/merge-patch+json")).expect("merge"), PatchType::Merge);
-        assert_eq!(patch_type(&of("application/json")).expect_err("no patch").code, 415);
+        let pods = apimachinery::resources::find("", "v1", "pods").expect("served");
+        let patch = |media_type: &'static str| patch_type(&of(media_type), pods);
+        assert_eq!(patch("application/merge-patch+json").expect("merge"), PatchType::Merge);
+        assert_eq!(patch("application/json").expect_err("no patch").code, 415);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::query::{Query, parse_error};
 use apimachinery::Value;
 use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
@@ -175,7 +176,7 @@ fn forbidden(path: &str, why: &str) -> FieldError {
 
 fn unsupported(value: &str, allowed: &[&str]) -> FieldError {
     let allowed = allowed.iter().map(|a| (*a).to_owned()).collect();
-    FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(format!("{value:?}"), allowed) }
+    FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(quoted(value), allowed) }
 }
 
 fn selection(query: &Query<'_>) -> Result<Selection, Status> {
@@ -208,7 +209,7 @@ fn check_fields(selector: &FieldSelector, resource: &ResourceInfo) -> Result<(),
 fn parse_revision(text: &str) -> Result<u64, FieldError> {
     text.parse().map_err(|_| FieldError {
         path: Path::new("resourceVersion"),
-        kind: FieldErrorKind::Invalid(format!("{text:?}"), parse_error("ParseUint", text)),
+        kind: FieldErrorKind::Invalid(quoted(text), parse_error("ParseUint", text)),
     })
 }
 
@@ -265,7 +266,7 @@ fn checked_options(
             let allowed = ["", "Ignore", "Strict", "Warn"].map(String::from).to_vec();
             errors.push(FieldError {
                 path: Path::new("fieldValidation"),
-                kind: FieldErrorKind::NotSupported(format!("{other:?}"), allowed),
+                kind: FieldErrorKind::NotSupported(quoted(other), allowed),
             });
             FieldValidation::Warn
         }
@@ -297,31 +298,9 @@ fn field_manager_errors(manager: &str) -> Vec<FieldError> {
     let hidden = manager.char_indices().filter(|(_, c)| c.is_control()).take(MAX_FIELD_MANAGER);
     errors.extend(hidden.map(|(at, c)| {
         let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-        error(FieldErrorKind::Invalid(go_quoted(manager), why))
+        error(FieldErrorKind::Invalid(quoted(manager), why))
     }));
     errors
-}
-
-/// A text in Go's double quotes: what is not printable is escaped.
-fn go_quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
@@ -410,7 +389,7 @@ fn delete_option_errors(options: &Value) -> Vec<FieldError> {
             errors.push(FieldError {
                 path: Path::new("propagationPolicy"),
                 kind: FieldErrorKind::Invalid(
-                    format!("{policy:?}"),
+                    quoted(policy),
                     "orphanDependents and deletionPropagation cannot be both set".into(),
                 ),
             });
@@ -419,7 +398,7 @@ fn delete_option_errors(options: &Value) -> Vec<FieldError> {
             let allowed = ["Foreground", "Background", "Orphan", "nil"].map(String::from).to_vec();
             errors.push(FieldError {
                 path: Path::new("propagationPolicy"),
-                kind: FieldErrorKind::NotSupported(format!("{policy:?}"), allowed),
+                kind: FieldErrorKind::NotSupported(quoted(policy), allowed),
             });
         }
     }

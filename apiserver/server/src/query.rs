@@ -72,7 +72,7 @@ pub fn parse_error(function: &str, text: &str) -> String {
         true if !text.starts_with('-') || function == "ParseInt" => "value out of range",
         _ => "invalid syntax",
     };
-    format!("strconv.{function}: parsing {text:?}: {why}")
+    format!("strconv.{function}: parsing {}: {why}", apimachinery::go::quoted(text))
 }
 
 #[cfg(test)]

@@ -231,7 +231,7 @@ async fn serve_patch<B: Incoming>(
     body: B,
     output: Output,
 ) -> Result<Response<Body>, Status> {
-    let kind = negotiate::patch_type(&exchange.parts.headers)?;
+    let kind = negotiate::patch_type(&exchange.parts.headers, &cx.resource)?;
     (cx.dry_run, cx.field_validation) = params::patch_options(exchange.query, kind)?;
     let format = match kind {
         PatchType::Apply => apiserver_registry::registry::Format::Yaml,

@@ -9,6 +9,7 @@
 
 pub mod codec;
 pub mod field;
+pub mod go;
 pub mod gvk;
 pub mod meta;
 pub mod openapi;

@@ -35,8 +35,9 @@ pub use place::KeyError;
 pub use reset::{Paths, Reset};
 pub use set::{FieldSet, Node};
 
+use apimachinery::codec::json;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::schema::{Origin, Shape, TypeRef};
+use apimachinery::schema::{Origin, Schema, Shape, TypeRef};
 use apimachinery::{Map, Value};
 use managers::Managed;
 use ownership::{Transition, prune};
@@ -196,8 +197,16 @@ pub fn apply(writer: &Writer<'_>, live: &Value, config: &Value, force: bool) -> 
     Ok(applied)
 }
 
+fn is_entry(entry: &Value) -> bool {
+    const NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry";
+    let ty = Schema::builtin().type_named(NAME);
+    entry.is_object() && ty.is_some_and(|ty| json::from_tree(&ty, entry.clone()).is_ok())
+}
+
 fn check_config(writer: &Writer<'_>, config: &Value) -> Result<(), ApplyError> {
-    if config.metadata().and_then(|metadata| metadata.get(MANAGED_FIELDS)).is_some_and(|list| !list.is_null()) {
+    // What is no list of entries is for the schema to refuse.
+    let managed = config.metadata().and_then(|metadata| metadata.get(MANAGED_FIELDS)).and_then(Value::as_array);
+    if managed.is_some_and(|list| list.iter().all(is_entry)) {
         return Err(ApplyError::ManagedFieldsGiven);
     }
     let shape = Shape::Message(writer.ty.id);

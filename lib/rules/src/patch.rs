@@ -5,13 +5,12 @@
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers/patch.go`, `apimachinery/pkg/util/strategicpatch`.
 
-mod go;
 pub mod json;
+mod lazy;
 pub mod merge;
 pub mod strategic;
 
-pub use go::{GoMap, go_kind};
-
+use apimachinery::Value;
 use apimachinery::status::{Reason, Status};
 
 /// Why a patch was not applied.
@@ -29,12 +28,46 @@ pub enum PatchError {
     /// The patch contradicts itself or the object in a way that upstream calls an error of its own.
     #[error("{0}")]
     Failed(String),
+    /// It makes upstream's server panic, which refuses the request and lives on.
+    #[error("runtime error: {0}")]
+    Panicked(String),
     /// It copies more than it may.
     #[error("{0}")]
     CopiesTooMuch(String),
     /// It has more operations than it may.
     #[error("Request entity too large: {0}")]
     TooLong(String),
+}
+
+impl PatchError {
+    /// A set of scalars is given something else.
+    pub(crate) fn unhashable(value: &Value) -> Self {
+        Self::Panicked(format!("hash of unhashable type {}", composite(value)))
+    }
+
+    /// Values of a type are compared that Go does not compare.
+    pub(crate) fn uncomparable(value: &Value) -> Self {
+        Self::Panicked(format!("comparing uncomparable type {}", composite(value)))
+    }
+}
+
+fn composite(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "[]interface {}",
+        _ => "map[string]interface {}",
+    }
+}
+
+/// What Go's JSON decoder calls a value.
+pub fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 impl From<PatchError> for Status {
@@ -45,7 +78,7 @@ impl From<PatchError> for Status {
             PatchError::NotApplicable(_) | PatchError::TestFailed(_) | PatchError::CopiesTooMuch(_) => {
                 Status::generic(422, Reason::Invalid, "the server rejected our request due to an error in our request")
             }
-            PatchError::Failed(why) => Status::plain(500, Reason::Unknown, why),
+            PatchError::Failed(_) | PatchError::Panicked(_) => Status::plain(500, Reason::Unknown, error.to_string()),
             PatchError::TooLong(_) => Status::plain(413, Reason::RequestEntityTooLarge, error.to_string()),
         }
     }

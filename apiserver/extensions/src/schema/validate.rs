@@ -8,6 +8,7 @@ mod scalars;
 
 use super::{Additional, ListType, Node, Type};
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+use apimachinery::go::quoted;
 use apimachinery::{Map, Value};
 
 /// Where errors of the outermost value are.
@@ -110,7 +111,7 @@ impl Outcome {
 
     fn wrong_type(&mut self, at: &Place<'_>, wanted: &str, found: &str) {
         let message = format!("{} in body must be of type {wanted}: {found:?}", at.name());
-        self.add(at.path(), Kind::TypeInvalid(format!("{found:?}"), message));
+        self.add(at.path(), Kind::TypeInvalid(quoted(found), message));
     }
 
     fn merge(&mut self, other: Outcome) {
@@ -189,7 +190,7 @@ fn check_object(node: &Node, map: &Map, old: Option<&Value>, at: &Place<'_>, out
             (None, Additional::Schema(values)) => out.merge(check(values, value, old, &at.member(key))),
             (None, Additional::Forbidden) => {
                 let message = format!("{}.{key} in body is a forbidden property", at.name());
-                out.add(at.path(), Kind::Invalid(format!("{key:?}"), message));
+                out.add(at.path(), Kind::Invalid(quoted(key), message));
             }
             (None, _) => {}
         }

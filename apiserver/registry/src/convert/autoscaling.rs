@@ -33,7 +33,7 @@ pub(super) fn to_v1(mut scaler: Value) -> Value {
     annotate(&mut scaler, METRICS, list(others));
     annotate(&mut scaler, CURRENT_METRICS, list(other_current));
     annotate(&mut scaler, CONDITIONS, conditions);
-    annotate(&mut scaler, BEHAVIOR, behavior);
+    annotate_text(&mut scaler, BEHAVIOR, behavior.map(|behavior| behavior_text(&behavior)));
     scaler
 }
 
@@ -43,7 +43,7 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
     let spec = member(&mut scaler, "spec");
     let cpu = spec.remove("targetCPUUtilizationPercentage").map(|p| cpu_metric("target", p));
     insert(spec, "metrics", joined(cpu, metrics));
-    insert(spec, "behavior", behavior);
+    insert(spec, "behavior", behavior.map(behavior_of));
     let status = member(&mut scaler, "status");
     let cpu = status.remove("currentCPUUtilizationPercentage").map(|p| cpu_metric("current", p));
     // What one version leaves out, the other shows.
@@ -105,11 +105,54 @@ fn insert(map: &mut Map, key: &str, value: Option<Value>) {
 }
 
 fn annotate(scaler: &mut Value, key: &str, value: Option<Value>) {
-    let Some(value) = value else { return };
+    annotate_text(scaler, key, value.map(|value| value.to_string()));
+}
+
+fn annotate_text(scaler: &mut Value, key: &str, text: Option<String>) {
+    let Some(text) = text else { return };
     let annotations = scaler.metadata_mut().entry("annotations").or_insert_with(|| Value::Object(Map::new()));
     if let Some(annotations) = annotations.as_object_mut() {
-        annotations.insert(key.into(), value.to_string().into());
+        annotations.insert(key.into(), text.into());
     }
+}
+
+/// The behavior as upstream's annotation has it: its inner type as JSON, whose members have Go's names and are never left
+/// out.
+fn behavior_text(behavior: &Value) -> String {
+    let text = |value: Option<&Value>| value.unwrap_or(&Value::Null).to_string();
+    let rules = |key: &str| {
+        let Some(rules) = behavior.get(key).filter(|rules| !rules.is_null()) else { return "null".to_owned() };
+        let policy = |policy: &Value| {
+            let [kind, value, period] = ["type", "value", "periodSeconds"].map(|key| text(policy.get(key)));
+            format!(r#"{{"Type":{kind},"Value":{value},"PeriodSeconds":{period}}}"#)
+        };
+        let policies = rules.get("policies").and_then(Value::as_array);
+        let policies = policies.map(|list| format!("[{}]", list.iter().map(policy).collect::<Vec<_>>().join(",")));
+        let policies = policies.unwrap_or_else(|| "null".into());
+        let [window, select, tolerance] =
+            ["stabilizationWindowSeconds", "selectPolicy", "tolerance"].map(|key| text(rules.get(key)));
+        format!(
+            r#"{{"StabilizationWindowSeconds":{window},"SelectPolicy":{select},"Policies":{policies},"Tolerance":{tolerance}}}"#
+        )
+    };
+    format!(r#"{{"ScaleUp":{},"ScaleDown":{}}}"#, rules("scaleUp"), rules("scaleDown"))
+}
+
+/// The behavior of such JSON, whose members may have their names in the API, too.
+fn behavior_of(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let present = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(present.map(|(name, value)| (in_api(&name), behavior_of(value))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(behavior_of).collect()),
+        value => value,
+    }
+}
+
+fn in_api(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
 }
 
 /// Takes an annotation that holds JSON; what cannot be read is dropped, as upstream does.
@@ -126,6 +169,15 @@ fn annotation(scaler: &mut Value, key: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behavior_is_annotated_under_gos_names() {
+        let behavior = json!({"scaleDown": {"selectPolicy": "Max", "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}});
+        let v1 = to_v1(json!({"metadata": {}, "spec": {"behavior": behavior}}));
+        let text = r#"{"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":null,"SelectPolicy":"Max","Policies":[{"Type":"Pods","Value":1,"PeriodSeconds":60}],"Tolerance":null}}"#;
+        assert_eq!(v1["metadata"]["annotations"][BEHAVIOR], text);
+        assert_eq!(to_v2(v1)["spec"]["behavior"], behavior);
+    }
 
     #[test]
     fn converts_there_and_back() {

@@ -36,7 +36,7 @@ const STORAGE: super::Rows = &[
     ("csinodes", Strategy { deleted: Deleted::Object, ..VERSIONED }),
     ("csistoragecapacities", Strategy { deleted: Deleted::Object, ..VERSIONED }),
     ("storageclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
-    ("volumeattachments", Strategy { deleted: Deleted::Object, status_metadata: StatusMetadata::Free, ..VERSIONED }),
+    ("volumeattachments", Strategy { deleted: Deleted::Object, status_metadata: StatusMetadata::Kept, ..VERSIONED }),
     ("volumeattributesclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
 ];
 

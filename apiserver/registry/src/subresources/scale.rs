@@ -159,7 +159,7 @@ fn selector(selector: Option<&Value>) -> String {
         (key.to_owned(), printed)
     });
     let mut terms: Vec<(String, String)> = equal.chain(expressions).collect();
-    terms.sort();
+    terms.sort_by(|(one, _), (other, _)| one.cmp(other));
     terms.into_iter().map(|(_, term)| term).collect::<Vec<_>>().join(",")
 }
 

@@ -4,16 +4,18 @@
 
 mod apply;
 mod document;
+mod reading;
 
 use super::update::{Part, Source, change};
 use crate::{Body, Context, PatchType, Registry, Reply, decode, managed, metadata, subresources};
 use apimachinery::Value;
-use apimachinery::codec::json;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::meta::ObjectMeta;
+use apimachinery::schema::{Origin, Schema, TypeRef};
 use apimachinery::status::Status;
-use document::Document;
+use document::{Document, Patched};
 
 pub(crate) async fn patch(
     registry: &Registry,
@@ -67,13 +69,43 @@ fn scale_type() -> Result<TypeRef, Status> {
 
 /// The patched object, checked against its schema like any body; `repeated` is what was found in the patch itself.
 fn patched(cx: &Context, document: &Document, repeated: &[String], ty: &TypeRef, old: &Value) -> Result<Value, Status> {
-    let new = document.apply(ty, old)?;
+    let Patched { decoded, shown } = document.apply(ty, old)?;
     let refused = |why: String| {
-        let kind = FieldErrorKind::Invalid(document.text(&new), why);
+        let kind = FieldErrorKind::Invalid(shown.clone(), why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
     };
-    let decoded = json::conform(ty, &new).map_err(|error| refused(document.mistyped(&error)))?;
+    let decoded = decoded.map_err(refused)?;
     let findings = repeated.iter().cloned().chain(decoded.findings).collect();
     decode::judge(cx, findings, refused)?;
-    document.keep_kind(decoded.value, old).map_err(refused)
+    keep_kind(cx, ty, decoded.value, old)
+}
+
+/// The patched object with its own kind, which no patch can change: of a custom resource upstream checks that, of others
+/// it has been read as that.
+fn keep_kind(cx: &Context, ty: &TypeRef, mut new: Value, old: &Value) -> Result<Value, Status> {
+    let text = |object: &Value, key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let members = ["kind", "apiVersion"].map(|key| (key, text(&new, key), text(old, key)));
+    if ty.schema.origin == Origin::Definition {
+        if members.iter().any(|(key, given, _)| *key == "apiVersion" && given.is_empty()) {
+            let why = "Object 'apiVersion' is missing in 'object has no apiVersion field'";
+            return Err(Status::internal(why));
+        }
+        let wrong = members.iter().filter(|(_, given, own)| given != own);
+        let wrong = wrong.map(|(key, given, own)| FieldError {
+            path: Path::new(key),
+            kind: FieldErrorKind::Invalid(quoted(given), format!("must be {own}")),
+        });
+        let errors: Vec<FieldError> = wrong.collect();
+        // A status is taken out of the object, whatever that is.
+        if !errors.is_empty() && cx.subresource_name() != "status" {
+            let [(_, kind, _), (_, version, _)] = &members;
+            let given =
+                GroupVersionKind::parse(version, kind).unwrap_or_else(|| GroupVersionKind::new("", "", kind.clone()));
+            return Err(Status::invalid(&given, new.name(), &errors));
+        }
+    }
+    if let Some(map) = new.as_object_mut() {
+        map.extend(members.map(|(key, _, own)| (key.to_owned(), own.into())));
+    }
+    Ok(new)
 }

@@ -19,6 +19,11 @@ pub fn decode(text: &str) -> Result<Vec<u8>, IllegalBase64> {
     LENIENT.decode(without_breaks(text)).map_err(|_| IllegalBase64(illegal_at(text.as_bytes())))
 }
 
+/// The text that stands for bytes.
+pub fn encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
 /// The text that is written for the same bytes.
 pub fn canonical(text: &str) -> Result<String, IllegalBase64> {
     let plain = without_breaks(text);

@@ -1,12 +1,16 @@
 //! JSON: strict decoding along the schema, in one pass from bytes to a tree.
 
 mod custom;
+mod declared;
 mod names;
 mod reader;
 mod scalars;
+mod tree;
 
 pub use custom::{prune, restore};
+pub use declared::declared;
 pub use reader::quoted;
+pub use tree::from_tree;
 
 use super::{DecodeError, Decoded};
 use crate::quantity::QuantityError;
@@ -77,6 +81,7 @@ pub fn to_value(bytes: &[u8]) -> Result<Value, DecodeError> {
     let mut reader = Reader::new(&text);
     let value = reader.any(0)?;
     reader.end()?;
+    reader.refuse_excess()?;
     Ok(value)
 }
 
@@ -464,6 +469,10 @@ mod tests {
                 "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
             ),
             ("[]", "json: cannot unmarshal array into Go value of type v1.Deployment"),
+            (
+                r#"{"x":1e400,"spec":{"replicas":1e400}}"#,
+                "json: cannot unmarshal number 1e400 into Go struct field DeploymentSpec.spec.replicas of type int32",
+            ),
             // Of wrong types the first is told, but what a type's own decoder refuses comes before it, as the kind does.
             (
                 r#"{"spec":{"replicas":1e20,"paused":1}}"#,

@@ -4,6 +4,7 @@
 
 use super::element::Element;
 use super::place::{Form, Keys, Place, Scalar, Whole};
+use apimachinery::go::{Plain, quoted};
 use apimachinery::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -70,10 +71,10 @@ impl Checker {
                 }
             }
             (Form::Object | Form::Atomic(Whole::Object), other) => {
-                self.report(format!("expected map, got &{{{}}}", go(other)));
+                self.report(format!("expected map, got &{{{}}}", Plain(other)));
             }
             (Form::List(_) | Form::Atomic(Whole::List), other) => {
-                self.report(format!("expected list, got &{{{}}}", go(other)));
+                self.report(format!("expected list, got &{{{}}}", Plain(other)));
             }
         }
     }
@@ -88,8 +89,8 @@ impl Checker {
             (Scalar::Text, value) => {
                 format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
             }
-            (Scalar::Boolean, value) => format!("expected boolean, got &{{{}}}", go(value)),
-            (Scalar::Any, value) => format!("expected any scalar, got &{{{}}}", go(value)),
+            (Scalar::Boolean, value) => format!("expected boolean, got &{{{}}}", Plain(value)),
+            (Scalar::Any, value) => format!("expected any scalar, got &{{{}}}", Plain(value)),
         };
         self.report(what);
     }
@@ -136,20 +137,6 @@ impl Checker {
     }
 }
 
-/// A value as Go's `%v` prints it.
-fn go(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".into(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => format!("[{}]", list.iter().map(go).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let members: Vec<String> = map.iter().map(|(name, value)| format!("{name}:{}", go(value))).collect();
-            format!("map[{}]", members.join(" "))
-        }
-        other => other.to_string(),
-    }
-}
-
 /// A value as Go's `%#v` prints it.
 fn go_syntax(value: &Value) -> String {
     match value {
@@ -158,11 +145,12 @@ fn go_syntax(value: &Value) -> String {
         }
         Value::Object(map) => {
             let members: Vec<String> =
-                map.iter().map(|(name, value)| format!("{name:?}:{}", go_syntax(value))).collect();
+                map.iter().map(|(name, value)| format!("{}:{}", quoted(name), go_syntax(value))).collect();
             format!("map[string]interface {{}}{{{}}}", members.join(", "))
         }
         Value::Null => "interface {}(nil)".into(),
-        other => other.to_string(),
+        Value::String(text) => quoted(text),
+        other => Plain(other).to_string(),
     }
 }
 

@@ -212,21 +212,26 @@ pub(super) struct Managed {
 }
 
 impl Managed {
-    /// Reads `metadata.managedFields` that this server, or another one, has written.
+    /// Reads `metadata.managedFields` that this server, or another one, has written. Of a manager that is there twice the
+    /// later entry counts.
     pub(super) fn read(list: Option<Value>) -> Result<Self, ManagedError> {
         let Some(Value::Array(list)) = list else { return Ok(Self::default()) };
-        let entries = list.into_iter().enumerate().map(|(at, entry)| Entry::read(at, entry));
-        entries.collect::<Result<_, _>>().map(|entries| Self { entries })
+        let mut managed = Self::default();
+        for (at, entry) in list.into_iter().enumerate() {
+            let entry = Entry::read(at, entry)?;
+            managed.entries.retain(|present| !present.manager.is(&entry.manager));
+            managed.entries.push(entry);
+        }
+        Ok(managed)
     }
 
-    /// The same of what a client has sent: all fields are checked, and nothing comes twice.
+    /// The same of what a client has sent: all fields are checked.
     pub(super) fn read_strictly(list: Option<Value>) -> Result<Self, ManagedError> {
         let mut managed = Self::default();
         for mut entry in Self::read(list)?.entries {
             if let Fields::Encoded(fields) = &entry.fields {
                 entry.fields = Fields::Decoded(fields::decode(fields)?);
             }
-            managed.entries.retain(|present| !present.manager.is(&entry.manager));
             managed.entries.push(entry);
         }
         Ok(managed)

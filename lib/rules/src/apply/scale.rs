@@ -2,7 +2,7 @@
 //!
 //! Upstream: `apimachinery/pkg/util/managedfields/scalehandler.go`.
 
-use super::managers::{Entry, Managed, Operation};
+use super::managers::{Entry, Managed};
 use super::set::FieldSet;
 use apimachinery::Value;
 
@@ -21,29 +21,26 @@ pub fn to_scale(list: Option<&Value>, replicas: &[&str]) -> Option<Value> {
     Managed { entries: entries.collect() }.write()
 }
 
-/// The object's managed fields after the scale's have changed: who no longer has the replicas
-/// there loses them here, and who is new there joins here.
+/// The object's managed fields after the scale's have changed: who does not have the replicas
+/// there loses them here, and who is not known here joins.
 pub fn to_object(list: Option<&Value>, scale: Option<Value>, replicas: &[&str], api_version: &str) -> Option<Value> {
     let path = FieldSet::of_fields(replicas);
     let mut managed = Managed::read(list.cloned()).unwrap_or_default();
     let mut scale = Managed::read(scale).unwrap_or_default().entries;
     for entry in managed.entries.iter_mut().filter(|entry| entry.touches(&path)) {
-        let same = |other: &Entry| {
-            let (a, b) = (&entry.manager, &other.manager);
-            (&a.name, a.operation, &a.subresource) == (&b.name, b.operation, &b.subresource)
-        };
-        match scale.iter().position(same) {
+        // Who updates is known by the version, too, which is never that of scales: updaters always part with the replicas.
+        match scale.iter().position(|other| other.manager.is(&entry.manager)) {
             Some(at) => drop(scale.remove(at)),
             None => entry.lose(&path),
         }
     }
-    let joining = scale.into_iter().map(|entry| {
-        let manager = super::Manager { api_version: api_version.to_owned(), ..entry.manager };
-        // Upstream knows the time of appliers only.
-        let time = entry.time.filter(|_| manager.operation == Operation::Apply);
-        Entry::new(manager, time, path.clone())
-    });
-    managed.entries.extend(joining);
+    for joining in scale.into_iter().filter(|entry| entry.touches(&FieldSet::of_fields(REPLICAS))) {
+        // Upstream knows the time only of who has been here, in whose place this comes.
+        let former = managed.entries.iter().position(|other| other.manager.is(&joining.manager));
+        let time = former.and_then(|at| managed.entries.remove(at).time);
+        let manager = super::Manager { api_version: api_version.to_owned(), ..joining.manager };
+        managed.entries.push(Entry::new(manager, time, path.clone()));
+    }
     managed.write()
 }
 
@@ -62,6 +59,22 @@ mod tests {
     }
 
     #[test]
+    fn appliers_are_known_again() {
+        let replicas = json!({"f:spec": {"f:replicas": {}}});
+        let apply = |version: &str, time: &str| {
+            let mut entry = entry("a", version, "scale", replicas.clone());
+            (entry["operation"], entry["time"]) = ("Apply".into(), time.into());
+            entry
+        };
+        let list = json!([apply("apps/v1", "2026-01-01T00:00:00Z")]);
+        let shown = json!([apply(SCALE, "2026-01-02T00:00:00Z")]);
+        assert_eq!(to_object(Some(&list), Some(shown.clone()), REPLICAS, "apps/v1"), Some(list));
+        let mut want = apply("apps/v1", "");
+        want.as_object_mut().expect("an object").remove("time");
+        assert_eq!(to_object(None, Some(shown), REPLICAS, "apps/v1"), Some(json!([want])));
+    }
+
+    #[test]
     fn replicas_change_hands() {
         let both = json!({"f:spec": {"f:paused": {}, "f:replicas": {}}});
         let replicas = json!({"f:spec": {"f:replicas": {}}});
@@ -69,7 +82,24 @@ mod tests {
             json!([entry("a", "apps/v1", "", both), entry("b", "apps/v1", "", json!({"f:spec": {"f:paused": {}}}))]);
         let shown = to_scale(Some(&list), REPLICAS);
         assert_eq!(shown, Some(json!([entry("a", SCALE, "", replicas.clone())])));
-        assert_eq!(to_object(Some(&list), shown, REPLICAS, "apps/v1").as_ref(), Some(&list));
+        // Upstream does not know an updater again, which then is there twice.
+        let twice = json!([
+            entry("a", "apps/v1", "", json!({"f:spec": {"f:paused": {}}})),
+            entry("a", "apps/v1", "", replicas.clone()),
+            entry("b", "apps/v1", "", json!({"f:spec": {"f:paused": {}}})),
+        ]);
+        let sorted = |list: Option<Value>| {
+            let mut list = list.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+            list.sort_by_key(Value::to_string);
+            list
+        };
+        assert_eq!(sorted(to_object(Some(&list), shown, REPLICAS, "apps/v1")), sorted(Some(twice)));
+        let other = json!([entry("c", SCALE, "scale", json!({"f:metadata": {"f:labels": {}}}))]);
+        let kept = json!([
+            entry("a", "apps/v1", "", json!({"f:spec": {"f:paused": {}}})),
+            entry("b", "apps/v1", "", json!({"f:spec": {"f:paused": {}}})),
+        ]);
+        assert_eq!(to_object(Some(&list), Some(other), REPLICAS, "apps/v1"), Some(kept));
         let stolen = json!([entry("c", SCALE, "scale", replicas.clone())]);
         let want = json!([
             entry("a", "apps/v1", "", json!({"f:spec": {"f:paused": {}}})),

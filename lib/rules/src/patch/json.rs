@@ -4,9 +4,12 @@
 //!
 //! Upstream: `gopkg.in/evanphx/json-patch.v4`, `apiserver/pkg/endpoints/handlers/patch.go` (`jsonPatcher`).
 
+use super::lazy::{self, Members, Node};
 use super::{PatchError, go_kind};
 use apimachinery::Value;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Operations taken at most, as upstream has it.
 pub const MAX_OPERATIONS: usize = 10_000;
@@ -14,68 +17,55 @@ pub const MAX_OPERATIONS: usize = 10_000;
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 /// Go's type of an operation, which its messages name.
 const GO_TYPE: &str = "handlers.jsonPatchOp";
+/// The members of an operation.
+const MEMBERS: [&str; 4] = ["op", "path", "from", "value"];
 
 /// Applies the operations in order; all of them or none.
 pub fn apply(target: Value, patch: &Value) -> Result<Value, PatchError> {
-    let mut document = Document { target, copied: 0 };
+    check(patch)?;
+    let patched = apply_to_text(&target.to_string(), &patch.to_string())?;
+    serde_json::from_str(&patched).map_err(|error| PatchError::Malformed(error.to_string()))
+}
+
+/// The text of an object with the operations applied. Both texts are well-formed.
+pub fn apply_to_text(target: &str, patch: &str) -> Result<String, PatchError> {
+    let mut document = Document { target: Node::of(target), copied: 0 };
+    if let Some(node) = &mut document.target {
+        // What is read as an object is written with sorted members, even if nothing is done to it.
+        node.as_object();
+    }
     for operation in operations(patch)? {
         document.apply(&operation)?;
     }
-    Ok(document.target)
+    Ok(lazy::text(document.target.as_ref()))
 }
 
-/// One operation as it was given.
-struct Operation<'a> {
-    op: &'a str,
-    path: Option<&'a str>,
-    from: Option<&'a str>,
-    value: Option<&'a Value>,
-}
-
-impl<'a> Operation<'a> {
-    fn read(given: &'a Value) -> Result<Self, PatchError> {
-        if given.is_null() {
-            return Ok(Self { op: "", path: None, from: None, value: None });
-        }
-        if !given.is_object() {
-            return Err(mistyped(given, "", GO_TYPE));
-        }
-        let text = |name: &str| match given.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(other) => Err(mistyped(other, &format!("struct field jsonPatchOp.{name}"), "string")),
-        };
-        let op = text("op")?.unwrap_or_default();
-        Ok(Self { op, path: text("path")?, from: text("from")?, value: given.get("value") })
-    }
-
-    fn path(&self) -> Result<&'a str, PatchError> {
-        self.path.ok_or_else(|| not_applicable(self.op, "failed to decode path: missing value"))
-    }
-
-    fn from(&self) -> Result<&'a str, PatchError> {
-        self.from.ok_or_else(|| not_applicable(self.op, "failed to decode from: missing value"))
-    }
-
-    fn value(&self) -> Value {
-        self.value.cloned().unwrap_or_default()
-    }
-}
-
-fn operations(patch: &Value) -> Result<Vec<Operation<'_>>, PatchError> {
+/// Checks that a patch is a list of operations, as a request is that has its fields validated.
+pub fn check(patch: &Value) -> Result<(), PatchError> {
     if patch.is_null() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let Some(list) = patch.as_array() else {
-        return Err(mistyped(patch, "", &format!("[]{GO_TYPE}")));
-    };
-    if list.len() > MAX_OPERATIONS {
-        return Err(PatchError::TooLong(format!(
-            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
-            list.len()
-        )));
+    let list = patch.as_array().ok_or_else(|| mistyped(patch, "", &format!("[]{GO_TYPE}")))?;
+    for operation in list.iter().filter(|operation| !operation.is_null()) {
+        let members = operation.as_object().ok_or_else(|| mistyped(operation, "", GO_TYPE))?;
+        for name in ["op", "path", "from"] {
+            match members.get(name) {
+                None | Some(Value::Null | Value::String(_)) => {}
+                Some(other) => return Err(mistyped(other, &format!("struct field jsonPatchOp.{name}"), "string")),
+            }
+        }
     }
-    list.iter().map(Operation::read).collect()
+    Ok(())
+}
+
+/// The members of operations that no operation has, in upstream's words.
+pub fn unknown_members(patch: &Value) -> impl Iterator<Item = String> {
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    operations.flat_map(|(at, operation)| {
+        let names = operation.as_object().into_iter().flat_map(apimachinery::Map::keys);
+        let unknown = names.filter(|name| !MEMBERS.contains(&name.as_str()));
+        unknown.map(move |name| format!("unknown field \"[{at}].{name}\""))
+    })
 }
 
 /// Go's words for a value of the wrong type; `place` is the field that it is in, if it is in one.
@@ -87,83 +77,176 @@ fn mistyped(found: &Value, place: &str, wanted: &str) -> PatchError {
     ))
 }
 
+/// An operation as it was given: `null` has no members.
+struct Operation<'a>(BTreeMap<String, Option<&'a RawValue>>);
+
+impl<'a> Operation<'a> {
+    fn read(given: Option<&'a RawValue>) -> Result<Self, PatchError> {
+        let Some(given) = given else { return Ok(Self(BTreeMap::new())) };
+        serde_json::from_str(given.get()).map(Self).map_err(|_| unreadable(given.get(), "Operation"))
+    }
+
+    fn kind(&self) -> String {
+        let given = self.0.get("op").copied().flatten();
+        given.and_then(|op| serde_json::from_str(op.get()).ok()).unwrap_or_else(|| "unknown".into())
+    }
+
+    /// A text; none if it is not given, which `null` is not.
+    fn text(&self, name: &str) -> Result<Option<String>, PatchError> {
+        let Some(given) = self.0.get(name).copied().flatten() else { return Ok(None) };
+        let failed = |_| not_applicable(&self.kind(), &format!("failed to decode {name}: {}", misread(given.get())));
+        serde_json::from_str(given.get()).map(Some).map_err(failed)
+    }
+
+    fn path(&self) -> Result<String, PatchError> {
+        self.required("path")
+    }
+
+    fn from(&self) -> Result<String, PatchError> {
+        self.required("from")
+    }
+
+    fn required(&self, name: &str) -> Result<String, PatchError> {
+        let missing = || not_applicable(&self.kind(), &format!("failed to decode {name}: missing value"));
+        self.text(name)?.ok_or_else(missing)
+    }
+
+    fn value(&self) -> Option<Node> {
+        self.0.get("value").copied().flatten().and_then(|value| Node::of(value.get()))
+    }
+}
+
+fn operations(patch: &str) -> Result<Vec<Operation<'_>>, PatchError> {
+    let list: Option<Vec<Option<&RawValue>>> = serde_json::from_str(patch).map_err(|_| unreadable(patch, "Patch"))?;
+    let list = list.unwrap_or_default();
+    if list.len() > MAX_OPERATIONS {
+        return Err(PatchError::TooLong(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            list.len()
+        )));
+    }
+    list.into_iter().map(Operation::read).collect()
+}
+
+/// Go's words for a text that is no list of operations, or no operation.
+fn unreadable(given: &str, ty: &str) -> PatchError {
+    PatchError::Malformed(format!("json: cannot unmarshal {} into Go value of type jsonpatch.{ty}", kind(given)))
+}
+
+/// Go's words for a text that is no string.
+fn misread(given: &str) -> String {
+    format!("json: cannot unmarshal {} into Go value of type string", kind(given))
+}
+
+fn kind(given: &str) -> &'static str {
+    match given.bytes().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => "object",
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "bool",
+        _ => "number",
+    }
+}
+
 fn not_applicable(op: &str, why: &str) -> PatchError {
     PatchError::NotApplicable(format!("{op} operation {why}"))
 }
 
 struct Document {
-    target: Value,
+    target: Option<Node>,
     /// Bytes that were copied so far.
     copied: usize,
 }
 
 impl Document {
     fn apply(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
-        let (op, path) = (operation.op, operation.path.unwrap_or_default());
-        self.run(operation).map_err(|error| match error {
-            PatchError::NotApplicable(why) if why.starts_with("Unable to") => {
-                PatchError::NotApplicable(format!("error in {op} for path: '{path}': {why}"))
+        match &*operation.kind() {
+            "add" => {
+                let path = operation.path()?;
+                self.place("add", "path", &path)?.add(operation.value()).map_err(|why| failed("add", &path, &why))
             }
-            error => error,
-        })
-    }
-
-    fn run(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
-        match operation.op {
-            "add" => self.place(operation)?.add(operation.value()),
-            "remove" => self.place(operation)?.remove().map(drop),
-            "replace" if operation.path == Some("") => self.replace_all(operation),
-            "replace" => self.place(operation)?.set(operation.value()),
-            "move" => {
-                let value = self.source(operation)?.remove()?;
-                self.place(operation)?.add(value)
+            "remove" => {
+                let path = operation.path()?;
+                self.place("remove", "path", &path)?.remove().map(drop).map_err(|why| failed("remove", &path, &why))
             }
+            "replace" => self.replace(operation),
+            "move" => self.shift(operation),
             "copy" => self.copy(operation),
             "test" => self.test(operation),
             other => Err(PatchError::NotApplicable(format!("Unexpected kind: {other}"))),
         }
     }
 
-    fn place(&mut self, operation: &Operation<'_>) -> Result<Place<'_>, PatchError> {
-        let path = operation.path()?;
-        let missing =
-            || not_applicable(operation.op, &format!("does not apply: doc is missing path: {path:?}: missing value"));
-        Place::find(&mut self.target, path).ok_or_else(missing)
-    }
-
-    fn source(&mut self, operation: &Operation<'_>) -> Result<Place<'_>, PatchError> {
-        let from = operation.from()?;
-        let missing = || {
-            not_applicable(operation.op, &format!("does not apply: doc is missing from path: {from}: missing value"))
+    /// Where a path leads to; `what` is missing if it leads nowhere.
+    fn place(&mut self, op: &str, what: &str, path: &str) -> Result<Place<'_>, PatchError> {
+        let shown = match op {
+            "add" | "remove" => format!("\"{path}\""),
+            _ => path.to_owned(),
         };
-        Place::find(&mut self.target, from).ok_or_else(missing)
+        let doc = if op == "test" { "" } else { "doc " };
+        let missing = || not_applicable(op, &format!("does not apply: {doc}is missing {what}: {shown}: missing value"));
+        Place::find(self.target.as_mut(), path).ok_or_else(missing)
     }
 
-    fn replace_all(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
-        match operation.value {
-            Some(value @ (Value::Object(_) | Value::Array(_))) => self.target = value.clone(),
-            _ => return Err(not_applicable("replace", "value must be object or array")),
+    fn replace(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
+        let path = operation.path()?;
+        if path.is_empty() {
+            let mut value = operation.value();
+            if value.as_mut().is_none_or(|value| value.as_object().is_none() && value.as_list().is_none()) {
+                return Err(not_applicable("replace", "value must be object or array: %!w(<nil>)"));
+            }
+            self.target = value;
+            return Ok(());
         }
+        let mut place = self.place("replace", "path", &path)?;
+        if place.get().is_err() {
+            let why = format!("does not apply: doc is missing key: {path}: missing value");
+            return Err(not_applicable("replace", &why));
+        }
+        place.set(operation.value());
         Ok(())
     }
 
+    fn shift(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
+        let from = operation.from()?;
+        let source = self.place("move", "from path", &from)?;
+        let key = source.key.clone();
+        let value = source.remove().map_err(|why| failed("move", &key, &why))?;
+        let path = operation.path()?;
+        self.place("move", "destination path", &path)?.add(value).map_err(|why| failed("move", &path, &why))
+    }
+
     fn copy(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
-        let value = self.source(operation)?.get()?.cloned().unwrap_or_default();
-        self.copied += if value.is_null() { 0 } else { size(&value) };
+        let from = operation.from()?;
+        let failed = |why: String| PatchError::NotApplicable(format!("error in copy for from: '{from}': {why}"));
+        self.place("copy", "from path", &from)?.get().map_err(failed)?;
+        let path = operation.path()?;
+        // What is read on the way there is copied as it has been read.
+        self.place("copy", "destination path", &path)?;
+        let mut source = self.place("copy", "from path", &from)?;
+        let found = source.get().map_err(failed)?.and_then(|found| found.as_ref());
+        let value = found.map(|value| lazy::text(Some(value)));
+        self.copied += value.as_ref().map_or(0, String::len);
         if self.copied > MAX_COPIED {
             return Err(PatchError::CopiesTooMuch(format!(
                 "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit {MAX_COPIED}",
                 self.copied
             )));
         }
-        self.place(operation)?.add(value)
+        let copied = value.and_then(|value| Node::of(&value));
+        let failed = |why: String| PatchError::NotApplicable(format!("error while adding value during copy: {why}"));
+        self.place("copy", "destination path", &path)?.add(copied).map_err(failed)
     }
 
     fn test(&mut self, operation: &Operation<'_>) -> Result<(), PatchError> {
-        let path = operation.path()?;
-        let is_same = match path {
-            "" => Some(&self.target) == operation.value,
-            _ => self.place(operation)?.get()?.unwrap_or(&Value::Null) == operation.value.unwrap_or(&Value::Null),
+        let (path, mut value) = (operation.path()?, operation.value());
+        let is_same = match &*path {
+            "" => lazy::same(&mut self.target, &mut value, 0),
+            _ => {
+                let mut place = self.place("test", "path", &path)?;
+                let found = place.get().map_err(|why| failed("test", &path, &why))?;
+                found.map_or(value.is_none(), |found| lazy::same(found, &mut value, 0))
+            }
         };
         match is_same {
             true => Ok(()),
@@ -172,98 +255,117 @@ impl Document {
     }
 }
 
+fn failed(op: &str, path: &str, why: &str) -> PatchError {
+    PatchError::NotApplicable(format!("error in {op} for path: '{path}': {why}"))
+}
+
 /// A member of an object, or an element of a list, which need not be there.
 struct Place<'a> {
-    /// An object or a list.
-    container: &'a mut Value,
+    container: Container<'a>,
     key: String,
+}
+
+enum Container<'a> {
+    Object(&'a mut Members),
+    List(&'a mut Vec<Option<Node>>),
+}
+
+impl<'a> Container<'a> {
+    fn of(node: &'a mut Node) -> Option<Self> {
+        // It is read twice because a borrow that is returned on one way only is one on both.
+        match node.as_object().is_some() {
+            true => node.as_object().map(Self::Object),
+            false => node.as_list().map(Self::List),
+        }
+    }
 }
 
 impl<'a> Place<'a> {
     /// What a path leads to; `None` if something on the way is missing.
-    fn find(target: &'a mut Value, path: &str) -> Option<Self> {
-        let (_, path) = path.split_once('/')?;
+    fn find(target: Option<&'a mut Node>, path: &str) -> Option<Self> {
+        let (_, path) = path.split_once('/').filter(|(_, path)| path.split('/').nth(lazy::MAX_DEPTH).is_none())?;
         let (way, key) = path.rsplit_once('/').map_or((None, path), |(way, key)| (Some(way), key));
-        let mut container = target;
+        let mut container = Container::of(target?)?;
         for part in way.into_iter().flat_map(|way| way.split('/')) {
-            container = match container {
-                Value::Object(map) => map.get_mut(&*unescaped(part))?,
-                Value::Array(list) => {
-                    let at = index(part, list.len())?;
-                    list.get_mut(at)?
+            let next = match container {
+                Container::Object(members) => members.get_mut(&*unescaped(part))?,
+                Container::List(elements) => {
+                    let at = existing(&unescaped(part), elements.len()).ok()?;
+                    elements.get_mut(at)?
                 }
-                _ => return None,
             };
+            container = Container::of(next.as_mut()?)?;
         }
-        let is_container = container.is_object() || container.is_array();
-        is_container.then(|| Self { container, key: unescaped(key).into_owned() })
+        Some(Self { container, key: unescaped(key).into_owned() })
     }
 
-    fn get(&self) -> Result<Option<&Value>, PatchError> {
-        match &*self.container {
-            Value::Array(list) => {
-                index(&self.key, list.len()).and_then(|at| list.get(at)).map(Some).ok_or_else(|| self.invalid())
+    /// What is there: nothing if an object has no such member.
+    fn get(&mut self) -> Result<Option<&mut Option<Node>>, String> {
+        match &mut self.container {
+            Container::Object(members) => Ok(members.get_mut(&self.key)),
+            Container::List(elements) => {
+                let at = existing(&self.key, elements.len())?;
+                Ok(elements.get_mut(at))
             }
-            other => Ok(other.get(&self.key)),
         }
     }
 
-    fn add(self, value: Value) -> Result<(), PatchError> {
-        let invalid = self.invalid();
+    fn add(self, value: Option<Node>) -> Result<(), String> {
         match self.container {
-            Value::Array(list) if self.key == "-" => list.push(value),
-            Value::Array(list) => {
-                let at = index(&self.key, list.len() + 1).filter(|at| *at <= list.len()).ok_or(invalid)?;
-                list.insert(at, value);
+            Container::Object(members) => drop(members.insert(self.key, value)),
+            Container::List(elements) if self.key == "-" => elements.push(value),
+            Container::List(elements) => {
+                let key = &self.key;
+                let at = index(key).map_err(|why| format!("value was not a proper array index: '{key}': {why}"))?;
+                elements.insert(within(at, elements.len() + 1)?, value);
             }
-            Value::Object(map) => drop(map.insert(self.key, value)),
-            _ => return Err(invalid),
         }
         Ok(())
     }
 
-    fn set(self, value: Value) -> Result<(), PatchError> {
-        let invalid = self.invalid();
+    /// Sets a member, or an element that is there.
+    fn set(self, value: Option<Node>) {
         match self.container {
-            Value::Array(list) => {
-                let slot = index(&self.key, list.len()).and_then(|at| list.get_mut(at)).ok_or(invalid)?;
-                *slot = value;
+            Container::Object(members) => drop(members.insert(self.key, value)),
+            Container::List(elements) => {
+                let slot = existing(&self.key, elements.len()).ok().and_then(|at| elements.get_mut(at));
+                slot.into_iter().for_each(|slot| slot.clone_from(&value));
             }
-            Value::Object(map) => drop(map.insert(self.key, value)),
-            _ => return Err(invalid),
         }
-        Ok(())
     }
 
-    fn remove(self) -> Result<Value, PatchError> {
-        let invalid = self.invalid();
+    fn remove(self) -> Result<Option<Node>, String> {
         match self.container {
-            Value::Array(list) => match index(&self.key, list.len()).filter(|at| *at < list.len()) {
-                Some(at) => Ok(list.remove(at)),
-                None => Err(invalid),
-            },
-            Value::Object(map) => map.remove(&self.key).ok_or(invalid),
-            _ => Err(invalid),
+            Container::Object(members) => {
+                let key = &self.key;
+                members.remove(key).ok_or_else(|| format!("Unable to remove nonexistent key: {key}: missing value"))
+            }
+            Container::List(elements) => {
+                let at = existing(&self.key, elements.len())?;
+                Ok(elements.remove(at))
+            }
         }
-    }
-
-    /// Upstream's words for what is not there.
-    fn invalid(&self) -> PatchError {
-        let key = &self.key;
-        PatchError::NotApplicable(match &*self.container {
-            Value::Array(_) => format!("Unable to access invalid index: {key}: invalid index referenced"),
-            _ => format!("Unable to remove nonexistent key: {key}: missing value"),
-        })
     }
 }
 
-/// The place in a list of this length that an index means: from the end if it is negative.
-fn index(text: &str, length: usize) -> Option<usize> {
-    let at: i64 = text.parse().ok()?;
-    match usize::try_from(at) {
-        Ok(at) => Some(at),
-        Err(_) => length.checked_sub(usize::try_from(at.unsigned_abs()).ok()?),
-    }
+/// The place of an element that is there.
+fn existing(key: &str, length: usize) -> Result<usize, String> {
+    within(index(key)?, length)
+}
+
+/// A number as Go's `strconv.Atoi` reads it.
+fn index(key: &str) -> Result<i64, String> {
+    key.parse().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", apimachinery::go::quoted(key)))
+}
+
+/// The place among so many that an index means: from the end if it is negative.
+fn within(at: i64, length: usize) -> Result<usize, String> {
+    let invalid = || format!("Unable to access invalid index: {at}: invalid index referenced");
+    let place = match usize::try_from(at) {
+        Ok(place) => Some(place),
+        Err(_) => usize::try_from(at.unsigned_abs()).ok().and_then(|back| length.checked_sub(back)),
+    };
+    place.filter(|place| *place < length).ok_or_else(invalid)
 }
 
 /// A part of a path as the key that it stands for.
@@ -272,24 +374,6 @@ fn unescaped(part: &str) -> Cow<'_, str> {
         true => part.replace("~1", "/").replace("~0", "~").into(),
         false => part.into(),
     }
-}
-
-/// Bytes of a tree as JSON.
-fn size(value: &Value) -> usize {
-    struct Counter(usize);
-    impl std::io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    // Neither the tree nor the counter can fail.
-    let _ = serde_json::to_writer(&mut counter, value);
-    counter.0
 }
 
 #[cfg(test)]
@@ -345,6 +429,8 @@ mod tests {
             json!([{"op": "add"}]),
             json!([{"op": "add", "path": "a", "value": 1}]),
             json!([{"op": "add", "path": "", "value": {}}]),
+            json!([{"op": "replace", "path": "", "value": 1}]),
+            json!([{"op": "replace", "path": "/l/2", "value": 1}]),
             json!([{"op": "add", "path": "/l/3", "value": 1}]),
             json!([{"op": "remove", "path": "/l/-3"}]),
             json!([null]),
@@ -383,6 +469,72 @@ mod tests {
         let doubling: Vec<Value> =
             (0..40).map(|i| json!({"op": "copy", "from": "/a", "path": format!("/a/x{i}")})).collect();
         assert!(matches!(apply(json!({"a": {"b": 1}}), &doubling.into()), Err(PatchError::CopiesTooMuch(_))));
+    }
+
+    #[test]
+    fn what_a_patch_does_not_reach_stays_as_it_is() {
+        let target = r#"{"kind":"K","b":{"z":1.0,"a":{"y":1,"x":2}},"a":[{"z":1,"y":"\u003c"}]}"#;
+        for (patch, want) in [
+            ("[]", r#"{"a":[{"z":1,"y":"\u003c"}],"b":{"z":1.0,"a":{"y":1,"x":2}},"kind":"K"}"#),
+            (
+                r#"[{"op": "add", "path": "/b/c", "value": {"q": 1e3, "p": "<", "p": "é"}}]"#,
+                r#"{"a":[{"z":1,"y":"\u003c"}],"b":{"a":{"y":1,"x":2},"c":{"q":1e3,"p":"\u003c","p":"é"},"z":1.0},"kind":"K"}"#,
+            ),
+            (
+                r#"[{"op":"test","path":"/a/0/y","value":"\u003c"},{"op":"test","path":"/b/z","value":1.0},{"op":"remove","path":"/b"}]"#,
+                r#"{"a":[{"y":"\u003c","z":1}],"kind":"K"}"#,
+            ),
+        ] {
+            assert_eq!(apply_to_text(target, patch).as_deref(), Ok(want), "{patch}");
+        }
+        let copied = apply_to_text(r#"{"m":{"z":1,"l":{}}}"#, r#"[{"op":"copy","from":"/m","path":"/m/l/m"}]"#);
+        assert_eq!(copied.as_deref(), Ok(r#"{"m":{"l":{"m":{"l":{},"z":1}},"z":1}}"#));
+        for patch in [r#"[{"op":"test","path":"/a/0/y","value":"<"}]"#, r#"[{"op":"test","path":"/b/z","value":1}]"#] {
+            assert!(matches!(apply_to_text(target, patch), Err(PatchError::TestFailed(_))), "{patch}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_deep_is_not_reached() {
+        let deep = |levels: usize| "/a".repeat(levels);
+        let copies = (0..40).map(|_| format!(r#"{{"op":"copy","from":"/a","path":"{}"}}"#, deep(lazy::MAX_DEPTH)));
+        let nested = format!("{}1{}", r#"{"a":"#.repeat(lazy::MAX_DEPTH), "}".repeat(lazy::MAX_DEPTH));
+        let mut operations: Vec<String> = copies.collect();
+        operations.push(r#"{"op":"copy","from":"/a","path":"/b"}"#.into());
+        assert!(apply_to_text(&nested, &format!("[{}]", operations.join(","))).is_ok());
+        operations.push(r#"{"op":"test","path":"/a","value":{"a":1}}"#.into());
+        let refused = apply_to_text(&nested, &format!("[{}]", operations.join(",")));
+        assert!(matches!(refused, Err(PatchError::TestFailed(_))));
+        let too_deep = format!(r#"[{{"op":"remove","path":"{}"}}]"#, deep(lazy::MAX_DEPTH + 1));
+        assert!(matches!(apply_to_text(&nested, &too_deep), Err(PatchError::NotApplicable(_))));
+    }
+
+    #[test]
+    fn without_validation_the_library_reads_the_patch() {
+        for (patch, want) in [
+            ("{}", "object into Go value of type jsonpatch.Patch"),
+            ("[[]]", "array into Go value of type jsonpatch.Operation"),
+        ] {
+            let want = format!("json: cannot unmarshal {want}");
+            assert_eq!(apply_to_text("{}", patch), Err(PatchError::Malformed(want)));
+        }
+        for (patch, want) in [
+            (r#"[{"op":5}]"#, "Unexpected kind: unknown"),
+            (
+                r#"[{"op":"add","path":5}]"#,
+                "add operation failed to decode path: json: cannot unmarshal number into Go value of type string",
+            ),
+        ] {
+            assert_eq!(apply_to_text("{}", patch), Err(PatchError::NotApplicable(want.into())));
+        }
+        assert_eq!(apply_to_text("{}", "null").as_deref(), Ok("{}"));
+    }
+
+    #[test]
+    fn members_of_no_operation_are_found() {
+        let patch = json!([{"op": "add", "extra": 1}, 5, {"Op": "add", "value": {"x": 1}}]);
+        let found: Vec<String> = unknown_members(&patch).collect();
+        assert_eq!(found, [r#"unknown field "[0].extra""#, r#"unknown field "[2].Op""#]);
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+use apimachinery::go::quoted;
 
 /// A place in an object. It is only spelled out when something is wrong there.
 #[derive(Clone, Copy)]
@@ -216,7 +217,7 @@ pub trait Show {
 
 impl Show for &str {
     fn show(&self) -> String {
-        format!("{self:?}")
+        quoted(self)
     }
 }
 
@@ -251,7 +252,7 @@ impl Show for &Value {
     fn show(&self) -> String {
         match self {
             Value::String(text) => text.as_str().show(),
-            other => other.to_string(),
+            other => escaped(&other.to_string()),
         }
     }
 }
@@ -310,6 +311,8 @@ mod tests {
         let fields = [("Key", "key", "\"\""), ("TimeAdded", "timeAdded", "null")];
         assert_eq!(Inner(&json!({"key": "a<b"}), &fields).show(), r#"{"Key":"a\u003cb","TimeAdded":null}"#);
         assert_eq!(Inner(&Value::Null, &fields).show(), "null");
+        assert_eq!((&json!(["<"])).show(), r#"["\u003c"]"#);
+        assert_eq!("\u{1}\u{2028}".show(), r#""\x01\u2028""#);
     }
 
     #[test]

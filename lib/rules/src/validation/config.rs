@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/apis/{core,coordination,scheduling}/validation`.
 
-use super::check::{At, IMMUTABLE, Report, same};
+use super::check::{At, IMMUTABLE, Report};
 use super::go_json::object_error;
 use super::names::{config_key, label_key_errors, subdomain};
 use crate::tree::Tree;
@@ -51,7 +51,7 @@ fn frozen(new: &Value, old: &Value, parts: &[&str], out: &mut Report) {
     if !new.flag("immutable") {
         out.forbidden(&At::root("immutable"), DETAIL);
     }
-    for part in parts.iter().filter(|part| !same(new.at(part), old.at(part))) {
+    for part in parts.iter().filter(|part| !new.entries(part).eq(old.entries(part))) {
         out.forbidden(&At::root(part), DETAIL);
     }
 }

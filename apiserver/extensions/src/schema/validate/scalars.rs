@@ -4,6 +4,7 @@ use super::{Outcome, Place, type_names};
 use crate::schema::{Bound, Format, Node, Type};
 use apimachinery::Value;
 use apimachinery::field::FieldErrorKind as Kind;
+use apimachinery::go::{plain_float, quoted};
 use serde_json::Number;
 
 /// Integers up to here are exact as floating-point numbers.
@@ -58,9 +59,9 @@ pub(super) fn check_text(node: &Node, text: &str, at: &Place<'_>, out: &mut Outc
     if let Some(max) = limits.max_length.filter(|max| length() > *max) {
         out.add(at.path(), Kind::TooLong(max as usize));
     } else if let Some(min) = limits.min_length.filter(|min| length() < *min) {
-        out.invalid(at, format!("{text:?}"), &format!("should be at least {min} chars long"));
+        out.invalid(at, quoted(text), &format!("should be at least {min} chars long"));
     } else if let Some(pattern) = limits.pattern.as_ref().filter(|p| !p.regex.is_match(text)) {
-        out.invalid(at, format!("{text:?}"), &format!("should match '{}'", pattern.source));
+        out.invalid(at, quoted(text), &format!("should match '{}'", pattern.source));
     }
     if let Some(format) = limits.format.filter(|format| !format.is_numeric() && !format.accepts(text)) {
         out.wrong_type(at, format.name(), text);
@@ -74,23 +75,24 @@ pub(super) fn check_number(node: &Node, number: &Number, at: &Place<'_>, out: &m
     let Some(value) = number.as_f64() else { return };
     if let Some(factor) = limits.multiple_of {
         if factor <= 0.0 {
-            let message = format!("factor MultipleOf declared for {} must be positive: {}", at.name(), plain(factor));
-            out.add(at.path(), Kind::Invalid(plain(factor), message));
+            let message =
+                format!("factor MultipleOf declared for {} must be positive: {}", at.name(), plain_float(factor));
+            out.add(at.path(), Kind::Invalid(plain_float(factor), message));
         } else if !is_multiple(number, value, factor) {
-            out.invalid(at, shown(number), &format!("should be a multiple of {}", plain(factor)));
+            out.invalid(at, shown(number), &format!("should be a multiple of {}", plain_float(factor)));
         }
     }
     if let Some(Bound { value: max, exclusive }) = limits.maximum
         && (value > max || exclusive && value >= max)
     {
         let than = if exclusive { "less than" } else { "less than or equal to" };
-        out.invalid(at, shown(number), &format!("should be {than} {}", plain(max)));
+        out.invalid(at, shown(number), &format!("should be {than} {}", plain_float(max)));
     }
     if let Some(Bound { value: min, exclusive }) = limits.minimum
         && (value < min || exclusive && value <= min)
     {
         let than = if exclusive { "greater than" } else { "greater than or equal to" };
-        out.invalid(at, shown(number), &format!("should be {than} {}", plain(min)));
+        out.invalid(at, shown(number), &format!("should be {than} {}", plain_float(min)));
     }
 }
 
@@ -151,38 +153,6 @@ fn equal(left: &Value, right: &Value) -> bool {
 fn shown(number: &Number) -> String {
     match number.as_i64() {
         Some(integer) => integer.to_string(),
-        None => plain(number.as_f64().unwrap_or_default()),
-    }
-}
-
-/// A number as Go's `%v` prints it.
-fn plain(value: f64) -> String {
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
-        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-        return format!("{mantissa}e{sign}{digits:0>2}");
-    }
-    format!("{value}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_as_go_prints_them() {
-        for (value, want) in [
-            (1.0, "1"),
-            (0.5, "0.5"),
-            (-3.25, "-3.25"),
-            (1e21, "1e+21"),
-            (1e-5, "1e-05"),
-            (0.0, "0"),
-            (1e20, "100000000000000000000"),
-        ] {
-            assert_eq!(plain(value), want);
-        }
+        None => plain_float(number.as_f64().unwrap_or_default()),
     }
 }

@@ -10,7 +10,7 @@ use apimachinery::Value;
 use apimachinery::codec::{FieldValidation, json, yaml};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::schema::TypeRef;
+use apimachinery::schema::{Origin, TypeRef};
 use apimachinery::status::{Reason, Status};
 use rules::apply::ApplyError;
 
@@ -47,7 +47,6 @@ pub(super) async fn patch(registry: &Registry, cx: &Context, force: bool, body: 
         return apply_scale(registry, cx, &config).await;
     }
     let part = Part::of(cx)?;
-    check_kind(&config.value, &cx.resource.gvk())?;
     for _ in 0..ATTEMPTS {
         match change_or_create(registry, cx, part, &config).await {
             // Somebody else was faster: there is something to change now.
@@ -64,7 +63,6 @@ async fn change_or_create(registry: &Registry, cx: &Context, part: Part, config:
     match change(registry, cx, part, "PatchOptions", source).await {
         Err(status) if status.reason == Reason::NotFound && part == Part::Main => {
             let mut object = laid_over(cx, config, &Value::Null)?;
-            check_uid(cx, &object)?;
             may_create(registry, cx).await?;
             metadata::forget_revision(cx, &mut object)?;
             create::insert_tracked(registry, cx, object).await
@@ -74,9 +72,13 @@ async fn change_or_create(registry: &Registry, cx: &Context, part: Part, config:
 }
 
 fn laid_over(cx: &Context, config: &Config, live: &Value) -> Result<Value, Status> {
+    check_kind(&config.value, &cx.resource.gvk())?;
     let merged = managed::apply(cx, live, &config.value, config.force)?;
     let mut new = conformed(&cx.resource.schema, &config.value, &merged)?;
     report_duplicates(cx, config)?;
+    if live.is_null() {
+        check_uid(cx, &new)?;
+    }
     metadata::ensure_namespace(cx, &mut new)?;
     metadata::ensure_name(cx, &new)?;
     rules::defaults::apply(&cx.resource, &mut new);
@@ -85,12 +87,17 @@ fn laid_over(cx: &Context, config: &Config, live: &Value) -> Result<Value, Statu
 
 /// The result as its type has it.
 fn conformed(ty: &TypeRef, config: &Value, merged: &Value) -> Result<Value, Status> {
-    json::conform(ty, merged).map(|decoded| decoded.value).map_err(|error| {
+    let converted = match ty.schema.origin {
+        Origin::Builtin => json::from_tree(ty, merged.clone()),
+        Origin::Definition => json::conform(ty, merged),
+    };
+    converted.map(|decoded| decoded.value).map_err(|error| {
         let kind = given_kind(config);
         let (namespace, name) = (config.namespace(), config.name());
-        let version = apimachinery::gvk::api_version(&kind.group, &kind.version);
-        let why =
-            format!("failed to convert new object ({namespace}/{name}; {kind}) to proper version ({version}): {error}");
+        let why = format!(
+            "failed to convert new object ({namespace}/{name}; {kind}) to proper version: unable to convert unstructured \
+             object to {kind}: {error}"
+        );
         Status::plain(500, Reason::Unknown, why)
     })
 }
@@ -133,8 +140,8 @@ fn check_uid(cx: &Context, object: &Value) -> Result<(), Status> {
 
 async fn apply_scale(registry: &Registry, cx: &Context, config: &Config) -> Result<Reply, Status> {
     let ty = scale_type()?;
-    check_kind(&config.value, &GroupVersionKind::new("autoscaling", "v1", "Scale"))?;
     let source: &mut Source<'_> = &mut |old| {
+        check_kind(&config.value, &GroupVersionKind::new("autoscaling", "v1", "Scale"))?;
         let merged = managed::apply_scale(cx, &ty, old, &config.value, config.force)?;
         report_duplicates(cx, config)?;
         conformed(&ty, &config.value, &merged)

@@ -1,213 +1,204 @@
 //! A patch as it came, parsed once and applied to each state of the object it meets.
 
-use crate::{Body, Context, Format, PatchType, decode};
-use apimachinery::codec::{DecodeError, Decoded, json, yaml};
+use super::reading;
+use crate::{Body, Context, PatchType};
+use apimachinery::codec::{DecodeError, Decoded, FieldValidation, json};
+use apimachinery::go::{Plain, quoted};
+use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::TypeRef;
-use apimachinery::status::{Reason, Status};
+use apimachinery::status::Status;
 use apimachinery::{Map, Value};
-use rules::patch::{GoMap, go_kind};
+use rules::patch::{go_kind, strategic};
 
 /// A parsed patch.
 #[derive(Debug)]
 pub(super) enum Document {
-    /// RFC 6902.
-    Json(Value),
-    /// RFC 7386.
-    Merge(Value),
+    /// RFC 6902, as text.
+    Json(String),
+    /// RFC 7386, as text.
+    Merge(String),
     /// A merge along the schema.
     Strategic(Value),
 }
 
-impl Document {
-    /// The patch, and what strict decoding finds in it: members that are given twice, of which the last one counts.
-    pub(super) fn parse(cx: &Context, kind: PatchType, body: &Body) -> Result<(Self, Vec<String>), Status> {
-        let decoded = match body.format {
-            Format::Yaml => yaml::to_value(&body.bytes).map(|value| Decoded { value, findings: Vec::new() }),
-            _ => json::to_value_with_findings(&body.bytes),
-        };
-        let Decoded { value, mut findings } =
-            decoded.map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
-        if kind == PatchType::Json {
-            findings.iter_mut().for_each(|finding| finding.insert_str(0, "json patch "));
-        }
-        Ok((Self::of(cx, kind, value)?, findings))
-    }
+/// What a patch makes of an object.
+pub(super) struct Patched {
+    /// The object along its type, and what strict decoding finds in it.
+    pub(super) decoded: Result<Decoded, String>,
+    /// What messages quote: the text of the object, or of a strategic patch the patch as Go prints maps.
+    pub(super) shown: String,
+}
 
-    fn of(cx: &Context, kind: PatchType, value: Value) -> Result<Self, Status> {
-        match (kind, &value) {
-            // What is no list of operations is found where it is applied, and so it is in upstream.
-            (PatchType::Json, _) => Ok(Document::Json(value)),
-            (PatchType::Merge, Value::Object(_)) => Ok(Document::Merge(value)),
-            (PatchType::Strategic, Value::Object(_)) if is_custom(cx) => Err(unsupported(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-            )),
-            (PatchType::Strategic, Value::Object(_)) => Ok(Document::Strategic(value)),
-            // Go reads nothing as nothing to change.
-            (PatchType::Merge, Value::Null) => Ok(Document::Merge(Value::Object(Map::new()))),
-            (_, Value::Null) => Ok(Document::Strategic(Value::Object(Map::new()))),
-            (_, other) => {
-                // Strategic patches are read elsewhere.
-                let prefix = if kind == PatchType::Merge { "error decoding patch: " } else { "" };
-                let found = go_kind(other);
-                let why =
-                    format!("{prefix}json: cannot unmarshal {found} into Go value of type map[string]interface {{}}");
-                Err(Status::bad_request(why))
+impl Document {
+    /// The patch, and what strict decoding finds in it: members that are given twice, of which the last one counts, and
+    /// those of no operation.
+    pub(super) fn parse(cx: &Context, kind: PatchType, body: &Body) -> Result<(Self, Vec<String>), Status> {
+        let is_validated = cx.field_validation != FieldValidation::Ignore;
+        let prefix = match kind {
+            PatchType::Json | PatchType::Merge if is_validated => "error decoding patch: ",
+            _ => "",
+        };
+        let read = match json::to_value_with_findings(&body.bytes) {
+            // The libraries that apply these patches do not mind numbers that are too large.
+            Err(DecodeError::Type(_)) if !is_validated && kind != PatchType::Strategic => {
+                Ok(Decoded { value: Value::Null, findings: Vec::new() })
+            }
+            read => read,
+        };
+        let Decoded { value, findings } = read.map_err(|error| match kind {
+            PatchType::Merge if !is_validated => Status::bad_request("Invalid JSON Patch"),
+            PatchType::Json => Status::bad_request(format!("{prefix}{}", of_operation(&error))),
+            _ => Status::bad_request(format!("{prefix}{error}")),
+        })?;
+        let text = || String::from_utf8_lossy(&body.bytes).into_owned();
+        match kind {
+            PatchType::Json => {
+                if is_validated {
+                    rules::patch::json::check(&value)?;
+                }
+                let findings = findings.into_iter().chain(rules::patch::json::unknown_members(&value));
+                let findings = findings.map(|finding| format!("json patch {finding}")).collect();
+                Ok((Document::Json(text()), findings))
+            }
+            PatchType::Merge => {
+                if is_validated && !value.is_null() {
+                    as_object(&value, prefix)?;
+                }
+                Ok((Document::Merge(text()), findings))
+            }
+            _ if value.is_null() => Ok((Document::Strategic(Value::Object(Map::new())), findings)),
+            _ => {
+                as_object(&value, prefix)?;
+                Ok((Document::Strategic(value), findings))
             }
         }
     }
 
-    /// The object with the patch applied.
-    pub(super) fn apply(&self, ty: &TypeRef, old: &Value) -> Result<Value, Status> {
-        let old = old.clone();
-        let new = match self {
-            Document::Json(patch) => rules::patch::json::apply(old, patch),
-            Document::Merge(patch) => rules::patch::merge::apply(old, patch),
-            Document::Strategic(patch) => rules::patch::strategic::apply(ty, old, patch),
+    /// What the patch makes of an object.
+    pub(super) fn apply(&self, ty: &TypeRef, old: &Value) -> Result<Patched, Status> {
+        let text = match self {
+            Document::Json(patch) => rules::patch::json::apply_to_text(&json::declared(ty, old), patch)?,
+            Document::Merge(patch) => rules::patch::merge::apply_to_text(&json::declared(ty, old), patch)?,
+            Document::Strategic(patch) => {
+                let mut patch = patch.clone();
+                let tree = strategic::apply_using(ty, old.clone(), &mut patch)?;
+                let decoded = json::from_tree(ty, tree).map_err(|error| error.to_string());
+                return Ok(Patched { decoded, shown: quoted(&Plain(&patch).to_string()) });
+            }
         };
-        new.map_err(Status::from)
-    }
-
-    /// The patched object with its own kind, which no patch can change: upstream refuses those that it reads as JSON,
-    /// and takes no notice of what a strategic patch says.
-    pub(super) fn keep_kind(&self, mut new: Value, old: &Value) -> Result<Value, String> {
-        let text = |object: &Value, key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (kind, version) = (text(&new, "kind"), text(&new, "apiVersion"));
-        let (own_kind, own_version) = (text(old, "kind"), text(old, "apiVersion"));
-        if kind == own_kind && version == own_version {
-            return Ok(new);
-        }
-        let is_given = !kind.is_empty() && !version.is_empty();
-        if is_given && !matches!(self, Document::Strategic(_)) {
-            return Err(decode::unregistered(&kind, &version));
-        }
-        if let Some(members) = new.as_object_mut() {
-            members.insert("kind".into(), own_kind.into());
-            members.insert("apiVersion".into(), own_version.into());
-        }
-        Ok(new)
-    }
-
-    /// What messages quote: the object that came out, or of a strategic patch the patch as Go prints
-    /// maps.
-    pub(super) fn text(&self, new: &Value) -> String {
-        match self {
-            Document::Json(_) | Document::Merge(_) => format!("{:?}", new.to_string()),
-            Document::Strategic(patch) => format!("{:?}", GoMap(patch).to_string()),
-        }
-    }
-
-    /// Why what came out is no object of the resource. Upstream reads it from JSON, or after a
-    /// strategic patch restores it from a tree.
-    pub(super) fn mistyped(&self, error: &DecodeError) -> String {
-        match (self, error) {
-            (Document::Strategic(_), DecodeError::Mismatch { found, wanted, .. }) => restore_error(found, wanted),
-            _ => error.to_string(),
-        }
+        let text_of = |key: &str| old.get(key).and_then(Value::as_str).unwrap_or_default();
+        let own = GroupVersionKind::parse(text_of("apiVersion"), text_of("kind"));
+        let own = own.ok_or_else(|| Status::internal("an object without a kind"))?;
+        Ok(Patched { decoded: reading::object(ty, &own, &text), shown: quoted(&text) })
     }
 }
 
-/// Upstream's words for a value in a tree that is not of its Go type.
-///
-/// Upstream: `apimachinery/pkg/runtime/converter.go`.
-fn restore_error(found: &str, wanted: &str) -> String {
-    let (kind, is_number) = match found {
-        "string" => ("string", false),
-        "bool" => ("bool", false),
-        "object" => ("map", false),
-        "array" => ("slice", false),
-        number if number.contains(['.', 'e', 'E']) => ("float64", true),
-        _ => ("int64", true),
-    };
-    match wanted {
-        map if map.starts_with("map[") => format!("cannot restore map from {kind}"),
-        list if list.starts_with("[]") => format!("cannot restore slice from {kind}"),
-        message if message.contains('.') => format!("cannot restore struct from: {kind}"),
-        // Go converts numbers among each other, and to a letter.
-        scalar if is_number && scalar != "bool" => format!("cannot convert {kind} to {scalar}"),
-        scalar => format!("unrecognized type: {scalar}"),
+/// Only values of operations can be numbers that are too large.
+fn of_operation(error: &DecodeError) -> String {
+    error.to_string().replace(" Go value of type float64", " Go struct field jsonPatchOp.value of type float64")
+}
+
+fn as_object(value: &Value, prefix: &str) -> Result<(), Status> {
+    if value.is_object() {
+        return Ok(());
     }
-}
-
-fn is_custom(cx: &Context) -> bool {
-    apimachinery::resources::find(&cx.resource.group, &cx.resource.version, &cx.resource.plural).is_none()
-}
-
-fn unsupported(why: &str) -> Status {
-    Status::plain(415, Reason::UnsupportedMediaType, why)
+    let found = go_kind(value);
+    Err(Status::bad_request(format!(
+        "{prefix}json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Format;
     use bytes::Bytes;
 
-    fn parse(kind: PatchType, text: &'static str) -> Result<Document, u16> {
-        let cx = crate::context::testing::context("", "pods");
+    fn parsed(
+        validation: FieldValidation,
+        kind: PatchType,
+        text: &'static str,
+    ) -> Result<(Document, Vec<String>), Status> {
+        let mut cx = crate::context::testing::context("", "pods");
+        cx.field_validation = validation;
         let body = Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json };
-        Document::parse(&cx, kind, &body).map(|(document, _)| document).map_err(|status| status.code)
+        Document::parse(&cx, kind, &body)
     }
 
     #[test]
     fn what_came_out_wrong_is_said_in_upstreams_words() {
         let pods = apimachinery::resources::find("", "v1", "pods").expect("served");
+        let old = serde_json::json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"uid": "u", "name": "n"}});
         for (kind, text, quoted, why) in [
             (
                 PatchType::Strategic,
-                r#"{"metadata":{"labels":"invalid"}}"#,
-                "map[metadata:map[labels:invalid]]",
+                r#"{"metadata":{"labels":"invalid","annotations":null},"x":{"a":null,"$patch":"y"}}"#,
+                "map[metadata:map[annotations:<nil> labels:invalid] x:map[$patch:y]]",
                 "cannot restore map from string",
             ),
             (PatchType::Strategic, r#"{"spec":[1,null]}"#, "map[spec:[1 <nil>]]", "cannot restore struct from: slice"),
             (
-                PatchType::Strategic,
-                r#"{"spec":{"priority":1.5}}"#,
-                "map[spec:map[priority:1.5]]",
-                "cannot convert float64 to int32",
-            ),
-            (
-                PatchType::Strategic,
-                r#"{"spec":{"hostPID":"x"}}"#,
-                "map[spec:map[hostPID:x]]",
-                "unrecognized type: bool",
-            ),
-            (
                 PatchType::Merge,
-                r#"{"metadata":{"labels":"x"}}"#,
-                r#"{"metadata":{"labels":"x"}}"#,
+                r#"{"metadata":{"labels":"\u003c"}}"#,
+                r#"{"apiVersion":"v1","kind":"Pod","metadata":{"labels":"\u003c","name":"n","uid":"u"}}"#,
                 "json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
             ),
+            (
+                PatchType::Json,
+                r#"[{"op":"add","path":"/spec","value":{"priority":1e3,"hostPID":5}}]"#,
+                r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"n","uid":"u"},"spec":{"priority":1e3,"hostPID":5}}"#,
+                "json: cannot unmarshal number 1e3 into Go struct field PodSpec.spec.priority of type int32",
+            ),
         ] {
-            let document = parse(kind, text).expect(text);
-            let new = document.apply(&pods.schema, &serde_json::json!({})).expect(text);
-            let error = json::conform(&pods.schema, &new).expect_err(text);
-            assert_eq!(document.mistyped(&error), why);
-            assert_eq!(document.text(&new), format!("{quoted:?}"));
+            let (document, _) = parsed(FieldValidation::Warn, kind, text).expect(text);
+            let patched = document.apply(&pods.schema, &old).expect(text);
+            assert_eq!(patched.decoded.map(|decoded| decoded.value), Err(why.to_owned()));
+            assert_eq!(patched.shown, format!("{quoted:?}"));
         }
     }
 
     #[test]
     fn what_is_given_twice_is_found() {
-        let cx = crate::context::testing::context("", "pods");
-        let found = |kind, text: &'static str| {
-            let body = Body { bytes: Bytes::from_static(text.as_bytes()), format: Format::Json };
-            Document::parse(&cx, kind, &body).expect("a patch").1
-        };
+        let found = |kind, text: &'static str| parsed(FieldValidation::Warn, kind, text).expect("a patch").1;
         let twice = r#"{"spec":{"replicas":1,"replicas":2},"data":{"a":1}}"#;
         assert_eq!(found(PatchType::Merge, twice), [r#"duplicate field "spec.replicas""#]);
-        let twice = r#"[{"op":"test","op":"add"}]"#;
-        assert_eq!(found(PatchType::Json, twice), [r#"json patch duplicate field "[0].op""#]);
+        let twice = r#"[{"op":"test","op":"add","extra":1}]"#;
+        assert_eq!(
+            found(PatchType::Json, twice),
+            [r#"json patch duplicate field "[0].op""#, r#"json patch unknown field "[0].extra""#]
+        );
     }
 
     #[test]
     fn the_form_must_fit_the_type() {
-        assert!(matches!(parse(PatchType::Json, "[]"), Ok(Document::Json(_))));
-        assert!(matches!(parse(PatchType::Merge, "{}"), Ok(Document::Merge(_))));
-        assert!(matches!(parse(PatchType::Strategic, "{}"), Ok(Document::Strategic(_))));
-        for (kind, text, want) in
-            [(PatchType::Strategic, "1", 400), (PatchType::Merge, "[]", 400), (PatchType::Merge, "{", 400)]
-        {
-            assert_eq!(parse(kind, text).err(), Some(want), "{text}");
+        use FieldValidation::{Ignore, Warn};
+        let object = "cannot unmarshal array into Go value of type map[string]interface {}";
+        for (validation, kind, text, want) in [
+            (Warn, PatchType::Json, "[]", None),
+            (Warn, PatchType::Merge, "{}", None),
+            (Warn, PatchType::Strategic, "null", None),
+            (Warn, PatchType::Strategic, "[]", Some(format!("json: {object}"))),
+            (Warn, PatchType::Merge, "[]", Some(format!("error decoding patch: json: {object}"))),
+            (Ignore, PatchType::Merge, "[]", None),
+            (Warn, PatchType::Merge, "{", Some("error decoding patch: unexpected end of JSON input".into())),
+            (Ignore, PatchType::Merge, "{", Some("Invalid JSON Patch".into())),
+            (Ignore, PatchType::Json, "{", Some("unexpected end of JSON input".into())),
+            (Ignore, PatchType::Json, "{}", None),
+            (Ignore, PatchType::Json, r#"[{"value":1e400}]"#, None),
+            (Ignore, PatchType::Merge, r#"{"a":1e400}"#, None),
+            (
+                Warn,
+                PatchType::Json,
+                r#"[{"value":1e400}]"#,
+                Some(
+                    "error decoding patch: json: cannot unmarshal number 1e400 into Go struct field jsonPatchOp.value of \
+                     type float64"
+                        .into(),
+                ),
+            ),
+        ] {
+            let refused = parsed(validation, kind, text).err();
+            assert_eq!(refused.map(|status| (status.code, status.message)), want.map(|want| (400, want)), "{text}");
         }
     }
 }

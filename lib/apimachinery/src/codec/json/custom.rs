@@ -24,6 +24,7 @@ pub(super) fn read(text: &str) -> Result<Decoded, DecodeError> {
     let mut parser = Parser { reader: Reader::new(text), path: String::new(), findings: Vec::new() };
     let value = parser.value(0)?;
     parser.reader.end()?;
+    parser.reader.refuse_excess()?;
     Ok(Decoded { value, findings: parser.findings })
 }
 

@@ -51,7 +51,11 @@ impl Place {
         let member = def.member(name).and_then(|at| def.members.get(at));
         let Some((_, holder, position)) = member else {
             // `apiVersion` and `kind`, which no field stands for.
-            self.path.push_str(name);
+            if !self.path.is_empty() {
+                def.short_name().clone_into(&mut self.owner);
+                push(&mut self.path, "TypeMeta");
+            }
+            push(&mut self.path, name);
             return None;
         };
         def.short_name().clone_into(&mut self.owner);
@@ -60,7 +64,7 @@ impl Place {
         }
         push(&mut self.path, name);
         let holder = schema.get(*holder);
-        self.declared = NAMES.get(&*holder.name).and_then(|fields| fields.get(name)).copied();
+        self.declared = declared_type(holder, name);
         holder.fields.get(*position as usize).map(|field| &field.shape)
     }
 
@@ -76,6 +80,11 @@ impl Place {
     pub(super) fn go_type(&self, schema: &Schema, shape: &Shape) -> String {
         self.declared.map_or_else(|| go_type(schema, shape), str::to_owned)
     }
+}
+
+/// The Go type of a type's own field, if the table of names knows it.
+pub(super) fn declared_type(def: &TypeDef, field: &str) -> Option<&'static str> {
+    NAMES.get(&*def.name)?.get(field).copied()
 }
 
 /// The types that are inlined one in the other, from the one in `def` to the one at `wanted`; none if that is `def`.

@@ -38,11 +38,23 @@ pub(super) struct Reader<'a> {
     at: usize,
     /// The next member or element is the first of its object or array.
     first: bool,
+    /// The first number that no `f64` can hold.
+    excess: Option<&'a str>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, first: false }
+        Self { text, at: 0, first: false, excess: None }
+    }
+
+    /// Refuses numbers that are too large for a tree, which [`Self::any`] has read as the largest there is.
+    pub(super) fn refuse_excess(&self) -> Result<(), DecodeError> {
+        match self.excess {
+            None => Ok(()),
+            Some(number) => {
+                Err(DecodeError::Type(format!("json: cannot unmarshal number {number} into Go value of type float64")))
+            }
+        }
     }
 
     /// Where the reader is.
@@ -181,6 +193,13 @@ impl<'a> Reader<'a> {
                 self.at += length;
                 Ok(Value::Number(parsed))
             }
+            // The text may be a number for all that.
+            Err(_) if serde_json::from_str::<&serde_json::value::RawValue>(number).is_ok() => {
+                self.at += length;
+                self.excess.get_or_insert(number);
+                let largest = if number.starts_with('-') { f64::MIN } else { f64::MAX };
+                Ok(largest.into())
+            }
             Err(_) => Err(DecodeError::Syntax(format!("invalid number literal {number:?}"))),
         }
     }
@@ -279,8 +298,10 @@ fn truncated() -> DecodeError {
 /// An integer without sign tricks or leading zeros, the common case.
 fn plain_integer(number: &str) -> Option<i64> {
     let digits = number.strip_prefix('-').unwrap_or(number);
-    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits.len() == 1 || !digits.starts_with('0'));
-    if plain && number != "-0" { number.parse().ok() } else { None }
+    let plain = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && (digits.len() == 1 || !digits.starts_with('0'));
+    if plain { number.parse().ok() } else { None }
 }
 
 /// The string with escapes of lone surrogates replaced, as Go does; `None` if another escape is
@@ -321,7 +342,6 @@ mod tests {
         for text in [
             "null",
             "true",
-            "-0",
             "0",
             "12",
             "-7",
@@ -359,6 +379,14 @@ mod tests {
             let mut reader = Reader::new(text);
             assert!(reader.any(0).and_then(|v| reader.end().map(|()| v)).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_are_told() {
+        let mut reader = Reader::new("[1e400,-1e999]");
+        assert_eq!(reader.any(0).ok(), Some(serde_json::json!([f64::MAX, f64::MIN])));
+        let want = "json: cannot unmarshal number 1e400 into Go value of type float64";
+        assert_eq!(reader.refuse_excess().map_err(|error| error.to_string()), Err(want.into()));
     }
 
     #[test]

@@ -1,132 +1,116 @@
-//! Merging, ordering and thinning out lists.
+//! Merging lists, and thinning them out.
 
-use super::directives::{DELETE_FROM, Directive, ORDER, unknown};
-use crate::patch::{GoMap, PatchError};
+use super::directives::{DIRECTIVE, Directive, Members};
+use crate::patch::PatchError;
+use apimachinery::go::Plain;
 use apimachinery::{Map, Value};
-use std::collections::{HashMap, HashSet};
 
-/// What tells the element apart from others: its merge key's value, or itself for scalars.
-pub(super) fn identity(item: &Value, key: &str) -> Result<String, PatchError> {
-    let missing = || PatchError::Failed(format!("map: {} does not contain declared merge key: {key}", GoMap(item)));
-    identity_of(item, key).ok_or_else(missing)
-}
-
-fn identity_of(item: &Value, key: &str) -> Option<String> {
-    match (key, item) {
-        ("", item) => Some(item.to_string()),
-        (key, item) => item.get(key).map(Value::to_string),
+/// The Go type of a value in a tree.
+pub(super) fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
     }
 }
 
-/// Where each element is; of equal ones the first.
-pub(super) fn places(list: &[Value], key: &str) -> HashMap<String, usize> {
-    let mut places = HashMap::with_capacity(list.len());
+/// That a value is no list.
+pub(super) fn not_a_list(value: &Value) -> PatchError {
+    unexpected("[]interface {}", value)
+}
+
+fn unexpected(wanted: &str, value: &Value) -> PatchError {
+    PatchError::Failed(format!("expected a {wanted}, but received a {}", go_type(value)))
+}
+
+/// The element as an object.
+pub(super) fn object(item: &Value) -> Result<&Map, PatchError> {
+    item.as_object().ok_or_else(|| unexpected("map[string]interface {}", item))
+}
+
+/// What tells an element apart from others: its merge key's value.
+pub(super) fn identity<'a>(item: &'a Map, key: &str) -> Result<&'a Value, PatchError> {
+    let missing = || PatchError::Failed(format!("map: {} does not contain declared merge key: {key}", Members(item)));
+    item.get(key).ok_or_else(missing)
+}
+
+/// Where in a list the element of this identity is; of equal ones the first.
+pub(super) fn position(list: &[Value], key: &str, identity: &Value) -> Result<Option<usize>, PatchError> {
     for (at, item) in list.iter().enumerate() {
-        if let Some(identity) = identity_of(item, key) {
-            places.entry(identity).or_insert(at);
+        let map = item.as_object();
+        let map = map.ok_or_else(|| PatchError::Failed(format!("value for key {at} is not a map")))?;
+        if map.get(key) == Some(identity) {
+            return Ok(Some(at));
         }
     }
-    places
+    Ok(None)
 }
 
-/// Both lists without repetitions, in the order that [`ordered`] gives.
-pub(super) fn scalars(old: Vec<Value>, new: Vec<Value>) -> Vec<Value> {
-    let mut seen = HashSet::new();
-    let both = old.iter().chain(&new).filter(|item| seen.insert(item.to_string())).cloned().collect();
-    ordered(both, &new, &old, "")
-}
-
-/// Takes the scalars in `gone` out of the target's list.
-pub(super) fn delete_scalars(target: &mut Map, list: &str, gone: &Value) -> Result<(), PatchError> {
-    let Some(gone) = gone.as_array() else {
-        return Err(PatchError::Malformed(format!("{DELETE_FROM}{list} is not a list")));
-    };
-    if let Some(Value::Array(items)) = target.get_mut(list) {
-        let gone: HashSet<String> = gone.iter().map(Value::to_string).collect();
-        items.retain(|item| !gone.contains(&item.to_string()));
+/// Whether the elements of all lists are objects; all must be of one type, which is not that of a list.
+pub(super) fn are_objects(lists: &[&Vec<Value>]) -> Result<bool, PatchError> {
+    let mut items = lists.iter().flat_map(|list| list.iter());
+    let first = items.next().ok_or_else(|| PatchError::Failed("no elements in any of the given slices".into()))?;
+    match first {
+        Value::Array(_) => return Err(PatchError::NotApplicable("lists of lists are not supported".into())),
+        Value::Null => return Err(PatchError::Panicked("invalid memory address or nil pointer dereference".into())),
+        _ => {}
     }
-    Ok(())
+    if items.any(|item| go_type(item) != go_type(first)) {
+        let shown: Vec<String> = lists.iter().map(|list| Plain(&Value::Array(list.to_vec())).to_string()).collect();
+        return Err(PatchError::Failed(format!("list element types are not identical: [{}]", shown.join(" "))));
+    }
+    Ok(first.is_object())
 }
 
-/// Obeys the `$patch` directives of elements; returns what is left of the target's list, and the
-/// elements to merge into it.
+/// Both lists without repetitions.
+pub(super) fn scalars(old: &[Value], new: &[Value]) -> Vec<Value> {
+    let mut both: Vec<Value> = Vec::with_capacity(old.len() + new.len());
+    for item in old.iter().chain(new) {
+        if !both.contains(item) {
+            both.push(item.clone());
+        }
+    }
+    both
+}
+
+/// The scalars that are not in `gone`.
+pub(super) fn without(old: Vec<Value>, gone: &[Value]) -> Vec<Value> {
+    old.into_iter().filter(|item| !gone.contains(item)).collect()
+}
+
+/// Obeys the `$patch` directives of elements; returns what is left of the target's list, and the places of the elements
+/// to merge into it.
 pub(super) fn without_directives(
     mut old: Vec<Value>,
-    new: Vec<Value>,
+    new: &[Value],
     key: &str,
-) -> Result<(Vec<Value>, Vec<Value>), PatchError> {
-    let (mut plain, mut deleted, mut replaces) = (Vec::new(), HashSet::new(), false);
-    for item in new {
-        match item.as_object().map(Directive::of).transpose()?.flatten() {
-            None => plain.push(item),
-            Some(Directive::Delete) => drop(deleted.insert(identity(&item, key)?)),
-            Some(Directive::Replace) => replaces = true,
-            Some(Directive::Merge) => return Err(unknown("merging lists cannot yet be specified in the patch")),
-        }
-    }
-    if replaces {
-        return Ok((Vec::new(), plain));
-    }
-    if !deleted.is_empty() {
-        old.retain(|item| identity_of(item, key).is_none_or(|identity| !deleted.contains(&identity)));
-    }
-    Ok((old, plain))
-}
-
-/// Orders a merged list. Elements that `order` names stand in its order, the others in that of
-/// the target's list, and both are woven together so that neither order is broken and the
-/// target's is kept between them where it can be.
-pub(super) fn ordered(merged: Vec<Value>, order: &[Value], old: &[Value], key: &str) -> Vec<Value> {
-    let (wanted, present) = (places(order, key), places(old, key));
-    let place = |places: &HashMap<String, usize>, item: &Value| {
-        identity_of(item, key).and_then(|identity| places.get(&identity).copied())
-    };
-    let mut named = Vec::new();
-    let mut others = Vec::new();
-    for item in merged {
-        let before = place(&present, &item);
-        match place(&wanted, &item) {
-            Some(at) => named.push((at, before, item)),
-            None => others.push((before, item)),
-        }
-    }
-    named.sort_by_key(|(at, ..)| *at);
-    // What is not in the target's list stays behind it.
-    others.sort_by_key(|(before, _)| before.unwrap_or(usize::MAX));
-    woven(others, named)
-}
-
-fn woven(others: Vec<(Option<usize>, Value)>, named: Vec<(usize, Option<usize>, Value)>) -> Vec<Value> {
-    let mut list = Vec::with_capacity(others.len() + named.len());
-    let mut others = others.into_iter().peekable();
-    for (_, place, item) in named {
-        while let (Some((Some(other), _)), Some(place)) = (others.peek(), place) {
-            if *other >= place {
-                break;
+) -> Result<(Vec<Value>, Vec<usize>), PatchError> {
+    let (mut plain, mut replaces) = (Vec::new(), false);
+    for (at, item) in new.iter().enumerate() {
+        let item = object(item)?;
+        match Directive::of(item)? {
+            None => plain.push(at),
+            Some(Directive::Delete) => {
+                let gone = identity(item, key)?;
+                old.retain(|item| item.get(key) != Some(gone));
             }
-            list.extend(others.next().map(|(_, item)| item));
+            Some(Directive::Replace) => replaces = true,
+            Some(Directive::Merge) => {
+                return Err(PatchError::Failed("merging lists cannot yet be specified in the patch".into()));
+            }
         }
-        list.push(item);
     }
-    list.extend(others.map(|(_, item)| item));
-    list
+    match replaces {
+        true => Ok((plain.into_iter().filter_map(|at| new.get(at).cloned()).collect(), Vec::new())),
+        false => Ok((old, plain)),
+    }
 }
 
-/// The patch's elements must stand in the order that it asks for itself.
-pub(super) fn check_order(new: &[Value], order: &[Value], key: &str) -> Result<(), PatchError> {
-    let wanted = places(order, key);
-    let deletes = |item: &Value| item.get(super::DIRECTIVE).is_some_and(|word| word == "delete");
-    let mut last = None;
-    for item in new.iter().filter(|item| !deletes(item)) {
-        let at = wanted.get(&identity(item, key)?).copied();
-        if at.is_none() || at < last {
-            let (new, order) = (Value::Array(new.to_vec()), Value::Array(order.to_vec()));
-            let (new, order) = (GoMap(&new), GoMap(&order));
-            return Err(PatchError::Failed(format!(
-                "The order in patch list:\n{new}\n doesn't match {ORDER} list:\n{order}\n"
-            )));
-        }
-        last = at;
-    }
-    Ok(())
+/// Whether an element says that it goes.
+pub(super) fn is_deletion(item: &Map) -> bool {
+    item.get(DIRECTIVE).is_some_and(|word| word == "delete")
 }

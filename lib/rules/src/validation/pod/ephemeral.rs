@@ -1,8 +1,9 @@
 //! Changes of ephemeral containers: they can only become more.
 
 use super::super::check::{At, Report, same};
+use super::super::printed::{Internal, difference};
 use super::annotations::MIRROR;
-use super::update::{annotation_change, difference};
+use super::update::annotation_change;
 use super::{SPEC, spec_of};
 use crate::tree::Tree;
 use apimachinery::Value;
@@ -24,7 +25,8 @@ pub(in super::super) fn ephemeral_containers(new: &Value, old: &Value, out: &mut
         match containers.iter().rev().find(|c| c.text("name") == name) {
             None => out.forbidden(&at, format!("existing ephemeral containers {name:?} may not be removed\n")),
             Some(other) if !same(Some(other), Some(container)) => {
-                let changes = difference(other, container);
+                let form = "@core.EphemeralContainer";
+                let changes = difference(&Internal(Some(container), form), &Internal(Some(other), form));
                 out.forbidden(&at, format!("existing ephemeral containers {name:?} may not be changed\n{changes}"));
             }
             Some(_) => {}

@@ -272,7 +272,9 @@ fn updates() {
             "spec: Forbidden: pod updates may not change fields other than \
              `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` \
              (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if \
-             it was previously negative)\n+ nodeName: \"n\"\n",
+             it was previously negative)\n@@ -42,7 +42,7 @@\n  \"NodeSelector\": null,\n  \"ServiceAccountName\": \"\",\n  \
+             \"AutomountServiceAccountToken\": null,\n- \"NodeName\": \"\",\n+ \"NodeName\": \"n\",\n  \"SecurityContext\": {\n   \
+             \"HostNetwork\": false,\n   \"HostPID\": false,\n",
         ),
         (
             json!({"containers": [with(json!({})), with(json!({"name": "d"}))]}),
@@ -335,8 +337,9 @@ fn ephemeral_containers() {
     assert_eq!(check(json!([debug("x:1")]), json!([])), [""; 0]);
     assert_eq!(
         check(json!([debug("x:2")]), json!([debug("x:1")])),
-        ["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be changed\n- image: \
-          \"x:1\"\n+ image: \"x:2\"\n"]
+        ["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be changed\n@@ -1,6 +1,6 \
+          @@\n {\n  \"Name\": \"e\",\n- \"Image\": \"x:1\",\n+ \"Image\": \"x:2\",\n  \"Command\": null,\n  \"Args\": null,\n  \
+          \"WorkingDir\": \"\",\n"]
     );
     let wrong = json!([{"name": "e", "image": "x", "targetContainerName": "gone", "ports": [{"containerPort": 1}]}]);
     assert_eq!(

@@ -5,6 +5,7 @@ use super::super::names::{label_key_errors, label_value_errors};
 use super::kept::{Kept, Rule};
 use crate::tree::Tree;
 use apimachinery::Value;
+use apimachinery::go::quoted;
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -65,7 +66,7 @@ fn number(at: &At<'_>, value: &str, out: &mut Report) {
     }
     if value.parse::<i64>().is_err() {
         let why = if is_plain { "value out of range" } else { "invalid syntax" };
-        out.invalid(at, value, format!("strconv.ParseInt: parsing {value:?}: {why}"));
+        out.invalid(at, value, format!("strconv.ParseInt: parsing {}: {why}", quoted(value)));
     }
 }
 

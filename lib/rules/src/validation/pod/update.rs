@@ -2,6 +2,7 @@
 
 use super::super::check::{Report, same};
 use super::super::names::in_range;
+use super::super::printed::{Internal, difference};
 use super::containers::image_without_spaces;
 use super::kept::{Kept, Rule};
 use super::{METADATA, SPEC, annotations, gated, spec_of, tolerations};
@@ -38,7 +39,9 @@ pub(in super::super) fn update(new: &Value, old: &Value, out: &mut Report) {
         gated::undo_narrowing(&mut rest, old, out);
     }
     if !same(Some(&rest), Some(old)) {
-        out.forbidden(&SPEC, format!("{CHANGEABLE}\n{}", difference(&rest, old)));
+        let form = "@core.PodSpec";
+        let difference = difference(&Internal(Some(old), form), &Internal(Some(&rest), form));
+        out.forbidden(&SPEC, format!("{CHANGEABLE}\n{difference}"));
     }
 }
 
@@ -139,16 +142,4 @@ pub(super) fn restore(rest: &mut Value, old: &Value, key: &str) {
         Some(value) => members.insert(key.to_owned(), value.clone()),
         None => members.remove(key),
     };
-}
-
-/// The members that differ, with their values before and after.
-pub(super) fn difference(new: &Value, old: &Value) -> String {
-    let empty = apimachinery::Map::new();
-    let (new, old) = (new.as_object().unwrap_or(&empty), old.as_object().unwrap_or(&empty));
-    let mut keys: Vec<&String> = new.keys().chain(old.keys()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let show = |sign: char, key: &str, value: Option<&Value>| value.map(|v| format!("{sign} {key}: {v}\n"));
-    let changed = keys.into_iter().filter(|key| !same(new.get(*key), old.get(*key)));
-    changed.flat_map(|key| [show('-', key, old.get(key)), show('+', key, new.get(key))]).flatten().collect()
 }
