@@ -421,6 +421,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_all_times_is_null() {
+        let ty =
+            Schema::builtin().kind(&GroupVersionKind::new("coordination.k8s.io", "v1", "Lease")).expect("built in");
+        let text = r#"{"metadata":{"creationTimestamp":"0001-01-01T00:00:00Z"},
+            "spec":{"acquireTime":"0001-01-01T00:00:00.000000Z","renewTime":null}}"#;
+        let decoded = decode(&ty, text.as_bytes()).expect("well-formed").value;
+        assert_eq!(decoded, json!({"metadata": {}, "spec": {"acquireTime": null}}));
+        let stored = crate::codec::protobuf::encode(&ty, &decoded);
+        assert_eq!(crate::codec::protobuf::decode(&ty, &stored).expect("a message"), decoded);
+    }
+
+    #[test]
     fn decodes_to_what_protobuf_gives_back() {
         let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
         let text = r#"{"metadata":{"name":"","labels":{}},"spec":{"hostNetwork":false,"priority":0,"volumes":[],
