@@ -8,6 +8,7 @@ use apimachinery::Value;
 use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
+use apimachinery::quote::quoted;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
@@ -297,31 +298,9 @@ fn field_manager_errors(manager: &str) -> Vec<FieldError> {
     let hidden = manager.char_indices().filter(|(_, c)| c.is_control()).take(MAX_FIELD_MANAGER);
     errors.extend(hidden.map(|(at, c)| {
         let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
-        error(FieldErrorKind::Invalid(go_quoted(manager), why))
+        error(FieldErrorKind::Invalid(quoted(manager), why))
     }));
     errors
-}
-
-/// A text in Go's double quotes: what is not printable is escaped.
-fn go_quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
