@@ -143,7 +143,12 @@ impl<'a> Decoder<'a> {
     fn root(&mut self, id: u32) -> Result<Value, DecodeError> {
         match self.reader.peek()? {
             Token::Object => self.object(id),
-            other => Err(self.wrong_type(other.describe(), &Shape::Message(id))),
+            other => {
+                let error = self.wrong_type(other.describe(), &Shape::Message(id));
+                // What is no JSON at all is told before.
+                self.reader.any(0)?;
+                Err(error)
+            }
         }
     }
 

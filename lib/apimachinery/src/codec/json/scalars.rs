@@ -33,7 +33,8 @@ pub(super) fn check(shape: &Shape, raw: Value, text: &str) -> Result<Value, Wron
             Some(_) => Ok(raw),
             None => Err(Wrong::Type(format!("number {text}"))),
         },
-        (Shape::Quantity, Value::String(text)) => quantity(text),
+        // Go looks at what stands between the quotes before it takes escapes for what they mean.
+        (Shape::Quantity, Value::String(_)) => quantity(text.trim().trim_matches('"')),
         (Shape::Quantity, Value::Number(_)) => quantity(text),
         (Shape::Time, Value::String(text)) => time::canonical(text).map(time_value).map_err(Wrong::Text),
         (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(time_value).map_err(Wrong::Text),
