@@ -5,7 +5,7 @@
 mod cache;
 mod kubeconfig;
 
-pub(crate) use cache::Expiring;
+pub use cache::Expiring;
 pub use kubeconfig::KubeconfigError;
 
 use apiserver_webhook::{Client, ConfigError, Means};

@@ -8,7 +8,7 @@ use apimachinery::Value;
 use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, TYPE_META, json, protobuf, yaml};
 use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::schema::{Origin, Schema, TypeRef};
 use apimachinery::status::Status;
 
 /// Decodes a body as an object of `kind`; `kind` and `apiVersion` are filled in if absent.
@@ -23,10 +23,23 @@ pub(crate) fn object(cx: &Context, body: &Body, ty: &TypeRef, kind: &GroupVersio
         Err(DecodeError::Mismatch { found, .. }) if found == "null" => json::decode(ty, b"{}"),
         decoded => decoded,
     };
-    let Decoded { value, findings } = decoded.map_err(|error| refused(body, kind, &error))?;
+    if ty.schema.origin == Origin::Definition {
+        require_kind(body, kind, &decoded)?;
+    }
+    let Decoded { value, findings } = decoded.map_err(|error| {
+        // That it is of a kind that nobody knows explains more than the types of its fields.
+        let unknown = Some(body)
+            .filter(|_| error.nameless().is_none())
+            .and_then(head)
+            .and_then(|(given, version)| check_kind(&given, &version, kind, &kind.api_version()).err());
+        unknown.unwrap_or_else(|| refused(body, kind, &error))
+    })?;
     let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
     if version.matches('/').count() > 1 {
         return Err(unrecognized(body, kind, &format!("unexpected GroupVersion string: {version}")));
+    }
+    if ty.schema.origin == Origin::Definition && version.is_empty() {
+        return Err(other_version(version, &kind.api_version()));
     }
     // Another kind has other fields: that it is the wrong kind explains more than its fields.
     let value = with_kind(value, kind)?;
@@ -34,6 +47,35 @@ pub(crate) fn object(cx: &Context, body: &Body, ty: &TypeRef, kind: &GroupVersio
         Status::bad_request(format!("{0} in version {1:?} cannot be handled as a {0}: {text}", kind.kind, kind.version))
     })?;
     Ok(value)
+}
+
+/// Custom resources say what they are; of others it is known.
+///
+/// Upstream: `UnstructuredJSONScheme` in `apimachinery/pkg/apis/meta/v1/unstructured`.
+fn require_kind(body: &Body, kind: &GroupVersionKind, decoded: &Result<Decoded, DecodeError>) -> Result<(), Status> {
+    let is_told = match decoded {
+        Ok(decoded) => !decoded.value.get("kind").and_then(Value::as_str).unwrap_or_default().is_empty(),
+        Err(error) if error.nameless().is_some() => true,
+        Err(_) => head(body).is_none_or(|(kind, _)| !kind.is_empty()),
+    };
+    match is_told {
+        true => Ok(()),
+        false => {
+            let text = String::from_utf8_lossy(&body.bytes).into_owned();
+            Err(unrecognized(body, kind, &DecodeError::MissingKind(text).to_string()))
+        }
+    }
+}
+
+/// The kind and version that a body has, whatever else is wrong with it.
+fn head(body: &Body) -> Option<(String, String)> {
+    let value = match body.format {
+        Format::Json => json::to_value(&body.bytes).ok()?,
+        Format::Yaml => yaml::to_value(&body.bytes).ok()?,
+        Format::Protobuf => return None,
+    };
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Some((text("kind"), text("apiVersion")))
 }
 
 /// Passes what strict decoding found to the client, as the request's `fieldValidation` wants it.
@@ -103,11 +145,15 @@ fn check_kind(kind: &str, version: &str, expected: &GroupVersionKind, wanted: &s
         return Err(wrong_kind(kind, version, expected));
     }
     if version != wanted {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({wanted})"
-        )));
+        return Err(other_version(version, wanted));
     }
     Ok(())
+}
+
+fn other_version(version: &str, wanted: &str) -> Status {
+    Status::bad_request(format!(
+        "the API version in the data ({version}) does not match the expected API version ({wanted})"
+    ))
 }
 
 fn wrong_kind(kind: &str, version: &str, expected: &GroupVersionKind) -> Status {
@@ -175,7 +221,7 @@ fn package(group: &str) -> &str {
 
 fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
     let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. });
-    match nameless(error) {
+    match error.nameless() {
         Some(why) => unrecognized(body, kind, &format!("{NO_KIND}{why}")),
         None if known => Status::bad_request(format!(
             "{0} in version {1:?} cannot be handled as a {0}: {error}",
@@ -188,19 +234,6 @@ fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status 
 fn unrecognized(body: &Body, kind: &GroupVersionKind, why: &str) -> Status {
     let head = summary(&body.bytes);
     Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why} ({head})", kind.kind))
-}
-
-/// Why a text does not say what it is: it is no object, or names its kind by something else than a text.
-fn nameless(error: &DecodeError) -> Option<String> {
-    let DecodeError::Mismatch { message, found, .. } = error else { return None };
-    if message.contains(" into Go value of type ") {
-        // Upstream does not say which number it is.
-        let found = found.split(' ').next().unwrap_or_default();
-        return Some(format!("json: cannot unmarshal {found} into Go value of type {TYPE_META}"));
-    }
-    let is_head =
-        ["apiVersion", "kind"].iter().any(|key| message.contains(&format!(" Go struct field .{key} of type ")));
-    is_head.then(|| message.clone())
 }
 
 fn syntax(body: &Body, error: &DecodeError) -> String {
@@ -232,6 +265,7 @@ fn summary(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use apimachinery::codec::TYPE_META;
     use serde_json::json;
 
     fn pod() -> GroupVersionKind {
@@ -303,6 +337,9 @@ mod tests {
             let want = format!("the object provided is unrecognized (must be of type Pod): {want}");
             assert_eq!((refused.code, refused.message), (400, want), "{text:?}");
         }
+        let body = Body { format: Format::Json, bytes: r#"{"kind":"Foo","metadata":{"name":[]}}"#.into() };
+        let refused = object(&cx, &body, &cx.resource.schema, &pod()).expect_err("refused");
+        assert!(refused.message.starts_with("Foo in version \"v1\" cannot be handled as a Pod: no kind \"Foo\""));
         for (format, text) in [(Format::Json, "null"), (Format::Yaml, "---"), (Format::Json, "{}")] {
             let body = Body { format, bytes: text.to_owned().into() };
             let object = object(&cx, &body, &cx.resource.schema, &pod()).expect("a pod");

@@ -6,6 +6,7 @@
 use crate::query::Query;
 use crate::request_info::RequestInfo;
 use apimachinery::gvk::GroupResource;
+use apimachinery::quote::quoted;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};
@@ -21,24 +22,54 @@ pub async fn check(
     info: &RequestInfo<'_>,
     query: &Query<'_>,
 ) -> Result<Decision, Status> {
-    let selects = matches!(info.verb, "list" | "watch" | "deletecollection");
-    // A selector that cannot be parsed fails later, with the message it deserves.
-    let selector = |key: &str| query.get(key).filter(|_| selects && info.is_resource);
-    let fields = selector("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
-    let labels = selector("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
-    let attributes = Attributes { fields: fields.as_ref(), labels: labels.as_ref(), ..attributes(info) };
-    decide(authorizer, user, &attributes).await
+    decide(authorizer, user, &Selected::of(info, query).attributes()).await
+}
+
+/// What a request is about, with its selectors.
+#[derive(Debug, Default)]
+pub struct Selected<'a> {
+    attributes: Attributes<'a>,
+    fields: Option<FieldSelector>,
+    labels: Option<LabelSelector>,
+    /// Whether there is no selector that cannot be parsed. The request then fails later, with the message that it
+    /// deserves.
+    pub is_understood: bool,
+}
+
+impl<'a> Selected<'a> {
+    /// Reads the selectors of requests that have any.
+    pub fn of(info: &'a RequestInfo<'_>, query: &Query<'_>) -> Self {
+        let selects = info.is_resource && matches!(info.verb, "list" | "watch" | "deletecollection");
+        let selector = |key: &str| query.get(key).filter(|_| selects);
+        let fields = selector("fieldSelector").map(FieldSelector::parse).transpose();
+        let labels = selector("labelSelector").map(LabelSelector::parse).transpose();
+        let is_understood = fields.is_ok() && labels.is_ok();
+        Self {
+            attributes: attributes(info),
+            fields: fields.unwrap_or_default(),
+            labels: labels.unwrap_or_default(),
+            is_understood,
+        }
+    }
+
+    /// All of it.
+    pub fn attributes(&self) -> Attributes<'_> {
+        Attributes { fields: self.fields.as_ref(), labels: self.labels.as_ref(), ..self.attributes.clone() }
+    }
 }
 
 async fn decide(authorizer: &Authorizer, user: &UserInfo, attributes: &Attributes<'_>) -> Result<Decision, Status> {
     match authorizer.authorize(user, attributes).await {
         allowed @ Decision::Allow(_) => Ok(allowed),
-        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-            let why = refusal(user, attributes, &reason);
-            let resource = GroupResource::new(attributes.group.to_owned(), attributes.resource.to_owned());
-            Err(Status::forbidden(&resource, attributes.name, &why))
-        }
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(user, attributes, &reason)),
     }
+}
+
+/// 403 for what a user may not.
+pub fn forbidden(user: &UserInfo, attributes: &Attributes<'_>, reason: &str) -> Status {
+    let why = refusal(user, attributes, reason);
+    let resource = GroupResource::new(attributes.group.to_owned(), attributes.resource.to_owned());
+    Status::forbidden(&resource, attributes.name, &why)
 }
 
 /// What a request is about, without its selectors.
@@ -94,30 +125,37 @@ impl Permission for MayCreate {
 
 /// `User "x" cannot list resource "pods" in API group "" in the namespace "default"`.
 pub fn refusal(user: &UserInfo, attributes: &Attributes<'_>, reason: &str) -> String {
-    let mut text = format!("User {:?} cannot {} ", user.name, attributes.verb);
+    let mut text = format!("User {} cannot {} ", quoted(&user.name), attributes.verb);
     // Writing to a string cannot fail.
     let _ = match attributes.is_resource {
-        false => write!(text, "path {:?}", attributes.path),
+        false => write!(text, "path {}", quoted(attributes.path)),
         true => {
             let (slash, subresource) = match attributes.subresource {
                 "" => ("", ""),
                 name => ("/", name),
             };
-            let resource = attributes.resource;
-            let group = attributes.group;
-            write!(text, "resource \"{resource}{slash}{subresource}\" in API group {group:?} ").and_then(|()| {
-                match attributes.namespace {
-                    "" => write!(text, "at the cluster scope"),
-                    namespace => write!(text, "in the namespace {namespace:?}"),
-                }
+            let resource = quoted(&format!("{}{slash}{subresource}", attributes.resource));
+            let group = quoted(attributes.group);
+            write!(text, "resource {resource} in API group {group} ").and_then(|()| match attributes.namespace {
+                "" => write!(text, "at the cluster scope"),
+                namespace => write!(text, "in the namespace {}", quoted(namespace)),
             })
         }
     };
+    text = without_html(text);
     if !reason.is_empty() {
         text.push_str(": ");
         text.push_str(reason);
     }
     text
+}
+
+/// A text that no browser takes for HTML.
+fn without_html(text: String) -> String {
+    match text.contains(['&', '<', '>']) {
+        true => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        false => text,
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +174,11 @@ mod tests {
                 "User \"x\" cannot list resource \"pods/log\" in API group \"g\" in the namespace \"default\": no",
             ),
             (Attributes { verb: "get", path: "/y", ..Attributes::default() }, "", "User \"x\" cannot get path \"/y\""),
+            (
+                Attributes { verb: "get", path: "/<&\0", ..Attributes::default() },
+                "<b>",
+                "User \"x\" cannot get path \"/&lt;&amp;\\x00\": <b>",
+            ),
         ] {
             assert_eq!(refusal(&user, &attributes, reason), want);
         }

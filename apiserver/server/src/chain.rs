@@ -3,6 +3,7 @@
 //! Upstream: `apiserver/pkg/server/config.go` (`DefaultBuildHandlerChain`).
 
 use crate::audit::{Seen, Trail};
+use crate::authorization::Selected;
 use crate::body::{self, Body, BodyError};
 use crate::flow::{self, Permit};
 use crate::lifecycle::Farewell;
@@ -13,6 +14,7 @@ use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
+use apimachinery::quote::quoted;
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};
@@ -83,7 +85,8 @@ pub struct Exchange<'a> {
 /// Answers a request. Never fails and never panics.
 pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: Request<B>) -> Response<Body> {
     let started = Instant::now();
-    if !query::has_whole_escapes(request.uri().path()) {
+    let path = request.uri().path();
+    if !query::has_whole_escapes(path) || path.is_empty() && request.method() != Method::CONNECT {
         let mut response = response::unreadable();
         peer.farewell.translate(&mut response);
         return response;
@@ -144,6 +147,9 @@ async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) ->
         }
     };
     let mut response = answer.unwrap_or_else(|failure| {
+        if failure.by == By::Clock {
+            return response::timed_out();
+        }
         let mut response = response::failure(&failure.status, negotiate::error_output(&parts.headers, &query));
         if failure.by == By::Filter {
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -182,6 +188,15 @@ async fn admit<B: Incoming>(
     body: B,
     permit: &mut Option<Permit>,
 ) -> Result<Response<Body>, Failure> {
+    let deadline = match timeout_of(server, info, query) {
+        Ok(timeout) => Instant::now() + timeout,
+        Err(refusal) => {
+            if let Some(trail) = trail(server, peer, audit_id, parts, info, None) {
+                trail.refused(refusal.code, &refusal.message).await;
+            }
+            return Err(refusal.into());
+        }
+    };
     let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
     let user = match server.authenticator.authenticate(&credentials).await {
         Authenticated::User(user) => user,
@@ -203,7 +218,7 @@ async fn admit<B: Incoming>(
         }
         trail = Some(begun);
     }
-    let entry = Entry { server, peer, audit_id, warnings, parts, info, query, user, permit };
+    let entry = Entry { server, peer, audit_id, warnings, parts, info, query, user, deadline, permit };
     match (entry.proceed(body, trail.as_mut()).await, trail) {
         (Ok(response), Some(trail)) => Ok(trail.answered(response, is_long_running(info)).await),
         (Err(failure), Some(trail)) => {
@@ -245,23 +260,21 @@ struct Entry<'a, 'b> {
     info: &'a RequestInfo<'b>,
     query: &'a Query<'b>,
     user: Arc<UserInfo>,
+    deadline: Instant,
     permit: &'a mut Option<Permit>,
 }
 
 impl Entry<'_, '_> {
     /// Impersonation to handler.
     async fn proceed<B: Incoming>(self, body: B, mut trail: Option<&mut Trail>) -> Result<Response<Body>, Failure> {
-        let Entry { server, peer, audit_id, warnings, parts, info, query, user, permit } = self;
+        let Entry { server, peer, audit_id, warnings, parts, info, query, user, deadline, permit } = self;
         let long_running = is_long_running(info);
-        let timeout = if long_running { server.options.request_timeout } else { timeout(server, query)? };
-        let asking = user.clone();
-        let user = impersonation::effective(&server.authorizer, user, &parts.headers).await;
-        let user = user.map_err(Failure::of_filter)?;
-        if let Some(trail) = trail.as_deref_mut()
-            && !Arc::ptr_eq(&asking, &user)
-        {
-            trail.impersonated(&user);
+        let acting = server.impersonation.effective(&user, &parts.headers, || Selected::of(info, query)).await;
+        let acting = acting.map_err(Failure::of_filter)?;
+        if let (Some(trail), Some(acting)) = (trail.as_deref_mut(), &acting) {
+            trail.impersonated(acting);
         }
+        let user = acting.map_or(user, |acting| acting.user);
         parts.headers.remove(http::header::AUTHORIZATION);
         impersonation::strip(&mut parts.headers);
         if !long_running || flow::limits_watches(server, info) {
@@ -275,23 +288,25 @@ impl Entry<'_, '_> {
             note_decision(trail, &decision);
         }
         decision.map_err(Failure::of_filter)?;
-        let deadline = Instant::now() + timeout;
+        if !long_running && deadline <= Instant::now() {
+            return Err(Failure::of_clock());
+        }
         // A body that dribbles in does not keep its place longer than any other request.
-        let body = tokio::time::timeout(timeout, recorded(parts, info, body, trail.as_deref_mut()));
-        let body = body.await.unwrap_or_else(|_| Err(timed_out()))?;
+        let body = tokio::time::timeout_at(deadline.into(), recorded(parts, info, body, trail.as_deref_mut()));
+        let body = body.await.map_err(|_| Failure::of_clock())??;
         let annotations = trail.as_ref().map(|_| Arc::<Annotations>::default());
         let noted = annotations.clone();
         let exchange =
             Exchange { server, peer, audit_id, parts, info, query, user, deadline, annotations: noted, warnings };
         let answer = dispatch(exchange, body);
         let answer = match long_running {
-            true => answer.await,
-            false => tokio::time::timeout_at(deadline.into(), answer).await.unwrap_or_else(|_| Err(timed_out())),
+            true => Ok(answer.await),
+            false => tokio::time::timeout_at(deadline.into(), answer).await.map_err(|_| Failure::of_clock()),
         };
         if let (Some(trail), Some(annotations)) = (trail, annotations) {
             annotations.lock().iter().for_each(|(key, value)| trail.annotate(key, value.as_str()));
         }
-        Ok(answer?)
+        Ok(answer??)
     }
 }
 
@@ -306,6 +321,8 @@ struct Failure {
 enum By {
     /// What decides whether the user may: clients are to make nothing else of the answer.
     Filter,
+    /// What looks at the time: it does not ask how the client wants to hear of it.
+    Clock,
     /// Anything else.
     Other,
 }
@@ -313,6 +330,10 @@ enum By {
 impl Failure {
     fn of_filter(status: Status) -> Self {
         Self { status, by: By::Filter }
+    }
+
+    fn of_clock() -> Self {
+        Self { status: Status::timeout(response::TIMED_OUT), by: By::Clock }
     }
 }
 
@@ -351,6 +372,10 @@ async fn recorded<B: Incoming>(
 }
 
 async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
+    if exchange.info.path.starts_with("//") {
+        // No path that is served begins so, though what the request is about can be read off it.
+        return Ok(response::not_found());
+    }
     if let Some(route) = exchange.server.aggregator.route(exchange.info.path) {
         return aggregated::serve(&exchange, &route, body).await;
     }
@@ -370,9 +395,15 @@ fn audit_id(parts: &Parts) -> HeaderValue {
     })
 }
 
-/// The `timeout` parameter, at most the server's limit; none, or one below, is no wish.
-fn timeout(server: &Server, query: &Query<'_>) -> Result<Duration, Status> {
+/// How long a request may take: as its `timeout` parameter says, at most the server's limit; none, or one below, is no
+/// wish. Who asks for a watch is not heard.
+///
+/// Upstream: `apiserver/pkg/endpoints/filters/request_deadline.go`.
+fn timeout_of(server: &Server, info: &RequestInfo<'_>, query: &Query<'_>) -> Result<Duration, Status> {
     let limit = server.options.request_timeout;
+    if is_long_running(info) {
+        return Ok(limit);
+    }
     match query.text("timeout") {
         "" => Ok(limit),
         // What stands behind a sign is read as what stands behind none, and named as it came.
@@ -381,8 +412,11 @@ fn timeout(server: &Server, query: &Query<'_>) -> Result<Duration, Status> {
             Ok(GoDuration(asked)) => Ok(asked.min(limit)),
             Err(error) => {
                 let why = match error {
-                    DurationError::MissingUnit(_) => format!("missing unit in duration {text:?}"),
-                    _ => format!("invalid duration {text:?}"),
+                    DurationError::MissingUnit(_) => format!("missing unit in duration {}", quoted(text)),
+                    DurationError::UnknownUnit { unit, .. } => {
+                        format!("unknown unit {} in duration {}", quoted(&unit), quoted(text))
+                    }
+                    _ => format!("invalid duration {}", quoted(text)),
                 };
                 Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
             }
@@ -395,10 +429,6 @@ fn is_long_running(info: &RequestInfo<'_>) -> bool {
     info.is_resource
         && (matches!(info.verb, "watch" | "proxy")
             || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log"))
-}
-
-fn timed_out() -> Status {
-    Status::timeout("Timeout: request did not complete within the allotted timeout")
 }
 
 /// What is counted. Names that are not served are not, or anybody could fill the memory.

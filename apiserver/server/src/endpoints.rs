@@ -46,14 +46,8 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         "/version" | "/version/" => response::json(version()),
         "/statusz" => page(component::zpages::statusz(COMPONENT, paths(exchange), accepted(headers))),
         "/flagz" => page(component::zpages::flagz(COMPONENT, &server.options.flags, accepted(headers))),
-        "/metrics" => response::with_type(
-            StatusCode::OK,
-            component::metrics::CONTENT_TYPE,
-            server.metrics.render(&server.readonly, &server.mutating).into(),
-        ),
-        "/metrics/slis" => {
-            response::with_type(StatusCode::OK, component::metrics::CONTENT_TYPE, server.health.indicators().into())
-        }
+        "/metrics" => exposed(server.metrics.render(&server.readonly, &server.mutating), headers),
+        "/metrics/slis" => exposed(server.health.indicators(), headers),
         path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
         "/openapi/v3/" => response::not_found(),
         path if path.starts_with("/openapi/") => {
@@ -140,6 +134,10 @@ fn is_below_routes(exchange: &Exchange<'_>, path: &str) -> bool {
 fn kept(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
     response
+}
+
+fn exposed(metrics: String, headers: &HeaderMap) -> Response<Body> {
+    component::metrics::expose(metrics, accepted(headers)).map(Body::Full)
 }
 
 fn accepted(headers: &HeaderMap) -> Option<&str> {

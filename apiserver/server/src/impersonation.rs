@@ -1,23 +1,44 @@
 //! `Impersonate-*` headers: acting as somebody else, if the real user may.
 //!
+//! There are several ways to be allowed to: those of KEP 5284, which hold for some requests only, and the one that
+//! there was before. The one that worked last for a user is tried first, then the others in their order; who may in
+//! none of them hears of the first.
+//!
 //! Upstream: `apiserver/pkg/endpoints/filters/impersonation`.
 
-use apimachinery::gvk::GroupResource;
+mod asked;
+mod memory;
+mod metrics;
+mod mode;
+
+use self::memory::{Key, Memory};
+use self::metrics::Metrics;
+use self::mode::{Check, Mode, Step};
+use crate::authorization::{self, Selected};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
 use http::HeaderMap;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use prometheus_client::registry::Registry;
 use std::sync::Arc;
+use std::time::Instant;
 
-const USER: &str = "impersonate-user";
-const GROUP: &str = "impersonate-group";
-const UID: &str = "impersonate-uid";
-const EXTRA: &str = "impersonate-extra-";
-const AUTHENTICATED: &str = "system:authenticated";
-const UNAUTHENTICATED: &str = "system:unauthenticated";
-const ANONYMOUS: &str = "system:anonymous";
+/// Decides who may act as whom.
+#[derive(Debug)]
+pub struct Impersonation {
+    authorizer: Arc<Authorizer>,
+    memory: Memory,
+    metrics: Metrics,
+}
+
+/// Who is acted as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acting {
+    /// The user.
+    pub user: Arc<UserInfo>,
+    /// The verb that allowed it, if it is not the one that there always was.
+    pub constraint: Option<&'static str>,
+}
 
 /// Removes the headers of impersonation, as they end here.
 pub fn strip(headers: &mut HeaderMap) {
@@ -27,138 +48,132 @@ pub fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// The user that counts: the one who asks, or the one who is impersonated.
-pub async fn effective(
-    authorizer: &Authorizer,
-    user: Arc<UserInfo>,
-    headers: &HeaderMap,
-) -> Result<Arc<UserInfo>, Status> {
-    if !headers.keys().any(|k| k.as_str().starts_with("impersonate-")) {
-        return Ok(user);
+impl Impersonation {
+    /// Asks `authorizer`; what is counted is served with `registry`.
+    pub fn new(authorizer: Arc<Authorizer>, registry: &mut Registry) -> Self {
+        Self { authorizer, memory: Memory::default(), metrics: Metrics::new(registry) }
     }
-    let asked = Asked::read(headers);
-    let Some(name) = asked.user else {
-        return match asked.is_empty() {
-            true => Ok(user),
-            false => Err(Status::bad_request(format!("requested {} without impersonating a user name", asked.in_go()))),
-        };
-    };
-    asked.check(authorizer, &user).await?;
-    Ok(Arc::new(asked.into_user(name)))
-}
 
-#[derive(Debug, Default)]
-struct Asked<'a> {
-    user: Option<&'a str>,
-    groups: Vec<&'a str>,
-    uid: Option<&'a str>,
-    extra: BTreeMap<String, Vec<String>>,
-}
+    /// Whom a request is made as, if not as who makes it.
+    pub async fn effective<'a>(
+        &self,
+        requestor: &UserInfo,
+        headers: &HeaderMap,
+        request: impl FnOnce() -> Selected<'a>,
+    ) -> Result<Option<Acting>, Status> {
+        if !asked::any(headers) {
+            return Ok(None);
+        }
+        let Some(wanted) = asked::read(headers)? else { return Ok(None) };
+        let started = Instant::now();
+        let allowed = self.first(&wanted, requestor, &request()).await;
+        let mode = allowed.as_ref().map_or("", |mode| mode.name());
+        self.metrics.attempt(mode, allowed.is_ok(), started.elapsed());
+        let mode = allowed?;
+        let constraint = mode.is_constrained().then(|| mode.verb());
+        Ok(Some(Acting { user: Arc::new(mode.user(wanted)), constraint }))
+    }
 
-impl<'a> Asked<'a> {
-    fn read(headers: &'a HeaderMap) -> Self {
-        let text = |v: &'a http::HeaderValue| v.to_str().ok().filter(|t| !t.is_empty());
-        let mut asked = Self {
-            user: headers.get(USER).and_then(text),
-            groups: headers.get_all(GROUP).iter().filter_map(text).collect(),
-            uid: headers.get(UID).and_then(text),
-            extra: BTreeMap::new(),
-        };
-        for (name, value) in headers {
-            if let (Some(key), Some(value)) = (name.as_str().strip_prefix(EXTRA), text(value)) {
-                let key: Cow<'_, str> = percent_encoding::percent_decode_str(key).decode_utf8_lossy();
-                asked.extra.entry(key.into_owned()).or_default().push(value.to_owned());
+    /// The first way that is allowed.
+    async fn first(&self, wanted: &UserInfo, requestor: &UserInfo, request: &Selected<'_>) -> Result<Mode, Status> {
+        let last = self.memory.last(&requestor.name);
+        let others = Mode::ALL.into_iter().filter(|mode| Some(*mode) != last);
+        let mut refusal = None;
+        for mode in last.into_iter().chain(others).filter(|mode| mode.fits(wanted, requestor)) {
+            match self.may(mode, wanted, requestor, request).await {
+                Ok(()) => {
+                    self.memory.worked(&requestor.name, mode);
+                    return Ok(mode);
+                }
+                Err(why) => _ = refusal.get_or_insert(why),
             }
         }
-        asked
+        Err(refusal.unwrap_or_else(|| Status::internal("all impersonation modes failed")))
     }
 
-    fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.uid.is_none() && self.extra.is_empty()
+    async fn may(
+        &self,
+        mode: Mode,
+        wanted: &UserInfo,
+        requestor: &UserInfo,
+        request: &Selected<'_>,
+    ) -> Result<(), Status> {
+        let replaced = mode.requestor(requestor);
+        let requestor = replaced.as_ref().unwrap_or(requestor);
+        let asking = Asking { this: self, mode, requestor };
+        let attributes = request.attributes();
+        let Some(verb) = mode.verb_on(attributes.verb) else { return asking.all(wanted).await };
+        // What is not understood is not remembered.
+        let key = request.is_understood.then(|| Key::new(mode, wanted, requestor, Some(&attributes)));
+        if key.is_some_and(|key| self.memory.is_allowed(&key)) {
+            return Ok(());
+        }
+        asking.allowed(&Attributes { verb: &verb, ..attributes.clone() }).await?;
+        let user = Key::new(mode, wanted, requestor, None);
+        if !self.memory.is_allowed(&user) {
+            asking.all(wanted).await?;
+            self.memory.allow(user);
+        }
+        key.into_iter().for_each(|key| self.memory.allow(key));
+        Ok(())
     }
+}
 
-    /// The user as Go prints it.
-    fn in_go(&self) -> String {
-        let list = |texts: &[&str]| match texts {
-            [] => "[]string(nil)".to_owned(),
-            texts => {
-                format!("[]string{{{}}}", texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(", "))
-            }
-        };
-        let of = |(key, values): (&String, &Vec<String>)| {
-            format!("{key:?}:{}", list(&values.iter().map(String::as_str).collect::<Vec<_>>()))
-        };
-        let extra = match self.extra.is_empty() {
-            true => "(nil)".to_owned(),
-            false => format!("{{{}}}", self.extra.iter().map(of).collect::<Vec<_>>().join(", ")),
-        };
-        let (uid, groups) = (self.uid.unwrap_or_default(), list(&self.groups));
-        format!("&user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:{groups}, Extra:map[string][]string{extra}}}")
-    }
+/// One way of one user.
+struct Asking<'a> {
+    this: &'a Impersonation,
+    mode: Mode,
+    requestor: &'a UserInfo,
+}
 
-    async fn check(&self, authorizer: &Authorizer, user: &UserInfo) -> Result<(), Status> {
-        let name = self.user.unwrap_or_default();
-        match service_account(name) {
-            Some((namespace, name)) => may(authorizer, user, "", "serviceaccounts", "", namespace, name).await?,
-            None => may(authorizer, user, "", "users", "", "", name).await?,
-        }
-        for group in &self.groups {
-            may(authorizer, user, "", "groups", "", "", group).await?;
-        }
-        if let Some(uid) = self.uid {
-            may(authorizer, user, "authentication.k8s.io", "uids", "", "", uid).await?;
-        }
-        for (key, values) in &self.extra {
-            for value in values {
-                may(authorizer, user, "authentication.k8s.io", "userextras", key, "", value).await?;
+impl Asking<'_> {
+    /// All that must be allowed of the user who is asked for.
+    async fn all(&self, wanted: &UserInfo) -> Result<(), Status> {
+        for step in self.mode.steps(wanted) {
+            match step {
+                Step::One(check) => self.check(&check).await?,
+                Step::AllOrEach(all, each) => {
+                    if self.check(&all).await.is_err() {
+                        for check in each {
+                            self.check(&check).await?;
+                        }
+                    }
+                }
+                Step::Refuse(check, why) => {
+                    return Err(authorization::forbidden(self.requestor, &self.attributes(&check), &why));
+                }
             }
         }
         Ok(())
     }
 
-    fn into_user(self, name: &str) -> UserInfo {
-        let mut groups: Vec<String> = self.groups.iter().map(|g| (*g).to_owned()).collect();
-        if let (true, Some((namespace, _))) = (groups.is_empty(), service_account(name)) {
-            groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
-        }
-        let implied = if name == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
-        if !groups.iter().any(|g| g == AUTHENTICATED || g == UNAUTHENTICATED) {
-            groups.push(implied.into());
-        }
-        UserInfo { name: name.into(), uid: self.uid.unwrap_or_default().into(), groups, extra: self.extra }
+    async fn check(&self, check: &Check) -> Result<(), Status> {
+        self.allowed(&self.attributes(check)).await
     }
-}
 
-/// Namespace and name of `system:serviceaccount:NAMESPACE:NAME`.
-fn service_account(user: &str) -> Option<(&str, &str)> {
-    user.strip_prefix("system:serviceaccount:")?.split_once(':')
-}
+    fn attributes<'b>(&self, check: &'b Check) -> Attributes<'b> {
+        Attributes {
+            verb: self.mode.verb(),
+            is_resource: true,
+            group: check.group,
+            version: "v1",
+            resource: check.resource,
+            subresource: &check.subresource,
+            namespace: &check.namespace,
+            name: &check.name,
+            ..Attributes::default()
+        }
+    }
 
-async fn may(
-    authorizer: &Authorizer,
-    user: &UserInfo,
-    group: &'static str,
-    resource: &'static str,
-    subresource: &str,
-    namespace: &str,
-    name: &str,
-) -> Result<(), Status> {
-    let attributes = Attributes {
-        verb: "impersonate",
-        is_resource: true,
-        group,
-        version: "v1",
-        resource,
-        subresource,
-        namespace,
-        name,
-        ..Attributes::default()
-    };
-    match authorizer.authorize(user, &attributes).await {
-        Decision::Allow(_) => Ok(()),
-        Decision::Deny(reason) | Decision::NoOpinion(reason) => {
-            let why = crate::authorization::refusal(user, &attributes, &reason);
-            Err(Status::forbidden(&GroupResource::new(group, resource), name, &why))
+    async fn allowed(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        let started = Instant::now();
+        let decision = self.this.authorizer.authorize(self.requestor, attributes).await;
+        self.this.metrics.check(self.mode.name(), decision.is_allowed(), started.elapsed());
+        match decision {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(why) | Decision::NoOpinion(why) => {
+                Err(authorization::forbidden(self.requestor, attributes, &why))
+            }
         }
     }
 }
@@ -166,48 +181,53 @@ async fn may(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use apiserver_auth::authorization::Mode;
+    use apiserver_auth::authorization::Mode as Authorizing;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(k, v)| (http::HeaderName::from_static(k), http::HeaderValue::from_static(v))).collect()
     }
 
-    async fn act(mode: Mode, pairs: &[(&'static str, &'static str)]) -> Result<UserInfo, Status> {
-        let authorizer = Authorizer { modes: vec![mode], ..Authorizer::default() };
-        let user = Arc::new(UserInfo { name: "me".into(), ..UserInfo::default() });
-        effective(&authorizer, user, &headers(pairs)).await.map(|u| (*u).clone())
+    async fn act(
+        mode: Authorizing,
+        pairs: &[(&'static str, &'static str)],
+    ) -> (Result<Option<Acting>, Status>, String) {
+        let authorizer = Arc::new(Authorizer { modes: vec![mode], ..Authorizer::default() });
+        let mut registry = Registry::default();
+        let impersonation = Impersonation::new(authorizer, &mut registry);
+        let user = UserInfo { name: "me".into(), ..UserInfo::default() };
+        let acting = impersonation.effective(&user, &headers(pairs), Selected::default).await;
+        (acting, component::metrics::encode(&registry))
     }
 
     #[tokio::test]
-    async fn takes_on_users_and_groups() {
-        for (pairs, name, groups) in [
-            (&[][..], "me", &[][..]),
-            (&[(USER, "you")], "you", &[AUTHENTICATED]),
-            (&[(USER, "you"), (GROUP, "g")], "you", &["g", AUTHENTICATED]),
-            (&[(USER, ANONYMOUS)], ANONYMOUS, &[UNAUTHENTICATED]),
-            (
-                &[(USER, "system:serviceaccount:a:b")],
-                "system:serviceaccount:a:b",
-                &["system:serviceaccounts", "system:serviceaccounts:a", AUTHENTICATED],
-            ),
+    async fn takes_on_users() {
+        let (acting, counted) = act(Authorizing::AlwaysAllow, &[]).await;
+        assert_eq!(acting, Ok(None));
+        assert!(!counted.contains("attempts_total{"), "{counted}");
+        let (acting, counted) = act(Authorizing::AlwaysAllow, &[(asked::USER, "you")]).await;
+        let acting = acting.expect("allowed").expect("somebody else");
+        assert_eq!((acting.user.name.as_str(), acting.constraint), ("you", Some("impersonate:user-info")));
+        for line in [
+            "apiserver_impersonation_attempts_total{mode=\"user-info\",decision=\"allowed\"} 1",
+            "apiserver_impersonation_authorization_attempts_total{mode=\"user-info\",decision=\"allowed\"} 2",
         ] {
-            let user = act(Mode::AlwaysAllow, pairs).await.expect("allowed");
-            assert_eq!((user.name.as_str(), user.groups), (name, groups.iter().map(|g| (*g).to_owned()).collect()));
+            assert!(counted.lines().any(|counted| counted == line), "no {line} in {counted}");
         }
-        let user = act(Mode::AlwaysAllow, &[(USER, "you"), ("impersonate-extra-a%2fb", "c")]).await.expect("allowed");
-        assert_eq!(user.extra, BTreeMap::from([("a/b".to_owned(), vec!["c".to_owned()])]));
     }
 
     #[tokio::test]
     async fn refuses_in_upstreams_words() {
-        let refusal = act(Mode::AlwaysDeny, &[(USER, "you")]).await.expect_err("denied");
+        let (refusal, counted) = act(Authorizing::AlwaysDeny, &[(asked::USER, "you")]).await;
         assert_eq!(
-            refusal.message,
-            "users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope: Everything is forbidden."
+            refusal.expect_err("denied").message,
+            "forbidden: User \"me\" cannot impersonate-on:user-info: path \"\": Everything is forbidden."
         );
-        let refusal = act(Mode::AlwaysAllow, &[(GROUP, "g")]).await.expect_err("no user");
-        let want = "requested &user.DefaultInfo{Name:\"\", UID:\"\", Groups:[]string{\"g\"}, \
-                    Extra:map[string][]string(nil)} without impersonating a user name";
-        assert_eq!((refusal.code, refusal.message.as_str()), (400, want));
+        for line in [
+            "apiserver_impersonation_attempts_total{mode=\"\",decision=\"denied\"} 1",
+            "apiserver_impersonation_authorization_attempts_total{mode=\"user-info\",decision=\"denied\"} 1",
+            "apiserver_impersonation_authorization_attempts_total{mode=\"legacy\",decision=\"denied\"} 1",
+        ] {
+            assert!(counted.lines().any(|counted| counted == line), "no {line} in {counted}");
+        }
     }
 }

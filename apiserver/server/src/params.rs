@@ -9,6 +9,7 @@ use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
+use apimachinery::quote::quoted;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
@@ -348,11 +349,12 @@ fn options_from_body(body: &Body) -> Result<Value, Status> {
         }
     };
     let options = decoded.map_err(|error: DecodeError| {
-        let prefix = match (&error, body.format) {
-            (DecodeError::Syntax(_), Format::Json) => NO_KIND,
-            _ => "",
+        let why = match (error.nameless(), &error, body.format) {
+            (Some(why), ..) => format!("{NO_KIND}{why}"),
+            (None, DecodeError::Syntax(_), Format::Json) => format!("{NO_KIND}{error}"),
+            _ => error.to_string(),
         };
-        Status::bad_request(format!("{prefix}{error}"))
+        Status::bad_request(why)
     })?;
     check_options_kind(&options)?;
     Ok(options)

@@ -12,6 +12,7 @@ use crate::params::{self, ListOptions};
 use crate::{deprecation, response, watch, websocket};
 use apimachinery::resources::{ResourceInfo, Subresource};
 use apimachinery::status::{Reason, Status};
+use apiserver_registry::registry::Format;
 use apiserver_registry::{Body as RequestBody, Context, PatchType, Reply, Verb};
 use apiserver_storage::ListPage;
 use http::header::{HeaderMap, USER_AGENT};
@@ -84,6 +85,9 @@ fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
         "" => None,
         name => Some(resource.subresource(name).cloned().ok_or_else(unknown)?),
     };
+    if names_object && subresource.is_none() && !has_objects(&resource) {
+        return Err(unknown());
+    }
     let verb = verb(info.verb).ok_or_else(Status::method_not_allowed)?;
     let served = subresource.as_ref().map_or(&resource.verbs, |s| &s.verbs);
     let acts_everywhere =
@@ -99,6 +103,11 @@ fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
         return Err(Status::method_not_allowed());
     }
     Ok(Route { verb, resource, subresource })
+}
+
+/// Whether there is a path for one object: of reviews there is none, as they can only be made.
+fn has_objects(resource: &ResourceInfo) -> bool {
+    resource.verbs.iter().any(|verb| matches!(&**verb, "get" | "update" | "patch" | "delete"))
 }
 
 fn verb(name: &str) -> Option<Verb> {
@@ -175,6 +184,16 @@ async fn read<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<RequestBo
     Ok(RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format })
 }
 
+/// Options that may be left out; then nobody looks at what type they would have.
+async fn read_options<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<RequestBody, Status> {
+    let bytes = body::read(&exchange.parts.headers, body).await?;
+    let format = match bytes.is_empty() {
+        true => Format::Json,
+        false => negotiate::body_format(&exchange.parts.headers)?,
+    };
+    Ok(RequestBody { bytes, format })
+}
+
 async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
     let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&route.resource);
     let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
@@ -234,8 +253,8 @@ async fn serve_patch<B: Incoming>(
     let kind = negotiate::patch_type(&exchange.parts.headers, &cx.resource)?;
     (cx.dry_run, cx.field_validation) = params::patch_options(exchange.query, kind)?;
     let format = match kind {
-        PatchType::Apply => apiserver_registry::registry::Format::Yaml,
-        _ => apiserver_registry::registry::Format::Json,
+        PatchType::Apply => Format::Yaml,
+        _ => Format::Json,
     };
     let body = RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format };
     let reply = exchange.server.registry.patch(&cx, kind, exchange.query.flag("force"), body).await?;
@@ -249,7 +268,7 @@ async fn serve_delete<B: Incoming>(
     body: B,
     output: Output,
 ) -> Result<Response<Body>, Status> {
-    let options = params::delete_options(exchange.query, read(exchange, body).await?)?;
+    let options = params::delete_options(exchange.query, read_options(exchange, body).await?)?;
     cx.dry_run = params::is_dry_run(&options);
     let reply = exchange.server.registry.delete(&cx, &options).await?;
     let resource = cx.resource.clone();
@@ -264,7 +283,7 @@ async fn serve_delete_collection<B: Incoming>(
     let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&cx.resource);
     let mut list = ListOptions::parse(exchange.query, &cx.resource, false)?;
     list.restrict(&cx.namespace, "")?;
-    let options = params::delete_options(exchange.query, read(exchange, body).await?)?;
+    let options = params::delete_options(exchange.query, read_options(exchange, body).await?)?;
     cx.dry_run = params::is_dry_run(&options);
     let page = exchange.server.registry.delete_collection(&cx, &options, &list.into_list()?).await?;
     Ok(list_answer(exchange, &cx, page, output))

@@ -59,6 +59,20 @@ pub(crate) fn unreadable() -> Response<Body> {
     response
 }
 
+/// What is said of requests that take too long.
+pub(crate) const TIMED_OUT: &str = "Timeout: request did not complete within the allotted timeout";
+
+/// 504 for a request that takes too long.
+///
+/// Upstream: `apiserver/pkg/server/filters/timeout.go`, which writes JSON and leaves it to Go to guess its type.
+pub(crate) fn timed_out() -> Response<Body> {
+    let body = format!(
+        "{{\"metadata\":{{}},\"status\":\"Failure\",\"message\":\"{TIMED_OUT}\",\"reason\":\"Timeout\",\"details\":{{}},\
+         \"code\":504}}\n"
+    );
+    text(StatusCode::GATEWAY_TIMEOUT, body)
+}
+
 /// A redirect.
 pub fn redirect(code: StatusCode, to: &str) -> Response<Body> {
     let mut response = text(code, "");

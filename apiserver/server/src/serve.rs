@@ -2,8 +2,10 @@
 //!
 //! Upstream: `apiserver/pkg/server/secure_serving.go`.
 
+mod line;
 mod watching;
 
+use self::line::Followed;
 use self::watching::Stream;
 use crate::body::Body;
 use crate::chain::{self, Peer};
@@ -139,14 +141,15 @@ where
 {
     let supervisor = server.supervisor.clone();
     let taken = Arc::new(Mutex::new(None));
-    let take = taken.clone();
+    let (take, mark) = (taken.clone(), stream.mark());
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer, take) = (server.clone(), peer.clone(), take.clone());
+        let may_take = watching::may_take(&request);
+        let request = mark.follow(request);
         async move {
-            if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
-                return Ok::<_, Infallible>(hostless());
+            if let Some(refusal) = misaddressed(&request) {
+                return Ok::<_, Infallible>(refusal);
             }
-            let may_take = watching::may_take(&request);
             let answer = chain::handle(server, peer, request).boxed().await;
             if may_take && watching::is_watch(&answer) {
                 *take.lock() = Some(answer);
@@ -180,9 +183,19 @@ where
     }
 }
 
-/// What Go's server says to requests that do not say whom they are for.
-fn hostless() -> Response<Body> {
-    let mut answer = Response::new(Body::Full("400 Bad Request: missing required Host header".into()));
+/// What Go's server says to requests that do not say whom they are for, or say it twice.
+fn misaddressed<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let text = match request.headers().get_all(HOST).iter().count() {
+        0 if request.version() == Version::HTTP_11 => "400 Bad Request: missing required Host header",
+        0 | 1 => return None,
+        _ => "400 Bad Request",
+    };
+    Some(bad_request(text))
+}
+
+/// A refusal that ends the connection, as Go's server has it.
+fn bad_request(text: &'static str) -> Response<Body> {
+    let mut answer = Response::new(Body::Full(text.into()));
     *answer.status_mut() = StatusCode::BAD_REQUEST;
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     answer.headers_mut().extend([(CONTENT_TYPE, text), (CONNECTION, HeaderValue::from_static("close"))]);
@@ -198,7 +211,7 @@ where
     let streams = server.options.max_streams;
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, peer) = (server.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(chain::handle(server, peer, request).boxed().await) }
+        async move { Ok::<_, Infallible>(chain::handle(server, peer, request.map(Followed::from)).boxed().await) }
     });
     let mut connection = pin!(http2_builder(&supervisor, streams).serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {

@@ -5,6 +5,7 @@ use crate::connect::Kubelets;
 use crate::discovery::Catalog;
 use crate::document::Document;
 use crate::health::Health;
+use crate::impersonation::Impersonation;
 use crate::inflight::Places;
 use crate::lifecycle::{Lifecycle, Watches};
 use crate::metrics::Metrics;
@@ -59,6 +60,8 @@ pub struct Server {
     pub authenticator: Arc<Authenticator>,
     /// Whether they may.
     pub authorizer: Arc<Authorizer>,
+    /// Who may act as whom.
+    pub impersonation: Impersonation,
     /// What is written down of it, if anything.
     pub audit: Option<Arc<Audit>>,
     /// Limits.
@@ -125,8 +128,9 @@ pub struct Parts {
 
 impl Server {
     /// Puts a server together.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    pub fn new(mut parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            impersonation: Impersonation::new(parts.authorizer.clone(), &mut parts.metrics),
             readonly: Places::new(parts.options.max_requests_inflight),
             mutating: Places::new(parts.options.max_mutating_requests_inflight),
             registry: parts.registry,

@@ -313,6 +313,30 @@ async fn bad_input_gets_upstreams_status() {
             400,
             "invalid timeout specified in the request URL - time: invalid duration \"abc\"",
         ),
+        (
+            Method::GET,
+            "/healthz?timeout=-5x",
+            vec![("authorization", "Bearer wrong")],
+            "",
+            400,
+            "invalid timeout specified in the request URL - time: unknown unit \"x\" in duration \"-5x\"",
+        ),
+        (
+            Method::GET,
+            "/api/v1/pods?timeout=1ns",
+            vec![],
+            "",
+            504,
+            "Timeout: request did not complete within the allotted timeout",
+        ),
+        (
+            Method::GET,
+            "/api/v1/namespaces/default/configmaps/a%00b",
+            vec![],
+            "",
+            404,
+            "configmaps \"a\\x00b\" not found",
+        ),
     ] {
         let answer = server.ask(method, path, &headers, body).await;
         assert_eq!((answer.status.as_u16(), answer.message().as_str()), (code, message), "{path}");
@@ -338,6 +362,19 @@ async fn who_may_not_is_told_so() {
     );
     let acting = server.ask(Method::GET, MAPS, &[("impersonate-user", "other")], "").await;
     assert!(acting.message().contains("User \"other\" cannot list"), "{}", acting.text());
+}
+
+#[tokio::test]
+async fn who_has_no_time_left_hears_it_as_text() {
+    let server = TestServer::start().await;
+    let late = server.get_as("/api/v1/pods?timeout=1ns", "application/yaml").await;
+    assert_eq!(
+        (late.status, &late.headers["content-type"].to_str().expect("text")[..10]),
+        (StatusCode::GATEWAY_TIMEOUT, "text/plain")
+    );
+    let want = "{\"metadata\":{},\"status\":\"Failure\",\"message\":\"Timeout: request did not complete within the \
+                allotted timeout\",\"reason\":\"Timeout\",\"details\":{},\"code\":504}\n";
+    assert_eq!(late.text(), want);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{ADMIN, NOBODY, TestServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A connection of HTTP/2, and the task that ends with it.
 async fn connect(server: &TestServer) -> (SendRequest<Full<Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>) {
@@ -54,6 +55,46 @@ async fn clients_are_told_to_go_elsewhere_and_watches_go_on() {
         .expect("an end")
         .expect("a task")
         .expect("a good end");
+}
+
+#[tokio::test]
+async fn targets_may_have_what_no_uri_has() {
+    let server = TestServer::start().await;
+    let (mut near, far) = tokio::io::duplex(256 * 1024);
+    tokio::spawn(serve::http(server.server.clone(), Arc::new(Peer::default()), far, false));
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let body =
+        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"},\r\n\"data\":{\"k\":\"GET /<\"}}";
+    let kind = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    for (method, target, more, body, code, want) in [
+        ("GET", format!("{maps}?labelSelector=a<1"), "", "", 200, "\"items\":[]"),
+        ("GET", format!("{maps}/a#b"), "", "", 404, "configmaps \\\"a#b\\\" not found"),
+        ("POST", format!("{maps}?x=\"<"), &kind, body, 201, "GET /<"),
+        ("GET", format!("{maps}/\u{e9}`"), "", "", 404, "configmaps \\\"\u{e9}`\\\" not found"),
+        ("GET", "/version".to_owned(), "", "", 200, "gitVersion"),
+    ] {
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN}\r\n{more}\r\n");
+        near.write_all(head.as_bytes()).await.expect("a head");
+        near.write_all(body.as_bytes()).await.expect("a body");
+        let answer = whole_answer(&mut near).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")) && answer.contains(want), "{target}: {answer}");
+    }
+}
+
+/// One answer of known length, or in chunks.
+async fn whole_answer(stream: &mut tokio::io::DuplexStream) -> String {
+    let mut answer = String::new();
+    loop {
+        let mut piece = vec![0; 4096];
+        let read = stream.read(&mut piece).await.expect("an answer");
+        assert_ne!(read, 0, "the connection ended: {answer}");
+        answer.push_str(&String::from_utf8_lossy(&piece[..read]));
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        if length.is_some_and(|length| body.len() >= length) || body.ends_with("0\r\n\r\n") {
+            return answer;
+        }
+    }
 }
 
 #[tokio::test]

@@ -63,3 +63,23 @@ pub enum DecodeError {
     #[error("Object 'Kind' is missing in '{0}'")]
     MissingKind(String),
 }
+
+impl DecodeError {
+    /// Why a text does not say what it is: it is no object, or names its kind by something else than a text. Upstream
+    /// looks at that before anything else.
+    pub fn nameless(&self) -> Option<String> {
+        let message = match self {
+            Self::Mismatch { message, .. } | Self::Type(message) => message,
+            _ => return None,
+        };
+        if let Some((found, _)) = message.strip_prefix("json: cannot unmarshal ")?.split_once(" into Go value of type ")
+        {
+            // Upstream does not say which number it is.
+            let found = found.split(' ').next().unwrap_or_default();
+            return Some(format!("json: cannot unmarshal {found} into Go value of type {TYPE_META}"));
+        }
+        let is_head =
+            ["apiVersion", "kind"].iter().any(|key| message.contains(&format!(" Go struct field .{key} of type ")));
+        is_head.then(|| message.clone())
+    }
+}

@@ -14,6 +14,7 @@ pub mod gvk;
 pub mod meta;
 pub mod openapi;
 pub mod quantity;
+pub mod quote;
 pub mod resources;
 pub mod schema;
 pub mod selector;

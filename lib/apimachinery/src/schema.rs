@@ -283,6 +283,8 @@ impl Field {
             (Shape::String | Shape::Bytes, Value::String(text)) => text.is_empty(),
             (Shape::Bool, Value::Bool(set)) => !set,
             (Shape::Int32 | Shape::Int64 | Shape::Double, Value::Number(number)) => number.as_f64() == Some(0.0),
+            // Of all times only an object's own creation is left out when it is zero.
+            (Shape::Time | Shape::MicroTime, Value::Null) => &*self.json == "creationTimestamp",
             _ => false,
         }
     }

@@ -5,6 +5,7 @@
 use crate::Value;
 use crate::field::FieldError;
 use crate::gvk::{GroupResource, GroupVersionKind};
+use crate::quote::quoted;
 
 /// Why a request failed, as `Status.reason` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,17 +80,17 @@ pub struct Status {
 impl Status {
     /// 404: `pods "x" not found`.
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
-        Self::about(404, Reason::NotFound, resource, name, format!("{resource} {name:?} not found"))
+        Self::about(404, Reason::NotFound, resource, name, format!("{resource} {} not found", quoted(name)))
     }
 
     /// 409: `pods "x" already exists`.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} {name:?} already exists"))
+        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} {} already exists", quoted(name)))
     }
 
     /// 409: `Operation cannot be fulfilled on pods "x": why`.
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {resource} {name:?}: {why}");
+        let message = format!("Operation cannot be fulfilled on {resource} {}: {why}", quoted(name));
         Self::about(409, Reason::Conflict, resource, name, message)
     }
 
@@ -98,7 +99,7 @@ impl Status {
         let message = match (resource.resource.is_empty(), name.is_empty()) {
             (true, _) => format!("forbidden: {why}"),
             (_, true) => format!("{resource} is forbidden: {why}"),
-            _ => format!("{resource} {name:?} is forbidden: {why}"),
+            _ => format!("{resource} {} is forbidden: {why}", quoted(name)),
         };
         Self::about(403, Reason::Forbidden, resource, name, message)
     }
@@ -127,7 +128,7 @@ impl Status {
             causes,
             ..Details::default()
         };
-        let message = format!("{label} {name:?} is invalid: {list}");
+        let message = format!("{label} {} is invalid: {list}", quoted(name));
         Self { details: Some(Box::new(details)), ..Self::plain(422, Reason::Invalid, message) }
     }
 
@@ -159,7 +160,11 @@ impl Status {
 
     /// 500: `Internal error occurred: why`.
     pub fn internal(why: impl std::fmt::Display) -> Self {
-        Self::plain(500, Reason::InternalError, format!("Internal error occurred: {why}"))
+        let why = why.to_string();
+        let message = format!("Internal error occurred: {why}");
+        let causes = vec![Cause { message: why, ..Cause::default() }];
+        let details = Details { causes, ..Details::default() };
+        Self { details: Some(Box::new(details)), ..Self::plain(500, Reason::InternalError, message) }
     }
 
     /// 504 Timeout.

@@ -41,6 +41,11 @@ pub fn canonical_micro(text: &str) -> Result<String, String> {
     Ok(format_micro(time))
 }
 
+/// Whether a time in canonical form is the one that Go takes for none: the beginning of the first year.
+pub fn is_zero(text: &str) -> bool {
+    matches!(text, "0001-01-01T00:00:00Z" | "0001-01-01T00:00:00.000000Z")
+}
+
 /// What a layout of times says of fractions of seconds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Precision {

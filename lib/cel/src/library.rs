@@ -181,16 +181,22 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The well-known type that a path of names means.
+/// The type that a path of names means: well-known ones, and those of Kubernetes that have a name in expressions.
 pub(crate) fn type_path(select: &Select) -> Option<&'static str> {
-    let known = match &*select.field {
-        "Timestamp" => "google.protobuf.Timestamp",
-        "Duration" => "google.protobuf.Duration",
-        _ => return None,
-    };
-    let Kind::Select(outer) = &select.operand.kind else { return None };
-    let Kind::Ident(root) = &outer.operand.kind else { return None };
-    (&**root == "google" && &*outer.field == "protobuf").then_some(known)
+    match (&select.operand.kind, &*select.field) {
+        (Kind::Ident(root), "IP") if &**root == "net" => Some("net.IP"),
+        (Kind::Ident(root), "CIDR") if &**root == "net" => Some("net.CIDR"),
+        (Kind::Select(outer), field) if &*outer.field == "protobuf" => {
+            let Kind::Ident(root) = &outer.operand.kind else { return None };
+            let known = match field {
+                "Timestamp" => "google.protobuf.Timestamp",
+                "Duration" => "google.protobuf.Duration",
+                _ => return None,
+            };
+            (&**root == "google").then_some(known)
+        }
+        _ => None,
+    }
 }
 
 /// An argument that is a text.

@@ -219,6 +219,8 @@ pub(crate) fn named(name: &str) -> Option<Type> {
         "map" => Type::Map(Arc::new(Type::Dyn), Arc::new(Type::Dyn)),
         "type" => Type::Type(Arc::new(Type::Dyn)),
         "optional_type" => Type::optional(Type::Dyn),
+        "net.IP" => Type::Opaque(Opaque::Ip),
+        "net.CIDR" => Type::Opaque(Opaque::Cidr),
         _ => return None,
     })
 }

@@ -4,15 +4,15 @@
 use crate::EvalError;
 use crate::eval::Lazy;
 use crate::library::authorizer::Authorization;
+use crate::moment::Moment;
 use crate::types::is_unordered;
 use apimachinery::Value as Json;
 use apimachinery::quantity::Quantity;
 use apimachinery::schema::{Schema, Semantics, Shape, TypeRef};
-use apimachinery::time::{format_go_duration, parse, parse_go_nanos};
+use apimachinery::time::{format_go_duration, parse_go_nanos};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ipnet::IpNet;
-use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -36,7 +36,7 @@ pub enum Value<'a> {
     /// Bytes.
     Bytes(Arc<[u8]>),
     /// A point in time.
-    Timestamp(Timestamp),
+    Timestamp(Moment),
     /// Nanoseconds.
     Duration(i64),
     /// A list.
@@ -157,7 +157,7 @@ impl<'a> Value<'a> {
         let text = || json.as_str();
         let special = match shape {
             Shape::Double => json.as_f64().map(Value::Double),
-            Shape::Time | Shape::MicroTime => text().and_then(|t| parse(t).ok()).map(Value::Timestamp),
+            Shape::Time | Shape::MicroTime => text().and_then(|t| Moment::parse(t).ok()).map(Value::Timestamp),
             Shape::Duration => text().and_then(parse_go_nanos).map(Value::Duration),
             Shape::Bytes => text().and_then(|t| BASE64.decode(t).ok()).map(|bytes| Value::Bytes(bytes.into())),
             Shape::Message(id) => Some(Self::known(json, Known::Fields(schema, *id))),

@@ -20,13 +20,30 @@ pub enum DurationError {
     /// A number without `s`, `ms`, ….
     #[error("missing unit in duration {0:?}")]
     MissingUnit(String),
+    /// A unit that there is not.
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// The unit.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// Below zero, or more than can be counted.
     #[error("duration {0:?} is out of range")]
     OutOfRange(String),
 }
 
-const UNITS: [(&str, f64); 7] =
-    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
+/// The micro sign has two forms.
+const UNITS: [(&str, f64); 8] = [
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("\u{b5}s", 1e3),
+    ("\u{3bc}s", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("m", 60e9),
+    ("h", 3600e9),
+];
 
 impl GoDuration {
     /// So many seconds.
@@ -60,7 +77,8 @@ impl FromStr for GoDuration {
             if unit.is_empty() {
                 return Err(DurationError::MissingUnit(text.to_owned()));
             }
-            let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?.1;
+            let unknown = || DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() };
+            let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(unknown)?.1;
             nanos += number * factor;
             rest = &rest[digits + unit.len()..];
         }
@@ -140,7 +158,9 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_refused() {
         assert_eq!("10".parse::<GoDuration>(), Err(DurationError::MissingUnit("10".into())));
-        for text in ["", "s", "1x", "1..2s", "abc"] {
+        let unknown = DurationError::UnknownUnit { unit: "x".into(), text: "1m2x".into() };
+        assert_eq!("1m2x".parse::<GoDuration>(), Err(unknown));
+        for text in ["", "s", "1..2s", "abc"] {
             assert!(matches!(text.parse::<GoDuration>(), Err(DurationError::Invalid(_))), "{text}");
         }
         for text in ["-1s", "99999999999h"] {

@@ -2,6 +2,11 @@
 //!
 //! Upstream: `component-base/metrics`.
 
+mod exposition;
+mod protobuf;
+
+pub use exposition::expose;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -9,9 +14,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 pub use prometheus_client::registry::Registry;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The content type of [`encode`]'s text.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Build {

@@ -28,12 +28,12 @@ impl LimitRanger {
         Self { store }
     }
 
-    /// The limits of the request's namespace, of all ranges in it.
-    fn limits(&self, context: &Context) -> Vec<Value> {
+    /// The limits of the request's namespace, of each range in it.
+    fn limits(&self, context: &Context) -> Vec<Vec<Value>> {
         let ranges = list(&self.store, ("", "v1", "limitranges"), Some(&context.namespace));
         let limits =
             |range: Value| range.pointer("/spec/limits").and_then(Value::as_array).cloned().unwrap_or_default();
-        ranges.iter().flat_map(|range| limits(range.value())).collect()
+        ranges.iter().map(|range| limits(range.value())).collect()
     }
 }
 
@@ -58,21 +58,21 @@ impl Plugin for LimitRanger {
             return Ok(());
         }
         let limits = self.limits(attributes.context);
-        apply_defaults(attributes.object, &limits);
+        apply_defaults(attributes.object, &limits.concat());
         Ok(())
     }
 
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        let limits = self.limits(attributes.context);
-        let errors: Vec<String> = match is_pod(attributes.context) {
-            true => limits.iter().flat_map(|limit| check_pod(attributes.object, limit)).collect(),
-            false => limits.iter().flat_map(|limit| check_claim(attributes.object, limit)).collect(),
-        };
-        match errors.as_slice() {
-            [] => Ok(()),
-            [one] => Err(forbidden(attributes, one)),
-            many => Err(forbidden(attributes, &format!("[{}]", many.join(", ")))),
+        let check = if is_pod(attributes.context) { check_pod } else { check_claim };
+        for limits in self.limits(attributes.context) {
+            let errors: Vec<String> = limits.iter().flat_map(|limit| check(attributes.object, limit)).collect();
+            match errors.as_slice() {
+                [] => {}
+                [one] => return Err(forbidden(attributes, one)),
+                many => return Err(forbidden(attributes, &format!("[{}]", many.join(", ")))),
+            }
         }
+        Ok(())
     }
 }
 
@@ -193,14 +193,14 @@ fn check_ratio(
     let words = format!("{name} max limit to request ratio per {kind} is {ratio}");
     match (request, limit) {
         (Some(request), _) if request.is_zero() => {
-            Some(format!("{words}, but no request is specified or request is 0."))
+            Some(format!("{words}, but no request is specified or request is 0"))
         }
-        (None, _) => Some(format!("{words}, but no request is specified or request is 0.")),
-        (_, None) => Some(format!("{words}, but no limit is specified or limit is 0.")),
+        (None, _) => Some(format!("{words}, but no request is specified or request is 0")),
+        (_, None) => Some(format!("{words}, but no limit is specified or limit is 0")),
         (Some(request), Some(limit)) => {
             let actual = limit.milli_value() as f64 / request.milli_value() as f64;
             (actual * 1000.0 > ratio.milli_value() as f64)
-                .then(|| format!("{words}, but provided ratio is {actual:.6}."))
+                .then(|| format!("{words}, but provided ratio is {actual:.6}"))
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             ("500m", "1", None),
             ("50m", "100m", Some("minimum cpu usage per Container is 100m, but request is 50m")),
             ("1", "2", Some("maximum cpu usage per Container is 1, but limit is 2")),
-            ("100m", "1", Some("cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000.")),
+            ("100m", "1", Some("cpu max limit to request ratio per Container is 2, but provided ratio is 10.000000")),
         ] {
             let made =
                 create(&plugin, "/pods", pod(json!({"requests": {"cpu": request}, "limits": {"cpu": limit}}))).await;

@@ -10,7 +10,7 @@ const MOST: usize = 8192;
 
 /// Values by key, each with its end.
 #[derive(Debug)]
-pub(crate) struct Expiring<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+pub struct Expiring<K, V>(Mutex<HashMap<K, (Instant, V)>>);
 
 impl<K, V> Default for Expiring<K, V> {
     fn default() -> Self {
@@ -19,13 +19,14 @@ impl<K, V> Default for Expiring<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Expiring<K, V> {
-    pub(crate) fn get(&self, key: &K) -> Option<V> {
+    /// The value that still holds.
+    pub fn get(&self, key: &K) -> Option<V> {
         let kept = self.0.lock();
         kept.get(key).filter(|(end, _)| *end > Instant::now()).map(|(_, value)| value.clone())
     }
 
     /// Keeps a value for a while; not at all if that is no time.
-    pub(crate) fn keep(&self, key: K, value: V, life: Duration) {
+    pub fn keep(&self, key: K, value: V, life: Duration) {
         if life.is_zero() {
             return;
         }

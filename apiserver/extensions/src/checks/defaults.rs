@@ -36,6 +36,9 @@ fn check_one(node: &Node, default: &Value, at: &At<'_>, out: &mut Report) {
         errors =
             schema::validate(node, default, None, Base::Object).into_iter().map(|error| moved(error, at)).collect();
     }
+    if errors.is_empty() {
+        errors = schema::evaluate(node, default, None).into_iter().map(|error| moved(error, at)).collect();
+    }
     *out = Report::from(std::mem::take(out).with(errors));
 }
 

@@ -63,6 +63,10 @@ fn schemas() {
             vec![r#"default: Invalid value: "string":  in body must be of type integer: "string""#],
         ),
         (
+            json!({"type": "string", "maxLength": 9, "default": "a", "x-kubernetes-validations": [{"rule": "self == 'b'"}]}),
+            vec![r#"default: Invalid value: "a": failed rule: self == 'b'"#],
+        ),
+        (
             json!({"type": "object", "default": {"x": 1}}),
             vec![r#"default: Invalid value: {"x":1}: must not have unknown fields"#],
         ),

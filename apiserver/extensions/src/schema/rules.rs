@@ -11,6 +11,7 @@ pub use costs::Total;
 use super::{Node, Type};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+use apimachinery::quote::quoted;
 use apimachinery::schema::{Schema, Semantics, Shape};
 use cel::{Bindings, Budget, CompileError, Environment, EvalError, Program};
 use rules::tree::Tree;
@@ -207,7 +208,7 @@ impl Run {
         let why = match self.run(program, &bindings) {
             Ok(verdict) if verdict.as_bool() == Some(true) => return,
             Ok(_) => match self.message(rule, &bindings) {
-                Ok(message) => return self.errors.push(error(rule, node, path, message)),
+                Ok(message) => return self.errors.push(refusal(rule, node, new, path, message)),
                 Err(why) => return self.end(node, &rule.place(path), why),
             },
             Err(Ended::OutOfBudget) => return self.end(node, path, format!("validation {OUT_OF_BUDGET}")),
@@ -265,15 +266,26 @@ impl Run {
     }
 }
 
-fn error(rule: &Rule, node: &Node, path: &Path, why: String) -> FieldError {
-    let value = format!("{:?}", type_name(node));
-    let kind = match &*rule.reason {
-        "FieldValueRequired" => Kind::Required(why),
-        "FieldValueForbidden" => Kind::Forbidden(why),
-        "FieldValueDuplicate" => Kind::Duplicate(value),
-        _ => Kind::Invalid(value, why),
+/// What a rule that does not hold has against a value. It tells the value, if it is none that has others in it.
+fn refusal(rule: &Rule, node: &Node, value: &Value, path: &Path, why: String) -> FieldError {
+    let kind = match (&*rule.reason, told(node, value)) {
+        ("FieldValueRequired", _) => Kind::Required(why),
+        ("FieldValueForbidden", _) => Kind::Forbidden(why),
+        ("FieldValueDuplicate", value) => Kind::Duplicate(value.unwrap_or_else(|| quoted(type_name(node)))),
+        (_, Some(value)) => Kind::Invalid(value, why),
+        (_, None) => Kind::Invalid(why, String::new()),
     };
     placed(rule.place(path), kind)
+}
+
+/// A value as Go prints it; `None` for objects and lists.
+fn told(node: &Node, value: &Value) -> Option<String> {
+    match value {
+        _ if matches!(node.ty, Some(Type::Object | Type::Array)) => None,
+        Value::String(text) => Some(quoted(text)),
+        Value::Object(_) | Value::Array(_) => None,
+        other => Some(other.to_string()),
+    }
 }
 
 fn invalid(node: &Node, path: Path, why: String) -> FieldError {
@@ -321,15 +333,12 @@ mod tests {
         let (good, bad) = (json!({"min": 1, "max": 2}), json!({"min": 3, "max": 2}));
         let rule = json!({"rule": "self.min <= self.max"});
         assert_eq!(texts(schema(rule.clone()), good, None), [""; 0]);
-        assert_eq!(
-            texts(schema(rule), bad.clone(), None),
-            [r#"spec: Invalid value: "object": failed rule: self.min <= self.max"#]
-        );
+        assert_eq!(texts(schema(rule), bad.clone(), None), ["spec: Invalid value: failed rule: self.min <= self.max"]);
         for (rule, want) in [
-            (json!({"rule": "false", "message": "never"}), r#"spec: Invalid value: "object": never"#),
+            (json!({"rule": "false", "message": "never"}), "spec: Invalid value: never"),
             (
                 json!({"rule": "false", "messageExpression": "'min is ' + string(self.min)"}),
-                r#"spec: Invalid value: "object": min is 3"#,
+                "spec: Invalid value: min is 3",
             ),
             (
                 json!({"rule": "false", "message": "m", "reason": "FieldValueForbidden", "fieldPath": ".min"}),
@@ -337,6 +346,18 @@ mod tests {
             ),
         ] {
             assert_eq!(texts(schema(rule), bad.clone(), None), [want]);
+        }
+    }
+
+    #[test]
+    fn values_without_parts_are_told() {
+        let of = |ty: &str| json!({"type": ty, "x-kubernetes-validations": [{"rule": "false", "message": "m"}]});
+        for (ty, value, want) in [
+            ("string", json!("a\n"), r#"spec: Invalid value: "a\n": m"#),
+            ("integer", json!(-5), "spec: Invalid value: -5: m"),
+            ("boolean", json!(true), "spec: Invalid value: true: m"),
+        ] {
+            assert_eq!(texts(of(ty), value, None), [want]);
         }
     }
 
@@ -380,10 +401,7 @@ mod tests {
         let schema = numbers(json!([{"rule": "self.min >= oldSelf.min", "message": "shrunk"}]));
         assert_eq!(texts(schema.clone(), json!({"min": 1}), None), [""; 0]);
         assert_eq!(texts(schema.clone(), json!({"min": 2}), Some(json!({"min": 1}))), [""; 0]);
-        assert_eq!(
-            texts(schema, json!({"min": 1}), Some(json!({"min": 2}))),
-            [r#"spec: Invalid value: "object": shrunk"#]
-        );
+        assert_eq!(texts(schema, json!({"min": 1}), Some(json!({"min": 2}))), ["spec: Invalid value: shrunk"]);
         let optional = numbers(json!([{"rule": "oldSelf.hasValue() || self.min == 0", "optionalOldSelf": true}]));
         assert_eq!(texts(optional.clone(), json!({"min": 1}), None).len(), 1);
         assert_eq!(texts(optional, json!({"min": 1}), Some(json!({"min": 2}))), [""; 0]);

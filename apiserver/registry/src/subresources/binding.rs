@@ -36,8 +36,8 @@ pub(super) async fn bind(registry: &Registry, cx: &Context, body: Body) -> Resul
 /// The pod is the URL's for `pods/binding`, the body's for `bindings`.
 fn pod_name(cx: &Context, binding: &Value) -> Result<String, Status> {
     match (cx.name.as_str(), binding.name()) {
+        ("", "") => Err(Status::bad_request("Name parameter required.")),
         ("", name) => Ok(name.to_owned()),
-        (url, "") => Ok(url.to_owned()),
         (url, name) if url == name => Ok(url.to_owned()),
         _ => Err(Status::bad_request("name in URL does not match name in Binding object")),
     }

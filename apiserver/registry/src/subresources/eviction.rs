@@ -22,7 +22,7 @@ const MAX_DISRUPTED: usize = 2000;
 
 pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
     let (mut eviction, _) = decode_body(cx, &body)?;
-    if eviction.name() != cx.name && !eviction.name().is_empty() {
+    if eviction.name() != cx.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     admit_posted(registry, cx, &mut eviction).await?;

@@ -36,6 +36,8 @@ pub(super) struct Event {
     pub(super) user: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) impersonated_user: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) authentication_metadata: Option<Value>,
     #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     pub(super) source_ips: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]

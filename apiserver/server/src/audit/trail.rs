@@ -4,6 +4,7 @@ use super::event::{Event, ObjectRef};
 use super::policy::Judgement;
 use super::{Audit, Level, Stage, objects};
 use crate::body::Body;
+use crate::impersonation::Acting;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::status::Status;
 use apimachinery::{Value, time};
@@ -60,6 +61,7 @@ impl Trail {
             verb: asked.verb.to_owned(),
             user: user.map(user_value).unwrap_or_else(|| json!({})),
             impersonated_user: None,
+            authentication_metadata: None,
             source_ips: source_ips(seen),
             user_agent: user_agent(seen.headers),
             object_ref: asked.is_resource.then(|| object_ref(asked)),
@@ -95,8 +97,9 @@ impl Trail {
     }
 
     /// The request is made as somebody else.
-    pub fn impersonated(&mut self, user: &UserInfo) {
-        self.event.impersonated_user = Some(user_value(user));
+    pub fn impersonated(&mut self, acting: &Acting) {
+        self.event.impersonated_user = Some(user_value(&acting.user));
+        self.event.authentication_metadata = acting.constraint.map(|verb| json!({"impersonationConstraint": verb}));
     }
 
     /// Records the request's body.
@@ -132,8 +135,12 @@ impl Trail {
     /// The request failed before it was anybody's.
     pub async fn unauthenticated(mut self) {
         self.annotate("authentication.k8s.io/outcome", "failure");
-        self.event.response_status =
-            Some(json!({"metadata": {}, "code": 401, "message": "Authentication failed, no credentials provided"}));
+        self.refused(401, "Authentication failed, no credentials provided").await;
+    }
+
+    /// The request is refused before it is known whose it is.
+    pub async fn refused(mut self, code: u16, why: &str) {
+        self.event.response_status = Some(json!({"metadata": {}, "code": code, "message": why}));
         self.is_complete = true;
         self.emit(Stage::ResponseStarted).await;
     }

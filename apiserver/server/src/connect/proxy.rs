@@ -5,7 +5,7 @@
 use super::kubelet::Address;
 use super::links::Rewrite;
 use super::pod::kubelet_of;
-use super::{aim, cached, forward};
+use super::{aim, cached, find, forward};
 use crate::body::Body;
 use crate::chain::{Exchange, Incoming};
 use crate::response;
@@ -110,6 +110,10 @@ fn first_port(pod: &Value) -> Option<u16> {
 
 pub(super) async fn service<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
     let target = target(exchange)?;
+    if target.port.parse::<i64>().is_err() {
+        // Upstream begins with the endpoints, unless it has to look a port's number up.
+        apiserver_registry::check_path(find("endpoints")?, exchange.info.namespace, Some(target.name))?;
+    }
     let service = cached(exchange, "services", exchange.info.namespace, target.name)?.value();
     let port = service_port(&service, &target)?;
     let slices = backends::slices(&exchange.server.registry.store, &service);

@@ -1,7 +1,7 @@
 //! The aggregated document: `APIGroupDiscoveryList`, its members in upstream's order.
 
 use super::groups::{Content, Group, Version};
-use super::legacy::{by_name, sorted};
+use super::legacy::{by_name, listed, sorted};
 use apimachinery::Value;
 use apimachinery::gvk::Str;
 use apimachinery::resources::{ResourceInfo, Subresource};
@@ -107,7 +107,7 @@ fn resource(resource: &ResourceInfo) -> Resource<'_> {
         response_kind: Kind { group, version, kind: &resource.kind },
         scope: if resource.namespaced { "Namespaced" } else { "Cluster" },
         singular_resource: &resource.singular,
-        verbs: sorted(&resource.verbs),
+        verbs: listed(resource),
         short_names: &resource.short_names,
         categories: &resource.categories,
         subresources: by_name(resource).into_iter().map(|s| subresource(s, custom)).collect(),

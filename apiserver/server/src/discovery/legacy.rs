@@ -133,7 +133,7 @@ fn entries(resource: &ResourceInfo) -> Vec<Resource<'_>> {
         group: "",
         version: "",
         kind: &resource.kind,
-        verbs: sorted(&resource.verbs),
+        verbs: listed(resource),
         short_names: &resource.short_names,
         categories: &resource.categories,
         storage_version_hash: if resource.is_stored() { storage_hash(resource) } else { String::new() },
@@ -168,7 +168,15 @@ fn subresource_entry<'a>(resource: &'a ResourceInfo, subresource: &'a Subresourc
     }
 }
 
-/// Verbs in the order that upstream lists them.
+/// The verbs as upstream lists them: of built-in resources they are sorted.
+pub(super) fn listed(resource: &ResourceInfo) -> Vec<&str> {
+    match resource.custom {
+        Some(_) => resource.verbs.iter().map(|v| &**v).collect(),
+        None => sorted(&resource.verbs),
+    }
+}
+
+/// Verbs in the order of the alphabet.
 pub(super) fn sorted(verbs: &[Str]) -> Vec<&str> {
     let mut verbs: Vec<&str> = verbs.iter().map(|v| &**v).collect();
     verbs.sort_unstable();

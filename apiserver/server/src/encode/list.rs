@@ -126,7 +126,7 @@ impl Source {
     }
 
     fn head(&self, kind: &str, api_version: &str, then: &str) -> Vec<u8> {
-        let metadata = list_metadata(&self.page);
+        let metadata = list_metadata(&self.page, kind == self.resource.list_kind && !is_builtin(&self.resource));
         format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},{then}"#).into_bytes()
     }
 
@@ -137,9 +137,10 @@ impl Source {
 }
 
 /// `ListMeta` as JSON.
-pub(super) fn list_metadata(page: &ListPage) -> String {
+pub(super) fn list_metadata(page: &ListPage, custom: bool) -> String {
     let mut text = format!(r#"{{"resourceVersion":"{}""#, page.revision);
-    if !page.continue_token.is_empty() {
+    // Upstream's lists of custom resources are maps, in which what is empty is not left out.
+    if custom || !page.continue_token.is_empty() {
         text.push_str(&format!(r#","continue":"{}""#, page.continue_token));
     }
     if let Some(remaining) = page.remaining {
@@ -207,13 +208,15 @@ fn table_pieces(source: Source) -> Pieces {
 fn yaml_pieces(source: Source) -> Pieces {
     let resource = source.resource.clone();
     let (list_kind, api_version) = (resource.list_kind.clone(), resource.api_version());
-    let metadata = yaml(&serde_json::from_str(&list_metadata(&source.page)).unwrap_or_default());
+    let builtin = is_builtin(&resource);
+    let metadata = yaml(&serde_json::from_str(&list_metadata(&source.page, !builtin)).unwrap_or_default());
     let metadata: String = metadata.lines().map(|l| format!("  {l}\n")).collect();
     let tail = format!("kind: {list_kind}\nmetadata:\n{metadata}");
     let items = if source.page.items.is_empty() { "items: []\n" } else { "items:\n" };
     let registry = source.registry.clone();
     let item: Item = Box::new(move |object, out| {
         let value = registry.convert(&resource, object).unwrap_or_else(|| object.value());
+        let value = if builtin { without_kind(value) } else { value };
         for (i, line) in yaml(&value).lines().enumerate() {
             out.extend_from_slice(if i == 0 { b"- " } else { b"  " });
             out.extend_from_slice(line.as_bytes());
@@ -302,9 +305,10 @@ mod tests {
 
     #[test]
     fn list_metadata_leaves_out_what_is_empty() {
-        assert_eq!(list_metadata(&page("", None)), r#"{"resourceVersion":"7"}"#);
+        assert_eq!(list_metadata(&page("", None), false), r#"{"resourceVersion":"7"}"#);
+        assert_eq!(list_metadata(&page("", None), true), r#"{"resourceVersion":"7","continue":""}"#);
         assert_eq!(
-            list_metadata(&page("abc", Some(3))),
+            list_metadata(&page("abc", Some(3)), false),
             r#"{"resourceVersion":"7","continue":"abc","remainingItemCount":3}"#
         );
     }

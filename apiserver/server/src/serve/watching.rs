@@ -3,6 +3,7 @@
 //! hyper keeps 8 KiB to read and 8 KiB to write with each connection, more than all else that an idle watch needs. The
 //! connection of a watch is therefore taken from it once the request was read, and is given back when the watch is over.
 
+use super::line::{Escapes, Mark};
 use crate::body::Body;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
@@ -11,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 /// What a client may send while it watches; more is read when the watch is over.
@@ -40,13 +41,21 @@ pub(super) fn is_watch(answer: &Response<Body>) -> bool {
 /// A connection of which some was read already.
 pub(super) struct Stream<I> {
     ahead: Bytes,
+    /// The rest of what was read, where it takes more room than it did.
+    escaped: Bytes,
+    escapes: Escapes,
     inner: I,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
     /// A connection of which nothing was read yet.
     pub(super) fn new(inner: I) -> Self {
-        Self { ahead: Bytes::new(), inner }
+        Self { ahead: Bytes::new(), escaped: Bytes::new(), escapes: Escapes::new(Mark::new()), inner }
+    }
+
+    /// What is known of the bytes that come next.
+    pub(super) fn mark(&self) -> Mark {
+        self.escapes.mark()
     }
 
     /// Waits until there is something to read.
@@ -58,13 +67,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Stream<I> {
     }
 
     /// The same one, with these bytes before those that were not taken yet.
-    pub(super) fn rewound(self, before: Bytes) -> Self {
-        let ahead = match (before.is_empty(), self.ahead.is_empty()) {
-            (true, _) => self.ahead,
-            (false, true) => before,
-            (false, false) => [before, self.ahead].concat().into(),
+    pub(super) fn rewound(mut self, before: Bytes) -> Self {
+        let pieces = [before, std::mem::take(&mut self.escaped), std::mem::take(&mut self.ahead)];
+        let mut filled = pieces.iter().filter(|piece| !piece.is_empty());
+        self.ahead = match (filled.next(), filled.next()) {
+            (Some(only), None) => only.clone(),
+            _ => pieces.concat().into(),
         };
-        Self { ahead, inner: self.inner }
+        self.escapes.mark().begin();
+        self
     }
 
     /// Sends a watch to its end.
@@ -135,13 +146,28 @@ fn encoded(head: &response::Parts) -> BytesMut {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.inner).poll_read(cx, into);
+        if !self.escaped.is_empty() {
+            give(&mut self.escaped, into);
+            return Poll::Ready(Ok(()));
         }
-        let fits = self.ahead.len().min(into.remaining());
-        into.put_slice(&self.ahead.split_to(fits));
+        let before = into.filled().len();
+        match self.ahead.is_empty() {
+            true => ready!(Pin::new(&mut self.inner).poll_read(cx, into))?,
+            false => give(&mut self.ahead, into),
+        }
+        if let Some(instead) = self.escapes.apply(&into.filled()[before..]) {
+            into.set_filled(before);
+            self.escaped = instead.into();
+            give(&mut self.escaped, into);
+        }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Moves as much as fits.
+fn give(from: &mut Bytes, into: &mut ReadBuf<'_>) {
+    let fits = from.len().min(into.remaining());
+    into.put_slice(&from.split_to(fits));
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Stream<I> {

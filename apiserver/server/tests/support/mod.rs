@@ -5,7 +5,7 @@
 use apimachinery::{Value, resources};
 use apiserver_aggregator::Aggregator;
 use apiserver_auth::authentication::{Anonymous, TokenFile, Tokens};
-use apiserver_auth::authorization::Mode;
+use apiserver_auth::authorization::{Mode, Rbac};
 use apiserver_auth::{Authenticator, Authorizer};
 use apiserver_fairness::Fairness;
 use apiserver_registry::Registry;
@@ -77,8 +77,33 @@ impl TestServer {
         options: Options,
         fairness: Option<Arc<Fairness>>,
     ) -> Self {
+        Self::build(registry, options, fairness, |_, _| Mode::AlwaysDeny).await
+    }
+
+    /// A server that asks RBAC, which knows nothing but the bootstrap policy.
+    pub async fn with_rbac() -> Self {
+        let mut started = None;
+        let rbac = |store: &Store, supervisor: &Supervisor| {
+            let rbac = Rbac::start(store, supervisor);
+            started = Some((store.clone(), rbac.clone()));
+            Mode::Rbac(rbac)
+        };
+        let server = Self::build(apiserver_registry::Options::default(), Options::default(), None, rbac).await;
+        let (store, rbac) = started.expect("an authorizer");
+        apiserver_auth::bootstrap::ensure_policy(&store).await.expect("the policy");
+        rbac.settle().await;
+        server
+    }
+
+    async fn build(
+        registry: apiserver_registry::Options,
+        options: Options,
+        fairness: Option<Arc<Fairness>>,
+        mode: impl FnOnce(&Store, &Supervisor) -> Mode,
+    ) -> Self {
         let supervisor = Supervisor::new();
         let store = Store::in_memory(resources::builtin(), supervisor.clone()).await.expect("a store");
+        let mode = mode(&store, &supervisor);
         let tokens = format!("{ADMIN},admin,u1,\"system:masters\"\n{NOBODY},nobody,u2\n");
         let kubelets = KubeletOptions { address_types: vec![AddressType::InternalIp], ..KubeletOptions::default() };
         let server = Server::new(Parts {
@@ -88,7 +113,7 @@ impl TestServer {
                 anonymous: Arc::new(Anonymous::Allowed).into(),
                 ..Authenticator::default()
             }),
-            authorizer: Arc::new(Authorizer { modes: vec![Mode::AlwaysDeny], always_allow_paths: Vec::new() }),
+            authorizer: Arc::new(Authorizer { modes: vec![mode], always_allow_paths: Vec::new() }),
             audit: None,
             options,
             discovery: Catalog::new(resources::builtin(), "127.0.0.1:6443"),

@@ -148,7 +148,12 @@ impl<'a> Decoder<'a> {
     fn root(&mut self, id: u32) -> Result<Value, DecodeError> {
         match self.reader.peek()? {
             Token::Object => self.object(id),
-            other => Err(self.wrong_type(other.describe(), &Shape::Message(id))),
+            other => {
+                let error = self.wrong_type(other.describe(), &Shape::Message(id));
+                // What is no JSON at all is told before.
+                self.reader.any(0)?;
+                Err(error)
+            }
         }
     }
 
@@ -423,6 +428,18 @@ mod tests {
         assert_eq!(container["resources"]["requests"], json!({"cpu": "500m", "memory": "1073741824"}));
         assert_eq!(decoded.value["metadata"], json!({}));
         assert!(decoded.findings.is_empty());
+    }
+
+    #[test]
+    fn the_first_of_all_times_is_null() {
+        let ty =
+            Schema::builtin().kind(&GroupVersionKind::new("coordination.k8s.io", "v1", "Lease")).expect("built in");
+        let text = r#"{"metadata":{"creationTimestamp":"0001-01-01T00:00:00Z"},
+            "spec":{"acquireTime":"0001-01-01T00:00:00.000000Z","renewTime":null}}"#;
+        let decoded = decode(&ty, text.as_bytes()).expect("well-formed").value;
+        assert_eq!(decoded, json!({"metadata": {}, "spec": {"acquireTime": null}}));
+        let stored = crate::codec::protobuf::encode(&ty, &decoded);
+        assert_eq!(crate::codec::protobuf::decode(&ty, &stored).expect("a message"), decoded);
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn spent(source: &str, limit: u64) -> (u64, Result<(), EvalError>) {
     let bindings = Bindings::new()
         .with("self", Value::json(&own))
         .with("object", Value::json(&object))
-        .with("when", Value::Timestamp("2021-02-03T04:05:06Z".parse().expect("a time")))
+        .with("when", Value::Timestamp(crate::Moment::parse("2021-02-03T04:05:06Z").expect("a time")))
         .with("took", Value::Duration(5_400_000_000_000))
         .with("authorizer", Value::authorizer(&OnlyGet, Check::default()));
     let mut budget = Budget::new(limit);

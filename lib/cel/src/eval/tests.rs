@@ -67,6 +67,7 @@ fn values() {
         ("dyn(1) == 'a'", json!(false)),
         ("type(object.spec.replicas) == int && type('') == string", json!(true)),
         ("type(timestamp('2021-01-01T00:00:00Z')) == google.protobuf.Timestamp", json!(true)),
+        ("type(ip('::1')) == net.IP && type(cidr('10.0.0.0/8')) == net.CIDR && net.IP != net.CIDR", json!(true)),
         ("true || 1 / 0 > 1", json!(true)),
         ("1 / 0 > 1 || true", json!(true)),
         ("!(1 / 0 > 1 && false)", json!(true)),

@@ -6,11 +6,11 @@ use super::{Function, global, wrong};
 use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::moment::Moment;
 use crate::types::Type;
 use crate::value::Value;
 use crate::{Budget, EvalError};
-use apimachinery::time::{parse, parse_go_nanos};
-use jiff::Timestamp;
+use apimachinery::time::parse_go_nanos;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
@@ -202,21 +202,16 @@ fn to_bytes<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalE
     }
 }
 
-/// Whether a time lies in the years that timestamps may have, from the first one on.
-pub(super) fn in_range(time: Timestamp) -> bool {
-    time.as_nanosecond() >= -62_135_596_800_000_000_000
-}
-
 /// What `timestamp()` makes of a value.
 pub(crate) fn to_time<'a>(value: &Value<'a>) -> Result<Value<'a>, EvalError> {
     match value {
         Value::Timestamp(_) => Ok(value.clone()),
-        Value::Int(seconds) => match Timestamp::from_second(*seconds) {
-            Ok(time) if in_range(time) => Ok(Value::Timestamp(time)),
+        Value::Int(seconds) => match Moment::from_second(*seconds) {
+            time if time.is_in_range() => Ok(Value::Timestamp(time)),
             _ => wrong("timestamp overflow".into()),
         },
-        Value::String(text) => match parse(text) {
-            Ok(time) if !in_range(time) => wrong("timestamp overflow".into()),
+        Value::String(text) => match Moment::parse(text) {
+            Ok(time) if !time.is_in_range() => wrong("timestamp overflow".into()),
             Ok(time) => Ok(Value::Timestamp(time)),
             Err(_) => unfit(value, "google.protobuf.Timestamp"),
         },

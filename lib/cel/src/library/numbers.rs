@@ -2,15 +2,14 @@
 //!
 //! Upstream: `cel-go/common/types` (`Add`, `Subtract`, ...), `cel-go/common/types/overflow.go`.
 
-use super::conversions::in_range;
 use super::{Function, global, wrong};
 use crate::cost::scaled;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome, WALK};
+use crate::moment::Moment;
 use crate::types::Type;
 use crate::value::Value;
 use crate::{Budget, EvalError};
-use jiff::{SignedDuration, Timestamp};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     global(
@@ -73,9 +72,8 @@ fn duration<'a>(nanos: Option<i64>) -> Result<Value<'a>, EvalError> {
     nanos.map(Value::Duration).ok_or(EvalError::Overflow)
 }
 
-fn shift<'a>(time: &Timestamp, nanos: i64) -> Result<Value<'a>, EvalError> {
-    let moved = time.checked_add(SignedDuration::from_nanos(nanos)).ok().filter(|time| in_range(*time));
-    moved.map_or_else(|| wrong("timestamp overflow".into()), |time| Ok(Value::Timestamp(time)))
+fn shift<'a>(time: Moment, nanos: i64) -> Result<Value<'a>, EvalError> {
+    time.after(nanos).map_or_else(|| wrong("timestamp overflow".into()), |time| Ok(Value::Timestamp(time)))
 }
 
 /// Also what sums up lists.
@@ -98,7 +96,7 @@ pub(super) fn add<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>,
         }
         (Value::Duration(a), Value::Duration(b)) => duration(a.checked_add(*b)),
         (Value::Timestamp(time), Value::Duration(nanos)) | (Value::Duration(nanos), Value::Timestamp(time)) => {
-            shift(time, *nanos)
+            shift(*time, *nanos)
         }
         _ => Err(EvalError::NoOverload),
     }
@@ -111,9 +109,9 @@ fn subtract<'a>(a: &Value<'a>, b: &Value<'a>) -> Result<Value<'a>, EvalError> {
         (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a - b)),
         (Value::Duration(a), Value::Duration(b)) => duration(a.checked_sub(*b)),
         (Value::Timestamp(time), Value::Duration(nanos)) => {
-            shift(time, nanos.checked_neg().ok_or(EvalError::Overflow)?)
+            shift(*time, nanos.checked_neg().ok_or(EvalError::Overflow)?)
         }
-        (Value::Timestamp(a), Value::Timestamp(b)) => duration(i64::try_from(a.duration_since(*b).as_nanos()).ok()),
+        (Value::Timestamp(a), Value::Timestamp(b)) => duration(a.since(*b)),
         _ => Err(EvalError::NoOverload),
     }
 }

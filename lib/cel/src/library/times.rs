@@ -5,14 +5,14 @@
 use super::{Function, member, text, wrong};
 use crate::EvalError;
 use crate::value::Value;
-use jiff::Zoned;
+use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 const DATE: &[&str] = &["timestamp -> int", "timestamp, string -> int"];
 const CLOCK: &[&str] = &["timestamp -> int", "timestamp, string -> int", "duration -> int"];
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    member("getFullYear", DATE, |a, _| date(a, |t| t.year().into())),
+    member("getFullYear", DATE, |a, _| date_and_years(a).map(|(t, years)| Value::Int(i64::from(t.year()) + years))),
     member("getMonth", DATE, |a, _| date(a, |t| i64::from(t.month()) - 1)),
     member("getDate", DATE, |a, _| date(a, |t| t.day().into())),
     member("getDayOfMonth", DATE, |a, _| date(a, |t| i64::from(t.day()) - 1)),
@@ -24,13 +24,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("getMilliseconds", CLOCK, |a, _| clock(a, |t| t.millisecond().into(), 1_000_000)),
 ];
 
-fn date<'a>(a: &[Value<'a>], part: fn(&Zoned) -> i64) -> Result<Value<'a>, EvalError> {
-    let Value::Timestamp(time) = &a[0] else { return Err(EvalError::NoOverload) };
-    let zone = if a.len() > 1 { zone(text(a, 1)?)? } else { TimeZone::UTC };
-    Ok(Value::Int(part(&time.to_zoned(zone))))
+fn date<'a>(a: &[Value<'a>], part: fn(&DateTime) -> i64) -> Result<Value<'a>, EvalError> {
+    date_and_years(a).map(|(time, _)| Value::Int(part(&time)))
 }
 
-fn clock<'a>(a: &[Value<'a>], part: fn(&Zoned) -> i64, unit: i64) -> Result<Value<'a>, EvalError> {
+/// The date in the zone that is asked for, and the years to add to its own.
+fn date_and_years(a: &[Value<'_>]) -> Result<(DateTime, i64), EvalError> {
+    let Value::Timestamp(time) = &a[0] else { return Err(EvalError::NoOverload) };
+    let zone = if a.len() > 1 { zone(text(a, 1)?)? } else { TimeZone::UTC };
+    Ok(time.civil(&zone))
+}
+
+fn clock<'a>(a: &[Value<'a>], part: fn(&DateTime) -> i64, unit: i64) -> Result<Value<'a>, EvalError> {
     match &a[0] {
         Value::Duration(nanos) => Ok(Value::Int(nanos / unit)),
         _ => date(a, part),

@@ -2,7 +2,7 @@
 //! `/version`.
 
 use super::health::Health;
-use super::router::{Request, Response, Router, full, json};
+use super::router::{Request, Response, Router, full, json, whole};
 use crate::metrics::{self, Registry};
 use crate::zpages::{self, Page};
 use http::{HeaderValue, StatusCode, header};
@@ -47,8 +47,8 @@ impl Endpoints {
             router = health_routes(router, name, health);
         }
         let registry = Arc::new(registry);
-        router =
-            router.get("/metrics", move |_| full(StatusCode::OK, metrics::CONTENT_TYPE, metrics::encode(&registry)));
+        router = router
+            .get("/metrics", move |request| whole(metrics::expose(metrics::encode(&registry), accepted(request))));
         if let Some((name, config)) = configz {
             router = router.get("/configz", move |_| json(StatusCode::OK, &serde_json::json!({ name: config })));
         }

@@ -127,10 +127,14 @@ pub fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
     }
 }
 
+/// A response that is complete as it is.
+pub fn whole(response: http::Response<Bytes>) -> Response {
+    response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+}
+
 /// A response with a complete body.
 pub fn full(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let body = Full::new(body.into()).map_err(|never| match never {}).boxed_unsync();
-    let mut response = http::Response::new(body);
+    let mut response = whole(http::Response::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));

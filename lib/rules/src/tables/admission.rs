@@ -55,7 +55,8 @@ pub(super) static BINDING: Printer = Printer {
 fn parameters(reference: &Value) -> String {
     match (reference.text("namespace"), reference.text("name")) {
         (_, "") => selector(reference.at("selector")),
-        ("", name) => name.to_owned(),
+        // Whether what is named has a namespace is not known here.
+        ("", name) => format!("*/{name}"),
         (namespace, name) => format!("{namespace}/{name}"),
     }
 }

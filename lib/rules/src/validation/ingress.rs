@@ -4,7 +4,7 @@
 
 use super::addresses::parse;
 use super::check::{At, IMMUTABLE, Report};
-use super::names::{label, path_segment, port_name, port_number, subdomain, wildcard};
+use super::names::{domain_prefixed_path, label, path_segment, port_name, port_number, subdomain, wildcard};
 use super::workloads::spec_of;
 use crate::tree::Tree;
 use apimachinery::Value;
@@ -219,24 +219,10 @@ fn controller(text: &str, out: &mut Report) {
     if text.len() > MAX {
         out.too_long(&at, MAX);
     }
-    match text.split_once('/') {
-        _ if text.is_empty() => out.required(&at, ""),
-        None | Some(("", _) | (_, "")) => {
-            out.invalid(&at, text, "must be a domain-prefixed path (such as \"acme.io/foo\")");
-        }
-        Some((domain, path)) => {
-            out.invalid_each(&at, domain, subdomain(domain));
-            if !is_http_path(path) {
-                out.invalid(&at, path, HTTP_PATH);
-            }
-        }
+    match text.is_empty() {
+        true => out.required(&at, ""),
+        false => domain_prefixed_path(text).into_iter().for_each(|(part, why)| out.invalid(&at, part, why)),
     }
-}
-
-const HTTP_PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-
-fn is_http_path(path: &str) -> bool {
-    path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b))
 }
 
 fn parameters(at: &At<'_>, parameters: &Value, out: &mut Report) {

@@ -138,6 +138,23 @@ fn path_segment_prefix(text: &str) -> Findings {
     ["/", "%"].into_iter().filter(|c| text.contains(c)).map(|c| format!("may not contain '{c}'")).collect()
 }
 
+const HTTP_PATH: &str = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+
+/// What is wrong with a path below a domain, such as `acme.io/foo`; each finding with the part that it is about. That
+/// there must be one is for the caller to say.
+pub fn domain_prefixed_path(text: &str) -> Vec<(&str, String)> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    match text.split_once('/') {
+        None | Some(("", _) | (_, "")) => {
+            vec![(text, "must be a domain-prefixed path (such as \"acme.io/foo\")".to_owned())]
+        }
+        Some((domain, path)) => {
+            let wrong = (!path.bytes().all(allowed)).then(|| (path, HTTP_PATH.to_owned()));
+            subdomain(domain).into_iter().map(|why| (domain, why)).chain(wrong).collect()
+        }
+    }
+}
+
 /// The name of a port.
 pub(super) fn port_name(text: &str) -> Findings {
     let says = |wrong: bool, what: &str| wrong.then(|| what.to_owned());

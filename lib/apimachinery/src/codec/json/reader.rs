@@ -181,9 +181,10 @@ impl<'a> Reader<'a> {
     }
 
     fn number(&mut self) -> Result<Value, DecodeError> {
-        let rest = &self.text[self.at..];
-        let length = rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(rest.len());
-        let number = &rest[..length];
+        let start = self.at;
+        let end = self.end_of_number()?;
+        self.at = start;
+        let (number, length) = (&self.text[start..end], end - start);
         if let Some(integer) = plain_integer(number) {
             self.at += length;
             return Ok(integer.into());
@@ -201,6 +202,45 @@ impl<'a> Reader<'a> {
                 Ok(largest.into())
             }
             Err(_) => Err(DecodeError::Syntax(format!("invalid number literal {number:?}"))),
+        }
+    }
+
+    /// Where a number ends, by JSON's grammar; what stands there is for others to judge.
+    fn end_of_number(&mut self) -> Result<usize, DecodeError> {
+        if self.takes(b"-") {
+            self.digit("in numeric literal")?;
+        }
+        if !self.takes(b"0") {
+            self.digits();
+        }
+        if self.takes(b".") {
+            self.digit("after decimal point in numeric literal")?;
+            self.digits();
+        }
+        if self.takes(b"eE") {
+            self.takes(b"+-");
+            self.digit("in exponent of numeric literal")?;
+            self.digits();
+        }
+        Ok(self.at)
+    }
+
+    /// Goes past one of these bytes if it is next.
+    fn takes(&mut self, any: &[u8]) -> bool {
+        let is_next = self.text.as_bytes().get(self.at).is_some_and(|byte| any.contains(byte));
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    fn digits(&mut self) {
+        while self.takes(b"0123456789") {}
+    }
+
+    /// A digit must come next.
+    fn digit(&self, place: &str) -> Result<(), DecodeError> {
+        match self.text.as_bytes().get(self.at).is_some_and(u8::is_ascii_digit) {
+            true => Ok(()),
+            false => Err(self.unexpected(place)),
         }
     }
 
@@ -387,6 +427,22 @@ mod tests {
         assert_eq!(reader.any(0).ok(), Some(serde_json::json!([f64::MAX, f64::MIN])));
         let want = "json: cannot unmarshal number 1e400 into Go value of type float64";
         assert_eq!(reader.refuse_excess().map_err(|error| error.to_string()), Err(want.into()));
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_told_as_go_does() {
+        for (text, want) in [
+            ("--1", "invalid character '-' in numeric literal"),
+            ("-", "unexpected end of JSON input"),
+            ("1.x", "invalid character 'x' after decimal point in numeric literal"),
+            ("1e+,", "invalid character ',' in exponent of numeric literal"),
+            ("01", "invalid character '1' after top-level value"),
+            ("[1-2]", "invalid character '-' after array element"),
+        ] {
+            let mut reader = Reader::new(text);
+            let read = reader.any(0).and_then(|_| reader.end());
+            assert_eq!(read.map_err(|error| error.to_string()), Err(want.to_owned()), "{text}");
+        }
     }
 
     #[test]

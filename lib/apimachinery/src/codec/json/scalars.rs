@@ -33,10 +33,11 @@ pub(super) fn check(shape: &Shape, raw: Value, text: &str) -> Result<Value, Wron
             Some(_) => Ok(raw),
             None => Err(Wrong::Type(format!("number {text}"))),
         },
-        (Shape::Quantity, Value::String(text)) => quantity(text),
+        // Go looks at what stands between the quotes before it takes escapes for what they mean.
+        (Shape::Quantity, Value::String(_)) => quantity(text.trim().trim_matches('"')),
         (Shape::Quantity, Value::Number(_)) => quantity(text),
-        (Shape::Time, Value::String(text)) => time::canonical(text).map(Value::String).map_err(Wrong::Text),
-        (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(Value::String).map_err(Wrong::Text),
+        (Shape::Time, Value::String(text)) => time::canonical(text).map(time_value).map_err(Wrong::Text),
+        (Shape::MicroTime, Value::String(text)) => time::canonical_micro(text).map(time_value).map_err(Wrong::Text),
         (Shape::Duration, Value::String(text)) => match time::parse_go_nanos(text) {
             Some(nanos) => Ok(time::format_go_duration(nanos).into()),
             None => Err(Wrong::Text(format!("time: invalid duration {text:?}"))),
@@ -50,6 +51,11 @@ pub(super) fn check(shape: &Shape, raw: Value, text: &str) -> Result<Value, Wron
         (_, Value::Bool(_)) => Err(Wrong::Type("bool".into())),
         _ => Err(Wrong::Type("number".into())),
     }
+}
+
+/// A time in canonical form; the first of all times is `null`, as upstream writes what is not set.
+fn time_value(text: String) -> Value {
+    if time::is_zero(&text) { Value::Null } else { text.into() }
 }
 
 fn quantity(text: &str) -> Result<Value, Wrong> {

@@ -26,6 +26,10 @@ pub(super) fn message(schema: &Schema, id: u32, value: &Value, out: &mut Vec<u8>
         match given {
             // An inlined message takes its members from the same object.
             _ if field.json.is_empty() => put_nested_message(schema, field, value, out),
+            // A zero time is there even where none would not be.
+            Some(Value::Null) if matches!(field.shape, Shape::Time | Shape::MicroTime) => {
+                put_bytes(out, field.number, b"");
+            }
             Some(Value::Null) | None => absent(schema, field, out),
             Some(present) => self::value(schema, field.number, &field.shape, present, out),
         }

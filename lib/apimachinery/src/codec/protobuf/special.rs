@@ -84,8 +84,8 @@ pub(super) fn decode(schema: &Schema, shape: &Shape, raw: Raw<'_>, depth: usize)
             text if text.is_empty() => "0".into(),
             text => text.into(),
         }),
-        Shape::Time => members.timestamp().map(time::format).map(Value::from),
-        Shape::MicroTime => members.timestamp().map(time::format_micro).map(Value::from),
+        Shape::Time => Some(members.time(time::format)),
+        Shape::MicroTime => Some(members.time(time::format_micro)),
         Shape::Duration => Some(time::format_go_duration(members.integer(1)).into()),
         Shape::IntOrString => Some(match members.integer(1) {
             0 => (members.integer(2) as i32).into(),
@@ -177,6 +177,12 @@ impl<'a> Members<'a> {
 
     fn text(&self, number: u32) -> Result<String, DecodeError> {
         self.first(number).map_or(Ok(String::new()), Raw::text)
+    }
+
+    /// `null` for the zero time.
+    fn time(&self, format: fn(Timestamp) -> String) -> Value {
+        let text = self.timestamp().map(format).filter(|text| !time::is_zero(text));
+        text.map_or(Value::Null, Value::from)
     }
 
     /// `None` for an empty message, which stands for the zero time.

@@ -282,10 +282,19 @@ impl<'a, 'm> Writer<'a, 'm> {
             (_, []) => Ok(false),
             (Shape::List(inner), _) => self.list(inner, occurrences, depth).map(|()| true),
             (Shape::Map(inner), _) => self.map(inner, occurrences, depth).map(|()| true),
+            (Shape::Time | Shape::MicroTime, &[Found { raw, .. }]) => self.time(field, raw, depth),
             (shape, &[Found { raw, .. }]) => Ok(!leaves_out(field, &raw) && self.value(shape, raw, depth)?),
             // The last one counts, if it is one that counts.
             _ => Err(only_the_tree()),
         }
+    }
+
+    fn time(&mut self, field: &Field, raw: Raw<'_>, depth: usize) -> Result<bool, DecodeError> {
+        let time = decode::value(self.schema, &field.shape, raw, depth)?.filter(|time| !field.leaves_out(time));
+        if let Some(time) = &time {
+            json(self.out, time);
+        }
+        Ok(time.is_some())
     }
 
     fn list(&mut self, inner: &Shape, occurrences: Range<usize>, depth: usize) -> Result<(), DecodeError> {

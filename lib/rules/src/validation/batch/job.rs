@@ -1,7 +1,7 @@
 //! Jobs: their specification, and what may change of it.
 
 use super::super::check::{At, Report, same};
-use super::super::names::{label, subdomain};
+use super::super::names::{domain_prefixed_path, label};
 use super::super::pod;
 use super::super::printed::Internal;
 use super::super::values::{has_wrong_value, not_negative, selector};
@@ -172,19 +172,9 @@ pub(super) fn job_spec(at: &At<'_>, spec: &Value, out: &mut Report) {
 
 /// Who runs the job: a path that begins with a domain.
 fn managed_by(at: &At<'_>, manager: &str, out: &mut Report) {
-    match manager.split_once('/') {
-        _ if manager.is_empty() => out.required(at, ""),
-        None | Some(("", _) | (_, "")) => {
-            out.invalid(at, manager, "must be a domain-prefixed path (such as \"acme.io/foo\")");
-        }
-        Some((host, path)) => {
-            out.invalid_each(at, host, subdomain(host));
-            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
-            if !path.bytes().all(allowed) {
-                let detail = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-                out.invalid(at, path, detail);
-            }
-        }
+    match manager.is_empty() {
+        true => out.required(at, ""),
+        false => domain_prefixed_path(manager).into_iter().for_each(|(part, why)| out.invalid(at, part, why)),
     }
     if manager.len() > MAX_MANAGER {
         out.too_long(at, MAX_MANAGER);
