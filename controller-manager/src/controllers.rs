@@ -1,6 +1,7 @@
 //! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
 //! applies.
 
+pub mod attach_detach;
 pub mod bootstrap_signer;
 pub mod certificate_approving;
 pub mod certificate_cleaner;
