@@ -24,6 +24,7 @@ pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod node_ttl;
 pub mod persistentvolume_binder;
+pub mod persistentvolume_expander;
 pub mod persistentvolume_protection;
 pub mod persistentvolumeclaim_protection;
 pub mod pod_gc;

@@ -81,7 +81,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("cloud-node-lifecycle-controller", "cloud-node-lifecycle"),
     built(controllers::persistentvolume_binder::NAME, "persistentvolume-binder", "persistent-volume-binder", controllers::persistentvolume_binder::start),
     built(controllers::attach_detach::NAME, "attachdetach", "attachdetach-controller", controllers::attach_detach::start),
-    missing("persistentvolume-expander-controller", "persistentvolume-expander"),
+    built(controllers::persistentvolume_expander::NAME, "persistentvolume-expander", "expand-controller", controllers::persistentvolume_expander::start),
     built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", "clusterrole-aggregation-controller", controllers::clusterrole_aggregation::start),
     built(controllers::persistentvolumeclaim_protection::NAME, "pvc-protection", "pvc-protection-controller", controllers::persistentvolumeclaim_protection::start),
     built(controllers::persistentvolume_protection::NAME, "pv-protection", "pv-protection-controller", controllers::persistentvolume_protection::start),
