@@ -40,3 +40,4 @@ pub mod taint_eviction;
 pub mod token_cleaner;
 pub mod ttl_after_finished;
 pub mod validatingadmissionpolicy_status;
+pub mod volumeattributesclass_protection;

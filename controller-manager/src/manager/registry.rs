@@ -85,7 +85,7 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", "clusterrole-aggregation-controller", controllers::clusterrole_aggregation::start),
     built(controllers::persistentvolumeclaim_protection::NAME, "pvc-protection", "pvc-protection-controller", controllers::persistentvolumeclaim_protection::start),
     built(controllers::persistentvolume_protection::NAME, "pv-protection", "pv-protection-controller", controllers::persistentvolume_protection::start),
-    missing("volumeattributesclass-protection-controller", ""),
+    built(controllers::volumeattributesclass_protection::NAME, "", "volumeattributesclass-protection-controller", controllers::volumeattributesclass_protection::start),
     missing("podgroup-protection-controller", ""),
     built(controllers::ttl_after_finished::NAME, "ttl-after-finished", "ttl-after-finished-controller", controllers::ttl_after_finished::start),
     built(controllers::root_ca::NAME, "root-ca-cert-publisher", "root-ca-cert-publisher", controllers::root_ca::start),
