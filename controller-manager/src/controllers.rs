@@ -30,6 +30,7 @@ pub mod persistentvolumeclaim_protection;
 pub mod pod_gc;
 pub mod replicaset;
 pub mod replicationcontroller;
+pub mod resourceclaim;
 pub mod resourcequota;
 pub mod root_ca;
 pub mod service_cidr;

@@ -92,7 +92,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", ""),
     built(controllers::ephemeral_volume::NAME, "ephemeral-volume", "ephemeral-volume-controller", controllers::ephemeral_volume::start),
     missing("storageversion-garbage-collector-controller", "storage-version-gc"),
-    missing("resourceclaim-controller", ""),
+    built(controllers::resourceclaim::NAME, "", "resource-claim-controller", controllers::resourceclaim::start),
     missing("resourcepoolstatusrequest-controller", ""),
     missing("device-taint-eviction-controller", ""),
     built(controllers::legacy_token_cleaner::NAME, "legacy-service-account-token-cleaner", "legacy-service-account-token-cleaner", controllers::legacy_token_cleaner::start),
