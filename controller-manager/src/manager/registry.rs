@@ -94,7 +94,7 @@ pub static CONTROLLERS: &[Registration] = &[
     missing("storageversion-garbage-collector-controller", "storage-version-gc"),
     built(controllers::resourceclaim::NAME, "", "resource-claim-controller", controllers::resourceclaim::start),
     missing("resourcepoolstatusrequest-controller", ""),
-    missing("device-taint-eviction-controller", ""),
+    built(controllers::device_taint_eviction::NAME, "", "device-taint-eviction-controller", controllers::device_taint_eviction::start),
     built(controllers::legacy_token_cleaner::NAME, "legacy-service-account-token-cleaner", "legacy-service-account-token-cleaner", controllers::legacy_token_cleaner::start),
     built(controllers::validatingadmissionpolicy_status::NAME, "", "validatingadmissionpolicy-status-controller", controllers::validatingadmissionpolicy_status::start),
     built(controllers::taint_eviction::NAME, "", "node-controller", controllers::taint_eviction::start),
