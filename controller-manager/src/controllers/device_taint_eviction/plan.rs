@@ -47,8 +47,8 @@ pub(super) fn leaves_at(
         return None;
     }
     let is_reserved = |claim: &ResourceClaim| {
-        let consumers = claim.status.iter().flat_map(|status| status.reserved_for.iter().flatten());
-        consumers.into_iter().any(|consumer| pod.metadata.uid.as_ref() == Some(&consumer.uid))
+        let mut consumers = claim.status.iter().flat_map(|status| status.reserved_for.iter().flatten());
+        consumers.any(|consumer| pod.metadata.uid.as_ref() == Some(&consumer.uid))
     };
     let own = claims.iter().filter(|claim| is_reserved(claim));
     let times = own.flat_map(|claim| results(claim)).flat_map(|result| {
