@@ -1,6 +1,7 @@
 //! The controllers, each a folder: `mod.rs` wires it, `plan.rs` decides, `reconcile.rs` reads and
 //! applies.
 
+pub mod attach_detach;
 pub mod bootstrap_signer;
 pub mod certificate_approving;
 pub mod certificate_cleaner;
@@ -9,6 +10,7 @@ pub mod clusterrole_aggregation;
 pub mod cronjob;
 pub mod daemonset;
 pub mod deployment;
+pub mod device_taint_eviction;
 pub mod disruption;
 pub mod endpoints;
 pub mod endpointslice;
@@ -23,11 +25,13 @@ pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod node_ttl;
 pub mod persistentvolume_binder;
+pub mod persistentvolume_expander;
 pub mod persistentvolume_protection;
 pub mod persistentvolumeclaim_protection;
 pub mod pod_gc;
 pub mod replicaset;
 pub mod replicationcontroller;
+pub mod resourceclaim;
 pub mod resourcequota;
 pub mod root_ca;
 pub mod service_cidr;
@@ -38,3 +42,4 @@ pub mod taint_eviction;
 pub mod token_cleaner;
 pub mod ttl_after_finished;
 pub mod validatingadmissionpolicy_status;
+pub mod volumeattributesclass_protection;

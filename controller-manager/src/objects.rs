@@ -12,6 +12,7 @@ pub mod owner;
 pub mod pods;
 pub mod ranking;
 pub mod requests;
+pub mod resources;
 pub mod secrets;
 pub mod selector;
 pub mod serving;

@@ -4,7 +4,7 @@
 
 mod groups;
 
-pub use groups::{AccountFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, SigningFlags, VolumeFlags};
+pub use groups::{AccountFlags, AttachFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, SigningFlags, VolumeFlags};
 
 use super::options::{Ipam, NodeHealth, Options, Workers};
 use component::GoDuration;
@@ -124,6 +124,12 @@ pub struct Flags {
     /// Finished jobs whose time to live is looked at at the same time.
     #[arg(long, default_value_t = 5)]
     pub concurrent_ttl_after_finished_syncs: usize,
+    /// Resource claims, and pods with such, that are synced at the same time.
+    #[arg(long, default_value_t = 50)]
+    pub concurrent_resourceclaim_syncs: usize,
+    /// Pods with tainted devices that are synced at the same time.
+    #[arg(long, default_value_t = 8)]
+    pub concurrent_device_taint_eviction_syncs: usize,
     /// Resource quotas.
     #[command(flatten)]
     pub quota: QuotaFlags,
@@ -133,6 +139,9 @@ pub struct Flags {
     /// Volumes and their claims.
     #[command(flatten)]
     pub volumes: VolumeFlags,
+    /// Attached volumes.
+    #[command(flatten)]
+    pub attaching: AttachFlags,
     /// Signers.
     #[command(flatten)]
     pub signers: SigningFlags,
@@ -196,6 +205,7 @@ impl Flags {
             quota: self.quota,
             mirroring: self.mirroring,
             volumes: self.volumes.clone(),
+            attaching: self.attaching,
             signers: self.signers.signers()?,
             accounts: self.accounts,
             token_key: self.service_account_private_key_file.clone(),
@@ -278,6 +288,8 @@ impl Flags {
             daemon_set: self.concurrent_daemonset_syncs,
             stateful_set: self.concurrent_statefulset_syncs,
             ttl_after_finished: self.concurrent_ttl_after_finished_syncs,
+            resource_claim: self.concurrent_resourceclaim_syncs,
+            device_taint_eviction: self.concurrent_device_taint_eviction_syncs,
         }
     }
 }

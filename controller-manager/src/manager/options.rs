@@ -1,6 +1,6 @@
 //! What the flags say, checked and typed.
 
-use super::flags::{AccountFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, VolumeFlags};
+use super::flags::{AccountFlags, AttachFlags, AutoscalerFlags, MirroringFlags, QuotaFlags, VolumeFlags};
 use ipnet::IpNet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Options {
     pub mirroring: MirroringFlags,
     /// Volumes and their claims.
     pub volumes: VolumeFlags,
+    /// Attached volumes.
+    pub attaching: AttachFlags,
     /// `--cluster-signing-*`.
     pub signers: Signers,
     /// Service account tokens.
@@ -101,6 +103,10 @@ pub struct Workers {
     pub stateful_set: usize,
     /// `--concurrent-ttl-after-finished-syncs`.
     pub ttl_after_finished: usize,
+    /// `--concurrent-resourceclaim-syncs`.
+    pub resource_claim: usize,
+    /// `--concurrent-device-taint-eviction-syncs`.
+    pub device_taint_eviction: usize,
 }
 
 /// `--cluster-signing-*`: a certificate authority per signer; one that has none does not sign.

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 pub enum Start {
     /// Its constructor.
     With(fn(&Context)),
-    /// Known upstream, not built here yet.
+    /// Known upstream, but not started there either by default: its gate is off, or a cloud's own
+    /// controller manager does its work.
     NotBuilt,
 }
 
@@ -41,8 +42,8 @@ const fn optional(name: &'static str, alias: &'static str, account: &'static str
     Registration { name, alias, account, default: Default::Off, start: Start::With(start) }
 }
 
-const fn missing(name: &'static str, alias: &'static str, default: Default) -> Registration {
-    Registration { name, alias, account: "", default, start: Start::NotBuilt }
+const fn missing(name: &'static str, alias: &'static str) -> Registration {
+    Registration { name, alias, account: "", default: Default::Off, start: Start::NotBuilt }
 }
 
 /// All controllers, in upstream's order of starting.
@@ -69,35 +70,37 @@ pub static CONTROLLERS: &[Registration] = &[
     built(controllers::certificate_signing::NAME, "csrsigning", "certificate-controller", controllers::certificate_signing::start),
     built(controllers::certificate_approving::NAME, "csrapproving", "certificate-controller", controllers::certificate_approving::start),
     built(controllers::certificate_cleaner::NAME, "csrcleaner", "certificate-controller", controllers::certificate_cleaner::start),
-    missing("podcertificaterequest-cleaner-controller", "", Default::On),
+    missing("podcertificaterequest-cleaner-controller", ""),
     built(controllers::node_ttl::NAME, "ttl", "ttl-controller", controllers::node_ttl::start),
     optional(controllers::bootstrap_signer::NAME, "bootstrapsigner", "bootstrap-signer", controllers::bootstrap_signer::start),
     optional(controllers::token_cleaner::NAME, "tokencleaner", "token-cleaner", controllers::token_cleaner::start),
     built(controllers::node_ipam::NAME, "nodeipam", "node-controller", controllers::node_ipam::start),
     built(controllers::node_lifecycle::NAME, "nodelifecycle", "node-controller", controllers::node_lifecycle::start),
-    missing("service-lb-controller", "service", Default::On),
-    missing("node-route-controller", "route", Default::On),
-    missing("cloud-node-lifecycle-controller", "cloud-node-lifecycle", Default::On),
+    missing("service-lb-controller", "service"),
+    missing("node-route-controller", "route"),
+    missing("cloud-node-lifecycle-controller", "cloud-node-lifecycle"),
     built(controllers::persistentvolume_binder::NAME, "persistentvolume-binder", "persistent-volume-binder", controllers::persistentvolume_binder::start),
-    missing("persistentvolume-attach-detach-controller", "attachdetach", Default::On),
-    missing("persistentvolume-expander-controller", "persistentvolume-expander", Default::On),
+    built(controllers::attach_detach::NAME, "attachdetach", "attachdetach-controller", controllers::attach_detach::start),
+    built(controllers::persistentvolume_expander::NAME, "persistentvolume-expander", "expand-controller", controllers::persistentvolume_expander::start),
     built(controllers::clusterrole_aggregation::NAME, "clusterrole-aggregation", "clusterrole-aggregation-controller", controllers::clusterrole_aggregation::start),
     built(controllers::persistentvolumeclaim_protection::NAME, "pvc-protection", "pvc-protection-controller", controllers::persistentvolumeclaim_protection::start),
     built(controllers::persistentvolume_protection::NAME, "pv-protection", "pv-protection-controller", controllers::persistentvolume_protection::start),
-    missing("volumeattributesclass-protection-controller", "", Default::On),
+    built(controllers::volumeattributesclass_protection::NAME, "", "volumeattributesclass-protection-controller", controllers::volumeattributesclass_protection::start),
+    missing("podgroup-protection-controller", ""),
     built(controllers::ttl_after_finished::NAME, "ttl-after-finished", "ttl-after-finished-controller", controllers::ttl_after_finished::start),
     built(controllers::root_ca::NAME, "root-ca-cert-publisher", "root-ca-cert-publisher", controllers::root_ca::start),
-    missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", "", Default::On),
+    missing("kube-apiserver-serving-clustertrustbundle-publisher-controller", ""),
     built(controllers::ephemeral_volume::NAME, "ephemeral-volume", "ephemeral-volume-controller", controllers::ephemeral_volume::start),
-    missing("storageversion-garbage-collector-controller", "storage-version-gc", Default::On),
-    missing("resourceclaim-controller", "", Default::On),
-    missing("device-taint-eviction-controller", "", Default::On),
+    missing("storageversion-garbage-collector-controller", "storage-version-gc"),
+    built(controllers::resourceclaim::NAME, "", "resource-claim-controller", controllers::resourceclaim::start),
+    missing("resourcepoolstatusrequest-controller", ""),
+    built(controllers::device_taint_eviction::NAME, "", "device-taint-eviction-controller", controllers::device_taint_eviction::start),
     built(controllers::legacy_token_cleaner::NAME, "legacy-service-account-token-cleaner", "legacy-service-account-token-cleaner", controllers::legacy_token_cleaner::start),
     built(controllers::validatingadmissionpolicy_status::NAME, "", "validatingadmissionpolicy-status-controller", controllers::validatingadmissionpolicy_status::start),
     built(controllers::taint_eviction::NAME, "", "node-controller", controllers::taint_eviction::start),
     built(controllers::service_cidr::NAME, "", "service-cidrs-controller", controllers::service_cidr::start),
-    missing("storage-version-migrator-controller", "", Default::On),
-    missing("selinux-warning-controller", "", Default::Off),
+    missing("storage-version-migrator-controller", "svm"),
+    missing("selinux-warning-controller", ""),
 ];
 
 /// The name behind a name or an alias.
@@ -106,9 +109,8 @@ pub fn canonical(name: &str) -> Option<&'static str> {
     CONTROLLERS.iter().find(known).map(|line| line.name)
 }
 
-/// Starts what is selected; what is not built is said by name.
+/// Starts what is selected; what is not built is said by name if it was asked for by name.
 pub fn start(context: &Context, identities: &Identities, selection: &Selection) {
-    let mut not_built = Vec::new();
     let mut clients: HashMap<&str, kube::Client> = HashMap::new();
     for line in CONTROLLERS {
         match line.start {
@@ -121,13 +123,11 @@ pub fn start(context: &Context, identities: &Identities, selection: &Selection) 
                 start(&Context { client, ..context.clone() });
             }
             Start::NotBuilt if selection.names(line.name) => {
-                tracing::warn!(controller = line.name, "asked for by name, but not built yet");
+                tracing::warn!(controller = line.name, "asked for by name, but not built");
             }
-            Start::NotBuilt if selection.enables(line.name, line.default) => not_built.push(line.name),
             _ => {}
         }
     }
-    tracing::debug!(controllers = ?not_built, "not built yet");
 }
 
 #[cfg(test)]

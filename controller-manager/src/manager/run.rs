@@ -5,6 +5,7 @@ use super::identity::Identities;
 use super::options::Options;
 use super::registry;
 use super::selection::Selection;
+use crate::controllers;
 use crate::scaffold::{Context, Informers};
 use component::Supervisor;
 use component::daemon::{Daemon, identity};
@@ -87,6 +88,7 @@ fn leader_election(given: &[(String, String)]) -> anyhow::Result<LeaderElection>
 async fn serve(flags: &Flags, shown: BTreeMap<String, String>, supervisor: &Supervisor) -> anyhow::Result<()> {
     let mut endpoints = Endpoints::new(NAME);
     endpoints.flags = shown;
+    controllers::attach_detach::metrics::register(&mut endpoints.registry);
     flags.serving.start(NAME, PORT, endpoints.router(), supervisor).await?;
     Ok(())
 }

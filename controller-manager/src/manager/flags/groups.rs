@@ -44,6 +44,20 @@ pub struct VolumeFlags {
     pub concurrent_ephemeralvolume_syncs: usize,
 }
 
+/// The attach-detach controller's.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct AttachFlags {
+    /// The period of looking at all attached volumes without any change.
+    #[arg(long, default_value = "1m0s")]
+    pub attach_detach_reconcile_sync_period: GoDuration,
+    /// Looks at attached volumes on changes only.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
+    pub disable_attach_detach_reconcile_sync: bool,
+    /// Takes no volumes from nodes that did not unmount them in time.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
+    pub disable_force_detach_on_timeout: bool,
+}
+
 /// The service account token controllers'.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct AccountFlags {

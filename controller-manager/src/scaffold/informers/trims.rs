@@ -2,7 +2,7 @@
 //! cannot be shared; a field that is dropped here must not be read by a controller.
 
 use super::SharedKind;
-use crate::objects::{claims, owner};
+use crate::objects::{claims, owner, resources};
 use client::informer::{Builder, Informer, Scope};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -13,15 +13,25 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceSlice};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
-/// Index of pods by `spec.nodeName`; unscheduled pods under the empty string.
+/// Index of pods and attachments by `spec.nodeName`; unscheduled pods under the empty string.
 pub const BY_NODE: &str = "node";
 /// Index by the uid of the controlling owner.
 pub const BY_OWNER: &str = "owner";
 /// Index of pods by the claims of their volumes, `namespace/name`.
 pub const BY_CLAIM: &str = "claim";
+/// Index of pods by the resource claims that they have, `namespace/name`.
+pub const BY_RESOURCE_CLAIM: &str = "resource-claim";
+/// Index of pods by the templates of their resource claims, `namespace/name`.
+pub const BY_RESOURCE_TEMPLATE: &str = "resource-template";
+/// Index of resource slices by their pool, `driver/pool`.
+pub const BY_POOL: &str = "pool";
+/// Index of attachments by the name of their persistent volume.
+pub const BY_VOLUME: &str = "volume";
 /// Index of endpoint slices by their Service, `namespace/name`.
 pub const BY_SERVICE: &str = "service";
 
@@ -98,6 +108,36 @@ impl SharedKind for ConfigMap {
     }
 }
 
+impl SharedKind for ResourceClaim {
+    /// Written back as they were cached: nothing is dropped.
+    fn shape(builder: Builder<Self>) -> Builder<Self> {
+        builder.index(BY_OWNER, |claim| owner_uid(&claim.metadata))
+    }
+}
+
+impl SharedKind for ResourceSlice {
+    fn shape(builder: Builder<Self>) -> Builder<Self> {
+        builder
+            .trim(|slice| {
+                trim_meta(&mut slice.metadata);
+                // Of the devices only who they are and what taints them is read.
+                slice.spec.devices.iter_mut().flatten().for_each(|device| {
+                    (device.attributes, device.capacity) = (None, None);
+                });
+            })
+            .index(BY_POOL, |slice| vec![format!("{}/{}", slice.spec.driver, slice.spec.pool.name)])
+    }
+}
+
+impl SharedKind for VolumeAttachment {
+    fn shape(builder: Builder<Self>) -> Builder<Self> {
+        builder
+            .trim(|attachment| trim_meta(&mut attachment.metadata))
+            .index(BY_NODE, |attachment| vec![attachment.spec.node_name.clone()])
+            .index(BY_VOLUME, |attachment| attachment.spec.source.persistent_volume_name.iter().cloned().collect())
+    }
+}
+
 impl SharedKind for ClusterRole {
     fn shape(builder: Builder<Self>) -> Builder<Self> {
         builder.trim(|role| trim_meta(&mut role.metadata))
@@ -110,8 +150,6 @@ impl SharedKind for Node {
             trim_meta(&mut node.metadata);
             if let Some(status) = &mut node.status {
                 status.images = None;
-                status.volumes_attached = None;
-                status.volumes_in_use = None;
             }
         })
     }
@@ -123,6 +161,8 @@ impl SharedKind for Pod {
             .trim(trim_pod)
             .index(BY_NODE, |pod| vec![pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default()])
             .index(BY_OWNER, |pod| owner_uid(&pod.metadata))
+            .index(BY_RESOURCE_CLAIM, |pod| resources::claims_of(pod).iter().map(ToString::to_string).collect())
+            .index(BY_RESOURCE_TEMPLATE, resources::templates_of)
             .index(BY_CLAIM, |pod| claims::of_pod(pod).into_iter().map(|claim| claim.key.to_string()).collect())
     }
 }
