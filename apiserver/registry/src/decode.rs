@@ -5,7 +5,7 @@
 
 use crate::{Body, Context, Format};
 use apimachinery::Value;
-use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, TYPE_META, json, protobuf, yaml};
+use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, json, protobuf, yaml};
 use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::{Origin, Schema, TypeRef};

@@ -5,8 +5,8 @@
 
 use crate::query::Query;
 use crate::request_info::RequestInfo;
+use apimachinery::go::quoted;
 use apimachinery::gvk::GroupResource;
-use apimachinery::quote::quoted;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::status::Status;
 use apiserver_auth::{Attributes, Authorizer, Decision};

@@ -14,7 +14,7 @@ use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
-use apimachinery::quote::quoted;
+use apimachinery::go::quoted;
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};

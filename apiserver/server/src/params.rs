@@ -9,7 +9,6 @@ use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::quote::quoted;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};

@@ -252,6 +252,7 @@ const METRICS: Places = &[
     ("/api/v1/namespaces/kube-system/services", "metrics-server"),
     ("/apis/apps/v1/namespaces/kube-system/deployments", "metrics-server"),
     ("/apis/apiregistration.k8s.io/v1/apiservices", "v1beta1.metrics.k8s.io"),
+];
 const DASHBOARD: Places = &[
     ("/api/v1/namespaces", "kubernetes-dashboard"),
     ("/api/v1/namespaces/kubernetes-dashboard/serviceaccounts", "kubernetes-dashboard"),

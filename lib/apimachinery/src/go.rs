@@ -110,11 +110,13 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-/// Whether Go prints a character that is not ASCII as it is: Rust escapes what is not printable, too. It also escapes
-/// combining marks.
+/// Whether Go prints a character outside of ASCII as it is: letters, marks, numbers, punctuation and symbols. Rust's
+/// table is the same, but that it escapes marks that have nothing to stand on.
 fn is_printable(c: char) -> bool {
-    let shown = format!("{:?}", String::from_iter(['a', c]));
-    !shown.contains("\\u{")
+    let mut buffer = [b'a', 0, 0, 0, 0];
+    let length = c.encode_utf8(&mut buffer[1..]).len();
+    let text = std::str::from_utf8(&buffer[..=length]).unwrap_or_default();
+    text.escape_debug().nth(1) == Some(c)
 }
 
 /// Appends a text as `encoding/json` writes it, which also spells out what HTML or JavaScript would read.
@@ -181,5 +183,19 @@ mod tests {
         push_json_text(&mut json, text);
         let want = "\"a\\\"\\\\\\n\\u0001\\u0007\u{7f}é\u{a0}\u{ad}\\u2028\u{1f600}\u{e0001}\\u003c\"";
         assert_eq!(json, want);
+    }
+
+    #[test]
+    fn texts_stand_in_gos_quotes() {
+        for (text, want) in [
+            ("a b", r#""a b""#),
+            ("a\"\\'", r#""a\"\\'""#),
+            ("\0\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{7f}", r#""\x00\a\b\t\n\v\f\r\x1b\x7f""#),
+            ("é漢\u{301}😀", "\"é漢\u{301}😀\""),
+            ("\u{85}\u{a0}\u{ad}\u{feff}\u{fffd}", "\"\\u0085\\u00a0\\u00ad\\ufeff\u{fffd}\""),
+            ("\u{10ffff}\u{e000}", r#""\U0010ffff\ue000""#),
+        ] {
+            assert_eq!(quoted(text), want);
+        }
     }
 }

@@ -14,7 +14,6 @@ pub mod gvk;
 pub mod meta;
 pub mod openapi;
 pub mod quantity;
-pub mod quote;
 pub mod resources;
 pub mod schema;
 pub mod selector;

@@ -4,8 +4,8 @@
 
 use crate::Value;
 use crate::field::FieldError;
+use crate::go::quoted;
 use crate::gvk::{GroupResource, GroupVersionKind};
-use crate::quote::quoted;
 
 /// Why a request failed, as `Status.reason` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,7 +11,7 @@ pub use costs::Total;
 use super::{Node, Type};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
-use apimachinery::quote::quoted;
+use apimachinery::go::quoted;
 use apimachinery::schema::{Schema, Semantics, Shape};
 use cel::{Bindings, Budget, CompileError, Environment, EvalError, Program};
 use rules::tree::Tree;

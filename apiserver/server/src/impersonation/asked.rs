@@ -3,7 +3,7 @@
 //! Upstream: `apiserver/pkg/endpoints/filters/impersonation/constrained_impersonation.go`
 //! (`processImpersonationHeaders`).
 
-use apimachinery::quote::quoted;
+use apimachinery::go::quoted;
 use apimachinery::status::Status;
 use apiserver_registry::UserInfo;
 use http::{HeaderMap, HeaderValue};

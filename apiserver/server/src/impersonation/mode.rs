@@ -201,7 +201,7 @@ fn wrong_extra(key: &str, values: &[String]) -> Option<String> {
     }
     let errors: Vec<String> = names::domain_prefixed_path(key)
         .into_iter()
-        .map(|(part, why)| format!("extra.key: Invalid value: {}: {why}", apimachinery::quote::quoted(part)))
+        .map(|(part, why)| format!("extra.key: Invalid value: {}: {why}", apimachinery::go::quoted(part)))
         .collect();
     match errors.as_slice() {
         [] => {}
@@ -209,7 +209,7 @@ fn wrong_extra(key: &str, values: &[String]) -> Option<String> {
         many => return Some(format!("impersonating an invalid key in extra is not allowed: [{}]", many.join(", "))),
     }
     if key != key.to_lowercase() {
-        let key = apimachinery::quote::quoted(key);
+        let key = apimachinery::go::quoted(key);
         return Some(format!("impersonating a non-lowercase key in extra is not allowed: {key}"));
     }
     let has_empty = values.iter().any(String::is_empty);
