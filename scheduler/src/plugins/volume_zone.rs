@@ -40,7 +40,7 @@ impl Filter for VolumeZone {
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates) {
         let claims = pod.volumes.iter().filter_map(PodVolume::named_claim);
         let volumes = claims.filter_map(|key| volume(cluster, key).ok().flatten());
-        let zones: Vec<_> = volumes.flat_map(|volume| Zones::of(volume)).collect();
+        let zones: Vec<_> = volumes.flat_map(Zones::of).collect();
         if zones.is_empty() {
             return;
         }
