@@ -2,9 +2,10 @@
 
 use crate::diagnosis::Diagnosis;
 use crate::model::Pod;
+use crate::plugins::volume_binding;
 use crate::preempt::{Preemption, evict};
-use crate::queue::Attempt;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Placement, Scheduler};
+use crate::volumes;
 use client::Recorder;
 use component::Supervisor;
 use k8s_openapi::api::core::v1 as core;
@@ -12,7 +13,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Requests under way at the same time; more would only wait in the apiserver.
@@ -42,24 +43,56 @@ impl Binder {
     }
 
     /// Binds in the background; waits only if too many are under way.
-    pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, attempt: Attempt, node: Arc<str>, started: Instant) {
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+    pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, placement: Placement) {
         let this = self.clone();
+        if !placement.plan.is_empty() {
+            // It may take minutes until volumes are there; nobody else waits for that.
+            self.supervisor.spawn("bind volumes", async move {
+                match volumes::bind(&this.client, &this.places, &scheduler, &placement).await {
+                    Ok(()) => {
+                        let Ok(_place) = this.places.acquire().await else { return };
+                        this.finish(&scheduler, &placement).await;
+                    }
+                    Err(error) => {
+                        let plugin = volume_binding::NAME;
+                        this.fail(&scheduler, &placement, format!("running PreBind plugin {plugin:?}: {error}")).await;
+                    }
+                }
+            });
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         self.supervisor.spawn("bind", async move {
-            match this.post_binding(&attempt.pod, &node).await {
-                Ok(()) => {
-                    scheduler.bound(&attempt, started);
-                    let pod = &attempt.pod;
-                    let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
-                    this.recorder.normal(&pod.reference(), "Scheduled", message);
-                }
-                Err(error) => {
-                    tracing::warn!(pod = %attempt.pod.key(), %node, %error, "cannot bind");
-                    scheduler.unbound(&attempt, started);
-                }
-            }
+            this.finish(&scheduler, &placement).await;
             drop(place);
         });
+    }
+
+    async fn finish(&self, scheduler: &Scheduler, placement: &Placement) {
+        let Placement { attempt, node, started, .. } = placement;
+        match self.post_binding(&attempt.pod, node).await {
+            Ok(()) => {
+                scheduler.bound(attempt, *started);
+                let pod = &attempt.pod;
+                let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
+                self.recorder.normal(&pod.reference(), "Scheduled", message);
+            }
+            Err(error) => {
+                let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
+                self.fail(scheduler, placement, message).await;
+            }
+        }
+    }
+
+    /// Gives the place up, and says why.
+    async fn fail(&self, scheduler: &Scheduler, placement: &Placement, message: String) {
+        let pod = &placement.attempt.pod;
+        tracing::warn!(pod = %pod.key(), node = %placement.node, message, "cannot bind");
+        scheduler.unbound(placement);
+        self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
+        if let Err(error) = self.patch_condition(pod, "SchedulerError", &message, None).await {
+            tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
+        }
     }
 
     async fn post_binding(&self, pod: &Pod, node: &str) -> Result<(), BindError> {
@@ -88,7 +121,7 @@ impl Binder {
         self.supervisor.spawn("explain", async move {
             let Ok(_place) = this.places.acquire().await else { return };
             let nominated = preemption.node().map(|node| node.to_string());
-            if let Err(error) = this.patch_condition(&pod, &message, nominated).await {
+            if let Err(error) = this.patch_condition(&pod, "Unschedulable", &message, nominated).await {
                 tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
             }
             if let Preemption::Found { victims, .. } = preemption {
@@ -99,10 +132,16 @@ impl Binder {
         });
     }
 
-    async fn patch_condition(&self, pod: &Pod, message: &str, nominated: Option<String>) -> Result<(), kube::Error> {
+    async fn patch_condition(
+        &self,
+        pod: &Pod,
+        reason: &str,
+        message: &str,
+        nominated: Option<String>,
+    ) -> Result<(), kube::Error> {
         let pods: Api<core::Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let mut status = json!({"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
             "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now(),
         }]});
         if let Some(node) = nominated {

@@ -12,6 +12,7 @@ use crate::model::node::NodeFacts;
 use crate::model::pod::PodKey;
 use crate::model::selector::Labels;
 use crate::model::{NodeId, Nodes, Pod};
+use crate::plugins::volume_binding::Plan;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -103,6 +104,20 @@ impl Cache {
         self.drop_nomination(&key);
         self.take_out(&key);
         self.put_in(key, Arc::clone(pod), name, Standing::Assumed);
+    }
+
+    /// Counts the plan's volumes as the pod's, before the apiserver shows them so.
+    pub fn reserve(&mut self, plan: &Plan, node: &str) {
+        let storage = &mut self.cluster.storage;
+        plan.bindings.iter().for_each(|(volume, claim)| storage.assume_bound(&volume.name, claim));
+        plan.provisions.iter().for_each(|claim| storage.assume_selected(&claim.key, node));
+    }
+
+    /// Takes back what the plan reserved, where the apiserver shows nothing newer.
+    pub fn unreserve(&mut self, plan: &Plan) {
+        let storage = &mut self.cluster.storage;
+        plan.bindings.iter().for_each(|(volume, _)| storage.restore_volume(&volume.name));
+        plan.provisions.iter().for_each(|claim| storage.restore_claim(&claim.key));
     }
 
     /// Takes an assumed pod back; does nothing if the apiserver has shown it meanwhile.

@@ -1,4 +1,5 @@
-//! The state that one decision is made on: nodes with their pods, namespaces, and what groups pods.
+//! The state that one decision is made on: nodes with their pods, namespaces, what
+//! groups pods, and storage.
 //!
 //! It changes only between decisions (the cache's lock is held during one), so every decision
 //! sees a snapshot without copying anything.
@@ -6,9 +7,10 @@
 use crate::model::Nodes;
 use crate::model::groups::Groups;
 use crate::model::selector::Labels;
+use crate::model::storage::Storage;
 use std::collections::HashMap;
 
-/// Nodes with their pods, the labels of namespaces, and what groups pods.
+/// Nodes with their pods, the labels of namespaces, what groups pods, and storage.
 #[derive(Debug, Default)]
 pub struct Cluster {
     /// The nodes.
@@ -17,6 +19,8 @@ pub struct Cluster {
     pub namespaces: HashMap<String, Labels>,
     /// What groups pods together.
     pub groups: Groups,
+    /// Claims, volumes and what is behind them.
+    pub storage: Storage,
 }
 
 static NO_LABELS: Labels = Labels::new();

@@ -26,6 +26,11 @@ const COMPARED_AT_LEAST: usize = 100;
 /// Decides.
 pub fn decide(profile: &Profile, percentage: i32, cluster: &Cluster, pod: &Pod) -> Decision {
     let live = cluster.nodes.live();
+    for filter in profile.filters.iter().filter(|filter| filter.concerns(cluster, pod)) {
+        if let Err(reason) = filter.admit(cluster, pod) {
+            return Decision::Reject(Diagnosis::refused(live.len(), filter.name(), reason));
+        }
+    }
     let mut candidates = Candidates::new(live);
     for filter in &profile.filters {
         if candidates.nodes.is_empty() {

@@ -10,13 +10,26 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     nodes: usize,
+    refused: Option<Refusal>,
     rejected: Vec<Rejected>,
+}
+
+/// A pod that was rejected as such, before any node was looked at.
+#[derive(Clone, Debug)]
+struct Refusal {
+    plugin: &'static str,
+    reason: String,
 }
 
 impl Diagnosis {
     /// Of all `nodes`, each was rejected.
     pub fn new(nodes: usize, rejected: Vec<Rejected>) -> Self {
-        Self { nodes, rejected }
+        Self { nodes, refused: None, rejected }
+    }
+
+    /// The pod itself was rejected, whatever the `nodes` are like.
+    pub fn refused(nodes: usize, plugin: &'static str, reason: String) -> Self {
+        Self { nodes, refused: Some(Refusal { plugin, reason }), rejected: Vec::new() }
     }
 
     /// `0/3 nodes are available: 1 Insufficient cpu, 2 …`.
@@ -24,13 +37,17 @@ impl Diagnosis {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
         }
+        if let Some(Refusal { reason, .. }) = &self.refused {
+            return format!("0/{} nodes are available: {reason}.", self.nodes);
+        }
         let reasons = self.rejected.iter().flat_map(|rejected| rejected.rejection.reasons.iter());
         available(self.nodes, reasons.map(|reason| &**reason))
     }
 
-    /// The plugins that rejected nodes, each once.
+    /// The plugins that rejected nodes, or the pod, each once.
     pub fn plugins(&self) -> Vec<&'static str> {
-        let mut plugins: Vec<_> = self.rejected.iter().map(|rejected| rejected.plugin).collect();
+        let refused = self.refused.iter().map(|refusal| refusal.plugin);
+        let mut plugins: Vec<_> = refused.chain(self.rejected.iter().map(|rejected| rejected.plugin)).collect();
         plugins.sort_unstable();
         plugins.dedup();
         plugins
@@ -81,5 +98,12 @@ mod tests {
         assert_eq!(diagnosis.message(), message);
         assert_eq!(diagnosis.plugins(), ["A", "B"]);
         assert_eq!(diagnosis.resolvable().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_refused_pod_has_one_reason_for_all_nodes() {
+        let diagnosis = Diagnosis::refused(2, "VolumeBinding", "persistentvolumeclaim \"c\" not found".to_owned());
+        assert_eq!(diagnosis.message(), "0/2 nodes are available: persistentvolumeclaim \"c\" not found.");
+        assert_eq!((diagnosis.plugins(), diagnosis.resolvable().count()), (vec!["VolumeBinding"], 0));
     }
 }

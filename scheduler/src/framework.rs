@@ -1,6 +1,7 @@
-//! What a plugin is. Extension points have upstream's names; those that only volumes and dynamic
-//! resources use (Permit, PreBind, PostBind) come with them. Queue sort and PreEnqueue are the
-//! queue's own; Reserve is [`crate::cache::Cache::assume`]; Bind is [`crate::bind`].
+//! What a plugin is. Extension points have upstream's names. Queue sort and PreEnqueue are the
+//! queue's own; Reserve is [`crate::cache::Cache::assume`], with [`crate::cache::Cache::reserve`]
+//! for volumes; PreBind is [`crate::volumes`]; Bind is [`crate::bind`]. Permit and PostBind have no
+//! user.
 //!
 //! A plugin sees all candidates at once, so that its PreFilter and PreScore are the part of
 //! `filter` and `score` before the pass over the nodes.
@@ -8,6 +9,7 @@
 //! Upstream: `staging/src/k8s.io/kube-scheduler/framework`.
 
 use crate::cluster::Cluster;
+use crate::model::volumes::ClaimKey;
 use crate::model::{NodeId, Pod};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -85,7 +87,7 @@ impl Candidates {
 }
 
 /// What happened in the cluster that may make room for a pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A node came.
     NodeAdded,
@@ -105,6 +107,41 @@ pub enum Event {
     PodLabels,
     /// A namespace's labels changed.
     NamespaceLabels,
+    /// A claim came.
+    ClaimAdded(ClaimKey),
+    /// A claim changed.
+    ClaimUpdated(ClaimKey),
+    /// A persistent volume came.
+    VolumeAdded,
+    /// A persistent volume changed.
+    VolumeUpdated {
+        /// Whether its labels did.
+        labels: bool,
+    },
+    /// A storage class came.
+    ClassAdded,
+    /// A storage class allows other topologies.
+    ClassTopologies,
+    /// A node's CSI drivers came.
+    CsiNodeAdded,
+    /// A node's CSI drivers changed.
+    CsiNodeUpdated,
+    /// A CSI driver's storage is not tracked any more.
+    StorageUntracked,
+    /// A CSI driver has more storage.
+    StorageGrown,
+    /// A volume was detached from a node.
+    VolumeDetached,
+}
+
+impl Event {
+    /// Whether it can matter to this pod at all, whatever rejected it.
+    pub fn is_about(&self, pod: &Pod) -> bool {
+        match self {
+            Self::ClaimAdded(key) | Self::ClaimUpdated(key) => pod.claims().any(|claim| claim == key),
+            _ => true,
+        }
+    }
 }
 
 /// Filter, with PreFilter: which nodes can take a pod at all.
@@ -117,11 +154,17 @@ pub trait Filter: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Rejects the pod as such, wherever it might go, in upstream's words: its PreFilter. Driving
+    /// pods away does not help then.
+    fn admit(&self, _cluster: &Cluster, _pod: &Pod) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Rejects nodes.
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates);
 
     /// Whether the event may make a node acceptable that it rejected: upstream's queueing hint.
-    fn is_woken_by(&self, event: Event) -> bool;
+    fn is_woken_by(&self, event: &Event) -> bool;
 }
 
 /// Score, with PreScore and NormalizeScore: which of the possible nodes is best.

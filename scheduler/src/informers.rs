@@ -1,9 +1,12 @@
 //! From the apiserver's watches to the cache and the queue.
 
+mod storage;
+
 use crate::model::Pod;
 use crate::model::node::NodeFacts;
 use crate::model::pod::{Owner, OwnerKind};
 use crate::model::selector::PodSelector;
+use crate::model::volumes::PodVolume;
 use crate::scheduler::Scheduler;
 use client::informer::{Builder, Cached, Change, Informer, Scope};
 use component::Supervisor;
@@ -23,6 +26,7 @@ pub struct Informers {
     replication_controllers: Informer<core::ReplicationController>,
     replica_sets: Informer<apps::ReplicaSet>,
     stateful_sets: Informer<apps::StatefulSet>,
+    storage: storage::Watches,
 }
 
 /// Starts the watches of one kind after the other.
@@ -65,6 +69,7 @@ impl Informers {
             ),
             replica_sets: starter.start(Scope::default(), trim_owner::<apps::ReplicaSet>, on_owner),
             stateful_sets: starter.start(Scope::default(), trim_owner::<apps::StatefulSet>, on_owner),
+            storage: storage::Watches::start(&starter),
         }
     }
 
@@ -78,6 +83,7 @@ impl Informers {
             self.replication_controllers.synced(),
             self.replica_sets.synced(),
             self.stateful_sets.synced(),
+            self.storage.synced(),
         );
     }
 
@@ -90,6 +96,7 @@ impl Informers {
             && self.replication_controllers.is_synced()
             && self.replica_sets.is_synced()
             && self.stateful_sets.is_synced()
+            && self.storage.are_synced()
     }
 }
 
@@ -241,7 +248,11 @@ fn trim_pod(pod: &mut core::Pod) {
     }
     pod.metadata.finalizers = None;
     if let Some(spec) = &mut pod.spec {
-        spec.volumes = None;
+        if let Some(volumes) = &mut spec.volumes {
+            volumes.retain(PodVolume::matters);
+            let ephemeral = volumes.iter_mut().filter_map(|volume| volume.ephemeral.as_mut());
+            ephemeral.for_each(|source| source.volume_claim_template = None);
+        }
         spec.dns_config = None;
         spec.host_aliases = None;
         spec.security_context = None;
@@ -278,7 +289,8 @@ mod tests {
             "spec": {
                 "containers": [{"name": "c", "image": "i", "env": [{"name": "E"}], "ports": [{"containerPort": 1, "hostPort": 2}],
                     "resources": {"requests": {"cpu": "1"}}}],
-                "volumes": [{"name": "v"}], "tolerations": [{"operator": "Exists"}], "nodeSelector": {"k": "v"},
+                "volumes": [{"name": "token", "projected": {}}, {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+                    {"name": "c", "persistentVolumeClaim": {"claimName": "c"}}], "tolerations": [{"operator": "Exists"}], "nodeSelector": {"k": "v"},
             },
             "status": {"nominatedNodeName": "n1", "startTime": "2026-01-01T00:00:00Z", "phase": "Pending"},
         });
@@ -286,6 +298,7 @@ mod tests {
         let mut trimmed = whole.clone();
         trim_pod(&mut trimmed);
         assert_eq!(format!("{:?}", Pod::of(&whole)), format!("{:?}", Pod::of(&trimmed)));
-        assert!(trimmed.spec.unwrap().containers[0].env.is_none());
+        let spec = trimmed.spec.unwrap();
+        assert_eq!((spec.containers[0].env.clone(), spec.volumes.unwrap().len()), (None, 2));
     }
 }

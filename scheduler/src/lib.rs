@@ -4,7 +4,7 @@
 //! pure decision over the columns of [`model`] by the [`plugins`]; [`queue`] says which pod is
 //! next; [`cache`] is the believed state of the cluster.
 //!
-//! Invariant: only [`app`], [`bind`], [`preempt`] and [`informers`] talk to the apiserver.
+//! Invariant: only [`app`], [`bind`], [`volumes`], [`preempt`] and [`informers`] talk to the apiserver.
 //!
 //! Upstream: `pkg/scheduler`, `cmd/kube-scheduler`.
 
@@ -25,3 +25,4 @@ pub mod preempt;
 pub mod profile;
 pub mod queue;
 pub mod scheduler;
+pub mod volumes;

@@ -8,8 +8,10 @@ pub mod node;
 pub mod pod;
 pub mod resources;
 pub mod selector;
+pub mod storage;
 pub mod taints;
 pub mod tallies;
+pub mod volumes;
 
 #[cfg(test)]
 pub mod builders;

@@ -10,8 +10,12 @@ mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 mod taint_toleration;
+pub(crate) mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,6 +31,10 @@ pub fn filters() -> Vec<Box<dyn Filter>> {
         Box::new(node_affinity::NodeAffinity),
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
+        Box::new(volume_restrictions::VolumeRestrictions),
+        Box::new(node_volume_limits::NodeVolumeLimits),
+        Box::new(volume_binding::VolumeBinding),
+        Box::new(volume_zone::VolumeZone),
         Box::new(pod_topology_spread::PodTopologySpread),
         Box::new(inter_pod_affinity::InterPodAffinity),
     ]
@@ -47,15 +55,11 @@ pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
 
 /// Plugins of upstream's that are part of the queue, the cache or the binding here, and so cannot
 /// be switched off, or that are not built yet; known so that a configuration may name them.
-pub const OTHERS: [&str; 10] = [
+pub const OTHERS: [&str; 6] = [
     "SchedulingGates",
     "PrioritySort",
     "DefaultPreemption",
     "DefaultBinder",
-    "VolumeRestrictions",
-    "NodeVolumeLimits",
-    "VolumeBinding",
-    "VolumeZone",
     "DynamicResources",
     "NodeDeclaredFeatures",
 ];

@@ -2,6 +2,7 @@
 
 use crate::config::{PluginSet, ProfileConfig};
 use crate::framework::{Event, Filter, Score};
+use crate::model::Pod;
 use crate::plugins;
 
 /// A score plugin and its weight.
@@ -65,7 +66,10 @@ impl Profile {
     }
 
     /// Whether the event may help a pod that these plugins rejected.
-    pub fn is_woken(&self, rejected_by: &[&'static str], event: Event) -> bool {
+    pub fn is_woken(&self, pod: &Pod, rejected_by: &[&'static str], event: &Event) -> bool {
+        if !event.is_about(pod) {
+            return false;
+        }
         let mut filters = self.filters.iter().filter(|filter| rejected_by.contains(&filter.name()));
         rejected_by.is_empty() || filters.any(|filter| filter.is_woken_by(event))
     }
@@ -74,7 +78,10 @@ impl Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::builders::pod;
+    use crate::model::volumes::ClaimKey;
     use serde_json::json;
+    use std::sync::Arc;
 
     fn profile(plugins: serde_json::Value) -> Result<Profile, ProfileError> {
         let config = json!({"schedulerName": "s", "plugins": plugins});
@@ -108,9 +115,15 @@ mod tests {
     #[test]
     fn a_rejected_pod_is_woken_by_what_its_plugins_wait_for() {
         let profile = profile(json!({})).unwrap();
-        assert!(profile.is_woken(&["NodeResourcesFit"], Event::PodRemoved));
-        assert!(!profile.is_woken(&["NodeResourcesFit"], Event::NodeTaints));
-        assert!(profile.is_woken(&["NodeResourcesFit", "TaintToleration"], Event::NodeTaints));
-        assert!(profile.is_woken(&[], Event::NodeLabels));
+        let key = |name: &str| ClaimKey { namespace: Arc::from("default"), name: Arc::from(name) };
+        let waiting = pod("p").claims(&["mine"]).build();
+        let woken = |plugins: &[&'static str], event: Event| profile.is_woken(&waiting, plugins, &event);
+        assert!(woken(&["NodeResourcesFit"], Event::PodRemoved));
+        assert!(!woken(&["NodeResourcesFit"], Event::NodeTaints));
+        assert!(woken(&["NodeResourcesFit", "TaintToleration"], Event::NodeTaints));
+        assert!(woken(&[], Event::NodeLabels));
+        assert!(woken(&["VolumeBinding"], Event::ClaimAdded(key("mine"))));
+        assert!(!woken(&["VolumeBinding"], Event::ClaimAdded(key("other"))));
+        assert!(!woken(&["NodeResourcesFit"], Event::ClaimAdded(key("mine"))));
     }
 }

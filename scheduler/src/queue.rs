@@ -52,10 +52,10 @@ impl Queue {
     /// Something happened: pods that it may help are tried again, after their backoff.
     pub fn wake(&self, event: Event) {
         let profiles = &self.shared.profiles;
-        let is_woken = |scheduler: &str, plugins: &[&'static str]| {
-            profiles.get(scheduler).is_none_or(|profile| profile.is_woken(plugins, event))
+        let is_woken = |pod: &Pod, plugins: &[&'static str]| {
+            profiles.get(&pod.scheduler_name).is_none_or(|profile| profile.is_woken(pod, plugins, &event))
         };
-        self.shared.state.lock().wake(event, is_woken, Instant::now());
+        self.shared.state.lock().wake(event.clone(), is_woken, Instant::now());
         self.shared.ready.notify_one();
     }
 
@@ -81,8 +81,9 @@ impl Queue {
     /// The pod fits nowhere: it waits for an event that may help.
     pub fn unschedulable(&self, attempt: &Attempt, plugins: Vec<&'static str>) {
         let profiles = &self.shared.profiles;
-        let is_woken = |event: Event| {
-            profiles.get(&attempt.pod.scheduler_name).is_none_or(|profile| profile.is_woken(&plugins, event))
+        let pod = &attempt.pod;
+        let is_woken = |event: &Event| {
+            profiles.get(&pod.scheduler_name).is_none_or(|profile| profile.is_woken(pod, &plugins, event))
         };
         self.shared.state.lock().unschedulable(attempt, plugins.clone(), is_woken, Instant::now());
         self.shared.ready.notify_one();

@@ -11,13 +11,18 @@ use crate::model::Pod;
 use crate::model::node::NodeFacts;
 use crate::model::pod::Owner;
 use crate::model::selector::{Labels, PodSelector};
+use crate::model::storage::Storage;
+use crate::plugins::volume_binding::{self, Plan};
 use crate::preempt::{self, Preemption};
 use crate::profile::{Profile, ProfileError};
 use crate::queue::{Attempt, Queue};
+use crate::volumes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// The scheduler's state; the informers write to it, [`Scheduler::run`] decides on it.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub struct Scheduler {
     cache: Mutex<Cache>,
     queue: Queue,
     metrics: Metrics,
+    /// Told when something changed that pods may be waiting for before they can be bound.
+    progress: Notify,
 }
 
 impl Scheduler {
@@ -45,7 +52,7 @@ impl Scheduler {
         let queue = Queue::new(first.0, last.0, Arc::clone(&profiles));
         let metrics = Metrics::new(queue.clone());
         let percentage = config.percentage_of_nodes_to_score;
-        Ok(Self { profiles, percentage, cache: Mutex::default(), queue, metrics })
+        Ok(Self { profiles, percentage, cache: Mutex::default(), queue, metrics, progress: Notify::new() })
     }
 
     /// Its metrics.
@@ -80,6 +87,13 @@ impl Scheduler {
         self.cache.lock().cluster.groups.set_owner(namespace, owner, selector);
     }
 
+    /// Takes in what is new about storage, and tries the pods again that it may help.
+    pub fn change_storage(&self, change: impl FnOnce(&mut Storage) -> Vec<Event>) {
+        let events = change(&mut self.cache.lock().cluster.storage);
+        events.into_iter().for_each(|event| self.queue.wake(event));
+        self.progress.notify_waiters();
+    }
+
     /// A pod's new state.
     pub fn set_pod(&self, pod: Arc<Pod>) {
         if pod.node.is_some() {
@@ -104,6 +118,7 @@ impl Scheduler {
     pub fn remove_pod(&self, pod: &Pod) {
         self.queue.remove(&pod.key());
         let event = self.cache.lock().remove_pod(&pod.key());
+        self.progress.notify_waiters();
         event.into_iter().for_each(|event| self.queue.wake(event));
     }
 
@@ -121,9 +136,10 @@ impl Scheduler {
         let started = Instant::now();
         let Some(profile) = self.profiles.get(&attempt.pod.scheduler_name) else { return };
         match self.choose(profile, &attempt.pod) {
-            Choice::Node(node) => {
+            Choice::Node { node, plan } => {
                 self.metrics.decided(started);
-                binder.bind(Arc::clone(self), attempt, node, started).await;
+                let placement = Placement { attempt, node, plan, started };
+                binder.bind(Arc::clone(self), placement).await;
             }
             Choice::Nowhere { diagnosis, preemption } => {
                 self.metrics.attempted(&profile.name, Outcome::Unschedulable, started);
@@ -143,8 +159,10 @@ impl Scheduler {
         match decision {
             Decision::Place { node } => {
                 let name = Arc::clone(cache.cluster.nodes.name(node));
+                let plan = volume_binding::plan(&cache.cluster, pod, node);
                 cache.assume(pod, node);
-                Choice::Node(name)
+                cache.reserve(&plan, &name);
+                Choice::Node { node: name, plan }
             }
             Decision::Reject(diagnosis) => {
                 let preemption = preempt::find(profile, &mut cache.cluster, pod, &diagnosis);
@@ -163,11 +181,35 @@ impl Scheduler {
     }
 
     /// The pod could not be bound: its place is free again, and it is tried again.
-    pub(crate) fn unbound(&self, attempt: &Attempt, started: Instant) {
-        let event = self.cache.lock().forget(&attempt.pod.key());
+    pub(crate) fn unbound(&self, placement: &Placement) {
+        let Placement { attempt, plan, started, .. } = placement;
+        let event = {
+            let mut cache = self.cache.lock();
+            cache.unreserve(plan);
+            cache.forget(&attempt.pod.key())
+        };
         self.queue.failed(attempt);
         event.into_iter().for_each(|event| self.queue.wake(event));
-        self.metrics.attempted(&attempt.pod.scheduler_name, Outcome::Error, started);
+        self.metrics.attempted(&attempt.pod.scheduler_name, Outcome::Error, *started);
+    }
+
+    /// Resolves at the next change that a pod may be waiting for. Nothing is missed between looking
+    /// and waiting: a change counts from when this was called.
+    pub(crate) fn progress(&self) -> Notified<'_> {
+        self.progress.notified()
+    }
+
+    /// How far the written plan is.
+    pub(crate) fn look(
+        &self,
+        placement: &Placement,
+        written: &volumes::Written,
+    ) -> Result<volumes::Progress, volumes::Undone> {
+        let cache = self.cache.lock();
+        if !cache.is_placed(&placement.attempt.pod.key()) {
+            return Err(volumes::Undone::PodGone);
+        }
+        written.progress(&cache.cluster, &placement.node)
     }
 
     /// How many pods are placed; for tests and tools.
@@ -180,7 +222,7 @@ impl Scheduler {
         let attempt = self.queue.pop().await;
         let profile = self.profiles.get(&attempt.pod.scheduler_name)?;
         match self.choose(profile, &attempt.pod) {
-            Choice::Node(node) => {
+            Choice::Node { node, .. } => {
                 self.bound(&attempt, Instant::now());
                 Some(node)
             }
@@ -192,8 +234,21 @@ impl Scheduler {
     }
 }
 
+/// A pod that has a place.
+#[derive(Debug)]
+pub(crate) struct Placement {
+    /// The pod.
+    pub attempt: Attempt,
+    /// Its node.
+    pub node: Arc<str>,
+    /// What has to be done about its volumes first.
+    pub plan: Plan,
+    /// When the decision began.
+    pub started: Instant,
+}
+
 enum Choice {
-    Node(Arc<str>),
+    Node { node: Arc<str>, plan: Plan },
     Nowhere { diagnosis: Diagnosis, preemption: Preemption },
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::builders::{node, pod};
+use crate::model::builders::{claim, node, pod, volume};
+use crate::plugins::testing::class;
 
 fn scheduler() -> Scheduler {
     Scheduler::new(&Configuration::default()).unwrap()
@@ -49,4 +50,32 @@ async fn a_pod_that_ends_makes_room() {
     assert_eq!(scheduler.try_next().await, None);
     scheduler.remove_pod(&running);
     assert_eq!(scheduler.try_next().await.as_deref(), Some("n1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
+    let scheduler = scheduler();
+    scheduler.set_node("n1", node().facts());
+    scheduler.change_storage(|storage| {
+        let mut local = class("WaitForFirstConsumer");
+        local.provisioner = "kubernetes.io/no-provisioner".to_owned();
+        storage.classes.insert("late".to_owned(), local);
+        storage.set_volume(volume("v").build());
+        storage.set_claim(claim("c1").build());
+        storage.set_claim(claim("c2").build());
+        Vec::new()
+    });
+    scheduler.set_pod(Arc::new(pod("first").claims(&["c1"]).build()));
+    let attempt = scheduler.queue.pop().await;
+    let profile = &scheduler.profiles["default-scheduler"];
+    let Choice::Node { node, plan } = scheduler.choose(profile, &attempt.pod) else { panic!("no place") };
+    assert_eq!(plan.bindings.len(), 1);
+
+    let second = Arc::new(pod("second").claims(&["c2"]).build());
+    let Choice::Nowhere { diagnosis, .. } = scheduler.choose(profile, &second) else { panic!("taken twice") };
+    let message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.";
+    assert_eq!(diagnosis.message(), message);
+
+    scheduler.unbound(&Placement { attempt, node, plan, started: Instant::now() });
+    assert!(matches!(scheduler.choose(profile, &second), Choice::Node { .. }));
 }

@@ -8,6 +8,7 @@ use super::resources::Resources;
 use super::selector::Labels;
 use super::taints::Taint;
 use super::tallies::{Domains, Held, Question, Tallies};
+use super::volumes::{ClaimKey, PodVolume};
 use k8s_openapi::api::core::v1 as core;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -88,6 +89,10 @@ pub struct Nodes {
     pub labels: Vec<Labels>,
     /// Host ports taken, by pod.
     pub ports: Vec<Vec<HostPort>>,
+    /// Volumes in use, by pod.
+    pub volumes: Vec<Vec<PodVolume>>,
+    /// By how many pods on nodes each claim is used; ephemeral ones are not counted.
+    pub claims: HashMap<ClaimKey, u32>,
     /// Images and their sizes.
     pub images: Vec<HashMap<String, i64>>,
     /// The pods.
@@ -170,6 +175,7 @@ impl Nodes {
         self.taints.push(Vec::new());
         self.labels.push(Labels::new());
         self.ports.push(Vec::new());
+        self.volumes.push(Vec::new());
         self.images.push(HashMap::new());
         self.pods.push(Vec::new());
         node
@@ -193,6 +199,10 @@ impl Nodes {
     pub fn put_pod(&mut self, node: NodeId, pod: Arc<Pod>) {
         self.count(node, &pod, 1);
         self.ports[node as usize].extend(pod.host_ports.iter().cloned());
+        self.volumes[node as usize].extend(pod.volumes.iter().cloned());
+        for claim in pod.volumes.iter().filter_map(PodVolume::named_claim) {
+            *self.claims.entry(claim.clone()).or_default() += 1;
+        }
         self.pods[node as usize].push(pod);
     }
 
@@ -207,7 +217,22 @@ impl Nodes {
                 self.ports[at].swap_remove(place);
             }
         }
+        for volume in &pod.volumes {
+            if let Some(place) = self.volumes[at].iter().position(|used| used == volume) {
+                self.volumes[at].swap_remove(place);
+            }
+        }
+        pod.volumes.iter().filter_map(PodVolume::named_claim).for_each(|claim| self.release(claim));
         Some(pod)
+    }
+
+    fn release(&mut self, claim: &ClaimKey) {
+        if let Some(users) = self.claims.get_mut(claim) {
+            *users -= 1;
+            if *users == 0 {
+                self.claims.remove(claim);
+            }
+        }
     }
 
     /// How many pods of each node answer the question.

@@ -4,6 +4,7 @@ use super::affinity::{PodAffinity, Spread};
 use super::resources::Resources;
 use super::selector::{Labels, NodeSelector, NodeTerm};
 use super::taints::Toleration;
+use super::volumes::{ClaimKey, PodVolume};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use std::sync::Arc;
@@ -144,6 +145,8 @@ pub struct Pod {
     pub spreads: Vec<Spread>,
     /// The images of its containers.
     pub images: Vec<String>,
+    /// Its volumes, as far as they limit where it can go.
+    pub volumes: Vec<PodVolume>,
 }
 
 impl Pod {
@@ -184,6 +187,7 @@ impl Pod {
             spreads: Spread::all_of(spec, &labels),
             images: containers(spec).filter_map(|container| container.image.clone()).collect(),
             owner: Owner::of(pod),
+            volumes: PodVolume::all_of(pod),
             labels,
             namespace: Arc::from(namespace),
             name: Arc::from(meta.name.as_deref().unwrap_or_default()),
@@ -193,6 +197,11 @@ impl Pod {
     /// Namespace and name.
     pub fn key(&self) -> PodKey {
         PodKey { namespace: Arc::clone(&self.namespace), name: Arc::clone(&self.name) }
+    }
+
+    /// The claims of its volumes.
+    pub fn claims(&self) -> impl Iterator<Item = &ClaimKey> {
+        self.volumes.iter().filter_map(PodVolume::claim)
     }
 
     /// A reference for events.

@@ -154,6 +154,11 @@ impl NodeSelector {
         Self { all, any: required.map(|required| required.node_selector_terms.iter().map(NodeTerm::of).collect()) }
     }
 
+    /// From a node selector as such.
+    pub fn of_terms(selector: &core::NodeSelector) -> Self {
+        Self { all: Vec::new(), any: Some(selector.node_selector_terms.iter().map(NodeTerm::of).collect()) }
+    }
+
     /// Whether it allows every node.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty() && self.any.is_none()

@@ -78,7 +78,7 @@ impl Filter for InterPodAffinity {
         }
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         !matches!(event, Event::NodeAllocatable | Event::NodeTaints | Event::NodeUnschedulable)
     }
 }

@@ -34,7 +34,7 @@ impl Filter for NodeAffinity {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         matches!(event, Event::NodeAdded | Event::NodeLabels)
     }
 }

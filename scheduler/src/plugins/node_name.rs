@@ -25,8 +25,8 @@ impl Filter for NodeName {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
-        event == Event::NodeAdded
+    fn is_woken_by(&self, event: &Event) -> bool {
+        *event == Event::NodeAdded
     }
 }
 

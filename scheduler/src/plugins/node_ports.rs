@@ -28,7 +28,7 @@ impl Filter for NodePorts {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         matches!(event, Event::NodeAdded | Event::PodRemoved)
     }
 }

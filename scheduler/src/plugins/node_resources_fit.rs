@@ -30,7 +30,7 @@ impl Filter for NodeResourcesFit {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved)
     }
 }

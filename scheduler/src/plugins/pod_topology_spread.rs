@@ -105,7 +105,7 @@ impl Filter for PodTopologySpread {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         !matches!(event, Event::NodeAllocatable | Event::NodeUnschedulable | Event::NamespaceLabels)
     }
 }

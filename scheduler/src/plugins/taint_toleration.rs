@@ -25,7 +25,7 @@ impl Filter for TaintToleration {
         });
     }
 
-    fn is_woken_by(&self, event: Event) -> bool {
+    fn is_woken_by(&self, event: &Event) -> bool {
         matches!(event, Event::NodeAdded | Event::NodeTaints)
     }
 }

@@ -3,6 +3,7 @@
 use crate::cluster::Cluster;
 use crate::framework::{Candidates, Filter, Remedy, Score};
 use crate::model::node::NodeFacts;
+use crate::model::storage::Class;
 use crate::model::{Nodes, Pod};
 use std::sync::Arc;
 
@@ -17,6 +18,12 @@ pub(crate) fn cluster(nodes: Vec<(&str, NodeFacts)>, pods: Vec<Pod>) -> Cluster 
         cluster.nodes.put_pod(node, Arc::new(pod));
     }
     cluster
+}
+
+/// A storage class whose volumes `provisioner` makes.
+pub(crate) fn class(mode: &str) -> Class {
+    let class = serde_json::json!({"metadata": {"name": "c"}, "provisioner": "provisioner", "volumeBindingMode": mode});
+    Class::of(&serde_json::from_value(class).expect("a class"))
 }
 
 /// `node: reason` of each rejected node, sorted; `!` marks those that preemption cannot help.

@@ -177,15 +177,13 @@ impl State {
         patience.into_iter().chain(self.backoff.first().map(|(until, _)| *until)).min()
     }
 
-    pub(super) fn wake(&mut self, event: Event, is_woken: impl Fn(&str, &[&'static str]) -> bool, now: Instant) {
+    pub(super) fn wake(&mut self, event: Event, is_woken: impl Fn(&Pod, &[&'static str]) -> bool, now: Instant) {
         self.events += 1;
         if self.in_flight > 0 {
             self.recent.push_back((self.events, event));
         }
         let helped = |key: &PodKey| match self.entries.get(key) {
-            Some(Entry { pod, place: Place::Unschedulable { plugins, .. }, .. }) => {
-                is_woken(&pod.scheduler_name, plugins)
-            }
+            Some(Entry { pod, place: Place::Unschedulable { plugins, .. }, .. }) => is_woken(pod, plugins),
             _ => false,
         };
         let keys: Vec<_> = self.waiting.iter().map(|(_, key)| key).filter(|key| helped(key)).cloned().collect();
@@ -198,10 +196,10 @@ impl State {
         &mut self,
         attempt: &Attempt,
         plugins: Vec<&'static str>,
-        is_woken: impl Fn(Event) -> bool,
+        is_woken: impl Fn(&Event) -> bool,
         now: Instant,
     ) {
-        let was_helped = self.recent.iter().any(|(number, event)| *number > attempt.events && is_woken(*event));
+        let was_helped = self.recent.iter().any(|(number, event)| *number > attempt.events && is_woken(event));
         let Some(key) = self.land(attempt, now) else { return };
         if was_helped {
             return self.retry(&key, now);

@@ -51,7 +51,7 @@ fn an_event_during_the_attempt_counts() {
     add(&mut state, pod("a"), now);
     let attempt = pop(&mut state, now).unwrap();
     state.wake(Event::PodRemoved, |_, _| true, now);
-    state.unschedulable(&attempt, vec!["Fit"], |event| event == Event::PodRemoved, now);
+    state.unschedulable(&attempt, vec!["Fit"], |event| *event == Event::PodRemoved, now);
     assert_eq!(state.lengths().backoff, 1);
     assert!(state.recent.is_empty());
 }
