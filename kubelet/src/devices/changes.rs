@@ -21,13 +21,15 @@ pub struct Changes {
     blind: bool,
 }
 
-impl Changes {
+impl Default for Changes {
     /// Watches nothing yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let events = Inotify::init().and_then(|inotify| inotify.into_event_stream([0; BUFFER]));
         Self { events: events.inspect_err(complain).ok(), blind: false }
     }
+}
 
+impl Changes {
     /// Watches the entries of a folder. Again is fine; a folder that is gone is forgotten by the kernel.
     ///
     /// Call it before reading the folder, so that nothing comes in between.
@@ -81,7 +83,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tells_of_what_comes_and_goes_and_of_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let mut changes = Changes::new();
+        let mut changes = Changes::default();
         changes.watch(folder.path());
         assert!(!told(&mut changes).await);
         let (file, moved) = (folder.path().join("a"), folder.path().join("b"));
@@ -105,7 +107,7 @@ mod tests {
         let begun = tokio::time::Instant::now();
         assert!(told(&mut none).await);
         assert_eq!(begun.elapsed().as_secs(), BLIND.as_secs());
-        let mut refused = Changes::new();
+        let mut refused = Changes::default();
         let file = tempfile::NamedTempFile::new().unwrap();
         for gone in [file.path().to_owned(), file.path().join("absent")] {
             refused.watch(&gone);

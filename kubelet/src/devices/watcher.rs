@@ -58,7 +58,7 @@ pub async fn run(folder: PathBuf, devices: Devices) {
         failed: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
         last: BTreeMap::new(),
     };
-    let mut changes = Changes::new();
+    let mut changes = Changes::default();
     loop {
         watcher.look(&mut changes).await;
         match watcher.next_try() {
