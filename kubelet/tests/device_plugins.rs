@@ -4,10 +4,12 @@ use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kubelet::devices::{Devices, pod_resources, registration, socket};
+use kubelet::devices::{Devices, pod_resources, registration, socket, watcher};
 use parking_lot::Mutex;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
+use proto::pluginregistration::registration_server::{Registration, RegistrationServer};
+use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus, RegistrationStatusResponse};
 use proto::podresources as listed;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +72,33 @@ impl DevicePlugin for FakePlugin {
     ) -> Result<Response<api::PreStartContainerResponse>, Status> {
         self.started.lock().extend(request.into_inner().devices_ids);
         Ok(Response::new(api::PreStartContainerResponse {}))
+    }
+}
+
+/// Says by its own socket that a plugin is there, and passes on what it is told.
+#[derive(Clone)]
+struct FakeRegistration {
+    endpoint: String,
+    told: mpsc::Sender<RegistrationStatus>,
+}
+
+#[tonic::async_trait]
+impl Registration for FakeRegistration {
+    async fn get_info(&self, _: Request<InfoRequest>) -> Result<Response<PluginInfo>, Status> {
+        Ok(Response::new(PluginInfo {
+            r#type: "DevicePlugin".into(),
+            name: GPU.into(),
+            endpoint: self.endpoint.clone(),
+            supported_versions: vec!["v1beta1".into()],
+        }))
+    }
+
+    async fn notify_registration_status(
+        &self,
+        request: Request<RegistrationStatus>,
+    ) -> Result<Response<RegistrationStatusResponse>, Status> {
+        self.told.send(request.into_inner()).await.map_err(|_| Status::aborted("the test is over"))?;
+        Ok(Response::new(RegistrationStatusResponse {}))
     }
 }
 
@@ -174,4 +203,34 @@ async fn from_registration_to_restart() {
     drop(say);
     until(&devices, 0).await;
     assert_eq!(devices.amounts().capacity[GPU], 3);
+}
+
+#[tokio::test]
+async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
+    let (folder, supervisor) = (tempfile::tempdir().unwrap(), Supervisor::new());
+    let devices = Devices::load(folder.path(), supervisor.clone(), |_| {});
+    let (say, said) = mpsc::channel(4);
+    let plugin = FakePlugin { said: Arc::new(Mutex::new(Some(said))), started: Arc::default() };
+    let endpoint = folder.path().join("gpu.sock");
+    let listener = UnixListener::bind(&endpoint).unwrap();
+    supervisor.spawn_until_stop("fake", socket::serve(listener, DevicePluginServer::new(plugin)));
+    let registry = folder.path().join("plugins_registry");
+    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), devices.clone()));
+
+    // In a folder that comes later as well.
+    let own = registry.join("example.com");
+    std::fs::create_dir_all(&own).unwrap();
+    let (told, mut telling) = mpsc::channel(4);
+    let path = own.join("reg.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let service = FakeRegistration { endpoint: endpoint.to_string_lossy().into_owned(), told };
+    supervisor.spawn_until_stop("registrar", socket::serve(listener, RegistrationServer::new(service)));
+    let status = tokio::time::timeout(Duration::from_secs(20), telling.recv()).await.unwrap().unwrap();
+    assert_eq!(status, RegistrationStatus { plugin_registered: true, error: String::new() });
+    say.send(Ok(healthy(&["a", "b"]))).await.unwrap();
+    until(&devices, 2).await;
+
+    std::fs::remove_dir_all(own).unwrap();
+    until(&devices, 0).await;
+    assert!(supervisor.shutdown(Duration::from_secs(5)).await);
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerResizePolicy, Pod, PodSpec, PodStatus, ResourceRequirements, Secret, Service,
+    ConfigMap, Container, ContainerResizePolicy, ImageVolumeSource, Pod, PodSpec, PodStatus, ResourceRequirements,
+    Secret, Service, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -261,6 +262,39 @@ async fn a_missing_image_is_pulled_or_backed_off() {
     until("the other waits", || node.waiting("b").contains("ImagePull")).await;
     assert_eq!(node.phase(), "Pending");
     until("and backs off", || node.waiting("b") == "ImagePullBackOff").await;
+}
+
+/// A container that mounts a volume, and that volume with an image.
+fn with_image_volume(name: &str, image: &str) -> (Container, Volume) {
+    let mount = VolumeMount { name: format!("of-{name}"), mount_path: "/data".into(), ..VolumeMount::default() };
+    let source = ImageVolumeSource { reference: Some(image.into()), pull_policy: None };
+    let volume = Volume { name: mount.name.clone(), image: Some(source), ..Volume::default() };
+    (Container { volume_mounts: Some(vec![mount]), ..container(name) }, volume)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_volume_is_pulled_mounted_and_kept() {
+    let node = Node::start().await;
+    node.cri.state().registry.insert("data:1".into());
+    let (a, of_a) = with_image_volume("a", "data:1");
+    let (b, of_b) = with_image_volume("b", "gone:1");
+    let mut pod = pod("Always", vec![], vec![a, b]);
+    pod.spec.as_mut().unwrap().volumes = Some(vec![of_a, of_b]);
+    node.workers.update(Arc::new(pod));
+    until("one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    until("the other waits for its volume", || node.waiting("b") == "ImagePullBackOff").await;
+    assert_eq!(node.cri.state().count("CreateContainer", "b"), 0);
+    let mount = node.cri.state().container("a").unwrap().1.config.mounts[0].clone();
+    let image = mount.image.unwrap();
+    assert_eq!((image.image.as_str(), image.user_specified_image.as_str()), ("sha256:data:1", "data:1"));
+    assert!(mount.readonly && mount.host_path.is_empty());
+
+    let endpoint = Endpoint::parse(&node.cri.endpoint()).unwrap();
+    let runtime = Runtime::new(&endpoint, &endpoint, Duration::from_secs(10));
+    node.cri.state().images.insert("unused:1".into());
+    kubelet::images::gc::remove_unused(&runtime).await.unwrap();
+    let left: Vec<_> = node.cri.state().images.iter().cloned().collect();
+    assert_eq!(left, ["data:1", "x:1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,13 +76,13 @@ mod tests {
             "--metric-resolution=1s",
             "--kubelet-preferred-address-types=InternalIP,Hostname",
         ];
-        let parsed = flags::parse::<Options>("metrics-server", words.map(str::to_owned).into_iter(), |_| None);
+        let parsed = flags::parse::<Options>("metrics-server", words.map(str::to_owned), |_| None);
         let Ok(Parsed::Start(start)) = parsed else { panic!("no start") };
         let options = start.options;
         assert!(options.kubelet_use_node_status_port && !options.kubelet_insecure_tls);
         assert_eq!(options.resolution(), Duration::from_secs(10));
         assert_eq!(options.kubelet_preferred_address_types.len(), 2);
         let wrong = ["--kubelet-preferred-address-types=Telephone".to_owned()];
-        assert!(flags::parse::<Options>("metrics-server", wrong.into_iter(), |_| None).is_err());
+        assert!(flags::parse::<Options>("metrics-server", wrong, |_| None).is_err());
     }
 }

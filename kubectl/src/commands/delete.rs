@@ -117,7 +117,7 @@ impl<'a> Deleting<'a> {
             false => Failures::with_unread(self.failures, self.unread)?,
         }
         for (victim, uid) in &self.deleted {
-            deadline.gone(self.session, victim, uid).await?;
+            deadline.gone(self.session, victim, uid.as_deref()).await?;
         }
         Ok(())
     }
@@ -271,15 +271,20 @@ impl Deletion {
         Self { dry_run, ..self }
     }
 
-    /// Asks for the deletion; the object's UID, if the server told it.
-    pub(super) async fn ask(&self, session: &Session, victim: &Victim) -> anyhow::Result<String> {
+    /// Asks for the deletion; the object's UID, if the server told it. One that tells of an object without a UID says
+    /// that whatever has one is another object.
+    pub(super) async fn ask(&self, session: &Session, victim: &Victim) -> anyhow::Result<Option<String>> {
         if self.dry_run == DryRun::Client {
-            return Ok(String::new());
+            return Ok(None);
         }
         let answer =
             session.client.write_object(Method::DELETE, &victim.path(), "application/json", &self.options()).await?;
-        let uid = answer.pointer("/details/uid").or_else(|| answer.pointer("/metadata/uid"));
-        Ok(uid.and_then(Value::as_str).unwrap_or_default().to_owned())
+        let told = match answer["kind"].as_str() {
+            Some("Status") => answer.get("details"),
+            _ => answer.get("metadata"),
+        };
+        let uid = |told: &Value| told.get("uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(told.filter(|told| told.is_object()).map(uid))
     }
 
     /// All options stand in the body: a server that finds one there does not look at the query.
@@ -320,7 +325,7 @@ impl Deadline {
     }
 
     /// Waits until the object is gone, or another one has its name.
-    pub(super) async fn gone(&self, session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
+    pub(super) async fn gone(&self, session: &Session, victim: &Victim, uid: Option<&str>) -> anyhow::Result<()> {
         crate::interrupt::heed();
         match tokio::time::timeout_at(self.0, gone(session, victim, uid)).await {
             Ok(Err(error)) if matches!(code(&error), Some(403 | 405)) => Ok(()),
@@ -330,7 +335,7 @@ impl Deadline {
     }
 }
 
-async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<()> {
+async fn gone(session: &Session, victim: &Victim, uid: Option<&str>) -> anyhow::Result<()> {
     const END: &[u8] = b"\"DELETED\",";
     let mut pauses = crate::http::Pauses::new();
     loop {
@@ -338,7 +343,7 @@ async fn gone(session: &Session, victim: &Victim, uid: &str) -> anyhow::Result<(
             Err(error) if is_not_found(&error) => return Ok(()),
             object => object?,
         };
-        if !uid.is_empty() && object.uid() != uid {
+        if uid.is_some_and(|uid| object.uid() != uid) {
             return Ok(());
         }
         let selector = format!("metadata.name={}", victim.name);

@@ -5,6 +5,7 @@
 //! choice of a device and its grant.
 //! Upstream: `pkg/kubelet/cm/devicemanager`.
 
+pub mod changes;
 pub mod checkpoint;
 pub mod ledger;
 pub mod plugin;

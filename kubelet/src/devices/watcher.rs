@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/pluginmanager`.
 
+use super::changes::Changes;
 use super::registration::VERSION;
 use super::{ConnectError, Devices, plugin};
 use crate::backoff::Backoff;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tonic::{Request, Status};
 
-const LOOK: Duration = Duration::from_secs(1);
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const GET_INFO: Duration = Duration::from_secs(1);
 const NOTIFY: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(122);
@@ -44,7 +45,7 @@ enum RegisterError {
     Notify(PathBuf, #[source] Status),
 }
 
-/// Looks for ever; give it to the supervisor.
+/// Watches for ever; give it to the supervisor.
 pub async fn run(folder: PathBuf, devices: Devices) {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         tracing::error!(%error, folder = %folder.display(), "plugins cannot be watched");
@@ -54,12 +55,17 @@ pub async fn run(folder: PathBuf, devices: Devices) {
         folder,
         devices,
         known: BTreeMap::new(),
-        failed: Backoff::new(LOOK / 2, LONGEST_BACKOFF),
+        failed: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
         last: BTreeMap::new(),
     };
+    let mut changes = Changes::default();
     loop {
-        watcher.look().await;
-        tokio::time::sleep(LOOK).await;
+        watcher.look(&mut changes).await;
+        match watcher.next_try() {
+            // In time or by a change: both mean to look again.
+            Some(left) => drop(tokio::time::timeout(left, changes.next()).await),
+            None => changes.next().await,
+        }
     }
 }
 
@@ -74,9 +80,9 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn look(&mut self) {
+    async fn look(&mut self, changes: &mut Changes) {
         let mut found = BTreeMap::new();
-        sockets(&self.folder, DEEPEST, &mut found);
+        sockets(&self.folder, DEEPEST, changes, &mut found);
         let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, String))| found.get(*path) != Some(identity);
         let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
         for path in gone {
@@ -86,14 +92,21 @@ impl Watcher {
         }
         self.last.retain(|path, _| found.contains_key(path));
         for (path, identity) in found {
-            if !self.known.contains_key(&path) && !self.is_held_back(&path) {
+            if !self.known.contains_key(&path) && self.held_back(&path).is_none() {
                 self.register(path, identity).await;
             }
         }
     }
 
-    fn is_held_back(&self, path: &PathBuf) -> bool {
-        self.last.get(path).is_some_and(|at| self.failed.waiting(path, *at, Instant::now()).is_some())
+    /// For how long a socket that failed is left alone.
+    fn held_back(&self, path: &PathBuf) -> Option<Duration> {
+        let at = self.last.get(path)?;
+        self.failed.waiting(path, *at, Instant::now()).map(|(_, left)| left)
+    }
+
+    /// When the next of the sockets that failed is to be tried again; `None` if there is none.
+    fn next_try(&self) -> Option<Duration> {
+        self.last.keys().map(|path| self.held_back(path).unwrap_or_default()).min()
     }
 
     async fn register(&mut self, path: PathBuf, identity: Identity) {
@@ -144,7 +157,8 @@ async fn take(path: &Path, info: &PluginInfo, devices: &Devices) -> Result<(), R
 }
 
 /// The sockets below a folder. What cannot be read is passed over.
-fn sockets(folder: &Path, depth: usize, out: &mut BTreeMap<PathBuf, Identity>) {
+fn sockets(folder: &Path, depth: usize, changes: &mut Changes, out: &mut BTreeMap<PathBuf, Identity>) {
+    changes.watch(folder);
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         let Ok(about) = entry.metadata() else { continue };
@@ -152,7 +166,7 @@ fn sockets(folder: &Path, depth: usize, out: &mut BTreeMap<PathBuf, Identity>) {
             continue;
         }
         if about.is_dir() && depth > 0 {
-            sockets(&entry.path(), depth - 1, out);
+            sockets(&entry.path(), depth - 1, changes, out);
         } else if about.file_type().is_socket() {
             out.insert(entry.path(), (about.ino(), about.ctime(), about.ctime_nsec()));
         }

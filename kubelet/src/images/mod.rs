@@ -11,7 +11,7 @@ use crate::pod::PodExt;
 use crate::runtime::images::{Image, RegistryAuth};
 use crate::runtime::{Runtime, RuntimeError};
 use crate::status::Waiting;
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Pod};
 use parking_lot::Mutex;
 use proto::cri;
 use std::sync::Arc;
@@ -47,13 +47,44 @@ impl ImageError {
         Waiting { reason: self.reason().to_owned(), message: self.to_string() }
     }
 
-    fn reason(&self) -> &'static str {
+    /// As the reason of a waiting container.
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Pull(_) => "ErrImagePull",
             Self::BackOff { .. } => "ImagePullBackOff",
             Self::Never(_) => "ErrImageNeverPull",
             Self::Inspect { .. } => "ImageInspectError",
             Self::Name(_) => "InvalidImageName",
+        }
+    }
+}
+
+/// An image that a pod needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// As the pod names it.
+    reference: &'a str,
+    policy: &'a str,
+    /// The container that is made from it; a volume's image concerns the pod as a whole.
+    container: Option<&'a str>,
+}
+
+impl<'a> Wish<'a> {
+    /// The image that a container is made from.
+    pub fn of_container(container: &'a Container) -> Self {
+        Self {
+            reference: container.image.as_deref().unwrap_or_default(),
+            policy: container.image_pull_policy.as_deref().unwrap_or("IfNotPresent"),
+            container: Some(&container.name),
+        }
+    }
+
+    /// The image that a volume shows.
+    pub fn of_volume(source: &'a ImageVolumeSource) -> Self {
+        Self {
+            reference: source.reference.as_deref().unwrap_or_default(),
+            policy: source.pull_policy.as_deref().unwrap_or("IfNotPresent"),
+            container: None,
         }
     }
 }
@@ -85,49 +116,48 @@ impl Images {
         }
     }
 
-    /// The container's image, pulled if its policy says so.
+    /// The image, pulled if its policy says so.
     pub async fn ensure(
         &self,
         pod: &Pod,
-        container: &Container,
+        wish: Wish<'_>,
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
     ) -> Result<Image, ImageError> {
-        let name = with_tag(container.image.as_deref().unwrap_or_default())?;
+        let name = with_tag(wish.reference)?;
         let inspect = |e: RuntimeError| ImageError::Inspect { image: name.clone(), why: e.to_string() };
         let present = self.runtime.image(&name).await.map_err(inspect)?;
-        let policy = container.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
-        let shown = container.image.clone().unwrap_or_default();
-        match (present, policy) {
+        let shown = wish.reference;
+        match (present, wish.policy) {
             (Some(image), "IfNotPresent" | "Never") => {
                 let text =
                     format!("Container image \"{shown}\" already present on machine and can be accessed by the pod");
-                self.event(pod, container, Severity::Normal, "Pulled", text);
+                self.event(pod, wish, Severity::Normal, "Pulled", text);
                 Ok(image)
             }
             (None, "Never") => {
-                let error = ImageError::Never(shown);
-                self.event(pod, container, Severity::Warning, "ErrImageNeverPull", error.to_string());
+                let error = ImageError::Never(shown.to_owned());
+                self.event(pod, wish, Severity::Warning, "ErrImageNeverPull", error.to_string());
                 Err(error)
             }
-            _ => self.pull(pod, container, &name, auths, sandbox).await,
+            _ => self.pull(pod, wish, &name, auths, sandbox).await,
         }
     }
 
     async fn pull(
         &self,
         pod: &Pod,
-        container: &Container,
+        wish: Wish<'_>,
         name: &str,
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
     ) -> Result<Image, ImageError> {
         let key = format!("{}_{name}", pod.uid());
-        let shown = container.image.clone().unwrap_or_default();
-        self.check_backoff(pod, container, &key, &shown)?;
+        let shown = wish.reference;
+        self.check_backoff(pod, wish, &key)?;
         let begun = Instant::now();
         let _slot = self.slots.acquire().await;
-        self.event(pod, container, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
+        self.event(pod, wish, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
         let pulling = Instant::now();
         match self.pull_with(name, auths, sandbox).await {
             Ok(image) => {
@@ -139,7 +169,7 @@ impl Images {
                 let text = format!(
                     "Successfully pulled image \"{shown}\" in {net} ({gross} including waiting). Image size: {size} bytes."
                 );
-                self.event(pod, container, Severity::Normal, "Pulled", text);
+                self.event(pod, wish, Severity::Normal, "Pulled", text);
                 Ok(image)
             }
             Err(e) => {
@@ -148,20 +178,21 @@ impl Images {
                 failures.delays.next(key.clone(), Instant::now());
                 failures.last.insert(key, (Instant::now(), why.clone()));
                 let text = format!("Failed to pull image \"{shown}\": {}", e.message());
-                self.event(pod, container, Severity::Warning, "Failed", text);
-                self.event(pod, container, Severity::Warning, "Failed", "Error: ErrImagePull");
+                self.event(pod, wish, Severity::Warning, "Failed", text);
+                self.event(pod, wish, Severity::Warning, "Failed", "Error: ErrImagePull");
                 Err(ImageError::Pull(why))
             }
         }
     }
 
-    fn check_backoff(&self, pod: &Pod, container: &Container, key: &str, shown: &str) -> Result<(), ImageError> {
+    fn check_backoff(&self, pod: &Pod, wish: Wish<'_>, key: &str) -> Result<(), ImageError> {
+        let shown = wish.reference;
         let failures = self.backoff.lock();
         let Some((at, why)) = failures.last.get(key) else { return Ok(()) };
         let Some((_, left)) = failures.delays.waiting(&key.to_owned(), *at, Instant::now()) else { return Ok(()) };
         let error = ImageError::BackOff { image: shown.to_owned(), why: why.clone(), left };
-        self.event(pod, container, Severity::Normal, "BackOff", format!("Back-off pulling image \"{shown}\""));
-        self.event(pod, container, Severity::Warning, "Failed", "Error: ImagePullBackOff");
+        self.event(pod, wish, Severity::Normal, "BackOff", format!("Back-off pulling image \"{shown}\""));
+        self.event(pod, wish, Severity::Warning, "Failed", "Error: ImagePullBackOff");
         Err(error)
     }
 
@@ -188,8 +219,11 @@ impl Images {
         Err(last.unwrap_or(RuntimeError::Timeout { call: "PullImage", patience: Duration::ZERO }))
     }
 
-    fn event(&self, pod: &Pod, container: &Container, severity: Severity, reason: &str, text: impl Into<String>) {
-        self.events.container(pod, &container.name, severity, reason, text);
+    fn event(&self, pod: &Pod, wish: Wish<'_>, severity: Severity, reason: &str, text: impl Into<String>) {
+        match wish.container {
+            Some(name) => self.events.container(pod, name, severity, reason, text),
+            None => self.events.pod(pod, severity, reason, text),
+        }
     }
 }
 

@@ -20,13 +20,26 @@ pub enum Propagation {
     Both,
 }
 
-/// A folder or file of the node inside a container.
+/// A folder or file of the node, or an image, inside a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
     pub container_path: String,
     pub host_path: String,
     pub read_only: bool,
     pub propagation: Propagation,
+    /// Instead of the path of the node.
+    pub image: Option<MountedImage>,
+}
+
+/// An image whose files a container sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountedImage {
+    /// What was pulled.
+    pub id: String,
+    /// As the pod names it.
+    pub reference: String,
+    /// The folder of it that is shown; empty for all.
+    pub sub_path: String,
 }
 
 /// What a container needs beyond the pod.
@@ -125,6 +138,8 @@ fn mount(m: &Mount) -> cri::Mount {
         host_path: m.host_path.clone(),
         readonly: m.read_only,
         propagation: propagation.into(),
+        image: m.image.as_ref().map(|i| cri::ImageSpec { image: i.id.clone(), ..images::spec(&i.reference) }),
+        image_sub_path: m.image.as_ref().map(|i| i.sub_path.clone()).unwrap_or_default(),
         ..Default::default()
     }
 }

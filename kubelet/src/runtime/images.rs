@@ -105,18 +105,36 @@ fn image(i: cri::Image) -> Image {
 }
 
 impl Runtime {
-    /// Ids and names of the images that containers and sandboxes were made from.
+    /// Ids and names of the images that containers and sandboxes were made from, and of those that containers mount.
     pub async fn images_in_use(&self) -> Result<std::collections::HashSet<String>, RuntimeError> {
         let mut client = self.runtime.clone();
         let all =
             call(self.timeout, "ListContainers", client.list_containers(cri::ListContainersRequest { filter: None }));
-        let names = all
-            .await?
-            .containers
+        let containers = all.await?.containers;
+        let mut mounted = Vec::new();
+        for container in &containers {
+            mounted.extend(self.mounted_images(&container.id).await?);
+        }
+        let names = containers
             .into_iter()
-            .flat_map(|c| [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()]);
+            .flat_map(|c| [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()])
+            .chain(mounted);
         let sandbox = self.sandbox_image().await?;
         Ok(names.chain(sandbox).filter(|n| !n.is_empty()).collect())
+    }
+
+    /// Ids of the images that a container shows as volumes; none if it is gone.
+    async fn mounted_images(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+        match call(self.timeout, "ContainerStatus", client.container_status(request)).await {
+            Ok(answer) => {
+                let mounts = answer.status.unwrap_or_default().mounts;
+                Ok(mounts.into_iter().filter_map(|m| Some(m.image?.image)).collect())
+            }
+            Err(e) if e.is_not_found() => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
     }
 
     /// The image that sandboxes are made from, if the runtime tells it. An older containerd does not

@@ -47,12 +47,14 @@ impl Volumes {
         self.root.join("pods").join(uid)
     }
 
-    /// Sets up, or brings up to date, every volume that a container of the pod mounts.
+    /// Sets up, or brings up to date, every volume that a container of the pod mounts. Images are mounted by the
+    /// runtime.
     pub async fn ensure(&self, facts: &PodFacts<'_>) -> Result<Mounted, VolumeError> {
         let pod = facts.pod;
         let used = used_volumes(pod);
         let mut mounted = Mounted::new();
-        for volume in PodExt::spec(pod).volumes.iter().flatten().filter(|v| used.contains(v.name.as_str())) {
+        let wanted = |v: &&Volume| used.contains(v.name.as_str()) && v.image.is_none();
+        for volume in PodExt::spec(pod).volumes.iter().flatten().filter(wanted) {
             let path = self.ensure_one(facts, volume).await.map_err(|e| e.of_volume(&volume.name))?;
             mounted.insert(volume.name.clone(), path);
         }

@@ -1,25 +1,33 @@
 //! What is mounted into a container.
 
 use crate::env::expand::expand;
-use crate::runtime::config::{Mount, Propagation};
+use crate::runtime::config::{Mount, MountedImage, Propagation};
 use crate::volumes::{Mounted, VolumeError, mounts, subpath};
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Component, Path, PathBuf};
+
+/// The images that a container's volumes show, by volume name.
+pub type ImageVolumes = BTreeMap<String, MountedImage>;
 
 /// The container's volume mounts. `env` is for `subPathExpr`.
 pub async fn of_volumes(
     container: &Container,
     mounted: &Mounted,
+    images: &ImageVolumes,
     pod_dir: &Path,
     env: &[(String, String)],
 ) -> Result<Vec<Mount>, VolumeError> {
     let mut out = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+        let sub = sub_path(mount, env)?;
+        if let Some(image) = images.get(&mount.name) {
+            out.push(of_image(mount, image, sub)?);
+            continue;
+        }
         let Some(volume) = mounted.get(&mount.name) else {
             return Err(VolumeError::Unsupported(mount.name.clone()));
         };
-        let sub = sub_path(mount, env)?;
         let host_path = match sub {
             None => volume.clone(),
             Some(sub) => {
@@ -33,9 +41,25 @@ pub async fn of_volumes(
             host_path: host_path.to_string_lossy().into_owned(),
             read_only: mount.read_only == Some(true),
             propagation: propagation(mount),
+            image: None,
         });
     }
     Ok(out)
+}
+
+/// The runtime looks the path up in the image; one that leads out of it is not given to it.
+fn of_image(mount: &VolumeMount, image: &MountedImage, sub: Option<String>) -> Result<Mount, VolumeError> {
+    let sub_path = sub.unwrap_or_default();
+    if !Path::new(&sub_path).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+        return Err(VolumeError::BadPath(sub_path));
+    }
+    Ok(Mount {
+        container_path: absolute(&mount.mount_path),
+        host_path: String::new(),
+        read_only: true,
+        propagation: propagation(mount),
+        image: Some(MountedImage { sub_path, ..image.clone() }),
+    })
 }
 
 /// Whether the container mounts something of its own there.
@@ -72,6 +96,37 @@ fn propagation(mount: &VolumeMount) -> Propagation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn images_are_left_to_the_runtime_and_never_writable() {
+        let image = MountedImage { id: "sha256:1".into(), reference: "data:1".into(), sub_path: String::new() };
+        let images = ImageVolumes::from([("v".to_owned(), image.clone())]);
+        let env = [("DIR".to_owned(), "models".to_owned())];
+        for (sub, expression, want) in [
+            (None, None, Some("")),
+            (Some("a/b"), None, Some("a/b")),
+            (None, Some("$(DIR)/x"), Some("models/x")),
+            (Some("../x"), None, None),
+            (Some("/x"), None, None),
+        ] {
+            let mount = VolumeMount {
+                name: "v".into(),
+                mount_path: "data".into(),
+                sub_path: sub.map(str::to_owned),
+                sub_path_expr: expression.map(str::to_owned),
+                ..VolumeMount::default()
+            };
+            let container = Container { volume_mounts: Some(vec![mount]), ..Container::default() };
+            let got = of_volumes(&container, &Mounted::new(), &images, Path::new("/none"), &env).await.ok();
+            let want = want.map(|sub_path| Mount {
+                container_path: "/data".into(),
+                read_only: true,
+                image: Some(MountedImage { sub_path: sub_path.into(), ..image.clone() }),
+                ..Mount::default()
+            });
+            assert_eq!(got, want.map(|m| vec![m]), "{sub:?} {expression:?}");
+        }
+    }
 
     #[test]
     fn sub_path_expressions() {

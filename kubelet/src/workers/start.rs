@@ -1,24 +1,28 @@
 //! Starting one container: image, environment, mounts, create, start, hook.
 
 use super::files;
-use super::mounts;
+use super::mounts::{self, ImageVolumes};
 use super::sync::Look;
 use super::worker::Worker;
 use crate::clock;
 use crate::env::{self, EnvError, Referenced};
 use crate::events::Severity;
-use crate::images::{ImageError, credentials};
+use crate::images::{ImageError, Wish, credentials};
 use crate::lifecycle;
 use crate::pod::PodExt;
-use crate::runtime::config::{ContainerInput, Mount, container_config};
+use crate::runtime::config::{ContainerInput, Mount, MountedImage, container_config};
 use crate::runtime::images::{Image, RegistryAuth};
 use crate::runtime::{ContainerState, security};
 use crate::status::Waiting;
 use k8s_openapi::api::core::v1::{Container, Pod};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const RETRY: Duration = Duration::from_secs(5);
 const HOOK_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The images of a pod's volumes by volume name, or why one is not there.
+pub(super) type Pulled = BTreeMap<String, Result<MountedImage, ImageError>>;
 
 /// What came of it.
 pub(super) enum Started {
@@ -64,11 +68,11 @@ impl StartError {
 }
 
 impl Worker {
-    pub(super) async fn start(&mut self, look: &Look, container: &Container) -> Started {
+    pub(super) async fn start(&mut self, look: &Look, container: &Container, pulled: &Pulled) -> Started {
         if let Some(later) = self.held_back(look, container) {
             return later;
         }
-        match Box::pin(self.try_start(look, container)).await {
+        match Box::pin(self.try_start(look, container, pulled)).await {
             Ok(()) => Started::Yes,
             Err(e) => {
                 tracing::info!(pod = look.pod.formatted(), container = container.name, error = %e, "container not started");
@@ -100,10 +104,49 @@ impl Worker {
         Some(Started::Later { why, retry: left + Duration::from_millis(50) })
     }
 
-    async fn try_start(&self, look: &Look, container: &Container) -> Result<(), StartError> {
+    /// Gets the images of the pod's volumes. What fails concerns only the containers that mount it.
+    ///
+    /// Upstream: `getImageVolumes` of `pkg/kubelet/kuberuntime`.
+    pub(super) async fn image_volumes(&self, look: &Look) -> Pulled {
+        let volumes = PodExt::spec(look.pod.as_ref()).volumes.iter().flatten();
+        let sources: Vec<_> = volumes.filter_map(|v| Some((&v.name, v.image.as_ref()?))).collect();
+        if sources.is_empty() {
+            return Pulled::new();
+        }
         let auths = self.credentials(&look.pod).await;
-        let image = self.deps.images.ensure(&look.pod, container, &auths, &look.sandbox_config).await?;
-        let input = Box::pin(self.input(look, container, &image)).await?;
+        let mut out = Pulled::new();
+        for (name, source) in sources {
+            let got = self.deps.images.ensure(&look.pod, Wish::of_volume(source), &auths, &look.sandbox_config).await;
+            let reference = source.reference.clone().unwrap_or_default();
+            out.insert(name.clone(), got.map(|i| MountedImage { id: i.id, reference, sub_path: String::new() }));
+        }
+        out
+    }
+
+    /// Those that the container mounts. If several are not there, the last says why.
+    fn mounted_images(&self, pod: &Pod, container: &Container, pulled: &Pulled) -> Result<ImageVolumes, ImageError> {
+        let mut out = ImageVolumes::new();
+        let mut failed = None;
+        for mount in container.volume_mounts.iter().flatten() {
+            match pulled.get(&mount.name) {
+                Some(Ok(image)) => drop(out.insert(mount.name.clone(), image.clone())),
+                Some(Err(e)) => {
+                    let text = format!("Error: {}", e.reason());
+                    self.deps.events.container(pod, &container.name, Severity::Warning, "Failed", text);
+                    failed = Some(e.clone());
+                }
+                None => {}
+            }
+        }
+        failed.map_or(Ok(out), Err)
+    }
+
+    async fn try_start(&self, look: &Look, container: &Container, pulled: &Pulled) -> Result<(), StartError> {
+        let images = self.mounted_images(&look.pod, container, pulled)?;
+        let auths = self.credentials(&look.pod).await;
+        let image =
+            self.deps.images.ensure(&look.pod, Wish::of_container(container), &auths, &look.sandbox_config).await?;
+        let input = Box::pin(self.input(look, container, &image, &images)).await?;
         let restarts = input.restart_count;
         let config = container_config(&look.pod, container, &input);
         let created = self.deps.runtime.create_container(&look.sandbox, config, look.sandbox_config.clone()).await;
@@ -115,7 +158,13 @@ impl Worker {
         self.post_start(look, container, &id).await
     }
 
-    async fn input(&self, look: &Look, container: &Container, image: &Image) -> Result<ContainerInput, StartError> {
+    async fn input(
+        &self,
+        look: &Look,
+        container: &Container,
+        image: &Image,
+        images: &ImageVolumes,
+    ) -> Result<ContainerInput, StartError> {
         let pod = &look.pod;
         let user = (image.uid, image.user.as_str());
         security::verify_non_root(pod, container, user).map_err(|e| StartError::Config(e.to_string()))?;
@@ -124,7 +173,7 @@ impl Worker {
         let env = self.environment(look, container).await.map_err(|e| StartError::Config(e.to_string()))?;
         let (command, args) = env::command_and_args(container, &env);
         let pod_dir = self.deps.volumes.pod_dir(pod.uid());
-        let of_volumes = mounts::of_volumes(container, &look.mounted, &pod_dir, &env).await;
+        let of_volumes = mounts::of_volumes(container, &look.mounted, images, &pod_dir, &env).await;
         let mut all = of_volumes.map_err(|e| StartError::Config(e.to_string()))?;
         all.extend(self.kubelets_mounts(look, container).map_err(|e| StartError::Config(e.to_string()))?);
         all.extend(equipment.mounts.into_iter().map(of_device));

@@ -1,7 +1,7 @@
 //! One look at a pod: what the runtime has, what is missing, doing it.
 
 use super::actions::{self, Actions, KillReason, SandboxAction};
-use super::start::Started;
+use super::start::{Pulled, Started};
 use super::worker::Worker;
 use super::{files, stop};
 use crate::clock;
@@ -217,10 +217,11 @@ impl Worker {
 
     /// Starts containers in order; the earliest time at which one of those held back may be tried.
     async fn start_all(&mut self, look: &Look, names: &[String]) -> Option<Duration> {
+        let pulled = if names.is_empty() { Pulled::new() } else { Box::pin(self.image_volumes(look)).await };
         let mut earliest: Option<Duration> = None;
         for name in names {
             let Some(container) = look.pod.container(name) else { continue };
-            let wait = match Box::pin(self.start(look, &container)).await {
+            let wait = match Box::pin(self.start(look, &container, &pulled)).await {
                 Started::Yes => {
                     self.waiting.remove(name);
                     continue;
