@@ -422,7 +422,7 @@ async fn replace(
     let deletion = Deletion::new(&flags.removal, flags.removal.grace_period)?;
     let victim = Victim::of(manifest);
     let uid = deletion.ask(session, &victim).await?;
-    Deadline::new(&flags.removal.timeout)?.gone(session, &victim, &uid).await?;
+    Deadline::new(&flags.removal.timeout)?.gone(session, &victim, uid.as_deref()).await?;
     match writing.create(session, &manifest.collection(), wanted).await {
         Err(error) => match writing.create(session, &manifest.collection(), original).await {
             Ok(_) => Err(error),

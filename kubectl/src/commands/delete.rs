@@ -64,7 +64,7 @@ struct Deleting<'a> {
     deletion: &'a Deletion,
     found: usize,
     /// Those that are waited for, with their identifiers.
-    deleted: Vec<(Victim, String)>,
+    deleted: Vec<(Victim, Option<String>)>,
     failures: Vec<anyhow::Error>,
     /// What could not be found out of what there is to delete.
     unread: Vec<anyhow::Error>,

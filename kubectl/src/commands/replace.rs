@@ -121,7 +121,7 @@ async fn remove(
     }
     Failures::with_unread(failures, unread)?;
     for (victim, uid) in &deleted {
-        deadline.gone(session, victim, uid).await?;
+        deadline.gone(session, victim, uid.as_deref()).await?;
     }
     Ok(())
 }

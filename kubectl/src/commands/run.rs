@@ -203,7 +203,7 @@ async fn remove(session: &Session, flags: &Run, manifest: &Manifest) -> anyhow::
         crate::outln!("{}", deletion.told(&victim));
     }
     match flags.wait {
-        true => Deadline::new(&flags.removal.timeout)?.gone(session, &victim, &uid).await,
+        true => Deadline::new(&flags.removal.timeout)?.gone(session, &victim, uid.as_deref()).await,
         false => Ok(()),
     }
 }
