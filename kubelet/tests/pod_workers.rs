@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerResizePolicy, ImageVolumeSource, Pod, PodSpec, PodStatus, ResourceRequirements,
-    Secret, Service, Volume, VolumeMount,
+    ConfigMap, Container, ContainerResizePolicy, ImageVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod,
+    PodSpec, PodStatus, ResourceRequirements, Secret, Service, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -41,6 +41,14 @@ impl Cluster for Deletions {
 
     async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
         Err(ClusterError::NotFound { kind: "secret", name: name.to_owned() })
+    }
+
+    async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
+        Err(ClusterError::NotFound { kind: "persistentvolumeclaim", name: name.to_owned() })
+    }
+
+    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
+        Err(ClusterError::NotFound { kind: "persistentvolume", name: name.to_owned() })
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {

@@ -6,7 +6,9 @@ use crate::pod::PodExt;
 use async_trait::async_trait;
 use client::informer::Informer;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
 use std::sync::Arc;
@@ -46,6 +48,16 @@ impl Cluster for ApiCluster {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let fetch = async { api.get(name).await.map_err(|e| error("secret", name, e)) };
         self.secrets.get(namespace, name, fetch).await
+    }
+
+    async fn claim(&self, namespace: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        api.get(name).await.map_err(|e| error("persistentvolumeclaim", name, e))
+    }
+
+    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
+        let api: Api<PersistentVolume> = Api::all(self.client.clone());
+        api.get(name).await.map_err(|e| error("persistentvolume", name, e))
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {

@@ -4,7 +4,7 @@ pub mod api;
 pub mod cache;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -53,6 +53,10 @@ pub struct Token {
 pub trait Cluster: Send + Sync + 'static {
     async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError>;
     async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Secret>, ClusterError>;
+    /// A claim of a volume.
+    async fn claim(&self, namespace: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError>;
+    /// A persistent volume.
+    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError>;
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError>;
     /// The services that a pod of this namespace is told of.
     fn services(&self, namespace: &str) -> Vec<Arc<Service>>;
@@ -76,6 +80,14 @@ impl Cluster for Standalone {
 
     async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
         Err(ClusterError::Standalone { kind: "secret", name: name.to_owned() })
+    }
+
+    async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
+        Err(ClusterError::Standalone { kind: "persistentvolumeclaim", name: name.to_owned() })
+    }
+
+    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
+        Err(ClusterError::Standalone { kind: "persistentvolume", name: name.to_owned() })
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {

@@ -20,6 +20,10 @@ pub enum VolumeError {
     HostPathType { path: String, wanted: &'static str },
     #[error("no volume plugin matched for volume {0}")]
     Unsupported(String),
+    #[error("error processing PVC {claim}: {why}")]
+    Claim { claim: String, why: String },
+    #[error("path {0:?} does not exist")]
+    NoPath(String),
     #[error("invalid path {0:?} in a volume")]
     BadPath(String),
     #[error("cannot {action} {path}: {source}")]

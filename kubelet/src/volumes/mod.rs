@@ -5,6 +5,7 @@
 //! Upstream: `pkg/kubelet/volumemanager`, `pkg/volume`.
 
 pub mod atomic;
+mod claims;
 pub mod error;
 pub mod host_path;
 pub mod mounts;
@@ -71,6 +72,10 @@ impl Volumes {
             ensure_empty_dir(&dir, source)?;
             ownership::apply(&dir, fs_group(pod), ownership::Access::ReadWrite)?;
             return Ok(dir);
+        }
+        if let Some(claim) = claims::of(pod, volume) {
+            let dir = self.volume_dir(pod, "local-volume", &volume.name);
+            return claims::ensure(self.cluster.as_ref(), pod, volume, claim, dir).await;
         }
         let Some((plugin, in_memory)) = payload::kind(volume) else {
             return Err(VolumeError::Unsupported(volume.name.clone()));

@@ -30,6 +30,19 @@ pub fn bind(from: &Path, to: &Path) -> Result<(), VolumeError> {
     rustix::mount::mount_change(to, MountPropagationFlags::PRIVATE).map_err(|e| VolumeError::io("make private", to, e))
 }
 
+/// Shows `from` at `dir`, where nobody can write; fine if it is there already.
+pub fn bind_read_only(from: &Path, dir: &Path) -> Result<(), VolumeError> {
+    std::fs::create_dir_all(dir).map_err(|e| VolumeError::io("create", dir, e))?;
+    let table =
+        std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", dir, e))?;
+    if mount_points(&table).any(|point| point == dir) {
+        return Ok(());
+    }
+    bind(from, dir)?;
+    let flags = rustix::mount::MountFlags::BIND | rustix::mount::MountFlags::RDONLY;
+    rustix::mount::mount_remount(dir, flags, c"").map_err(|e| VolumeError::io("make read-only", dir, e))
+}
+
 /// Makes mounts below a folder appear in containers that ask for it, and theirs here: where the folder's file system
 /// is not shared already (systemd shares all of them) it becomes a shared mount of its own. Before anything is mounted
 /// below, or a kubelet that comes later and does the same would cover it.
