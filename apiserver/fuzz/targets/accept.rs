@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
     let _ = negotiate::stream_output(&headers, &query);
     let _ = negotiate::error_output(&headers, &query);
     let _ = negotiate::body_format(&headers);
-    let resources = ["pods", "services"].into_iter().filter_map(|plural| apimachinery::resources::find("", "v1", plural));
+    let resources =
+        ["pods", "services"].into_iter().filter_map(|plural| apimachinery::resources::find("", "v1", plural));
     for resource in resources {
         let _ = negotiate::patch_type(&headers, resource);
     }
