@@ -2,6 +2,7 @@
 
 use crate::cluster::ClusterError;
 use crate::env::fields::FieldError;
+use crate::runtime::RuntimeError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ pub enum VolumeError {
     Volume { volume: String, source: Box<VolumeError> },
     #[error("{0}")]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Field(#[from] FieldError),
     #[error("references non-existent {kind} key: {key}")]

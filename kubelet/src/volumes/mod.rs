@@ -8,6 +8,7 @@ pub mod atomic;
 mod claims;
 pub mod error;
 pub mod host_path;
+mod images;
 pub mod mounts;
 pub mod ownership;
 pub mod payload;

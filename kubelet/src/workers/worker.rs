@@ -238,7 +238,7 @@ impl Worker {
     /// Takes devices, volumes and control groups away, however often that has to be tried.
     async fn release(&self, uid: &str) {
         self.deps.devices.release(uid);
-        while let Err(e) = self.deps.volumes.tear_down(uid).await {
+        while let Err(e) = self.deps.remove_volumes(uid).await {
             tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
             tokio::time::sleep(RETRY).await;
         }
