@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kubelet::cgroups::{Cgroups, v2::Unified};
+use kubelet::cgroups::{Cgroups, Naming, v2::Unified};
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::devices::Devices;
 use kubelet::events::{Events, LogOnly};
@@ -108,7 +108,7 @@ impl Node {
         let facts = NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() });
         let deps = Arc::new(Deps {
             volumes: Volumes::new(root.join("kubelet"), cluster.clone()),
-            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), "/", false, true),
+            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), Naming::Folders, "/", false, true),
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),
             devices: devices.clone(),

@@ -19,6 +19,7 @@ pub use connect::Endpoint;
 pub use error::RuntimeError;
 pub use record::{ContainerRecord, ContainerState, PodRecord, SandboxRecord};
 
+use crate::config::CgroupDriver;
 use error::call;
 use k8s_openapi::api::core::v1::Container;
 use proto::{cri, snapshots};
@@ -85,6 +86,19 @@ impl Runtime {
         let request = cri::VersionRequest { version: "0.1.0".into() };
         let answer = call(self.timeout, "Version", client.version(request)).await?;
         Ok(RuntimeVersion { name: answer.runtime_name, version: answer.runtime_version })
+    }
+
+    /// How the runtime makes control groups; `None` if it does not say.
+    pub async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        match call(self.timeout, "RuntimeConfig", client.runtime_config(cri::RuntimeConfigRequest {})).await {
+            Ok(answer) => Ok(answer.linux.map(|linux| match linux.cgroup_driver() {
+                cri::CgroupDriver::Systemd => CgroupDriver::Systemd,
+                cri::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
+            })),
+            Err(e) if e.is_unimplemented() => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Whether runtime and network are ready.
