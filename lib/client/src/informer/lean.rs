@@ -62,6 +62,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Without<D> {
         self.inner.deserialize_any(Passing { inner: visitor, path: self.path })
     }
 
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.inner.deserialize_option(Passing { inner: visitor, path: self.path })
+    }
+
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_map(Passing { inner: visitor, path: self.path })
     }
@@ -77,7 +81,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Without<D> {
 
     // Objects of the API are nothing else.
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct enum identifier ignored_any
     }
 }
@@ -92,6 +96,18 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Passing<V> {
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.inner.expecting(f)
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_none()
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
+        self.inner.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        self.inner.visit_some(Without { inner: deserializer, path: self.path })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
@@ -192,6 +208,8 @@ mod tests {
         let event = format!("{{\"type\":\"MODIFIED\",\"object\":{}}}", object(true));
         let event: kube::api::WatchEvent<Lean<Pod>> = serde_json::from_str(&event).unwrap();
         assert!(matches!(event, kube::api::WatchEvent::Modified(Lean(pod)) if pod == lean.0));
-        assert!(serde_json::from_str::<Lean<Pod>>("[]").is_err());
+        let bare: Lean<Pod> = serde_json::from_str("{\"metadata\": null}").unwrap();
+        assert_eq!(bare.0, Pod::default());
+        assert!(serde_json::from_str::<Lean<Pod>>("7").is_err());
     }
 }
