@@ -1,6 +1,7 @@
 //! Telling the apiserver and people: bindings, events, conditions.
 
 use crate::diagnosis::Diagnosis;
+use crate::metrics::Metrics;
 use crate::model::Pod;
 use crate::plugins::volume_binding;
 use crate::preempt::{Preemption, evict};
@@ -13,7 +14,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Requests under way at the same time; more would only wait in the apiserver.
@@ -45,6 +46,7 @@ impl Binder {
     /// Binds in the background; waits only if too many are under way.
     pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, placement: Placement) {
         let this = self.clone();
+        let running = scheduler.metrics().binding();
         if !placement.plan.is_empty() {
             // It may take minutes until volumes are there; nobody else waits for that.
             self.supervisor.spawn("bind volumes", async move {
@@ -54,33 +56,32 @@ impl Binder {
                         this.finish(&scheduler, &placement).await;
                     }
                     Err(error) => {
+                        scheduler.metrics().volumes_failed();
                         let plugin = volume_binding::NAME;
                         this.fail(&scheduler, &placement, format!("running PreBind plugin {plugin:?}: {error}")).await;
                     }
                 }
+                drop(running);
             });
             return;
         }
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         self.supervisor.spawn("bind", async move {
             this.finish(&scheduler, &placement).await;
-            drop(place);
+            drop((place, running));
         });
     }
 
     async fn finish(&self, scheduler: &Scheduler, placement: &Placement) {
         let Placement { attempt, node, started, .. } = placement;
-        match self.post_binding(&attempt.pod, node).await {
+        match self.bind_to(scheduler, &attempt.pod, node).await {
             Ok(()) => {
                 scheduler.bound(attempt, *started);
                 let pod = &attempt.pod;
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
                 self.recorder.normal(&pod.reference(), "Scheduled", message);
             }
-            Err(error) => {
-                let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
-                self.fail(scheduler, placement, message).await;
-            }
+            Err(why) => self.fail(scheduler, placement, format!("binding rejected: {why}")).await,
         }
     }
 
@@ -93,6 +94,20 @@ impl Binder {
         if let Err(error) = self.patch_condition(pod, "SchedulerError", &message, None).await {
             tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
         }
+    }
+
+    /// By an extender if one wants to, or by the apiserver.
+    async fn bind_to(&self, scheduler: &Scheduler, pod: &Pod, node: &str) -> Result<(), String> {
+        for extender in scheduler.binders(pod) {
+            match extender.bind(pod, node).await {
+                Err(error) if extender.is_ignorable() => {
+                    tracing::info!(extender = extender.name(), %error, "extender skipped, as it may be ignored");
+                }
+                outcome => return outcome.map_err(|error| error.to_string()),
+            }
+        }
+        let bound = self.post_binding(pod, node).await;
+        bound.map_err(|error| format!("running Bind plugin \"DefaultBinder\": {error}"))
     }
 
     async fn post_binding(&self, pod: &Pod, node: &str) -> Result<(), BindError> {
@@ -111,13 +126,10 @@ impl Binder {
     }
 
     /// Says why the pod fits nowhere, and makes room for it if that was decided.
-    pub(crate) fn explain(&self, pod: &Arc<Pod>, diagnosis: &Diagnosis, preemption: Preemption) {
-        let message = match preemption.message() {
-            Some(preemption) => format!("{} {preemption}", diagnosis.message()),
-            None => diagnosis.message(),
-        };
+    pub(crate) fn explain(&self, metrics: &Metrics, pod: &Arc<Pod>, diagnosis: &Diagnosis, preemption: Preemption) {
+        let message = message(diagnosis, &preemption);
         self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
-        let (this, pod) = (self.clone(), Arc::clone(pod));
+        let (this, pod, metrics) = (self.clone(), Arc::clone(pod), metrics.clone());
         self.supervisor.spawn("explain", async move {
             let Ok(_place) = this.places.acquire().await else { return };
             let nominated = preemption.node().map(|node| node.to_string());
@@ -125,9 +137,24 @@ impl Binder {
                 tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
             }
             if let Preemption::Found { victims, .. } = preemption {
+                let (begun, mut all) = (Instant::now(), true);
                 for victim in victims {
-                    evict(&this.client, &this.recorder, &pod, &victim).await;
+                    all &= evict(&this.client, &this.recorder, &pod, &victim).await;
                 }
+                metrics.evicted(all, begun);
+            }
+        });
+    }
+
+    /// Says that something went wrong before there was a place.
+    pub(crate) fn report(&self, pod: &Arc<Pod>, message: String) {
+        tracing::warn!(pod = %pod.key(), message, "cannot schedule");
+        self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
+        let (this, pod) = (self.clone(), Arc::clone(pod));
+        self.supervisor.spawn("report", async move {
+            let Ok(_place) = this.places.acquire().await else { return };
+            if let Err(error) = this.patch_condition(&pod, "SchedulerError", &message, None).await {
+                tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
             }
         });
     }
@@ -150,6 +177,14 @@ impl Binder {
         let patch = json!({"metadata": {"uid": pod.uid}, "status": status});
         pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         Ok(())
+    }
+}
+
+/// What is said of a pod that fits nowhere.
+pub(crate) fn message(diagnosis: &Diagnosis, preemption: &Preemption) -> String {
+    match preemption.message() {
+        Some(preemption) => format!("{} {preemption}", diagnosis.message()),
+        None => diagnosis.message(),
     }
 }
 

@@ -171,6 +171,11 @@ impl Cache {
         decision
     }
 
+    /// How many of the pods that are placed the apiserver has not shown yet.
+    pub fn assumed(&self) -> usize {
+        self.pods.values().filter(|placed| placed.standing == Standing::Assumed).count()
+    }
+
     /// How many pods are placed.
     pub fn pods(&self) -> usize {
         self.pods.len()

@@ -5,6 +5,7 @@
 //! sees a snapshot without copying anything.
 
 use crate::model::Nodes;
+use crate::model::budgets::Budgets;
 use crate::model::groups::Groups;
 use crate::model::selector::Labels;
 use crate::model::storage::Storage;
@@ -19,6 +20,8 @@ pub struct Cluster {
     pub namespaces: HashMap<String, Labels>,
     /// What groups pods together.
     pub groups: Groups,
+    /// Disruption budgets.
+    pub budgets: Budgets,
     /// Claims, volumes and what is behind them.
     pub storage: Storage,
 }

@@ -1,38 +1,29 @@
-//! `KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`, as far as it is built.
+//! `KubeSchedulerConfiguration` of `kubescheduler.config.k8s.io/v1`.
 
+pub mod args;
+pub mod extenders;
+pub mod plugins;
+mod validation;
+
+pub use args::{Args, PluginConfig};
 use component::GoDuration;
 use component::kinds::Kind;
 use component::leading::LeaderElection;
+pub use extenders::ExtenderConfig;
+pub use plugins::Plugins;
 use serde::{Deserialize, Serialize};
 
-/// The kind, and its fields that have no effect yet.
+/// The kind, and its fields that have no effect.
 pub const KIND: Kind = Kind {
     api_version: "kubescheduler.config.k8s.io/v1",
     kind: "KubeSchedulerConfiguration",
     unbuilt: &[
         "clientConnection.acceptContentTypes",
-        "clientConnection.burst",
         "clientConnection.contentType",
-        "clientConnection.qps",
-        "delayCacheUntilActive",
         "enableContentionProfiling",
         "enableProfiling",
-        "extenders",
-        "parallelism",
-        "profiles.*.percentageOfNodesToScore",
-        "profiles.*.pluginConfig",
-        "profiles.*.plugins.bind",
-        "profiles.*.plugins.permit",
         "profiles.*.plugins.placementGenerate",
         "profiles.*.plugins.placementScore",
-        "profiles.*.plugins.postBind",
-        "profiles.*.plugins.postFilter",
-        "profiles.*.plugins.preBind",
-        "profiles.*.plugins.preEnqueue",
-        "profiles.*.plugins.preFilter",
-        "profiles.*.plugins.preScore",
-        "profiles.*.plugins.queueSort",
-        "profiles.*.plugins.reserve",
     ],
 };
 
@@ -42,136 +33,123 @@ pub const KIND: Kind = Kind {
 pub struct Configuration {
     /// How to reach the apiserver.
     pub client_connection: ClientConnection,
+    /// Whether to read the cluster only once this is the leader.
+    pub delay_cache_until_active: bool,
+    /// HTTP servers that take part in decisions.
+    pub extenders: Vec<ExtenderConfig>,
     /// Who schedules, of several.
     pub leader_election: LeaderElection,
+    /// Upstream's number of goroutines for the nodes of one decision. A decision is one pass over
+    /// columns here, which takes less time than starting a second worker; the field is checked only.
+    pub parallelism: i32,
     /// Of how many feasible nodes the scores are compared; 0 lets the size of the cluster decide.
     pub percentage_of_nodes_to_score: i32,
     /// First backoff of a pod.
-    pub pod_initial_backoff_seconds: u64,
+    pub pod_initial_backoff_seconds: i64,
     /// Longest backoff of a pod.
-    pub pod_max_backoff_seconds: u64,
+    pub pod_max_backoff_seconds: i64,
     /// One per scheduler name.
     pub profiles: Vec<ProfileConfig>,
 }
 
 /// How to reach the apiserver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClientConnection {
+    /// Requests that may be sent at once.
+    pub burst: i32,
     /// A file.
     pub kubeconfig: String,
+    /// Requests per second; less than zero is no limit.
+    pub qps: f32,
+}
+
+impl Default for ClientConnection {
+    fn default() -> Self {
+        Self { burst: 100, kubeconfig: String::new(), qps: 50.0 }
+    }
 }
 
 /// A scheduler name and its plugins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct ProfileConfig {
-    /// The name that pods ask for.
-    pub scheduler_name: String,
+    /// Of how many feasible nodes the scores are compared, if not as for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percentage_of_nodes_to_score: Option<i32>,
+    /// The arguments of plugins.
+    pub plugin_config: Vec<PluginConfig>,
     /// What differs from the default plugins.
     pub plugins: Plugins,
+    /// The name that pods ask for.
+    pub scheduler_name: String,
 }
 
-/// What differs from the default plugins, by extension point.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Plugins {
-    /// At every extension point.
-    pub multi_point: PluginSet,
-    /// Filters only.
-    pub filter: PluginSet,
-    /// Scores only.
-    pub score: PluginSet,
-}
-
-/// What is switched on and off.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PluginSet {
-    /// On, with weights.
-    pub enabled: Vec<PluginRef>,
-    /// Off; `*` means all that are not switched on.
-    pub disabled: Vec<PluginRef>,
-}
-
-/// A plugin by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PluginRef {
-    /// Its name.
-    pub name: String,
-    /// How much its scores count; 0 means the default.
-    pub weight: i64,
-}
-
-impl PluginSet {
-    /// All names.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.enabled.iter().chain(&self.disabled).map(|plugin| plugin.name.as_str())
-    }
-
-    /// Whether a default plugin stays on, given what is said at this extension point and at all.
-    pub fn allows(&self, name: &str, all: &Self) -> bool {
-        self.says(name).or_else(|| all.says(name)).unwrap_or(true)
-    }
-
-    fn says(&self, name: &str) -> Option<bool> {
-        let names = |list: &[PluginRef], wanted: &str| list.iter().any(|plugin| plugin.name == wanted);
-        if names(&self.enabled, name) {
-            return Some(true);
-        }
-        (names(&self.disabled, name) || names(&self.disabled, "*")).then_some(false)
-    }
-
-    /// A plugin's weight, if one is given.
-    pub fn weight(&self, name: &str) -> Option<i64> {
-        self.enabled.iter().find(|plugin| plugin.name == name && plugin.weight > 0).map(|plugin| plugin.weight)
-    }
-}
-
-impl Default for ProfileConfig {
-    fn default() -> Self {
-        Self { scheduler_name: "default-scheduler".to_owned(), plugins: Plugins::default() }
-    }
-}
+/// The name of the profile that is meant if nobody names one.
+pub const DEFAULT_SCHEDULER: &str = "default-scheduler";
 
 impl Default for Configuration {
     fn default() -> Self {
         Self {
             client_connection: ClientConnection::default(),
+            delay_cache_until_active: false,
+            extenders: Vec::new(),
             leader_election: LeaderElection::named("kube-scheduler"),
+            parallelism: 16,
             percentage_of_nodes_to_score: 0,
             pod_initial_backoff_seconds: 1,
             pod_max_backoff_seconds: 10,
-            profiles: vec![ProfileConfig::default()],
+            profiles: vec![ProfileConfig { scheduler_name: DEFAULT_SCHEDULER.to_owned(), ..ProfileConfig::default() }],
         }
     }
 }
 
 impl Configuration {
+    /// Fills in what depends on other fields: without profiles there is one, and a single one needs no name.
+    pub fn complete(&mut self) {
+        if self.profiles.is_empty() {
+            self.profiles.push(ProfileConfig::default());
+        }
+        if let [only] = self.profiles.as_mut_slice()
+            && only.scheduler_name.is_empty()
+        {
+            only.scheduler_name = DEFAULT_SCHEDULER.to_owned();
+        }
+        let connection = &mut self.client_connection;
+        if connection.qps == 0.0 {
+            connection.qps = ClientConnection::default().qps;
+        }
+        if connection.burst == 0 {
+            connection.burst = ClientConnection::default().burst;
+        }
+    }
+
     /// What is impossible about it, in one line.
     pub fn validate(&self) -> Result<(), String> {
-        if self.leader_election.leader_elect {
-            self.leader_election.validate().map_err(|why| format!("leaderElection: {why}"))?;
+        match validation::validate(self).as_slice() {
+            [] => Ok(()),
+            [only] => Err(only.clone()),
+            all => Err(format!("[{}]", all.join(", "))),
         }
-        if !(0..=100).contains(&self.percentage_of_nodes_to_score) {
-            return Err("percentageOfNodesToScore: not in valid range [0-100]".to_owned());
+    }
+
+    /// The effective configuration, with the default plugins and all of their arguments.
+    pub fn effective(&self) -> Self {
+        let mut all = self.clone();
+        for profile in &mut all.profiles {
+            profile.plugins = profile.plugins.merged();
+            if let Ok(args) = Args::of(&profile.plugin_config) {
+                profile.plugin_config.retain(|config| !args::takes_any(&config.name));
+                profile.plugin_config.extend(args.list());
+            }
         }
-        if self.pod_initial_backoff_seconds == 0 {
-            return Err("podInitialBackoffSeconds: must be greater than 0".to_owned());
-        }
-        if self.pod_max_backoff_seconds < self.pod_initial_backoff_seconds {
-            return Err("podMaxBackoffSeconds: must be greater than or equal to podInitialBackoffSeconds".to_owned());
-        }
-        if self.profiles.is_empty() {
-            return Err("profiles: Required value".to_owned());
-        }
-        Ok(())
+        all
     }
 
     /// First and longest backoff.
     pub fn backoff(&self) -> (GoDuration, GoDuration) {
-        (GoDuration::from_secs(self.pod_initial_backoff_seconds), GoDuration::from_secs(self.pod_max_backoff_seconds))
+        let seconds = |seconds: i64| GoDuration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        (seconds(self.pod_initial_backoff_seconds), seconds(self.pod_max_backoff_seconds))
     }
 }
 
@@ -188,27 +166,25 @@ mod tests {
             return println!("skipped: no {}", path.display());
         }
         let mut loaded = kinds::load::<Configuration>(&path, &KIND).unwrap();
-        // That cluster had no election and names every plugin.
+        // That cluster had no election.
         loaded.config.leader_election.leader_elect = true;
-        loaded.config.profiles[0].plugins = Plugins::default();
-        assert_eq!(loaded.config, Configuration::default());
-        assert!(loaded.unbuilt.contains(&"profiles[0].pluginConfig".to_owned()));
+        assert_eq!(loaded.config, Configuration::default().effective());
+        loaded.config.complete();
+        assert_eq!(loaded.config.validate(), Ok(()));
     }
 
     #[test]
-    fn impossible_values_are_refused() {
-        let table = [
-            (
-                Configuration { percentage_of_nodes_to_score: 101, ..Configuration::default() },
-                "percentageOfNodesToScore",
-            ),
-            (Configuration { pod_initial_backoff_seconds: 0, ..Configuration::default() }, "podInitialBackoffSeconds"),
-            (Configuration { pod_max_backoff_seconds: 0, ..Configuration::default() }, "podMaxBackoffSeconds"),
-            (Configuration { profiles: Vec::new(), ..Configuration::default() }, "profiles"),
-        ];
-        for (configuration, field) in table {
-            assert!(configuration.validate().unwrap_err().starts_with(field));
-        }
-        assert_eq!(Configuration::default().validate(), Ok(()));
+    fn a_single_profile_needs_no_name_but_several_do() {
+        let mut one = Configuration { profiles: vec![ProfileConfig::default()], ..Configuration::default() };
+        one.complete();
+        assert_eq!(one, Configuration::default());
+        let profiles = vec![ProfileConfig::default(), ProfileConfig::default()];
+        let mut two = Configuration { profiles, ..Configuration::default() };
+        two.complete();
+        let why = two.validate().unwrap_err();
+        assert!(why.starts_with("[profiles[0].schedulerName: Required value, profiles[1].schedulerName: "), "{why}");
+        let mut none = Configuration { profiles: Vec::new(), ..Configuration::default() };
+        none.complete();
+        assert_eq!(none, Configuration::default());
     }
 }

@@ -3,10 +3,12 @@
 //! Upstream: `pkg/scheduler/schedule_one.go`.
 
 use crate::cluster::Cluster;
+use crate::config::plugins::Point;
 use crate::diagnosis::Diagnosis;
-use crate::framework::Candidates;
+use crate::framework::{Candidates, Rejected};
 use crate::model::{NodeId, Pod};
 use crate::profile::Profile;
+use crate::trace::{Status, Trace};
 
 /// Where a pod goes.
 #[derive(Debug)]
@@ -20,34 +22,68 @@ pub enum Decision {
     Reject(Diagnosis),
 }
 
+/// The nodes that can take a pod.
+#[derive(Debug)]
+pub struct Feasible {
+    /// At least one; of many, those to be compared.
+    pub nodes: Vec<NodeId>,
+    /// The others that were looked at.
+    pub rejected: Vec<Rejected>,
+    /// How many nodes there are.
+    pub of: usize,
+}
+
 /// Below this many feasible nodes all are compared.
 const COMPARED_AT_LEAST: usize = 100;
 
-/// Decides.
-pub fn decide(profile: &Profile, percentage: i32, cluster: &Cluster, pod: &Pod) -> Decision {
+/// Decides; `percentage` is for profiles that have none of their own.
+pub fn decide(profile: &Profile, percentage: i32, cluster: &Cluster, pod: &Pod, trace: &mut Trace) -> Decision {
+    let Feasible { nodes, .. } = match feasible(profile, percentage, cluster, pod, trace) {
+        Ok(feasible) => feasible,
+        Err(diagnosis) => return Decision::Reject(diagnosis),
+    };
+    match nodes.as_slice() {
+        [only] => Decision::Place { node: *only },
+        _ => Decision::Place { node: pick(&nodes, &totals(profile, cluster, pod, &nodes, trace)) },
+    }
+}
+
+/// Which nodes can take the pod: PreFilter and Filter.
+pub fn feasible(
+    profile: &Profile,
+    percentage: i32,
+    cluster: &Cluster,
+    pod: &Pod,
+    trace: &mut Trace,
+) -> Result<Feasible, Diagnosis> {
     let live = cluster.nodes.live();
-    for filter in profile.filters.iter().filter(|filter| filter.concerns(cluster, pod)) {
+    let begun = trace.begin();
+    let concerned: Vec<_> = profile.filters.iter().filter(|filter| filter.concerns(cluster, pod)).collect();
+    for filter in &concerned {
+        trace.count(Point::PreFilter, filter.name(), 1);
         if let Err(reason) = filter.admit(cluster, pod) {
-            return Decision::Reject(Diagnosis::refused(live.len(), filter.name(), reason));
+            trace.end(Point::PreFilter, Status::Unresolvable, begun);
+            return Err(Diagnosis::refused(live.len(), filter.name(), reason));
         }
     }
+    trace.end(Point::PreFilter, Status::Success, begun);
+    let begun = trace.begin();
     let mut candidates = Candidates::new(live);
-    for filter in &profile.filters {
+    for filter in concerned {
         if candidates.nodes.is_empty() {
             break;
         }
-        if filter.concerns(cluster, pod) {
-            filter.filter(cluster, pod, &mut candidates);
-        }
+        trace.count(Point::Filter, filter.name(), candidates.nodes.len());
+        trace.time(Point::Filter, filter.name(), || filter.filter(cluster, pod, &mut candidates));
     }
     let Candidates { mut nodes, rejected } = candidates;
-    match nodes.as_slice() {
-        [] => return Decision::Reject(Diagnosis::new(live.len(), rejected)),
-        [only] => return Decision::Place { node: *only },
-        _ => {}
+    if nodes.is_empty() {
+        trace.end(Point::Filter, Status::Unschedulable, begun);
+        return Err(Diagnosis::new(live.len(), rejected));
     }
-    sample(&mut nodes, compared(live.len(), percentage));
-    Decision::Place { node: best(profile, cluster, pod, &nodes) }
+    trace.end(Point::Filter, Status::Success, begun);
+    sample(&mut nodes, compared(live.len(), profile.percentage.unwrap_or(percentage)));
+    Ok(Feasible { nodes, rejected, of: live.len() })
 }
 
 /// Of how many feasible nodes the scores are compared, as upstream computes it.
@@ -68,20 +104,35 @@ fn sample(nodes: &mut Vec<NodeId>, count: usize) {
     }
 }
 
-fn best(profile: &Profile, cluster: &Cluster, pod: &Pod, nodes: &[NodeId]) -> NodeId {
+/// The nodes' scores, summed up by weight: PreScore and Score.
+pub fn totals(profile: &Profile, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], trace: &mut Trace) -> Vec<i64> {
+    let begun = trace.begin();
+    let concerned: Vec<_> = profile.scores.iter().filter(|weighted| weighted.score.concerns(cluster, pod)).collect();
+    for weighted in &concerned {
+        trace.count(Point::PreScore, weighted.score.name(), 1);
+    }
+    trace.end(Point::PreScore, Status::Success, begun);
+    let begun = trace.begin();
     let mut totals = vec![0i64; nodes.len()];
     let mut scores = vec![0i64; nodes.len()];
-    for weighted in profile.scores.iter().filter(|weighted| weighted.score.concerns(cluster, pod)) {
+    for weighted in concerned {
         scores.fill(0);
-        weighted.score.score(cluster, pod, nodes, &mut scores);
+        trace.count(Point::Score, weighted.score.name(), nodes.len());
+        trace.time(Point::Score, weighted.score.name(), || weighted.score.score(cluster, pod, nodes, &mut scores));
         for (total, score) in totals.iter_mut().zip(&scores) {
             *total += score * weighted.weight;
         }
     }
+    trace.end(Point::Score, Status::Success, begun);
+    totals
+}
+
+/// One of those with the highest total.
+pub fn pick<N: Copy>(nodes: &[N], totals: &[i64]) -> N {
     let highest = totals.iter().copied().max().unwrap_or(0);
     let equals = totals.iter().filter(|total| **total == highest).count();
     let chosen = rand::random_range(0..equals.max(1));
-    let mut best = nodes.iter().zip(&totals).filter(|(_, total)| **total == highest).map(|(node, _)| *node);
+    let mut best = nodes.iter().zip(totals).filter(|(_, total)| **total == highest).map(|(node, _)| *node);
     best.nth(chosen).unwrap_or(nodes[0])
 }
 
@@ -93,8 +144,8 @@ mod tests {
     use crate::plugins::testing::cluster;
 
     fn place(cluster: &Cluster, pod: &Pod) -> String {
-        let profile = Profile::new(&ProfileConfig::default()).unwrap();
-        match decide(&profile, 0, cluster, pod) {
+        let profile = Profile::new(&ProfileConfig::default(), &[]).unwrap();
+        match decide(&profile, 0, cluster, pod, &mut Trace::default()) {
             Decision::Place { node } => cluster.nodes.name(node).to_string(),
             Decision::Reject(diagnosis) => diagnosis.message(),
         }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `FitError` in `pkg/scheduler/framework/types.go`.
 
+use crate::extender;
 use crate::framework::{Rejected, Remedy};
 use crate::model::NodeId;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ pub struct Diagnosis {
     nodes: usize,
     refused: Option<Refusal>,
     rejected: Vec<Rejected>,
+    by_extender: bool,
 }
 
 /// A pod that was rejected as such, before any node was looked at.
@@ -24,12 +26,17 @@ struct Refusal {
 impl Diagnosis {
     /// Of all `nodes`, each was rejected.
     pub fn new(nodes: usize, rejected: Vec<Rejected>) -> Self {
-        Self { nodes, refused: None, rejected }
+        Self { nodes, refused: None, rejected, by_extender: false }
     }
 
     /// The pod itself was rejected, whatever the `nodes` are like.
     pub fn refused(nodes: usize, plugin: &'static str, reason: String) -> Self {
-        Self { nodes, refused: Some(Refusal { plugin, reason }), rejected: Vec::new() }
+        Self { nodes, refused: Some(Refusal { plugin, reason }), rejected: Vec::new(), by_extender: false }
+    }
+
+    /// Of all `nodes`, none was left by extenders, who need not say why.
+    pub fn extended(nodes: usize, rejected: Vec<Rejected>) -> Self {
+        Self { nodes, refused: None, rejected, by_extender: true }
     }
 
     /// `0/3 nodes are available: 1 Insufficient cpu, 2 …`.
@@ -47,7 +54,9 @@ impl Diagnosis {
     /// The plugins that rejected nodes, or the pod, each once.
     pub fn plugins(&self) -> Vec<&'static str> {
         let refused = self.refused.iter().map(|refusal| refusal.plugin);
-        let mut plugins: Vec<_> = refused.chain(self.rejected.iter().map(|rejected| rejected.plugin)).collect();
+        let extender = self.by_extender.then_some(extender::NAME);
+        let rejecting = self.rejected.iter().map(|rejected| rejected.plugin);
+        let mut plugins: Vec<_> = refused.chain(rejecting).chain(extender).collect();
         plugins.sort_unstable();
         plugins.dedup();
         plugins
@@ -73,7 +82,7 @@ pub fn available<'r>(nodes: usize, reasons: impl Iterator<Item = &'r str>) -> St
     let mut parts: Vec<_> = counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     parts.sort();
     match parts.as_slice() {
-        [] => format!("0/{nodes} nodes are available"),
+        [] => format!("0/{nodes} nodes are available:"),
         parts => format!("0/{nodes} nodes are available: {}.", parts.join(", ")),
     }
 }

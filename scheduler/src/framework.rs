@@ -135,6 +135,33 @@ pub enum Event {
 }
 
 impl Event {
+    /// As upstream's metrics call it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NodeAdded => "NodeAdd",
+            Self::NodeAllocatable => "NodeUpdateNodeAllocatable",
+            Self::NodeLabels => "NodeUpdateNodeLabel",
+            Self::NodeTaints => "NodeUpdateNodeTaint",
+            // Upstream sees a cordon as a taint, which the node controller sets.
+            Self::NodeUnschedulable => "NodeUpdateNodeTaint",
+            Self::PodAssigned => "AssignedPodAdd",
+            Self::PodRemoved => "AssignedPodDelete",
+            Self::PodLabels => "AssignedPodUpdatePodLabel",
+            Self::NamespaceLabels => "NamespaceUpdate",
+            Self::ClaimAdded(_) => "PersistentVolumeClaimAdd",
+            Self::ClaimUpdated(_) => "PersistentVolumeClaimUpdate",
+            Self::VolumeAdded => "PersistentVolumeAdd",
+            Self::VolumeUpdated { .. } => "PersistentVolumeUpdate",
+            Self::ClassAdded => "storage.k8s.io/StorageClassAdd",
+            Self::ClassTopologies => "storage.k8s.io/StorageClassUpdate",
+            Self::CsiNodeAdded => "storage.k8s.io/CSINodeAdd",
+            Self::CsiNodeUpdated => "storage.k8s.io/CSINodeUpdate",
+            Self::StorageUntracked => "storage.k8s.io/CSIDriverUpdate",
+            Self::StorageGrown => "storage.k8s.io/CSIStorageCapacityUpdate",
+            Self::VolumeDetached => "storage.k8s.io/VolumeAttachmentDelete",
+        }
+    }
+
     /// Whether it can matter to this pod at all, whatever rejected it.
     pub fn is_about(&self, pod: &Pod) -> bool {
         match self {

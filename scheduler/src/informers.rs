@@ -3,16 +3,19 @@
 mod storage;
 
 use crate::model::Pod;
+use crate::model::budgets::Budget;
 use crate::model::node::NodeFacts;
 use crate::model::pod::{Owner, OwnerKind};
 use crate::model::selector::PodSelector;
 use crate::model::volumes::PodVolume;
 use crate::scheduler::Scheduler;
+use crate::scheduler::extended::Objects;
 use client::informer::{Builder, Cached, Change, Informer, Scope};
 use component::Supervisor;
 use k8s_openapi::Metadata;
 use k8s_openapi::api::apps::v1 as apps;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::policy::v1 as policy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::sync::Arc;
 
@@ -26,7 +29,17 @@ pub struct Informers {
     replication_controllers: Informer<core::ReplicationController>,
     replica_sets: Informer<apps::ReplicaSet>,
     stateful_sets: Informer<apps::StatefulSet>,
+    budgets: Informer<policy::PodDisruptionBudget>,
     storage: storage::Watches,
+}
+
+/// How much of objects is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// What decisions are made on.
+    Needed,
+    /// All of nodes and pods, for extenders.
+    Whole,
 }
 
 /// Starts the watches of one kind after the other.
@@ -53,13 +66,17 @@ impl Starter<'_> {
 
 impl Informers {
     /// Starts the watches.
-    pub fn start(client: &kube::Client, scheduler: &Arc<Scheduler>, supervisor: &Supervisor) -> Self {
+    pub fn start(client: &kube::Client, scheduler: &Arc<Scheduler>, supervisor: &Supervisor, keep: Keep) -> Self {
         let starter = Starter { client, scheduler, supervisor };
         // A pod that has ended takes no place; leaving the scope looks like a deletion.
         let running = "status.phase!=Succeeded,status.phase!=Failed".to_owned();
         Self {
-            nodes: starter.start(Scope::default(), trim_node, on_node),
-            pods: starter.start(Scope { field_selector: Some(running), ..Scope::default() }, trim_pod, on_pod),
+            nodes: starter.start(Scope::default(), keep.or_trim(trim_node), on_node),
+            pods: starter.start(
+                Scope { field_selector: Some(running), ..Scope::default() },
+                keep.or_trim(trim_pod),
+                on_pod,
+            ),
             namespaces: starter.start(Scope::default(), trim_metadata, on_namespace),
             services: starter.start(Scope::default(), trim_service, on_service),
             replication_controllers: starter.start(
@@ -69,6 +86,7 @@ impl Informers {
             ),
             replica_sets: starter.start(Scope::default(), trim_owner::<apps::ReplicaSet>, on_owner),
             stateful_sets: starter.start(Scope::default(), trim_owner::<apps::StatefulSet>, on_owner),
+            budgets: starter.start(Scope::default(), trim_metadata, on_budget),
             storage: storage::Watches::start(&starter),
         }
     }
@@ -83,6 +101,7 @@ impl Informers {
             self.replication_controllers.synced(),
             self.replica_sets.synced(),
             self.stateful_sets.synced(),
+            self.budgets.synced(),
             self.storage.synced(),
         );
     }
@@ -96,7 +115,28 @@ impl Informers {
             && self.replication_controllers.is_synced()
             && self.replica_sets.is_synced()
             && self.stateful_sets.is_synced()
+            && self.budgets.is_synced()
             && self.storage.are_synced()
+    }
+}
+
+impl Objects for Informers {
+    fn pod(&self, namespace: &str, name: &str) -> Option<Arc<core::Pod>> {
+        self.pods.get(namespace, name)
+    }
+
+    fn node(&self, name: &str) -> Option<Arc<core::Node>> {
+        self.nodes.get("", name)
+    }
+}
+
+impl Keep {
+    fn or_trim<K>(self, trim: fn(&mut K)) -> impl Fn(&mut K) {
+        move |object| {
+            if self == Self::Needed {
+                trim(object);
+            }
+        }
     }
 }
 
@@ -130,6 +170,16 @@ fn on_namespace(scheduler: &Scheduler, change: &Change<core::Namespace>) {
         Change::Deleted(_) => None,
     };
     scheduler.set_namespace(name, labels);
+}
+
+fn on_budget(scheduler: &Scheduler, change: &Change<policy::PodDisruptionBudget>) {
+    let budget = change.object();
+    let (namespace, name) = key(&budget.metadata);
+    let budget = match change {
+        Change::Added(_) | Change::Updated(..) => Budget::of(budget),
+        Change::Deleted(_) => None,
+    };
+    scheduler.set_budget(namespace, name, budget);
 }
 
 fn on_service(scheduler: &Scheduler, change: &Change<core::Service>) {

@@ -4,7 +4,7 @@
 //! pure decision over the columns of [`model`] by the [`plugins`]; [`queue`] says which pod is
 //! next; [`cache`] is the believed state of the cluster.
 //!
-//! Invariant: only [`app`], [`bind`], [`volumes`], [`preempt`] and [`informers`] talk to the apiserver.
+//! Invariant: only [`app`], [`bind`], [`extender`], [`volumes`], [`preempt`] and [`informers`] talk to the apiserver.
 //!
 //! Upstream: `pkg/scheduler`, `cmd/kube-scheduler`.
 
@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod config;
 pub mod decide;
 pub mod diagnosis;
+pub mod extender;
 pub mod framework;
 pub mod informers;
 pub mod metrics;
@@ -25,4 +26,5 @@ pub mod preempt;
 pub mod profile;
 pub mod queue;
 pub mod scheduler;
+pub mod trace;
 pub mod volumes;

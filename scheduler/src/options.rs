@@ -1,6 +1,6 @@
 //! Flags, and the configuration that they, the environment, the file and the defaults make.
 
-use crate::config::{Configuration, KIND};
+use crate::config::{Configuration, KIND, PluginConfig, args};
 use anyhow::Context as _;
 use component::daemon::Daemon;
 use component::kinds;
@@ -43,7 +43,12 @@ pub fn configuration(daemon: &Daemon<Options>) -> anyhow::Result<Configuration> 
         fields.push(KUBECONFIG);
     }
     let file = loaded.as_ref().map(|loaded| &loaded.value);
-    let configuration = layers::layered(&Configuration::default(), file, &fields, &daemon.given)?;
+    let mut configuration: Configuration = layers::layered(&Configuration::default(), file, &fields, &daemon.given)?;
+    configuration.complete();
+    let configured = configuration.profiles.iter().flat_map(|profile| &profile.plugin_config);
+    for PluginConfig { name, .. } in configured.filter(|config| !args::takes_any(&config.name)) {
+        tracing::warn!(plugin = name, "plugin {name} takes no arguments; what is configured has no effect");
+    }
     configuration.validate().map_err(anyhow::Error::msg).context("invalid configuration")?;
     Ok(configuration)
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/scheduler/framework/plugins`.
 
+mod allocation;
 mod balanced_allocation;
 mod image_locality;
 mod inter_pod_affinity;
@@ -20,46 +21,36 @@ mod volume_zone;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use crate::config::Args;
 use crate::framework::{Filter, Score};
 
 /// All filters, in the order in which upstream's default profile runs them.
-pub fn filters() -> Vec<Box<dyn Filter>> {
+pub fn filters(args: &Args) -> Vec<Box<dyn Filter>> {
     vec![
         Box::new(node_unschedulable::NodeUnschedulable),
         Box::new(node_name::NodeName),
         Box::new(taint_toleration::TaintToleration),
-        Box::new(node_affinity::NodeAffinity),
+        Box::new(node_affinity::NodeAffinity::new(&args.node_affinity)),
         Box::new(node_ports::NodePorts),
-        Box::new(node_resources_fit::NodeResourcesFit),
+        Box::new(node_resources_fit::NodeResourcesFit::new(&args.resources_fit)),
         Box::new(volume_restrictions::VolumeRestrictions),
         Box::new(node_volume_limits::NodeVolumeLimits),
         Box::new(volume_binding::VolumeBinding),
         Box::new(volume_zone::VolumeZone),
-        Box::new(pod_topology_spread::PodTopologySpread),
-        Box::new(inter_pod_affinity::InterPodAffinity),
+        Box::new(pod_topology_spread::PodTopologySpread::new(&args.topology_spread)),
+        Box::new(inter_pod_affinity::InterPodAffinity::new(&args.inter_pod_affinity)),
     ]
 }
 
-/// All scores with upstream's default weights.
-pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
+/// All scores.
+pub fn scores(args: &Args) -> Vec<Box<dyn Score>> {
     vec![
-        (Box::new(taint_toleration::TaintToleration), 3),
-        (Box::new(node_affinity::NodeAffinity), 2),
-        (Box::new(node_resources_fit::NodeResourcesFit), 1),
-        (Box::new(pod_topology_spread::PodTopologySpread), 2),
-        (Box::new(inter_pod_affinity::InterPodAffinity), 2),
-        (Box::new(balanced_allocation::NodeResourcesBalancedAllocation), 1),
-        (Box::new(image_locality::ImageLocality), 1),
+        Box::new(taint_toleration::TaintToleration),
+        Box::new(node_affinity::NodeAffinity::new(&args.node_affinity)),
+        Box::new(node_resources_fit::NodeResourcesFit::new(&args.resources_fit)),
+        Box::new(pod_topology_spread::PodTopologySpread::new(&args.topology_spread)),
+        Box::new(inter_pod_affinity::InterPodAffinity::new(&args.inter_pod_affinity)),
+        Box::new(balanced_allocation::NodeResourcesBalancedAllocation::new(&args.balanced_allocation)),
+        Box::new(image_locality::ImageLocality),
     ]
 }
-
-/// Plugins of upstream's that are part of the queue, the cache or the binding here, and so cannot
-/// be switched off, or that are not built yet; known so that a configuration may name them.
-pub const OTHERS: [&str; 6] = [
-    "SchedulingGates",
-    "PrioritySort",
-    "DefaultPreemption",
-    "DefaultBinder",
-    "DynamicResources",
-    "NodeDeclaredFeatures",
-];

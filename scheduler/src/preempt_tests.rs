@@ -3,15 +3,18 @@ use crate::config::ProfileConfig;
 use crate::decide::{Decision, decide};
 use crate::model::builders::{PodBuilder, node, pod};
 use crate::plugins::testing::cluster;
+use crate::trace::Trace;
 
 /// Lets `pod` look for room: `node: victims`, or the message.
 fn outcome(nodes: &[&str], pods: Vec<PodBuilder>, incoming: PodBuilder) -> String {
-    let profile = Profile::new(&ProfileConfig::default()).unwrap();
+    let profile = Profile::new(&ProfileConfig::default(), &[]).unwrap();
     let nodes = nodes.iter().map(|&name| (name, node().cpu("2").facts())).collect();
     let mut cluster = cluster(nodes, pods.into_iter().map(PodBuilder::build).collect());
     let before = cluster.nodes.cpu_used.clone();
     let incoming = Arc::new(incoming.build());
-    let Decision::Reject(diagnosis) = decide(&profile, 0, &cluster, &incoming) else { return "fits".into() };
+    let Decision::Reject(diagnosis) = decide(&profile, 0, &cluster, &incoming, &mut Trace::default()) else {
+        return "fits".into();
+    };
     let found = find(&profile, &mut cluster, &incoming, &diagnosis);
     assert_eq!(cluster.nodes.cpu_used, before, "the search left traces");
     match &found {
@@ -64,4 +67,41 @@ fn a_pod_that_may_not_preempt_does_not() {
     let modest = high("2").spec("preemptionPolicy", "Never".into());
     let message = "preemption: not eligible due to preemptionPolicy=Never.";
     assert_eq!(outcome(&["a"], vec![running("low", "a", "1", 1)], modest), message);
+}
+
+#[test]
+fn budgets_are_spared_where_others_can_go() {
+    let budget = serde_json::json!({"metadata": {}, "spec": {"selector": {"matchLabels": {"app": "a"}}}});
+    let budget = crate::model::budgets::Budget::of(&serde_json::from_value(budget).unwrap());
+    let profile = Profile::new(&ProfileConfig { scheduler_name: "s".into(), ..ProfileConfig::default() }, &[]).unwrap();
+    let nodes = ["a", "b"].map(|name| (name, node().cpu("2").facts())).into();
+    let pods = vec![
+        running("protected", "a", "1", 1).label("app", "a"),
+        running("other", "a", "1", 2),
+        running("dear", "b", "2", 50),
+    ];
+    let mut cluster = cluster(nodes, pods.into_iter().map(PodBuilder::build).collect());
+    cluster.budgets.set("default", "b", budget);
+    let place = |cluster: &mut Cluster, incoming: PodBuilder| {
+        let incoming = Arc::new(incoming.build());
+        let decision = decide(&profile, 0, cluster, &incoming, &mut Trace::default());
+        let Decision::Reject(diagnosis) = decision else { panic!("fits") };
+        match find(&profile, cluster, &incoming, &diagnosis) {
+            Preemption::Found { node, victims } => (node.to_string(), victims[0].name.to_string(), victims.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(place(&mut cluster, high("1")), ("a".into(), "other".into(), 1));
+    assert_eq!(place(&mut cluster, high("2")), ("b".into(), "dear".into(), 1));
+}
+
+#[test]
+fn a_few_candidates_are_enough() {
+    let args = |percentage, absolute| DefaultPreemptionArgs {
+        min_candidate_nodes_percentage: percentage,
+        min_candidate_nodes_absolute: absolute,
+    };
+    for (args, nodes, expected) in [(args(10, 100), 5000, 500), (args(10, 100), 50, 50), (args(0, 3), 50, 3)] {
+        assert_eq!(enough(&args, nodes), expected);
+    }
 }

@@ -11,7 +11,7 @@ use crate::model::pod::PodKey;
 use crate::profile::Profile;
 use parking_lot::Mutex;
 use state::State;
-pub use state::{Attempt, Lengths};
+pub use state::{Attempt, Lengths, Statistics};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +93,11 @@ impl Queue {
     pub fn failed(&self, attempt: &Attempt) {
         self.shared.state.lock().failed(attempt, Instant::now());
         self.shared.ready.notify_one();
+    }
+
+    /// What metrics say beside that.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.state.lock().statistics()
     }
 
     /// How many wait where.

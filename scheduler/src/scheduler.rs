@@ -1,26 +1,33 @@
 //! Tries one pod after the other: queue → decision → assume → bind, or why not.
 
+pub mod extended;
+
 use crate::bind::Binder;
 use crate::cache::Cache;
 use crate::config::Configuration;
+use crate::config::plugins::Point;
 use crate::decide::{Decision, decide};
 use crate::diagnosis::Diagnosis;
+use crate::extender::Extender;
 use crate::framework::Event;
 use crate::metrics::{Metrics, Outcome};
-use crate::model::Pod;
+use crate::model::budgets::Budget;
 use crate::model::node::NodeFacts;
 use crate::model::pod::Owner;
 use crate::model::selector::{Labels, PodSelector};
 use crate::model::storage::Storage;
+use crate::model::{NodeId, Pod};
 use crate::plugins::volume_binding::{self, Plan};
 use crate::preempt::{self, Preemption};
 use crate::profile::{Profile, ProfileError};
 use crate::queue::{Attempt, Queue};
+use crate::trace::{Status, Trace};
 use crate::volumes;
+use extended::Extenders;
 use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -32,6 +39,8 @@ pub struct Scheduler {
     cache: Mutex<Cache>,
     queue: Queue,
     metrics: Metrics,
+    /// Set once, if there are any.
+    extenders: OnceLock<Extenders>,
     /// Told when something changed that pods may be waiting for before they can be bound.
     progress: Notify,
 }
@@ -40,8 +49,8 @@ impl Scheduler {
     /// Without nodes and pods.
     pub fn new(config: &Configuration) -> Result<Self, ProfileError> {
         let mut profiles = HashMap::new();
-        for config in &config.profiles {
-            let profile = Profile::new(config)?;
+        for profile in &config.profiles {
+            let profile = Profile::new(profile, &config.extenders)?;
             if profiles.contains_key(&profile.name) {
                 return Err(ProfileError::Duplicate(profile.name));
             }
@@ -51,13 +60,30 @@ impl Scheduler {
         let (first, last) = config.backoff();
         let queue = Queue::new(first.0, last.0, Arc::clone(&profiles));
         let metrics = Metrics::new(queue.clone());
-        let percentage = config.percentage_of_nodes_to_score;
-        Ok(Self { profiles, percentage, cache: Mutex::default(), queue, metrics, progress: Notify::new() })
+        Ok(Self {
+            profiles,
+            percentage: config.percentage_of_nodes_to_score,
+            cache: Mutex::default(),
+            queue,
+            metrics,
+            extenders: OnceLock::new(),
+            progress: Notify::new(),
+        })
     }
 
     /// Its metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Has extenders take part from now on; only the first call counts.
+    pub fn extend(&self, extenders: Extenders) {
+        let _first = self.extenders.set(extenders);
+    }
+
+    /// The extender that binds the pod, of those that are asked in turn.
+    pub(crate) fn binders(&self, pod: &Pod) -> Vec<Extender> {
+        self.extenders_of(pod).into_iter().filter(Extender::binds).collect()
     }
 
     /// A node's new state.
@@ -87,6 +113,11 @@ impl Scheduler {
         self.cache.lock().cluster.groups.set_owner(namespace, owner, selector);
     }
 
+    /// A disruption budget; `None` if it is gone or selects nobody.
+    pub fn set_budget(&self, namespace: &str, name: &str, budget: Option<Budget>) {
+        self.cache.lock().cluster.budgets.set(namespace, name, budget);
+    }
+
     /// Takes in what is new about storage, and tries the pods again that it may help.
     pub fn change_storage(&self, change: impl FnOnce(&mut Storage) -> Vec<Event>) {
         let events = change(&mut self.cache.lock().cluster.storage);
@@ -107,11 +138,21 @@ impl Scheduler {
             }
             let is_placed = cache.is_placed(&pod.key());
             drop(cache);
+            let pod = self.ungated(pod);
             // An assumed pod changes only by being bound or by failing to be.
             if !is_placed && !pod.is_terminating {
                 self.queue.set(pod);
             }
         }
+    }
+
+    /// Without its gates, if its profile minds none.
+    fn ungated(&self, mut pod: Arc<Pod>) -> Arc<Pod> {
+        let minds = self.profiles.get(&pod.scheduler_name).is_none_or(|profile| profile.is_gated);
+        if !minds && !pod.gates.is_empty() {
+            Arc::make_mut(&mut pod).gates.clear();
+        }
+        pod
     }
 
     /// A pod that is gone, or has ended.
@@ -135,37 +176,48 @@ impl Scheduler {
     async fn attempt(self: &Arc<Self>, attempt: Attempt, binder: &Binder) {
         let started = Instant::now();
         let Some(profile) = self.profiles.get(&attempt.pod.scheduler_name) else { return };
-        match self.choose(profile, &attempt.pod) {
-            Choice::Node { node, plan } => {
+        let mut trace = Trace::of_attempt(self.metrics.next_attempt());
+        let extenders = self.extenders_of(&attempt.pod);
+        let choice = match extenders.is_empty() {
+            true => self.choose(profile, &attempt.pod, &mut trace),
+            false => self.choose_with(&extenders, profile, &attempt.pod, &mut trace).await,
+        };
+        self.metrics.traced(&profile.name, &trace);
+        match choice {
+            Choice::Node { node, plan, bind_timeout } => {
                 self.metrics.decided(started);
-                let placement = Placement { attempt, node, plan, started };
+                let placement = Placement { attempt, node, plan, bind_timeout, started };
                 binder.bind(Arc::clone(self), placement).await;
             }
             Choice::Nowhere { diagnosis, preemption } => {
                 self.metrics.attempted(&profile.name, Outcome::Unschedulable, started);
-                if preemption.node().is_some() {
-                    self.metrics.preempted();
+                match &preemption {
+                    Preemption::Found { victims, .. } => self.metrics.preempted(victims.len()),
+                    Preemption::NotFound { .. } | Preemption::NotTried { .. } => self.metrics.preempted(0),
+                    Preemption::SwitchedOff => {}
                 }
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
-                binder.explain(&attempt.pod, &diagnosis, preemption);
+                binder.explain(&self.metrics, &attempt.pod, &diagnosis, preemption);
+            }
+            Choice::Failed { message } => {
+                self.metrics.attempted(&profile.name, Outcome::Error, started);
+                self.queue.failed(&attempt);
+                binder.report(&attempt.pod, message);
             }
         }
     }
 
     /// Decides on the cache, and assumes the decision.
-    fn choose(&self, profile: &Profile, pod: &Arc<Pod>) -> Choice {
+    fn choose(&self, profile: &Profile, pod: &Arc<Pod>, trace: &mut Trace) -> Choice {
         let mut cache = self.cache.lock();
-        let decision = cache.with_nominated(pod, |cluster| decide(profile, self.percentage, cluster, pod));
+        let decision = cache.with_nominated(pod, |cluster| decide(profile, self.percentage, cluster, pod, trace));
         match decision {
-            Decision::Place { node } => {
-                let name = Arc::clone(cache.cluster.nodes.name(node));
-                let plan = volume_binding::plan(&cache.cluster, pod, node);
-                cache.assume(pod, node);
-                cache.reserve(&plan, &name);
-                Choice::Node { node: name, plan }
-            }
+            Decision::Place { node } => assume(profile, &mut cache, pod, node),
             Decision::Reject(diagnosis) => {
+                let begun = trace.begin();
                 let preemption = preempt::find(profile, &mut cache.cluster, pod, &diagnosis);
+                let found = preemption.node().is_some();
+                trace.end(Point::PostFilter, if found { Status::Success } else { Status::Unschedulable }, begun);
                 if let Preemption::Found { node, .. } = &preemption {
                     cache.nominate(pod, Arc::clone(node));
                 }
@@ -178,6 +230,7 @@ impl Scheduler {
     pub(crate) fn bound(&self, attempt: &Attempt, started: Instant) {
         self.queue.remove(&attempt.pod.key());
         self.metrics.attempted(&attempt.pod.scheduler_name, Outcome::Scheduled, started);
+        self.metrics.scheduled(attempt);
     }
 
     /// The pod could not be bound: its place is free again, and it is tried again.
@@ -212,6 +265,12 @@ impl Scheduler {
         written.progress(&cache.cluster, &placement.node)
     }
 
+    /// How large the cache is.
+    pub fn sizes(&self) -> Sizes {
+        let cache = self.cache.lock();
+        Sizes { nodes: cache.cluster.nodes.live().len(), pods: cache.pods(), assumed: cache.assumed() }
+    }
+
     /// How many pods are placed; for tests and tools.
     pub fn placed(&self) -> usize {
         self.cache.lock().pods()
@@ -221,17 +280,41 @@ impl Scheduler {
     pub async fn try_next(&self) -> Option<Arc<str>> {
         let attempt = self.queue.pop().await;
         let profile = self.profiles.get(&attempt.pod.scheduler_name)?;
-        match self.choose(profile, &attempt.pod) {
+        match self.choose(profile, &attempt.pod, &mut Trace::default()) {
             Choice::Node { node, .. } => {
                 self.bound(&attempt, Instant::now());
                 Some(node)
             }
+            Choice::Failed { .. } => None,
             Choice::Nowhere { diagnosis, .. } => {
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
                 None
             }
         }
     }
+}
+
+/// Counts the pod as placed, with what that means for its volumes.
+fn assume(profile: &Profile, cache: &mut Cache, pod: &Arc<Pod>, node: NodeId) -> Choice {
+    let name = Arc::clone(cache.cluster.nodes.name(node));
+    let plan = match profile.bind_volumes {
+        Some(_) => volume_binding::plan(&cache.cluster, pod, node),
+        None => Plan::default(),
+    };
+    cache.assume(pod, node);
+    cache.reserve(&plan, &name);
+    Choice::Node { node: name, plan, bind_timeout: profile.bind_volumes.unwrap_or_default() }
+}
+
+/// How large the cache is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Nodes.
+    pub nodes: usize,
+    /// Pods that are placed.
+    pub pods: usize,
+    /// Those of them that the apiserver has not shown yet.
+    pub assumed: usize,
 }
 
 /// A pod that has a place.
@@ -243,15 +326,22 @@ pub(crate) struct Placement {
     pub node: Arc<str>,
     /// What has to be done about its volumes first.
     pub plan: Plan,
+    /// How long that may take.
+    pub bind_timeout: Duration,
     /// When the decision began.
     pub started: Instant,
 }
 
 enum Choice {
-    Node { node: Arc<str>, plan: Plan },
+    Node { node: Arc<str>, plan: Plan, bind_timeout: Duration },
     Nowhere { diagnosis: Diagnosis, preemption: Preemption },
+    Failed { message: String },
 }
 
 #[cfg(test)]
 #[path = "scheduler_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod message_tests;

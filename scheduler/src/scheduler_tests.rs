@@ -6,6 +6,10 @@ fn scheduler() -> Scheduler {
     Scheduler::new(&Configuration::default()).unwrap()
 }
 
+fn choose(scheduler: &Scheduler, pod: &Arc<Pod>) -> Choice {
+    scheduler.choose(&scheduler.profiles["default-scheduler"], pod, &mut Trace::default())
+}
+
 #[tokio::test(start_paused = true)]
 async fn pods_spread_over_equal_nodes_until_they_are_full() {
     let scheduler = scheduler();
@@ -67,15 +71,14 @@ async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
     });
     scheduler.set_pod(Arc::new(pod("first").claims(&["c1"]).build()));
     let attempt = scheduler.queue.pop().await;
-    let profile = &scheduler.profiles["default-scheduler"];
-    let Choice::Node { node, plan } = scheduler.choose(profile, &attempt.pod) else { panic!("no place") };
+    let Choice::Node { node, plan, bind_timeout } = choose(&scheduler, &attempt.pod) else { panic!("no place") };
     assert_eq!(plan.bindings.len(), 1);
 
     let second = Arc::new(pod("second").claims(&["c2"]).build());
-    let Choice::Nowhere { diagnosis, .. } = scheduler.choose(profile, &second) else { panic!("taken twice") };
+    let Choice::Nowhere { diagnosis, .. } = choose(&scheduler, &second) else { panic!("taken twice") };
     let message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.";
     assert_eq!(diagnosis.message(), message);
 
-    scheduler.unbound(&Placement { attempt, node, plan, started: Instant::now() });
-    assert!(matches!(scheduler.choose(profile, &second), Choice::Node { .. }));
+    scheduler.unbound(&Placement { attempt, node, plan, bind_timeout, started: Instant::now() });
+    assert!(matches!(choose(&scheduler, &second), Choice::Node { .. }));
 }

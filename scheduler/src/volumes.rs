@@ -12,11 +12,7 @@ use k8s_openapi::api::core::v1 as core;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::sync::Semaphore;
-
-/// How long others may take; upstream's default of `bindTimeoutSeconds`.
-const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Why a pod's volumes are not bound.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +90,7 @@ pub(crate) async fn bind(
         let Ok(_place) = places.acquire().await else { return Err(Undone::Stopped.into()) };
         write(client, placement).await?
     };
-    match tokio::time::timeout(TIMEOUT, wait(scheduler, placement, &written)).await {
+    match tokio::time::timeout(placement.bind_timeout, wait(scheduler, placement, &written)).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Undone::Timeout.into()),
     }

@@ -4,17 +4,21 @@
 
 mod correlate;
 
-use correlate::{Correlator, Verdict};
+use correlate::{Correlator, EventKey, Verdict};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Events that may wait for the sender; more are dropped rather than block their reporter.
-const WAITING_AT_MOST: usize = 1000;
+const WAITING_AT_MOST: usize = 10_000;
+/// Events that are sent at the same time.
+const AT_ONCE: usize = 16;
 /// Attempts to send one event while the apiserver cannot be reached.
 const ATTEMPTS: u32 = 12;
 /// Pause between attempts.
@@ -85,26 +89,40 @@ where
 
 async fn send_all(client: kube::Client, source: EventSource, mut waiting: mpsc::Receiver<Report>) {
     let mut correlator = Correlator::default();
-    while let Some(report) = waiting.recv().await {
-        match correlator.judge(&source, report) {
-            Verdict::Drop => {}
-            Verdict::Send { event, key } => {
-                // Boxed, as most recorders never send anything.
-                if let Some(stored) = Box::pin(send(&client, *event)).await {
-                    correlator.stored(&key, stored);
+    let mut sending = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some((key, stored)) = sending.next(), if !sending.is_empty() => note(&mut correlator, &key, stored),
+            report = waiting.recv(), if sending.len() < AT_ONCE => {
+                let Some(report) = report else { break };
+                let Verdict::Send { event, key } = correlator.judge(&source, report) else { continue };
+                if event.count.unwrap_or(1) > 1 {
+                    // It counts one up that may be under way.
+                    while let Some((key, stored)) = sending.next().await {
+                        note(&mut correlator, &key, stored);
+                    }
                 }
+                let client = &client;
+                // Boxed, as most recorders never send anything.
+                sending.push(Box::pin(async move { (key, send(client, *event).await) }));
             }
         }
+    }
+    while sending.next().await.is_some() {}
+}
+
+fn note(correlator: &mut Correlator, key: &EventKey, stored: Option<String>) {
+    if let Some(stored) = stored {
+        correlator.stored(key, stored);
     }
 }
 
 /// Sends one event, again while the server cannot be reached; gives the stored event's name.
 async fn send(client: &kube::Client, event: Event) -> Option<String> {
-    let namespace = event.metadata.namespace.clone().unwrap_or_default();
-    let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
     for _ in 0..ATTEMPTS {
-        match attempt(&events, &event).await {
-            Ok(stored) => return stored.metadata.name,
+        match attempt(client, &event).await {
+            Ok(()) => return event.metadata.name,
             // The server's word is final: a namespace that is going away, a forbidden write.
             Err(kube::Error::Api(status)) => {
                 tracing::debug!(reason = event.reason, %status, "event refused");
@@ -119,19 +137,25 @@ async fn send(client: &kube::Client, event: Event) -> Option<String> {
     None
 }
 
-/// A first event is created, a repeated one counted up by a patch; one that is gone, created anew.
-async fn attempt(events: &Api<Event>, event: &Event) -> Result<Event, kube::Error> {
+/// A first event is created, a repeated one counted up by a patch; one that is gone, created anew. The answer is not
+/// read: it says nothing new.
+async fn attempt(client: &kube::Client, event: &Event) -> Result<(), kube::Error> {
+    let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
     if event.count.unwrap_or(1) > 1 {
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
         let name = event.metadata.name.as_deref().unwrap_or_default();
         let patch = serde_json::json!({
             "count": event.count, "lastTimestamp": event.last_timestamp, "message": event.message,
         });
         match events.patch(name, &PatchParams::default(), &Patch::Strategic(patch)).await {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            other => return other,
+            other => return other.map(drop),
         }
     }
-    events.create(&PostParams::default(), event).await
+    let body = serde_json::to_vec(event).map_err(kube::Error::SerdeError)?;
+    let request = http::Request::post(format!("/api/v1/namespaces/{namespace}/events"));
+    let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body);
+    client.request_text(request.map_err(kube::Error::HttpError)?).await.map(drop)
 }
 
 /// A new event; its name is the object's with the time in hexadecimal, as upstream's.

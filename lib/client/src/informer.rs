@@ -5,6 +5,7 @@
 //! Upstream: `client-go/tools/cache`.
 
 mod feed;
+mod lean;
 mod store;
 
 use parking_lot::{Mutex, RwLock};
@@ -133,7 +134,7 @@ impl<K: Cached> Builder<K> {
         Self { client, scope, trim: Vec::new(), store: Store::default(), handlers: Vec::new() }
     }
 
-    /// Drops what the component does not use from each object on ingest (managedFields always go).
+    /// Drops what the component does not use from each object on ingest (managedFields are not even read).
     pub fn trim(mut self, trim: impl Fn(&mut K) + Send + Sync + 'static) -> Self {
         self.trim.push(Box::new(trim));
         self

@@ -4,8 +4,10 @@
 
 mod exposition;
 mod protobuf;
+mod shapes;
 
 pub use exposition::expose;
+pub use shapes::{Exponential, Histograms, gauges};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};

@@ -179,9 +179,14 @@ impl Spread {
         }
     }
 
-    /// What upstream does for pods without constraints of their own: spread those that
-    /// `selector` groups, if possible.
-    pub fn by_default(selector: &PodSelector) -> [Self; 2] {
+    /// Those of a configuration, which say nothing about whom they count.
+    pub fn templates(constraints: &[core::TopologySpreadConstraint]) -> Vec<Self> {
+        constraints.iter().map(|constraint| Self::of(constraint, &Labels::new())).collect()
+    }
+
+    /// What upstream does for pods without constraints of their own, if nothing else is configured: spread them if
+    /// possible.
+    pub fn system_templates() -> Vec<Self> {
         let spread = |topology_key: &str, max_skew| Self {
             max_skew,
             topology_key: topology_key.to_owned(),
@@ -189,9 +194,14 @@ impl Spread {
             min_domains: 1,
             node_affinity: Inclusion::Honor,
             node_taints: Inclusion::Ignore,
-            selector: Some(selector.clone()),
+            selector: None,
         };
-        [spread(HOSTNAME, 3), spread(ZONE, 5)]
+        vec![spread(HOSTNAME, 3), spread(ZONE, 5)]
+    }
+
+    /// The same for the pods that `selector` groups.
+    pub fn about(&self, selector: &PodSelector) -> Self {
+        Self { selector: Some(selector.clone()), ..self.clone() }
     }
 
     /// The pods that count, in the pod's namespace.

@@ -57,6 +57,15 @@ pub struct PreferredNode {
     pub term: NodeTerm,
 }
 
+impl PreferredNode {
+    /// From a node affinity; terms without a weight say nothing.
+    pub fn all_of(affinity: Option<&core::NodeAffinity>) -> Vec<Self> {
+        let terms = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+        let terms = terms.into_iter().flatten().filter(|term| term.weight != 0);
+        terms.map(|term| Self { weight: i64::from(term.weight), term: NodeTerm::of(&term.preference) }).collect()
+    }
+}
+
 /// The kinds of controllers by which upstream spreads pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OwnerKind {
@@ -286,10 +295,7 @@ fn weights(spec: &core::PodSpec) -> (i64, i64) {
 }
 
 fn preferred_nodes(spec: &core::PodSpec) -> Vec<PreferredNode> {
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let terms = affinity.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
-    let terms = terms.into_iter().flatten().filter(|term| term.weight != 0);
-    terms.map(|term| PreferredNode { weight: i64::from(term.weight), term: NodeTerm::of(&term.preference) }).collect()
+    PreferredNode::all_of(spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref()))
 }
 
 fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {

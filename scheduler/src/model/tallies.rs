@@ -50,13 +50,24 @@ pub struct Domains {
     pub count: usize,
 }
 
-/// A term that pods have, with what it weighs.
+/// A term that pods have.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Held {
     /// The term.
     pub term: Term,
-    /// What it weighs in scores; 0 for required anti-affinity, which forbids.
-    pub weight: i64,
+    /// What it says about others.
+    pub attitude: Attitude,
+}
+
+/// What pods say about others by a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attitude {
+    /// They must not be there: required anti-affinity.
+    Forbids,
+    /// They must be there: required affinity.
+    Requires,
+    /// They are liked, or disliked, this much.
+    Likes(i64),
 }
 
 /// The counts.
@@ -145,10 +156,10 @@ impl Tallies {
 fn terms(pod: &Pod) -> impl Iterator<Item = Held> {
     let affinity = pod.affinity.iter();
     affinity.flat_map(|affinity| {
-        let forbidding = affinity.required_anti.iter().map(|term| Held { term: term.clone(), weight: 0 });
-        // Upstream's hardPodAffinityWeight: who must have others near is liked near them.
-        let required = affinity.required.iter().map(|term| Held { term: term.clone(), weight: 1 });
-        let preferred = affinity.preferred.iter().map(|w| Held { term: w.term.clone(), weight: w.weight });
+        let held = |term: &Term, attitude| Held { term: term.clone(), attitude };
+        let forbidding = affinity.required_anti.iter().map(move |term| held(term, Attitude::Forbids));
+        let required = affinity.required.iter().map(move |term| held(term, Attitude::Requires));
+        let preferred = affinity.preferred.iter().map(move |w| held(&w.term, Attitude::Likes(w.weight)));
         forbidding.chain(required).chain(preferred)
     })
 }

@@ -1,15 +1,36 @@
 //! Pods near others, or away from them.
 
 use crate::cluster::Cluster;
+use crate::config::args::InterPodAffinityArgs;
 use crate::framework::{Candidates, Event, Filter, MAX_SCORE, Rejection, Score};
 use crate::model::affinity::{PodAffinity, Term};
-use crate::model::tallies::{Domains, NO_DOMAIN, Question};
+use crate::model::tallies::{Attitude, Domains, NO_DOMAIN, Question};
 use crate::model::{NodeId, Pod};
 use std::sync::Arc;
 
 /// The plugin.
 #[derive(Debug)]
-pub(super) struct InterPodAffinity;
+pub(super) struct InterPodAffinity {
+    /// How much a pod is liked where others must have it near.
+    required_weight: i64,
+    /// Whether only pods that like something themselves are compared.
+    only_mutual: bool,
+}
+
+impl InterPodAffinity {
+    pub(super) fn new(args: &InterPodAffinityArgs) -> Self {
+        let only_mutual = args.ignore_preferred_terms_of_existing_pods;
+        Self { required_weight: args.hard_pod_affinity_weight.into(), only_mutual }
+    }
+
+    fn weight(&self, attitude: Attitude) -> i64 {
+        match attitude {
+            Attitude::Forbids => 0,
+            Attitude::Requires => self.required_weight,
+            Attitude::Likes(weight) => weight,
+        }
+    }
+}
 
 const NAME: &str = "InterPodAffinity";
 const NOT_NEAR: &str = "node(s) didn't match pod affinity rules";
@@ -88,7 +109,7 @@ fn unwanted(cluster: &Cluster, pod: &Pod) -> Vec<ByDomain> {
     let labels = cluster.namespace_labels(&pod.namespace);
     let mut found = Vec::new();
     cluster.nodes.held(
-        |held| held.weight == 0 && held.term.is_about(pod, labels),
+        |held| held.attitude == Attitude::Forbids && held.term.is_about(pod, labels),
         |held, nodes| found.push((held.term.topology_key.clone(), nodes.keys().copied().collect::<Vec<_>>())),
     );
     let forbid = |(topology, nodes): (String, Vec<NodeId>)| {
@@ -122,11 +143,15 @@ impl Score for InterPodAffinity {
         NAME
     }
 
+    fn concerns(&self, _cluster: &Cluster, pod: &Pod) -> bool {
+        !self.only_mutual || pod.affinity.as_ref().is_some_and(|affinity| !affinity.preferred.is_empty())
+    }
+
     fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
         if let Some(affinity) = &pod.affinity {
             like(cluster, affinity, nodes, scores);
         }
-        liked(cluster, pod, nodes, scores);
+        self.liked(cluster, pod, nodes, scores);
         let (least, most) = (scores.iter().copied().min().unwrap_or(0), scores.iter().copied().max().unwrap_or(0));
         for score in scores {
             *score = if most > least { MAX_SCORE * (*score - least) / (most - least) } else { 0 };
@@ -145,24 +170,27 @@ fn like(cluster: &Cluster, affinity: &PodAffinity, nodes: &[NodeId], scores: &mu
     }
 }
 
-/// Adds what others like about the pod.
-fn liked(cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
-    let labels = cluster.namespace_labels(&pod.namespace);
-    let mut found = Vec::new();
-    cluster.nodes.held(
-        |held| held.weight != 0 && held.term.is_about(pod, labels),
-        |held, nodes| {
-            let weights: Vec<_> = nodes.iter().map(|(node, pods)| (*node, pods * held.weight)).collect();
-            found.push((held.term.topology_key.clone(), weights));
-        },
-    );
-    for (topology, weights) in found {
-        let mut by_domain = ByDomain::empty(cluster, &topology);
-        for (node, weight) in weights {
-            by_domain.add(node, weight);
-        }
-        for (&node, score) in nodes.iter().zip(&mut *scores) {
-            *score += by_domain.at(node).unwrap_or(0);
+impl InterPodAffinity {
+    /// Adds what others like about the pod.
+    fn liked(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
+        let labels = cluster.namespace_labels(&pod.namespace);
+        let mut found = Vec::new();
+        cluster.nodes.held(
+            |held| self.weight(held.attitude) != 0 && held.term.is_about(pod, labels),
+            |held, nodes| {
+                let weight = self.weight(held.attitude);
+                let weights: Vec<_> = nodes.iter().map(|(node, pods)| (*node, pods * weight)).collect();
+                found.push((held.term.topology_key.clone(), weights));
+            },
+        );
+        for (topology, weights) in found {
+            let mut by_domain = ByDomain::empty(cluster, &topology);
+            for (node, weight) in weights {
+                by_domain.add(node, weight);
+            }
+            for (&node, score) in nodes.iter().zip(&mut *scores) {
+                *score += by_domain.at(node).unwrap_or(0);
+            }
         }
     }
 }
@@ -173,6 +201,10 @@ mod tests {
     use crate::model::builders::{PodBuilder, node, pod};
     use crate::plugins::testing::{cluster, rejections, scores};
     use serde_json::{Value, json};
+
+    fn usual() -> InterPodAffinity {
+        InterPodAffinity::new(&InterPodAffinityArgs::default())
+    }
 
     fn term(app: &str) -> Value {
         json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": app}}})
@@ -195,21 +227,21 @@ mod tests {
     fn affinity_needs_a_pod_in_the_domain_but_the_first_of_a_group_does_not() {
         let near = with(pod("p").label("app", "web"), "podAffinity", "db").build();
         let db = pod("db").label("app", "db").on("a1");
-        assert_eq!(rejections(&InterPodAffinity, &zones(vec![db]), &near), [format!("b1!: {NOT_NEAR}")]);
-        assert_eq!(rejections(&InterPodAffinity, &zones(vec![]), &near).len(), 3);
+        assert_eq!(rejections(&usual(), &zones(vec![db]), &near), [format!("b1!: {NOT_NEAR}")]);
+        assert_eq!(rejections(&usual(), &zones(vec![]), &near).len(), 3);
         let group = with(pod("p").label("app", "db"), "podAffinity", "db").build();
-        assert!(rejections(&InterPodAffinity, &zones(vec![]), &group).is_empty());
+        assert!(rejections(&usual(), &zones(vec![]), &group).is_empty());
     }
 
     #[test]
     fn anti_affinity_holds_both_ways() {
         let apart = with(pod("p").label("app", "web"), "podAntiAffinity", "web").build();
         let web = pod("web").label("app", "web").on("a1");
-        let rejected = rejections(&InterPodAffinity, &zones(vec![web]), &apart);
+        let rejected = rejections(&usual(), &zones(vec![web]), &apart);
         assert_eq!(rejected, [format!("a1: {TOO_NEAR}"), format!("a2: {TOO_NEAR}")]);
         let guard = with(pod("guard").label("app", "x"), "podAntiAffinity", "web").on("b1");
         let plain = pod("p").label("app", "web").build();
-        assert_eq!(rejections(&InterPodAffinity, &zones(vec![guard]), &plain), [format!("b1: {UNWANTED}")]);
+        assert_eq!(rejections(&usual(), &zones(vec![guard]), &plain), [format!("b1: {UNWANTED}")]);
     }
 
     #[test]
@@ -220,7 +252,7 @@ mod tests {
             let affinity = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
             let mut pod = pod("p").spec("affinity", affinity);
             pod = pod.label("app", "other");
-            rejections(&InterPodAffinity, cluster, &pod.build()).len()
+            rejections(&usual(), cluster, &pod.build()).len()
         };
         let mut cluster = zones(vec![stranger()]);
         cluster.namespaces.insert("default".into(), [("team".to_owned(), "a".to_owned())].into());
@@ -235,11 +267,23 @@ mod tests {
         let likes = |kind: &str| json!({kind: {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 10, "podAffinityTerm": term("db")}]}});
         let db = || pod("db").label("app", "db").on("b1");
         let near = pod("p").spec("affinity", likes("podAffinity")).build();
-        assert_eq!(scores(&InterPodAffinity, &zones(vec![db()]), &near), [0, 0, 100]);
+        assert_eq!(scores(&usual(), &zones(vec![db()]), &near), [0, 0, 100]);
         let away = pod("p").spec("affinity", likes("podAntiAffinity")).build();
-        assert_eq!(scores(&InterPodAffinity, &zones(vec![db()]), &away), [100, 100, 0]);
+        assert_eq!(scores(&usual(), &zones(vec![db()]), &away), [100, 100, 0]);
         let fan = pod("fan").spec("affinity", likes("podAffinity")).on("a1");
         let star = pod("p").label("app", "db").build();
-        assert_eq!(scores(&InterPodAffinity, &zones(vec![fan]), &star), [100, 100, 0]);
+        assert_eq!(scores(&usual(), &zones(vec![fan]), &star), [100, 100, 0]);
+    }
+
+    #[test]
+    fn what_others_want_counts_as_configured() {
+        let fan = with(pod("fan"), "podAffinity", "db").on("a1");
+        let star = pod("p").label("app", "db").build();
+        let cluster = zones(vec![fan]);
+        let plugin = |args: Value| InterPodAffinity::new(&serde_json::from_value(args).unwrap());
+        assert_eq!(scores(&usual(), &cluster, &star), [100, 100, 0]);
+        assert_eq!(scores(&plugin(json!({"hardPodAffinityWeight": 0})), &cluster, &star), [0, 0, 0]);
+        let mutual = plugin(json!({"ignorePreferredTermsOfExistingPods": true}));
+        assert_eq!(scores(&mutual, &cluster, &star), [0, 0, 0]);
     }
 }

@@ -1,15 +1,32 @@
 //! `nodeSelector` and node affinity.
 
 use crate::cluster::Cluster;
+use crate::config::args::NodeAffinityArgs;
 use crate::framework::{Candidates, Direction, Event, Filter, Rejection, Score, normalize};
+use crate::model::pod::PreferredNode;
+use crate::model::selector::NodeSelector;
 use crate::model::{NodeId, Pod};
 
 /// The plugin.
-#[derive(Debug)]
-pub(super) struct NodeAffinity;
+#[derive(Debug, Default)]
+pub(super) struct NodeAffinity {
+    /// Where pods must go besides.
+    required: Option<NodeSelector>,
+    /// Where they like to go besides.
+    preferred: Vec<PreferredNode>,
+}
 
 const NAME: &str = "NodeAffinity";
 const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
+const ENFORCED: &str = "node(s) didn't match scheduler-enforced node affinity";
+
+impl NodeAffinity {
+    pub(super) fn new(args: &NodeAffinityArgs) -> Self {
+        let Some(added) = &args.added_affinity else { return Self::default() };
+        let required = added.required_during_scheduling_ignored_during_execution.as_ref();
+        Self { required: required.map(NodeSelector::of_terms), preferred: PreferredNode::all_of(Some(added)) }
+    }
+}
 
 impl Filter for NodeAffinity {
     fn name(&self) -> &'static str {
@@ -17,7 +34,7 @@ impl Filter for NodeAffinity {
     }
 
     fn concerns(&self, _cluster: &Cluster, pod: &Pod) -> bool {
-        !pod.node_selector.is_empty()
+        !pod.node_selector.is_empty() || self.required.is_some()
     }
 
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates) {
@@ -26,8 +43,12 @@ impl Filter for NodeAffinity {
         let named = pod.node_selector.node_names();
         let named = named.map(|names| names.iter().filter_map(|name| nodes.number(name)).collect::<Vec<_>>());
         candidates.retain(NAME, |node| {
+            let (name, labels) = (nodes.name(node), &nodes.labels[node as usize]);
+            if self.required.as_ref().is_some_and(|required| !required.matches(name, labels)) {
+                return Err(Rejection::unresolvable(ENFORCED));
+            }
             let is_possible = named.as_ref().is_none_or(|named| named.contains(&node));
-            match is_possible && pod.node_selector.matches(nodes.name(node), &nodes.labels[node as usize]) {
+            match is_possible && pod.node_selector.matches(name, labels) {
                 true => Ok(()),
                 false => Err(Rejection::unresolvable(REASON)),
             }
@@ -45,13 +66,14 @@ impl Score for NodeAffinity {
     }
 
     fn concerns(&self, _cluster: &Cluster, pod: &Pod) -> bool {
-        !pod.preferred_nodes.is_empty()
+        !pod.preferred_nodes.is_empty() || !self.preferred.is_empty()
     }
 
     fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
         for (&node, score) in nodes.iter().zip(&mut *scores) {
             let (name, labels) = (cluster.nodes.name(node), &cluster.nodes.labels[node as usize]);
-            let liked = pod.preferred_nodes.iter().filter(|preferred| preferred.term.matches(name, labels));
+            let preferred = self.preferred.iter().chain(&pod.preferred_nodes);
+            let liked = preferred.filter(|preferred| preferred.term.matches(name, labels));
             *score = liked.map(|preferred| preferred.weight).sum();
         }
         normalize(scores, Direction::HigherIsBetter);
@@ -72,12 +94,12 @@ mod tests {
     #[test]
     fn nodes_that_do_not_match_are_out() {
         let selects = pod("p").spec("nodeSelector", json!({"disk": "ssd"})).build();
-        assert_eq!(rejections(&NodeAffinity, &two(), &selects), [format!("b!: {REASON}")]);
+        assert_eq!(rejections(&NodeAffinity::default(), &two(), &selects), [format!("b!: {REASON}")]);
         let by_name = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
             {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b"]}]}]}}});
         let named = pod("p").spec("affinity", by_name).build();
-        assert_eq!(rejections(&NodeAffinity, &two(), &named), [format!("a!: {REASON}")]);
-        assert!(rejections(&NodeAffinity, &two(), &pod("p").build()).is_empty());
+        assert_eq!(rejections(&NodeAffinity::default(), &two(), &named), [format!("a!: {REASON}")]);
+        assert!(rejections(&NodeAffinity::default(), &two(), &pod("p").build()).is_empty());
     }
 
     #[test]
@@ -85,6 +107,18 @@ mod tests {
         let term = |weight, key: &str| json!({"weight": weight, "preference": {"matchExpressions": [{"key": key, "operator": "Exists"}]}});
         let likes = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [term(30, "disk"), term(10, "gpu")]}});
         let pod = pod("p").spec("affinity", likes).build();
-        assert_eq!(scores(&NodeAffinity, &two(), &pod), [100, 0]);
+        assert_eq!(scores(&NodeAffinity::default(), &two(), &pod), [100, 0]);
+    }
+
+    #[test]
+    fn added_affinity_counts_besides_the_pods_own() {
+        let term = |key: &str| json!({"matchExpressions": [{"key": key, "operator": "Exists"}]});
+        let added = json!({"addedAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term("disk")]},
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 5, "preference": term("disk")}],
+        }});
+        let plugin = NodeAffinity::new(&serde_json::from_value(added).unwrap());
+        assert_eq!(rejections(&plugin, &two(), &pod("p").build()), [format!("b!: {ENFORCED}")]);
+        assert_eq!(scores(&plugin, &two(), &pod("p").build()), [100, 0]);
     }
 }

@@ -4,6 +4,7 @@
 //! Upstream: `pkg/scheduler/framework/plugins/podtopologyspread`.
 
 use crate::cluster::Cluster;
+use crate::config::args::TopologySpreadArgs;
 use crate::framework::{Candidates, Event, Filter, MAX_SCORE, Rejection, Score};
 use crate::model::affinity::{HOSTNAME, Inclusion, Spread, WhenUnsatisfiable};
 use crate::model::taints::untolerated;
@@ -13,13 +14,43 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// The plugin, with upstream's default constraints (`defaultingType: System`).
+/// The plugin.
 #[derive(Debug)]
-pub(super) struct PodTopologySpread;
+pub(super) struct PodTopologySpread {
+    /// The constraints of pods that have none.
+    defaults: Vec<Spread>,
+    /// Whether nodes score by the default constraints that lack their labels: those of upstream
+    /// (`defaultingType: System`) ask nothing of anybody.
+    is_system: bool,
+}
 
 const NAME: &str = "PodTopologySpread";
 const UNEVEN: &str = "node(s) didn't match pod topology spread constraints";
 const NO_LABEL: &str = "node(s) didn't match pod topology spread constraints (missing required label)";
+
+impl PodTopologySpread {
+    pub(super) fn new(args: &TopologySpreadArgs) -> Self {
+        let is_system = args.defaulting_type != "List";
+        let defaults =
+            if is_system { Spread::system_templates() } else { Spread::templates(&args.default_constraints) };
+        Self { defaults, is_system }
+    }
+
+    /// A pod's constraints of one kind: its own, or the default ones if it has none at all.
+    fn constraints<'p>(&self, cluster: &Cluster, pod: &'p Pod, when: WhenUnsatisfiable) -> Vec<Cow<'p, Spread>> {
+        if !pod.spreads.is_empty() {
+            return pod.spreads.iter().filter(|spread| spread.when == when).map(Cow::Borrowed).collect();
+        }
+        let mut defaults = self.defaults.iter().filter(|spread| spread.when == when).peekable();
+        if defaults.peek().is_none() {
+            return Vec::new();
+        }
+        match cluster.groups.selector(pod) {
+            None => Vec::new(),
+            Some(group) => defaults.map(|spread| Cow::Owned(spread.about(&group))).collect(),
+        }
+    }
+}
 
 /// A constraint that excludes nodes, with what counts towards it.
 struct Measured<'p> {
@@ -31,17 +62,12 @@ struct Measured<'p> {
     exists: Vec<bool>,
 }
 
-fn constraints(pod: &Pod, when: WhenUnsatisfiable) -> impl Iterator<Item = &Spread> {
-    pod.spreads.iter().filter(move |spread| spread.when == when)
-}
-
 impl<'p> Measured<'p> {
     /// Measures all constraints that exclude; only nodes with all their labels count.
-    fn all(cluster: &Cluster, pod: &'p Pod) -> Vec<Self> {
+    fn all(cluster: &Cluster, pod: &Pod, constraints: &'p [Cow<'p, Spread>]) -> Vec<Self> {
         let nodes = &cluster.nodes;
-        let spreads: Vec<_> = constraints(pod, WhenUnsatisfiable::DoNotSchedule)
-            .map(|spread| (spread, nodes.domains(&spread.topology_key)))
-            .collect();
+        let spreads: Vec<(&Spread, _)> =
+            constraints.iter().map(|spread| (&**spread, nodes.domains(&spread.topology_key))).collect();
         let has_all = |node: NodeId| spreads.iter().all(|(_, domains)| domains.of_node[node as usize] != NO_DOMAIN);
         let measure = |(spread, domains): &(&'p Spread, Arc<Domains>)| {
             let eligible = |node: &&NodeId| has_all(**node) && is_eligible(cluster, pod, spread, **node);
@@ -79,12 +105,13 @@ impl Filter for PodTopologySpread {
         NAME
     }
 
-    fn concerns(&self, _cluster: &Cluster, pod: &Pod) -> bool {
-        constraints(pod, WhenUnsatisfiable::DoNotSchedule).next().is_some()
+    fn concerns(&self, cluster: &Cluster, pod: &Pod) -> bool {
+        !self.constraints(cluster, pod, WhenUnsatisfiable::DoNotSchedule).is_empty()
     }
 
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates) {
-        let measured = Measured::all(cluster, pod);
+        let constraints = self.constraints(cluster, pod, WhenUnsatisfiable::DoNotSchedule);
+        let measured = Measured::all(cluster, pod, &constraints);
         let limits: Vec<_> = measured
             .iter()
             .map(|m| {
@@ -116,15 +143,16 @@ impl Score for PodTopologySpread {
     }
 
     fn concerns(&self, cluster: &Cluster, pod: &Pod) -> bool {
-        preferences(cluster, pod).next().is_some()
+        !self.constraints(cluster, pod, WhenUnsatisfiable::ScheduleAnyway).is_empty()
     }
 
     fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
+        let preferences = self.constraints(cluster, pod, WhenUnsatisfiable::ScheduleAnyway);
         let preferences: Vec<_> =
-            preferences(cluster, pod).map(|spread| (cluster.nodes.domains(&spread.topology_key), spread)).collect();
-        // Nodes that lack a label score nothing, unless nobody asked for these topologies.
+            preferences.into_iter().map(|spread| (cluster.nodes.domains(&spread.topology_key), spread)).collect();
+        let counts_all = self.is_system && pod.spreads.is_empty();
         let counts = |node: NodeId| {
-            pod.spreads.is_empty() || preferences.iter().all(|(domains, _)| domains.of_node[node as usize] != NO_DOMAIN)
+            counts_all || preferences.iter().all(|(domains, _)| domains.of_node[node as usize] != NO_DOMAIN)
         };
         let counted: Vec<NodeId> = nodes.iter().copied().filter(|&node| counts(node)).collect();
         let weighed = preferences.iter().map(|(domains, spread)| {
@@ -144,13 +172,6 @@ impl Score for PodTopologySpread {
             };
         }
     }
-}
-
-/// The constraints that a score follows: the pod's own, or the default ones if it has none at all.
-fn preferences<'p>(cluster: &Cluster, pod: &'p Pod) -> impl Iterator<Item = Cow<'p, Spread>> {
-    let own = constraints(pod, WhenUnsatisfiable::ScheduleAnyway).map(Cow::Borrowed);
-    let group = if pod.spreads.is_empty() { cluster.groups.selector(pod) } else { None };
-    own.chain(group.into_iter().flat_map(|group| Spread::by_default(&group)).map(Cow::Owned))
 }
 
 /// A constraint that scores, with what counts towards it.
@@ -212,6 +233,10 @@ mod tests {
     use crate::plugins::testing::{cluster, rejections, scores};
     use serde_json::json;
 
+    fn system() -> PodTopologySpread {
+        PodTopologySpread::new(&TopologySpreadArgs::default())
+    }
+
     fn spreading(name: &str, when: &str, extra: serde_json::Value) -> PodBuilder {
         let mut constraint = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": when,
             "labelSelector": {"matchLabels": {"app": "a"}}});
@@ -239,21 +264,21 @@ mod tests {
             (&[("1", "a1"), ("2", "b1")], vec![no_label]),
         ];
         for (pods, expected) in table {
-            assert_eq!(rejections(&PodTopologySpread, &zones(pods), &incoming), expected, "{pods:?}");
+            assert_eq!(rejections(&system(), &zones(pods), &incoming), expected, "{pods:?}");
         }
     }
 
     #[test]
     fn too_few_domains_count_as_empty() {
         let incoming = spreading("p", "DoNotSchedule", json!({"minDomains": 3})).build();
-        let rejected = rejections(&PodTopologySpread, &zones(&[("1", "a1"), ("2", "b1")]), &incoming);
+        let rejected = rejections(&system(), &zones(&[("1", "a1"), ("2", "b1")]), &incoming);
         assert_eq!(rejected.len(), 4, "{rejected:?}");
     }
 
     #[test]
     fn nodes_that_the_selector_excludes_do_not_count() {
         let honor = spreading("p", "DoNotSchedule", json!({})).spec("nodeSelector", json!({"zone": "a"})).build();
-        let rejected = rejections(&PodTopologySpread, &zones(&[("1", "a1")]), &honor);
+        let rejected = rejections(&system(), &zones(&[("1", "a1")]), &honor);
         assert!(!rejected.iter().any(|line| line.starts_with("a1")), "{rejected:?}");
     }
 
@@ -261,19 +286,19 @@ mod tests {
     fn counts_follow_the_pods() {
         let mut cluster = zones(&[]);
         let incoming = spreading("p", "DoNotSchedule", json!({})).build();
-        assert_eq!(rejections(&PodTopologySpread, &cluster, &incoming).len(), 1);
+        assert_eq!(rejections(&system(), &cluster, &incoming).len(), 1);
         let first = Arc::new(pod("1").label("app", "a").build());
         let node = cluster.nodes.number("a1").unwrap();
         cluster.nodes.put_pod(node, Arc::clone(&first));
-        assert_eq!(rejections(&PodTopologySpread, &cluster, &incoming).len(), 3);
+        assert_eq!(rejections(&system(), &cluster, &incoming).len(), 3);
         cluster.nodes.take_pod(node, &first);
-        assert_eq!(rejections(&PodTopologySpread, &cluster, &incoming).len(), 1);
+        assert_eq!(rejections(&system(), &cluster, &incoming).len(), 1);
     }
 
     #[test]
     fn emptier_domains_score_higher() {
         let incoming = spreading("p", "ScheduleAnyway", json!({})).build();
-        let scores = scores(&PodTopologySpread, &zones(&[("1", "a1"), ("2", "a2"), ("3", "b1")]), &incoming);
+        let scores = scores(&system(), &zones(&[("1", "a1"), ("2", "a2"), ("3", "b1")]), &incoming);
         assert!(scores[0] == scores[1] && scores[2] > scores[0] && scores[3] == 0, "{scores:?}");
     }
 
@@ -290,16 +315,16 @@ mod tests {
         let host = |name: &str| node().label(HOSTNAME, name).facts();
         let cluster = grouped(vec![("n1", host("n1")), ("n2", host("n2"))], &[("1", "n1")]);
         let member = pod("p").label("app", "a");
-        let favoured = scores(&PodTopologySpread, &cluster, &member.clone().build());
+        let favoured = scores(&system(), &cluster, &member.clone().build());
         assert!(favoured[1] == MAX_SCORE && favoured[0] < favoured[1], "{favoured:?}");
-        assert_eq!(scores(&PodTopologySpread, &cluster, &pod("alone").build()), [0, 0]);
+        assert_eq!(scores(&system(), &cluster, &pod("alone").build()), [0, 0]);
         // Whoever has constraints of any kind has no others.
         let own = member.spec(
             "topologySpreadConstraints",
             json!([{"maxSkew": 1, "topologyKey": "zone",
             "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "a"}}}]),
         );
-        assert!(!Score::concerns(&PodTopologySpread, &cluster, &own.build()));
+        assert!(!Score::concerns(&system(), &cluster, &own.build()));
     }
 
     #[test]
@@ -308,6 +333,19 @@ mod tests {
             vec![("named", node().label(HOSTNAME, "named").facts()), ("bare", node().facts())],
             &[("1", "bare"), ("2", "bare")],
         );
-        assert_eq!(scores(&PodTopologySpread, &cluster, &pod("p").label("app", "a").build()), [0, MAX_SCORE]);
+        assert_eq!(scores(&system(), &cluster, &pod("p").label("app", "a").build()), [0, MAX_SCORE]);
+    }
+
+    #[test]
+    fn configured_defaults_take_the_place_of_upstreams() {
+        let list = json!({"defaultingType": "List", "defaultConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]});
+        let plugin = PodTopologySpread::new(&serde_json::from_value(list).unwrap());
+        let nodes = vec![("a", node().label("zone", "a").facts()), ("b", node().label("zone", "b").facts())];
+        let cluster = grouped(nodes, &[("1", "a")]);
+        let member = pod("p").label("app", "a").build();
+        assert_eq!(rejections(&plugin, &cluster, &member), [format!("a: {UNEVEN}")]);
+        assert!(!Score::concerns(&plugin, &cluster, &member));
+        assert!(rejections(&plugin, &cluster, &pod("alone").build()).is_empty());
     }
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// What brings a pod back whose attempt came to nothing.
+const ATTEMPT_FAILED: &str = "ScheduleAttemptFailure";
 /// A pod that no event helped in this time is tried again anyway.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -21,8 +23,21 @@ pub struct Attempt {
     pub number: u32,
     /// When the pod was queued first.
     pub since: Instant,
+    /// Whether it was tried again because it had waited long, not because of an event.
+    pub is_flushed: bool,
     /// Events seen when it was taken out.
     events: u64,
+}
+
+/// What metrics say about the queue beside its lengths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// How many pods wait, by the plugin that rejected them and their profile.
+    pub rejected: HashMap<(&'static str, String), usize>,
+    /// How many events are remembered for pods in flight.
+    pub recent: HashMap<&'static str, usize>,
+    /// How many pods came, by the part of the queue and what brought them.
+    pub incoming: HashMap<(&'static str, &'static str), u64>,
 }
 
 /// How many pods wait where.
@@ -61,6 +76,7 @@ struct Entry {
     since: Instant,
     /// When its last attempt ended.
     tried: Option<Instant>,
+    is_flushed: bool,
     order: u64,
 }
 
@@ -82,6 +98,7 @@ pub(super) struct State {
     recent: VecDeque<(u64, Event)>,
     events: u64,
     in_flight: usize,
+    incoming: HashMap<(&'static str, &'static str), u64>,
 }
 
 impl State {
@@ -97,6 +114,7 @@ impl State {
             recent: VecDeque::new(),
             events: 0,
             in_flight: 0,
+            incoming: HashMap::new(),
         }
     }
 
@@ -116,9 +134,11 @@ impl State {
                 self.active.insert((Reverse(pod.priority), order, key));
             }
             Place::Active => {}
-            Place::Gated if pod.gates.is_empty() => self.activate(&key),
+            Place::Gated if pod.gates.is_empty() => {
+                self.activate(&key, "UnschedulablePodUpdatePodSchedulingGatesEliminated")
+            }
             Place::Gated => {}
-            Place::Unschedulable { .. } if is_helped(&old, &pod) => self.retry(&key, now),
+            Place::Unschedulable { .. } if is_helped(&old, &pod) => self.retry(&key, now, "UnschedulablePodUpdate"),
             Place::Unschedulable { .. } => {}
         }
     }
@@ -126,10 +146,19 @@ impl State {
     fn insert(&mut self, key: PodKey, pod: Arc<Pod>, now: Instant) {
         self.order += 1;
         let is_gated = !pod.gates.is_empty();
-        let entry = Entry { pod, place: Place::Gated, attempts: 0, since: now, tried: None, order: self.order };
+        let entry = Entry {
+            pod,
+            place: Place::Gated,
+            attempts: 0,
+            since: now,
+            tried: None,
+            is_flushed: false,
+            order: self.order,
+        };
         self.entries.insert(key.clone(), entry);
-        if !is_gated {
-            self.activate(&key);
+        match is_gated {
+            true => self.note("unschedulable", "UnschedulablePodAdd"),
+            false => self.activate(&key, "UnschedulablePodAdd"),
         }
     }
 
@@ -151,7 +180,8 @@ impl State {
         entry.attempts = entry.attempts.saturating_add(1);
         self.in_flight += 1;
         let (pod, number, since) = (Arc::clone(&entry.pod), entry.attempts, entry.since);
-        Some(Attempt { pod, number, since, events: self.events })
+        let is_flushed = std::mem::take(&mut entry.is_flushed);
+        Some(Attempt { pod, number, since, is_flushed, events: self.events })
     }
 
     /// Moves what is due.
@@ -161,13 +191,16 @@ impl State {
                 break;
             }
             self.backoff.remove(&(until, key.clone()));
-            self.activate(&key);
+            self.activate(&key, "BackoffComplete");
         }
         while let Some((since, key)) = self.waiting.first().cloned() {
             if since + PATIENCE > now {
                 break;
             }
-            self.retry(&key, now);
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.is_flushed = true;
+            }
+            self.retry(&key, now, "UnschedulableTimeout");
         }
     }
 
@@ -179,6 +212,7 @@ impl State {
 
     pub(super) fn wake(&mut self, event: Event, is_woken: impl Fn(&Pod, &[&'static str]) -> bool, now: Instant) {
         self.events += 1;
+        let label = event.label();
         if self.in_flight > 0 {
             self.recent.push_back((self.events, event));
         }
@@ -188,7 +222,7 @@ impl State {
         };
         let keys: Vec<_> = self.waiting.iter().map(|(_, key)| key).filter(|key| helped(key)).cloned().collect();
         for key in keys {
-            self.retry(&key, now);
+            self.retry(&key, now, label);
         }
     }
 
@@ -202,18 +236,39 @@ impl State {
         let was_helped = self.recent.iter().any(|(number, event)| *number > attempt.events && is_woken(event));
         let Some(key) = self.land(attempt, now) else { return };
         if was_helped {
-            return self.retry(&key, now);
+            return self.retry(&key, now, ATTEMPT_FAILED);
         }
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.place = Place::Unschedulable { since: now, plugins };
             self.waiting.insert((now, key));
+            self.note("unschedulable", ATTEMPT_FAILED);
         }
     }
 
     pub(super) fn failed(&mut self, attempt: &Attempt, now: Instant) {
         if let Some(key) = self.land(attempt, now) {
-            self.retry(&key, now);
+            self.retry(&key, now, ATTEMPT_FAILED);
         }
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        let mut rejected: HashMap<_, usize> = HashMap::new();
+        for (_, key) in &self.waiting {
+            if let Some(Entry { pod, place: Place::Unschedulable { plugins, .. }, .. }) = self.entries.get(key) {
+                for plugin in plugins {
+                    *rejected.entry((*plugin, pod.scheduler_name.clone())).or_default() += 1;
+                }
+            }
+        }
+        let mut recent: HashMap<_, usize> = HashMap::new();
+        for (_, event) in &self.recent {
+            *recent.entry(event.label()).or_default() += 1;
+        }
+        Statistics { rejected, recent, incoming: self.incoming.clone() }
+    }
+
+    fn note(&mut self, queue: &'static str, event: &'static str) {
+        *self.incoming.entry((queue, event)).or_default() += 1;
     }
 
     pub(super) fn lengths(&self) -> Lengths {
@@ -242,7 +297,7 @@ impl State {
     }
 
     /// To be tried again when the backoff since its last attempt is over.
-    fn retry(&mut self, key: &PodKey, now: Instant) {
+    fn retry(&mut self, key: &PodKey, now: Instant, event: &'static str) {
         let (first, last) = (self.first_backoff, self.last_backoff);
         let Some(entry) = self.entries.get_mut(key) else { return };
         if let Place::Unschedulable { since, .. } = &entry.place {
@@ -255,12 +310,14 @@ impl State {
             Some(until) => {
                 entry.place = Place::Backoff { until };
                 self.backoff.insert((until, key.clone()));
+                self.note("backoff", event);
             }
-            None => self.activate(key),
+            None => self.activate(key, event),
         }
     }
 
-    fn activate(&mut self, key: &PodKey) {
+    fn activate(&mut self, key: &PodKey, event: &'static str) {
+        self.note("active", event);
         if let Some(entry) = self.entries.get_mut(key) {
             entry.place = Place::Active;
             self.active.insert((Reverse(entry.pod.priority), entry.order, key.clone()));

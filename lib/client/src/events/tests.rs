@@ -86,5 +86,5 @@ async fn a_repeated_event_is_patched() {
     let check = async { (receiver.recv().await.unwrap(), receiver.recv().await.unwrap()) };
     let methods = tokio::select! { methods = check => methods, () = run => unreachable!("runs until dropped") };
     assert_eq!(methods, ("POST".into(), "PATCH".into()));
-    assert!(server.requests()[1].uri.starts_with("/api/v1/namespaces/n/events/stored"));
+    assert!(server.requests()[1].uri.starts_with("/api/v1/namespaces/n/events/p."));
 }

@@ -1,6 +1,7 @@
 //! Feeds a cache from the apiserver: a streaming list where the server has it, else list and
 //! watch; after a failure again, with a growing delay.
 
+use super::lean::Lean;
 use super::{Cached, Scope, Shared, Trim};
 use futures::StreamExt as _;
 use kube::Api;
@@ -23,7 +24,7 @@ enum Strategy {
 pub(super) async fn run<K: Cached>(client: kube::Client, scope: Scope, trim: Vec<Trim<K>>, shared: Arc<Shared<K>>) {
     let mut strategy = Strategy::Streaming;
     loop {
-        follow(api(&client, &scope), config(&scope, strategy), &trim, &shared, strategy).await;
+        follow(api::<K>(&client, &scope), config(&scope, strategy), &trim, &shared, strategy).await;
         tracing::debug!(kind = %K::kind(&()), "no streaming list; listing");
         strategy = Strategy::ListWatch;
     }
@@ -31,7 +32,7 @@ pub(super) async fn run<K: Cached>(client: kube::Client, scope: Scope, trim: Vec
 
 /// Follows one watcher; returns if the server does not know streaming lists.
 async fn follow<K: Cached>(
-    api: Api<K>,
+    api: Api<Lean<K>>,
     config: watcher::Config,
     trim: &[Trim<K>],
     shared: &Shared<K>,
@@ -59,22 +60,21 @@ async fn follow<K: Cached>(
     }
 }
 
-fn ingest<K: Cached>(event: Event<K>, trim: &[Trim<K>], shared: &Shared<K>) {
+fn ingest<K: Cached>(event: Event<Lean<K>>, trim: &[Trim<K>], shared: &Shared<K>) {
     match event {
         Event::Init => shared.list_begins(),
-        Event::InitApply(mut object) | Event::Apply(mut object) => {
-            object.meta_mut().managed_fields = None;
+        Event::InitApply(Lean(mut object)) | Event::Apply(Lean(mut object)) => {
             trim.iter().for_each(|trim| trim(&mut object));
             shared.apply(object);
         }
-        Event::Delete(object) => shared.delete(&object),
+        Event::Delete(Lean(object)) => shared.delete(&object),
         Event::InitDone => shared.list_ends(),
     }
 }
 
 /// `Api::namespaced` wants the kind's scope at compile time, and an informer is generic over it:
 /// the namespace is put into the path on the way out.
-fn api<K: Cached>(client: &kube::Client, scope: &Scope) -> Api<K> {
+fn api<K: Cached>(client: &kube::Client, scope: &Scope) -> Api<Lean<K>> {
     let Some(namespace) = scope.namespace.clone() else { return Api::all(client.clone()) };
     let default = client.default_namespace().to_owned();
     let client = client.clone();
