@@ -58,6 +58,11 @@ impl Diagnosis {
         self.rejected.iter().filter(|r| r.rejection.remedy == Remedy::Preemption).map(|r| r.node)
     }
 
+    /// The nodes that a plugin rejected.
+    pub fn rejected_by(&self, plugin: &'static str) -> impl Iterator<Item = NodeId> {
+        self.rejected.iter().filter(move |r| r.plugin == plugin).map(|r| r.node)
+    }
+
     /// How many nodes there were.
     pub fn nodes(&self) -> usize {
         self.nodes
