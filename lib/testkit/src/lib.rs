@@ -2,4 +2,5 @@
 
 pub mod cri;
 pub mod daemon;
+pub mod dra;
 pub mod etcd;
