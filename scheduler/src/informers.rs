@@ -267,12 +267,8 @@ fn trim_pod(pod: &mut core::Pod) {
     if let Some(status) = &mut pod.status {
         let (start_time, nominated_node_name) = (status.start_time.take(), status.nominated_node_name.take());
         let resource_claim_statuses = status.resource_claim_statuses.take();
-        *status = core::PodStatus {
-            start_time,
-            nominated_node_name,
-            resource_claim_statuses,
-            ..core::PodStatus::default()
-        };
+        *status =
+            core::PodStatus { start_time, nominated_node_name, resource_claim_statuses, ..core::PodStatus::default() };
     }
 }
 

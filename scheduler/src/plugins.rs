@@ -58,10 +58,5 @@ pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
 
 /// Plugins of upstream's that are part of the queue, the cache or the binding here, and so cannot
 /// be switched off, or that are not built yet; known so that a configuration may name them.
-pub const OTHERS: [&str; 5] = [
-    "SchedulingGates",
-    "PrioritySort",
-    "DefaultPreemption",
-    "DefaultBinder",
-    "NodeDeclaredFeatures",
-];
+pub const OTHERS: [&str; 5] =
+    ["SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder", "NodeDeclaredFeatures"];

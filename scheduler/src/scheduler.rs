@@ -213,7 +213,14 @@ impl Scheduler {
             Decision::Place { node } => {
                 let name = Arc::clone(cache.cluster.nodes.name(node));
                 let plan = volume_binding::plan(&cache.cluster, pod, node);
-                let devices = dynamic_resources::plan(&cache.cluster, pod, node);
+                let devices = match profile.has_filter(dynamic_resources::NAME) {
+                    true => dynamic_resources::plan(&cache.cluster, pod, node),
+                    false => Ok(dynamic_resources::Plan::default()),
+                };
+                let devices = match devices {
+                    Ok(devices) => devices,
+                    Err(why) => return Choice::Failed { why },
+                };
                 cache.assume(pod, node);
                 cache.reserve(&plan, &name);
                 cache.reserve_devices(&devices);

@@ -58,7 +58,8 @@ impl Policy {
             Valid::Values(values) => values.contains(&amount),
             Valid::Range { least, most, step } => {
                 let above = amount.value().saturating_sub(least.map_or(0, |least| least.value()));
-                let is_step = step.map(|step| step.value()).filter(|step| *step > 0).is_none_or(|step| above % step == 0);
+                let is_step =
+                    step.map(|step| step.value()).filter(|step| *step > 0).is_none_or(|step| above % step == 0);
                 is_step && most.is_none_or(|most| amount <= most)
             }
         }

@@ -10,6 +10,7 @@
 pub mod allocate;
 pub mod capacity;
 pub mod constraints;
+pub mod counters;
 pub mod outcome;
 pub mod pools;
 pub mod search;

@@ -2,10 +2,10 @@
 //!
 //! Upstream: `structured/internal/incubating/pools_incubating.go`.
 
+use super::Amounts;
 use super::allocate::Node;
 use super::slices::{Device, Reach, Slice};
 use super::state::Devices;
-use super::Amounts;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A pool, as far as it is reached from the node.
@@ -98,9 +98,7 @@ fn build<'a>(devices: &'a Devices, driver: &str, name: &str, mut slices: Vec<&'a
     }
     let name = format!("{driver}/{name}");
     match standing {
-        Standing::Complete => {
-            Some(Pool { name, standing, slices, elsewhere, counters: counters.unwrap_or_default() })
-        }
+        Standing::Complete => Some(Pool { name, standing, slices, elsewhere, counters: counters.unwrap_or_default() }),
         Standing::Incomplete | Standing::Invalid => {
             Some(Pool { name, standing, slices: Vec::new(), elsewhere: Vec::new(), counters: HashMap::new() })
         }

@@ -9,6 +9,7 @@
 
 use super::allocate::{AllocateError, Node};
 use super::constraints::Constraint;
+use super::counters::Counters;
 use super::pools::{Pool, Standing};
 use super::slices::{Device, DeviceId, Reach, Slice};
 use super::state::Devices;
@@ -16,7 +17,7 @@ use super::wants::{Count, Want, fatal, name};
 use super::{Amounts, MOST_DEVICES, capacity};
 use apimachinery::quantity::Quantity;
 use k8s_openapi::api::resource::v1 as resource;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// A device, and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -96,8 +97,7 @@ pub struct Search<'a> {
     taking: HashMap<&'a DeviceId, HashSet<usize>>,
     /// Parts of devices that are being allocated.
     parts: HashMap<&'a DeviceId, Parts>,
-    /// What is left in the counters of each pool, once that was asked for.
-    left: HashMap<usize, BTreeMap<(&'a str, &'a str), Quantity>>,
+    counters: Counters<'a>,
     is_late: &'a dyn Fn() -> bool,
 }
 
@@ -120,7 +120,7 @@ impl<'a> Search<'a> {
             known: HashMap::new(),
             taking: HashMap::new(),
             parts: HashMap::new(),
-            left: HashMap::new(),
+            counters: Counters::default(),
             is_late,
         }
     }
@@ -372,9 +372,10 @@ impl<'a> Search<'a> {
             }
         }
         for (index, expression) in want.selectors.iter().enumerate() {
-            let matches = self.devices.selectors.select(expression, device).map_err(|error| {
-                AllocateError::Fatal(format!("claim {}: selector #{index}: {error}", name(claim)))
-            })?;
+            let matches =
+                self.devices.selectors.select(expression, device).map_err(|error| {
+                    AllocateError::Fatal(format!("claim {}: selector #{index}: {error}", name(claim)))
+                })?;
             if !matches {
                 return Ok(false);
             }
@@ -394,12 +395,12 @@ impl<'a> Search<'a> {
         // Who has a part of a device has drawn already what all of it needs.
         let is_used = self.devices.claims.amounts(&device.id).is_some() || self.parts.contains_key(&device.id);
         let draws = !device.consumes.is_empty() && !(device.is_shared && is_used);
-        if draws && !self.draw(found) {
+        if draws && !self.counters.draw(found.pool, &self.pools[found.pool], &self.devices.claims, device) {
             return Ok(None);
         }
         if !self.constrain(at, device) {
             if draws {
-                self.refill(found);
+                self.counters.refill(found.pool, device);
             }
             if must {
                 let want = self.want(at);
@@ -445,7 +446,7 @@ impl<'a> Search<'a> {
             }
         }
         if drew {
-            self.refill(found);
+            self.counters.refill(found.pool, found.device);
         }
     }
 
@@ -456,59 +457,5 @@ impl<'a> Search<'a> {
         let Some(refused) = refused else { return true };
         constraints[..refused].iter_mut().for_each(|constraint| constraint.remove(&request, &full_name));
         false
-    }
-
-    /// Draws from the pool's counters what the device needs, if there is enough.
-    fn draw(&mut self, found: Found<'a>) -> bool {
-        self.measure(found.pool);
-        let Some(left) = self.left.get_mut(&found.pool) else { return false };
-        for used in &found.device.consumes {
-            for (counter, amount) in &used.counters {
-                if let Some(value) = left.get_mut(&(used.name.as_str(), counter.as_str())) {
-                    *value = *value - *amount;
-                }
-            }
-        }
-        // As upstream does, no counter of the pool may be overdrawn, whoever did that.
-        let is_enough = left.values().all(|value| !value.is_negative());
-        if !is_enough {
-            self.refill(found);
-        }
-        is_enough
-    }
-
-    fn refill(&mut self, found: Found<'a>) {
-        let Some(left) = self.left.get_mut(&found.pool) else { return };
-        for used in &found.device.consumes {
-            for (counter, amount) in &used.counters {
-                if let Some(value) = left.get_mut(&(used.name.as_str(), counter.as_str())) {
-                    *value = *value + *amount;
-                }
-            }
-        }
-    }
-
-    /// Finds out what devices that claims have leave in the pool's counters.
-    fn measure(&mut self, pool: usize) {
-        if self.left.contains_key(&pool) {
-            return;
-        }
-        let of = &self.pools[pool];
-        let mut left = BTreeMap::new();
-        for (set, counters) in &of.counters {
-            left.extend(counters.iter().map(|(counter, amount)| ((*set, counter.as_str()), *amount)));
-        }
-        let claims = &self.devices.claims;
-        let all = of.slices.iter().chain(&of.elsewhere).flat_map(|slice| &slice.devices);
-        for device in all.filter(|device| claims.has(&device.id) || claims.amounts(&device.id).is_some()) {
-            for used in &device.consumes {
-                for (counter, amount) in &used.counters {
-                    if let Some(value) = left.get_mut(&(used.name.as_str(), counter.as_str())) {
-                        *value = *value - *amount;
-                    }
-                }
-            }
-        }
-        self.left.insert(pool, left);
     }
 }

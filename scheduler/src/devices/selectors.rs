@@ -58,7 +58,9 @@ fn run(program: &Program, device: &Device) -> Result<bool, String> {
     let bindings = Bindings::new().with("device", view(device)?);
     let verdict = cel::evaluate(program, &bindings, &mut Budget::per_call()).map_err(|error| error.to_string())?;
     let of = verdict.type_name();
-    verdict.as_bool().ok_or_else(|| format!("CEL result of type {of} could not be converted to bool: type conversion error from '{of}' to 'bool'"))
+    verdict.as_bool().ok_or_else(|| {
+        format!("CEL result of type {of} could not be converted to bool: type conversion error from '{of}' to 'bool'")
+    })
 }
 
 /// What expressions see of a device: what it has under a domain that it does not know is empty.
@@ -95,9 +97,7 @@ fn value(attribute: &Attribute) -> Result<Value<'_>, String> {
         Attribute::Int(number) => Ok(Value::Int(*number)),
         Attribute::Bool(set) => Ok(Value::Bool(*set)),
         Attribute::Text(text) => Ok(Value::text(text.as_str())),
-        Attribute::Version(version) => {
-            Value::version(version).map_err(|why| format!("parse semantic version: {why}"))
-        }
+        Attribute::Version(version) => Value::version(version).map_err(|why| format!("parse semantic version: {why}")),
         Attribute::Unsupported => Err("unsupported attribute value".to_owned()),
     }
 }

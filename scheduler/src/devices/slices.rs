@@ -214,7 +214,12 @@ impl Slice {
             count: spec.pool.resource_slice_count,
             reach: Reach::of(spec.node_name.as_ref(), all, spec.node_selector.as_ref(), each),
             devices,
-            counters: spec.shared_counters.iter().flatten().map(|set| CounterSet::of(&set.name, &set.counters)).collect(),
+            counters: spec
+                .shared_counters
+                .iter()
+                .flatten()
+                .map(|set| CounterSet::of(&set.name, &set.counters))
+                .collect(),
             driver,
             pool,
         }
@@ -228,11 +233,8 @@ impl Slice {
 
 impl Device {
     fn of(driver: &Arc<str>, pool: &Arc<str>, device: &resource::Device) -> Self {
-        let id = DeviceId {
-            driver: Arc::clone(driver),
-            pool: Arc::clone(pool),
-            device: Arc::from(device.name.as_str()),
-        };
+        let id =
+            DeviceId { driver: Arc::clone(driver), pool: Arc::clone(pool), device: Arc::from(device.name.as_str()) };
         let capacity = device.capacity.iter().flatten().filter_map(|(name, capacity)| {
             let policy = capacity.request_policy.as_ref().map(Policy::of);
             Some((name.clone(), Capacity { value: amount(&capacity.value)?, policy }))

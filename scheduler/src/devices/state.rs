@@ -90,7 +90,9 @@ impl Devices {
         let old = self.classes.insert(class.name.clone(), class);
         self.map_extended();
         old.is_none_or(|old| {
-            self.classes.get(&old.name).is_none_or(|new| new.spec.extended_resource_name != old.spec.extended_resource_name)
+            self.classes
+                .get(&old.name)
+                .is_none_or(|new| new.spec.extended_resource_name != old.spec.extended_resource_name)
         })
     }
 

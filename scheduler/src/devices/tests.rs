@@ -49,7 +49,10 @@ fn request(name: &str, changes: Value) -> Value {
     json!({"name": name, "exactly": exactly})
 }
 
-fn outcome(world: &Devices, claims: &[&resource::ResourceClaim]) -> Result<Option<Vec<resource::AllocationResult>>, AllocateError> {
+fn outcome(
+    world: &Devices,
+    claims: &[&resource::ResourceClaim],
+) -> Result<Option<Vec<resource::AllocationResult>>, AllocateError> {
     let labels = Labels::from([("zone".to_owned(), "a".to_owned())]);
     allocate(world, Node { name: "n", labels: &labels }, claims, &|| false)
 }
@@ -60,7 +63,8 @@ fn got(world: &Devices, claims: &[&resource::ResourceClaim]) -> String {
         Ok(None) => "nothing".to_owned(),
         Err(error) => error.to_string(),
         Ok(Some(results)) => {
-            let devices = results.iter().flat_map(|result| result.devices.iter().flat_map(|d| d.results.iter().flatten()));
+            let devices =
+                results.iter().flat_map(|result| result.devices.iter().flat_map(|d| d.results.iter().flatten()));
             devices.map(|result| format!("{}={}", result.request, result.device)).collect::<Vec<_>>().join(" ")
         }
     }
@@ -99,7 +103,12 @@ fn only_whole_and_current_pools_that_make_sense_are_used() {
             "nothing",
             "claim ns/c, request r: asks for all devices, but resource pool gpu.example.com/p is currently being updated",
         ),
-        ("replaced", vec![slice("1", names(&["old"]), pool(1, 1)), slice("2", names(&["new"]), pool(2, 1))], "r=new", "r=new"),
+        (
+            "replaced",
+            vec![slice("1", names(&["old"]), pool(1, 1)), slice("2", names(&["new"]), pool(2, 1))],
+            "r=new",
+            "r=new",
+        ),
         (
             "twice the same name",
             vec![slice("1", names(&["a"]), pool(1, 2)), slice("2", names(&["a"]), pool(1, 2))],
@@ -123,8 +132,14 @@ fn devices_are_reached_from_where_their_slices_say() {
     let term = |key: &str, values: Value| json!({"nodeSelectorTerms": [{"matchExpressions": [{"key": key, "operator": "In", "values": values}]}]});
     let in_zone = |zone: &str| json!({"nodeName": null, "nodeSelector": term("zone", json!([zone]))});
     let each = json!([{"name": "a", "nodeName": "m"}, {"name": "b", "nodeSelector": term("zone", json!(["a"]))}, {"name": "c", "allNodes": true}]);
-    let each = |count: i64| (exactly(json!({"count": count})), slice("s", each.clone(), json!({"nodeName": null, "perDeviceNodeSelection": true})));
-    let name = json!({"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}]});
+    let each = |count: i64| {
+        (
+            exactly(json!({"count": count})),
+            slice("s", each.clone(), json!({"nodeName": null, "perDeviceNodeSelection": true})),
+        )
+    };
+    let name =
+        json!({"nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}]});
     let plain = |changes: Value| (exactly(json!({})), slice("s", names(&["a"]), changes));
     let table = [
         (plain(json!({})), "r=a", name),
@@ -165,7 +180,8 @@ fn selectors_see_attributes_and_capacity_by_domain() {
         let claim = exactly(json!({"selectors": [{"cel": {"expression": expression}}]}));
         assert_eq!(got(&world, &[&claim]), if does { "r=a" } else { "nothing" }, "{expression}");
     }
-    let broken = exactly(json!({"selectors": [{"cel": {"expression": "device.attributes['gpu.example.com'].nonesuch"}}]}));
+    let broken =
+        exactly(json!({"selectors": [{"cel": {"expression": "device.attributes['gpu.example.com'].nonesuch"}}]}));
     assert_eq!(got(&world, &[&broken]), "claim ns/c: selector #0: CEL runtime error: no such key: nonesuch");
     let unclassed = exactly(json!({"deviceClassName": "nonesuch"}));
     assert!(got(&world, &[&unclassed]).starts_with("claim ns/c, request r: could not retrieve device class nonesuch"));
@@ -175,10 +191,12 @@ fn selectors_see_attributes_and_capacity_by_domain() {
 fn the_first_alternative_that_works_is_taken() {
     let world = world(vec![slice("s", names(&["a", "b"]), json!({}))]);
     let sub = |name: &str, count: i64| json!({"name": name, "deviceClassName": "gpu", "allocationMode": "ExactCount", "count": count});
-    let list = |subs: Vec<Value>| claim(json!({"requests": [{"name": "r", "firstAvailable": subs}],
+    let list = |subs: Vec<Value>| {
+        claim(json!({"requests": [{"name": "r", "firstAvailable": subs}],
         "constraints": [{"matchAttribute": "gpu.example.com/nonesuch", "requests": ["other"]}],
         "config": [{"requests": ["r/two"], "opaque": {"driver": DRIVER, "parameters": {"k": 2}}},
-            {"requests": ["r/one"], "opaque": {"driver": DRIVER, "parameters": {"k": 1}}}]}));
+            {"requests": ["r/one"], "opaque": {"driver": DRIVER, "parameters": {"k": 1}}}]}))
+    };
     let many = list(vec![sub("many", 40), sub("three", 3), sub("two", 2), sub("one", 1)]);
     assert_eq!(got(&world, &[&many]), "r/two=a r/two=b");
     let config = outcome(&world, &[&many]).unwrap().unwrap()[0].devices.clone().unwrap().config.unwrap();
@@ -193,7 +211,9 @@ fn constraints_compare_attributes() {
     let device = |name: &str, numa: i64| json!({"name": name, "attributes": {"numa": {"int": numa}}});
     let devices = json!([device("a", 0), device("b", 1), device("c", 1), {"name": "d"}]);
     let world = world(vec![slice("s", devices, json!({}))]);
-    let two = |constraint: Value| claim(json!({"requests": [request("x", json!({})), request("y", json!({}))], "constraints": [constraint]}));
+    let two = |constraint: Value| {
+        claim(json!({"requests": [request("x", json!({})), request("y", json!({}))], "constraints": [constraint]}))
+    };
     let numa = "gpu.example.com/numa";
     for (constraint, want) in [
         (json!({"matchAttribute": numa}), "x=b y=c"),
@@ -203,7 +223,9 @@ fn constraints_compare_attributes() {
     ] {
         assert_eq!(got(&world, &[&two(constraint.clone())]), want, "{constraint}");
     }
-    let all = claim(json!({"requests": [request("r", json!({"allocationMode": "All", "count": 0}))], "constraints": [{"matchAttribute": numa}]}));
+    let all = claim(
+        json!({"requests": [request("r", json!({"allocationMode": "All", "count": 0}))], "constraints": [{"matchAttribute": numa}]}),
+    );
     let why = "claim ns/c, request r: cannot add device gpu.example.com/p/b because a claim constraint would not be satisfied";
     assert_eq!(got(&world, &[&all]), why);
 }
@@ -235,24 +257,37 @@ fn parts_of_a_whole_draw_from_its_counters() {
     let draws = |name: &str, memory: &str| json!({"name": name, "consumesCounters": [{"counterSet": "whole", "counters": {"memory": {"value": memory}}}]});
     let pool = json!({"name": "p", "generation": 1, "resourceSliceCount": 2});
     let counters = json!([{"name": "whole", "counters": {"memory": {"value": "8Gi"}}}]);
-    let slices = || vec![
-        slice("1", json!([draws("all", "8Gi"), draws("half-0", "4Gi"), draws("half-1", "4Gi")]), json!({"pool": pool})),
-        slice("2", json!([]), json!({"pool": pool, "sharedCounters": counters})),
-    ];
+    let slices = || {
+        vec![
+            slice(
+                "1",
+                json!([draws("all", "8Gi"), draws("half-0", "4Gi"), draws("half-1", "4Gi")]),
+                json!({"pool": pool}),
+            ),
+            slice("2", json!([]), json!({"pool": pool, "sharedCounters": counters})),
+        ]
+    };
     let one = exactly(json!({}));
     let mut world = world(slices());
     assert_eq!(got(&world, &[&one]), "r=all");
     assert_eq!(got(&world, &[&exactly(json!({"count": 2}))]), "r=half-0 r=half-1");
     assert_eq!(got(&world, &[&exactly(json!({"count": 3}))]), "nothing");
     // What a claim has is not there any more.
-    let taken = outcome(&world, &[&exactly(json!({"selectors": [{"cel": {"expression": "device.driver != ''"}}], "count": 2}))]);
+    let taken = outcome(
+        &world,
+        &[&exactly(json!({"selectors": [{"cel": {"expression": "device.driver != ''"}}], "count": 2}))],
+    );
     let taken = taken.unwrap().unwrap().remove(0);
     let key = crate::model::volumes::ClaimKey { namespace: Arc::from("ns"), name: Arc::from("other") };
     world.claims.reserve(&key, Arc::new(taken));
     assert_eq!(got(&world, &[&one]), "nothing");
     world.claims.unreserve(&key);
     assert_eq!(got(&world, &[&one]), "r=all");
-    let wrong = vec![slice("1", json!([draws("a", "1Gi")]), json!({"pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}))];
+    let wrong = vec![slice(
+        "1",
+        json!([draws("a", "1Gi")]),
+        json!({"pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}),
+    )];
     assert_eq!(got(&super::tests::world(wrong), &[&one]), "invalid resource pools were encountered");
 }
 

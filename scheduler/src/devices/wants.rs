@@ -150,7 +150,8 @@ impl<'a> Asked<'a> {
         }
         let Some(class) = devices.class(self.class) else {
             let class = self.class;
-            let why = format!("could not retrieve device class {class}: deviceclass.resource.k8s.io {class:?} not found");
+            let why =
+                format!("could not retrieve device class {class}: deviceclass.resource.k8s.io {class:?} not found");
             return Err(fatal(claim, self.name, &why));
         };
         let count = match self.mode {

@@ -212,9 +212,9 @@ fn check_classes(cluster: &Cluster, key: &ClaimKey, request: &resource::DeviceRe
     match (&request.exactly, request.first_available.as_deref().unwrap_or_default()) {
         (Some(exactly), _) => check(&exactly.device_class_name, &request.name),
         (None, []) => Err(format!("resource claim {key}, request {}: unknown request type", request.name)),
-        (None, subs) => subs
-            .iter()
-            .try_for_each(|sub| check(&sub.device_class_name, &format!("{}/{}", request.name, sub.name))),
+        (None, subs) => {
+            subs.iter().try_for_each(|sub| check(&sub.device_class_name, &format!("{}/{}", request.name, sub.name)))
+        }
     }
 }
 
@@ -320,12 +320,17 @@ fn is_usable(place: &Where, name: &str, labels: &crate::model::selector::Labels)
     }
 }
 
-/// What is to be done about the pod's claims on the node; nothing, if one of them does not allow it.
-pub(crate) fn plan(cluster: &Cluster, pod: &Pod, node: NodeId) -> Plan {
+/// What is to be done about the pod's claims on the node.
+///
+/// # Errors
+/// There is nothing that could be done, though the filter found it possible: it took too long now.
+pub(crate) fn plan(cluster: &Cluster, pod: &Pod, node: NodeId) -> Result<Plan, String> {
     if !DynamicResources.concerns_pod(cluster, pod) {
-        return Plan::default();
+        return Ok(Plan::default());
     }
-    Wanted::of(cluster, pod).ok().and_then(|wanted| wanted.plan(cluster, node).ok()).unwrap_or_default()
+    Wanted::of(cluster, pod)?
+        .plan(cluster, node)
+        .map_err(|(Refusal::Node(why) | Refusal::Pod(why))| format!("running Reserve plugin {NAME:?}: {why}"))
 }
 
 impl DynamicResources {
@@ -371,9 +376,8 @@ pub(crate) fn relief(cluster: &Cluster, pod: &Pod, diagnosis: &Diagnosis) -> Rel
         reserved.map(|consumer| &consumer.uid).all(|uid| *uid == pod.uid)
     };
     let in_the_way = wanted.claims.iter().find(|(_, claim, place)| {
-        let is_usable = |node: &NodeId| {
-            is_usable(place, cluster.nodes.name(*node), &cluster.nodes.labels[*node as usize])
-        };
+        let is_usable =
+            |node: &NodeId| is_usable(place, cluster.nodes.name(*node), &cluster.nodes.labels[*node as usize]);
         is_unused(claim) && nodes.iter().any(|node| !is_usable(node))
     });
     if let Some((_, claim, _)) = in_the_way {

@@ -62,7 +62,8 @@ pub(crate) fn claim(cluster: &Cluster, pod: &Pod, node: NodeId) -> Result<Option
     }
     let mut classes = BTreeMap::new();
     for (name, _) in asked(pod) {
-        let is_offered = cluster.nodes.rare[node as usize].allocatable.scalars.iter().any(|(known, _)| &**known == name);
+        let is_offered =
+            cluster.nodes.rare[node as usize].allocatable.scalars.iter().any(|(known, _)| &**known == name);
         match cluster.devices.class_of_resource(name) {
             Some(class) if is_by_devices(cluster, node, name) => drop(classes.insert(name, class.name.as_str())),
             _ if !is_offered => return Err("cannot fit resource"),
@@ -181,7 +182,8 @@ fn request(
             return None;
         }
     }
-    let own = Request { name: format!("container-{index}-request-{place}"), class: class.to_owned(), count: asked - shared };
+    let own =
+        Request { name: format!("container-{index}-request-{place}"), class: class.to_owned(), count: asked - shared };
     map(&own.name);
     Some(own)
 }

@@ -33,7 +33,8 @@ pub(crate) fn of(claim: &resource::ResourceClaim, now: Timestamp) -> Readiness {
             continue;
         }
         let mut devices = status.iter().flat_map(|status| status.devices.iter().flatten());
-        let device = devices.find(|d| (&d.driver, &d.pool, &d.device) == (&result.driver, &result.pool, &result.device));
+        let device =
+            devices.find(|d| (&d.driver, &d.pool, &d.device) == (&result.driver, &result.pool, &result.device));
         let conditions = device.and_then(|device| device.conditions.as_deref()).unwrap_or_default();
         let failed = result.binding_failure_conditions.iter().flatten().find_map(|kind| is_true(conditions, kind));
         if let Some(Condition { reason, message, .. }) = failed {
