@@ -342,7 +342,7 @@ impl DynamicResources {
 /// What may be given back so that the pod can be placed: PostFilter.
 #[derive(Clone, Debug)]
 pub(crate) enum Relief {
-    /// Nothing, as the pod has no claims.
+    /// Nothing, as the pod has no claims, or it was refused before they were looked at.
     NoClaims,
     /// Nothing of what it has.
     None,
@@ -366,7 +366,8 @@ impl Relief {
 
 /// Looks for what may be given back.
 pub(crate) fn relief(cluster: &Cluster, pod: &Pod, diagnosis: &Diagnosis) -> Relief {
-    if !DynamicResources.concerns_pod(cluster, pod) {
+    // Upstream knows no claims either of a pod whose nodes were not looked at.
+    if diagnosis.is_refusal() || !DynamicResources.concerns_pod(cluster, pod) {
         return Relief::NoClaims;
     }
     let Ok(wanted) = Wanted::of(cluster, pod) else { return Relief::NoClaims };

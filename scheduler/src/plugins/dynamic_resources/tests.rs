@@ -158,8 +158,7 @@ fn devices_that_need_preparation_may_fail_or_take_too_long() {
             "devices": [{"driver": "d", "pool": "p", "device": "x", "conditions": conditions}]});
         typed::<resource::ResourceClaim>(json!({"metadata": {"name": "c"}, "spec": {}, "status": status}))
     };
-    let condition =
-        |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "1970-01-01T00:00:00Z"});
+    let condition = |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": "1970-01-01T00:00:00Z"});
     for (conditions, seconds, want) in [
         (json!([]), 10, Readiness::Waiting),
         (json!([]), 601, Readiness::Late),
