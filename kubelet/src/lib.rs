@@ -11,6 +11,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod devices;
+pub mod dra;
 pub mod env;
 pub mod events;
 pub mod eviction;

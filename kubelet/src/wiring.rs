@@ -5,6 +5,7 @@ use crate::cluster::api::ApiCluster;
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
 use crate::devices::{self, Devices, pod_resources, registration, watcher};
+use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
@@ -86,6 +87,7 @@ impl Kubelet {
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
         let bell = nudges.clone();
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
+        let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone()),
@@ -100,6 +102,7 @@ impl Kubelet {
             node,
             allocations: Allocations::load(&options.root_dir),
             devices,
+            dra,
         });
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
@@ -144,11 +147,15 @@ impl Kubelet {
             Err(error) => tracing::error!(%error, "device plugins cannot register"),
         }
         let folder = self.options.root_dir.join("plugins_registry");
-        supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, devices.clone()));
+        let plugins = self.deps.dra.plugins();
+        plugins.start();
+        let handlers: watcher::Handlers = vec![Box::new(devices.clone()), Box::new(plugins.clone())];
+        supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, handlers));
         match pod_resources::listen(&self.options.root_dir) {
             Ok(listener) => {
                 let workers = self.workers.clone();
-                let serve = pod_resources::serve(listener, devices.clone(), move || workers.active());
+                let serve =
+                    pod_resources::serve(listener, devices.clone(), self.deps.dra.clone(), move || workers.active());
                 supervisor.spawn_until_stop("pod-resources", serve);
             }
             Err(error) => tracing::error!(%error, "the pod resources API is not served"),
@@ -302,6 +309,15 @@ fn devices_folder(root: &Path) -> PathBuf {
     own
 }
 
+/// Claims of devices, which only an apiserver has.
+fn dra(client: Option<&kube::Client>, root: &Path, node: &str, supervisor: &Supervisor) -> Dra {
+    let offers: Arc<dyn dra::api::Offers> = match client {
+        Some(client) => Arc::new(dra::api::Server::new(client.clone(), node.to_owned())),
+        None => Arc::new(dra::api::Standalone),
+    };
+    Dra::load(root, offers, supervisor.clone())
+}
+
 /// Watches the runtime. Until it is known which pods are wanted, those that nobody seems to ask for
 /// are left alone; the apiserver itself may be among the pods that are known already.
 async fn housekeeping(
@@ -321,6 +337,8 @@ async fn housekeeping(
     }
     deps.devices.keep_only(&workers.pods().iter().map(|pod| pod.uid().to_owned()).collect());
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
+    let here = workers.clone();
+    supervisor.spawn_until_stop("claims", deps.dra.clone().reconcile(move |uid| here.knows(uid)));
     let changed = move |uid: &str, outline: &Outline| {
         if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {
             workers.remove_orphan(uid, outline);

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kubelet::devices::{Devices, pod_resources, registration, socket, watcher};
+use kubelet::dra::{Dra, api::Standalone};
 use parking_lot::Mutex;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
@@ -126,6 +127,10 @@ fn pod(uid: &str, init: Vec<Container>, containers: Vec<Container>) -> Pod {
     }
 }
 
+fn no_claims(root: &Path, supervisor: &Supervisor) -> Dra {
+    Dra::load(root, Arc::new(Standalone), supervisor.clone())
+}
+
 fn healthy(names: &[&str]) -> api::ListAndWatchResponse {
     let device = |id: &&str| api::Device { id: (*id).into(), health: "Healthy".into(), topology: None };
     api::ListAndWatchResponse { devices: names.iter().map(device).collect() }
@@ -190,7 +195,10 @@ async fn from_registration_to_restart() {
 
     let listener = pod_resources::listen(folder.path()).unwrap();
     let active = vec![Arc::new(one)];
-    supervisor.spawn_until_stop("lister", pod_resources::serve(listener, devices.clone(), move || active.clone()));
+    supervisor.spawn_until_stop(
+        "lister",
+        pod_resources::serve(listener, devices.clone(), no_claims(folder.path(), &supervisor), move || active.clone()),
+    );
     let lister = channel(&folder.path().join("pod-resources/kubelet.sock")).await;
     let mut lister = listed::pod_resources_lister_client::PodResourcesListerClient::new(lister);
     let all = lister.list(listed::ListPodResourcesRequest {}).await.unwrap().into_inner().pod_resources;
@@ -215,7 +223,7 @@ async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
     let listener = UnixListener::bind(&endpoint).unwrap();
     supervisor.spawn_until_stop("fake", socket::serve(listener, DevicePluginServer::new(plugin)));
     let registry = folder.path().join("plugins_registry");
-    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), devices.clone()));
+    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), vec![Box::new(devices.clone())]));
 
     // In a folder that comes later as well.
     let own = registry.join("example.com");

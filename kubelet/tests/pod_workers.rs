@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use kubelet::cgroups::{Cgroups, Naming, v2::Unified};
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::devices::Devices;
+use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
 use kubelet::node::{Facts, NodeFacts};
@@ -112,6 +113,7 @@ impl Node {
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),
             devices: devices.clone(),
+            dra: Dra::load(&root, Arc::new(Standalone), supervisor.clone()),
             node: facts.clone(),
             settings: Settings {
                 logs: root.join("pods"),

@@ -1,8 +1,10 @@
 //! Telling the apiserver and people: bindings, events, conditions.
 
+use crate::claims;
 use crate::diagnosis::Diagnosis;
 use crate::metrics::Metrics;
 use crate::model::Pod;
+use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding;
 use crate::preempt::{Preemption, evict};
 use crate::scheduler::{Placement, Scheduler};
@@ -47,32 +49,40 @@ impl Binder {
     pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, placement: Placement) {
         let this = self.clone();
         let running = scheduler.metrics().binding();
-        if !placement.plan.is_empty() {
-            // It may take minutes until volumes are there; nobody else waits for that.
-            self.supervisor.spawn("bind volumes", async move {
-                match volumes::bind(&this.client, &this.places, &scheduler, &placement).await {
-                    Ok(()) => {
-                        let Ok(_place) = this.places.acquire().await else { return };
-                        this.finish(&scheduler, &placement).await;
-                    }
-                    Err(error) => {
-                        scheduler.metrics().volumes_failed();
-                        let plugin = volume_binding::NAME;
-                        this.fail(&scheduler, &placement, format!("running PreBind plugin {plugin:?}: {error}")).await;
-                    }
-                }
+        if !placement.plan.is_empty() || !placement.devices.is_empty() {
+            // It may take minutes until volumes and devices are there; nobody else waits for that.
+            self.supervisor.spawn("prepare", async move {
+                this.prepare(&scheduler, &placement).await;
                 drop(running);
             });
             return;
         }
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         self.supervisor.spawn("bind", async move {
-            this.finish(&scheduler, &placement).await;
+            this.finish(&scheduler, &placement, claims::Done::default()).await;
             drop((place, running));
         });
     }
 
-    async fn finish(&self, scheduler: &Scheduler, placement: &Placement) {
+    /// What has to be done before the pod is bound, then that.
+    async fn prepare(&self, scheduler: &Scheduler, placement: &Placement) {
+        let mut done = claims::Done::default();
+        let failed = |plugin: &str, why: String| format!("running PreBind plugin {plugin:?}: {why}");
+        if !placement.plan.is_empty()
+            && let Err(error) = volumes::bind(&self.client, &self.places, scheduler, placement).await
+        {
+            scheduler.metrics().volumes_failed();
+            return self.fail(scheduler, placement, done, failed(volume_binding::NAME, error.to_string())).await;
+        }
+        let claims = claims::bind(&self.client, &self.places, scheduler, &self.recorder, placement, &mut done);
+        if let Err(error) = claims.await {
+            return self.fail(scheduler, placement, done, failed(dynamic_resources::NAME, error.to_string())).await;
+        }
+        let Ok(_place) = self.places.acquire().await else { return };
+        self.finish(scheduler, placement, done).await;
+    }
+
+    async fn finish(&self, scheduler: &Scheduler, placement: &Placement, done: claims::Done) {
         let Placement { attempt, node, started, .. } = placement;
         match self.bind_to(scheduler, &attempt.pod, node).await {
             Ok(()) => {
@@ -81,15 +91,30 @@ impl Binder {
                 let message = format!("Successfully assigned {}/{} to {node}", pod.namespace, pod.name);
                 self.recorder.normal(&pod.reference(), "Scheduled", message);
             }
-            Err(why) => self.fail(scheduler, placement, format!("binding rejected: {why}")).await,
+            Err(why) => self.fail(scheduler, placement, done, format!("binding rejected: {why}")).await,
         }
     }
 
     /// Gives the place up, and says why.
-    async fn fail(&self, scheduler: &Scheduler, placement: &Placement, message: String) {
+    async fn fail(&self, scheduler: &Scheduler, placement: &Placement, done: claims::Done, message: String) {
         let pod = &placement.attempt.pod;
         tracing::warn!(pod = %pod.key(), node = %placement.node, message, "cannot bind");
+        claims::undo(&self.client, pod, done).await;
         scheduler.unbound(placement);
+        self.tell(pod, message).await;
+    }
+
+    /// Says why there is no decision about the pod.
+    pub(crate) fn report(&self, pod: &Arc<Pod>, message: String) {
+        tracing::warn!(pod = %pod.key(), message, "cannot schedule");
+        let (this, pod) = (self.clone(), Arc::clone(pod));
+        self.supervisor.spawn("report", async move {
+            let Ok(_place) = this.places.acquire().await else { return };
+            this.tell(&pod, message).await;
+        });
+    }
+
+    async fn tell(&self, pod: &Pod, message: String) {
         self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
         if let Err(error) = self.patch_condition(pod, "SchedulerError", &message, None).await {
             tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
@@ -126,8 +151,9 @@ impl Binder {
     }
 
     /// Says why the pod fits nowhere, and makes room for it if that was decided.
-    pub(crate) fn explain(&self, metrics: &Metrics, pod: &Arc<Pod>, diagnosis: &Diagnosis, preemption: Preemption) {
-        let message = message(diagnosis, &preemption);
+    pub(crate) fn explain(&self, metrics: &Metrics, pod: &Arc<Pod>, diagnosis: &Diagnosis, unplaced: Unplaced) {
+        let message = unplaced.explain(diagnosis);
+        let Unplaced { relief, preemption } = unplaced;
         self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
         let (this, pod, metrics) = (self.clone(), Arc::clone(pod), metrics.clone());
         self.supervisor.spawn("explain", async move {
@@ -136,25 +162,15 @@ impl Binder {
             if let Err(error) = this.patch_condition(&pod, "Unschedulable", &message, nominated).await {
                 tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
             }
+            if let Some(relief) = &relief {
+                claims::relieve(&this.client, &pod, relief).await;
+            }
             if let Preemption::Found { victims, .. } = preemption {
                 let (begun, mut all) = (Instant::now(), true);
                 for victim in victims {
                     all &= evict(&this.client, &this.recorder, &pod, &victim).await;
                 }
                 metrics.evicted(all, begun);
-            }
-        });
-    }
-
-    /// Says that something went wrong before there was a place.
-    pub(crate) fn report(&self, pod: &Arc<Pod>, message: String) {
-        tracing::warn!(pod = %pod.key(), message, "cannot schedule");
-        self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
-        let (this, pod) = (self.clone(), Arc::clone(pod));
-        self.supervisor.spawn("report", async move {
-            let Ok(_place) = this.places.acquire().await else { return };
-            if let Err(error) = this.patch_condition(&pod, "SchedulerError", &message, None).await {
-                tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
             }
         });
     }
@@ -180,11 +196,31 @@ impl Binder {
     }
 }
 
-/// What is said of a pod that fits nowhere.
-pub(crate) fn message(diagnosis: &Diagnosis, preemption: &Preemption) -> String {
-    match preemption.message() {
-        Some(preemption) => format!("{} {preemption}", diagnosis.message()),
-        None => diagnosis.message(),
+/// What is done so that a pod that fits nowhere may fit later: PostFilter.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    /// What is given back of devices, if that is switched on.
+    pub relief: Option<Relief>,
+    /// Who is driven away.
+    pub preemption: Preemption,
+}
+
+impl Unplaced {
+    /// What is said of the pod.
+    pub(crate) fn explain(&self, diagnosis: &Diagnosis) -> String {
+        match self.message() {
+            Some(why) => format!("{} {why}", diagnosis.message()),
+            None => diagnosis.message(),
+        }
+    }
+
+    /// What is said about it behind the reasons; nothing, if room is made.
+    fn message(&self) -> Option<String> {
+        let preemption = self.preemption.message()?;
+        Some(match &self.relief {
+            Some(relief) => format!("{}, {preemption}", relief.message()),
+            None => preemption,
+        })
     }
 }
 

@@ -20,6 +20,11 @@ pub enum Decision {
     },
     /// Nowhere, for these reasons.
     Reject(Diagnosis),
+    /// Something is wrong with the pod or what it needs.
+    Fail {
+        /// What.
+        why: String,
+    },
 }
 
 /// The nodes that can take a pod.
@@ -33,6 +38,18 @@ pub struct Feasible {
     pub of: usize,
 }
 
+/// Why there is none.
+#[derive(Debug)]
+pub enum Infeasible {
+    /// No node can.
+    Nowhere(Diagnosis),
+    /// Something is wrong with the pod or what it needs.
+    Failed {
+        /// What.
+        why: String,
+    },
+}
+
 /// Below this many feasible nodes all are compared.
 const COMPARED_AT_LEAST: usize = 100;
 
@@ -40,7 +57,8 @@ const COMPARED_AT_LEAST: usize = 100;
 pub fn decide(profile: &Profile, percentage: i32, cluster: &Cluster, pod: &Pod, trace: &mut Trace) -> Decision {
     let Feasible { nodes, .. } = match feasible(profile, percentage, cluster, pod, trace) {
         Ok(feasible) => feasible,
-        Err(diagnosis) => return Decision::Reject(diagnosis),
+        Err(Infeasible::Nowhere(diagnosis)) => return Decision::Reject(diagnosis),
+        Err(Infeasible::Failed { why }) => return Decision::Fail { why },
     };
     match nodes.as_slice() {
         [only] => Decision::Place { node: *only },
@@ -55,7 +73,7 @@ pub fn feasible(
     cluster: &Cluster,
     pod: &Pod,
     trace: &mut Trace,
-) -> Result<Feasible, Diagnosis> {
+) -> Result<Feasible, Infeasible> {
     let live = cluster.nodes.live();
     let begun = trace.begin();
     let concerned: Vec<_> = profile.filters.iter().filter(|filter| filter.concerns(cluster, pod)).collect();
@@ -63,7 +81,7 @@ pub fn feasible(
         trace.count(Point::PreFilter, filter.name(), 1);
         if let Err(reason) = filter.admit(cluster, pod) {
             trace.end(Point::PreFilter, Status::Unresolvable, begun);
-            return Err(Diagnosis::refused(live.len(), filter.name(), reason));
+            return Err(Infeasible::Nowhere(Diagnosis::refused(live.len(), filter.name(), reason)));
         }
     }
     trace.end(Point::PreFilter, Status::Success, begun);
@@ -76,10 +94,14 @@ pub fn feasible(
         trace.count(Point::Filter, filter.name(), candidates.nodes.len());
         trace.time(Point::Filter, filter.name(), || filter.filter(cluster, pod, &mut candidates));
     }
-    let Candidates { mut nodes, rejected } = candidates;
+    let Candidates { mut nodes, rejected, failure } = candidates;
+    if let Some(why) = failure {
+        trace.end(Point::Filter, Status::Error, begun);
+        return Err(Infeasible::Failed { why });
+    }
     if nodes.is_empty() {
         trace.end(Point::Filter, Status::Unschedulable, begun);
-        return Err(Diagnosis::new(live.len(), rejected));
+        return Err(Infeasible::Nowhere(Diagnosis::new(live.len(), rejected)));
     }
     trace.end(Point::Filter, Status::Success, begun);
     sample(&mut nodes, compared(live.len(), profile.percentage.unwrap_or(percentage)));
@@ -148,6 +170,7 @@ mod tests {
         match decide(&profile, 0, cluster, pod, &mut Trace::default()) {
             Decision::Place { node } => cluster.nodes.name(node).to_string(),
             Decision::Reject(diagnosis) => diagnosis.message(),
+            Decision::Fail { why } => why,
         }
     }
 

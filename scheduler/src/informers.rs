@@ -1,5 +1,6 @@
 //! From the apiserver's watches to the cache and the queue.
 
+mod devices;
 mod storage;
 
 use crate::model::Pod;
@@ -31,6 +32,7 @@ pub struct Informers {
     stateful_sets: Informer<apps::StatefulSet>,
     budgets: Informer<policy::PodDisruptionBudget>,
     storage: storage::Watches,
+    devices: devices::Watches,
 }
 
 /// How much of objects is kept.
@@ -88,6 +90,7 @@ impl Informers {
             stateful_sets: starter.start(Scope::default(), trim_owner::<apps::StatefulSet>, on_owner),
             budgets: starter.start(Scope::default(), trim_metadata, on_budget),
             storage: storage::Watches::start(&starter),
+            devices: devices::Watches::start(&starter),
         }
     }
 
@@ -103,6 +106,7 @@ impl Informers {
             self.stateful_sets.synced(),
             self.budgets.synced(),
             self.storage.synced(),
+            self.devices.synced(),
         );
     }
 
@@ -117,6 +121,7 @@ impl Informers {
             && self.stateful_sets.is_synced()
             && self.budgets.is_synced()
             && self.storage.are_synced()
+            && self.devices.are_synced()
     }
 }
 
@@ -311,7 +316,9 @@ fn trim_pod(pod: &mut core::Pod) {
     }
     if let Some(status) = &mut pod.status {
         let (start_time, nominated_node_name) = (status.start_time.take(), status.nominated_node_name.take());
-        *status = core::PodStatus { start_time, nominated_node_name, ..core::PodStatus::default() };
+        let resource_claim_statuses = status.resource_claim_statuses.take();
+        *status =
+            core::PodStatus { start_time, nominated_node_name, resource_claim_statuses, ..core::PodStatus::default() };
     }
 }
 

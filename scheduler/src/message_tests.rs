@@ -13,9 +13,9 @@ fn said(nodes: Vec<(&str, NodeFacts)>, pods: Vec<PodBuilder>, incoming: PodBuild
     pods.into_iter().for_each(|pod| scheduler.set_pod(Arc::new(pod.build())));
     let profile = &scheduler.profiles["default-scheduler"];
     match scheduler.choose(profile, &Arc::new(incoming.build()), &mut Trace::default()) {
-        Choice::Nowhere { diagnosis, preemption } => crate::bind::message(&diagnosis, &preemption),
+        Choice::Nowhere { diagnosis, relief, preemption } => Unplaced { relief, preemption }.explain(&diagnosis),
         Choice::Node { node, .. } => format!("on {node}"),
-        Choice::Failed { message } => message,
+        Choice::Failed { why } => why,
     }
 }
 
@@ -28,10 +28,14 @@ fn affinity(kind: &str, app: &str) -> Value {
 fn every_plugin_says_what_upstreams_says() {
     let zone = |name: &'static str| (name, node().label("zone", name).facts());
     let not_helpful = |nodes: usize| {
-        format!("preemption: 0/{nodes} nodes are available: {nodes} Preemption is not helpful for scheduling.")
+        format!(
+            "no new claims to deallocate, preemption: 0/{nodes} nodes are available: {nodes} Preemption is not helpful for scheduling."
+        )
     };
     let no_victims = |nodes: usize| {
-        format!("preemption: 0/{nodes} nodes are available: {nodes} No preemption victims found for incoming pod.")
+        format!(
+            "no new claims to deallocate, preemption: 0/{nodes} nodes are available: {nodes} No preemption victims found for incoming pod."
+        )
     };
     let web = || pod("web").label("app", "web").on("a");
     let spread = json!([{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
@@ -80,14 +84,14 @@ fn every_plugin_says_what_upstreams_says() {
             vec![("a", busy())],
             vec![pod("q").requests("400m", "1Mi").on("a"), pod("r").requests("400m", "1Mi").priority(9).on("a")],
             pod("p").requests("700m", "1Mi").priority(5),
-            "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient cpu."
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Insufficient cpu."
                 .to_owned(),
         ),
         (
             vec![("a", busy())],
             vec![pod("q").requests("1", "1Mi").on("a")],
             pod("p").requests("1", "1Mi").priority(5).spec("preemptionPolicy", "Never".into()),
-            "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never."
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never."
                 .to_owned(),
         ),
         (
@@ -116,7 +120,7 @@ fn every_plugin_says_what_upstreams_says() {
             vec![web()],
             pod("p").label("app", "web").requests("1", "1Mi").spec("topologySpreadConstraints", spread),
             "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod topology spread constraints, 1 \
-             node(s) didn't match pod topology spread constraints (missing required label). preemption: 0/3 nodes are \
+             node(s) didn't match pod topology spread constraints (missing required label). no new claims to deallocate, preemption: 0/3 nodes are \
              available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
                 .to_owned(),
         ),

@@ -4,6 +4,7 @@
 
 pub mod affinity;
 pub mod budgets;
+pub mod device_claims;
 pub mod groups;
 pub mod node;
 pub mod pod;

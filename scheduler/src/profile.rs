@@ -146,6 +146,11 @@ impl Profile {
         })
     }
 
+    /// Whether the filter is switched on.
+    pub fn has_filter(&self, name: &str) -> bool {
+        self.filters.iter().any(|filter| filter.name() == name)
+    }
+
     /// Whether the event may help a pod that these plugins rejected.
     pub fn is_woken(&self, pod: &Pod, rejected_by: &[&'static str], event: &Event) -> bool {
         if !event.is_about(pod) {

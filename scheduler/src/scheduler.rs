@@ -2,21 +2,24 @@
 
 pub mod extended;
 
-use crate::bind::Binder;
+use crate::bind::{Binder, Unplaced};
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::config::plugins::Point;
 use crate::decide::{Decision, decide};
+use crate::devices::{Claims, Devices};
 use crate::diagnosis::Diagnosis;
 use crate::extender::Extender;
 use crate::framework::Event;
 use crate::metrics::{Metrics, Outcome};
 use crate::model::budgets::Budget;
 use crate::model::node::NodeFacts;
-use crate::model::pod::Owner;
+use crate::model::pod::{Owner, PodKey};
 use crate::model::selector::{Labels, PodSelector};
 use crate::model::storage::Storage;
+use crate::model::volumes::ClaimKey;
 use crate::model::{NodeId, Pod};
+use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding::{self, Plan};
 use crate::preempt::{self, Preemption};
 use crate::profile::{Profile, ProfileError};
@@ -38,6 +41,8 @@ pub struct Scheduler {
     percentage: i32,
     cache: Mutex<Cache>,
     queue: Queue,
+    /// Pods that wait for claims of devices to be there.
+    held: Mutex<HashMap<PodKey, Arc<Pod>>>,
     metrics: Metrics,
     /// Set once, if there are any.
     extenders: OnceLock<Extenders>,
@@ -65,6 +70,7 @@ impl Scheduler {
             percentage: config.percentage_of_nodes_to_score,
             cache: Mutex::default(),
             queue,
+            held: Mutex::default(),
             metrics,
             extenders: OnceLock::new(),
             progress: Notify::new(),
@@ -125,10 +131,47 @@ impl Scheduler {
         self.progress.notify_waiters();
     }
 
+    /// Takes in what is new about devices.
+    pub fn change_devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
+        let outcome = change(&mut self.cache.lock().cluster.devices);
+        self.progress.notify_waiters();
+        outcome
+    }
+
+    /// Takes in what is new about a claim of devices, and tries the pods again that it may help.
+    pub fn change_claims(&self, key: &ClaimKey, change: impl FnOnce(&mut Claims) -> Option<Event>) {
+        let event = self.change_devices(|devices| change(&mut devices.claims));
+        event.into_iter().for_each(|event| self.wake(event));
+        let names = |pod: &Pod| pod.device_claims.iter().any(|made| made.key() == Some(key));
+        let waiting: Vec<_> = self.held.lock().values().filter(|pod| names(pod)).cloned().collect();
+        waiting.into_iter().for_each(|pod| self.enqueue(pod));
+    }
+
+    /// A claim of devices, as it is after all that is known.
+    pub(crate) fn device_claim(&self, key: &ClaimKey) -> Option<dynamic_resources::Claim> {
+        self.cache.lock().cluster.devices.claims.get(key).cloned()
+    }
+
+    /// Tries the pods again that the event may help.
+    pub(crate) fn wake(&self, event: Event) {
+        self.queue.wake(event);
+    }
+
+    /// Lets the pod wait for its turn, or for the claims that it names.
+    fn enqueue(&self, pod: Arc<Pod>) {
+        let checks = self.profiles.get(&pod.scheduler_name).is_some_and(|p| p.has_filter(dynamic_resources::NAME));
+        if !checks || dynamic_resources::are_there(&self.cache.lock().cluster, &pod).is_ok() {
+            self.held.lock().remove(&pod.key());
+            return self.queue.set(pod);
+        }
+        self.held.lock().insert(pod.key(), Arc::clone(&pod));
+        self.queue.hold(pod);
+    }
+
     /// A pod's new state.
     pub fn set_pod(&self, pod: Arc<Pod>) {
         if pod.node.is_some() {
-            self.queue.remove(&pod.key());
+            self.drop_waiting(&pod.key());
             let event = self.cache.lock().set_pod(pod);
             event.into_iter().for_each(|event| self.queue.wake(event));
         } else if self.profiles.contains_key(&pod.scheduler_name) {
@@ -141,7 +184,7 @@ impl Scheduler {
             let pod = self.ungated(pod);
             // An assumed pod changes only by being bound or by failing to be.
             if !is_placed && !pod.is_terminating {
-                self.queue.set(pod);
+                self.enqueue(pod);
             }
         }
     }
@@ -155,9 +198,14 @@ impl Scheduler {
         pod
     }
 
+    fn drop_waiting(&self, key: &PodKey) {
+        self.queue.remove(key);
+        self.held.lock().remove(key);
+    }
+
     /// A pod that is gone, or has ended.
     pub fn remove_pod(&self, pod: &Pod) {
-        self.queue.remove(&pod.key());
+        self.drop_waiting(&pod.key());
         let event = self.cache.lock().remove_pod(&pod.key());
         self.progress.notify_waiters();
         event.into_iter().for_each(|event| self.queue.wake(event));
@@ -184,12 +232,17 @@ impl Scheduler {
         };
         self.metrics.traced(&profile.name, &trace);
         match choice {
-            Choice::Node { node, plan, bind_timeout } => {
+            Choice::Node { node, plan, bind_timeout, devices } => {
                 self.metrics.decided(started);
-                let placement = Placement { attempt, node, plan, bind_timeout, started };
+                let placement = Placement { attempt, node, plan, bind_timeout, devices, started };
                 binder.bind(Arc::clone(self), placement).await;
             }
-            Choice::Nowhere { diagnosis, preemption } => {
+            Choice::Failed { why } => {
+                self.metrics.attempted(&profile.name, Outcome::Error, started);
+                self.queue.failed(&attempt);
+                binder.report(&attempt.pod, why);
+            }
+            Choice::Nowhere { diagnosis, relief, preemption } => {
                 self.metrics.attempted(&profile.name, Outcome::Unschedulable, started);
                 match &preemption {
                     Preemption::Found { victims, .. } => self.metrics.preempted(victims.len()),
@@ -197,12 +250,7 @@ impl Scheduler {
                     Preemption::SwitchedOff => {}
                 }
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
-                binder.explain(&self.metrics, &attempt.pod, &diagnosis, preemption);
-            }
-            Choice::Failed { message } => {
-                self.metrics.attempted(&profile.name, Outcome::Error, started);
-                self.queue.failed(&attempt);
-                binder.report(&attempt.pod, message);
+                binder.explain(&self.metrics, &attempt.pod, &diagnosis, Unplaced { relief, preemption });
             }
         }
     }
@@ -213,15 +261,17 @@ impl Scheduler {
         let decision = cache.with_nominated(pod, |cluster| decide(profile, self.percentage, cluster, pod, trace));
         match decision {
             Decision::Place { node } => assume(profile, &mut cache, pod, node),
+            Decision::Fail { why } => Choice::Failed { why },
             Decision::Reject(diagnosis) => {
                 let begun = trace.begin();
+                let relief = relief(profile, &cache, pod, &diagnosis);
                 let preemption = preempt::find(profile, &mut cache.cluster, pod, &diagnosis);
                 let found = preemption.node().is_some();
                 trace.end(Point::PostFilter, if found { Status::Success } else { Status::Unschedulable }, begun);
                 if let Preemption::Found { node, .. } = &preemption {
                     cache.nominate(pod, Arc::clone(node));
                 }
-                Choice::Nowhere { diagnosis, preemption }
+                Choice::Nowhere { diagnosis, relief, preemption }
             }
         }
     }
@@ -235,10 +285,11 @@ impl Scheduler {
 
     /// The pod could not be bound: its place is free again, and it is tried again.
     pub(crate) fn unbound(&self, placement: &Placement) {
-        let Placement { attempt, plan, started, .. } = placement;
+        let Placement { attempt, plan, devices, started, .. } = placement;
         let event = {
             let mut cache = self.cache.lock();
             cache.unreserve(plan);
+            cache.unreserve_devices(devices);
             cache.forget(&attempt.pod.key())
         };
         self.queue.failed(attempt);
@@ -285,7 +336,10 @@ impl Scheduler {
                 self.bound(&attempt, Instant::now());
                 Some(node)
             }
-            Choice::Failed { .. } => None,
+            Choice::Failed { .. } => {
+                self.queue.failed(&attempt);
+                None
+            }
             Choice::Nowhere { diagnosis, .. } => {
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
                 None
@@ -301,9 +355,24 @@ fn assume(profile: &Profile, cache: &mut Cache, pod: &Arc<Pod>, node: NodeId) ->
         Some(_) => volume_binding::plan(&cache.cluster, pod, node),
         None => Plan::default(),
     };
+    let devices = match profile.has_filter(dynamic_resources::NAME) {
+        true => dynamic_resources::plan(&cache.cluster, pod, node),
+        false => Ok(dynamic_resources::Plan::default()),
+    };
+    let devices = match devices {
+        Ok(devices) => Box::new(devices),
+        Err(why) => return Choice::Failed { why },
+    };
     cache.assume(pod, node);
     cache.reserve(&plan, &name);
-    Choice::Node { node: name, plan, bind_timeout: profile.bind_volumes.unwrap_or_default() }
+    cache.reserve_devices(&devices);
+    Choice::Node { node: name, plan, bind_timeout: profile.bind_volumes.unwrap_or_default(), devices }
+}
+
+/// What could be given back of devices, if that is switched on.
+fn relief(profile: &Profile, cache: &Cache, pod: &Pod, diagnosis: &Diagnosis) -> Option<Relief> {
+    let is_on = profile.has_filter(dynamic_resources::NAME);
+    is_on.then(|| dynamic_resources::relief(&cache.cluster, pod, diagnosis))
 }
 
 /// How large the cache is.
@@ -328,14 +397,16 @@ pub(crate) struct Placement {
     pub plan: Plan,
     /// How long that may take.
     pub bind_timeout: Duration,
+    /// What has to be done about its claims of devices first.
+    pub devices: Box<dynamic_resources::Plan>,
     /// When the decision began.
     pub started: Instant,
 }
 
 enum Choice {
-    Node { node: Arc<str>, plan: Plan, bind_timeout: Duration },
-    Nowhere { diagnosis: Diagnosis, preemption: Preemption },
-    Failed { message: String },
+    Node { node: Arc<str>, plan: Plan, bind_timeout: Duration, devices: Box<dynamic_resources::Plan> },
+    Nowhere { diagnosis: Diagnosis, relief: Option<Relief>, preemption: Preemption },
+    Failed { why: String },
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ const TIMED: u64 = 10;
 impl Trace {
     /// Of the attempt of this number.
     pub fn of_attempt(number: u64) -> Self {
-        Self { is_timed: number % TIMED == 0, ..Self::default() }
+        Self { is_timed: number.is_multiple_of(TIMED), ..Self::default() }
     }
 
     /// An extension point begins.

@@ -1,11 +1,12 @@
-//! Finds plugins by their sockets below `plugins_registry`, and registers those of device plugins.
+//! Finds plugins by their sockets below `plugins_registry`, and registers each with who handles its type.
 //!
 //! Upstream: `pkg/kubelet/pluginmanager`.
 
 use super::changes::Changes;
 use super::registration::VERSION;
-use super::{ConnectError, Devices, plugin};
+use super::{Devices, plugin};
 use crate::backoff::Backoff;
+use async_trait::async_trait;
 use proto::pluginregistration::registration_client::RegistrationClient;
 use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus};
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ const NOTIFY: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(122);
 const DEEPEST: usize = 4;
 const MOST: usize = 1000;
+/// The type by which device plugins register.
 const KIND: &str = "DevicePlugin";
 
 /// Which file it is: a plugin that came back has another one.
@@ -34,26 +36,69 @@ enum RegisterError {
     Info(PathBuf, #[source] Status),
     #[error("RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {}", socket.display())]
     Kind { kind: String, socket: PathBuf },
-    #[error(
-        "RegisterPlugin error -- plugin validation failed with err: manager version, {VERSION}, is not among plugin \
-         supported versions {0:?}"
-    )]
-    Version(Vec<String>),
-    #[error("RegisterPlugin error -- plugin registration failed with err: {0}")]
-    Refused(ConnectError),
+    #[error("RegisterPlugin error -- {0}")]
+    Handler(#[from] HandlerError),
     #[error("RegisterPlugin error -- failed to tell the plugin at socket {}", .0.display())]
     Notify(PathBuf, #[source] Status),
 }
 
+/// Why a plugin is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// It is not one that this kubelet can use.
+    #[error("plugin validation failed with err: {0}")]
+    Invalid(String),
+    /// It could be, but something is in the way.
+    #[error("plugin registration failed with err: {0}")]
+    Refused(String),
+}
+
+/// Who uses plugins of one type.
+#[async_trait]
+pub trait Handler: Send + Sync {
+    /// The type.
+    fn kind(&self) -> &'static str;
+    /// A plugin is there, and serves on the endpoint.
+    ///
+    /// # Errors
+    /// It is not taken.
+    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError>;
+    /// The plugin of that name at the endpoint is gone.
+    fn let_go(&self, name: &str, endpoint: &Path);
+}
+
+#[async_trait]
+impl Handler for Devices {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError> {
+        if !info.supported_versions.iter().any(|version| version == VERSION) {
+            let versions = &info.supported_versions;
+            let why = format!("manager version, {VERSION}, is not among plugin supported versions {versions:?}");
+            return Err(HandlerError::Invalid(why));
+        }
+        self.connect(&info.name, endpoint).await.map_err(|error| HandlerError::Refused(error.to_string()))
+    }
+
+    fn let_go(&self, name: &str, _: &Path) {
+        self.disconnect(name);
+    }
+}
+
+/// Who uses plugins, of all types.
+pub type Handlers = Vec<Box<dyn Handler>>;
+
 /// Watches for ever; give it to the supervisor.
-pub async fn run(folder: PathBuf, devices: Devices) {
+pub async fn run(folder: PathBuf, handlers: Handlers) {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         tracing::error!(%error, folder = %folder.display(), "plugins cannot be watched");
         return;
     }
     let mut watcher = Watcher {
         folder,
-        devices,
+        handlers,
         known: BTreeMap::new(),
         failed: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
         last: BTreeMap::new(),
@@ -69,11 +114,19 @@ pub async fn run(folder: PathBuf, devices: Devices) {
     }
 }
 
+/// A plugin that is registered.
+struct Known {
+    /// Its handler, by its place.
+    handler: usize,
+    name: String,
+    endpoint: PathBuf,
+}
+
 struct Watcher {
     folder: PathBuf,
-    devices: Devices,
-    /// The plugins that are registered, with their resources.
-    known: BTreeMap<PathBuf, (Identity, String)>,
+    handlers: Handlers,
+    /// The plugins that are registered.
+    known: BTreeMap<PathBuf, (Identity, Known)>,
     failed: Backoff<PathBuf>,
     /// When a socket was tried without success.
     last: BTreeMap<PathBuf, Instant>,
@@ -83,11 +136,11 @@ impl Watcher {
     async fn look(&mut self, changes: &mut Changes) {
         let mut found = BTreeMap::new();
         sockets(&self.folder, DEEPEST, changes, &mut found);
-        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, String))| found.get(*path) != Some(identity);
+        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, Known))| found.get(*path) != Some(identity);
         let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
         for path in gone {
-            if let Some((_, resource)) = self.known.remove(&path) {
-                self.devices.disconnect(&resource);
+            if let Some((_, known)) = self.known.remove(&path) {
+                self.handlers[known.handler].let_go(&known.name, &known.endpoint);
             }
         }
         self.last.retain(|path, _| found.contains_key(path));
@@ -110,10 +163,10 @@ impl Watcher {
     }
 
     async fn register(&mut self, path: PathBuf, identity: Identity) {
-        match register(&path, &self.devices).await {
-            Ok(resource) => {
+        match register(&path, &self.handlers).await {
+            Ok(known) => {
                 self.last.remove(&path);
-                self.known.insert(path, (identity, resource));
+                self.known.insert(path, (identity, known));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a plugin is not registered");
@@ -125,35 +178,33 @@ impl Watcher {
     }
 }
 
-async fn register(path: &Path, devices: &Devices) -> Result<String, RegisterError> {
+async fn register(path: &Path, handlers: &[Box<dyn Handler>]) -> Result<Known, RegisterError> {
     let owned = || path.to_owned();
     let channel = plugin::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
     let mut client = RegistrationClient::new(channel);
     let mut request = Request::new(InfoRequest {});
     request.set_timeout(GET_INFO);
     let info = client.get_info(request).await.map_err(|e| RegisterError::Info(owned(), e))?.into_inner();
-    let done = take(path, &info, devices).await;
+    let done = take(path, &info, handlers).await;
     let error = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let mut told = Request::new(RegistrationStatus { plugin_registered: done.is_ok(), error });
     told.set_timeout(NOTIFY);
     let told = client.notify_registration_status(told).await;
-    done?;
+    let known = done?;
     if let Err(e) = told {
-        devices.disconnect(&info.name);
+        handlers[known.handler].let_go(&known.name, &known.endpoint);
         return Err(RegisterError::Notify(owned(), e));
     }
-    Ok(info.name)
+    Ok(known)
 }
 
-async fn take(path: &Path, info: &PluginInfo, devices: &Devices) -> Result<(), RegisterError> {
-    if info.r#type != KIND {
+async fn take(path: &Path, info: &PluginInfo, handlers: &[Box<dyn Handler>]) -> Result<Known, RegisterError> {
+    let Some(handler) = handlers.iter().position(|handler| handler.kind() == info.r#type) else {
         return Err(RegisterError::Kind { kind: info.r#type.clone(), socket: path.to_owned() });
-    }
-    if !info.supported_versions.iter().any(|v| v == VERSION) {
-        return Err(RegisterError::Version(info.supported_versions.clone()));
-    }
+    };
     let endpoint = if info.endpoint.is_empty() { path } else { Path::new(&info.endpoint) };
-    devices.connect(&info.name, endpoint).await.map_err(RegisterError::Refused)
+    handlers[handler].take(info, endpoint).await?;
+    Ok(Known { handler, name: info.name.clone(), endpoint: endpoint.to_owned() })
 }
 
 /// The sockets below a folder. What cannot be read is passed over.

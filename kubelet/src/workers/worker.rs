@@ -30,6 +30,7 @@ pub enum Stage {
 }
 
 const RETRY: Duration = Duration::from_secs(1);
+const RETRY_CLAIMS: Duration = Duration::from_secs(5);
 
 /// The state of one pod's task.
 pub struct Worker {
@@ -180,6 +181,10 @@ impl Worker {
             }
         }
         self.deps.probes.forget(&uid);
+        while let Err(error) = self.deps.dra.unprepare(&uid).await {
+            tracing::warn!(uid, %error, "cannot take the pod's claims back yet");
+            tokio::time::sleep(RETRY_CLAIMS).await;
+        }
         self.observe_last(&uid).await;
         Stage::Terminated
     }

@@ -5,6 +5,7 @@ use crate::cluster::Cluster;
 use crate::config::args::{ResourcesFitArgs, ScoringStrategy};
 use crate::framework::{Candidates, Event, Filter, MAX_SCORE, Rejection, Remedy, Score};
 use crate::model::{NodeId, Nodes, Pod};
+use crate::plugins::dynamic_resources::extended;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -53,7 +54,8 @@ impl NodeResourcesFit {
     }
 
     /// All that is missing; nothing, if only the rare resources needed a look.
-    fn explain(&self, nodes: &Nodes, at: usize, pod: &Pod) -> Result<(), Rejection> {
+    fn explain(&self, cluster: &Cluster, node: NodeId, pod: &Pod) -> Result<(), Rejection> {
+        let (nodes, at) = (&cluster.nodes, node as usize);
         let mut reasons: SmallVec<[Cow<'static, str>; 1]> = SmallVec::new();
         let mut could_help = true;
         if nodes.pod_slots[at] <= 0 {
@@ -72,7 +74,9 @@ impl NodeResourcesFit {
         check(pod.requests.ephemeral, rare.used.ephemeral, rare.allocatable.ephemeral, &|| {
             "Insufficient ephemeral-storage".into()
         });
-        for (name, asked) in pod.requests.scalars.iter().filter(|(name, _)| !self.ignores(name)) {
+        // Of what devices stand for the claim that it becomes says whether there is enough.
+        let counts = |name: &str| !self.ignores(name) && !extended::is_by_devices(cluster, node, name);
+        for (name, asked) in pod.requests.scalars.iter().filter(|(name, _)| counts(name)) {
             let reason = || format!("Insufficient {name}").into();
             check(*asked, rare.used.scalar(name), rare.allocatable.scalar(name), &reason);
         }
@@ -97,12 +101,12 @@ impl Filter for NodeResourcesFit {
                 && (pod.requests.cpu == 0 || nodes.cpu_used[at] + pod.requests.cpu <= nodes.cpu[at])
                 && (pod.requests.memory == 0 || nodes.memory_used[at] + pod.requests.memory <= nodes.memory[at])
                 && !asks_rare;
-            if fits { Ok(()) } else { self.explain(nodes, at, pod) }
+            if fits { Ok(()) } else { self.explain(cluster, node, pod) }
         });
     }
 
     fn is_woken_by(&self, event: &Event) -> bool {
-        matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved)
+        matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved | Event::DeviceClass)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Choice, Scheduler};
 use crate::cache::Cache;
-use crate::decide::{self, Feasible};
+use crate::decide::{self, Feasible, Infeasible};
 use crate::diagnosis::Diagnosis;
 use crate::extender::{self, Extender, ExtenderError, Filtered, Question};
 use crate::framework::{Rejected, Rejection};
@@ -63,7 +63,7 @@ impl Scheduler {
             return self.choose(profile, pod, trace);
         };
         let Some(whole) = objects.pod(&pod.namespace, &pod.name) else {
-            return Choice::Failed { message: format!("pods {:?} not found", &*pod.name) };
+            return Choice::Failed { why: format!("pods {:?} not found", &*pod.name) };
         };
         let first = self.with_cache(|cache| {
             let feasible =
@@ -74,12 +74,15 @@ impl Scheduler {
             })
         });
         let named = match first {
-            Err(diagnosis) => return self.make_room(extenders, &*objects, &whole, profile, pod, diagnosis).await,
+            Err(Infeasible::Nowhere(diagnosis)) => {
+                return self.make_room(extenders, &*objects, &whole, profile, pod, diagnosis).await;
+            }
+            Err(Infeasible::Failed { why }) => return Choice::Failed { why },
             Ok(named) => named,
         };
         let nodes = |name: &str| objects.node(name);
         let remaining = match self.filter(extenders, &whole, &nodes, named).await {
-            Err(error) => return Choice::Failed { message: error.to_string() },
+            Err(error) => return Choice::Failed { why: error.to_string() },
             Ok(Ok(remaining)) => remaining,
             Ok(Err(diagnosis)) => return self.make_room(extenders, &*objects, &whole, profile, pod, diagnosis).await,
         };
@@ -97,7 +100,7 @@ impl Scheduler {
             }
         };
         self.with_cache(|cache| match cache.cluster.nodes.number(&node) {
-            None => Choice::Failed { message: format!("node {:?} not found", &*node) },
+            None => Choice::Failed { why: format!("node {:?} not found", &*node) },
             Some(number) => super::assume(profile, cache, pod, number),
         })
     }
@@ -170,9 +173,12 @@ impl Scheduler {
         pod: &Arc<Pod>,
         diagnosis: Diagnosis,
     ) -> Choice {
-        let search = self.with_cache(|cache| preempt::search(profile, &mut cache.cluster, pod, &diagnosis));
+        let (relief, search) = self.with_cache(|cache| {
+            let relief = super::relief(profile, cache, pod, &diagnosis);
+            (relief, preempt::search(profile, &mut cache.cluster, pod, &diagnosis))
+        });
         let mut candidates = match search {
-            Search::Over(preemption) => return Choice::Nowhere { diagnosis, preemption },
+            Search::Over(preemption) => return Choice::Nowhere { diagnosis, relief, preemption },
             Search::Choice(candidates) => candidates,
         };
         for extender in extenders.iter().filter(|extender| extender.preempts()) {
@@ -183,7 +189,7 @@ impl Scheduler {
                 }
                 Err(error) => {
                     tracing::warn!(extender = extender.name(), %error, "no room is made");
-                    return Choice::Nowhere { diagnosis, preemption: Preemption::SwitchedOff };
+                    return Choice::Nowhere { diagnosis, relief, preemption: Preemption::SwitchedOff };
                 }
             }
             if candidates.is_empty() {
@@ -194,7 +200,7 @@ impl Scheduler {
         if let Preemption::Found { node, .. } = &preemption {
             self.with_cache(|cache| cache.nominate(pod, Arc::clone(node)));
         }
-        Choice::Nowhere { diagnosis, preemption }
+        Choice::Nowhere { diagnosis, relief, preemption }
     }
 }
 
