@@ -13,7 +13,7 @@ use crate::query::{self, Query};
 use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
+use crate::{aggregated, authorization, compress, connect, debug, endpoints, impersonation, resource, response};
 use apimachinery::go::quoted;
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
@@ -380,6 +380,9 @@ async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Respon
         return aggregated::serve(&exchange, &route, body).await;
     }
     match (exchange.info.is_resource, connect::Kind::of(exchange.info)) {
+        (false, _) if exchange.server.options.profiling && debug::is_meant(exchange.info.path) => {
+            debug::serve(&exchange, body).await
+        }
         (false, _) => endpoints::serve(&exchange).await,
         (true, Some(kind)) => connect::serve(&exchange, kind, body).await,
         (true, None) => resource::serve(&exchange, body).await,
@@ -424,11 +427,13 @@ fn timeout_of(server: &Server, info: &RequestInfo<'_>, query: &Query<'_>) -> Res
     }
 }
 
-/// Watches and tunnels: no deadline, no place in flight.
+/// Watches, tunnels and profiles: no deadline, no place in flight.
 fn is_long_running(info: &RequestInfo<'_>) -> bool {
-    info.is_resource
-        && (matches!(info.verb, "watch" | "proxy")
-            || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log"))
+    if !info.is_resource {
+        return info.path.starts_with("/debug/pprof/");
+    }
+    matches!(info.verb, "watch" | "proxy")
+        || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log")
 }
 
 /// What is counted. Names that are not served are not, or anybody could fill the memory.
@@ -479,6 +484,8 @@ mod tests {
             ("/api/v1/namespaces/a/pods/b/log", "", true),
             ("/api/v1/namespaces/a/pods/b/status", "", false),
             ("/healthz", "", false),
+            ("/debug/pprof", "", false),
+            ("/debug/pprof/profile", "", true),
         ] {
             let query = Query::parse(query);
             let info = RequestInfo::parse(&Method::GET, path, &query).expect("a path");
