@@ -228,8 +228,10 @@ mod tests {
             (Authorizing::AlwaysAllow, Ok(None)),
             (
                 Authorizing::AlwaysDeny,
-                Err("users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the \
-                     cluster scope: Everything is forbidden."),
+                Err(
+                    "users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the \
+                     cluster scope: Everything is forbidden.",
+                ),
             ),
         ] {
             let authorizer = Arc::new(Authorizer { modes: vec![mode], ..Authorizer::default() });

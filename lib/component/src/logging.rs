@@ -27,7 +27,8 @@ pub fn init(common: &Common) {
     let (filter, filter_handle) = reload::Layer::new(EnvFilter::new(directives(common)));
     // Whoever set a subscriber before (a test) keeps it.
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_ok() {
-        let _first = HANDLES.set(Handles { common: Mutex::new(common.clone()), lines: lines_handle, filter: filter_handle });
+        let _first =
+            HANDLES.set(Handles { common: Mutex::new(common.clone()), lines: lines_handle, filter: filter_handle });
     }
 }
 
@@ -54,8 +55,9 @@ pub fn set_verbosity(text: &str) -> Result<String, String> {
         return Err(why("invalid syntax"));
     }
     let value = text.parse::<u32>().map_err(|_| why("value out of range"))?;
-    let verbosity = i32::try_from(value)
-        .map_err(|_| format!("failed set klog.logging.verbosity {text}: strconv.ParseInt: parsing {text:?}: value out of range"))?;
+    let verbosity = i32::try_from(value).map_err(|_| {
+        format!("failed set klog.logging.verbosity {text}: strconv.ParseInt: parsing {text:?}: value out of range")
+    })?;
     if let Some(handles) = HANDLES.get() {
         let common = Common { verbosity, ..handles.common.lock().clone() };
         reconfigure(&common);

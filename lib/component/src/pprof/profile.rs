@@ -126,11 +126,7 @@ mod tests {
     #[test]
     fn threads_of_one_name_are_one() {
         let before = Times::from([(1, ("main".into(), 5)), (2, ("worker".into(), 7))]);
-        let after = Times::from([
-            (1, ("main".into(), 5)),
-            (2, ("worker".into(), 10)),
-            (3, ("worker".into(), 4)),
-        ]);
+        let after = Times::from([(1, ("main".into(), 5)), (2, ("worker".into(), 10)), (3, ("worker".into(), 4))]);
         assert_eq!(spent(&before, after), BTreeMap::from([("worker".into(), 7)]));
     }
 
