@@ -411,7 +411,12 @@ mod tests {
             assert_eq!(output.misfit, is_misfit, "{kind} {offers:?}");
         }
         for (group, kind, is_list, want) in [
-            ("", "PodList", true, "you requested PartialObjectMetadata, but the requested object is a list (*core.PodList)"),
+            (
+                "",
+                "PodList",
+                true,
+                "you requested PartialObjectMetadata, but the requested object is a list (*core.PodList)",
+            ),
             (
                 "rbac.authorization.k8s.io",
                 "Role",

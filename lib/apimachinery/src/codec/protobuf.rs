@@ -163,11 +163,11 @@ mod tests {
             assert!(decode(&pod, bytes).is_err(), "{bytes:?}");
         }
         for (bytes, want) in [
-            (&b"\x08\x01"[..], "proto: wrong wireType = 0 for field Metadata"),
+            (&b"\x08\x01"[..], "proto: wrong wireType = 0 for field ObjectMeta"),
             (b"\x0a\x02\x08\x01", "proto: wrong wireType = 0 for field Name"),
             (b"\x00", "proto: Pod: illegal tag 0 (wire type 0)"),
             (b"\x0c", "proto: Pod: wiretype end group for non-group"),
-            (b"\x0b", "proto: wrong wireType = 3 for field Metadata"),
+            (b"\x0b", "proto: wrong wireType = 3 for field ObjectMeta"),
             (b"\x7e", "proto: illegal wireType 6"),
             (b"\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", "proto: negative length found during unmarshaling"),
         ] {

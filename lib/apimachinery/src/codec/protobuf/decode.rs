@@ -1,6 +1,6 @@
 //! Messages to trees.
 
-use super::wire::{Fields, Raw, take_varint, wrong_wire_type};
+use super::wire::{Fields, Raw, illegal_wire_type, take_varint, wrong_wire_type};
 use super::{names, special};
 use crate::codec::DecodeError;
 use crate::schema::{Field, Schema, Shape};
@@ -24,7 +24,7 @@ fn message_into(schema: &Schema, id: u32, bytes: &[u8], depth: usize, map: &mut 
     }
     let def = schema.get(id);
     let fields = &def.fields;
-    let mut wire = Fields::of(def.short_name(), bytes);
+    let mut wire = Fields::of(def.short_name(), bytes).telling_others();
     while let Some((number, raw)) = wire.next()? {
         let Ok(at) = fields.binary_search_by_key(&number, |f| f.number) else {
             skip(raw)?;
@@ -45,8 +45,7 @@ fn message_into(schema: &Schema, id: u32, bytes: &[u8], depth: usize, map: &mut 
 /// Passes over a field that nobody knows.
 fn skip(raw: Raw<'_>) -> Result<(), DecodeError> {
     match raw {
-        Raw::Other(3) => Err(DecodeError::Syntax("unexpected EOF".into())),
-        Raw::Other(wire_type) => Err(DecodeError::Syntax(format!("proto: illegal wireType {wire_type}"))),
+        Raw::Other(wire_type) => Err(illegal_wire_type(wire_type)),
         _ => Ok(()),
     }
 }

@@ -25,6 +25,9 @@ const WORDS: &[(&str, &str)] = &[
 pub(super) fn of_field(json: &str) -> String {
     let end = json.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(json.len());
     let (first, rest) = json.split_at(end);
+    if json == "metadata" {
+        return "ObjectMeta".to_owned();
+    }
     if let Some((_, capitals)) = WORDS.iter().find(|(word, _)| *word == first) {
         return format!("{capitals}{rest}");
     }
@@ -45,6 +48,7 @@ mod tests {
             ("hostIP", "HostIP"),
             ("ttlSecondsAfterFinished", "TTLSecondsAfterFinished"),
             ("fsType", "FSType"),
+            ("metadata", "ObjectMeta"),
             ("", ""),
         ] {
             assert_eq!(of_field(json), want, "{json}");

@@ -50,6 +50,14 @@ pub(crate) fn wrong_wire_type() -> DecodeError {
     DecodeError::Syntax("proto: wrong wireType".into())
 }
 
+/// What is said of a wire type that cannot be read. No group ends that is not begun.
+pub(crate) fn illegal_wire_type(wire_type: u8) -> DecodeError {
+    match wire_type {
+        3 => truncated(),
+        other => DecodeError::Syntax(format!("proto: illegal wireType {other}")),
+    }
+}
+
 fn truncated() -> DecodeError {
     DecodeError::Syntax("unexpected EOF".into())
 }
@@ -59,16 +67,23 @@ pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
     /// The type of the message, as errors name it.
     name: &'a str,
+    /// Whether a wire type that cannot be read is told as [`Raw::Other`] instead of an error.
+    tells_others: bool,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, name: "Unknown" }
+        Self::of("Unknown", bytes)
     }
 
     /// The fields of a message of a type with this name.
     pub(crate) fn of(name: &'a str, bytes: &'a [u8]) -> Self {
-        Self { bytes, name }
+        Self { bytes, name, tells_others: false }
+    }
+
+    /// The same for who knows what to say of a wire type that cannot be read.
+    pub(crate) fn telling_others(self) -> Self {
+        Self { tells_others: true, ..self }
     }
 
     #[inline]
@@ -101,10 +116,11 @@ impl<'a> Fields<'a> {
                 Raw::Fixed32
             }
             // Groups are not used by any type.
-            other => {
+            other if self.tells_others => {
                 self.bytes = &[];
                 Raw::Other(other)
             }
+            other => return Err(illegal_wire_type(other)),
         };
         Ok(Some((number, raw)))
     }
