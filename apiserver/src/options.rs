@@ -124,6 +124,9 @@ pub struct Serving {
     /// How probably an HTTP/2 client is told to go to another server; 0 to 0.02.
     #[arg(long, default_value_t = 0.0)]
     pub goaway_chance: f64,
+    /// Enable profiling via web interface host:port/debug/pprof/.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
+    pub profiling: bool,
     /// How long after its start `/livez` does not ask whether the start is complete.
     #[arg(long, default_value = "0s")]
     pub livez_grace_period: GoDuration,

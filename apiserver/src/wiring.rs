@@ -34,8 +34,8 @@ use apiserver_server::serve;
 use apiserver_server::server::{Parts, Server};
 use apiserver_storage::{Encryption, Store, StoreConfig};
 use apiserver_webhook::Means;
-use component::Supervisor;
 use component::daemon::Daemon;
+use component::{Gates, Supervisor};
 use conversion::Webhooks;
 use hooks::Hooks;
 use serde_json::json;
@@ -69,7 +69,7 @@ pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
         storage: Supervisor::new(),
     };
     let started = tokio::select! {
-        started = start(&options, daemon.shown, &owners) => started?,
+        started = start(&options, &daemon.gates, daemon.shown, &owners) => started?,
         () = owners.signal.stopping() => return Ok(()),
     };
     tracing::info!(target: "apiserver", address = %started.address, "serving securely");
@@ -149,7 +149,12 @@ pub struct Started {
 }
 
 /// Opens storage, puts everything together, and starts to serve.
-pub async fn start(options: &Options, shown: BTreeMap<String, String>, owners: &Owners) -> anyhow::Result<Started> {
+pub async fn start(
+    options: &Options,
+    gates: &Gates,
+    shown: BTreeMap<String, String>,
+    owners: &Owners,
+) -> anyhow::Result<Started> {
     let Owners { serving, storage, .. } = owners;
     let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
     let listener = listen(address).with_context(|| format!("failed to listen on {address}"))?;
@@ -166,7 +171,8 @@ pub async fn start(options: &Options, shown: BTreeMap<String, String>, owners: &
         "none" => None,
         _ => Some(MasterLeases::open(store.clone(), advertised).await?),
     };
-    let (server, hooks) = assemble(options, shown, store, encryption, endpoint, kubelets, owners)?;
+    let server_options = server_options(options, gates, shown);
+    let (server, hooks) = assemble(options, server_options, store, encryption, endpoint, kubelets, owners)?;
     aggregation::follow(&server, storage);
     fairness::follow(&server, storage);
     serving.spawn_until_stop("certificate reload", tls.clone().keep_current());
@@ -215,7 +221,7 @@ fn outward_address() -> IpAddr {
 
 fn assemble(
     options: &Options,
-    shown: BTreeMap<String, String>,
+    server_options: apiserver_server::Options,
     store: Store,
     encryption: Option<Arc<Encryption>>,
     endpoint: Endpoint,
@@ -260,7 +266,7 @@ fn assemble(
         authenticator,
         authorizer,
         audit,
-        options: server_options(options, shown),
+        options: server_options,
         discovery,
         aggregator,
         documents: tokens.map(|t| documents(options, &t, endpoint)).unwrap_or_default(),
@@ -304,7 +310,7 @@ fn registry_options(
     }
 }
 
-fn server_options(options: &Options, shown: BTreeMap<String, String>) -> apiserver_server::Options {
+fn server_options(options: &Options, gates: &Gates, shown: BTreeMap<String, String>) -> apiserver_server::Options {
     let default = apiserver_server::Options::default();
     apiserver_server::Options {
         max_requests_inflight: options.serving.max_requests_inflight,
@@ -313,6 +319,8 @@ fn server_options(options: &Options, shown: BTreeMap<String, String>) -> apiserv
         min_request_timeout: Duration::from_secs(options.serving.min_request_timeout),
         goaway_chance: options.serving.goaway_chance,
         max_streams: options.serving.tls.max_streams().unwrap_or(default.max_streams),
+        profiling: options.serving.profiling,
+        constrained_impersonation: gates.enabled("ConstrainedImpersonation"),
         flags: shown,
     }
 }

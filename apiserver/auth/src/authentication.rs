@@ -50,6 +50,13 @@ pub struct Credentials<'a> {
     pub path: &'a str,
 }
 
+impl Credentials<'_> {
+    /// Whether a bearer token stands behind more than one space: it is ignored.
+    pub fn has_spaced_token(&self) -> bool {
+        bearer::is_spaced(self.headers)
+    }
+}
+
 /// The result of authentication.
 #[derive(Clone, Debug)]
 pub enum Authenticated {

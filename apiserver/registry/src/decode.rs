@@ -72,7 +72,7 @@ fn head(body: &Body) -> Option<(String, String)> {
     let value = match body.format {
         Format::Json => json::to_value(&body.bytes).ok()?,
         Format::Yaml => yaml::to_value(&body.bytes).ok()?,
-        Format::Protobuf => return None,
+        Format::Protobuf => return protobuf::open(&body.bytes).ok().map(|open| (open.kind, open.api_version)),
     };
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     Some((text("kind"), text("apiVersion")))
@@ -220,7 +220,9 @@ fn package(group: &str) -> &str {
 }
 
 fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
-    let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. });
+    // What is in a whole envelope is of a known kind.
+    let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. })
+        || body.format == Format::Protobuf && protobuf::open(&body.bytes).is_ok();
     match error.nameless() {
         Some(why) => unrecognized(body, kind, &format!("{NO_KIND}{why}")),
         None if known => Status::bad_request(format!(

@@ -13,7 +13,7 @@ use crate::query::{self, Query};
 use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
-use crate::{aggregated, authorization, compress, connect, endpoints, impersonation, resource, response};
+use crate::{aggregated, authorization, compress, connect, debug, endpoints, impersonation, resource, response};
 use apimachinery::go::quoted;
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
@@ -23,7 +23,7 @@ use bytes::Bytes;
 use component::GoDuration;
 use component::duration::DurationError;
 use futures::FutureExt;
-use http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONNECTION, EXPECT, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
@@ -36,6 +36,12 @@ use std::time::{Duration, Instant};
 
 /// Longest audit ID that is taken over from a client.
 const MAX_AUDIT_ID: usize = 64;
+
+/// What is said of a header whose token is not where it is looked for.
+///
+/// Upstream: `apiserver/pkg/authentication/request/bearertoken`.
+const SPACED_TOKEN: &str =
+    "the provided Authorization header contains extra space before the bearer token, and is ignored";
 
 /// What the connection knows of its client.
 #[derive(Debug, Default)]
@@ -95,6 +101,13 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
         // Go's server answers this for its handlers, which do not see it.
         return Response::new(Body::from(""));
     }
+    if !is_expectation_met(&request) {
+        let mut response = Response::new(Body::from(""));
+        *response.status_mut() = http::StatusCode::EXPECTATION_FAILED;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        peer.farewell.translate(&mut response);
+        return response;
+    }
     let (parts, body) = request.into_parts();
     let audit_id = audit_id(&parts);
     let warnings = Arc::default();
@@ -119,6 +132,15 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     response
 }
 
+/// Whether the server can do what the request expects it to: to say that it goes on. Go's server knows of nothing else,
+/// and asks in HTTP/1 only.
+fn is_expectation_met<B>(request: &Request<B>) -> bool {
+    let expected = request.headers().get(EXPECT).map(HeaderValue::as_bytes).unwrap_or_default();
+    request.version() > http::Version::HTTP_11
+        || expected.is_empty()
+        || expected.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// A request as it came, before anything is known of it.
 struct Arrival<'a> {
     server: &'a Arc<Server>,
@@ -131,7 +153,7 @@ async fn filter<B: Incoming>(arrival: Arrival<'_>, mut parts: Parts, body: B) ->
     if let Some(refusal) = arrival.server.lifecycle.refusal(&parts) {
         return (refusal, RequestLabels::default());
     }
-    let waits = parts.headers.contains_key(http::header::EXPECT);
+    let waits = parts.headers.contains_key(EXPECT);
     let body = Rest::new(body, waits, &arrival.server.supervisor);
     let uri = parts.uri.clone();
     let path: Cow<'_, str> = percent_decode_str(uri.path()).decode_utf8_lossy();
@@ -198,6 +220,9 @@ async fn admit<B: Incoming>(
         }
     };
     let credentials = Credentials { certificates: &peer.certificates, headers: &parts.headers, path: info.path };
+    if credentials.has_spaced_token() {
+        warnings.lock().push(SPACED_TOKEN.to_owned());
+    }
     let user = match server.authenticator.authenticate(&credentials).await {
         Authenticated::User(user) => user,
         refused => {
@@ -380,6 +405,9 @@ async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Respon
         return aggregated::serve(&exchange, &route, body).await;
     }
     match (exchange.info.is_resource, connect::Kind::of(exchange.info)) {
+        (false, _) if exchange.server.options.profiling && debug::is_meant(exchange.info.path) => {
+            debug::serve(&exchange, body).await
+        }
         (false, _) => endpoints::serve(&exchange).await,
         (true, Some(kind)) => connect::serve(&exchange, kind, body).await,
         (true, None) => resource::serve(&exchange, body).await,
@@ -424,11 +452,13 @@ fn timeout_of(server: &Server, info: &RequestInfo<'_>, query: &Query<'_>) -> Res
     }
 }
 
-/// Watches and tunnels: no deadline, no place in flight.
+/// Watches, tunnels and profiles: no deadline, no place in flight.
 fn is_long_running(info: &RequestInfo<'_>) -> bool {
-    info.is_resource
-        && (matches!(info.verb, "watch" | "proxy")
-            || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log"))
+    if !info.is_resource {
+        return info.path.starts_with("/debug/pprof/");
+    }
+    matches!(info.verb, "watch" | "proxy")
+        || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log")
 }
 
 /// What is counted. Names that are not served are not, or anybody could fill the memory.
@@ -471,6 +501,20 @@ mod tests {
     use http::Method;
 
     #[test]
+    fn expects_to_go_on_only() {
+        for (version, expected, want) in [
+            (http::Version::HTTP_11, "", true),
+            (http::Version::HTTP_11, "100-Continue", true),
+            (http::Version::HTTP_11, "x, 100-continue", true),
+            (http::Version::HTTP_11, "x", false),
+            (http::Version::HTTP_2, "x", true),
+        ] {
+            let request = Request::builder().version(version).header(EXPECT, expected).body(()).expect("a request");
+            assert_eq!(is_expectation_met(&request), want, "{version:?} {expected}");
+        }
+    }
+
+    #[test]
     fn long_running_requests() {
         for (path, query, want) in [
             ("/api/v1/pods", "", false),
@@ -479,6 +523,8 @@ mod tests {
             ("/api/v1/namespaces/a/pods/b/log", "", true),
             ("/api/v1/namespaces/a/pods/b/status", "", false),
             ("/healthz", "", false),
+            ("/debug/pprof", "", false),
+            ("/debug/pprof/profile", "", true),
         ] {
             let query = Query::parse(query);
             let info = RequestInfo::parse(&Method::GET, path, &query).expect("a path");

@@ -27,6 +27,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Impersonation {
     authorizer: Arc<Authorizer>,
+    /// The ways that there are, in the order in which they are tried.
+    modes: &'static [Mode],
     memory: Memory,
     metrics: Metrics,
 }
@@ -51,7 +53,12 @@ pub fn strip(headers: &mut HeaderMap) {
 impl Impersonation {
     /// Asks `authorizer`; what is counted is served with `registry`.
     pub fn new(authorizer: Arc<Authorizer>, registry: &mut Registry) -> Self {
-        Self { authorizer, memory: Memory::default(), metrics: Metrics::new(registry) }
+        Self { authorizer, modes: &Mode::ALL, memory: Memory::default(), metrics: Metrics::new(registry) }
+    }
+
+    /// The same without the ways of KEP 5284: the gate `ConstrainedImpersonation` is off.
+    pub fn unconstrained(authorizer: Arc<Authorizer>, registry: &mut Registry) -> Self {
+        Self { modes: &[Mode::Legacy], ..Self::new(authorizer, registry) }
     }
 
     /// Whom a request is made as, if not as who makes it.
@@ -77,7 +84,7 @@ impl Impersonation {
     /// The first way that is allowed.
     async fn first(&self, wanted: &UserInfo, requestor: &UserInfo, request: &Selected<'_>) -> Result<Mode, Status> {
         let last = self.memory.last(&requestor.name);
-        let others = Mode::ALL.into_iter().filter(|mode| Some(*mode) != last);
+        let others = self.modes.iter().copied().filter(|mode| Some(*mode) != last);
         let mut refusal = None;
         for mode in last.into_iter().chain(others).filter(|mode| mode.fits(wanted, requestor)) {
             match self.may(mode, wanted, requestor, request).await {
@@ -212,6 +219,27 @@ mod tests {
             "apiserver_impersonation_authorization_attempts_total{mode=\"user-info\",decision=\"allowed\"} 2",
         ] {
             assert!(counted.lines().any(|counted| counted == line), "no {line} in {counted}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_the_gate_there_is_one_way() {
+        for (mode, want) in [
+            (Authorizing::AlwaysAllow, Ok(None)),
+            (
+                Authorizing::AlwaysDeny,
+                Err(
+                    "users \"you\" is forbidden: User \"me\" cannot impersonate resource \"users\" in API group \"\" at the \
+                     cluster scope: Everything is forbidden.",
+                ),
+            ),
+        ] {
+            let authorizer = Arc::new(Authorizer { modes: vec![mode], ..Authorizer::default() });
+            let impersonation = Impersonation::unconstrained(authorizer, &mut Registry::default());
+            let user = UserInfo { name: "me".into(), ..UserInfo::default() };
+            let acting = impersonation.effective(&user, &headers(&[(asked::USER, "you")]), Selected::default).await;
+            let constraint = acting.map(|acting| acting.expect("somebody else").constraint);
+            assert_eq!(constraint.map_err(|status| status.message), want.map_err(str::to_owned));
         }
     }
 

@@ -18,6 +18,7 @@ mod components;
 pub mod compress;
 pub mod connect;
 pub mod custom;
+mod debug;
 mod deprecation;
 pub mod discovery;
 pub mod document;

@@ -72,6 +72,9 @@ pub struct Output {
     pub pretty: bool,
     /// What the rows of a Table carry.
     pub rows: RowObject,
+    /// The metadata of a list was asked for where there is one object, or that of an object where there is a list: what
+    /// was done cannot be shown.
+    pub misfit: bool,
 }
 
 impl Output {
@@ -87,8 +90,10 @@ impl Output {
 /// Which transformations an endpoint offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offers {
-    /// None: reviews, subresources with kinds of their own, fixed documents.
+    /// None: errors, fixed documents.
     Plain,
+    /// Metadata of one object: reviews, subresources with kinds of their own.
+    Part,
     /// Tables and metadata of one object.
     Object,
     /// Tables and metadata of a list.
@@ -141,11 +146,41 @@ pub fn output(headers: &HeaderMap, query: &Query<'_>, offers: Offers) -> Result<
 /// The form of a watch.
 pub fn stream_output(headers: &HeaderMap, query: &Query<'_>) -> Result<Output, Status> {
     match accept(headers, Offers::Object) {
-        Some(output) if output.media != Media::Yaml => {
-            Ok(Output { pretty: false, rows: RowObject::of(query)?, ..output })
+        Some(output) if output.media != Media::Yaml && !output.misfit => {
+            let rows = if output.view == View::Table { RowObject::of(query)? } else { RowObject::default() };
+            Ok(Output { pretty: false, rows, ..output })
         }
         _ => Err(not_acceptable(STREAMED)),
     }
+}
+
+/// Whether there is a form at all that the client takes.
+///
+/// # Errors
+/// 406.
+pub fn acceptable(headers: &HeaderMap) -> Result<(), Status> {
+    accept(headers, Offers::Object).map(|_| ()).ok_or_else(|| not_acceptable(SUPPORTED))
+}
+
+/// 406 for what has been done and cannot be shown as the client wants it.
+///
+/// Upstream: `asPartialObjectMetadata` and its sibling in `apiserver/pkg/endpoints/handlers/response.go`.
+pub fn misfit(group: &str, kind: &str, is_list: bool) -> Status {
+    let package = match group.split('.').next().unwrap_or_default() {
+        "" | "events" => "core",
+        first => first,
+    };
+    let message = match is_list {
+        true => {
+            format!("you requested PartialObjectMetadata, but the requested object is a list (*{package}.{kind})")
+        }
+        false => {
+            format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.{kind})"
+            )
+        }
+    };
+    Status::plain(406, Reason::NotAcceptable, message)
 }
 
 /// The form of an error: the client's choice if it can be met, indented JSON otherwise.
@@ -335,7 +370,13 @@ fn options<'p>(parameters: impl Iterator<Item = &'p str>, media: Media, offers: 
     output.beta = version == "v1beta1";
     output.view = match (kind, offers) {
         ("Table", Offers::Object | Offers::List) => View::Table,
-        ("PartialObjectMetadata", Offers::Object) | ("PartialObjectMetadataList", Offers::List) => View::Metadata,
+        ("PartialObjectMetadata", Offers::Object | Offers::Part) | ("PartialObjectMetadataList", Offers::List) => {
+            View::Metadata
+        }
+        ("PartialObjectMetadata", Offers::List) | ("PartialObjectMetadataList", Offers::Object | Offers::Part) => {
+            output.misfit = true;
+            View::Whole
+        }
         _ => return None,
     };
     Some(output)
@@ -355,6 +396,38 @@ mod tests {
     }
 
     const KUBECTL: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+
+    #[test]
+    fn misfits_are_told_when_all_is_done() {
+        for (kind, offers, is_misfit) in [
+            ("PartialObjectMetadata", Offers::List, true),
+            ("PartialObjectMetadataList", Offers::List, false),
+            ("PartialObjectMetadataList", Offers::Object, true),
+            ("PartialObjectMetadataList", Offers::Part, true),
+            ("PartialObjectMetadata", Offers::Part, false),
+        ] {
+            let accept = format!("application/json;as={kind};v=v1;g=meta.k8s.io");
+            let output = output(&headers(&accept), &Query::default(), offers).expect("negotiated");
+            assert_eq!(output.misfit, is_misfit, "{kind} {offers:?}");
+        }
+        for (group, kind, is_list, want) in [
+            (
+                "",
+                "PodList",
+                true,
+                "you requested PartialObjectMetadata, but the requested object is a list (*core.PodList)",
+            ),
+            (
+                "rbac.authorization.k8s.io",
+                "Role",
+                false,
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*rbac.Role)",
+            ),
+        ] {
+            let status = misfit(group, kind, is_list);
+            assert_eq!((status.code, status.message.as_str()), (406, want));
+        }
+    }
 
     #[test]
     fn accept_headers() {
@@ -377,7 +450,7 @@ mod tests {
                 Offers::List,
                 Some((Media::Json, View::Metadata)),
             ),
-            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Offers::List, None),
+            ("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Offers::Plain, None),
             (
                 "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
                 Offers::Object,

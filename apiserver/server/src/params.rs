@@ -7,7 +7,7 @@ use crate::query::{Query, parse_error};
 use apimachinery::Value;
 use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
-use apimachinery::go::quoted;
+use apimachinery::go::{push_json_text, quoted};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
@@ -176,7 +176,10 @@ fn forbidden(path: &str, why: &str) -> FieldError {
 
 fn unsupported(value: &str, allowed: &[&str]) -> FieldError {
     let allowed = allowed.iter().map(|a| (*a).to_owned()).collect();
-    FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(quoted(value), allowed) }
+    // It is of a type of its own, and those are printed as JSON.
+    let mut shown = String::new();
+    push_json_text(&mut shown, value);
+    FieldError { path: Path::new(MATCH), kind: FieldErrorKind::NotSupported(shown, allowed) }
 }
 
 fn selection(query: &Query<'_>) -> Result<Selection, Status> {
@@ -347,6 +350,13 @@ fn options_from_body(body: &Body) -> Result<Value, Status> {
             codec::protobuf::open(&body.bytes).and_then(|envelope| codec::protobuf::decode(&ty, envelope.raw))
         }
     };
+    if let (Err(error), Format::Json) = (&decoded, body.format)
+        && error.nameless().is_none()
+        && let Ok(value) = codec::json::to_value(&body.bytes)
+    {
+        // That they are options of another kind explains more than the types of their fields.
+        check_options_kind(&value)?;
+    }
     let options = decoded.map_err(|error: DecodeError| {
         let why = match (error.nameless(), &error, body.format) {
             (Some(why), ..) => format!("{NO_KIND}{why}"),

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers`, `apiserver/pkg/endpoints/installer.go`.
 
+mod custom;
+
 use crate::body::{self, Body};
 use crate::chain::{Exchange, Incoming};
 use crate::components;
@@ -10,7 +12,7 @@ use crate::encode::{list, object};
 use crate::negotiate::{self, Media, Offers, Output};
 use crate::params::{self, ListOptions};
 use crate::{deprecation, response, watch, websocket};
-use apimachinery::resources::{ResourceInfo, Subresource};
+use apimachinery::resources::{self, ResourceInfo, Subresource};
 use apimachinery::status::{Reason, Status};
 use apiserver_registry::registry::Format;
 use apiserver_registry::{Body as RequestBody, Context, PatchType, Reply, Verb};
@@ -34,10 +36,11 @@ pub fn unknown() -> Status {
 
 /// Serves a request for a resource.
 pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Response<Body>, Status> {
-    let route = route(exchange)?;
+    let Some(route) = route(exchange)? else { return Ok(response::not_found()) };
     if route.resource.custom.is_none() {
         negotiate::routed(&exchange.parts.headers, route.verb)?;
     }
+    exchange.warnings.lock().extend(deprecation::warning(&route.resource).map(str::to_owned));
     match route.verb {
         Verb::List => return serve_list(exchange, route).await,
         Verb::Watch => return serve_watch(exchange, route).await,
@@ -55,26 +58,35 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         Verb::Create => {
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
             let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
-            return Ok(answer(exchange, reply?, &resource, output));
+            return answer(exchange, reply?, &resource, output);
         }
         Verb::Update => {
             let cx = with_write_options(cx, exchange, "UpdateOptions")?;
             let reply = exchange.server.registry.update(&cx, read(exchange, body).await?).await;
-            return Ok(answer(exchange, reply?, &resource, output));
+            return answer(exchange, reply?, &resource, output);
         }
         Verb::Patch => return serve_patch(exchange, cx, body, output).await,
         Verb::Delete => return serve_delete(exchange, cx, body, output).await,
         Verb::DeleteCollection => return serve_delete_collection(exchange, cx, body).await,
         Verb::List | Verb::Watch | Verb::Connect => Err(Status::method_not_allowed()),
     };
-    Ok(answer(exchange, reply?, &resource, output))
+    answer(exchange, reply?, &resource, output)
 }
 
-/// Finds the resource, and whether it serves the verb at this path.
-fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
+/// Finds the resource, and whether it serves the verb at this path. Where upstream's router knows no path of the group,
+/// there is nothing.
+fn route(exchange: &Exchange<'_>) -> Result<Option<Route>, Status> {
     let info = exchange.info;
     let registry = &exchange.server.registry;
-    let resource = registry.resource(info.group, info.version, info.resource).ok_or_else(unknown)?;
+    let Some(resource) = registry.resource(info.group, info.version, info.resource) else {
+        return match is_routed(info.group) {
+            true => Err(unknown()),
+            false => Ok(None),
+        };
+    };
+    if resource.custom.is_some() {
+        return custom::route(exchange, resource);
+    }
     let namespaced_path = !info.namespace.is_empty() && info.resource != "namespaces";
     let names_object = info.names_object();
     let misplaced = namespaced_path && !resource.namespaced || names_object && resource.namespaced && !namespaced_path;
@@ -99,10 +111,17 @@ fn route(exchange: &Exchange<'_>) -> Result<Route, Status> {
         _ => false,
     };
     let is_head = exchange.parts.method == http::Method::HEAD;
-    if is_head || acts_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
+    // Paths of watches are for reading only.
+    let writes_watch = verb == Verb::Watch && exchange.parts.method != http::Method::GET;
+    if is_head || writes_watch || acts_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
         return Err(Status::method_not_allowed());
     }
-    Ok(Route { verb, resource, subresource })
+    Ok(Some(Route { verb, resource, subresource }))
+}
+
+/// Whether upstream's router has paths of a group: of those that are built in.
+fn is_routed(group: &str) -> bool {
+    group.is_empty() || resources::builtin().iter().any(|resource| resource.group == group)
 }
 
 /// Whether there is a path for one object: of reviews there is none, as they can only be made.
@@ -131,15 +150,13 @@ fn offers(route: &Route) -> Offers {
     let can_be_read = route.resource.verbs.iter().any(|verb| *verb == "get");
     match own_kind && can_be_read {
         true => Offers::Object,
-        false => Offers::Plain,
+        false => Offers::Part,
     }
 }
 
 fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
     let info = exchange.info;
     let namespaced = route.resource.namespaced;
-    let deprecated = deprecation::warning(&route.resource);
-    exchange.warnings.lock().extend(deprecated.map(str::to_owned));
     Ok(Context {
         user: exchange.user.clone(),
         verb: route.verb,
@@ -200,6 +217,9 @@ async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Bo
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, "")?;
     let query = options.into_list()?;
+    if output.misfit {
+        return Err(misfit_of(&cx, true));
+    }
     if components::is_meant(&cx.resource) {
         let items = components::list(exchange.server, &query.selection).await;
         let bytes = list::of_values(items, &cx.resource, output);
@@ -216,7 +236,7 @@ fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Ou
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?.of_kind(&route.resource);
+    negotiate::acceptable(&exchange.parts.headers)?;
     let resource = route.resource.clone();
     let mut options = ListOptions::parse(exchange.query, &resource, true)?;
     let cx = context(exchange, route)?;
@@ -224,6 +244,7 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let (query, timeout) = options.into_watch()?;
     let server = exchange.server;
     let watch = server.registry.watch(&cx, &query).await?;
+    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?.of_kind(&resource);
     let lifetime = timeout.unwrap_or_else(|| lifetime(server.options.min_request_timeout));
     let encoder = Encoder::new(resource, server.registry.clone(), output);
     let guard = Box::new(server.metrics.long_running().take());
@@ -259,7 +280,7 @@ async fn serve_patch<B: Incoming>(
     let body = RequestBody { bytes: body::read(&exchange.parts.headers, body).await?, format };
     let reply = exchange.server.registry.patch(&cx, kind, exchange.query.flag("force"), body).await?;
     let resource = cx.resource.clone();
-    Ok(answer(exchange, reply, &resource, output))
+    answer(exchange, reply, &resource, output)
 }
 
 async fn serve_delete<B: Incoming>(
@@ -272,7 +293,7 @@ async fn serve_delete<B: Incoming>(
     cx.dry_run = params::is_dry_run(&options);
     let reply = exchange.server.registry.delete(&cx, &options).await?;
     let resource = cx.resource.clone();
-    Ok(answer(exchange, reply, &resource, output))
+    answer(exchange, reply, &resource, output)
 }
 
 async fn serve_delete_collection<B: Incoming>(
@@ -286,11 +307,24 @@ async fn serve_delete_collection<B: Incoming>(
     let options = params::delete_options(exchange.query, read_options(exchange, body).await?)?;
     cx.dry_run = params::is_dry_run(&options);
     let page = exchange.server.registry.delete_collection(&cx, &options, &list.into_list()?).await?;
+    if output.misfit {
+        return Err(misfit_of(&cx, true));
+    }
     Ok(list_answer(exchange, &cx, page, output))
 }
 
-fn answer(exchange: &Exchange<'_>, reply: Reply, resource: &ResourceInfo, output: Output) -> Response<Body> {
+fn answer(
+    exchange: &Exchange<'_>,
+    reply: Reply,
+    resource: &ResourceInfo,
+    output: Output,
+) -> Result<Response<Body>, Status> {
     let (code, reply) = unwrap(StatusCode::OK, reply);
+    if output.misfit
+        && let Some(refusal) = misfit(&reply, resource)
+    {
+        return Err(refusal);
+    }
     let bytes = match &reply {
         Reply::Value { value, ty } => object::value(value, ty, resource, output),
         Reply::Object(stored) => match exchange.server.registry.convert(resource, stored) {
@@ -302,7 +336,27 @@ fn answer(exchange: &Exchange<'_>, reply: Reply, resource: &ResourceInfo, output
     };
     let media =
         if bytes.first() == Some(&b'{') && output.media == Media::Protobuf { Media::Json } else { output.media };
-    response::encoded(code, media, Body::Full(bytes))
+    Ok(response::encoded(code, media, Body::Full(bytes)))
+}
+
+/// What is said of an object that was to be shown as a list. What only says that it went well is shown as it is.
+fn misfit(reply: &Reply, resource: &ResourceInfo) -> Option<Status> {
+    if resource.custom.is_some() {
+        return Some(Status::plain(500, Reason::Unknown, "content is not a list"));
+    }
+    let kind = match reply {
+        Reply::Value { value, .. } => value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default(),
+        _ => &*resource.kind,
+    };
+    (kind != "Status").then(|| negotiate::misfit(&resource.group, kind, false))
+}
+
+/// What is said of a list that was to be shown as an object.
+fn misfit_of(cx: &Context, is_list: bool) -> Status {
+    match cx.resource.custom.is_some() {
+        true => negotiate::misfit("unstructured", "UnstructuredList", is_list),
+        false => negotiate::misfit(&cx.resource.group, &cx.resource.list_kind, is_list),
+    }
 }
 
 fn unwrap(code: StatusCode, reply: Reply) -> (StatusCode, Reply) {

@@ -33,6 +33,10 @@ pub struct Options {
     pub goaway_chance: f64,
     /// `--http2-max-streams-per-connection`.
     pub max_streams: u32,
+    /// `--profiling`: whether `/debug/pprof` and `/debug/flags` are served.
+    pub profiling: bool,
+    /// The gate `ConstrainedImpersonation`.
+    pub constrained_impersonation: bool,
     /// All flags with their values, for `/flagz`.
     pub flags: BTreeMap<String, String>,
 }
@@ -46,6 +50,8 @@ impl Default for Options {
             min_request_timeout: Duration::from_secs(1800),
             goaway_chance: 0.0,
             max_streams: 100,
+            profiling: true,
+            constrained_impersonation: true,
             flags: BTreeMap::new(),
         }
     }
@@ -130,7 +136,10 @@ impl Server {
     /// Puts a server together.
     pub fn new(mut parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            impersonation: Impersonation::new(parts.authorizer.clone(), &mut parts.metrics),
+            impersonation: match parts.options.constrained_impersonation {
+                true => Impersonation::new(parts.authorizer.clone(), &mut parts.metrics),
+                false => Impersonation::unconstrained(parts.authorizer.clone(), &mut parts.metrics),
+            },
             readonly: Places::new(parts.options.max_requests_inflight),
             mutating: Places::new(parts.options.max_mutating_requests_inflight),
             registry: parts.registry,

@@ -3,8 +3,9 @@
 //! Upstream: `apiserver/pkg/storage/continue.go`.
 
 use crate::StorageError;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
 use serde::{Deserialize, Serialize};
 
 const VERSION: &str = "meta.k8s.io/v1";
@@ -38,7 +39,7 @@ impl Continue {
     /// Reads a client's token.
     pub(crate) fn decode(token: &str, prefix: &str) -> Result<Self, StorageError> {
         let bad = |why: &str| StorageError::BadContinue(why.to_owned());
-        let json = URL_SAFE_NO_PAD.decode(token).map_err(|error| bad(&illegal(&error)))?;
+        let json = LENIENT.decode(token).map_err(|error| bad(&illegal(&error)))?;
         let wire: Wire = serde_json::from_slice(&json).map_err(|_| bad("not a token"))?;
         if wire.version != VERSION {
             return Err(bad("server does not recognize this encoded version"));
@@ -62,6 +63,14 @@ impl Continue {
         encode(self.start.strip_prefix(prefix).unwrap_or(&self.start).to_owned(), -1)
     }
 }
+
+/// Go does not look at the bits of the last letter that stand for nothing.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// Go's words for what is no base64; a cut one is wrong where its last four letters begin.
 fn illegal(error: &base64::DecodeError) -> String {
@@ -104,6 +113,8 @@ mod tests {
             ("???".to_owned(), "illegal base64 data at input byte 0"),
             ("abcdx".to_owned(), "illegal base64 data at input byte 4"),
             (encoded("{"), "not a token"),
+            // Go takes this for base64, as it does not look at the last bits.
+            ("strict".to_owned(), "not a token"),
             (encoded(r#"{"v":"v2","rv":1,"start":"a"}"#), "server does not recognize this encoded version"),
             (
                 encoded(r#"{"v":"meta.k8s.io/v1","start":"a"}"#),

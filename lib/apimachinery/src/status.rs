@@ -147,6 +147,12 @@ impl Status {
         Self::generic(405, Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
     }
 
+    /// 405: `x is not supported on resources of kind "pods"`, where `x` is the verb.
+    pub fn not_supported(resource: &GroupResource, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind {}", quoted(&resource.to_string()));
+        Self::about(405, Reason::MethodNotAllowed, resource, "", message)
+    }
+
     /// 410 Expired: the resource version or continue token is too old.
     pub fn expired(why: impl Into<String>) -> Self {
         Self::plain(410, Reason::Expired, why)

@@ -31,6 +31,11 @@ impl Issues {
     }
 
     #[cfg(test)]
+    pub(crate) fn get(&self, index: usize) -> &Issue {
+        &self.0[index]
+    }
+
+    #[cfg(test)]
     pub(crate) fn first(&self) -> Option<&Issue> {
         self.0.first()
     }

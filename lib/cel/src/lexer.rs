@@ -18,6 +18,8 @@ pub(crate) struct Spanned {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token {
     Ident(Arc<str>),
+    /// A name between backticks, which no expression of Kubernetes has.
+    Escaped,
     /// Digits as written, to be read together with a sign.
     Int(Arc<str>),
     Uint(u64),
@@ -93,8 +95,12 @@ impl Lexer<'_> {
             return Ok(Token::Ident(word.into()));
         }
         let second_is_digit = self.rest().chars().nth(1).is_some_and(|second| second.is_ascii_digit());
-        if first.is_ascii_digit() || first == '.' && self.at > 0 && second_is_digit && !self.follows_operand() {
+        // Whatever stands before the dot: this is no selection.
+        if first.is_ascii_digit() || first == '.' && second_is_digit {
             return self.number();
+        }
+        if first == '`' {
+            return self.escaped();
         }
         match SIGNS.iter().find(|sign| self.rest().starts_with(**sign)) {
             Some(sign) => {
@@ -123,9 +129,24 @@ impl Lexer<'_> {
         }
     }
 
-    /// Whether a dot here selects a field.
-    fn follows_operand(&self) -> bool {
-        self.source[..self.at].trim_end().ends_with(|c: char| c.is_alphanumeric() || "_)]}\"'".contains(c))
+    /// A name between backticks.
+    fn escaped(&mut self) -> Result<Token, Issue> {
+        let start = self.at;
+        self.at += 1;
+        let name = self.take(|c| c.is_ascii_alphanumeric() || "_.-/ ".contains(c)).len();
+        if name > 0 && self.rest().starts_with('`') {
+            self.at += 1;
+            return Ok(Token::Escaped);
+        }
+        self.unfinished(start, 0)
+    }
+
+    /// A token that does not go on as it should `ahead` bytes from here: what is there belongs to it, too.
+    fn unfinished<T>(&mut self, start: usize, ahead: usize) -> Result<T, Issue> {
+        self.at += ahead;
+        self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+        let text = &self.source[start..self.at];
+        self.fail(start, format!("{NO_TOKEN}'{text}'"))
     }
 
     fn take(&mut self, belongs: impl Fn(char) -> bool) -> &str {
@@ -137,8 +158,11 @@ impl Lexer<'_> {
     fn number(&mut self) -> Result<Token, Issue> {
         let start = self.at;
         if self.rest().starts_with("0x") || self.rest().starts_with("0X") {
-            self.at += 2;
-            self.take(|c| c.is_ascii_hexdigit());
+            let has_digits = self.rest()[2..].starts_with(|c: char| c.is_ascii_hexdigit());
+            self.at += if has_digits { 2 } else { 1 };
+            if has_digits {
+                self.take(|c| c.is_ascii_hexdigit());
+            }
             return self.whole(start);
         }
         self.take(|c| c.is_ascii_digit());
@@ -188,12 +212,21 @@ impl Lexer<'_> {
                 break;
             }
             let Some(c) = rest.chars().next().filter(|c| prefix.quote.len() == 3 || *c != '\n') else {
+                if let Some(token) = self.shorter(start, &prefix) {
+                    return Ok(token);
+                }
                 let text = &self.source[start..self.at];
                 return self.fail(start, format!("{NO_TOKEN}'{text}'"));
             };
             self.at += c.len_utf8();
             if c == '\\' && !prefix.raw {
-                self.at += self.rest().chars().next().map_or(0, char::len_utf8);
+                match escape_length(self.rest()) {
+                    Ok(length) => self.at += length,
+                    Err(ahead) => match self.shorter(start, &prefix) {
+                        Some(token) => return Ok(token),
+                        None => return self.unfinished(start, ahead),
+                    },
+                }
             }
         }
         let text = &self.source[body..self.at];
@@ -207,6 +240,20 @@ impl Lexer<'_> {
             Ok(text) => Ok(Token::String(text.into())),
             Err(_) => self.fail(start, "Syntax error: invalid escape in a string".into()),
         }
+    }
+
+    /// What there is where a text begins that does not end: its letters are a name, and two of three quotes an empty
+    /// text.
+    fn shorter(&mut self, start: usize, prefix: &Prefix) -> Option<Token> {
+        let letters = prefix.length - prefix.quote.len();
+        if letters > 0 {
+            self.at = start + letters;
+            return Some(Token::Ident(self.source[start..self.at].into()));
+        }
+        (prefix.quote.len() == 3).then(|| {
+            self.at = start + 2;
+            Token::String("".into())
+        })
     }
 
     fn fail<T>(&self, at: usize, message: String) -> Result<T, Issue> {
@@ -237,6 +284,22 @@ fn string_prefix(text: &str) -> Option<Prefix> {
         return None;
     }
     Some(Prefix { raw: has('r'), bytes: has('b'), quote, length: letters + quote.len() })
+}
+
+/// How long an escape is, of which `text` begins behind the backslash; where it is malformed if it is.
+fn escape_length(text: &str) -> Result<usize, usize> {
+    let digits = |count: usize, fits: fn(&char) -> bool| {
+        let there = text[1..].chars().take(count).take_while(fits).count();
+        if there == count { Ok(1 + count) } else { Err(1 + there) }
+    };
+    match text.chars().next() {
+        Some('a' | 'b' | 'f' | 'n' | 'r' | 't' | 'v' | '"' | '\'' | '`' | '\\' | '?') => Ok(1),
+        Some('x' | 'X') => digits(2, char::is_ascii_hexdigit),
+        Some('u') => digits(4, char::is_ascii_hexdigit),
+        Some('U') => digits(8, char::is_ascii_hexdigit),
+        Some('0'..='3') => digits(2, |c| matches!(c, '0'..='7')),
+        _ => Err(0),
+    }
 }
 
 /// Replaces escapes; `None` if one is malformed.
@@ -324,6 +387,8 @@ mod tests {
             (r#"r'\d'"#, Token::String(r"\d".into())),
             ("\"\"\"a\nb\"\"\"", Token::String("a\nb".into())),
             (r#"b'\xff'"#, Token::Bytes(vec![255].into())),
+            (".5", Token::Double(0.5)),
+            ("`a-b`", Token::Escaped),
             ("rb", Token::Ident("rb".into())),
         ] {
             assert_eq!(lex(text), [want], "{text}");
@@ -341,7 +406,18 @@ mod tests {
     #[test]
     fn signs_and_comments() {
         assert_eq!(lex("a.b // all\n"), [Token::Ident("a".into()), Token::Sign("."), Token::Ident("b".into())]);
-        assert_eq!(lex("<=").len() + lex("1 .5").len(), 4);
+        assert_eq!(lex("<=").len() + lex("1 .5").len(), 3);
+    }
+
+    #[test]
+    fn what_is_no_token_ends_where_it_stops_to_be_one() {
+        for (text, at, no_token) in
+            [(r"'a\q'", 0, r"'a\q"), (r"'\x'", 0, r"'\x'"), ("b'a", 1, "'a"), ("'''a", 2, "'a"), ("a.`b", 2, "`b")]
+        {
+            let want = (at, format!("Syntax error: token recognition error at: '{no_token}'"));
+            assert_eq!(first_issue(text), want, "{text}");
+        }
+        assert_eq!(lex("0x"), [Token::Int("0".into()), Token::Ident("x".into())]);
     }
 
     #[test]

@@ -42,7 +42,8 @@ fn read(source: &str, issues: &mut Issues) -> Result<Expr, Issue> {
         let message = format!("expression code point size exceeds limit: size: {size}, limit {MAX_LENGTH}");
         return Err(Issue { at: 0, message });
     }
-    let mut parser = Parser { source, tokens: tokens(source, issues)?, next: 0, depth: 0 };
+    let tokens = tokens(source, issues)?;
+    let mut parser = Parser { source, tokens, next: 0, depth: 0, issues };
     let (expr, _) = parser.conditional()?;
     match parser.peek() {
         Token::End => Ok(expr),
@@ -59,6 +60,8 @@ struct Parser<'a> {
     next: usize,
     /// How deep the parser itself is.
     depth: usize,
+    /// What is wrong and does not keep it from going on.
+    issues: &'a mut Issues,
 }
 
 impl Parser<'_> {
@@ -97,6 +100,7 @@ impl Parser<'_> {
         let is_missing = match sign {
             ")" => is_end,
             "]" => is_end && expected == "']'",
+            "}" => is_end && expected == "'}'",
             ":" => !is_end && self.starts_operand(0) && !self.is_ahead(sign),
             _ => false,
         };
@@ -141,6 +145,22 @@ impl Parser<'_> {
         let kind = if is_extraneous { "extraneous" } else { "mismatched" };
         let text = self.text();
         Issue { at: self.at(), message: format!("Syntax error: {kind} input '{text}' expecting {expected}") }
+    }
+
+    /// An operand is missing: goes on if all were well without what stands in its place.
+    fn recover(&mut self) -> Parsed {
+        let issue = self.no_operand();
+        if *self.peek() == Token::End || !self.starts_operand(1) {
+            return Err(issue);
+        }
+        self.issues.push(issue.at, issue.message);
+        self.next += 1;
+        self.member()
+    }
+
+    /// What follows a sign that only a number or an operand may follow.
+    fn no_alternative(&self, at: usize, text: &str) -> Issue {
+        Issue { at, message: format!("Syntax error: no viable alternative at input '{text}'") }
     }
 
     /// What stands where an operand should.
@@ -228,6 +248,7 @@ impl Parser<'_> {
         let count = |parser: &mut Self, sign: &str| std::iter::from_fn(|| parser.eat(sign)).count();
         let nots = count(self, "!");
         if nots > 0 {
+            self.check_signed()?;
             // Two negations are none.
             let (operand, depth) = self.member()?;
             return match nots % 2 {
@@ -241,10 +262,39 @@ impl Parser<'_> {
         {
             return self.postfix(Expr::new(at, Kind::Literal(literal)), 1);
         }
+        if minuses > 0 {
+            self.check_negated()?;
+        }
         let (operand, depth) = self.member()?;
         match minuses % 2 {
             0 => Ok((operand, depth)),
             _ => self.bounded(call(at, "-_", vec![operand]), depth + 1),
+        }
+    }
+
+    /// After a `!`, there is no minus but that of a number.
+    fn check_signed(&mut self) -> Result<(), Issue> {
+        if *self.peek() == Token::End {
+            return Err(self.unexpected(true, OPERAND));
+        }
+        if self.is_next("-") && !matches!(self.ahead(1), Some(Token::Int(_) | Token::Double(_))) {
+            self.next += 1;
+            let text = if *self.peek() == Token::End { "" } else { self.text() };
+            return Err(self.no_alternative(self.at(), &format!("-{text}")));
+        }
+        Ok(())
+    }
+
+    /// After a minus, there is no other sign.
+    fn check_negated(&mut self) -> Result<(), Issue> {
+        if *self.peek() == Token::End {
+            let issue = self.no_alternative(self.at(), "-");
+            self.issues.push(issue.at, issue.message);
+            return Err(self.no_operand());
+        }
+        match self.is_next("!") || !self.starts_operand(0) {
+            true => Err(self.no_alternative(self.at(), &format!("-{}", self.text()))),
+            false => Ok(()),
         }
     }
 
@@ -280,6 +330,9 @@ impl Parser<'_> {
                 (expr, depth) = self.selection(expr, depth, at)?;
             } else if let Some(at) = self.eat("[") {
                 let function = if self.eat("?").is_some() { "_[?_]" } else { "_[_]" };
+                if function == "_[_]" {
+                    self.check_start(&["?"], &OPERAND.replace("'!'", "'!', '?'"))?;
+                }
                 let (index, deep) = self.conditional()?;
                 self.expect("]")?;
                 (expr, depth) = self.bounded(call(at, function, vec![expr, index]), depth.max(deep) + 1)?;
@@ -291,6 +344,24 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether an operand comes next, or one of these signs: what else could is told with them.
+    fn check_start(&mut self, others: &[&'static str], expected: &str) -> Result<(), Issue> {
+        let fits = |parser: &Self, count: usize| {
+            parser.starts_operand(count) || others.iter().any(|sign| parser.ahead(count) == Some(&Token::Sign(sign)))
+        };
+        if fits(self, 0) {
+            return Ok(());
+        }
+        let is_extraneous = *self.peek() != Token::End && fits(self, 1);
+        let issue = self.unexpected(is_extraneous, expected);
+        if !is_extraneous {
+            return Err(issue);
+        }
+        self.issues.push(issue.at, issue.message);
+        self.next += 1;
+        Ok(())
+    }
+
     /// What follows a dot: a field, or a method.
     fn selection(&mut self, operand: Expr, depth: usize, at: usize) -> Parsed {
         let mode = if self.eat("?").is_some() { Mode::Optional } else { Mode::Plain };
@@ -299,10 +370,16 @@ impl Parser<'_> {
                 return Err(self.unexpected(false, "IDENTIFIER"));
             }
             Token::Ident(word) if &*word != "in" => word,
+            Token::Escaped => return Err(Issue { at: self.at(), message: "unsupported syntax: '`'".into() }),
+            _ if mode == Mode::Optional => {
+                let issue = self.unexpected(false, "{IDENTIFIER, ESC_IDENTIFIER}");
+                let at = issue.at;
+                self.issues.push(at, issue.message);
+                return Err(Issue { at, message: "unsupported ident kind".into() });
+            }
             other => {
                 let text = if other == Token::End { "" } else { self.text() };
-                let message = format!("Syntax error: no viable alternative at input '.{text}'");
-                return Err(Issue { at: self.at(), message });
+                return Err(self.no_alternative(self.at(), &format!(".{text}")));
             }
         };
         self.next += 1;
@@ -344,7 +421,7 @@ impl Parser<'_> {
             Token::String(text) => Literal::String(text),
             Token::Bytes(bytes) => Literal::Bytes(bytes),
             Token::Sign(sign) => return self.bracketed(sign),
-            Token::End => return Err(self.no_operand()),
+            Token::Escaped | Token::End => return self.recover(),
         };
         self.next += 1;
         Ok((Expr::new(at, Kind::Literal(literal)), 1))
@@ -359,14 +436,14 @@ impl Parser<'_> {
             _ => None,
         };
         if literal.is_none() && &**word == "in" {
-            return Err(self.no_operand());
+            return self.recover();
         }
         self.next += 1;
         if let Some(literal) = literal {
             return Ok((Expr::new(at, Kind::Literal(literal)), 1));
         }
         if is_reserved(word) {
-            return Err(Issue { at, message: format!("reserved identifier: {word}") });
+            self.issues.push(at, format!("reserved identifier: {word}"));
         }
         let Some(open) = self.eat("(") else { return Ok((Expr::new(at, Kind::Ident(word.clone())), 1)) };
         let (arguments, depth) = self.arguments()?;
@@ -395,7 +472,7 @@ impl Parser<'_> {
                 self.next += 1;
                 self.primary()
             }
-            _ => Err(self.no_operand()),
+            _ => self.recover(),
         }
     }
 
@@ -413,6 +490,10 @@ impl Parser<'_> {
     fn list(&mut self, at: usize) -> Parsed {
         let (mut elements, mut depth) = (Vec::new(), 0);
         self.skip_comma("]");
+        self.check_start(
+            &["]", ",", "?"],
+            &OPERAND.replace("'{', '(', '.', '-', '!'", "']', '{', '(', '.', ',', '-', '!', '?'"),
+        )?;
         while self.eat("]").is_none() {
             let mode = self.mode();
             let (value, deep) = self.conditional()?;
@@ -422,6 +503,10 @@ impl Parser<'_> {
                 self.expect_one_of("]", "{']', ','}")?;
                 break;
             }
+            if !self.starts_operand(0) && !self.is_next("?") {
+                self.expect("]")?;
+                break;
+            }
         }
         self.bounded(Expr::new(at, Kind::List(elements)), depth + 1)
     }
@@ -429,6 +514,10 @@ impl Parser<'_> {
     fn map(&mut self, at: usize) -> Parsed {
         let (mut members, mut depth) = (Vec::new(), 0);
         self.skip_comma("}");
+        self.check_start(
+            &["}", ",", "?"],
+            &OPERAND.replace("'(', '.', '-', '!'", "'}', '(', '.', ',', '-', '!', '?'"),
+        )?;
         while self.eat("}").is_none() {
             let mode = self.mode();
             let (key, deep) = self.conditional()?;
@@ -438,6 +527,10 @@ impl Parser<'_> {
             members.push(Member { key, value, mode });
             if self.eat(",").is_none() {
                 self.expect_one_of("}", "{'}', ','}")?;
+                break;
+            }
+            if !self.starts_operand(0) && !self.is_next("?") {
+                self.expect("}")?;
                 break;
             }
         }
@@ -450,7 +543,11 @@ impl Parser<'_> {
         let (mut fields, mut depth) = (Vec::new(), 0);
         while self.eat("}").is_none() {
             let mode = self.mode();
-            let Token::Ident(field) = self.peek().clone() else { return Err(self.unexpected(false, "IDENTIFIER")) };
+            let Token::Ident(field) = self.peek().clone() else {
+                let expected =
+                    if fields.is_empty() { "{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}" } else { "IDENTIFIER" };
+                return Err(self.unexpected(false, expected));
+            };
             self.next += 1;
             let colon = self.expect(":")?;
             let (value, deep) = self.conditional()?;
@@ -459,6 +556,9 @@ impl Parser<'_> {
             if self.eat(",").is_none() {
                 self.expect_one_of("}", "{'}', ','}")?;
                 break;
+            }
+            if *self.peek() == Token::End {
+                self.expect("}")?;
             }
         }
         self.bounded(Expr::new(at, Kind::Struct(Box::new(Struct { name, fields }))), depth + 1)
@@ -558,12 +658,52 @@ mod tests {
             ("{1: 2 3: 4}", 6, "Syntax error: mismatched input '3' expecting {'}', ','}"),
             ("a ? 1 2", 6, "Syntax error: missing ':' at '2'"),
             ("for", 0, "reserved identifier: for"),
+            ("[1,", 3, "Syntax error: missing ']' at '<EOF>'"),
+            ("[1,,2]", 3, "Syntax error: mismatched input ',' expecting ']'"),
+            ("-!a", 1, "Syntax error: no viable alternative at input '-!'"),
+            ("!-a", 2, "Syntax error: no viable alternative at input '-a'"),
+            ("a.1", 1, "Syntax error: extraneous input '.1' expecting <EOF>"),
+            ("a.`b`", 2, "unsupported syntax: '`'"),
+            ("A{1:2}", 2, "Syntax error: mismatched input '1' expecting {'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"),
+            ("A{b:1,", 6, "Syntax error: missing '}' at '<EOF>'"),
             ("99999999999999999999", 0, "invalid int literal"),
         ] {
             assert_eq!(parse(source).err(), Some(Issue { at, message: message.into() }), "{source}");
         }
         let issue = parse("1 +").expect_err("incomplete");
         assert!(issue.message.starts_with("Syntax error: mismatched input '<EOF>' expecting {'[', '{'"), "{issue:?}");
+    }
+
+    #[test]
+    fn goes_on_after_what_is_too_much() {
+        let all = |source: &str| {
+            let mut issues = Issues::default();
+            assert!(super::parse(source, &mut issues).is_none(), "{source}");
+            (0..issues.len()).map(|at| issues.get(at).message.clone()).collect::<Vec<_>>()
+        };
+        let operand = format!("expecting {OPERAND}");
+        for (source, want) in [
+            (
+                "a ? : c",
+                vec![
+                    format!("Syntax error: extraneous input ':' {operand}"),
+                    "Syntax error: mismatched input '<EOF>' expecting ':'".into(),
+                ],
+            ),
+            (
+                "-",
+                vec![
+                    "Syntax error: no viable alternative at input '-'".into(),
+                    format!("Syntax error: mismatched input '<EOF>' {operand}"),
+                ],
+            ),
+            (
+                "if a",
+                vec!["reserved identifier: if".into(), "Syntax error: extraneous input 'a' expecting <EOF>".into()],
+            ),
+        ] {
+            assert_eq!(all(source), want, "{source}");
+        }
     }
 
     #[test]

@@ -82,6 +82,9 @@ where
     }
 }
 
+/// The gates that a daemon heeds.
+const BUILT_GATES: &[&str] = &["ConstrainedImpersonation"];
+
 fn run<O, F, Fut>(name: &'static str, start_with: Start<O>, start: F) -> anyhow::Result<()>
 where
     F: FnOnce(Daemon<O>) -> Fut,
@@ -94,7 +97,7 @@ where
         tracing::warn!(flag, "flag --{flag} is known but not built; it has no effect");
     }
     let gates = Gates::parse(&common.feature_gates)?;
-    for gate in gates.unbuilt(&[]) {
+    for gate in gates.unbuilt(BUILT_GATES) {
         tracing::warn!(gate, "feature gate {gate} is known but not built; it has no effect");
     }
     tracing::info!(version = crate::version::git_version(), "starting {name}");

@@ -18,6 +18,7 @@ pub mod logging;
 pub mod memory;
 pub mod metrics;
 pub mod notify;
+pub mod pprof;
 pub mod program;
 pub mod serve;
 pub mod supervisor;

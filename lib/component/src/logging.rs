@@ -3,6 +3,7 @@
 //! Upstream: `component-base/logs`; it logs to standard error, a twelve-factor process does not.
 
 use crate::flags::{Common, LogFormat};
+use parking_lot::Mutex;
 use std::sync::OnceLock;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -13,6 +14,7 @@ type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What can be changed while the process runs.
 struct Handles {
+    common: Mutex<Common>,
     lines: reload::Handle<Lines, Registry>,
     filter: reload::Handle<EnvFilter, tracing_subscriber::layer::Layered<reload::Layer<Lines, Registry>, Registry>>,
 }
@@ -25,7 +27,8 @@ pub fn init(common: &Common) {
     let (filter, filter_handle) = reload::Layer::new(EnvFilter::new(directives(common)));
     // Whoever set a subscriber before (a test) keeps it.
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_ok() {
-        let _first = HANDLES.set(Handles { lines: lines_handle, filter: filter_handle });
+        let _first =
+            HANDLES.set(Handles { common: Mutex::new(common.clone()), lines: lines_handle, filter: filter_handle });
     }
 }
 
@@ -35,7 +38,31 @@ pub fn reconfigure(common: &Common) {
         // The subscriber lives as long as the process.
         let _kept = handles.lines.reload(lines(common));
         let _kept = handles.filter.reload(EnvFilter::new(directives(common)));
+        *handles.common.lock() = common.clone();
     }
+}
+
+/// Sets `-v` while the process runs; says so.
+///
+/// # Errors
+/// What Go says of a text that is no number.
+///
+/// Upstream: `component-base/logs/logs.go` (`GlogSetter`).
+pub fn set_verbosity(text: &str) -> Result<String, String> {
+    let why = |error: &str| format!("strconv.ParseUint: parsing {text:?}: {error}");
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits {
+        return Err(why("invalid syntax"));
+    }
+    let value = text.parse::<u32>().map_err(|_| why("value out of range"))?;
+    let verbosity = i32::try_from(value).map_err(|_| {
+        format!("failed set klog.logging.verbosity {text}: strconv.ParseInt: parsing {text:?}: value out of range")
+    })?;
+    if let Some(handles) = HANDLES.get() {
+        let common = Common { verbosity, ..handles.common.lock().clone() };
+        reconfigure(&common);
+    }
+    Ok(format!("successfully set klog.logging.verbosity to {text}"))
 }
 
 fn lines(common: &Common) -> Lines {
@@ -86,6 +113,18 @@ fn level(verbosity: i32) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn verbosity_is_set_in_gos_words() {
+        for (text, want) in [
+            ("4", Ok("successfully set klog.logging.verbosity to 4")),
+            ("", Err("strconv.ParseUint: parsing \"\": invalid syntax")),
+            ("-1", Err("strconv.ParseUint: parsing \"-1\": invalid syntax")),
+            ("4294967296", Err("strconv.ParseUint: parsing \"4294967296\": value out of range")),
+        ] {
+            assert_eq!(set_verbosity(text), want.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
+    }
 
     #[test]
     fn verbosity_and_modules_become_directives() {

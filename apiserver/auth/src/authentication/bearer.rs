@@ -15,6 +15,15 @@ pub(super) fn token(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     from_header(headers).map(Cow::Borrowed).or_else(|| from_subprotocol(headers).map(Cow::Owned))
 }
 
+/// Whether a token stands behind more than one space, where nobody looks for it.
+pub(super) fn is_spaced(headers: &HeaderMap) -> bool {
+    let header = headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut words = header.trim().splitn(3, ' ');
+    words.next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+        && words.next() == Some("")
+        && words.next().is_some_and(|rest| !rest.trim().is_empty())
+}
+
 /// The scheme's case does not matter; what follows a second space is not part of the token.
 fn from_header(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?.trim();
@@ -55,6 +64,7 @@ mod tests {
         for (header, want) in [
             ("Bearer abc", Some("abc")),
             ("bearer abc", Some("abc")),
+            ("Bearer  abc", None),
             (" Bearer abc def", Some("abc")),
             ("Bearer ", None),
             ("Basic abc", None),

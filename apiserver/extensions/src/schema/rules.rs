@@ -28,6 +28,8 @@ const LONGEST_MESSAGE: usize = 5 * 1024;
 struct Rule {
     source: Box<str>,
     message: Box<str>,
+    /// The message expression's text.
+    expression: Box<str>,
     message_expression: Option<Compiled>,
     reason: Box<str>,
     field_path: Box<str>,
@@ -93,6 +95,7 @@ impl Rule {
         Self {
             source: rule.text("rule").into(),
             message: rule.text("message").into(),
+            expression: expression.into(),
             message_expression: (!expression.is_empty()).then(|| compile(expression, of_message)),
             reason: rule.text("reason").into(),
             field_path: rule.text("fieldPath").into(),

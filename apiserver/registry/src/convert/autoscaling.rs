@@ -3,6 +3,9 @@
 //!
 //! Upstream: `pkg/apis/autoscaling/v1/conversion.go`.
 
+mod metrics;
+
+use self::metrics::Side;
 use crate::strategies::member;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
@@ -23,15 +26,18 @@ pub(super) fn to_v1(mut scaler: Value) -> Value {
     }
     let status = member(&mut scaler, "status");
     let conditions = status.remove("conditions");
-    let (current, other_current) = split(take_list(status, "currentMetrics"), "current");
+    // All of them are annotated, as the one that has a field of its own says more there.
+    let all_current = take_list(status, "currentMetrics");
+    let (current, _) = split(all_current.clone(), "current");
     if let Some(percent) = current {
         status.insert("currentCPUUtilizationPercentage".into(), percent);
     }
     for count in ["currentReplicas", "desiredReplicas"] {
         status.entry(count).or_insert_with(|| 0.into());
     }
-    annotate(&mut scaler, METRICS, list(others));
-    annotate(&mut scaler, CURRENT_METRICS, list(other_current));
+    let text = |metrics: Vec<Value>, side| (!metrics.is_empty()).then(|| metrics::text(&metrics, side));
+    annotate_text(&mut scaler, METRICS, text(others, Side::Target));
+    annotate_text(&mut scaler, CURRENT_METRICS, text(all_current, Side::Current));
     annotate(&mut scaler, CONDITIONS, conditions);
     annotate_text(&mut scaler, BEHAVIOR, behavior.map(|behavior| behavior_text(&behavior)));
     scaler
@@ -42,12 +48,16 @@ pub(super) fn to_v2(mut scaler: Value) -> Value {
         [METRICS, CURRENT_METRICS, CONDITIONS, BEHAVIOR].map(|key| annotation(&mut scaler, key));
     let spec = member(&mut scaler, "spec");
     let cpu = spec.remove("targetCPUUtilizationPercentage").map(|p| cpu_metric("target", p));
-    insert(spec, "metrics", joined(cpu, metrics));
+    // Upstream puts the one that has a field of its own behind the others.
+    let metrics = metrics.map(|metrics| metrics::read(metrics, Side::Target));
+    insert(spec, "metrics", joined(metrics, cpu));
     insert(spec, "behavior", behavior.map(behavior_of));
     let status = member(&mut scaler, "status");
     let cpu = status.remove("currentCPUUtilizationPercentage").map(|p| cpu_metric("current", p));
-    // What one version leaves out, the other shows.
-    status.insert("currentMetrics".into(), joined(cpu, current).unwrap_or(Value::Null));
+    // Those of the annotation say more. What one version leaves out, the other shows.
+    let current = current.map(|metrics| metrics::read(metrics, Side::Current));
+    let current = current.and_then(|metrics| joined(Some(metrics), None)).or_else(|| joined(None, cpu));
+    status.insert("currentMetrics".into(), current.unwrap_or(Value::Null));
     if status.get("currentReplicas").and_then(Value::as_i64) == Some(0) {
         status.remove("currentReplicas");
     }
@@ -90,12 +100,12 @@ fn list(items: Vec<Value>) -> Option<Value> {
     (!items.is_empty()).then_some(Value::Array(items))
 }
 
-fn joined(first: Option<Value>, rest: Option<Value>) -> Option<Value> {
-    let rest = match rest {
-        Some(Value::Array(rest)) => rest,
+fn joined(metrics: Option<Value>, last: Option<Value>) -> Option<Value> {
+    let metrics = match metrics {
+        Some(Value::Array(metrics)) => metrics,
         _ => Vec::new(),
     };
-    list(first.into_iter().chain(rest).collect())
+    list(metrics.into_iter().chain(last).collect())
 }
 
 fn insert(map: &mut Map, key: &str, value: Option<Value>) {
@@ -183,8 +193,8 @@ mod tests {
     fn converts_there_and_back() {
         let memory = json!({"type": "Resource", "resource": {"name": "memory",
             "target": {"type": "Utilization", "averageUtilization": 70}}});
-        let v2 = json!({"metadata": {"name": "a"}, "spec": {"maxReplicas": 3,
-            "metrics": [cpu_metric("target", json!(50)), memory], "behavior": {"scaleUp": {}}},
+        let mut v2 = json!({"metadata": {"name": "a"}, "spec": {"maxReplicas": 3,
+            "metrics": [memory, cpu_metric("target", json!(50))], "behavior": {"scaleUp": {}}},
             "status": {"conditions": [{"type": "AbleToScale"}], "desiredReplicas": 0,
                 "currentMetrics": [cpu_metric("current", json!(40))]}});
         let v1 = to_v1(v2.clone());
@@ -193,7 +203,9 @@ mod tests {
             v1["status"],
             json!({"currentCPUUtilizationPercentage": 40, "currentReplicas": 0, "desiredReplicas": 0})
         );
-        assert_eq!(v1["metadata"]["annotations"].as_object().map(Map::len), Some(3));
+        assert_eq!(v1["metadata"]["annotations"].as_object().map(Map::len), Some(4));
+        // `v1` has no way to leave out what an average is.
+        v2["status"]["currentMetrics"][0]["resource"]["current"]["averageValue"] = "0".into();
         assert_eq!(to_v2(v1), v2);
         let new = to_v2(json!({"metadata": {}, "spec": {}, "status": {"currentReplicas": 0, "desiredReplicas": 0}}));
         assert_eq!(new["status"], json!({"currentMetrics": null, "desiredReplicas": 0}));

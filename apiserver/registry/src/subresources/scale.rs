@@ -185,7 +185,8 @@ fn scaled(cx: &Context, old: &Value, scale: &Value) -> Value {
     set_replicas(cx, &mut new, scale);
     for key in ["resourceVersion", "uid"] {
         match scale.meta_str(key) {
-            "" if key == "resourceVersion" => drop(new.metadata_mut().remove(key)),
+            // Custom resources are not written without one: it is the one that is known.
+            "" if key == "resourceVersion" && cx.resource.custom.is_none() => drop(new.metadata_mut().remove(key)),
             "" => {}
             value => new.set_meta(key, value),
         }

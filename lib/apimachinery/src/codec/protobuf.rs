@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod names;
 mod special;
 pub mod transcode;
 pub(crate) mod wire;
@@ -51,7 +52,7 @@ pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, DecodeError> {
     while let Some((number, value)) = fields.next()? {
         match (number, value.bytes()) {
             (1, Some(meta)) => {
-                let mut meta = wire::Fields::new(meta);
+                let mut meta = wire::Fields::of("TypeMeta", meta);
                 while let Some((number, value)) = meta.next()? {
                     match number {
                         1 => envelope.api_version = value.text()?,
@@ -158,9 +159,21 @@ mod tests {
             b"\x0a",
             b"\x0a\x05\x0a\x01",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\x0a\x03\x0a\x01\xff",
         ] {
             assert!(decode(&pod, bytes).is_err(), "{bytes:?}");
         }
+        for (bytes, want) in [
+            (&b"\x08\x01"[..], "proto: wrong wireType = 0 for field ObjectMeta"),
+            (b"\x0a\x02\x08\x01", "proto: wrong wireType = 0 for field Name"),
+            (b"\x00", "proto: Pod: illegal tag 0 (wire type 0)"),
+            (b"\x0c", "proto: Pod: wiretype end group for non-group"),
+            (b"\x0b", "proto: wrong wireType = 3 for field ObjectMeta"),
+            (b"\x7e", "proto: illegal wireType 6"),
+            (b"\x12\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", "proto: negative length found during unmarshaling"),
+        ] {
+            assert_eq!(decode(&pod, bytes).map_err(|error| error.to_string()), Err(want.to_owned()), "{bytes:?}");
+        }
+        let lossy = decode(&pod, b"\x0a\x03\x0a\x01\xff").expect("upstream does not look into texts");
+        assert_eq!(lossy["metadata"]["name"], "\u{fffd}");
     }
 }

@@ -42,7 +42,8 @@ fn options() -> Options {
         max_documents: 1,
         max_nodes: 500_000,
         max_events: 1_500_000,
-        max_aliases: 1_000,
+        // What they stand for is bounded below.
+        max_aliases: 100_000,
         max_anchors: 1_000,
     };
     serde_saphyr::options! {

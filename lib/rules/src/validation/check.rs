@@ -2,7 +2,7 @@
 
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
-use apimachinery::go::quoted;
+use apimachinery::go::{push_json_text, quoted};
 
 /// A place in an object. It is only spelled out when something is wrong there.
 #[derive(Clone, Copy)]
@@ -142,7 +142,7 @@ impl Report {
     /// A text that must be one of these, if there is one.
     pub fn one_of_or_empty(&mut self, at: &At<'_>, text: &str, supported: &[&str]) {
         if !text.is_empty() && !supported.contains(&text) {
-            self.not_supported(at, text, supported);
+            self.not_supported(at, Typed(text), supported);
         }
     }
 
@@ -218,6 +218,17 @@ pub trait Show {
 impl Show for &str {
     fn show(&self) -> String {
         quoted(self)
+    }
+}
+
+/// A text of a type of its own, such as an enumeration's: upstream prints those as JSON.
+pub struct Typed<'a>(pub &'a str);
+
+impl Show for Typed<'_> {
+    fn show(&self) -> String {
+        let mut json = String::new();
+        push_json_text(&mut json, self.0);
+        json
     }
 }
 

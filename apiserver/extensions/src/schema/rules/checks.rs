@@ -9,7 +9,7 @@ use crate::schema::sizes::Declared;
 use crate::schema::{Additional, ListType, Node};
 use apimachinery::field::FieldError;
 use cel::Program;
-use rules::validation::check::{At, Report};
+use rules::validation::check::{At, Report, Show};
 
 /// What is wrong with the rules of a schema, and what they cost together. Above what is `broken`
 /// otherwise, rules are not looked at.
@@ -36,6 +36,25 @@ struct Checker<'o> {
     broken: Vec<String>,
     total: Total,
     out: &'o mut Report,
+}
+
+/// A rule as errors show it: upstream's inner type as JSON.
+struct Shown<'a>(&'a Rule);
+
+impl Show for &Shown<'_> {
+    fn show(&self) -> String {
+        let Shown(rule) = self;
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let reason = if rule.reason.is_empty() { "null".to_owned() } else { text(&rule.reason) };
+        let optional = rule.optional_old.map_or("null".to_owned(), |optional| optional.to_string());
+        format!(
+            r#"{{"Rule":{},"Message":{},"MessageExpression":{},"Reason":{reason},"FieldPath":{},"OptionalOldSelf":{optional}}}"#,
+            text(&rule.source),
+            text(&rule.message),
+            text(&rule.expression),
+            text(&rule.field_path),
+        )
+    }
 }
 
 /// A rule's surroundings.
@@ -91,7 +110,7 @@ impl Checker<'_> {
     }
 
     fn rule(&mut self, rule: &Rule, at: &At<'_>, context: &Context<'_>) {
-        let shown = serde_json::json!({ "rule": &*rule.source });
+        let shown = Shown(rule);
         match &rule.program.0 {
             Err(why) => self.out.invalid(&at.child("rule"), &shown, why.to_string()),
             Ok(program) if !matches!(program.result_type(), cel::Type::Bool) => {
@@ -111,7 +130,7 @@ impl Checker<'_> {
     fn message(&mut self, rule: &Rule, at: &At<'_>, context: &Context<'_>) {
         let Some(Compiled(compiled)) = &rule.message_expression else { return };
         let at = at.child("messageExpression");
-        let shown = serde_json::json!({ "rule": &*rule.source });
+        let shown = Shown(rule);
         match compiled {
             Err(why) => self.out.invalid(&at, &shown, why.to_string()),
             Ok(program) if !matches!(program.result_type(), cel::Type::String) => {

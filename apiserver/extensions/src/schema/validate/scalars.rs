@@ -102,7 +102,9 @@ fn check_range(node: &Node, number: &Number, at: &Place<'_>, out: &mut Outcome) 
     let (fits, what) = match (node.ty, node.limits.format) {
         _ if node.extensions.int_or_string => return,
         (Some(Type::Integer), Some(Format::Int32)) => {
-            let fits = number.as_i64().map_or(value.abs() <= f64::from(i32::MAX), |n| i32::try_from(n).is_ok());
+            let fits = number
+                .as_i64()
+                .map_or(value.fract() == 0.0 && value.abs() <= f64::from(i32::MAX), |n| i32::try_from(n).is_ok());
             (fits, "integer with format int32")
         }
         (Some(Type::Integer), Some(Format::Int64)) => (fits_long(number, value), "integer with format int64"),
@@ -117,8 +119,7 @@ fn check_range(node: &Node, number: &Number, at: &Place<'_>, out: &mut Outcome) 
 }
 
 fn fits_long(number: &Number, value: f64) -> bool {
-    // A fraction is the type's business.
-    number.is_i64() || value.fract() != 0.0 || value.abs() < 9.3e18 && !number.is_u64()
+    number.is_i64() || value.fract() == 0.0 && value.abs() < 9.3e18 && !number.is_u64()
 }
 
 fn is_multiple(number: &Number, value: f64, factor: f64) -> bool {

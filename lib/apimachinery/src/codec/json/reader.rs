@@ -271,8 +271,12 @@ impl<'a> Reader<'a> {
         loop {
             match bytes.get(at) {
                 None => return Err(truncated()),
-                Some(b'\\') => at += 2,
+                Some(b'\\') => at = self.end_of_escape(at + 1)?,
                 Some(b'"') => break,
+                Some(0..0x20) => {
+                    self.at = at;
+                    return Err(self.unexpected("in string literal"));
+                }
                 Some(_) => at += 1,
             }
         }
@@ -280,6 +284,25 @@ impl<'a> Reader<'a> {
         self.at = at + 1;
         let text = serde_json::from_str(quoted).ok().or_else(|| lossy(quoted));
         text.map(Cow::Owned).ok_or_else(|| DecodeError::Syntax("invalid character in string escape code".into()))
+    }
+
+    /// Where an escape ends whose backslash stands before `at`.
+    fn end_of_escape(&mut self, at: usize) -> Result<usize, DecodeError> {
+        let bytes = self.text.as_bytes();
+        match bytes.get(at) {
+            Some(b'b' | b'f' | b'n' | b'r' | b't' | b'\\' | b'/' | b'"') => return Ok(at + 1),
+            Some(b'u') => {}
+            _ => {
+                self.at = at;
+                return Err(self.unexpected("in string escape code"));
+            }
+        }
+        let digits = bytes[at + 1..].iter().take(4).take_while(|byte| byte.is_ascii_hexdigit()).count();
+        self.at = at + 1 + digits;
+        match digits {
+            4 => Ok(self.at),
+            _ => Err(self.unexpected("in \\u hexadecimal character escape")),
+        }
     }
 
     fn next_byte(&mut self) -> Result<u8, DecodeError> {
@@ -437,6 +460,10 @@ mod tests {
             ("1.x", "invalid character 'x' after decimal point in numeric literal"),
             ("1e+,", "invalid character ',' in exponent of numeric literal"),
             ("01", "invalid character '1' after top-level value"),
+            (r#""a\x""#, "invalid character 'x' in string escape code"),
+            (r#""\u12g4""#, r"invalid character 'g' in \u hexadecimal character escape"),
+            ("\"\\n\u{1}\"", "invalid character '\\x01' in string literal"),
+            (r#""\"#, "unexpected end of JSON input"),
             ("[1-2]", "invalid character '-' after array element"),
         ] {
             let mut reader = Reader::new(text);

@@ -1,7 +1,7 @@
 //! Messages to trees.
 
-use super::special;
-use super::wire::{Fields, Raw, take_varint, wrong_wire_type};
+use super::wire::{Fields, Raw, illegal_wire_type, take_varint, wrong_wire_type};
+use super::{names, special};
 use crate::codec::DecodeError;
 use crate::schema::{Field, Schema, Shape};
 use crate::{Map, Value};
@@ -22,11 +22,16 @@ fn message_into(schema: &Schema, id: u32, bytes: &[u8], depth: usize, map: &mut 
     if depth > MAX_DEPTH {
         return Err(DecodeError::Limit("exceeded max depth"));
     }
-    let fields = &schema.get(id).fields;
-    let mut wire = Fields::new(bytes);
+    let def = schema.get(id);
+    let fields = &def.fields;
+    let mut wire = Fields::of(def.short_name(), bytes).telling_others();
     while let Some((number, raw)) = wire.next()? {
-        let Ok(at) = fields.binary_search_by_key(&number, |f| f.number) else { continue };
+        let Ok(at) = fields.binary_search_by_key(&number, |f| f.number) else {
+            skip(raw)?;
+            continue;
+        };
         let field = &fields[at];
+        check_wire_type(field, &raw)?;
         match (&field.shape, field.json.is_empty()) {
             (Shape::Message(inlined), true) => {
                 message_into(schema, *inlined, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1, map)?;
@@ -35,6 +40,34 @@ fn message_into(schema: &Schema, id: u32, bytes: &[u8], depth: usize, map: &mut 
         }
     }
     Ok(())
+}
+
+/// Passes over a field that nobody knows.
+fn skip(raw: Raw<'_>) -> Result<(), DecodeError> {
+    match raw {
+        Raw::Other(wire_type) => Err(illegal_wire_type(wire_type)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a field's value is of the wire type that its shape has.
+fn check_wire_type(field: &Field, raw: &Raw<'_>) -> Result<(), DecodeError> {
+    let is_integer = |shape: &Shape| matches!(shape, Shape::Int32 | Shape::Int64 | Shape::Bool);
+    let is_right = match (&field.shape, raw) {
+        (_, Raw::Other(_) | Raw::Fixed32) => false,
+        (shape, Raw::Varint(_)) if is_integer(shape) => true,
+        (shape, _) if is_integer(shape) => false,
+        (Shape::Double, raw) => matches!(raw, Raw::Fixed64(_)),
+        (Shape::List(inner), raw) => matches!(raw, Raw::Bytes(_)) || is_integer(inner) && matches!(raw, Raw::Varint(_)),
+        (_, raw) => matches!(raw, Raw::Bytes(_)),
+    };
+    match is_right {
+        true => Ok(()),
+        false => {
+            let (found, name) = (raw.wire_type(), names::of_field(&field.json));
+            Err(DecodeError::Syntax(format!("proto: wrong wireType = {found} for field {name}")))
+        }
+    }
 }
 
 pub(super) fn add(

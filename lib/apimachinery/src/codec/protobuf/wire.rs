@@ -9,6 +9,8 @@ pub(crate) enum Raw<'a> {
     Fixed64(u64),
     /// No type has one; its value is skipped.
     Fixed32,
+    /// The start or end of a group, or nothing that there is: its wire type. What follows cannot be read.
+    Other(u8),
     Bytes(&'a [u8]),
 }
 
@@ -21,10 +23,19 @@ impl<'a> Raw<'a> {
     }
 
     pub(crate) fn text(&self) -> Result<String, DecodeError> {
-        let bytes = self.bytes().ok_or_else(wrong_wire_type)?;
-        std::str::from_utf8(bytes)
-            .map(str::to_owned)
-            .map_err(|_| DecodeError::Syntax("proto: string field contains invalid UTF-8".into()))
+        // Upstream does not look at what is in it, and JSON shows what is no UTF-8 like this.
+        Ok(String::from_utf8_lossy(self.bytes().ok_or_else(wrong_wire_type)?).into_owned())
+    }
+
+    /// Its wire type.
+    pub(crate) fn wire_type(&self) -> u8 {
+        match self {
+            Raw::Varint(_) => 0,
+            Raw::Fixed64(_) => 1,
+            Raw::Bytes(_) => 2,
+            Raw::Fixed32 => 5,
+            Raw::Other(wire_type) => *wire_type,
+        }
     }
 
     pub(crate) fn varint(&self) -> Result<u64, DecodeError> {
@@ -39,6 +50,14 @@ pub(crate) fn wrong_wire_type() -> DecodeError {
     DecodeError::Syntax("proto: wrong wireType".into())
 }
 
+/// What is said of a wire type that cannot be read. No group ends that is not begun.
+pub(crate) fn illegal_wire_type(wire_type: u8) -> DecodeError {
+    match wire_type {
+        3 => truncated(),
+        other => DecodeError::Syntax(format!("proto: illegal wireType {other}")),
+    }
+}
+
 fn truncated() -> DecodeError {
     DecodeError::Syntax("unexpected EOF".into())
 }
@@ -46,11 +65,25 @@ fn truncated() -> DecodeError {
 /// Iterates over the fields of a message.
 pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
+    /// The type of the message, as errors name it.
+    name: &'a str,
+    /// Whether a wire type that cannot be read is told as [`Raw::Other`] instead of an error.
+    tells_others: bool,
 }
 
 impl<'a> Fields<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self::of("Unknown", bytes)
+    }
+
+    /// The fields of a message of a type with this name.
+    pub(crate) fn of(name: &'a str, bytes: &'a [u8]) -> Self {
+        Self { bytes, name, tells_others: false }
+    }
+
+    /// The same for who knows what to say of a wire type that cannot be read.
+    pub(crate) fn telling_others(self) -> Self {
+        Self { tells_others: true, ..self }
     }
 
     #[inline]
@@ -59,15 +92,21 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let tag = take_varint(&mut self.bytes)?;
-        let number = u32::try_from(tag >> 3)
-            .ok()
-            .filter(|n| *n > 0)
-            .ok_or_else(|| DecodeError::Syntax("proto: illegal tag".into()))?;
-        let raw = match tag & 7 {
+        // Upstream takes the number's lower bits for all of it.
+        let (number, wire_type) = ((tag >> 3) as i32, (tag & 7) as u8);
+        if wire_type == 4 {
+            return Err(DecodeError::Syntax(format!("proto: {}: wiretype end group for non-group", self.name)));
+        }
+        let number = u32::try_from(number).ok().filter(|number| *number > 0).ok_or_else(|| {
+            DecodeError::Syntax(format!("proto: {}: illegal tag {number} (wire type {wire_type})", self.name))
+        })?;
+        let raw = match wire_type {
             0 => Raw::Varint(take_varint(&mut self.bytes)?),
             1 => Raw::Fixed64(u64::from_le_bytes(self.take()?)),
             2 => {
-                let length = usize::try_from(take_varint(&mut self.bytes)?).map_err(|_| truncated())?;
+                let length = take_varint(&mut self.bytes)?;
+                let length = usize::try_from(length as i64)
+                    .map_err(|_| DecodeError::Syntax("proto: negative length found during unmarshaling".into()))?;
                 let (value, rest) = self.bytes.split_at_checked(length).ok_or_else(truncated)?;
                 self.bytes = rest;
                 Raw::Bytes(value)
@@ -77,7 +116,11 @@ impl<'a> Fields<'a> {
                 Raw::Fixed32
             }
             // Groups are not used by any type.
-            _ => return Err(wrong_wire_type()),
+            other if self.tells_others => {
+                self.bytes = &[];
+                Raw::Other(other)
+            }
+            other => return Err(illegal_wire_type(other)),
         };
         Ok(Some((number, raw)))
     }

@@ -22,6 +22,8 @@ fn rules_must_compile() {
     let (found, _) = texts(&root);
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found.iter().any(|f| f.contains("compilation failed")), "{found:#?}");
+    let shown = r#"{"Rule":"self.min","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}"#;
+    assert!(found.iter().any(|f| f.contains(shown)), "{found:#?}");
     let uncorrelatable =
         "oldSelf cannot be used on the uncorrelatable portion of the schema within schema.properties[list]";
     assert!(found.iter().any(|f| f.ends_with(uncorrelatable)), "{found:#?}");
