@@ -236,8 +236,8 @@ pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> an
     let source = "edited-file";
     let (namespace, check) = (session.namespace.as_str(), Check::Decoded);
     let reader = objects::Reader { source, discovery, namespace, namespace_given: false, check };
-    let (mut documents, mut manifests, mut failures) = (Documents::of(text.to_owned()), Vec::new(), Vec::new());
-    while let Some(document) = documents.next() {
+    let (mut manifests, mut failures) = (Vec::new(), Vec::new());
+    for document in Documents::of(text.to_owned()) {
         match document {
             Ok(document) => {
                 for outcome in reader.objects(document) {

@@ -309,7 +309,7 @@ impl Editing<'_> {
     /// Keeps what was edited as what was applied last.
     async fn annotate(&self, edited: &Manifest) -> anyhow::Result<()> {
         let mut annotated = edited.object.clone();
-        annotate(&mut annotated, LAST_APPLIED, go_json(&edited.object));
+        annotate(&mut annotated, LAST_APPLIED, format!("{}\n", go_json(&edited.object)));
         let patch = merge_patch(&edited.object, &annotated);
         self.writing.patch(self.session, &edited.path(), PatchKind::Merge, &patch).await?;
         self.writing.done(edited, &edited.object, "edited")
