@@ -99,16 +99,21 @@ impl Session {
     /// Upstream validates before it looks for types, and asks first whether the server does: in its newer documents,
     /// and if they cannot be had, in the older one.
     async fn ask_how_to_validate(&self, sources: &[String]) -> anyhow::Result<()> {
+        let Err(why) = self.asked_how_to_validate().await else { return Ok(()) };
+        let failed = |source| files::not_validated(source, &why);
+        Failures::outcome(sources.iter().map(failed).collect())
+    }
+
+    /// The same for what is in no file.
+    async fn asked_how_to_validate(&self) -> anyhow::Result<()> {
         if self.client.get("/openapi/v3", "application/json").await.is_ok() {
             return Ok(());
         }
-        let why = match self.client.get_bytes("/openapi/v2", OLDER_DOCUMENT).await {
-            Ok(document) if is_message(&document) => return Ok(()),
-            Ok(_) => "proto: cannot parse invalid wire-format data".to_owned(),
-            Err(why) => format!("{why:#}"),
-        };
-        let failed = |source| files::not_validated(source, format!("failed to download openapi: {why}"));
-        Failures::outcome(sources.iter().map(failed).collect())
+        match self.client.get_bytes("/openapi/v2", OLDER_DOCUMENT).await {
+            Ok(document) if is_message(&document) => Ok(()),
+            Ok(_) => anyhow::bail!("failed to download openapi: proto: cannot parse invalid wire-format data"),
+            Err(why) => anyhow::bail!("failed to download openapi: {why:#}"),
+        }
     }
 }
 
@@ -192,7 +197,10 @@ pub async fn run(mut args: Args) -> anyhow::Result<ExitCode> {
         Command::Scale(scale) => scale::run(&session, &scale).await,
         Command::Autoscale(flags) => autoscale::run(&session, &flags).await,
         Command::Expose(flags) => expose::run(&session, &flags).await,
-        Command::Edit(flags) => edit::run(&session, &flags).await,
+        Command::Edit(flags) => match edit::run(&session, &flags).await? {
+            code if code == ExitCode::SUCCESS => Ok(()),
+            code => return Ok(code),
+        },
         Command::Replace(flags) => replace::run(&session, &flags).await,
         Command::Patch(flags) => patch::run(&session, &flags).await,
         Command::Label(flags) => label::run(&session, label::Kind::Label, &flags.marking, &flags.field_manager).await,

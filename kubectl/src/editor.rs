@@ -1,76 +1,125 @@
-//! The user's editor on a temporary file.
+//! The user's editor on temporary files.
 //!
 //! Upstream: `kubectl/pkg/cmd/util/editor/editor.go`.
 
 use anyhow::{Context, bail};
+use rustix::termios::{self, OptionalActions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An editor and the file that it works on.
+/// How often a name is made up for a file that is to be new.
+const TRIES: usize = 100;
+
+/// An editor, as a command line.
 #[derive(Debug)]
 pub struct Editor {
-    command: String,
+    words: Vec<String>,
+    /// The last word is for a shell, which gets the file's name in it.
+    shell: bool,
+}
+
+/// A file that was edited. It stays until it is discarded.
+#[derive(Debug)]
+pub struct Edited {
     path: PathBuf,
+    /// What the editor left in it.
+    pub text: String,
 }
 
 impl Editor {
     /// `KUBE_EDITOR`, `EDITOR`, or `vi`.
-    pub fn from_environment(prefix: &str, suffix: &str) -> Self {
-        let named = ["KUBE_EDITOR", "EDITOR"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
-        let file = format!("{prefix}{}{suffix}", rand::random_range(100_000_000_u32..u32::MAX));
-        Self { command: named.unwrap_or_else(|| "vi".into()), path: std::env::temp_dir().join(file) }
+    pub fn from_environment() -> Self {
+        let set = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let named = ["KUBE_EDITOR", "EDITOR"].iter().find_map(set).unwrap_or_else(|| "vi".into());
+        Self::of(&named, &set(&"SHELL").unwrap_or_else(|| "/bin/bash".into()))
     }
 
-    /// Lets the user edit a text.
-    pub fn edit(&self, text: &str) -> anyhow::Result<String> {
-        self.write(text).with_context(|| format!("writing {}", self.path.display()))?;
-        // An editor with arguments is left to the shell, as are quotes in its name.
-        let mut command = match self.command.contains([' ', '\'', '"', '\\']) {
-            true => {
-                let mut shell = Command::new("/bin/bash");
-                shell.arg("-c").arg(format!("{} {}", self.command, self.path.display()));
-                shell
-            }
-            false => {
-                let mut editor = Command::new(&self.command);
-                editor.arg(&self.path);
-                editor
-            }
-        };
-        match command.status() {
-            Ok(status) if status.success() => Ok(std::fs::read_to_string(&self.path)?),
-            Ok(_) => bail!("there was a problem with the editor {:?}", self.command),
-            Err(_) => bail!("unable to launch the editor {:?}", self.command),
+    /// What has quotes is left to the shell.
+    fn of(named: &str, shell: &str) -> Self {
+        match (named.contains(' '), named.contains(['"', '\'', '\\'])) {
+            (false, _) => Self { words: vec![named.into()], shell: false },
+            (true, false) => Self { words: named.split(' ').map(str::to_owned).collect(), shell: false },
+            (true, true) => Self { words: vec![shell.into(), "-c".into(), named.into()], shell: true },
         }
     }
 
-    /// Only the user may read what may hold secrets.
-    fn write(&self, text: &str) -> std::io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
-        file.write_all(text.as_bytes())
+    /// Lets the user edit a text in a new file, whose name begins and ends as told.
+    ///
+    /// # Errors
+    /// There can be no such file, or no editor, or the editor fails.
+    pub fn edit(&self, prefix: &str, suffix: &str, text: &str) -> anyhow::Result<Edited> {
+        let path = written(prefix, suffix, text)?;
+        let edited = self.launch(&path).and_then(|()| Ok(std::fs::read(&path)?));
+        match edited {
+            Ok(bytes) => Ok(Edited { path, text: String::from_utf8_lossy(&bytes).into_owned() }),
+            Err(error) => {
+                discard(&path);
+                Err(error)
+            }
+        }
     }
 
-    /// The file stays for the user.
-    pub fn keep(&mut self) -> PathBuf {
-        std::mem::take(&mut self.path)
+    fn launch(&self, path: &Path) -> anyhow::Result<()> {
+        let mut words = self.words.clone();
+        match words.last_mut().filter(|_| self.shell) {
+            Some(line) => line.push_str(&format!(" {:?}", path.display().to_string())),
+            None => words.push(path.display().to_string()),
+        }
+        let (Some(program), arguments) = (words.first(), words.get(1..).unwrap_or_default()) else {
+            bail!("no editor");
+        };
+        // An editor that dies may leave the terminal in any state.
+        let terminal = termios::tcgetattr(rustix::stdio::stdin()).ok();
+        let status = Command::new(program).args(arguments).status();
+        if let Some(before) = terminal {
+            let _ = termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &before);
+        }
+        let told = self.words.join(" ");
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(_) => bail!("there was a problem with the editor {told:?}"),
+            Err(_) => bail!("unable to launch the editor {told:?}"),
+        }
+    }
+}
+
+impl Edited {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file goes.
     pub fn discard(&self) {
-        // A file that is gone already is what was wanted.
-        let _ = std::fs::remove_file(&self.path);
+        discard(&self.path);
     }
 }
 
-impl Drop for Editor {
-    fn drop(&mut self) {
-        if !self.path.as_os_str().is_empty() {
-            self.discard();
+/// A file that is gone already is what was wanted.
+fn discard(path: &Path) {
+    let _ = std::fs::remove_file(path);
+}
+
+/// A file that only the user may read, since it may hold secrets, and that nobody else prepared.
+fn written(prefix: &str, suffix: &str, text: &str) -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    for _ in 0..TRIES {
+        let name = format!("{prefix}{}{suffix}", rand::random_range(100_000_000_u32..u32::MAX));
+        let path = std::env::temp_dir().join(name);
+        match options.open(&path) {
+            Ok(mut file) => {
+                let written = file.write_all(text.as_bytes());
+                written.with_context(|| format!("write {}", path.display()))?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => bail!("open {}: {}", path.display(), crate::http::io_words(&error)),
         }
     }
+    bail!("there is no name for a temporary file that is not taken")
 }
 
 #[cfg(test)]
@@ -79,13 +128,26 @@ mod tests {
 
     #[test]
     fn an_editor_edits_and_its_file_goes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("text");
-        let editor = Editor { command: "sed -i s/a/b/".into(), path: path.clone() };
-        assert_eq!(editor.edit("a\n").expect("edits"), "b\n");
-        drop(editor);
-        assert!(!path.exists());
-        let broken = Editor { command: "/no/such/editor".into(), path };
-        assert!(broken.edit("").expect_err("none").to_string().starts_with("unable to launch the editor"));
+        let edited = Editor::of("sed -i s/a/b/", "sh").edit("test-", ".yaml", "a\n").expect("edits");
+        assert_eq!(edited.text, "b\n");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(edited.path()).expect("there").permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        edited.discard();
+        assert!(!edited.path().exists());
+    }
+
+    #[test]
+    fn a_shell_reads_what_has_quotes() {
+        let edited = Editor::of("sed -i 's/a/b c/'", "/bin/sh").edit("test-", "", "a\n").expect("edits");
+        edited.discard();
+        assert_eq!(edited.text, "b c\n");
+    }
+
+    #[test]
+    fn editors_that_fail_are_named() {
+        let told = |named: &str| Editor::of(named, "sh").edit("test-", "", "").expect_err("fails").to_string();
+        assert_eq!(told("/no/such/editor -x"), "unable to launch the editor \"/no/such/editor -x\"");
+        assert_eq!(told("false"), "there was a problem with the editor \"false\"");
     }
 }

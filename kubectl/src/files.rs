@@ -11,8 +11,10 @@ use crate::cli::Files;
 use crate::commands::Session;
 use crate::discovery::{Discovery, Resource};
 use crate::http::io_words;
+use crate::writing::Failures;
 use anyhow::bail;
 use apimachinery::Value;
+use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use documents::{Documents, Fault};
 use named::Place;
@@ -226,6 +228,39 @@ fn unread(name: &str, why: Fault) -> anyhow::Error {
     match why {
         Fault::Read(error) => anyhow::anyhow!("error parsing {name}: read {name}: {}", io_words(&error)),
         Fault::Syntax(why) => anyhow::anyhow!("error parsing {name}: {why}"),
+    }
+}
+
+/// What an edited text says. Objects are in the namespace that they name, whatever the command line says.
+pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> anyhow::Result<Vec<Manifest>> {
+    let source = "edited-file";
+    let (namespace, check) = (session.namespace.as_str(), Check::Decoded);
+    let reader = objects::Reader { source, discovery, namespace, namespace_given: false, check };
+    let (mut manifests, mut failures) = (Vec::new(), Vec::new());
+    for document in Documents::of(text.to_owned()) {
+        match document {
+            Ok(document) => {
+                for outcome in reader.objects(document) {
+                    match outcome {
+                        Ok(manifest) => manifests.push(manifest),
+                        Err(error) => failures.push(error),
+                    }
+                }
+            }
+            Err(why) => {
+                failures.push(unread(source, why));
+                break;
+            }
+        }
+    }
+    Failures::outcome(failures).map(|()| manifests)
+}
+
+/// Why a text is not valid as one document, if it is not.
+pub(crate) fn invalid(text: &str) -> Option<String> {
+    match yaml::to_value(text.as_bytes()) {
+        Ok(document) => objects::invalid(&document),
+        Err(why) => Some(why.to_string()),
     }
 }
 

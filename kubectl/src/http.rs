@@ -1,7 +1,9 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
 mod address;
+mod dial;
 mod elsewhere;
+mod flow;
 mod heard;
 mod identity;
 mod patience;
@@ -12,6 +14,7 @@ mod unanswered;
 mod watch;
 mod who;
 
+pub use flow::{Flow, Lines, OutOfTime, Torn};
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
 use unanswered::Again;
@@ -21,20 +24,20 @@ pub(crate) use watch::Pauses;
 pub use watch::Watch;
 
 use crate::config::Connection;
+use address::Address;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
-use heard::{Greeting, Heard, Listening};
+use heard::{Heard, Listening};
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use proxy::InCgi;
 use rules::patch::go_kind;
-use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -55,12 +58,6 @@ const MAX_ANSWER: u64 = 4 << 30;
 
 /// Most headers of an answer; a warning is one.
 const MAX_HEADERS: usize = 4096;
-
-/// How long a connection may take to come about.
-const DIAL_TIME: Duration = Duration::from_secs(30);
-
-/// How long a TLS handshake may take.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// How long what is asked of the server itself, not of its objects, may take unless `--request-timeout` says so.
 const DISCOVERY_TIME: Duration = Duration::from_secs(32);
@@ -109,7 +106,7 @@ impl Route {
 /// A client of one apiserver.
 pub struct Client {
     connection: Connection,
-    url: Url,
+    address: Address,
     who: std::sync::Mutex<Who>,
     /// Held while somebody is asked who we are.
     renewing: Mutex<()>,
@@ -121,10 +118,10 @@ pub struct Client {
 impl Client {
     /// Prepares a client; nothing is sent yet.
     pub fn new(connection: Connection) -> anyhow::Result<Self> {
-        let url = address::read(&connection.server).map_err(|error| error.told(&connection.server))?;
-        let who = std::sync::Mutex::new(Who::of(&connection, url.scheme() == "https")?);
-        let proxy = proxy::chosen(connection.proxy.as_deref(), &url)?;
-        Ok(Self { connection, url, who, renewing: Mutex::new(()), proxy, idle: Mutex::new(None) })
+        let address = address::read(&connection.server).map_err(|error| error.told(&connection.server))?;
+        let who = std::sync::Mutex::new(Who::of(&connection, address.url.scheme() == "https")?);
+        let proxy = proxy::chosen(connection.proxy.as_deref(), &address.url)?;
+        Ok(Self { connection, address, who, renewing: Mutex::new(()), proxy, idle: Mutex::new(None) })
     }
 
     /// The namespace of the chosen context.
@@ -139,7 +136,7 @@ impl Client {
 
     /// The path below which the server has the API, empty if it is the root.
     pub fn base_path(&self) -> String {
-        self.url.path().trim_end_matches('/').to_owned()
+        self.address.base_path().to_owned()
     }
 
     /// A URL that the server names without its host, as a path of requests. What is rooted at `/openapi/v3` is
@@ -150,7 +147,7 @@ impl Client {
 
     /// The base URL.
     pub fn server(&self) -> &str {
-        self.url.as_str().trim_end_matches('/')
+        &self.address.shown
     }
 
     /// The folder of cached discovery, if there is one.
@@ -250,15 +247,17 @@ impl Client {
     }
 
     async fn open(&self) -> Result<Opened, Why> {
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = self.url.port_or_known_default().unwrap_or(443);
+        if let Some(why) = &self.address.leads_nowhere {
+            return Err(Why::Broken(why.clone()));
+        }
+        let (host, port) = (self.address.host.as_str(), self.address.port);
         let opened = match self.proxy()? {
             Some(proxy) => proxy::connect(proxy, &self.tls_of_proxy()?, host, port).await?,
-            None => Opened::of(reach(host, port).await?)?,
+            None => Opened::of(dial::reach(host, port).await?)?,
         };
         let tls = self.who().tls.clone();
         match tls {
-            Some(tls) => encrypt(&tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
+            Some(tls) => dial::encrypt(&tls, self.connection.server_name.as_deref().unwrap_or(host), opened).await,
             None => Ok(opened),
         }
     }
@@ -270,7 +269,11 @@ impl Client {
 
     /// The proxy that passes requests on without a tunnel, as nothing is encrypted anyway.
     fn forwarder(&self) -> Option<&Url> {
-        self.proxy.as_ref().ok()?.as_ref().filter(|proxy| self.url.scheme() != "https" && proxy::forwards(proxy))
+        self.proxy
+            .as_ref()
+            .ok()?
+            .as_ref()
+            .filter(|proxy| self.address.url.scheme() != "https" && proxy::forwards(proxy))
     }
 
     /// A proxy with TLS is trusted as the server is.
@@ -285,9 +288,7 @@ impl Client {
     /// Headers that every request carries.
     pub fn headers(&self) -> anyhow::Result<HeaderMap> {
         let mut headers = HeaderMap::new();
-        let host = self.url.host_str().unwrap_or_default();
-        let host = self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        headers.insert(header::HOST, host.parse()?);
+        headers.insert(header::HOST, self.address.authority.parse()?);
         headers.insert(header::USER_AGENT, concat!("kubectl-rs/v", env!("CARGO_PKG_VERSION")).parse()?);
         if let Some(authorization) = &self.who().authorization {
             let value = http::HeaderValue::from_str(authorization);
@@ -410,7 +411,7 @@ impl Client {
         let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
             let forwarder = self.forwarder();
             // Who passes a request on must know where to.
-            let origin = forwarder.map_or_else(String::new, |_| self.url.origin().ascii_serialization());
+            let origin = forwarder.map_or_else(String::new, |_| self.address.url.origin().ascii_serialization());
             let mut request =
                 http::Request::builder().method(method.clone()).uri(format!("{origin}{}{path}", self.base_path()));
             if let Some(headers) = request.headers_mut() {
@@ -527,45 +528,6 @@ fn unheard(error: &hyper::Error, method: &Method, heard: &Heard) -> bool {
     // Of an answer that began nothing more comes by asking again.
     let lost = error.is_incomplete_message() && heard.is_empty();
     error.is_canceled() || error.is_closed() || method.is_safe() && lost
-}
-
-/// Connects to the first address of a host that answers; of the others the first failure is told.
-async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
-    let time_out = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-    let end = Instant::now() + DIAL_TIME;
-    let found = tokio::net::lookup_host((host, port)).await;
-    let addresses = found.map_err(|_| Why::Broken(unanswered::no_such_host(host)))?;
-    let mut failure = None;
-    for address in addresses {
-        let stream = tokio::time::timeout_at(end, TcpStream::connect(address)).await;
-        match stream.unwrap_or_else(|_| Err(time_out())) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = failure.or(Some(unanswered::dial(&address.to_string(), &error))),
-        }
-    }
-    Err(failure.unwrap_or_else(|| Why::Broken(unanswered::no_such_host(host))))
-}
-
-/// Begins TLS with who has a name.
-async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
-    let name = name.trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
-    let greeting = Greeting::default();
-    let stream = Listening { stream: opened.stream, listener: greeting.clone() };
-    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, stream)).await;
-    if let Some(why) = tls.without_certificate() {
-        return Err(why);
-    }
-    match outcome {
-        Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
-        Ok(Err(_)) if greeting.is_http() => Err(Why::Broken("http: server gave HTTP response to HTTPS client".into())),
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-            Err(Why::Gone(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
-        }
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Why::Gone(tls::words(&error))),
-        Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
-        Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
-    }
 }
 
 /// JSON, or Go's words for what is wrong with it.
@@ -727,100 +689,6 @@ fn is_success(code: u16) -> bool {
     matches!(code, 101 | 200..=206)
 }
 
-/// A body that comes bit by bit, at the longest until the request's time is up.
-#[derive(Debug)]
-pub struct Flow {
-    body: Incoming,
-    deadline: Option<Instant>,
-    route: String,
-}
-
-impl Flow {
-    fn of(response: Response<Incoming>) -> Self {
-        let deadline = response.extensions().get().map(|Deadline(deadline)| *deadline);
-        let route = Route::of(&response);
-        Self { body: response.into_body(), deadline, route }
-    }
-
-    /// The next bytes; nothing at the end.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Bytes>> {
-        while let Some(frame) = self.frame().await? {
-            if let Ok(data) = frame.into_data() {
-                return Ok(Some(data));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn frame(&mut self) -> anyhow::Result<Option<Frame<Bytes>>> {
-        let frame = self.body.frame();
-        let frame = match self.deadline {
-            None => frame.await,
-            Some(deadline) => tokio::time::timeout_at(deadline, frame).await.map_err(|_| OutOfTime)?,
-        };
-        Ok(frame.transpose().map_err(|error| Torn(unanswered::body(&error, &self.route)))?)
-    }
-}
-
-/// `--request-timeout` ended an answer that was still coming.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("context deadline exceeded (Client.Timeout or context cancellation while reading body)")]
-pub struct OutOfTime;
-
-/// The server ended an answer before all of it was there.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Torn(String);
-
-/// A body, line by line: watches and logs.
-#[derive(Debug)]
-pub struct Lines {
-    body: Flow,
-    seen: Vec<u8>,
-    /// The last line had no break.
-    cut: bool,
-}
-
-impl Lines {
-    /// Longest line; an object in etcd is far smaller.
-    const MAX: usize = 64 << 20;
-
-    /// The lines of a body.
-    pub fn new(body: Flow) -> Self {
-        Self { body, seen: Vec::new(), cut: false }
-    }
-
-    /// Whether the last line ended the body without a break.
-    pub fn at_end(&self) -> bool {
-        self.cut
-    }
-
-    /// The next line without its break; nothing at the end.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        let mut searched = 0;
-        loop {
-            if let Some(at) = self.seen[searched..].iter().position(|b| *b == b'\n') {
-                let rest = self.seen.split_off(searched + at + 1);
-                let mut line = std::mem::replace(&mut self.seen, rest);
-                line.pop();
-                return Ok(Some(line));
-            }
-            searched = self.seen.len();
-            if searched > Self::MAX {
-                bail!("a line of the answer is too long");
-            }
-            match self.body.next().await? {
-                Some(data) => self.seen.extend_from_slice(&data),
-                None if self.seen.is_empty() => return Ok(None),
-                None => {
-                    self.cut = true;
-                    return Ok(Some(std::mem::take(&mut self.seen)));
-                }
-            }
-        }
-    }
-}
-
 /// GETs a text from anywhere, as `-f URL` does.
 pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
     let parsed = Url::parse(url)?;
@@ -889,7 +757,7 @@ mod tests {
     #[test]
     fn refuses_odd_servers() {
         let with = |server: &str| Client::new(Connection { server: server.into(), ..Connection::default() }).map(drop);
-        assert!(with("ftp://x").is_err());
+        assert!(with("http://").is_err());
         assert!(with("localhost:8080").is_ok());
     }
 }

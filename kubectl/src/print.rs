@@ -65,6 +65,11 @@ pub fn yaml(value: &Value) -> String {
     yaml::to_string(value)
 }
 
+/// YAML in its strict form.
+pub fn kyaml(value: &Value) -> String {
+    kyaml::to_string(value)
+}
+
 /// `type/name` of an object of a known resource, without what a terminal would act on.
 pub fn name(resource: &Resource, object: &Value) -> String {
     harmless(&format!("{}/{}", resource.display(), object.name()))

@@ -33,6 +33,11 @@ fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
             "subresources": [{"subresource": "eviction", "responseKind": {"group": "policy", "version": "v1", "kind": "Eviction"}, "verbs": ["create"]}]})
     };
     let map = |value: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "namespace": "default", "uid": "c", "resourceVersion": "1"}, "data": {"k": value}});
+    let picky = |value: &str| {
+        let mut object = map(value);
+        object["metadata"]["name"] = "picky".into();
+        object
+    };
     let node = |cordoned: bool| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "resourceVersion": "1"}, "spec": {"unschedulable": cordoned}});
     let row = |name: &str| {
         json!({"type": "ADDED", "object": {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "2"},
@@ -50,6 +55,12 @@ fn answers(method: &str, path: &str, body: &Value) -> Option<Value> {
             assert_eq!(body["data"]["k"], "two");
             Some(map("two"))
         }
+        ("GET", "/api/v1/namespaces/default/configmaps/picky") => Some(picky("one")),
+        ("PATCH", "/api/v1/namespaces/default/configmaps/picky") if body["data"]["k"] == "bad" => Some(
+            json!({"kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid", "message": "no", "details": {
+                "kind": "ConfigMap", "name": "picky", "causes": [{"field": "data", "message": "not that"}]}}),
+        ),
+        ("PATCH", "/api/v1/namespaces/default/configmaps/picky") => Some(picky("good")),
         ("GET", "/api/v1/namespaces/default/configmaps") if path.contains("limit=") => {
             Some(json!({"kind": "ConfigMapList", "metadata": {}, "items": [
             {"metadata": {"name": "c", "namespace": "default", "uid": "c", "annotations": {LAST_APPLIED: "{}"}}},
@@ -87,6 +98,28 @@ fn an_editor_has_the_terminal() {
     let shown = terminal.expect("configmap/c edited");
     assert!(shown.contains("editing"), "{shown}");
     assert_eq!(child.wait().expect("ends").code(), Some(0));
+}
+
+#[test]
+fn what_the_server_refuses_is_edited_again() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(24, 120);
+    let mut command = kubectl(serve(answers), home.path());
+    let editor = home.path().join("editor");
+    let script = "#!/bin/sh\nif grep -q '^# \\* data: not that' \"$1\"; then sed -i s/bad/good/ \"$1\"; else sed -i s/one/bad/ \"$1\"; fi\n";
+    std::fs::write(&editor, script).expect("writes");
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    std::fs::set_permissions(&editor, mode).expect("sets");
+    command.env("KUBE_EDITOR", &editor).env("TMPDIR", home.path()).args(["edit", "configmap", "picky"]);
+    let mut child = terminal.start(&command);
+    let shown = terminal.expect("configmap/picky edited");
+    assert!(shown.contains("error: configmaps \"picky\" is invalid"), "{shown}");
+    assert_eq!(child.wait().expect("ends").code(), Some(0));
+    let left = std::fs::read_dir(home.path()).expect("reads").flatten();
+    assert!(
+        !left.into_iter().any(|entry| entry.file_name().to_string_lossy().contains("-edit-")),
+        "files that are left"
+    );
 }
 
 #[test]

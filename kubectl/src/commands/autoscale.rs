@@ -4,6 +4,7 @@
 
 use super::{Session, create};
 use crate::cli::Autoscale;
+use crate::discovery::Resource;
 use crate::files::Manifest;
 use crate::generate::typed;
 use crate::selected::{Query, resolve};
@@ -33,6 +34,10 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
         bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");
     };
     for manifest in &selected.objects {
+        if let Err(error) = scales(&manifest.resource) {
+            failures.push(error);
+            continue;
+        }
         let mut object = autoscaler(flags, manifest, &metrics);
         if session.namespace_given {
             object.set_meta("namespace", session.namespace.as_str());
@@ -50,6 +55,17 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
         }
     }
     Failures::outcome(failures)
+}
+
+/// Only what has a scale can be scaled.
+fn scales(resource: &Resource) -> anyhow::Result<()> {
+    if resource.subresources.iter().any(|(name, _)| name == "scale") {
+        return Ok(());
+    }
+    let Resource { group, version, plural, kind, .. } = resource;
+    bail!(
+        "cannot autoscale a {kind}: could not find scale subresource for {group}/{version}, Resource={plural} in discovery information"
+    )
 }
 
 fn check(flags: &Autoscale) -> anyhow::Result<()> {

@@ -367,6 +367,9 @@ async fn token(session: &Session, flags: &Token) -> anyhow::Result<()> {
         return Err(usage("create token", format_args!("exactly one NAME is required, got {}", flags.names.len())));
     };
     let printer = Printer::of(&flags.printing, Set::Objects, false)?;
+    if name.is_empty() {
+        bail!("service account name is required");
+    }
     let request = token_request(flags)?;
     if let Some(sign) = ['/', '%'].into_iter().find(|sign| name.contains(*sign)) {
         bail!("failed to create token: invalid resource name {name:?}: [may not contain '{sign}']");

@@ -185,10 +185,9 @@ impl Folders {
         }
         // A name from the cluster never leads out of the folder.
         let name = pair.name.replace(['/', '\0'], "_");
+        // What is not there is an empty file, which programs that compare folders can show.
         for (folder, object) in [(&self.live, pair.live), (&self.merged, pair.merged)] {
-            if let Some(object) = object {
-                std::fs::write(folder.join(&name), print::yaml(&object))?;
-            }
+            std::fs::write(folder.join(&name), object.as_ref().map(print::yaml).unwrap_or_default())?;
         }
         Ok(())
     }

@@ -1,309 +1,401 @@
-//! `edit`, `create --edit` and `apply edit-last-applied`: a round through an editor until the
+//! `edit`, `create --edit` and `apply edit-last-applied`: rounds through an editor until the
 //! server takes the text or nothing has changed.
 //!
-//! Upstream: `kubectl/pkg/cmd/util/editor`.
+//! Upstream: `kubectl/pkg/cmd/util/editor/editoptions.go`.
+
+mod text;
 
 use super::{Session, create};
-use crate::apply::{LAST_APPLIED, annotate, last_applied, patch_between, with_last_applied};
+use crate::apply::{LAST_APPLIED, annotate, go_json, last_applied, merge_patch, patch_between, with_last_applied};
 use crate::cli::Create;
+use crate::cli::apply::EditLastApplied;
 use crate::cli::edit::Edit;
-use crate::editor::Editor;
+use crate::discovery::Discovery;
+use crate::editor::{Edited, Editor};
 use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
 use crate::print;
 use crate::selected::{Query, resolve};
-use crate::writing::{PatchKind, Writing, record, warn_of_record};
+use crate::writing::{Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::Value;
-use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
-use serde_json::json;
-
-/// What stands above an object.
-const HEADER: &str = "# Please edit the object below. Lines beginning with a '#' will be ignored,
-# and an empty file will abort the edit. If an error occurs while saving this file will be
-# reopened with the relevant failures.
-#
-";
-
-/// What stands above what was applied last.
-const HEADER_OF_APPLIED: &str = "# Please edit the 'last-applied-configuration' annotations below.
-# Lines beginning with a '#' will be ignored, and an empty file will abort the edit.
-#
-";
-
-pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<()> {
-    warn_of_record(flags.record.record);
-    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.validating(&flags.validate.validate)?;
-    if flags.output_patch && !flags.printing.output.is_empty() {
-        bail!("--output-patch is set to true, but --output is specified as {}", flags.printing.output);
-    }
-    let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
-    let query = Query::new(&flags.words, &flags.files).all(all).subresource(&flags.subresource);
-    let discovery = query.discovery(session).await?;
-    let mut objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
-    if objects.is_empty() {
-        bail!("edit cancelled, no objects found");
-    }
-    for manifest in &mut objects {
-        manifest.object = print::without_managed_fields(manifest.object.take());
-    }
-    let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
-    let mut round = Round::new(&objects.iter().map(|m| m.object.clone()).collect::<Vec<_>>(), form)?;
-    while let Some(edited) = round.next()? {
-        let mut refusals = Vec::new();
-        for object in edited {
-            let Some(manifest) = objects.iter().find(|m| same_object(&m.object, &object)) else {
-                refusals.push("At least one of apiVersion, kind and name was changed".to_owned());
-                continue;
-            };
-            match save(session, &writing, flags, manifest, object).await {
-                Ok(()) => {}
-                Err(error) => refusals.push(refusal(error)?),
-            }
-        }
-        if refusals.is_empty() {
-            round.finish();
-            return Ok(());
-        }
-        round.again(&refusals);
-    }
-    Ok(())
-}
-
-/// What the server does not like is told in the editor; anything else ends the command.
-fn refusal(error: anyhow::Error) -> anyhow::Result<String> {
-    match error.downcast_ref::<Refused>() {
-        Some(refused) if matches!(refused.code, 400 | 404 | 409 | 422) => {
-            eprintln!("error: {}", refused.message);
-            Ok(refused.message.clone())
-        }
-        _ => Err(error),
-    }
-}
-
-fn same_object(a: &Value, b: &Value) -> bool {
-    a["apiVersion"] == b["apiVersion"]
-        && a["kind"] == b["kind"]
-        && a.name() == b.name()
-        && a.namespace() == b.namespace()
-}
-
-async fn save(
-    session: &Session,
-    writing: &Writing<'_>,
-    flags: &Edit,
-    manifest: &Manifest,
-    mut object: Value,
-) -> anyhow::Result<()> {
-    if object == manifest.object {
-        return writing.done(manifest, &object, "skipped");
-    }
-    if flags.save_config || last_applied(&manifest.object).is_some() && last_applied(&object).is_some() {
-        object = with_last_applied(&object);
-    }
-    record(&mut object, flags.record.record);
-    let (kind, patch) = patch_between(&manifest.object, &object);
-    if flags.output_patch {
-        crate::outln!("Patch: {}", crate::apply::go_json(&patch));
-    }
-    let mut path = manifest.path();
-    if !flags.subresource.is_empty() {
-        path = format!("{path}/{}", flags.subresource);
-    }
-    let patched = writing.patch(session, &path, kind, &patch).await?;
-    writing.done(manifest, &patched, "edited")
-}
-
-/// `create --edit`.
-pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::Result<()> {
-    let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
-        .validating(&flags.validate.validate)?;
-    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
-    let manifests =
-        files::read_checked(&flags.files, &discovery, session, Check::of(&flags.validate.validate)).await?.all()?;
-    let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
-    let mut round = Round::new(&manifests.iter().map(|m| m.object.clone()).collect::<Vec<_>>(), form)?;
-    while let Some(edited) = round.next()? {
-        let mut refusals = Vec::new();
-        for object in edited {
-            let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-            let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {
-                refusals.push(format!(
-                    "no matches for kind \"{}\" in version \"{}\"",
-                    text("kind"),
-                    text("apiVersion")
-                ));
-                continue;
-            };
-            let namespace =
-                if object.namespace().is_empty() { &session.namespace } else { object.namespace() }.to_owned();
-            let mut made = Manifest { source: String::new(), object, resource, namespace };
-            record(&mut made.object, flags.record.record);
-            match create::one(session, &writing, &made, flags.save_config).await {
-                Ok(object) => writing.done(&made, &object, "created")?,
-                Err(error) => refusals.push(refusal(error)?),
-            }
-        }
-        if refusals.is_empty() {
-            round.finish();
-            return Ok(());
-        }
-        round.again(&refusals);
-    }
-    Ok(())
-}
-
-/// `apply edit-last-applied`.
-pub(super) async fn last_applied_of(
-    session: &Session,
-    flags: &crate::cli::apply::EditLastApplied,
-) -> anyhow::Result<()> {
-    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
-    let all = matches!(flags.words.as_slice(), [word] if !word.contains('/'));
-    let query = Query::new(&flags.words, &flags.files).all(all);
-    let discovery = query.discovery(session).await?;
-    let objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
-    if !objects.iter().any(|manifest| last_applied(&manifest.object).is_some()) {
-        bail!(NOTHING_APPLIED);
-    }
-    for manifest in &objects {
-        let Some(applied) = last_applied(&manifest.object) else { continue };
-        let form = Form::of(&flags.printing.output, flags.windows_line_endings)?;
-        let mut round = Round { header: HEADER_OF_APPLIED, ..Round::new(&[applied], form)? };
-        while let Some(edited) = round.next()? {
-            let Some(edited) = edited.into_iter().next() else { break };
-            let mut object = manifest.object.clone();
-            annotate(&mut object, LAST_APPLIED, format!("{}\n", crate::apply::go_json(&edited)));
-            let text = object.annotations().and_then(|a| a.get(LAST_APPLIED)).cloned().unwrap_or_default();
-            let patch = json!({"metadata": {"annotations": {LAST_APPLIED: text}}});
-            match writing.patch(session, &manifest.path(), PatchKind::Merge, &patch).await {
-                Ok(patched) => {
-                    writing.done(manifest, &patched, "edited")?;
-                    round.finish();
-                    break;
-                }
-                Err(error) => round.again(&[refusal(error)?]),
-            }
-        }
-    }
-    Ok(())
-}
+use std::process::ExitCode;
+use text::{Form, Reason};
 
 const NOTHING_APPLIED: &str = "no last-applied-configuration annotation found on resources, to create the annotation, \
                                use command `kubectl apply set-last-applied --create-annotation`";
 
-/// The text's form.
+/// `edit`. What could not be saved, although the editor did its part, makes a failure that has been told already.
+pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<ExitCode> {
+    warn_of_record(flags.record.record);
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
+    let query = Query::new(&flags.words, &flags.files).all(true).subresource(&flags.subresource);
+    let discovery = query.discovery(session).await?;
+    let writing = writing.validating(&flags.validate.validate)?;
+    let originals = resolve(session, &discovery, &query).await?.all_or_nothing()?;
+    if originals.is_empty() {
+        bail!("edit cancelled, no objects found");
+    }
+    let mode = Mode::Patch { subresource: &flags.subresource, shows: flags.output_patch };
+    let form = Form::of(&flags.printing.output, flags.windows_line_endings);
+    let (validate, recorded) = (flags.validate.validate.as_str(), flags.record.record);
+    let editing =
+        Editing { session, discovery: &discovery, writing, mode, form, validate, recorded, saved: flags.save_config };
+    editing.rounds(originals).await
+}
+
+/// `create --edit`.
+pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::Result<()> {
+    let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
+        .validating(&flags.validate.validate)?;
+    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
+    let read = files::read(&flags.files, &discovery, session).await?;
+    let mut failures = Vec::new();
+    let form = Form::of(&flags.printing.output, flags.windows_line_endings);
+    let (validate, recorded) = (flags.validate.validate.as_str(), flags.record.record);
+    let editing = Editing {
+        session,
+        discovery: &discovery,
+        writing,
+        mode: Mode::Create,
+        form,
+        validate,
+        recorded,
+        saved: flags.save_config,
+    };
+    for manifest in read.manifests {
+        failures.extend(editing.rounds(vec![manifest]).await.err());
+    }
+    Failures::with_unread(failures, read.failures)
+}
+
+/// `apply edit-last-applied`.
+pub(super) async fn last_applied_of(session: &Session, flags: &EditLastApplied) -> anyhow::Result<()> {
+    let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
+    let query = Query::new(&flags.words, &flags.files).all(true);
+    let discovery = query.discovery(session).await?;
+    let writing = writing.validating(&flags.validate.validate)?;
+    let objects = resolve(session, &discovery, &query).await?.all_or_nothing()?;
+    let mut applied = Vec::new();
+    for manifest in &objects {
+        let Some(object) = last_applied(&manifest.object) else { continue };
+        let read = files::edited(&go_json(&object), &discovery, session)?;
+        applied.extend(read.into_iter().next());
+    }
+    if applied.is_empty() {
+        bail!(NOTHING_APPLIED);
+    }
+    let form = Form::of(&flags.printing.output, flags.windows_line_endings);
+    let (validate, recorded) = (flags.validate.validate.as_str(), flags.record.record);
+    let mode = Mode::Applied;
+    let editing = Editing { session, discovery: &discovery, writing, mode, form, validate, recorded, saved: false };
+    editing.rounds(applied).await.map(drop)
+}
+
+/// What becomes of what was edited.
 #[derive(Clone, Copy, Debug)]
-struct Form {
-    json: bool,
-    carriage_returns: bool,
+enum Mode<'a> {
+    /// It is sent as a patch of what is there, of a part of it only if one is named.
+    Patch { subresource: &'a str, shows: bool },
+    /// It becomes what was applied last.
+    Applied,
+    /// It is created.
+    Create,
 }
 
-impl Form {
-    fn of(output: &str, carriage_returns: bool) -> anyhow::Result<Self> {
-        match output {
-            "" | "yaml" | "name" => Ok(Self { json: false, carriage_returns }),
-            "json" => Ok(Self { json: true, carriage_returns }),
-            other => bail!("The flag 'output' must be one of yaml|json, not {other}"),
-        }
-    }
+struct Editing<'a> {
+    session: &'a Session,
+    discovery: &'a Discovery,
+    writing: Writing<'a>,
+    mode: Mode<'a>,
+    /// A wrong form is told of once there is something to edit.
+    form: anyhow::Result<Form>,
+    /// `--validate`.
+    validate: &'a str,
+    /// `--record`.
+    recorded: bool,
+    /// `--save-config`.
+    saved: bool,
 }
 
-/// The text on its way to the editor and back.
-struct Round {
-    editor: Editor,
-    form: Form,
-    header: &'static str,
-    /// The objects' text without the header.
-    body: String,
-    refusals: Vec<String>,
-    /// What the editor gave back last.
-    last: Option<String>,
+/// What came of a round.
+#[derive(Debug, Default)]
+struct Results {
+    reasons: Vec<Reason>,
+    /// Objects that another try may save.
+    retryable: usize,
+    /// Objects that are gone.
+    missing: usize,
+    /// The file of the round before.
+    file: Option<Edited>,
 }
 
-impl Round {
-    fn new(objects: &[Value], form: Form) -> anyhow::Result<Self> {
-        let object = match objects {
-            [one] => one.clone(),
-            many => json!({"apiVersion": "v1", "kind": "List", "items": many, "metadata": {}}),
+/// What follows a round.
+enum Next {
+    Over(ExitCode),
+    /// What was edited is edited again.
+    Again,
+}
+
+impl Editing<'_> {
+    /// Edits objects together until that is over.
+    async fn rounds(&self, originals: Vec<Manifest>) -> anyhow::Result<ExitCode> {
+        let form = match &self.form {
+            Ok(form) => *form,
+            Err(error) => bail!("{error:#}"),
         };
-        let body = if form.json { print::json(&object) } else { print::yaml(&object) };
-        Ok(Self {
-            editor: Editor::from_environment("kubectl-edit-", if form.json { ".json" } else { ".yaml" }),
-            form,
-            header: HEADER,
-            body,
-            refusals: Vec::new(),
-            last: None,
-        })
-    }
-
-    /// Opens the editor; the objects, or nothing if the edit is over.
-    fn next(&mut self) -> anyhow::Result<Option<Vec<Value>>> {
-        let mut text = self.header.to_owned();
-        for refusal in &self.refusals {
-            for line in refusal.lines() {
-                text.push_str(&format!("# {line}\n"));
+        let plain = |manifest: &Manifest| print::without_managed_fields(manifest.object.clone());
+        let body = form.body(&originals.iter().map(plain).collect::<Vec<_>>());
+        let original = format!("{}{body}", form.head(matches!(self.mode, Mode::Applied), &[]));
+        let program = std::env::args().next().unwrap_or_default();
+        let prefix = format!("{}-edit-", program.rsplit('/').next().unwrap_or_default());
+        let editor = Editor::from_environment();
+        let (mut results, mut before) = (Results::default(), None::<String>);
+        loop {
+            let head = form.head(matches!(self.mode, Mode::Applied), &results.reasons);
+            let body = before.as_deref().map_or_else(|| body.clone(), text::without_comments);
+            let edited = match editor.edit(&prefix, form.suffix(), &format!("{head}{body}")) {
+                Ok(edited) => edited,
+                Err(error) => return Err(preserved(error, results.file.as_ref())),
+            };
+            if before.as_ref().is_some_and(|before| text::same(before, &edited.text)) {
+                let error = anyhow::anyhow!("Edit cancelled, no valid changes were saved.");
+                return Err(preserved(error, Some(&edited)));
+            }
+            if let Some(file) = results.file.take() {
+                file.discard();
+            }
+            before = Some(edited.text.clone());
+            results = Results { file: Some(edited), ..Results::default() };
+            match self.round(&originals, &original, &mut results).await {
+                Ok(Next::Over(code)) => return Ok(code),
+                Ok(Next::Again) => {}
+                Err(error) => return Err(preserved(error, results.file.as_ref())),
             }
         }
-        if !self.refusals.is_empty() {
-            text.push_str("#\n");
+    }
+
+    async fn round(&self, originals: &[Manifest], original: &str, results: &mut Results) -> anyhow::Result<Next> {
+        let Some(edited) = &results.file else { return Ok(Next::Over(ExitCode::SUCCESS)) };
+        let name = edited.path().display().to_string();
+        if let Some(why) = self.invalid(&edited.text).await {
+            let what = originals.first().map(named).unwrap_or_default();
+            eprintln!("{}", print::harmless(&format!("error: {what} is invalid")));
+            let why = format!("<nil>: Invalid value: \"The edited file failed validation\": {why}");
+            results.reasons.push(Reason { head: format!("{what} was not valid"), causes: vec![why] });
+            return Ok(Next::Again);
         }
-        text.push_str(self.last.as_deref().unwrap_or(&self.body));
-        if self.form.carriage_returns {
-            text = text.replace('\n', "\r\n");
-        }
-        let back = self.editor.edit(&text)?.replace("\r\n", "\n");
-        let plain: String = back.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
-        let unchanged = plain == *self.last.as_ref().unwrap_or(&self.body);
-        if !self.refusals.is_empty() && unchanged {
-            let kept = self.editor.keep();
-            eprintln!("{}", self.refusals.join("\n"));
-            crate::outln!("A copy of your changes has been stored to {:?}", kept);
-            bail!("Edit cancelled, no valid changes were saved.");
-        }
-        if unchanged {
+        if text::same(original, &edited.text) {
+            edited.discard();
             eprintln!("Edit cancelled, no changes made.");
-            return Ok(None);
+            return Ok(Next::Over(ExitCode::SUCCESS));
         }
-        if plain.trim().is_empty() {
+        if !text::has_lines(&edited.text) {
+            edited.discard();
             eprintln!("Edit cancelled, saved file was empty.");
-            return Ok(None);
+            return Ok(Next::Over(ExitCode::SUCCESS));
         }
-        self.last = Some(plain.clone());
-        match yaml::to_value(plain.as_bytes()) {
-            Ok(value) => Ok(Some(files::flatten(value))),
+        let mut updated = match files::edited(&edited.text, self.discovery, self.session) {
+            Ok(updated) => updated,
             Err(error) => {
-                self.again(&[format!("The edited file had a syntax error: {error}")]);
-                self.next()
+                let head = format!("The edited file had a syntax error: {}", together(&error));
+                results.reasons.push(Reason { head, causes: Vec::new() });
+                return Ok(Next::Again);
+            }
+        };
+        for manifest in &mut updated {
+            self.in_namespace(manifest)?;
+            if self.saved {
+                manifest.object = with_last_applied(&manifest.object);
+            }
+            record(&mut manifest.object, self.recorded);
+        }
+        for manifest in &updated {
+            self.save(originals, manifest, results).await?;
+        }
+        if results.retryable > 0 {
+            let program = std::env::args().next().unwrap_or_default();
+            let program = program.rsplit('/').next().unwrap_or_default();
+            eprintln!("You can run `{program} replace -f {name}` to try this update again.");
+            return Ok(Next::Over(ExitCode::FAILURE));
+        }
+        if results.missing > 0 {
+            eprintln!("The edits you made on deleted resources have been saved to {name:?}");
+            return Ok(Next::Over(ExitCode::FAILURE));
+        }
+        if !results.reasons.is_empty() {
+            return Ok(Next::Again);
+        }
+        if let Some(edited) = &results.file {
+            edited.discard();
+        }
+        Ok(Next::Over(ExitCode::SUCCESS))
+    }
+
+    /// Why a text is not valid, as far as that is told without the server; the rest is the server's, if it validates.
+    async fn invalid(&self, text: &str) -> Option<String> {
+        if Check::of(self.validate) != Check::Validated {
+            return None;
+        }
+        match files::invalid(text) {
+            None => self.session.asked_how_to_validate().await.err().map(|why| format!("{why:#}")),
+            why => why,
+        }
+    }
+
+    /// Objects stay in the namespace of the command line.
+    fn in_namespace(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let (own, namespace) = (manifest.object.namespace(), &self.session.namespace);
+        if manifest.resource.namespaced && own != namespace {
+            bail!(
+                "the namespace from the provided object \"{own}\" does not match the namespace \"{namespace}\". You must pass '--namespace={own}' to perform this operation."
+            );
+        }
+        Ok(())
+    }
+
+    async fn save(&self, originals: &[Manifest], edited: &Manifest, results: &mut Results) -> anyhow::Result<()> {
+        if let Mode::Create = self.mode {
+            let created = create::one(self.session, &self.writing, edited, false).await?;
+            return self.writing.done(edited, &created, "created");
+        }
+        // What was applied last has no UID, so that all of it is compared with the first.
+        let same = |original: &&Manifest| original.object.uid() == edited.object.uid();
+        let Some(original) = originals.iter().find(same) else {
+            let object = text::go_syntax(&edited.object);
+            bail!("no original object found for &unstructured.Unstructured{{Object:{object}}}");
+        };
+        let before = print::without_managed_fields(original.object.clone());
+        if before == print::without_managed_fields(edited.object.clone()) {
+            return self.writing.done(edited, &original.object, "skipped");
+        }
+        match self.mode {
+            Mode::Patch { subresource, shows } => self.patch(&before, edited, subresource, shows, results).await,
+            Mode::Applied | Mode::Create => self.annotate(edited).await,
+        }
+    }
+
+    async fn patch(
+        &self,
+        before: &Value,
+        edited: &Manifest,
+        subresource: &str,
+        shows: bool,
+        results: &mut Results,
+    ) -> anyhow::Result<()> {
+        let after = print::without_managed_fields(edited.object.clone());
+        let (kind, patch) = patch_between(before, &after);
+        let is_another = ["apiVersion", "kind"].iter().any(|key| patch.get(key).is_some());
+        if is_another || patch["metadata"].get("name").is_some() {
+            bail!("At least one of apiVersion, kind and name was changed");
+        }
+        if shows {
+            crate::outln!("Patch: {}", go_json(&patch));
+        }
+        let mut path = edited.path();
+        if !subresource.is_empty() {
+            path = format!("{path}/{subresource}");
+        }
+        match self.writing.patch(self.session, &path, kind, &patch).await {
+            Ok(patched) => self.writing.done(edited, &patched, "edited"),
+            Err(error) => {
+                eprintln!("{}", print::harmless(&results.refused(&error, edited)));
+                Ok(())
             }
         }
     }
 
-    fn again(&mut self, refusals: &[String]) {
-        self.refusals = refusals.to_vec();
+    /// Keeps what was edited as what was applied last.
+    async fn annotate(&self, edited: &Manifest) -> anyhow::Result<()> {
+        let mut annotated = edited.object.clone();
+        annotate(&mut annotated, LAST_APPLIED, format!("{}\n", go_json(&edited.object)));
+        let patch = merge_patch(&edited.object, &annotated);
+        self.writing.patch(self.session, &edited.path(), PatchKind::Merge, &patch).await?;
+        self.writing.done(edited, &edited.object, "edited")
     }
+}
 
-    fn finish(&self) {
-        self.editor.discard();
+impl Results {
+    /// What is said of an object that the server did not take.
+    fn refused(&mut self, error: &anyhow::Error, object: &Manifest) -> String {
+        let what = named(object);
+        match error.downcast_ref::<Refused>() {
+            Some(refused) if refused.is_invalid() => {
+                let text = |cause: &Value, key: &str| cause[key].as_str().unwrap_or_default().to_owned();
+                let causes = refused.details["causes"].as_array().into_iter().flatten();
+                let causes =
+                    causes.map(|cause| format!("{}: {}", text(cause, "field"), text(cause, "message"))).collect();
+                self.reasons.push(Reason { head: format!("{what} was not valid"), causes });
+                format!("error: {what} is invalid")
+            }
+            Some(refused) if refused.is_not_found() => {
+                self.missing += 1;
+                format!("error: {what} could not be found on the server")
+            }
+            _ => {
+                self.retryable += 1;
+                format!("error: {what} could not be patched: {error:#}")
+            }
+        }
     }
+}
+
+/// `deployments.apps "web"`.
+fn named(manifest: &Manifest) -> String {
+    format!("{} {}", manifest.resource.group_resource(), print::quote(manifest.object.name()))
+}
+
+/// Several errors in one line.
+fn together(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Failures>() {
+        Some(Failures(several)) if several.len() > 1 => {
+            let told: Vec<String> = several.iter().map(together).collect();
+            format!("[{}]", told.join(", "))
+        }
+        Some(Failures(several)) => several.iter().map(together).collect(),
+        None => format!("{error:#}"),
+    }
+}
+
+/// Says where the text is that could not be saved.
+fn preserved(error: anyhow::Error, file: Option<&Edited>) -> anyhow::Error {
+    if let Some(file) = file.filter(|file| file.path().exists()) {
+        eprintln!("A copy of your changes has been stored to {:?}", file.path().display().to_string());
+    }
+    error
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::tests::sample;
+    use serde_json::json;
 
     #[test]
-    fn objects_are_known_by_type_and_name() {
-        let pod = |name: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}});
-        assert!(same_object(&pod("a"), &pod("a")) && !same_object(&pod("a"), &pod("b")));
+    fn refusals_are_told_by_what_may_be_done_about_them() {
+        let discovery = sample();
+        let resource = discovery.for_kind("v1", "Pod").expect("a resource").clone();
+        let object = json!({"metadata": {"name": "p"}});
+        let pod = Manifest { source: String::new(), object, resource, namespace: String::new() };
+        let refused = |code, reason: &str| -> anyhow::Error {
+            let details = json!({"causes": [{"field": "a", "message": "b"}]});
+            Refused { code, reason: reason.into(), message: "no".into(), details }.into()
+        };
+        let mut results = Results::default();
+        assert_eq!(results.refused(&refused(422, "Invalid"), &pod), "error: pods \"p\" is invalid");
+        assert_eq!(results.reasons[0].causes, ["a: b"]);
+        assert_eq!(
+            results.refused(&refused(404, "NotFound"), &pod),
+            "error: pods \"p\" could not be found on the server"
+        );
+        assert_eq!(results.refused(&anyhow::anyhow!("cut"), &pod), "error: pods \"p\" could not be patched: cut");
+        assert_eq!((results.reasons.len(), results.missing, results.retryable), (1, 1, 1));
     }
 
     #[test]
-    fn refusals_of_the_server_reopen_the_editor() {
-        let refused = |code| Refused { code, reason: String::new(), message: "no".into(), details: Value::Null };
-        assert_eq!(refusal(refused(422).into()).ok().as_deref(), Some("no"));
-        assert!(refusal(refused(500).into()).is_err() && refusal(anyhow::anyhow!("cut")).is_err());
+    fn several_errors_are_told_in_one_line() {
+        let errors = vec![anyhow::anyhow!("a"), Failures(vec![anyhow::anyhow!("b")]).into()];
+        assert_eq!(together(&Failures(errors).into()), "[a, b]");
     }
 }

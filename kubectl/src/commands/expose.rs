@@ -6,11 +6,11 @@ use super::{Session, create, patch};
 use crate::cli::expose::Expose;
 use crate::files::Manifest;
 use crate::generate::{exposure, typed};
+use crate::http::parsed;
 use crate::selected::{Query, resolve};
 use crate::writing::{Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::Value;
-use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 
 pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()> {
@@ -65,7 +65,12 @@ pub(super) fn overridden(object: Value, overrides: &str, kind: &str) -> anyhow::
         "strategic" => PatchKind::Strategic,
         other => bail!("invalid override type: {other}"),
     };
-    let value = yaml::to_value(overrides.as_bytes())?;
+    let value = match (parsed(overrides.as_bytes()), kind) {
+        (Ok(value), _) => value,
+        (Err(why), PatchKind::Json) => bail!(why),
+        (Err(_), PatchKind::Strategic) => bail!("invalid JSON document"),
+        (Err(_), _) => bail!("Invalid JSON Patch"),
+    };
     match (kind, &value) {
         (PatchKind::Json, _) | (_, Value::Object(_)) => patch::locally(object, kind, &value),
         (_, Value::Array(_)) => bail!(NO_OBJECT),

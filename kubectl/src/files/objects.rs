@@ -256,19 +256,26 @@ fn mistyped(document: &Value) -> Option<String> {
 
 /// The document, if it says what it is, and what each of its items is.
 pub(super) fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
-    let mut wrong = unsaid(&document);
+    match invalid(&document) {
+        None => Ok(document),
+        Some(why) => Err(not_validated(source, why)),
+    }
+}
+
+/// Why a document is not valid, if it does not say what it is, or an item of it does not.
+pub(super) fn invalid(document: &Value) -> Option<String> {
+    let mut wrong = unsaid(document);
     if wrong.is_empty() && document["apiVersion"] == "v1" && document["kind"] == "List" {
         match document["items"].as_array() {
             Some(items) => wrong.extend(items.iter().flat_map(unsaid)),
             None => wrong.push("invalid object to validate".into()),
         }
     }
-    let why = match wrong.as_slice() {
-        [] => return Ok(document),
-        [one] => one.clone(),
-        several => format!("[{}]", several.join(", ")),
-    };
-    Err(not_validated(source, why))
+    match wrong.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("[{}]", several.join(", "))),
+    }
 }
 
 /// What an object does not say of its type.

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apimachinery/pkg/runtime/serializer/json` (`Decode`), `kubectl/pkg/scheme`.
 
+use crate::print::quote;
 use apimachinery::Value;
 use apimachinery::codec::json::conform;
 use apimachinery::codec::{NO_KIND, TYPE_META};
@@ -42,7 +43,10 @@ pub(super) fn misfit(document: &Value) -> Option<String> {
     match Schema::builtin().kind(&GroupVersionKind::new(group.to_owned(), number.to_owned(), kind.to_owned())) {
         Some(ty) if !WITHOUT_TYPES.contains(&group) => conform(&ty, document).err().map(|error| error.to_string()),
         _ if is_list(group, number, kind) || is_of_old_version(group, number, kind) => None,
-        _ => Some(format!("no kind {kind:?} is registered for version {version:?} in scheme \"{SCHEME}\"")),
+        _ => {
+            let (kind, version) = (quote(kind), quote(version));
+            Some(format!("no kind {kind} is registered for version {version} in scheme \"{SCHEME}\""))
+        }
     }
 }
 

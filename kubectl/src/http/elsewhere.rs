@@ -61,7 +61,7 @@ impl Elsewhere {
             };
             // A body is sent once more only where the method stays.
             let body = if self.method == self.asked { body.clone() } else { Bytes::new() };
-            let response = match to.origin() == home.url.origin() {
+            let response = match to.origin() == home.address.url.origin() {
                 true if path.starts_with(&home.base_path()) => {
                     home.once(limit, &self.method, home.below(&path), extra, &body).await
                 }

@@ -65,7 +65,7 @@ pub(super) async fn enter(proxy: &Url, tls: &Tls) -> Result<Opened, Why> {
         "http" => reach(proxy).await.map_err(failed),
         "https" => {
             let opened = reach(proxy).await.map_err(failed)?;
-            super::encrypt(tls, proxy.host_str().unwrap_or_default(), opened).await.map_err(failed)
+            super::dial::encrypt(tls, proxy.host_str().unwrap_or_default(), opened).await.map_err(failed)
         }
         other => Err(Why::Broken(format!("proxyconnect tcp: unsupported scheme {other:?}"))),
     }
@@ -73,7 +73,7 @@ pub(super) async fn enter(proxy: &Url, tls: &Tls) -> Result<Opened, Why> {
 
 async fn reach(proxy: &Url) -> Result<Opened, Why> {
     let host = proxy.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    Opened::of(super::reach(host, port(proxy)).await?)
+    Opened::of(super::dial::reach(host, port(proxy)).await?)
 }
 
 /// The port of a proxy.

@@ -130,6 +130,12 @@ fn is_of_common_name(certificate: &[u8], name: &ServerName<'_>) -> bool {
         && common.is_some_and(|common| common.user.eq_ignore_ascii_case(&name.to_str()))
 }
 
+/// Whether a certificate is of the first version, which knows no other names than the common one.
+fn has_no_extensions(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(OtherError(why))) = error else { return false };
+    why.to_string() == "UnsupportedCertVersion"
+}
+
 fn legacy_name() -> Error {
     let why = "certificate relies on legacy Common Name field, use SANs instead";
     Error::General(format!("tls: failed to verify certificate: x509: {why}"))
@@ -144,7 +150,15 @@ impl ServerCertVerifier for NameFirst {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let named = rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name);
+        let parsed = match ParsedCertificate::try_from(certificate) {
+            Err(error) if has_no_extensions(&error) => {
+                let why = CertificateError::NotValidForNameContext { expected: name.to_owned(), presented: Vec::new() };
+                let legacy = is_of_common_name(certificate, name);
+                return Err(if legacy { legacy_name() } else { Error::InvalidCertificate(why) });
+            }
+            parsed => parsed?,
+        };
+        let named = rustls::client::verify_server_name(&parsed, name);
         let verified = self.usual.verify_server_cert(certificate, intermediates, name, ocsp, now);
         match (named, verified) {
             (Err(_), Err(error)) if is_out_of_time(&error) => Err(error),

@@ -98,8 +98,11 @@ pub(super) const TOO_LONG: &str =
 /// What Go says of a body that ends before its end.
 pub(super) const UNEXPECTED_END: &str = "unexpected EOF";
 
-/// A name that no name server knows. Go tells which of them it asked.
+/// A name that no name server knows. Go tells which of them it asked, if it asked any.
 pub(super) fn no_such_host(host: &str) -> String {
+    if !super::address::is_name(host) {
+        return format!("dial tcp: lookup {host}: no such host");
+    }
     let servers = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let server = servers.lines().find_map(|line| line.trim().strip_prefix("nameserver")).unwrap_or("127.0.0.1").trim();
     let server = if server.contains(':') { format!("[{server}]") } else { server.to_owned() };
