@@ -4,7 +4,12 @@ use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kubelet::devices::{Devices, pod_resources, registration, socket, watcher};
+use kubelet::cluster::Standalone;
+use kubelet::cluster::storage::NoStorage;
+use kubelet::csi::Csi;
+use kubelet::devices::{Devices, pod_resources, registration};
+use kubelet::events::{Events, LogOnly};
+use kubelet::plugins::{Takers, socket, watcher};
 use parking_lot::Mutex;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
@@ -112,6 +117,12 @@ async fn channel(path: &Path) -> tonic::transport::Channel {
     endpoint.connect_with_connector(connect).await.expect("a connection")
 }
 
+fn takers(root: &Path, devices: &Devices) -> Takers {
+    let (cluster, events) = (Arc::new(Standalone), Events::new(Arc::new(LogOnly)));
+    let csi = Csi::new(root.to_owned(), "n".into(), cluster, Arc::new(NoStorage), events);
+    Takers { devices: devices.clone(), csi }
+}
+
 fn container(name: &str, count: &str) -> Container {
     let limits = Some([(GPU.to_owned(), Quantity(count.into()))].into());
     let resources = Some(ResourceRequirements { limits, ..ResourceRequirements::default() });
@@ -215,7 +226,7 @@ async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
     let listener = UnixListener::bind(&endpoint).unwrap();
     supervisor.spawn_until_stop("fake", socket::serve(listener, DevicePluginServer::new(plugin)));
     let registry = folder.path().join("plugins_registry");
-    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), devices.clone()));
+    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), takers(folder.path(), &devices)));
 
     // In a folder that comes later as well.
     let own = registry.join("example.com");

@@ -2,7 +2,8 @@
 //!
 //! Upstream: `pkg/kubelet/cm/devicemanager/plugin/v1beta1/server.go`.
 
-use super::{Devices, socket};
+use super::Devices;
+use crate::plugins::socket;
 use proto::deviceplugin as api;
 use proto::deviceplugin::registration_server::{Registration, RegistrationServer};
 use std::io;

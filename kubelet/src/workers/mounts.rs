@@ -1,9 +1,10 @@
 //! What is mounted into a container.
 
 use crate::env::expand::expand;
+use crate::pod::PodExt;
 use crate::runtime::config::{Mount, MountedImage, Propagation};
 use crate::volumes::{Mounted, VolumeError, mounts, subpath};
-use k8s_openapi::api::core::v1::{Container, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
@@ -12,6 +13,7 @@ pub type ImageVolumes = BTreeMap<String, MountedImage>;
 
 /// The container's volume mounts. `env` is for `subPathExpr`.
 pub async fn of_volumes(
+    pod: &Pod,
     container: &Container,
     mounted: &Mounted,
     images: &ImageVolumes,
@@ -39,12 +41,41 @@ pub async fn of_volumes(
         out.push(Mount {
             container_path: absolute(&mount.mount_path),
             host_path: host_path.to_string_lossy().into_owned(),
-            read_only: mount.read_only == Some(true),
+            read_only: mount.read_only == Some(true) || is_read_only(pod, &mount.name),
             propagation: propagation(mount),
             image: None,
         });
     }
     Ok(out)
+}
+
+/// The container's devices that are volumes: on the node, in the container, and what may be done with them.
+///
+/// Upstream: `makeBlockVolumes` of `pkg/kubelet/kubelet_pods.go`.
+pub fn devices(
+    pod: &Pod,
+    container: &Container,
+    mounted: &Mounted,
+) -> Result<Vec<(String, String, String)>, VolumeError> {
+    let all = container.volume_devices.iter().flatten().map(|device| {
+        let link = mounted.get(&device.name).ok_or_else(|| VolumeError::Unsupported(device.name.clone()))?;
+        let volume = PodExt::spec(pod).volumes.iter().flatten().find(|v| v.name == device.name);
+        let claim = volume.and_then(|v| v.persistent_volume_claim.as_ref());
+        let may = if claim.is_some_and(|c| c.read_only == Some(true)) { "r" } else { "mrw" };
+        Ok((link.to_string_lossy().into_owned(), device.device_path.clone(), may.to_owned()))
+    });
+    all.collect()
+}
+
+/// Whether all that is mounted there is only read: the pod says so of the volume.
+fn is_read_only(pod: &Pod, volume: &str) -> bool {
+    let volume = PodExt::spec(pod).volumes.iter().flatten().find(|v| v.name == volume);
+    let says = |v: &Volume| match (&v.persistent_volume_claim, &v.csi) {
+        (Some(claim), _) => claim.read_only == Some(true),
+        (None, Some(csi)) => csi.read_only == Some(true),
+        (None, None) => false,
+    };
+    volume.is_some_and(says)
 }
 
 /// The runtime looks the path up in the image; one that leads out of it is not given to it.
@@ -117,7 +148,8 @@ mod tests {
                 ..VolumeMount::default()
             };
             let container = Container { volume_mounts: Some(vec![mount]), ..Container::default() };
-            let got = of_volumes(&container, &Mounted::new(), &images, Path::new("/none"), &env).await.ok();
+            let got =
+                of_volumes(&Pod::default(), &container, &Mounted::new(), &images, Path::new("/none"), &env).await.ok();
             let want = want.map(|sub_path| Mount {
                 container_path: "/data".into(),
                 read_only: true,

@@ -1,5 +1,6 @@
 //! Test helpers.
 
 pub mod cri;
+pub mod csi;
 pub mod daemon;
 pub mod etcd;

@@ -1,13 +1,12 @@
-//! Finds plugins by their sockets below `plugins_registry`, and registers those of device plugins.
+//! Finds plugins by their sockets below `plugins_registry`, and registers them.
 //!
 //! Upstream: `pkg/kubelet/pluginmanager`.
 
 use super::changes::Changes;
-use super::registration::VERSION;
-use super::{ConnectError, Devices, plugin};
+use super::{Refusal, Taken, Takers, socket};
 use crate::backoff::Backoff;
 use proto::pluginregistration::registration_client::RegistrationClient;
-use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus};
+use proto::pluginregistration::{InfoRequest, RegistrationStatus};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -20,7 +19,6 @@ const NOTIFY: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(122);
 const DEEPEST: usize = 4;
 const MOST: usize = 1000;
-const KIND: &str = "DevicePlugin";
 
 /// Which file it is: a plugin that came back has another one.
 type Identity = (u64, i64, i64);
@@ -32,28 +30,21 @@ enum RegisterError {
     Dial(PathBuf, #[source] tonic::transport::Error),
     #[error("RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket {}", .0.display())]
     Info(PathBuf, #[source] Status),
-    #[error("RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {}", socket.display())]
-    Kind { kind: String, socket: PathBuf },
-    #[error(
-        "RegisterPlugin error -- plugin validation failed with err: manager version, {VERSION}, is not among plugin \
-         supported versions {0:?}"
-    )]
-    Version(Vec<String>),
-    #[error("RegisterPlugin error -- plugin registration failed with err: {0}")]
-    Refused(ConnectError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("RegisterPlugin error -- failed to tell the plugin at socket {}", .0.display())]
     Notify(PathBuf, #[source] Status),
 }
 
 /// Watches for ever; give it to the supervisor.
-pub async fn run(folder: PathBuf, devices: Devices) {
+pub async fn run(folder: PathBuf, takers: Takers) {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         tracing::error!(%error, folder = %folder.display(), "plugins cannot be watched");
         return;
     }
     let mut watcher = Watcher {
         folder,
-        devices,
+        takers,
         known: BTreeMap::new(),
         failed: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
         last: BTreeMap::new(),
@@ -71,9 +62,9 @@ pub async fn run(folder: PathBuf, devices: Devices) {
 
 struct Watcher {
     folder: PathBuf,
-    devices: Devices,
-    /// The plugins that are registered, with their resources.
-    known: BTreeMap<PathBuf, (Identity, String)>,
+    takers: Takers,
+    /// The plugins that are registered.
+    known: BTreeMap<PathBuf, (Identity, Taken)>,
     failed: Backoff<PathBuf>,
     /// When a socket was tried without success.
     last: BTreeMap<PathBuf, Instant>,
@@ -83,11 +74,11 @@ impl Watcher {
     async fn look(&mut self, changes: &mut Changes) {
         let mut found = BTreeMap::new();
         sockets(&self.folder, DEEPEST, changes, &mut found);
-        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, String))| found.get(*path) != Some(identity);
+        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, Taken))| found.get(*path) != Some(identity);
         let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
         for path in gone {
-            if let Some((_, resource)) = self.known.remove(&path) {
-                self.devices.disconnect(&resource);
+            if let Some((_, taken)) = self.known.remove(&path) {
+                self.takers.lose(&taken).await;
             }
         }
         self.last.retain(|path, _| found.contains_key(path));
@@ -110,10 +101,10 @@ impl Watcher {
     }
 
     async fn register(&mut self, path: PathBuf, identity: Identity) {
-        match register(&path, &self.devices).await {
-            Ok(resource) => {
+        match register(&path, &self.takers).await {
+            Ok(taken) => {
                 self.last.remove(&path);
-                self.known.insert(path, (identity, resource));
+                self.known.insert(path, (identity, taken));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a plugin is not registered");
@@ -125,35 +116,24 @@ impl Watcher {
     }
 }
 
-async fn register(path: &Path, devices: &Devices) -> Result<String, RegisterError> {
+async fn register(path: &Path, takers: &Takers) -> Result<Taken, RegisterError> {
     let owned = || path.to_owned();
-    let channel = plugin::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
+    let channel = socket::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
     let mut client = RegistrationClient::new(channel);
     let mut request = Request::new(InfoRequest {});
     request.set_timeout(GET_INFO);
     let info = client.get_info(request).await.map_err(|e| RegisterError::Info(owned(), e))?.into_inner();
-    let done = take(path, &info, devices).await;
+    let done = takers.take(path, &info).await;
     let error = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let mut told = Request::new(RegistrationStatus { plugin_registered: done.is_ok(), error });
     told.set_timeout(NOTIFY);
     let told = client.notify_registration_status(told).await;
-    done?;
+    let taken = done?;
     if let Err(e) = told {
-        devices.disconnect(&info.name);
+        takers.lose(&taken).await;
         return Err(RegisterError::Notify(owned(), e));
     }
-    Ok(info.name)
-}
-
-async fn take(path: &Path, info: &PluginInfo, devices: &Devices) -> Result<(), RegisterError> {
-    if info.r#type != KIND {
-        return Err(RegisterError::Kind { kind: info.r#type.clone(), socket: path.to_owned() });
-    }
-    if !info.supported_versions.iter().any(|v| v == VERSION) {
-        return Err(RegisterError::Version(info.supported_versions.clone()));
-    }
-    let endpoint = if info.endpoint.is_empty() { path } else { Path::new(&info.endpoint) };
-    devices.connect(&info.name, endpoint).await.map_err(RegisterError::Refused)
+    Ok(taken)
 }
 
 /// The sockets below a folder. What cannot be read is passed over.
