@@ -148,6 +148,11 @@ impl World {
         let folder = tempfile::tempdir().expect("a folder");
         let objects = Arc::new(Objects::default());
         objects.put("node", "n", json!({"metadata": {"name": "n", "uid": "node-uid"}}));
+        let mut spec = spec;
+        if spec["volumeLifecycleModes"].is_null() {
+            // As the apiserver does.
+            spec["volumeLifecycleModes"] = json!(["Persistent"]);
+        }
         objects.put("csidriver", DRIVER, json!({"metadata": {"name": DRIVER}, "spec": spec}));
         let root = folder.path().to_owned();
         let options = Options {
