@@ -1,11 +1,13 @@
 //! Generates the gRPC types from the .proto files beside it, without `protoc`.
 
 /// One file for each contract.
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "runtime/v1.proto",
     "kms/v2.proto",
     "csi/v1.proto",
     "deviceplugin/v1beta1.proto",
+    "dra/v1.proto",
+    "dra/v1beta1.proto",
     "pluginregistration/v1.proto",
     "podresources/v1.proto",
 ];

@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 pub mod csi;
 pub mod devices;
+pub mod dra;
 pub mod env;
 pub mod events;
 pub mod eviction;

@@ -8,6 +8,7 @@ use crate::config::{self, AuthorizationMode, KubeletConfiguration};
 use crate::csi::Csi;
 use crate::csi::metrics::VolumeMetrics;
 use crate::devices::{self, Devices, pod_resources, registration};
+use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
@@ -16,7 +17,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
-use crate::plugins::{Takers, watcher};
+use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
 use crate::probes::Probes;
 use crate::resize::Allocations;
@@ -87,6 +88,7 @@ impl Kubelet {
         let probes = Probes::new(runtime.clone(), events.clone(), supervisor.clone(), move |uid| bell.nudge(uid));
         let bell = nudges.clone();
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
+        let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
@@ -103,6 +105,7 @@ impl Kubelet {
             node,
             allocations: Allocations::load(&options.root_dir),
             devices,
+            dra,
         });
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
@@ -148,8 +151,10 @@ impl Kubelet {
             Err(error) => tracing::error!(%error, "device plugins cannot register"),
         }
         let folder = self.options.root_dir.join("plugins_registry");
-        let takers = Takers { devices: devices.clone(), csi: self.csi.clone() };
-        supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, takers));
+        let claims = self.deps.dra.plugins();
+        claims.start();
+        let handlers: Handlers = vec![Box::new(devices.clone()), Box::new(claims.clone()), Box::new(self.csi.clone())];
+        supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, handlers));
         if self.client.is_some() {
             supervisor.spawn_until_stop("csi-node", self.csi.clone().introduce_node());
         }
@@ -157,7 +162,8 @@ impl Kubelet {
         match pod_resources::listen(&self.options.root_dir) {
             Ok(listener) => {
                 let workers = self.workers.clone();
-                let serve = pod_resources::serve(listener, devices.clone(), move || workers.active());
+                let serve =
+                    pod_resources::serve(listener, devices.clone(), self.deps.dra.clone(), move || workers.active());
                 supervisor.spawn_until_stop("pod-resources", serve);
             }
             Err(error) => tracing::error!(%error, "the pod resources API is not served"),
@@ -314,6 +320,15 @@ fn devices_folder(root: &Path) -> PathBuf {
     own
 }
 
+/// Claims of devices, which only an apiserver has.
+fn dra(client: Option<&kube::Client>, root: &Path, node: &str, supervisor: &Supervisor) -> Dra {
+    let offers: Arc<dyn dra::api::Offers> = match client {
+        Some(client) => Arc::new(dra::api::Server::new(client.clone(), node.to_owned())),
+        None => Arc::new(dra::api::Standalone),
+    };
+    Dra::load(root, offers, supervisor.clone())
+}
+
 /// Watches the runtime. Until it is known which pods are wanted, those that nobody seems to ask for
 /// are left alone; the apiserver itself may be among the pods that are known already.
 async fn housekeeping(
@@ -334,6 +349,8 @@ async fn housekeeping(
     }
     deps.devices.keep_only(&workers.pods().iter().map(|pod| pod.uid().to_owned()).collect());
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
+    let here = workers.clone();
+    supervisor.spawn_until_stop("claims", deps.dra.clone().reconcile(move |uid| here.knows(uid)));
     supervisor.spawn_until_stop("volumes", csi.reap());
     let changed = move |uid: &str, outline: &Outline| {
         if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {

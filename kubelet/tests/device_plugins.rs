@@ -4,12 +4,9 @@ use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kubelet::cluster::Standalone;
-use kubelet::cluster::storage::NoStorage;
-use kubelet::csi::Csi;
 use kubelet::devices::{Devices, pod_resources, registration};
-use kubelet::events::{Events, LogOnly};
-use kubelet::plugins::{Takers, socket, watcher};
+use kubelet::dra::{Dra, api::Standalone};
+use kubelet::plugins::{socket, watcher};
 use parking_lot::Mutex;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
@@ -117,12 +114,6 @@ async fn channel(path: &Path) -> tonic::transport::Channel {
     endpoint.connect_with_connector(connect).await.expect("a connection")
 }
 
-fn takers(root: &Path, devices: &Devices) -> Takers {
-    let (cluster, events) = (Arc::new(Standalone), Events::new(Arc::new(LogOnly)));
-    let csi = Csi::new(root.to_owned(), "n".into(), cluster, Arc::new(NoStorage), events);
-    Takers { devices: devices.clone(), csi }
-}
-
 fn container(name: &str, count: &str) -> Container {
     let limits = Some([(GPU.to_owned(), Quantity(count.into()))].into());
     let resources = Some(ResourceRequirements { limits, ..ResourceRequirements::default() });
@@ -135,6 +126,10 @@ fn pod(uid: &str, init: Vec<Container>, containers: Vec<Container>) -> Pod {
         spec: Some(PodSpec { init_containers: Some(init), containers, ..PodSpec::default() }),
         status: None,
     }
+}
+
+fn no_claims(root: &Path, supervisor: &Supervisor) -> Dra {
+    Dra::load(root, Arc::new(Standalone), supervisor.clone())
 }
 
 fn healthy(names: &[&str]) -> api::ListAndWatchResponse {
@@ -201,7 +196,10 @@ async fn from_registration_to_restart() {
 
     let listener = pod_resources::listen(folder.path()).unwrap();
     let active = vec![Arc::new(one)];
-    supervisor.spawn_until_stop("lister", pod_resources::serve(listener, devices.clone(), move || active.clone()));
+    supervisor.spawn_until_stop(
+        "lister",
+        pod_resources::serve(listener, devices.clone(), no_claims(folder.path(), &supervisor), move || active.clone()),
+    );
     let lister = channel(&folder.path().join("pod-resources/kubelet.sock")).await;
     let mut lister = listed::pod_resources_lister_client::PodResourcesListerClient::new(lister);
     let all = lister.list(listed::ListPodResourcesRequest {}).await.unwrap().into_inner().pod_resources;
@@ -226,7 +224,7 @@ async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
     let listener = UnixListener::bind(&endpoint).unwrap();
     supervisor.spawn_until_stop("fake", socket::serve(listener, DevicePluginServer::new(plugin)));
     let registry = folder.path().join("plugins_registry");
-    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), takers(folder.path(), &devices)));
+    supervisor.spawn_until_stop("watcher", watcher::run(registry.clone(), vec![Box::new(devices.clone())]));
 
     // In a folder that comes later as well.
     let own = registry.join("example.com");

@@ -14,6 +14,7 @@ use kubelet::cluster::storage::NoStorage;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::csi::Csi;
 use kubelet::devices::Devices;
+use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
 use kubelet::node::{Facts, NodeFacts};
@@ -116,6 +117,7 @@ impl Node {
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),
             devices: devices.clone(),
+            dra: Dra::load(&root, Arc::new(Standalone), supervisor.clone()),
             node: facts.clone(),
             settings: Settings {
                 logs: root.join("pods"),

@@ -1,5 +1,5 @@
-//! The gRPC contracts with what runs beside the cluster's processes: container runtimes and
-//! plugins and storage drivers beside the kubelet, key management services beside the apiserver.
+//! The gRPC contracts with what runs beside the cluster's processes: container runtimes, plugins
+//! and storage drivers beside the kubelet, key management services beside the apiserver.
 //!
 //! Upstream: `staging/src/k8s.io/{cri-api,kms,kubelet}`.
 
@@ -25,6 +25,17 @@ pub mod csi {
 #[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
 pub mod deviceplugin {
     tonic::include_proto!("v1beta1");
+}
+
+/// How drivers prepare the devices of claims on a node (`dra.v1`).
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod dra {
+    tonic::include_proto!("k8s.io.kubelet.pkg.apis.dra.v1");
+
+    /// The same as it was before (`dra.v1beta1`).
+    pub mod v1beta1 {
+        tonic::include_proto!("k8s.io.kubelet.pkg.apis.dra.v1beta1");
+    }
 }
 
 /// How a plugin says what it is (`pluginregistration.v1`).

@@ -1,7 +1,9 @@
 //! Telling the apiserver and people: bindings, events, conditions.
 
+use crate::claims;
 use crate::diagnosis::Diagnosis;
 use crate::model::Pod;
+use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding;
 use crate::preempt::{Preemption, evict};
 use crate::scheduler::{Placement, Scheduler};
@@ -45,30 +47,36 @@ impl Binder {
     /// Binds in the background; waits only if too many are under way.
     pub(crate) async fn bind(&self, scheduler: Arc<Scheduler>, placement: Placement) {
         let this = self.clone();
-        if !placement.plan.is_empty() {
-            // It may take minutes until volumes are there; nobody else waits for that.
-            self.supervisor.spawn("bind volumes", async move {
-                match volumes::bind(&this.client, &this.places, &scheduler, &placement).await {
-                    Ok(()) => {
-                        let Ok(_place) = this.places.acquire().await else { return };
-                        this.finish(&scheduler, &placement).await;
-                    }
-                    Err(error) => {
-                        let plugin = volume_binding::NAME;
-                        this.fail(&scheduler, &placement, format!("running PreBind plugin {plugin:?}: {error}")).await;
-                    }
-                }
-            });
+        if !placement.plan.is_empty() || !placement.devices.is_empty() {
+            // It may take minutes until volumes and devices are there; nobody else waits for that.
+            self.supervisor.spawn("prepare", async move { this.prepare(&scheduler, &placement).await });
             return;
         }
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
         self.supervisor.spawn("bind", async move {
-            this.finish(&scheduler, &placement).await;
+            this.finish(&scheduler, &placement, claims::Done::default()).await;
             drop(place);
         });
     }
 
-    async fn finish(&self, scheduler: &Scheduler, placement: &Placement) {
+    /// What has to be done before the pod is bound, then that.
+    async fn prepare(&self, scheduler: &Scheduler, placement: &Placement) {
+        let mut done = claims::Done::default();
+        let failed = |plugin: &str, why: String| format!("running PreBind plugin {plugin:?}: {why}");
+        if !placement.plan.is_empty()
+            && let Err(error) = volumes::bind(&self.client, &self.places, scheduler, placement).await
+        {
+            return self.fail(scheduler, placement, done, failed(volume_binding::NAME, error.to_string())).await;
+        }
+        let claims = claims::bind(&self.client, &self.places, scheduler, &self.recorder, placement, &mut done);
+        if let Err(error) = claims.await {
+            return self.fail(scheduler, placement, done, failed(dynamic_resources::NAME, error.to_string())).await;
+        }
+        let Ok(_place) = self.places.acquire().await else { return };
+        self.finish(scheduler, placement, done).await;
+    }
+
+    async fn finish(&self, scheduler: &Scheduler, placement: &Placement, done: claims::Done) {
         let Placement { attempt, node, started, .. } = placement;
         match self.post_binding(&attempt.pod, node).await {
             Ok(()) => {
@@ -79,16 +87,30 @@ impl Binder {
             }
             Err(error) => {
                 let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
-                self.fail(scheduler, placement, message).await;
+                self.fail(scheduler, placement, done, message).await;
             }
         }
     }
 
     /// Gives the place up, and says why.
-    async fn fail(&self, scheduler: &Scheduler, placement: &Placement, message: String) {
+    async fn fail(&self, scheduler: &Scheduler, placement: &Placement, done: claims::Done, message: String) {
         let pod = &placement.attempt.pod;
         tracing::warn!(pod = %pod.key(), node = %placement.node, message, "cannot bind");
+        claims::undo(&self.client, pod, done).await;
         scheduler.unbound(placement);
+        self.tell(pod, message).await;
+    }
+
+    /// Says why there is no decision about the pod.
+    pub(crate) fn report(&self, pod: &Arc<Pod>, message: String) {
+        let (this, pod) = (self.clone(), Arc::clone(pod));
+        self.supervisor.spawn("report", async move {
+            let Ok(_place) = this.places.acquire().await else { return };
+            this.tell(&pod, message).await;
+        });
+    }
+
+    async fn tell(&self, pod: &Pod, message: String) {
         self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
         if let Err(error) = self.patch_condition(pod, "SchedulerError", &message, None).await {
             tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
@@ -111,11 +133,12 @@ impl Binder {
     }
 
     /// Says why the pod fits nowhere, and makes room for it if that was decided.
-    pub(crate) fn explain(&self, pod: &Arc<Pod>, diagnosis: &Diagnosis, preemption: Preemption) {
-        let message = match preemption.message() {
-            Some(preemption) => format!("{} {preemption}", diagnosis.message()),
+    pub(crate) fn explain(&self, pod: &Arc<Pod>, diagnosis: &Diagnosis, unplaced: Unplaced) {
+        let message = match unplaced.message() {
+            Some(why) => format!("{} {why}", diagnosis.message()),
             None => diagnosis.message(),
         };
+        let Unplaced { relief, preemption } = unplaced;
         self.recorder.warning(&pod.reference(), "FailedScheduling", message.clone());
         let (this, pod) = (self.clone(), Arc::clone(pod));
         self.supervisor.spawn("explain", async move {
@@ -123,6 +146,9 @@ impl Binder {
             let nominated = preemption.node().map(|node| node.to_string());
             if let Err(error) = this.patch_condition(&pod, "Unschedulable", &message, nominated).await {
                 tracing::debug!(pod = %pod.key(), %error, "cannot write the pod's condition");
+            }
+            if let Some(relief) = &relief {
+                claims::relieve(&this.client, &pod, relief).await;
             }
             if let Preemption::Found { victims, .. } = preemption {
                 for victim in victims {
@@ -150,6 +176,26 @@ impl Binder {
         let patch = json!({"metadata": {"uid": pod.uid}, "status": status});
         pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         Ok(())
+    }
+}
+
+/// What is done so that a pod that fits nowhere may fit later: PostFilter.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    /// What is given back of devices, if that is switched on.
+    pub relief: Option<Relief>,
+    /// Who is driven away.
+    pub preemption: Preemption,
+}
+
+impl Unplaced {
+    /// What is said about it behind the reasons; nothing, if room is made.
+    fn message(&self) -> Option<String> {
+        let preemption = self.preemption.message()?;
+        Some(match &self.relief {
+            Some(relief) => format!("{}, {preemption}", relief.message()),
+            None => preemption,
+        })
     }
 }
 

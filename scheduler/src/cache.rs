@@ -12,6 +12,7 @@ use crate::model::node::NodeFacts;
 use crate::model::pod::PodKey;
 use crate::model::selector::Labels;
 use crate::model::{NodeId, Nodes, Pod};
+use crate::plugins::dynamic_resources;
 use crate::plugins::volume_binding::Plan;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -118,6 +119,18 @@ impl Cache {
         let storage = &mut self.cluster.storage;
         plan.bindings.iter().for_each(|(volume, _)| storage.restore_volume(&volume.name));
         plan.provisions.iter().for_each(|claim| storage.restore_claim(&claim.key));
+    }
+
+    /// Counts the plan's devices as taken, before the apiserver shows them so.
+    pub fn reserve_devices(&mut self, plan: &dynamic_resources::Plan) {
+        let claims = &mut self.cluster.devices.claims;
+        plan.taken().for_each(|(key, allocation)| claims.reserve(key, Arc::clone(allocation)));
+    }
+
+    /// Takes back what the plan reserved and was not written.
+    pub fn unreserve_devices(&mut self, plan: &dynamic_resources::Plan) {
+        let claims = &mut self.cluster.devices.claims;
+        plan.taken().for_each(|(key, _)| claims.unreserve(key));
     }
 
     /// Takes an assumed pod back; does nothing if the apiserver has shown it meanwhile.

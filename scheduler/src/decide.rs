@@ -18,6 +18,11 @@ pub enum Decision {
     },
     /// Nowhere, for these reasons.
     Reject(Diagnosis),
+    /// Something is wrong with the pod or what it needs.
+    Fail {
+        /// What.
+        why: String,
+    },
 }
 
 /// Below this many feasible nodes all are compared.
@@ -40,7 +45,10 @@ pub fn decide(profile: &Profile, percentage: i32, cluster: &Cluster, pod: &Pod) 
             filter.filter(cluster, pod, &mut candidates);
         }
     }
-    let Candidates { mut nodes, rejected } = candidates;
+    let Candidates { mut nodes, rejected, failure } = candidates;
+    if let Some(why) = failure {
+        return Decision::Fail { why };
+    }
     match nodes.as_slice() {
         [] => return Decision::Reject(Diagnosis::new(live.len(), rejected)),
         [only] => return Decision::Place { node: *only },
@@ -97,6 +105,7 @@ mod tests {
         match decide(&profile, 0, cluster, pod) {
             Decision::Place { node } => cluster.nodes.name(node).to_string(),
             Decision::Reject(diagnosis) => diagnosis.message(),
+            Decision::Fail { why } => why,
         }
     }
 

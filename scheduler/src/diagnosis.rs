@@ -58,6 +58,16 @@ impl Diagnosis {
         self.rejected.iter().filter(|r| r.rejection.remedy == Remedy::Preemption).map(|r| r.node)
     }
 
+    /// Whether the pod itself was rejected, before any node was looked at.
+    pub fn is_refusal(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    /// The nodes that a plugin rejected.
+    pub fn rejected_by(&self, plugin: &'static str) -> impl Iterator<Item = NodeId> {
+        self.rejected.iter().filter(move |r| r.plugin == plugin).map(|r| r.node)
+    }
+
     /// How many nodes there were.
     pub fn nodes(&self) -> usize {
         self.nodes

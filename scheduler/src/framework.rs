@@ -1,6 +1,7 @@
 //! What a plugin is. Extension points have upstream's names. Queue sort and PreEnqueue are the
 //! queue's own; Reserve is [`crate::cache::Cache::assume`], with [`crate::cache::Cache::reserve`]
-//! for volumes; PreBind is [`crate::volumes`]; Bind is [`crate::bind`]. Permit and PostBind have no
+//! for volumes and [`crate::devices::Claims::reserve`] for devices; PreBind is [`crate::volumes`] and
+//! [`crate::claims`]; Bind is [`crate::bind`]. Permit and PostBind have no
 //! user.
 //!
 //! A plugin sees all candidates at once, so that its PreFilter and PreScore are the part of
@@ -65,12 +66,20 @@ pub struct Candidates {
     pub nodes: Vec<NodeId>,
     /// Excluded.
     pub rejected: Vec<Rejected>,
+    /// Something is wrong with the pod or what it needs, so that there is no decision.
+    pub failure: Option<String>,
 }
 
 impl Candidates {
     /// These nodes.
     pub fn new(nodes: &[NodeId]) -> Self {
-        Self { nodes: nodes.to_vec(), rejected: Vec::new() }
+        Self { nodes: nodes.to_vec(), rejected: Vec::new(), failure: None }
+    }
+
+    /// Ends the decision, as something is wrong; upstream's `Error`.
+    pub fn fail(&mut self, why: String) {
+        self.nodes.clear();
+        self.failure = Some(why);
     }
 
     /// Keeps the nodes that `check` does not reject.
@@ -132,6 +141,17 @@ pub enum Event {
     StorageGrown,
     /// A volume was detached from a node.
     VolumeDetached,
+    /// A claim of devices came, or changed.
+    DeviceClaim {
+        /// Which.
+        key: ClaimKey,
+        /// Whether it gave its devices back, which others may want.
+        is_freed: bool,
+    },
+    /// A class of devices came, or changed.
+    DeviceClass,
+    /// A driver offers something else.
+    DeviceSlice,
 }
 
 impl Event {
@@ -139,6 +159,9 @@ impl Event {
     pub fn is_about(&self, pod: &Pod) -> bool {
         match self {
             Self::ClaimAdded(key) | Self::ClaimUpdated(key) => pod.claims().any(|claim| claim == key),
+            Self::DeviceClaim { key, is_freed } => {
+                *is_freed || pod.device_claims.iter().any(|made| made.key() == Some(key))
+            }
             _ => true,
         }
     }

@@ -1,5 +1,6 @@
 //! From the apiserver's watches to the cache and the queue.
 
+mod devices;
 mod storage;
 
 use crate::model::Pod;
@@ -27,6 +28,7 @@ pub struct Informers {
     replica_sets: Informer<apps::ReplicaSet>,
     stateful_sets: Informer<apps::StatefulSet>,
     storage: storage::Watches,
+    devices: devices::Watches,
 }
 
 /// Starts the watches of one kind after the other.
@@ -70,6 +72,7 @@ impl Informers {
             replica_sets: starter.start(Scope::default(), trim_owner::<apps::ReplicaSet>, on_owner),
             stateful_sets: starter.start(Scope::default(), trim_owner::<apps::StatefulSet>, on_owner),
             storage: storage::Watches::start(&starter),
+            devices: devices::Watches::start(&starter),
         }
     }
 
@@ -84,6 +87,7 @@ impl Informers {
             self.replica_sets.synced(),
             self.stateful_sets.synced(),
             self.storage.synced(),
+            self.devices.synced(),
         );
     }
 
@@ -97,6 +101,7 @@ impl Informers {
             && self.replica_sets.is_synced()
             && self.stateful_sets.is_synced()
             && self.storage.are_synced()
+            && self.devices.are_synced()
     }
 }
 
@@ -261,7 +266,9 @@ fn trim_pod(pod: &mut core::Pod) {
     }
     if let Some(status) = &mut pod.status {
         let (start_time, nominated_node_name) = (status.start_time.take(), status.nominated_node_name.take());
-        *status = core::PodStatus { start_time, nominated_node_name, ..core::PodStatus::default() };
+        let resource_claim_statuses = status.resource_claim_statuses.take();
+        *status =
+            core::PodStatus { start_time, nominated_node_name, resource_claim_statuses, ..core::PodStatus::default() };
     }
 }
 

@@ -4,16 +4,18 @@
 //! pure decision over the columns of [`model`] by the [`plugins`]; [`queue`] says which pod is
 //! next; [`cache`] is the believed state of the cluster.
 //!
-//! Invariant: only [`app`], [`bind`], [`volumes`], [`preempt`] and [`informers`] talk to the apiserver.
+//! Invariant: only [`app`], [`bind`], [`claims`], [`volumes`], [`preempt`] and [`informers`] talk to the apiserver.
 //!
 //! Upstream: `pkg/scheduler`, `cmd/kube-scheduler`.
 
 pub mod app;
 pub mod bind;
 pub mod cache;
+pub mod claims;
 pub mod cluster;
 pub mod config;
 pub mod decide;
+pub mod devices;
 pub mod diagnosis;
 pub mod framework;
 pub mod informers;

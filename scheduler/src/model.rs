@@ -3,6 +3,7 @@
 //! Upstream: `pkg/scheduler/framework/types.go`.
 
 pub mod affinity;
+pub mod device_claims;
 pub mod groups;
 pub mod node;
 pub mod pod;

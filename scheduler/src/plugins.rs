@@ -3,6 +3,7 @@
 //! Upstream: `pkg/scheduler/framework/plugins`.
 
 mod balanced_allocation;
+pub(crate) mod dynamic_resources;
 mod image_locality;
 mod inter_pod_affinity;
 mod node_affinity;
@@ -37,6 +38,7 @@ pub fn filters() -> Vec<Box<dyn Filter>> {
         Box::new(volume_zone::VolumeZone),
         Box::new(pod_topology_spread::PodTopologySpread),
         Box::new(inter_pod_affinity::InterPodAffinity),
+        Box::new(dynamic_resources::DynamicResources),
     ]
 }
 
@@ -48,6 +50,7 @@ pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
         (Box::new(node_resources_fit::NodeResourcesFit), 1),
         (Box::new(pod_topology_spread::PodTopologySpread), 2),
         (Box::new(inter_pod_affinity::InterPodAffinity), 2),
+        (Box::new(dynamic_resources::DynamicResources), 2),
         (Box::new(balanced_allocation::NodeResourcesBalancedAllocation), 1),
         (Box::new(image_locality::ImageLocality), 1),
     ]
@@ -55,11 +58,5 @@ pub fn scores() -> Vec<(Box<dyn Score>, i64)> {
 
 /// Plugins of upstream's that are part of the queue, the cache or the binding here, and so cannot
 /// be switched off, or that are not built yet; known so that a configuration may name them.
-pub const OTHERS: [&str; 6] = [
-    "SchedulingGates",
-    "PrioritySort",
-    "DefaultPreemption",
-    "DefaultBinder",
-    "DynamicResources",
-    "NodeDeclaredFeatures",
-];
+pub const OTHERS: [&str; 5] =
+    ["SchedulingGates", "PrioritySort", "DefaultPreemption", "DefaultBinder", "NodeDeclaredFeatures"];

@@ -65,6 +65,11 @@ impl Profile {
         Ok(Self { name: config.scheduler_name.clone(), filters, scores: scores.collect() })
     }
 
+    /// Whether the filter is switched on.
+    pub fn has_filter(&self, name: &str) -> bool {
+        self.filters.iter().any(|filter| filter.name() == name)
+    }
+
     /// Whether the event may help a pod that these plugins rejected.
     pub fn is_woken(&self, pod: &Pod, rejected_by: &[&'static str], event: &Event) -> bool {
         if !event.is_about(pod) {

@@ -44,6 +44,12 @@ impl Queue {
         self.shared.ready.notify_one();
     }
 
+    /// A pod that waits, and cannot be tried yet: something that it names is missing. It waits until it is
+    /// [set](Self::set).
+    pub fn hold(&self, pod: Arc<Pod>) {
+        self.shared.state.lock().hold(pod, Instant::now());
+    }
+
     /// A pod that does not wait any more: placed or gone.
     pub fn remove(&self, key: &PodKey) {
         self.shared.state.lock().remove(key);

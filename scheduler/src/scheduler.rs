@@ -1,17 +1,20 @@
 //! Tries one pod after the other: queue → decision → assume → bind, or why not.
 
-use crate::bind::Binder;
+use crate::bind::{Binder, Unplaced};
 use crate::cache::Cache;
 use crate::config::Configuration;
 use crate::decide::{Decision, decide};
+use crate::devices::{Claims, Devices};
 use crate::diagnosis::Diagnosis;
 use crate::framework::Event;
 use crate::metrics::{Metrics, Outcome};
 use crate::model::Pod;
 use crate::model::node::NodeFacts;
-use crate::model::pod::Owner;
+use crate::model::pod::{Owner, PodKey};
 use crate::model::selector::{Labels, PodSelector};
 use crate::model::storage::Storage;
+use crate::model::volumes::ClaimKey;
+use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding::{self, Plan};
 use crate::preempt::{self, Preemption};
 use crate::profile::{Profile, ProfileError};
@@ -31,6 +34,8 @@ pub struct Scheduler {
     percentage: i32,
     cache: Mutex<Cache>,
     queue: Queue,
+    /// Pods that wait for claims of devices to be there.
+    held: Mutex<HashMap<PodKey, Arc<Pod>>>,
     metrics: Metrics,
     /// Told when something changed that pods may be waiting for before they can be bound.
     progress: Notify,
@@ -52,7 +57,8 @@ impl Scheduler {
         let queue = Queue::new(first.0, last.0, Arc::clone(&profiles));
         let metrics = Metrics::new(queue.clone());
         let percentage = config.percentage_of_nodes_to_score;
-        Ok(Self { profiles, percentage, cache: Mutex::default(), queue, metrics, progress: Notify::new() })
+        let (cache, held, progress) = (Mutex::default(), Mutex::default(), Notify::new());
+        Ok(Self { profiles, percentage, cache, queue, held, metrics, progress })
     }
 
     /// Its metrics.
@@ -94,10 +100,47 @@ impl Scheduler {
         self.progress.notify_waiters();
     }
 
+    /// Takes in what is new about devices.
+    pub fn change_devices<T>(&self, change: impl FnOnce(&mut Devices) -> T) -> T {
+        let outcome = change(&mut self.cache.lock().cluster.devices);
+        self.progress.notify_waiters();
+        outcome
+    }
+
+    /// Takes in what is new about a claim of devices, and tries the pods again that it may help.
+    pub fn change_claims(&self, key: &ClaimKey, change: impl FnOnce(&mut Claims) -> Option<Event>) {
+        let event = self.change_devices(|devices| change(&mut devices.claims));
+        event.into_iter().for_each(|event| self.wake(event));
+        let names = |pod: &Pod| pod.device_claims.iter().any(|made| made.key() == Some(key));
+        let waiting: Vec<_> = self.held.lock().values().filter(|pod| names(pod)).cloned().collect();
+        waiting.into_iter().for_each(|pod| self.enqueue(pod));
+    }
+
+    /// A claim of devices, as it is after all that is known.
+    pub(crate) fn device_claim(&self, key: &ClaimKey) -> Option<dynamic_resources::Claim> {
+        self.cache.lock().cluster.devices.claims.get(key).cloned()
+    }
+
+    /// Tries the pods again that the event may help.
+    pub(crate) fn wake(&self, event: Event) {
+        self.queue.wake(event);
+    }
+
+    /// Lets the pod wait for its turn, or for the claims that it names.
+    fn enqueue(&self, pod: Arc<Pod>) {
+        let checks = self.profiles.get(&pod.scheduler_name).is_some_and(|p| p.has_filter(dynamic_resources::NAME));
+        if !checks || dynamic_resources::are_there(&self.cache.lock().cluster, &pod).is_ok() {
+            self.held.lock().remove(&pod.key());
+            return self.queue.set(pod);
+        }
+        self.held.lock().insert(pod.key(), Arc::clone(&pod));
+        self.queue.hold(pod);
+    }
+
     /// A pod's new state.
     pub fn set_pod(&self, pod: Arc<Pod>) {
         if pod.node.is_some() {
-            self.queue.remove(&pod.key());
+            self.drop_waiting(&pod.key());
             let event = self.cache.lock().set_pod(pod);
             event.into_iter().for_each(|event| self.queue.wake(event));
         } else if self.profiles.contains_key(&pod.scheduler_name) {
@@ -109,14 +152,19 @@ impl Scheduler {
             drop(cache);
             // An assumed pod changes only by being bound or by failing to be.
             if !is_placed && !pod.is_terminating {
-                self.queue.set(pod);
+                self.enqueue(pod);
             }
         }
     }
 
+    fn drop_waiting(&self, key: &PodKey) {
+        self.queue.remove(key);
+        self.held.lock().remove(key);
+    }
+
     /// A pod that is gone, or has ended.
     pub fn remove_pod(&self, pod: &Pod) {
-        self.queue.remove(&pod.key());
+        self.drop_waiting(&pod.key());
         let event = self.cache.lock().remove_pod(&pod.key());
         self.progress.notify_waiters();
         event.into_iter().for_each(|event| self.queue.wake(event));
@@ -136,18 +184,23 @@ impl Scheduler {
         let started = Instant::now();
         let Some(profile) = self.profiles.get(&attempt.pod.scheduler_name) else { return };
         match self.choose(profile, &attempt.pod) {
-            Choice::Node { node, plan } => {
+            Choice::Node { node, plan, devices } => {
                 self.metrics.decided(started);
-                let placement = Placement { attempt, node, plan, started };
+                let placement = Placement { attempt, node, plan, devices, started };
                 binder.bind(Arc::clone(self), placement).await;
             }
-            Choice::Nowhere { diagnosis, preemption } => {
+            Choice::Failed { why } => {
+                self.metrics.attempted(&profile.name, Outcome::Error, started);
+                self.queue.failed(&attempt);
+                binder.report(&attempt.pod, why);
+            }
+            Choice::Nowhere { diagnosis, relief, preemption } => {
                 self.metrics.attempted(&profile.name, Outcome::Unschedulable, started);
                 if preemption.node().is_some() {
                     self.metrics.preempted();
                 }
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
-                binder.explain(&attempt.pod, &diagnosis, preemption);
+                binder.explain(&attempt.pod, &diagnosis, Unplaced { relief, preemption });
             }
         }
     }
@@ -160,16 +213,29 @@ impl Scheduler {
             Decision::Place { node } => {
                 let name = Arc::clone(cache.cluster.nodes.name(node));
                 let plan = volume_binding::plan(&cache.cluster, pod, node);
+                let devices = match profile.has_filter(dynamic_resources::NAME) {
+                    true => dynamic_resources::plan(&cache.cluster, pod, node),
+                    false => Ok(dynamic_resources::Plan::default()),
+                };
+                let devices = match devices {
+                    Ok(devices) => devices,
+                    Err(why) => return Choice::Failed { why },
+                };
                 cache.assume(pod, node);
                 cache.reserve(&plan, &name);
-                Choice::Node { node: name, plan }
+                cache.reserve_devices(&devices);
+                Choice::Node { node: name, plan, devices }
             }
+            Decision::Fail { why } => Choice::Failed { why },
             Decision::Reject(diagnosis) => {
+                let relief = profile
+                    .has_filter(dynamic_resources::NAME)
+                    .then(|| dynamic_resources::relief(&cache.cluster, pod, &diagnosis));
                 let preemption = preempt::find(profile, &mut cache.cluster, pod, &diagnosis);
                 if let Preemption::Found { node, .. } = &preemption {
                     cache.nominate(pod, Arc::clone(node));
                 }
-                Choice::Nowhere { diagnosis, preemption }
+                Choice::Nowhere { diagnosis, relief, preemption }
             }
         }
     }
@@ -182,10 +248,11 @@ impl Scheduler {
 
     /// The pod could not be bound: its place is free again, and it is tried again.
     pub(crate) fn unbound(&self, placement: &Placement) {
-        let Placement { attempt, plan, started, .. } = placement;
+        let Placement { attempt, plan, devices, started, .. } = placement;
         let event = {
             let mut cache = self.cache.lock();
             cache.unreserve(plan);
+            cache.unreserve_devices(devices);
             cache.forget(&attempt.pod.key())
         };
         self.queue.failed(attempt);
@@ -226,6 +293,10 @@ impl Scheduler {
                 self.bound(&attempt, Instant::now());
                 Some(node)
             }
+            Choice::Failed { .. } => {
+                self.queue.failed(&attempt);
+                None
+            }
             Choice::Nowhere { diagnosis, .. } => {
                 self.queue.unschedulable(&attempt, diagnosis.plugins());
                 None
@@ -243,13 +314,16 @@ pub(crate) struct Placement {
     pub node: Arc<str>,
     /// What has to be done about its volumes first.
     pub plan: Plan,
+    /// What has to be done about its claims of devices first.
+    pub devices: dynamic_resources::Plan,
     /// When the decision began.
     pub started: Instant,
 }
 
 enum Choice {
-    Node { node: Arc<str>, plan: Plan },
-    Nowhere { diagnosis: Diagnosis, preemption: Preemption },
+    Node { node: Arc<str>, plan: Plan, devices: dynamic_resources::Plan },
+    Nowhere { diagnosis: Diagnosis, relief: Option<Relief>, preemption: Preemption },
+    Failed { why: String },
 }
 
 #[cfg(test)]

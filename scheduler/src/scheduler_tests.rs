@@ -68,7 +68,7 @@ async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
     scheduler.set_pod(Arc::new(pod("first").claims(&["c1"]).build()));
     let attempt = scheduler.queue.pop().await;
     let profile = &scheduler.profiles["default-scheduler"];
-    let Choice::Node { node, plan } = scheduler.choose(profile, &attempt.pod) else { panic!("no place") };
+    let Choice::Node { node, plan, devices } = scheduler.choose(profile, &attempt.pod) else { panic!("no place") };
     assert_eq!(plan.bindings.len(), 1);
 
     let second = Arc::new(pod("second").claims(&["c2"]).build());
@@ -76,6 +76,47 @@ async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
     let message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.";
     assert_eq!(diagnosis.message(), message);
 
-    scheduler.unbound(&Placement { attempt, node, plan, started: Instant::now() });
+    scheduler.unbound(&Placement { attempt, node, plan, devices, started: Instant::now() });
     assert!(matches!(scheduler.choose(profile, &second), Choice::Node { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_waits_untried_until_its_claim_is_there() {
+    let scheduler = scheduler();
+    scheduler.set_node("n1", node().facts());
+    let class = serde_json::json!({"metadata": {"name": "gpu"}, "spec": {}});
+    let slice = serde_json::json!({"metadata": {"name": "s"}, "spec": {"driver": "d.example.com", "nodeName": "n1",
+        "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}, "devices": [{"name": "a"}]}});
+    scheduler.change_devices(|devices| {
+        devices.set_class(crate::devices::Class::of(&serde_json::from_value(class).unwrap()));
+        devices.set_slice(crate::devices::Slice::of(&serde_json::from_value(slice).unwrap()));
+    });
+    let named = |name: &str, claim: &str| {
+        pod(name).spec("resourceClaims", serde_json::json!([{"name": "mine", "resourceClaimName": claim}])).build()
+    };
+    scheduler.set_pod(Arc::new(named("first", "c1")));
+    scheduler.set_pod(Arc::new(named("second", "c2")));
+    assert_eq!(scheduler.queue.lengths(), crate::queue::Lengths { gated: 2, ..Default::default() });
+    let add = |name: &str| {
+        let key = ClaimKey { namespace: Arc::from("default"), name: Arc::from(name) };
+        let request = serde_json::json!([{"name": "r", "exactly": {"deviceClassName": "gpu"}}]);
+        let claim = serde_json::json!({"metadata": {"namespace": "default", "name": name, "uid": name, "resourceVersion": "1"},
+            "spec": {"devices": {"requests": request}}});
+        scheduler.change_claims(&key, |claims| {
+            claims.set(&key, Arc::new(serde_json::from_value(claim).unwrap()));
+            Some(Event::DeviceClaim { key: key.clone(), is_freed: false })
+        });
+    };
+    add("c2");
+    assert_eq!(scheduler.try_next().await.as_deref(), Some("n1"));
+    add("c1");
+    assert_eq!(scheduler.try_next().await, None, "the device is taken");
+    assert_eq!(scheduler.queue.lengths().unschedulable, 1);
+    // The device is given back: whoever waits for one is tried again.
+    let key = ClaimKey { namespace: Arc::from("default"), name: Arc::from("c2") };
+    scheduler.change_claims(&key, |claims| {
+        claims.unreserve(&key);
+        Some(Event::DeviceClaim { key: key.clone(), is_freed: true })
+    });
+    assert_eq!(scheduler.try_next().await.as_deref(), Some("n1"));
 }

@@ -6,11 +6,16 @@ use super::Csi;
 use super::driver::{Driver, DriverError};
 use super::node_info;
 use crate::cluster::ClusterError;
+use crate::plugins::{Handler, HandlerError};
+use async_trait::async_trait;
 use proto::csi::NodeGetInfoResponse;
+use proto::pluginregistration::PluginInfo;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The type by which drivers register.
+const KIND: &str = "CSIPlugin";
 /// A registration answers sooner than a mount: other plugins wait meanwhile.
 const INFO_LIMIT: Duration = Duration::from_secs(30);
 /// Between the tries to write an object.
@@ -35,26 +40,24 @@ enum Object {
     Drivers,
 }
 
-/// Why a driver is not registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    #[error(
-        "RegisterPlugin error -- plugin validation failed with err: validation failed for CSI Driver {driver} at \
-         endpoint {}: {why}", endpoint.display()
-    )]
-    Invalid { driver: String, endpoint: PathBuf, why: String },
-    #[error(
-        "RegisterPlugin error -- plugin registration failed with err: failed to get NodeGetInfo from driver \
-         \"{driver}\": {source}"
-    )]
-    Info { driver: String, source: DriverError },
-    #[error("RegisterPlugin error -- plugin registration failed with err: failed to update driver \"{driver}\": {why}")]
-    Node { driver: String, why: String },
+#[async_trait]
+impl Handler for Csi {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError> {
+        self.register(&info.name, endpoint, &info.supported_versions).await
+    }
+
+    async fn let_go(&self, name: &str, endpoint: &Path) {
+        self.unregister(name, endpoint).await;
+    }
 }
 
 impl Csi {
     /// A driver is there: it may be called, and the node's objects tell of it.
-    pub async fn register(&self, driver: &str, endpoint: &Path, versions: &[String]) -> Result<(), RegisterError> {
+    async fn register(&self, driver: &str, endpoint: &Path, versions: &[String]) -> Result<(), HandlerError> {
         let registered = self.validate(driver, endpoint, versions)?;
         let before = self.0.drivers.lock().insert(driver.to_owned(), registered);
         let done = self.install(driver, endpoint).await;
@@ -70,8 +73,11 @@ impl Csi {
         done
     }
 
-    fn validate(&self, driver: &str, endpoint: &Path, versions: &[String]) -> Result<Registered, RegisterError> {
-        let invalid = |why| RegisterError::Invalid { driver: driver.to_owned(), endpoint: endpoint.to_owned(), why };
+    fn validate(&self, driver: &str, endpoint: &Path, versions: &[String]) -> Result<Registered, HandlerError> {
+        let invalid = |why: String| {
+            let endpoint = endpoint.display();
+            HandlerError::Invalid(format!("validation failed for CSI Driver {driver} at endpoint {endpoint}: {why}"))
+        };
         let call = "kubernetes.io/csi: RegisterPlugin for CSI driver";
         if driver.is_empty() || driver.contains('/') || driver == "." || driver == ".." {
             return Err(invalid(format!("{call} \"{driver}\" failed. That is no name of a driver")));
@@ -93,14 +99,16 @@ impl Csi {
         }
     }
 
-    async fn install(&self, driver: &str, endpoint: &Path) -> Result<(), RegisterError> {
-        let failed = |source| RegisterError::Info { driver: driver.to_owned(), source };
+    async fn install(&self, driver: &str, endpoint: &Path) -> Result<(), HandlerError> {
+        let failed = |error: DriverError| {
+            HandlerError::Refused(format!("failed to get NodeGetInfo from driver \"{driver}\": {error}"))
+        };
         let ask = async { Driver::connect(endpoint).await?.info().await };
         let info = match tokio::time::timeout(INFO_LIMIT, ask).await {
             Ok(info) => info.map_err(failed)?,
             Err(_) => return Err(failed(DriverError::timed_out())),
         };
-        let refused = |why| RegisterError::Node { driver: driver.to_owned(), why };
+        let refused = |why: String| HandlerError::Refused(format!("failed to update driver \"{driver}\": {why}"));
         if info.node_id.is_empty() {
             return Err(refused("error adding CSI driver node info: driverNodeID must not be empty".to_owned()));
         }
@@ -112,7 +120,7 @@ impl Csi {
     }
 
     /// A driver is gone, unless another instance of it has taken its place.
-    pub async fn unregister(&self, driver: &str, endpoint: &Path) {
+    async fn unregister(&self, driver: &str, endpoint: &Path) {
         {
             let mut drivers = self.0.drivers.lock();
             if drivers.get(driver).is_none_or(|registered| registered.socket != endpoint) {

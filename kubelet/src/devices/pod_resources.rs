@@ -3,6 +3,7 @@
 //! Upstream: `pkg/kubelet/apis/podresources`.
 
 use super::Devices;
+use crate::dra::Dra;
 use crate::plugins::socket;
 use crate::pod::{PodExt, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
@@ -39,15 +40,17 @@ pub fn listen(root: &Path) -> io::Result<UnixListener> {
 pub async fn serve(
     listener: UnixListener,
     devices: Devices,
+    dra: Dra,
     active: impl Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static,
 ) {
-    let lister = Lister { devices, active, bucket: Mutex::new(Bucket { tokens: BURST, at: Instant::now() }) };
+    let lister = Lister { devices, dra, active, bucket: Mutex::new(Bucket { tokens: BURST, at: Instant::now() }) };
     socket::serve(listener, PodResourcesListerServer::new(lister)).await;
     tracing::error!("the pod resources API is not served any more");
 }
 
 struct Lister<F> {
     devices: Devices,
+    dra: Dra,
     active: F,
     bucket: Mutex<Bucket>,
 }
@@ -80,6 +83,7 @@ impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
         let containers = sidecars.chain(&PodExt::spec(pod).containers).map(|c| api::ContainerResources {
             name: c.name.clone(),
             devices: self.devices.listed(pod.uid(), &c.name),
+            dynamic_resources: self.dra.listed(pod, c),
             ..api::ContainerResources::default()
         });
         api::PodResources {

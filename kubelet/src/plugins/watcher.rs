@@ -1,12 +1,12 @@
-//! Finds plugins by their sockets below `plugins_registry`, and registers them.
+//! Finds plugins by their sockets below `plugins_registry`, and registers each with who handles its type.
 //!
 //! Upstream: `pkg/kubelet/pluginmanager`.
 
 use super::changes::Changes;
-use super::{Refusal, Taken, Takers, socket};
+use super::{Handler, HandlerError, Handlers, socket};
 use crate::backoff::Backoff;
 use proto::pluginregistration::registration_client::RegistrationClient;
-use proto::pluginregistration::{InfoRequest, RegistrationStatus};
+use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -30,21 +30,23 @@ enum RegisterError {
     Dial(PathBuf, #[source] tonic::transport::Error),
     #[error("RegisterPlugin error -- failed to get plugin info using RPC GetInfo at socket {}", .0.display())]
     Info(PathBuf, #[source] Status),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    #[error("RegisterPlugin error -- no handler registered for plugin type: {kind} at socket {}", socket.display())]
+    Kind { kind: String, socket: PathBuf },
+    #[error("RegisterPlugin error -- {0}")]
+    Handler(#[from] HandlerError),
     #[error("RegisterPlugin error -- failed to tell the plugin at socket {}", .0.display())]
     Notify(PathBuf, #[source] Status),
 }
 
 /// Watches for ever; give it to the supervisor.
-pub async fn run(folder: PathBuf, takers: Takers) {
+pub async fn run(folder: PathBuf, handlers: Handlers) {
     if let Err(error) = std::fs::create_dir_all(&folder) {
         tracing::error!(%error, folder = %folder.display(), "plugins cannot be watched");
         return;
     }
     let mut watcher = Watcher {
         folder,
-        takers,
+        handlers,
         known: BTreeMap::new(),
         failed: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
         last: BTreeMap::new(),
@@ -60,11 +62,19 @@ pub async fn run(folder: PathBuf, takers: Takers) {
     }
 }
 
+/// A plugin that is registered.
+struct Known {
+    /// Its handler, by its place.
+    handler: usize,
+    name: String,
+    endpoint: PathBuf,
+}
+
 struct Watcher {
     folder: PathBuf,
-    takers: Takers,
+    handlers: Handlers,
     /// The plugins that are registered.
-    known: BTreeMap<PathBuf, (Identity, Taken)>,
+    known: BTreeMap<PathBuf, (Identity, Known)>,
     failed: Backoff<PathBuf>,
     /// When a socket was tried without success.
     last: BTreeMap<PathBuf, Instant>,
@@ -74,11 +84,11 @@ impl Watcher {
     async fn look(&mut self, changes: &mut Changes) {
         let mut found = BTreeMap::new();
         sockets(&self.folder, DEEPEST, changes, &mut found);
-        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, Taken))| found.get(*path) != Some(identity);
+        let gone = |(path, (identity, _)): &(&PathBuf, &(Identity, Known))| found.get(*path) != Some(identity);
         let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
         for path in gone {
-            if let Some((_, taken)) = self.known.remove(&path) {
-                self.takers.lose(&taken).await;
+            if let Some((_, known)) = self.known.remove(&path) {
+                self.handlers[known.handler].let_go(&known.name, &known.endpoint).await;
             }
         }
         self.last.retain(|path, _| found.contains_key(path));
@@ -101,10 +111,10 @@ impl Watcher {
     }
 
     async fn register(&mut self, path: PathBuf, identity: Identity) {
-        match register(&path, &self.takers).await {
-            Ok(taken) => {
+        match register(&path, &self.handlers).await {
+            Ok(known) => {
                 self.last.remove(&path);
-                self.known.insert(path, (identity, taken));
+                self.known.insert(path, (identity, known));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a plugin is not registered");
@@ -116,24 +126,33 @@ impl Watcher {
     }
 }
 
-async fn register(path: &Path, takers: &Takers) -> Result<Taken, RegisterError> {
+async fn register(path: &Path, handlers: &[Box<dyn Handler>]) -> Result<Known, RegisterError> {
     let owned = || path.to_owned();
     let channel = socket::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
     let mut client = RegistrationClient::new(channel);
     let mut request = Request::new(InfoRequest {});
     request.set_timeout(GET_INFO);
     let info = client.get_info(request).await.map_err(|e| RegisterError::Info(owned(), e))?.into_inner();
-    let done = takers.take(path, &info).await;
+    let done = take(path, &info, handlers).await;
     let error = done.as_ref().err().map(ToString::to_string).unwrap_or_default();
     let mut told = Request::new(RegistrationStatus { plugin_registered: done.is_ok(), error });
     told.set_timeout(NOTIFY);
     let told = client.notify_registration_status(told).await;
-    let taken = done?;
+    let known = done?;
     if let Err(e) = told {
-        takers.lose(&taken).await;
+        handlers[known.handler].let_go(&known.name, &known.endpoint).await;
         return Err(RegisterError::Notify(owned(), e));
     }
-    Ok(taken)
+    Ok(known)
+}
+
+async fn take(path: &Path, info: &PluginInfo, handlers: &[Box<dyn Handler>]) -> Result<Known, RegisterError> {
+    let Some(handler) = handlers.iter().position(|handler| handler.kind() == info.r#type) else {
+        return Err(RegisterError::Kind { kind: info.r#type.clone(), socket: path.to_owned() });
+    };
+    let endpoint = if info.endpoint.is_empty() { path } else { Path::new(&info.endpoint) };
+    handlers[handler].take(info, endpoint).await?;
+    Ok(Known { handler, name: info.name.clone(), endpoint: endpoint.to_owned() })
 }
 
 /// The sockets below a folder. What cannot be read is passed over.

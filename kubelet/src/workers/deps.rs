@@ -3,6 +3,7 @@
 use crate::cgroups::Cgroups;
 use crate::cluster::Cluster;
 use crate::devices::Devices;
+use crate::dra::Dra;
 use crate::events::Events;
 use crate::images::Images;
 use crate::network::dns::{ClusterDns, Resolver};
@@ -30,6 +31,7 @@ pub struct Deps {
     pub node: NodeFacts,
     pub allocations: Allocations,
     pub devices: Devices,
+    pub dra: Dra,
     pub settings: Settings,
 }
 

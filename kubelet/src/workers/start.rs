@@ -169,7 +169,9 @@ impl Worker {
         let user = (image.uid, image.user.as_str());
         security::verify_non_root(pod, container, user).map_err(|e| StartError::Config(e.to_string()))?;
         let equipment = self.deps.devices.equip(pod, container).await;
-        let equipment = equipment.map_err(|e| StartError::Config(e.to_string()))?;
+        let mut equipment = equipment.map_err(|e| StartError::Config(e.to_string()))?;
+        let claimed = self.deps.dra.cdi_devices(pod, container).map_err(|e| StartError::Config(e.to_string()))?;
+        equipment.cdi_devices.extend(claimed);
         let env = self.environment(look, container).await.map_err(|e| StartError::Config(e.to_string()))?;
         let (command, args) = env::command_and_args(container, &env);
         let pod_dir = self.deps.volumes.pod_dir(pod.uid());

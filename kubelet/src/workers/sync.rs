@@ -23,6 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What failed lately says itself for how long it is left alone.
 const RETRY_VOLUMES: Duration = Duration::from_millis(500);
 const RETRY_SANDBOX: Duration = Duration::from_secs(2);
+const RETRY_CLAIMS: Duration = Duration::from_secs(2);
 
 /// A pod as it is being synced.
 pub(super) struct Look {
@@ -142,6 +143,13 @@ impl Worker {
             return None;
         }
         self.kill(pod, &record, &todo).await;
+        if matches!(todo.sandbox, SandboxAction::Create { .. })
+            && let Err(e) = self.deps.dra.prepare(pod).await
+        {
+            let text = format!("Failed to prepare dynamic resources: prepare dynamic resources: {e}");
+            self.deps.events.pod(pod, Severity::Warning, "FailedPrepareDynamicResources", text);
+            return Some(RETRY_CLAIMS);
+        }
         let look = match Box::pin(self.sandbox(pod, record, mounted, &todo.sandbox)).await {
             Ok(look) => look?,
             Err(e) => {

@@ -30,6 +30,7 @@ pub enum Stage {
 }
 
 const RETRY: Duration = Duration::from_secs(1);
+const RETRY_CLAIMS: Duration = Duration::from_secs(5);
 /// `durationBeforeRetry` of volumes that cannot be taken away, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(122);
@@ -183,6 +184,10 @@ impl Worker {
             }
         }
         self.deps.probes.forget(&uid);
+        while let Err(error) = self.deps.dra.unprepare(&uid).await {
+            tracing::warn!(uid, %error, "cannot take the pod's claims back yet");
+            tokio::time::sleep(RETRY_CLAIMS).await;
+        }
         self.observe_last(&uid).await;
         Stage::Terminated
     }

@@ -8,10 +8,9 @@ use k8s_openapi::jiff::Timestamp;
 use kubelet::cluster::storage::Storage;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::csi::{Csi, names};
-use kubelet::devices::Devices;
 use kubelet::env::fields::PodFacts;
 use kubelet::events::{Events, LogOnly};
-use kubelet::plugins::{Takers, watcher};
+use kubelet::plugins::watcher;
 use kubelet::volumes::{Mounted, VolumeError, Volumes};
 use parking_lot::Mutex;
 use proto::csi::node_service_capability::rpc::Type as Capability;
@@ -237,8 +236,8 @@ fn kubelet(root: PathBuf, objects: &Arc<Objects>) -> (Csi, Volumes, Supervisor) 
     let (supervisor, events) = (Supervisor::new(), Events::new(Arc::new(LogOnly)));
     let csi = Csi::new(root.clone(), "n".into(), objects.clone(), objects.clone(), events);
     let volumes = Volumes::new(root.clone(), objects.clone(), csi.clone());
-    let takers = Takers { devices: Devices::load(&root, supervisor.clone(), |_| {}), csi: csi.clone() };
-    supervisor.spawn_until_stop("watcher", watcher::run(root.join("plugins_registry"), takers));
+    let watch = watcher::run(root.join("plugins_registry"), vec![Box::new(csi.clone())]);
+    supervisor.spawn_until_stop("watcher", watch);
     let in_use = csi.in_use();
     supervisor.spawn_until_stop("node", async move {
         loop {

@@ -101,6 +101,8 @@ pub struct Map<'a>(Entries<'a>);
 enum Entries<'a> {
     Json(&'a apimachinery::Map, Known<'a>),
     Shared(Arc<BTreeMap<Key<'a>, Value<'a>>>),
+    /// As before, with what stands for keys that it has not.
+    Defaulting(Arc<BTreeMap<Key<'a>, Value<'a>>>, Arc<Value<'a>>),
     /// An object of a named type that the expression built.
     Object(Arc<str>, Arc<BTreeMap<Key<'a>, Value<'a>>>),
     Lazy(Lazy<'a>),
@@ -176,6 +178,22 @@ impl<'a> Value<'a> {
     /// A list made here.
     pub fn list(items: Vec<Value<'a>>) -> Self {
         Value::List(List(Items::Shared(items.into())))
+    }
+
+    /// A map made here.
+    pub fn entries(entries: impl IntoIterator<Item = (&'a str, Value<'a>)>) -> Self {
+        Self::map(entries.into_iter().map(|(key, value)| (Key::Text(Text::Borrowed(key)), value)).collect())
+    }
+
+    /// A map made here that finds `default` for the keys that it has not; `in` still tells them apart.
+    pub fn entries_or(entries: impl IntoIterator<Item = (&'a str, Value<'a>)>, default: Value<'a>) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (Key::Text(Text::Borrowed(key)), value)).collect();
+        Value::Map(Map(Entries::Defaulting(Arc::new(entries), Arc::new(default))))
+    }
+
+    /// A semantic version; why it is none otherwise.
+    pub fn version(text: &str) -> Result<Self, String> {
+        text.parse().map(|version| Value::Semver(Arc::new(version))).map_err(|error: semver::Error| error.to_string())
     }
 
     pub(crate) fn map(entries: BTreeMap<Key<'a>, Value<'a>>) -> Self {
@@ -389,7 +407,7 @@ impl<'a> Map<'a> {
     pub fn len(&self) -> usize {
         match &self.0 {
             Entries::Json(map, _) => map.len(),
-            Entries::Shared(map) | Entries::Object(_, map) => map.len(),
+            Entries::Shared(map) | Entries::Object(_, map) | Entries::Defaulting(map, _) => map.len(),
             Entries::Lazy(lazy) => lazy.len(),
         }
     }
@@ -404,6 +422,9 @@ impl<'a> Map<'a> {
         match &self.0 {
             Entries::Json(map, known) => map.get(key).map(|json| member(json, *known, key)),
             Entries::Shared(map) | Entries::Object(_, map) => map.get(&Key::Text(Text::Shared(key.into()))).cloned(),
+            Entries::Defaulting(map, default) => {
+                Some(map.get(&Key::Text(Text::Shared(key.into()))).unwrap_or(default).clone())
+            }
             Entries::Lazy(_) => None,
         }
     }
@@ -413,7 +434,18 @@ impl<'a> Map<'a> {
         match (&self.0, key) {
             (Entries::Json(..) | Entries::Lazy(_), Value::String(text)) => self.get(text),
             (Entries::Shared(map) | Entries::Object(_, map), _) => map.get(&Key::of(key)?).cloned(),
+            (Entries::Defaulting(map, default), _) => {
+                Some(Key::of(key).and_then(|key| map.get(&key)).unwrap_or(default).clone())
+            }
             _ => None,
+        }
+    }
+
+    /// Whether it has the key itself.
+    pub(crate) fn has(&self, key: &Value<'a>) -> bool {
+        match &self.0 {
+            Entries::Defaulting(map, _) => Key::of(key).is_some_and(|key| map.contains_key(&key)),
+            _ => self.entry(key).is_some(),
         }
     }
 
@@ -435,7 +467,9 @@ impl<'a> Map<'a> {
     pub fn keys(&self) -> Vec<Value<'a>> {
         match &self.0 {
             Entries::Json(map, _) => map.keys().map(|key| Value::String(Text::Borrowed(key))).collect(),
-            Entries::Shared(map) | Entries::Object(_, map) => map.keys().map(Key::value).collect(),
+            Entries::Shared(map) | Entries::Object(_, map) | Entries::Defaulting(map, _) => {
+                map.keys().map(Key::value).collect()
+            }
             Entries::Lazy(_) => Vec::new(),
         }
     }
@@ -443,7 +477,7 @@ impl<'a> Map<'a> {
     fn to_json(&self) -> Result<apimachinery::Map, EvalError> {
         match &self.0 {
             Entries::Json(map, _) => Ok((*map).clone()),
-            Entries::Shared(map) | Entries::Object(_, map) => {
+            Entries::Shared(map) | Entries::Object(_, map) | Entries::Defaulting(map, _) => {
                 map.iter().map(|(key, value)| Ok((key.to_string(), value.to_json()?))).collect()
             }
             Entries::Lazy(_) => Err(EvalError::Unconvertible("variables")),

@@ -3,4 +3,5 @@
 pub mod cri;
 pub mod csi;
 pub mod daemon;
+pub mod dra;
 pub mod etcd;

@@ -1,6 +1,7 @@
 //! A pod as decisions need it: read once when it arrives, shared from then on.
 
 use super::affinity::{PodAffinity, Spread};
+use super::device_claims::{Asking, Made, asking};
 use super::resources::Resources;
 use super::selector::{Labels, NodeSelector, NodeTerm};
 use super::taints::Toleration;
@@ -147,6 +148,10 @@ pub struct Pod {
     pub images: Vec<String>,
     /// Its volumes, as far as they limit where it can go.
     pub volumes: Vec<PodVolume>,
+    /// Its claims of devices.
+    pub device_claims: Vec<Made>,
+    /// Its containers, if one asks for a resource that devices may stand for.
+    pub asking: Vec<Asking>,
 }
 
 impl Pod {
@@ -188,6 +193,8 @@ impl Pod {
             images: containers(spec).filter_map(|container| container.image.clone()).collect(),
             owner: Owner::of(pod),
             volumes: PodVolume::all_of(pod),
+            device_claims: Made::all_of(pod),
+            asking: asking(spec),
             labels,
             namespace: Arc::from(namespace),
             name: Arc::from(meta.name.as_deref().unwrap_or_default()),

@@ -2,7 +2,8 @@
 
 use crate::cluster::Cluster;
 use crate::framework::{Candidates, Event, Filter, MAX_SCORE, Rejection, Remedy, Score};
-use crate::model::{NodeId, Nodes, Pod};
+use crate::model::{NodeId, Pod};
+use crate::plugins::dynamic_resources::extended;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
@@ -26,17 +27,18 @@ impl Filter for NodeResourcesFit {
                 && (pod.requests.cpu == 0 || nodes.cpu_used[at] + pod.requests.cpu <= nodes.cpu[at])
                 && (pod.requests.memory == 0 || nodes.memory_used[at] + pod.requests.memory <= nodes.memory[at])
                 && !asks_rare;
-            if fits { Ok(()) } else { explain(nodes, at, pod) }
+            if fits { Ok(()) } else { explain(cluster, node, pod) }
         });
     }
 
     fn is_woken_by(&self, event: &Event) -> bool {
-        matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved)
+        matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved | Event::DeviceClass)
     }
 }
 
 /// All that is missing; nothing, if only the rare resources needed a look.
-fn explain(nodes: &Nodes, at: usize, pod: &Pod) -> Result<(), Rejection> {
+fn explain(cluster: &Cluster, node: NodeId, pod: &Pod) -> Result<(), Rejection> {
+    let (nodes, at) = (&cluster.nodes, node as usize);
     let mut reasons: SmallVec<[Cow<'static, str>; 1]> = SmallVec::new();
     let mut could_help = true;
     if nodes.pod_slots[at] <= 0 {
@@ -56,6 +58,10 @@ fn explain(nodes: &Nodes, at: usize, pod: &Pod) -> Result<(), Rejection> {
         "Insufficient ephemeral-storage".into()
     });
     for (name, asked) in &pod.requests.scalars {
+        // The claim that it becomes says whether there is enough.
+        if extended::is_by_devices(cluster, node, name) {
+            continue;
+        }
         let reason = || format!("Insufficient {name}").into();
         check(*asked, rare.used.scalar(name), rare.allocatable.scalar(name), &reason);
     }

@@ -104,7 +104,7 @@ impl State {
         let key = pod.key();
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.pod.uid == pod.uid) else {
             self.remove(&key);
-            return self.insert(key, pod, now);
+            return self.insert(key, pod, now, false);
         };
         let old = std::mem::replace(&mut entry.pod, Arc::clone(&pod));
         let place = entry.place.clone();
@@ -123,9 +123,22 @@ impl State {
         }
     }
 
-    fn insert(&mut self, key: PodKey, pod: Arc<Pod>, now: Instant) {
+    /// A pod that cannot be tried yet, whatever its gates: it stays behind until it is set.
+    pub(super) fn hold(&mut self, pod: Arc<Pod>, now: Instant) {
+        let key = pod.key();
+        match self.entries.get_mut(&key).filter(|entry| entry.pod.uid == pod.uid) {
+            Some(entry) if entry.place == Place::Gated => entry.pod = pod,
+            Some(_) => self.set(pod, now),
+            None => {
+                self.remove(&key);
+                self.insert(key, pod, now, true);
+            }
+        }
+    }
+
+    fn insert(&mut self, key: PodKey, pod: Arc<Pod>, now: Instant, is_held: bool) {
         self.order += 1;
-        let is_gated = !pod.gates.is_empty();
+        let is_gated = is_held || !pod.gates.is_empty();
         let entry = Entry { pod, place: Place::Gated, attempts: 0, since: now, tried: None, order: self.order };
         self.entries.insert(key.clone(), entry);
         if !is_gated {
@@ -275,6 +288,7 @@ fn is_helped(old: &Pod, new: &Pod) -> bool {
         || old.requests != new.requests
         || old.node_selector != new.node_selector
         || old.gates != new.gates
+        || old.device_claims != new.device_claims
 }
 
 #[cfg(test)]

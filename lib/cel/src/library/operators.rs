@@ -137,7 +137,7 @@ fn are_equal<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, Eval
 fn is_in<'a>(a: &[Value<'a>], budget: &mut Budget) -> Result<Value<'a>, EvalError> {
     match &a[1] {
         Value::List(list) => Ok(Value::Bool(contains(list, &a[0], budget)?)),
-        Value::Map(map) => Ok(Value::Bool(map.entry(&a[0]).is_some())),
+        Value::Map(map) => Ok(Value::Bool(map.has(&a[0]))),
         _ => Err(EvalError::NoOverload),
     }
 }

@@ -30,18 +30,28 @@ pub enum SelectorError {
     TooComplex,
 }
 
-/// Compiles a selector of devices.
+/// Compiles a selector of devices that somebody wants to store.
 pub fn device_selector(source: &str) -> Result<Program, SelectorError> {
     let environment = environment();
-    let program = cel::compile(source, &environment).map_err(|error| SelectorError::Invalid(error.reason()))?;
-    if !matches!(program.result_type(), Type::Bool | Type::Dyn) {
-        let of = program.result_type().declared();
-        return Err(SelectorError::Invalid(format!("must evaluate to bool or the unknown type, not {of}")));
-    }
+    let program = compile(source, &environment)?;
     match cel::estimate(&program, &environment, &Part::Device).max {
         cost if cost > LIMIT => Err(SelectorError::TooComplex),
         _ => Ok(program),
     }
+}
+
+/// Compiles a selector of devices that is stored: what it may cost is only known when it runs.
+pub fn stored_selector(source: &str) -> Result<Program, SelectorError> {
+    compile(source, &environment())
+}
+
+fn compile(source: &str, environment: &Environment) -> Result<Program, SelectorError> {
+    let program = cel::compile(source, environment).map_err(|error| SelectorError::Invalid(error.reason()))?;
+    if matches!(program.result_type(), Type::Bool | Type::Dyn) {
+        return Ok(program);
+    }
+    let of = program.result_type().declared();
+    Err(SelectorError::Invalid(format!("must evaluate to bool or the unknown type, not {of}")))
 }
 
 fn environment() -> Environment {
