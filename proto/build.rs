@@ -1,7 +1,7 @@
 //! Generates the gRPC types from the .proto files beside it, without `protoc`.
 
 /// One file for each contract.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "runtime/v1.proto",
     "kms/v2.proto",
     "csi/v1.proto",
@@ -10,6 +10,7 @@ const FILES: [&str; 8] = [
     "dra/v1beta1.proto",
     "pluginregistration/v1.proto",
     "podresources/v1.proto",
+    "snapshots/v1.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -67,7 +67,7 @@ async fn orphans(deps: &Deps, workers: &Workers) {
         }
     }
     for uid in deps.volumes.pods_on_disk().into_iter().filter(|uid| !workers.knows(uid)) {
-        if let Err(e) = deps.volumes.tear_down(&uid).await {
+        if let Err(e) = deps.remove_volumes(&uid).await {
             tracing::warn!(uid, error = %e, "cannot remove an orphan's folder");
         }
     }

@@ -1,10 +1,10 @@
 //! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
 
-use crate::cgroups::Cgroups;
+use crate::cgroups::{Cgroups, Naming};
 use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
-use crate::config::{self, AuthorizationMode, KubeletConfiguration};
+use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
 use crate::csi::Csi;
 use crate::csi::metrics::VolumeMetrics;
 use crate::devices::{self, Devices, pod_resources, registration};
@@ -46,6 +46,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const IMAGE_GC_PERIOD: Duration = Duration::from_secs(300);
+/// How often a runtime that may be starting is asked for its cgroup driver, and after what time again.
+const RUNTIME_TRIES: u32 = 3;
+const RUNTIME_RETRY: Duration = Duration::from_secs(2);
 
 /// Runs the kubelet until its supervisor stops.
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
@@ -81,6 +84,7 @@ impl Kubelet {
         let events = events(client.as_ref(), &node.name(), supervisor);
         let cluster = cluster(client.as_ref(), supervisor);
         let runtime = runtime(&config)?;
+        let naming = naming(&config, &runtime).await?;
         let (statuses, writer) = StatusWriter::new(cluster.clone(), supervisor.clone());
         supervisor.spawn_until_stop("status", writer);
         let nudges = Nudges::default();
@@ -94,7 +98,7 @@ impl Kubelet {
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
-            cgroups: cgroups(&config, &node)?,
+            cgroups: cgroups(&config, naming, &node)?,
             images: Images::new(runtime.clone(), events.clone(), parallel),
             settings: settings(&config),
             runtime,
@@ -412,8 +416,36 @@ fn runtime(config: &KubeletConfiguration) -> anyhow::Result<Runtime> {
     Ok(Runtime::new(&endpoint, &images, config.runtime_request_timeout.0))
 }
 
-fn cgroups(config: &KubeletConfiguration, node: &NodeFacts) -> anyhow::Result<Cgroups> {
-    let groups = Cgroups::new(Cgroups::detect(), &config.cgroup_root, config.cgroups_per_qos, config.cpu_cfs_quota);
+/// Both have to put a pod into the same group: a runtime that says how it makes them is believed.
+///
+/// Upstream: `getCgroupDriverFromCRI`.
+async fn naming(config: &KubeletConfiguration, runtime: &Runtime) -> anyhow::Result<Naming> {
+    let (mut again, mut tries) = (tokio::time::interval(RUNTIME_RETRY), RUNTIME_TRIES);
+    let asked = loop {
+        again.tick().await;
+        tries -= 1;
+        match runtime.cgroup_driver().await {
+            Err(error) if tries > 0 => tracing::info!(%error, "the runtime does not answer yet"),
+            asked => break asked,
+        }
+    };
+    let driver = match asked.context("ask the runtime for its cgroup driver")? {
+        Some(driver) => driver,
+        None => {
+            tracing::info!("the runtime does not say how it makes control groups: cgroupDriver is taken");
+            config.cgroup_driver
+        }
+    };
+    tracing::info!(?driver, "control groups");
+    Ok(match driver {
+        CgroupDriver::Cgroupfs => Naming::Folders,
+        CgroupDriver::Systemd => Naming::Slices,
+    })
+}
+
+fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> anyhow::Result<Cgroups> {
+    let driver = Cgroups::driver(naming).context("start talking to systemd")?;
+    let groups = Cgroups::new(driver, naming, &config.cgroup_root, config.cgroups_per_qos, config.cpu_cfs_quota);
     let facts = node.get();
     let enforced = config.enforce_node_allocatable.iter().any(|e| e == "pods");
     let cores = facts.capacity.get("cpu").copied().unwrap_or_default();

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kubelet::cgroups::{Cgroups, v2::Unified};
+use kubelet::cgroups::{Cgroups, Naming, v2::Unified};
 use kubelet::cluster::storage::NoStorage;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::csi::Csi;
@@ -113,7 +113,7 @@ impl Node {
         let csi = Csi::new(root.join("kubelet"), "n".into(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(root.join("kubelet"), cluster.clone(), csi),
-            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), "/", false, true),
+            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), Naming::Folders, "/", false, true),
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),
             devices: devices.clone(),

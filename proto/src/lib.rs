@@ -49,3 +49,9 @@ pub mod pluginregistration {
 pub mod podresources {
     tonic::include_proto!("v1");
 }
+
+/// What containerd keeps of images (`containerd.services.snapshots.v1`), beside the container runtime interface.
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod snapshots {
+    tonic::include_proto!("containerd.services.snapshots.v1");
+}

@@ -21,7 +21,7 @@ pub use settings::{IpvsSettings, LocalTraffic, NodePorts, Settings};
 
 use crate::metrics::Metrics;
 use crate::model::{Family, Plan};
-use crate::{iptables, ipvs, nftables};
+use crate::{iptables, ipvs, nftables, userspace};
 use futures::future::BoxFuture;
 
 pub(crate) use digest::digest;
@@ -60,6 +60,7 @@ pub fn open(mode: Mode, settings: Settings, metrics: Metrics) -> Box<dyn Backend
         Mode::Iptables => Box::new(iptables::Iptables::new(settings, metrics)),
         Mode::Ipvs => Box::new(ipvs::Ipvs::new(settings, metrics)),
         Mode::Nftables => Box::new(nftables::Nftables::new(settings, metrics)),
+        Mode::Userspace => Box::new(userspace::Userspace::new(settings, metrics)),
     }
 }
 
@@ -80,6 +81,9 @@ pub async fn cleanup(keep: Option<Mode>) -> Result<(), BackendError> {
         if keep != Some(Mode::Nftables) {
             outcome = outcome.and(nftables::cleanup(family).await.map_err(BackendError::from));
         }
+        if keep != Some(Mode::Userspace) {
+            outcome = outcome.and(userspace::cleanup(family).await.map_err(BackendError::from));
+        }
     }
     outcome
 }
@@ -90,7 +94,7 @@ pub async fn families(mode: Mode) -> Vec<Family> {
     let mut families = Vec::new();
     for family in [Family::V4, Family::V6] {
         let works = match mode {
-            Mode::Iptables | Mode::Ipvs => iptables::works(family).await,
+            Mode::Iptables | Mode::Ipvs | Mode::Userspace => iptables::works(family).await,
             // One tool knows both.
             Mode::Nftables => true,
         };

@@ -13,7 +13,7 @@ mod update;
 
 pub use counters::{ensure_counters, register};
 pub use kernel::{cleanup, works};
-pub(crate) use kernel::{delete_jump, ensure_jumps, has_run, program, restore};
+pub(crate) use kernel::{delete_jump, ensure_jumps, has_chain, has_run, program, restore};
 pub(crate) use table::Jump;
 pub use table::{Chains, Tables};
 

@@ -31,3 +31,4 @@ pub mod pending;
 pub mod run;
 pub mod service_health;
 pub mod sync;
+pub mod userspace;

@@ -208,7 +208,7 @@ impl Metrics {
                     Metric::ByTable(&m.iptables_rules_last),
                 );
             }
-            Mode::Ipvs => add(
+            Mode::Ipvs | Mode::Userspace => add(
                 "sync_proxy_rules_iptables_restore_failures",
                 "Cumulative proxy iptables restore failures",
                 Metric::ByFamily(&m.iptables_failures),

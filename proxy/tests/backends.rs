@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, reason = "a test")]
 
 mod network;
+#[path = "network/userspace.rs"]
+mod userspace;
 
 use kube_proxy::backend::{self, Backend, Extent, LocalTraffic, Mode, NodePorts, Settings};
 use kube_proxy::conntrack;

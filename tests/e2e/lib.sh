@@ -54,6 +54,8 @@ check() {
 
 # says PATTERN COMMAND...: the output has a line that matches.
 says() { local want=$1 text; shift; text=$("$@" 2>&1); printf '%s\n' "$text"; grep -qE -- "$want" <<<"$text"; }
+# lacks PATTERN COMMAND...: the command succeeds without such a line.
+lacks() { local unwanted=$1 text; shift; text=$("$@" 2>&1) || { printf '%s\n' "$text"; return 1; }; ! grep -E -- "$unwanted" <<<"$text"; }
 quiet() { local text; text=$("$@" 2>/dev/null) && [ -z "$text" ]; }
 # counts NUMBER PATTERN COMMAND...: so many lines match.
 counts() { local number=$1 want=$2 text; shift 2; text=$("$@" 2>/dev/null); printf '%s\n' "$text"; [ "$(grep -cE -- "$want" <<<"$text")" = "$number" ]; }

@@ -76,12 +76,26 @@ fn may_patch<K: Cached>() -> bool {
     matches!(&*K::kind(&()), "Pod" | "Node")
 }
 
-/// The root CA publisher may update config maps but not read them; its cache keeps them whole.
-fn may_get<K: Cached>() -> bool {
-    &*K::kind(&()) != "ConfigMap"
+/// Of these kinds caches keep all but managed fields, which the apiserver leaves as they are when an update has none. They
+/// are written back without being read, which the root CA publisher may not do with config maps at all.
+fn is_whole<K: Cached>() -> bool {
+    matches!(
+        &*K::kind(&()),
+        "ConfigMap"
+            | "ControllerRevision"
+            | "CronJob"
+            | "DaemonSet"
+            | "Deployment"
+            | "EndpointSlice"
+            | "Endpoints"
+            | "Job"
+            | "ReplicaSet"
+            | "ReplicationController"
+            | "ServiceAccount"
+            | "StatefulSet"
+    )
 }
 
-/// Puts the live object with the difference applied: what the cache trimmed must not be lost.
 async fn update<K: Cached + Serialize>(
     api: &Api<K>,
     part: Part,
@@ -91,7 +105,27 @@ async fn update<K: Cached + Serialize>(
     patch: &Value,
 ) -> Result<K, kube::Error> {
     let name = before.meta().name.as_deref().unwrap_or_default();
-    let live = if may_get::<K>() { api.get(name).await? } else { after.clone() };
+    let wanted = match guard {
+        // It names the version that it was computed from.
+        Guard::Version if is_whole::<K>() => after.clone(),
+        _ => onto_live(api, guard, before, patch).await?,
+    };
+    let params = PostParams::default();
+    match part {
+        Part::Object => api.replace(name, &params, &wanted).await,
+        Part::Status => api.replace_status(name, &params, &wanted).await,
+    }
+}
+
+/// The live object with the difference applied: what the cache trimmed must not be lost.
+async fn onto_live<K: Cached + Serialize>(
+    api: &Api<K>,
+    guard: Guard,
+    before: &K,
+    patch: &Value,
+) -> Result<K, kube::Error> {
+    let name = before.meta().name.as_deref().unwrap_or_default();
+    let live = api.get(name).await?;
     let is_same = match guard {
         Guard::Version => live.meta().resource_version == before.meta().resource_version,
         Guard::Uid => live.meta().uid == before.meta().uid,
@@ -101,12 +135,7 @@ async fn update<K: Cached + Serialize>(
     }
     let mut wanted = tree(&live)?;
     apply(&mut wanted, patch);
-    let wanted: K = serde_json::from_value(wanted).map_err(kube::Error::SerdeError)?;
-    let params = PostParams::default();
-    match part {
-        Part::Object => api.replace(name, &params, &wanted).await,
-        Part::Status => api.replace_status(name, &params, &wanted).await,
-    }
+    serde_json::from_value(wanted).map_err(kube::Error::SerdeError)
 }
 
 /// What the apiserver would have answered.

@@ -3,6 +3,7 @@
 //!
 //! Upstream: `controller.RealPodControl`, `controller_ref_manager.go`.
 
+use crate::objects::conditions;
 use crate::objects::owner::{self, Claims};
 use crate::objects::template;
 use crate::scaffold::changes::Target;
@@ -12,9 +13,10 @@ use crate::scaffold::patch::{self, Guard, Part};
 use crate::scaffold::{At, ReconcileError, Writes, is_not_found};
 use client::informer::Cached;
 use client::{Informer, ObjectKey, Recorder};
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, PodCondition, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use serde::Serialize;
@@ -114,6 +116,51 @@ impl PodControl {
                 Err(error).at(|| format!("delete pod {name} of {}", owner.key))
             }
         }
+    }
+}
+
+/// Why a pod goes although neither its owner nor a user wants it to.
+#[derive(Clone, Copy, Debug)]
+pub struct Disruption {
+    /// Of the pod's `DisruptionTarget` condition.
+    pub reason: &'static str,
+    /// For people.
+    pub message: &'static str,
+}
+
+impl Disruption {
+    /// Says so in the pod's status.
+    pub fn mark(self, pod: &mut Pod, now: Timestamp) {
+        let condition = PodCondition {
+            type_: "DisruptionTarget".to_owned(),
+            status: "True".to_owned(),
+            reason: Some(self.reason.to_owned()),
+            message: Some(self.message.to_owned()),
+            last_transition_time: Some(Time(now)),
+            ..PodCondition::default()
+        };
+        conditions::set(pod.status.get_or_insert_default().conditions.get_or_insert_default(), condition);
+    }
+}
+
+/// Writes the pod's last status, if there is one to write, and deletes it; one that is gone already is fine.
+pub async fn mark_and_delete(
+    client: &kube::Client,
+    pod: &Pod,
+    marked: Option<&Pod>,
+    params: &DeleteParams,
+) -> Result<(), ReconcileError> {
+    let key = ObjectKey::of(pod);
+    let api = namespaced::<Pod>(client, &key.namespace);
+    if let Some(marked) = marked {
+        match patch::write(&api, Part::Status, Guard::Uid, pod, marked).await {
+            Err(error) if is_not_found(&error) => return Ok(()),
+            written => written.at(|| format!("mark pod {key}"))?,
+        };
+    }
+    match api.delete(&key.name, params).await {
+        Err(error) if !is_not_found(&error) => Err(error).at(|| format!("delete pod {key}")),
+        _ => Ok(()),
     }
 }
 

@@ -8,58 +8,44 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use testkit::daemon;
-use testkit::etcd::Etcd;
+use testkit::apiserver::{self, Apiserver};
 use tokio::process::{Child, Command};
 
-const TOKEN: &str = "admin-token";
 /// Where all happens.
 pub const NAMESPACE: &str = "default";
 
 /// An apiserver and a controller manager, killed when dropped.
 pub struct Cluster {
-    _apiserver: Child,
+    _apiserver: Apiserver,
     _manager: Child,
-    _etcd: Etcd,
-    _folder: tempfile::TempDir,
     pub client: Client,
 }
 
-/// The binary of this name beside the one under test.
-fn binary(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_kube-controller-manager")).with_file_name(name)
-}
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-controller-manager");
 
 /// Whether there is all that a cluster needs; tests skip without.
 pub fn is_possible() -> bool {
-    let possible = Etcd::is_installed() && binary("kube-apiserver").exists();
-    if !possible {
-        eprintln!("skipped: needs etcd and a built kube-apiserver");
-    }
-    possible
+    apiserver::is_possible(BINARY)
 }
 
 impl Cluster {
     /// Starts both with these controllers, each with its own service account.
     pub async fn start(controllers: &str) -> Self {
-        let etcd = Etcd::start().expect("etcd");
-        let folder = tempfile::tempdir().expect("a folder");
-        let (apiserver, port) = apiserver(&etcd, folder.path()).await;
-        let kubeconfig = kubeconfig(folder.path(), port);
+        let apiserver = Apiserver::start(BINARY, &[], |_| Vec::new()).await;
+        let kubeconfig = apiserver.admin();
         let client = client::connect(Some(&kubeconfig), "workloads").await.expect("a client");
         ready(&client).await;
-        let manager = Command::new(binary("kube-controller-manager"))
+        let manager = Command::new(BINARY)
             .arg("--kubeconfig")
             .arg(&kubeconfig)
             .args(["--controllers", controllers, "--use-service-account-credentials=true"])
             .args(["--leader-elect=false", "--secure-port=0", "--bind-address=127.0.0.1"])
             .arg("--cert-dir")
-            .arg(folder.path().join("manager"))
+            .arg(apiserver.folder().join("manager"))
             .kill_on_drop(true)
             .spawn()
             .expect("the binary");
-        let cluster = Self { _apiserver: apiserver, _manager: manager, _etcd: etcd, _folder: folder, client };
+        let cluster = Self { _apiserver: apiserver, _manager: manager, client };
         cluster.create::<ServiceAccount>(json!({"metadata": {"name": "default"}})).await;
         tokio::spawn(play_kubelet(cluster.api()));
         cluster
@@ -102,42 +88,6 @@ impl Cluster {
             Err(_) => panic!("not in time: {name} is {:#?}", self.api::<K>().get_opt(name).await),
         }
     }
-}
-
-async fn apiserver(etcd: &Etcd, folder: &Path) -> (Child, u16) {
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).expect("a file");
-        path
-    };
-    let tokens = write("tokens.csv", &format!("{TOKEN},admin,u0,system:masters\n"));
-    let key = pki::Key::generate(pki::Algorithm::EcdsaP256).expect("a key");
-    let key = write("sa.key", &key.to_pem());
-    let (child, port) = daemon::serving(
-        Command::new(binary("kube-apiserver"))
-            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
-            .args(["--authorization-mode", "RBAC", "--service-cluster-ip-range", "10.96.0.0/16"])
-            .args(["--service-account-issuer", "https://issuer.example"])
-            .arg(format!("--service-account-signing-key-file={}", key.display()))
-            .arg(format!("--service-account-key-file={}", key.display()))
-            .arg(format!("--token-auth-file={}", tokens.display()))
-            .arg(format!("--cert-dir={}", folder.join("certs").display())),
-    )
-    .await;
-    (child, port)
-}
-
-fn kubeconfig(folder: &Path, port: u16) -> PathBuf {
-    let path = folder.join("admin.conf");
-    let text = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": format!("https://localhost:{port}"),
-            "certificate-authority": folder.join("certs/apiserver.crt")}}],
-        "users": [{"name": "u", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-    });
-    std::fs::write(&path, text.to_string()).expect("a kubeconfig");
-    path
 }
 
 /// Asks until the bootstrap is over; each question waits for an answer.

@@ -1,10 +1,15 @@
-//! Control groups of pods: `kubepods`, one group per quality of service, one per pod.
+//! Control groups of pods: `kubepods`, one group per quality of service, one per pod; folders of our own, or slices of
+//! systemd.
 //!
 //! Upstream: `pkg/kubelet/cm`.
 
+pub mod naming;
+pub mod systemd;
 pub mod usage;
 pub mod v1;
 pub mod v2;
+
+pub use naming::Naming;
 
 use crate::pod::PodExt;
 use crate::resize::apply::between;
@@ -29,6 +34,8 @@ pub enum CgroupError {
     Write { path: PathBuf, value: String, source: io::Error },
     #[error("remove cgroup {path}")]
     Remove { path: PathBuf, source: io::Error },
+    #[error("systemd cannot do that to {unit}: {why}")]
+    Systemd { unit: String, why: String },
 }
 
 /// One version of the kernel's interface. Paths are relative to the hierarchy's root.
@@ -53,6 +60,7 @@ pub trait Driver: Send + Sync + std::fmt::Debug {
 #[derive(Clone, Debug)]
 pub struct Cgroups {
     driver: Arc<dyn Driver>,
+    naming: Naming,
     root: PathBuf,
     enforce_quota: bool,
     per_qos: bool,
@@ -60,16 +68,20 @@ pub struct Cgroups {
 
 impl Cgroups {
     /// The groups below `root` (`cgroupRoot`, usually `/`).
-    pub fn new(driver: Arc<dyn Driver>, root: &str, per_qos: bool, enforce_quota: bool) -> Self {
-        Self { driver, root: Path::new(root.trim_start_matches('/')).to_owned(), enforce_quota, per_qos }
+    pub fn new(driver: Arc<dyn Driver>, naming: Naming, root: &str, per_qos: bool, enforce_quota: bool) -> Self {
+        Self { driver, naming, root: Path::new(root.trim_start_matches('/')).to_owned(), enforce_quota, per_qos }
     }
 
     /// The driver of the version that is mounted.
     pub fn detect() -> Arc<dyn Driver> {
-        if Path::new(MOUNT).join("cgroup.controllers").exists() {
-            Arc::new(v2::Unified::new(MOUNT))
-        } else {
-            Arc::new(v1::Hierarchies::new(MOUNT))
+        if is_unified() { Arc::new(v2::Unified::new(MOUNT)) } else { Arc::new(v1::Hierarchies::new(MOUNT)) }
+    }
+
+    /// The driver for groups of these names.
+    pub fn driver(naming: Naming) -> io::Result<Arc<dyn Driver>> {
+        match naming {
+            Naming::Folders => Ok(Self::detect()),
+            Naming::Slices => Ok(Arc::new(systemd::Slices::new(Self::detect(), is_unified())?)),
         }
     }
 
@@ -159,7 +171,7 @@ impl Cgroups {
     pub fn pods(&self) -> Vec<String> {
         let classes = [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort];
         let names = classes.iter().flat_map(|c| self.driver.children(&self.class(*c)));
-        names.filter_map(|n| n.strip_prefix("pod").map(str::to_owned)).collect()
+        names.filter_map(|name| self.naming.uid(&name)).collect()
     }
 
     /// What the runtime puts the pod's containers under.
@@ -173,20 +185,21 @@ impl Cgroups {
     }
 
     fn kubepods(&self) -> PathBuf {
-        self.root.join("kubepods")
+        self.class(QosClass::Guaranteed)
     }
 
     fn class(&self, class: QosClass) -> PathBuf {
-        match class {
-            QosClass::Guaranteed => self.kubepods(),
-            QosClass::Burstable => self.kubepods().join("burstable"),
-            QosClass::BestEffort => self.kubepods().join("besteffort"),
-        }
+        self.naming.class(&self.root, class)
     }
 
     fn pod(&self, class: QosClass, uid: &str) -> PathBuf {
-        self.class(class).join(format!("pod{uid}"))
+        self.naming.pod(&self.root, class, uid)
     }
+}
+
+/// Whether the kernel shows all controllers in one hierarchy.
+fn is_unified() -> bool {
+    Path::new(MOUNT).join("cgroup.controllers").exists()
 }
 
 fn create_all(path: &Path) -> Result<(), CgroupError> {

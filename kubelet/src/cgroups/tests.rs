@@ -23,7 +23,7 @@ fn v1_has_one_folder_per_controller() {
     std::fs::create_dir(dir.path().join("pids")).unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.cpus"), "0-1\n").unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.mems"), "0\n").unwrap();
-    let groups = Cgroups::new(Arc::new(v1::Hierarchies::new(dir.path())), "/", true, true);
+    let groups = Cgroups::new(Arc::new(v1::Hierarchies::new(dir.path())), Naming::Folders, "/", true, true);
     groups.prepare(Amount::whole(2), Some(Amount::whole(1 << 20))).unwrap();
     assert_eq!(read(dir.path().join("cpu/kubepods/cpu.shares")), "2048");
     assert_eq!(read(dir.path().join("memory/kubepods/memory.limit_in_bytes")), "1048576");
@@ -38,7 +38,7 @@ fn v1_has_one_folder_per_controller() {
 #[test]
 fn v2_has_weights() {
     let dir = tempfile::tempdir().unwrap();
-    let groups = Cgroups::new(Arc::new(v2::Unified::new(dir.path())), "/", true, true);
+    let groups = Cgroups::new(Arc::new(v2::Unified::new(dir.path())), Naming::Folders, "/", true, true);
     groups.prepare(Amount::whole(1), None).unwrap();
     assert_eq!(read(dir.path().join("kubepods/cpu.weight")), "100");
     groups.ensure(&burstable()).unwrap();

@@ -162,7 +162,7 @@ pub enum CgroupDriver {
     /// Folders in the kernel's file system.
     #[default]
     Cgroupfs,
-    /// Slices of systemd; not built yet.
+    /// Slices of systemd.
     Systemd,
 }
 
@@ -294,9 +294,6 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
     let fail = |field, why: String| Err(ConfigError::Value { field, why });
     if let Err(e) = Endpoint::parse(&config.container_runtime_endpoint) {
         return fail("containerRuntimeEndpoint", e.to_string());
-    }
-    if config.cgroup_driver == CgroupDriver::Systemd {
-        return fail("cgroupDriver", "systemd is not built yet; use cgroupfs".to_owned());
     }
     if config.tls_cert_file.is_empty() != config.tls_private_key_file.is_empty() {
         return fail("tlsCertFile", "tlsCertFile and tlsPrivateKeyFile must be given together".to_owned());

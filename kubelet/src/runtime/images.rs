@@ -119,8 +119,8 @@ impl Runtime {
             .into_iter()
             .flat_map(|c| [c.image_ref, c.image_id, c.image.map(|i| i.image).unwrap_or_default()])
             .chain(mounted);
-        let sandbox = self.sandbox_image().await?;
-        Ok(names.chain(sandbox).filter(|n| !n.is_empty()).collect())
+        let others = self.viewed_images().await?.into_iter().chain(self.sandbox_image().await?);
+        Ok(names.chain(others).filter(|n| !n.is_empty()).collect())
     }
 
     /// Ids of the images that a container shows as volumes; none if it is gone.
@@ -140,9 +140,13 @@ impl Runtime {
     /// The image that sandboxes are made from, if the runtime tells it. An older containerd does not
     /// mark it as pinned.
     async fn sandbox_image(&self) -> Result<Option<String>, RuntimeError> {
+        Ok(self.configuration().await?.and_then(|c| c.get("sandboxImage")?.as_str().map(str::to_owned)))
+    }
+
+    /// What the runtime says of its configuration.
+    pub(super) async fn configuration(&self) -> Result<Option<serde_json::Value>, RuntimeError> {
         let mut client = self.runtime.clone();
         let answer = call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: true })).await?;
-        let config = answer.info.get("config").and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-        Ok(config.and_then(|c| c.get("sandboxImage")?.as_str().map(str::to_owned)))
+        Ok(answer.info.get("config").and_then(|text| serde_json::from_str(text).ok()))
     }
 }

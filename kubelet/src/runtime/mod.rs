@@ -1,4 +1,4 @@
-//! The container runtime. Invariant: only this module knows CRI; everybody else sees
+//! The container runtime. Invariant: only this module knows CRI and containerd; everybody else sees
 //! [`PodRecord`]s and asks for changes by [`Runtime`].
 //!
 //! Upstream: `pkg/kubelet/kuberuntime`.
@@ -13,14 +13,16 @@ pub mod sandbox;
 pub mod security;
 pub mod stats;
 pub mod streams;
+pub mod views;
 
 pub use connect::Endpoint;
 pub use error::RuntimeError;
 pub use record::{ContainerRecord, ContainerState, PodRecord, SandboxRecord};
 
+use crate::config::CgroupDriver;
 use error::call;
 use k8s_openapi::api::core::v1::Container;
-use proto::cri;
+use proto::{cri, snapshots};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use tonic::transport::Channel;
 
 type RuntimeClient = cri::runtime_service_client::RuntimeServiceClient<Channel>;
 type ImageClient = cri::image_service_client::ImageServiceClient<Channel>;
+type SnapshotClient = snapshots::snapshots_client::SnapshotsClient<Channel>;
 
 /// The largest answer taken from the runtime: a list of all containers of a full node.
 const MAX_MESSAGE: usize = 64 << 20;
@@ -37,6 +40,7 @@ const MAX_MESSAGE: usize = 64 << 20;
 pub struct Runtime {
     runtime: RuntimeClient,
     images: ImageClient,
+    snapshots: SnapshotClient,
     timeout: Duration,
 }
 
@@ -71,6 +75,7 @@ impl Runtime {
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE),
             images: ImageClient::new(image_endpoint.channel()).max_decoding_message_size(MAX_MESSAGE),
+            snapshots: SnapshotClient::new(image_endpoint.channel()),
             timeout,
         }
     }
@@ -81,6 +86,19 @@ impl Runtime {
         let request = cri::VersionRequest { version: "0.1.0".into() };
         let answer = call(self.timeout, "Version", client.version(request)).await?;
         Ok(RuntimeVersion { name: answer.runtime_name, version: answer.runtime_version })
+    }
+
+    /// How the runtime makes control groups; `None` if it does not say.
+    pub async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
+        let mut client = self.runtime.clone();
+        match call(self.timeout, "RuntimeConfig", client.runtime_config(cri::RuntimeConfigRequest {})).await {
+            Ok(answer) => Ok(answer.linux.map(|linux| match linux.cgroup_driver() {
+                cri::CgroupDriver::Systemd => CgroupDriver::Systemd,
+                cri::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
+            })),
+            Err(e) if e.is_unimplemented() => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Whether runtime and network are ready.

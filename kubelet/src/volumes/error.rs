@@ -3,6 +3,7 @@
 use crate::cluster::ClusterError;
 use crate::csi::DriverError;
 use crate::env::fields::FieldError;
+use crate::runtime::RuntimeError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub enum VolumeError {
     Csi(String),
     #[error("{0}")]
     Cluster(#[from] ClusterError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     #[error(transparent)]
     Field(#[from] FieldError),
     #[error("references non-existent {kind} key: {key}")]

@@ -8,6 +8,7 @@ pub mod atomic;
 mod claims;
 pub mod error;
 pub mod host_path;
+mod images;
 pub mod mounts;
 pub mod ownership;
 pub mod payload;
@@ -58,8 +59,8 @@ impl Volumes {
         self.root.join("pods").join(uid)
     }
 
-    /// Sets up, or brings up to date, every volume that a container of the pod uses. Images are mounted by the
-    /// runtime.
+    /// Sets up, or brings up to date, every volume that a container of the pod uses. Images are shown when a
+    /// container that mounts them starts.
     pub async fn ensure(&self, facts: &PodFacts<'_>) -> Result<Mounted, VolumeError> {
         let pod = facts.pod;
         let (mounts, devices) = claims::uses(pod);

@@ -1,6 +1,7 @@
 //! Mounting and unmounting.
 
 use super::VolumeError;
+use crate::runtime::views::Layers;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use std::ffi::CString;
 use std::os::unix::fs::MetadataExt;
@@ -39,6 +40,22 @@ pub fn bind_read_only(from: &Path, dir: &Path) -> Result<(), VolumeError> {
     bind(from, dir)?;
     let flags = rustix::mount::MountFlags::BIND | rustix::mount::MountFlags::RDONLY;
     rustix::mount::mount_remount(dir, flags, c"").map_err(|e| VolumeError::io("make read-only", dir, e))
+}
+
+/// Shows an image's files at `dir`, where nobody can write; fine if they are there already.
+pub(super) fn image(layers: &Layers, dir: &Path) -> Result<(), VolumeError> {
+    if layers.kind == "bind" {
+        return bind_read_only(Path::new(&layers.source), dir);
+    }
+    std::fs::create_dir_all(dir).map_err(|e| VolumeError::io("create", dir, e))?;
+    if is_mount_point(dir) {
+        return Ok(());
+    }
+    let flags = MountFlags::RDONLY | MountFlags::NODEV | MountFlags::NOSUID;
+    let bad = |_| VolumeError::BadPath(layers.source.clone());
+    let options = CString::new(layers.options.join(",")).map_err(bad)?;
+    rustix::mount::mount(layers.source.as_str(), dir, layers.kind.as_str(), flags, options.as_c_str())
+        .map_err(|e| VolumeError::io("mount an image on", dir, e))
 }
 
 /// Makes mounts below a folder appear in containers that ask for it, and theirs here: where the folder's file system

@@ -12,7 +12,7 @@ use crate::probes::Probes;
 use crate::resize::Allocations;
 use crate::runtime::Runtime;
 use crate::status::StatusWriter;
-use crate::volumes::Volumes;
+use crate::volumes::{VolumeError, Volumes};
 use k8s_openapi::jiff::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,17 @@ pub struct Deps {
     pub devices: Devices,
     pub dra: Dra,
     pub settings: Settings,
+}
+
+impl Deps {
+    /// Takes away all that the pod's volumes had on the node, and what the runtime kept for them.
+    pub async fn remove_volumes(&self, uid: &str) -> Result<(), VolumeError> {
+        // In this order, as the folder tells that there are any; what is mounted stays whole without its view.
+        if self.volumes.shows_images(uid) {
+            self.runtime.release_views(uid).await?;
+        }
+        self.volumes.tear_down(uid).await
+    }
 }
 
 /// The configuration as far as it concerns pods.

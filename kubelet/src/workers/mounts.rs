@@ -9,7 +9,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
 /// The images that a container's volumes show, by volume name.
-pub type ImageVolumes = BTreeMap<String, MountedImage>;
+pub type ImageVolumes = BTreeMap<String, ImageVolume>;
+
+/// An image as a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageVolume {
+    /// The runtime mounts it.
+    Runtime(MountedImage),
+    /// Its files are in this folder of the node.
+    Folder(PathBuf),
+}
 
 /// The container's volume mounts. `env` is for `subPathExpr`.
 pub async fn of_volumes(
@@ -23,12 +32,14 @@ pub async fn of_volumes(
     let mut out = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let sub = sub_path(mount, env)?;
-        if let Some(image) = images.get(&mount.name) {
-            out.push(of_image(mount, image, sub)?);
-            continue;
-        }
-        let Some(volume) = mounted.get(&mount.name) else {
-            return Err(VolumeError::Unsupported(mount.name.clone()));
+        let (volume, writable) = match (images.get(&mount.name), mounted.get(&mount.name)) {
+            (Some(ImageVolume::Runtime(image)), _) => {
+                out.push(of_image(mount, image, sub)?);
+                continue;
+            }
+            (Some(ImageVolume::Folder(folder)), _) => (folder, false),
+            (None, Some(volume)) => (volume, !is_read_only(pod, &mount.name)),
+            (None, None) => return Err(VolumeError::Unsupported(mount.name.clone())),
         };
         let host_path = match sub {
             None => volume.clone(),
@@ -41,7 +52,7 @@ pub async fn of_volumes(
         out.push(Mount {
             container_path: absolute(&mount.mount_path),
             host_path: host_path.to_string_lossy().into_owned(),
-            read_only: mount.read_only == Some(true) || is_read_only(pod, &mount.name),
+            read_only: !writable || mount.read_only == Some(true),
             propagation: propagation(mount),
             image: None,
         });
@@ -131,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn images_are_left_to_the_runtime_and_never_writable() {
         let image = MountedImage { id: "sha256:1".into(), reference: "data:1".into(), sub_path: String::new() };
-        let images = ImageVolumes::from([("v".to_owned(), image.clone())]);
+        let images = ImageVolumes::from([("v".to_owned(), ImageVolume::Runtime(image.clone()))]);
         let env = [("DIR".to_owned(), "models".to_owned())];
         for (sub, expression, want) in [
             (None, None, Some("")),
@@ -158,6 +169,18 @@ mod tests {
             });
             assert_eq!(got, want.map(|m| vec![m]), "{sub:?} {expression:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn images_in_folders_are_never_writable() {
+        let images = ImageVolumes::from([("v".to_owned(), ImageVolume::Folder("/views/v".into()))]);
+        let mount = VolumeMount { name: "v".into(), mount_path: "/data".into(), ..VolumeMount::default() };
+        let container = Container { volume_mounts: Some(vec![mount]), ..Container::default() };
+        let (pod, nothing) = (Pod::default(), Mounted::new());
+        let got = of_volumes(&pod, &container, &nothing, &images, Path::new("/none"), &[]).await.ok();
+        let want =
+            Mount { container_path: "/data".into(), host_path: "/views/v".into(), read_only: true, ..Mount::default() };
+        assert_eq!(got, Some(vec![want]));
     }
 
     #[test]

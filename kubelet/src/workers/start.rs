@@ -1,7 +1,7 @@
 //! Starting one container: image, environment, mounts, create, start, hook.
 
 use super::files;
-use super::mounts::{self, ImageVolumes};
+use super::mounts::{self, ImageVolume, ImageVolumes};
 use super::sync::Look;
 use super::worker::Worker;
 use crate::clock;
@@ -124,12 +124,19 @@ impl Worker {
     }
 
     /// Those that the container mounts. If several are not there, the last says why.
-    fn mounted_images(&self, pod: &Pod, container: &Container, pulled: &Pulled) -> Result<ImageVolumes, ImageError> {
+    async fn mounted_images(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        pulled: &Pulled,
+    ) -> Result<ImageVolumes, StartError> {
         let mut out = ImageVolumes::new();
         let mut failed = None;
         for mount in container.volume_mounts.iter().flatten() {
             match pulled.get(&mount.name) {
-                Some(Ok(image)) => drop(out.insert(mount.name.clone(), image.clone())),
+                Some(Ok(image)) => {
+                    drop(out.insert(mount.name.clone(), self.image_volume(pod, &mount.name, image).await?))
+                }
                 Some(Err(e)) => {
                     let text = format!("Error: {}", e.reason());
                     self.deps.events.container(pod, &container.name, Severity::Warning, "Failed", text);
@@ -138,11 +145,23 @@ impl Worker {
                 None => {}
             }
         }
-        failed.map_or(Ok(out), Err)
+        failed.map_or(Ok(out), |e| Err(e.into()))
+    }
+
+    /// Left to the runtime, or to the node where the runtime does not mount images.
+    async fn image_volume(&self, pod: &Pod, name: &str, image: &MountedImage) -> Result<ImageVolume, StartError> {
+        let runtime = &self.deps.runtime;
+        let config = |e: &dyn std::error::Error| StartError::Config(e.to_string());
+        if runtime.mounts_images().await.map_err(|e| config(&e))? {
+            return Ok(ImageVolume::Runtime(image.clone()));
+        }
+        let layers = runtime.view_image(pod.uid(), name, &image.id).await.map_err(|e| config(&e))?;
+        let folder = self.deps.volumes.show_image(pod.uid(), name, &image.id, layers).await;
+        folder.map(ImageVolume::Folder).map_err(|e| config(&e))
     }
 
     async fn try_start(&self, look: &Look, container: &Container, pulled: &Pulled) -> Result<(), StartError> {
-        let images = self.mounted_images(&look.pod, container, pulled)?;
+        let images = self.mounted_images(&look.pod, container, pulled).await?;
         let auths = self.credentials(&look.pod).await;
         let image =
             self.deps.images.ensure(&look.pod, Wish::of_container(container), &auths, &look.sandbox_config).await?;

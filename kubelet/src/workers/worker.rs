@@ -247,7 +247,7 @@ impl Worker {
     async fn release(&self, uid: &str) {
         self.deps.devices.release(uid);
         let mut wait = FIRST_WAIT;
-        while let Err(e) = self.deps.volumes.tear_down(uid).await {
+        while let Err(e) = self.deps.remove_volumes(uid).await {
             tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);

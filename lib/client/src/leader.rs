@@ -125,6 +125,9 @@ impl Candidate {
     }
 
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
+        if self.renew_unread().await {
+            return Ok(true);
+        }
         let Some(lease) = self.leases.get_opt(&self.config.name).await? else {
             let lease = lease::first(&self.config, jiff::Timestamp::now());
             let created = self.leases.create(&PostParams::default(), &lease).await?;
@@ -141,9 +144,32 @@ impl Candidate {
             Verdict::Write(lease) => *lease,
         };
         self.observed = Some(observed);
-        let written = self.leases.replace(&self.config.name, &PostParams::default(), &lease).await?;
-        self.observed = Some(Observed::new(written, Instant::now()));
+        self.write(&lease).await?;
         Ok(true)
+    }
+
+    /// Who holds the lease writes on what it wrote last: nobody else writes while its time is not over. Whether that
+    /// worked; if not, somebody did.
+    async fn renew_unread(&mut self) -> bool {
+        let held = self.observed.as_ref().filter(|observed| observed.is_held(&self.config, Instant::now()));
+        let Some(Verdict::Write(lease)) =
+            held.map(|observed| observed.judge(&self.config, Instant::now(), jiff::Timestamp::now()))
+        else {
+            return false;
+        };
+        match self.write(&lease).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::info!(lease = self.config.name, %error, "reading the leader lease, as it cannot be renewed unread");
+                false
+            }
+        }
+    }
+
+    async fn write(&mut self, lease: &Lease) -> Result<(), kube::Error> {
+        let written = self.leases.replace(&self.config.name, &PostParams::default(), lease).await?;
+        self.observed = Some(Observed::new(written, Instant::now()));
+        Ok(())
     }
 
     /// Gives the lease up, if it is still ours.

@@ -1,5 +1,6 @@
 //! Test helpers.
 
+pub mod apiserver;
 pub mod cri;
 pub mod csi;
 pub mod daemon;

@@ -8,6 +8,15 @@ pub enum BackendError {
     /// A program did not do its work.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The proxy cannot listen for a port.
+    #[error("cannot listen for {port}")]
+    Listen {
+        /// Name of the port.
+        port: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The kernel refused, asked without a program.
     #[error("ipvs: cannot {what}")]
     Kernel {

@@ -13,6 +13,8 @@ pub enum Mode {
     Ipvs,
     /// A table of nftables.
     Nftables,
+    /// Sockets of the proxy's own.
+    Userspace,
 }
 
 /// Why a mode cannot run.
@@ -62,6 +64,12 @@ impl Mode {
                 nftables_runs(std::env::var_os(SKIP_KERNEL_CHECK).is_some_and(|v| !v.is_empty())).await?;
                 Ok(Self::Nftables)
             }
+            "userspace" => {
+                tracing::warn!(
+                    "The userspace proxier is slow and hides clients' addresses. Please use 'nftables' instead."
+                );
+                Ok(Self::Userspace)
+            }
             other => Err(ModeError::Unknown(other.to_owned())),
         }
     }
@@ -73,6 +81,7 @@ impl fmt::Display for Mode {
             Self::Iptables => "iptables",
             Self::Ipvs => "ipvs",
             Self::Nftables => "nftables",
+            Self::Userspace => "userspace",
         })
     }
 }

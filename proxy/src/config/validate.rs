@@ -85,7 +85,7 @@ impl ProxyConfig {
     }
 
     fn modes(&self, problems: &mut Problems) {
-        if !matches!(self.mode.as_str(), "" | "iptables" | "ipvs" | "nftables") {
+        if !matches!(self.mode.as_str(), "" | "iptables" | "ipvs" | "nftables" | "userspace") {
             let why =
                 "must be iptables, ipvs, nftables or blank (blank means the best-available proxy [currently iptables])";
             problems.invalid("Mode.ProxyMode", &self.mode, why);

@@ -42,7 +42,12 @@ pub(crate) async fn delete_jump(family: Family, jump: &Jump) {
 
 /// Whether this mode has been here.
 pub(crate) async fn has_run(family: Family) -> bool {
-    run(program(family), &["-w", "5", "-t", "nat", "-S", base::NODE_PORTS], "").await.is_ok()
+    has_chain(family, base::NODE_PORTS).await
+}
+
+/// Whether `nat` has a chain.
+pub(crate) async fn has_chain(family: Family, chain: &str) -> bool {
+    run(program(family), &["-w", "5", "-t", "nat", "-S", chain], "").await.is_ok()
 }
 
 /// The chains of ours that the kernel has, without their rules.

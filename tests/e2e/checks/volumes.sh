@@ -29,6 +29,14 @@ YAML
 check "it runs there again" says '1/1 +Running .* node-2' k get pod user -o wide --no-headers
 check "it reads what was written" says kept k exec user -- /bin/busybox cat /data/e2e-volumes
 check "and cannot write" says 'Read-only file system' k exec user -- /bin/busybox sh -c 'echo x > /data/e2e-volumes'
+check "a pod shows an image" says '1/1 +Running' k get pod viewer --no-headers
+check "its files are there" k exec viewer -- /image/bin/busybox true
+check "and so is a part of it" k exec viewer -- /part/busybox true
+check "nobody can write to it" says 'Read-only file system' k exec viewer -- /bin/busybox sh -c 'echo x > /image/x'
+viewer=$(k get pod viewer -o 'jsonpath={.metadata.uid}')
+check "the runtime keeps it" says "^$viewer/image/" node_ctr node-1 snapshots list
+check "the image's pod goes" k delete pod viewer
+check "and the runtime keeps nothing for it" lacks "$viewer" node_ctr node-1 snapshots list
 
 # A storage driver on node-1, whose volumes are folders. It registers by its socket, as every driver does.
 in_node() { nsenter --target "$(pgrep -P "$(pid "$1")")" --mount --net -- "${@:2}"; }

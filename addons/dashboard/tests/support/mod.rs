@@ -11,11 +11,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::pki_types::{CertificateDer, ServerName};
-use serde_json::Value;
-use std::path::{Path, PathBuf};
+use serde_json::{Value, json};
 use std::sync::Arc;
+use testkit::apiserver::{self, Apiserver};
 use testkit::daemon;
-use testkit::etcd::Etcd;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
@@ -187,77 +186,44 @@ pub fn json(status: u16, body: &str) -> Response<Full<Bytes>> {
 }
 
 /// A real apiserver on a real etcd, killed when dropped.
-pub struct Cluster {
-    _apiserver: Child,
-    _etcd: Etcd,
-    folder: tempfile::TempDir,
-    port: u16,
-}
+pub struct Cluster(Apiserver);
 
-pub const ADMIN: &str = "admin-token";
+pub const ADMIN: &str = apiserver::ADMIN;
 pub const VIEWER: &str = "viewer-token";
 
-/// The binary of this name beside the one under test.
-fn binary(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_BIN_EXE_kube-dashboard")).with_file_name(name)
-}
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-dashboard");
 
 /// Whether there is all that a cluster needs; tests skip without.
 pub fn is_possible() -> bool {
-    let possible = Etcd::is_installed() && binary("kube-apiserver").exists();
-    if !possible {
-        eprintln!("skipped: needs etcd and a built kube-apiserver");
-    }
-    possible
+    apiserver::is_possible(BINARY)
 }
 
 impl Cluster {
     pub async fn start() -> Self {
-        let etcd = Etcd::start().expect("etcd");
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name);
-        let tokens = format!("{ADMIN},admin,1,\"system:masters\"\n{VIEWER},jane,2,\"viewers\"\n");
-        std::fs::write(path("tokens.csv"), tokens).expect("written");
-        let authority = pki::Authority::create("clients", std::time::Duration::from_secs(3600)).expect("an authority");
-        std::fs::write(path("clients.crt"), authority.certificate_pem()).expect("written");
-        let key = pki::Key::generate(pki::Algorithm::EcdsaP256).expect("a key");
-        let profile = pki::Profile::client("carl", Some("system:masters"), std::time::Duration::from_secs(3600));
-        let leaf = authority.issue(&profile, &key).expect("a certificate");
-        std::fs::write(path("carl.crt"), leaf).expect("written");
-        std::fs::write(path("carl.key"), key.to_pem().as_bytes()).expect("written");
-        let mut command = Command::new(binary("kube-apiserver"));
-        command
-            .args(["--etcd-servers", &etcd.endpoint(), "--secure-port", "0", "--bind-address", "127.0.0.1"])
-            .args(["--service-cluster-ip-range", "10.96.0.0/16", "--authorization-mode", "RBAC", "--cert-dir"])
-            .arg(path("certs"))
-            .arg("--token-auth-file")
-            .arg(path("tokens.csv"))
-            .arg("--client-ca-file")
-            .arg(path("clients.crt"));
-        let (apiserver, port) = daemon::serving(&mut command).await;
-        Self { _apiserver: apiserver, _etcd: etcd, folder, port }
+        let server = Apiserver::start(BINARY, &[(VIEWER, "jane", "viewers")], |folder| {
+            let write = |name: &str, text: &[u8]| {
+                let path = folder.join(name);
+                std::fs::write(&path, text).expect("written");
+                path.display().to_string()
+            };
+            let hour = std::time::Duration::from_secs(3600);
+            let authority = pki::Authority::create("clients", hour).expect("an authority");
+            let key = pki::Key::generate(pki::Algorithm::EcdsaP256).expect("a key");
+            let profile = pki::Profile::client("carl", Some("system:masters"), hour);
+            write("carl.crt", authority.issue(&profile, &key).expect("a certificate").as_bytes());
+            write("carl.key", key.to_pem().as_bytes());
+            vec!["--client-ca-file".to_owned(), write("clients.crt", authority.certificate_pem().as_bytes())]
+        });
+        Self(server.await)
     }
 
     /// A kubeconfig that names the server; its user has the certificate of `carl` if `certified`.
     pub fn kubeconfig(&self, certified: bool) -> String {
-        use base64::Engine as _;
-        let encoded = |name: &str| {
-            base64::prelude::BASE64_STANDARD.encode(std::fs::read(self.folder.path().join(name)).expect("a file"))
-        };
+        let data = |name: &str| self.0.encoded(name);
         let user = match certified {
-            true => format!(
-                "{{client-certificate-data: {}, client-key-data: {}}}",
-                encoded("carl.crt"),
-                encoded("carl.key")
-            ),
-            false => "{}".to_owned(),
+            true => json!({"client-certificate-data": data("carl.crt"), "client-key-data": data("carl.key")}),
+            false => json!({}),
         };
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-             clusters: [{{name: c, cluster: {{server: 'https://localhost:{}', certificate-authority-data: {}}}}}]\n\
-             users: [{{name: u, user: {user}}}]\n",
-            self.port,
-            encoded("certs/apiserver.crt"),
-        )
+        self.0.kubeconfig(&user)
     }
 }

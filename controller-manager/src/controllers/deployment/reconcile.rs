@@ -98,8 +98,7 @@ impl Deployments {
         if !had_progress {
             note_found_set(observed, &mut status);
         }
-        let numbered = self.write_revision(key, deployment, revision).await?;
-        self.write_status(key, numbered.as_ref().unwrap_or(deployment), status).await?;
+        self.write(key, deployment, revision, status).await?;
         Ok(again.and_then(|again| again.try_into().ok()).map_or(Next::OnChange, Next::After))
     }
 
@@ -192,33 +191,28 @@ impl Deployments {
         self.write_status(key, &observed.deployment, status).await
     }
 
-    async fn write_revision(
-        &self,
-        key: &ObjectKey,
-        deployment: &Deployment,
-        revision: Option<String>,
-    ) -> Result<Option<Deployment>, ReconcileError> {
-        let Some(revision) = revision else { return Ok(None) };
-        let mut after = deployment.clone();
-        after.metadata.annotations.get_or_insert_default().insert(REVISION.to_owned(), revision);
-        let api = namespaced::<Deployment>(&self.client, &key.namespace);
-        // Only the uid is guarded: nobody else writes this annotation.
-        let written = patch::write(&api, Part::Object, Guard::Uid, deployment, &after).await;
-        let written = written.at(|| format!("write the revision of {key}"))?;
-        if let Some(written) = &written {
-            self.writes.wrote(key, &self.deployments, written);
-        }
-        Ok(written)
-    }
-
     async fn write_status(
         &self,
         key: &ObjectKey,
         before: &Deployment,
         status: DeploymentStatus,
     ) -> Result<(), ReconcileError> {
+        self.write(key, before, None, status).await
+    }
+
+    /// The revision, if it is known, goes the way of the status, as annotations may.
+    async fn write(
+        &self,
+        key: &ObjectKey,
+        before: &Deployment,
+        revision: Option<String>,
+        status: DeploymentStatus,
+    ) -> Result<(), ReconcileError> {
         let mut after = before.clone();
         after.status = Some(status);
+        if let Some(revision) = revision {
+            after.metadata.annotations.get_or_insert_default().insert(REVISION.to_owned(), revision);
+        }
         let api = namespaced::<Deployment>(&self.client, &key.namespace);
         if let Some(written) =
             patch::write_status(&api, before, &after).await.at(|| format!("write the status of {key}"))?

@@ -1,13 +1,19 @@
 //! When a pod has to leave for the taints of its devices.
 
-use crate::objects::{conditions, pods};
+use crate::objects::pods;
+use crate::scaffold::pod_control::Disruption;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::resource::v1::{
     DeviceRequestAllocationResult, DeviceTaint, DeviceToleration, ResourceClaim, ResourceSlice,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
+
+/// What is said of pods that go.
+pub(super) const WHY: Disruption = Disruption {
+    reason: "DeletionByDeviceTaintManager",
+    message: "Device Taint manager: deleting due to NoExecute taint",
+};
 
 const NO_EXECUTE: &str = "NoExecute";
 
@@ -95,21 +101,6 @@ fn tolerates(toleration: &DeviceToleration, taint: &DeviceTaint) -> bool {
         "Exists" => true,
         _ => false,
     }
-}
-
-/// The pod with the reason for its deletion.
-pub(super) fn disrupted(pod: &Pod, now: Timestamp) -> Pod {
-    let mut pod = pod.clone();
-    let condition = PodCondition {
-        type_: "DisruptionTarget".to_owned(),
-        status: "True".to_owned(),
-        reason: Some("DeletionByDeviceTaintManager".to_owned()),
-        message: Some("Device Taint manager: deleting due to NoExecute taint".to_owned()),
-        last_transition_time: Some(Time(now)),
-        ..PodCondition::default()
-    };
-    conditions::set(pod.status.get_or_insert_default().conditions.get_or_insert_default(), condition);
-    pod
 }
 
 #[cfg(test)]

@@ -2,11 +2,9 @@
 
 use super::plan;
 use crate::objects::resources;
-use crate::scaffold::context::namespaced;
 use crate::scaffold::informers::trims::BY_POOL;
-use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::same;
-use crate::scaffold::{At, Controller, Next, ReconcileError, is_not_found};
+use crate::scaffold::pod_control::{mark_and_delete, same};
+use crate::scaffold::{Controller, Next, ReconcileError};
 use client::{Informer, ObjectKey, Recorder, events};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -60,17 +58,10 @@ impl DeviceTaintEviction {
 
     async fn evict(&self, key: &ObjectKey, pod: &Pod, now: Timestamp) -> Result<(), ReconcileError> {
         self.recorder.normal(&events::reference(pod), REASON, "Marking for deletion");
-        let api = namespaced::<Pod>(&self.client, &key.namespace);
-        match patch::write(&api, Part::Status, Guard::Uid, pod, &plan::disrupted(pod, now)).await {
-            Err(error) if is_not_found(&error) => return Ok(()),
-            written => written.at(|| format!("mark pod {key}"))?,
-        };
-        match api.delete(&key.name, &same(pod)).await {
-            Err(error) if !is_not_found(&error) => Err(error).at(|| format!("evict pod {key}")),
-            _ => {
-                self.waiting.lock().remove(key);
-                Ok(())
-            }
-        }
+        let mut marked = pod.clone();
+        plan::WHY.mark(&mut marked, now);
+        mark_and_delete(&self.client, pod, Some(&marked), &same(pod)).await?;
+        self.waiting.lock().remove(key);
+        Ok(())
     }
 }

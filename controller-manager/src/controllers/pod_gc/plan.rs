@@ -1,14 +1,16 @@
 //! Which pods to collect, and why.
 
 use crate::objects::{conditions, pods};
+use crate::scaffold::pod_control::Disruption;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How long a node must be gone before its pods go: it may be coming back.
 pub(super) const QUARANTINE: SignedDuration = SignedDuration::from_secs(40);
+/// What is said of pods whose node is gone.
+const ORPHANED: Disruption = Disruption { reason: "DeletionByPodGC", message: "PodGC: node no longer exists" };
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// Why a pod goes.
@@ -99,18 +101,9 @@ pub(super) fn failed(pod: &Pod, why: Why, now: Timestamp) -> Option<Pod> {
         return None;
     }
     let mut pod = pod.clone();
-    let status = pod.status.get_or_insert_default();
-    status.phase = Some("Failed".to_owned());
+    pod.status.get_or_insert_default().phase = Some("Failed".to_owned());
     if why == Why::Orphaned {
-        let condition = PodCondition {
-            type_: "DisruptionTarget".to_owned(),
-            status: "True".to_owned(),
-            reason: Some("DeletionByPodGC".to_owned()),
-            message: Some("PodGC: node no longer exists".to_owned()),
-            last_transition_time: Some(Time(now)),
-            ..PodCondition::default()
-        };
-        conditions::set(status.conditions.get_or_insert_default(), condition);
+        ORPHANED.mark(&mut pod, now);
     }
     Some(pod)
 }

@@ -2,10 +2,8 @@
 
 use super::plan::{self, Observed, Why};
 use crate::objects::pods;
-use crate::scaffold::context::namespaced;
-use crate::scaffold::patch::{self, Guard, Part};
-use crate::scaffold::pod_control::same;
-use crate::scaffold::{At, Controller, Next, ReconcileError, is_not_found};
+use crate::scaffold::pod_control::{mark_and_delete, same};
+use crate::scaffold::{At, Controller, Next, ReconcileError};
 use client::{Informer, ObjectKey};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -55,18 +53,8 @@ impl PodGc {
     }
 
     async fn collect(&self, pod: &Pod, why: Why, now: Timestamp) -> Result<(), ReconcileError> {
-        let api = namespaced::<Pod>(&self.client, pod.metadata.namespace.as_deref().unwrap_or_default());
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
         tracing::info!(pod = %ObjectKey::of(pod), ?why, "collecting");
-        if let Some(failed) = plan::failed(pod, why, now) {
-            match patch::write(&api, Part::Status, Guard::Uid, pod, &failed).await {
-                Err(error) if is_not_found(&error) => return Ok(()),
-                written => written.at(|| format!("fail pod {name}"))?,
-            };
-        }
-        match api.delete(name, &same(pod).grace_period(0)).await {
-            Err(error) if !is_not_found(&error) => Err(error).at(|| format!("delete pod {name}")),
-            _ => Ok(()),
-        }
+        let failed = plan::failed(pod, why, now);
+        mark_and_delete(&self.client, pod, failed.as_ref(), &same(pod).grace_period(0)).await
     }
 }

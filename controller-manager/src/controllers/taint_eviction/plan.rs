@@ -1,9 +1,13 @@
 //! Whether, and when, a pod has to leave its node.
 
-use crate::objects::{conditions, pods};
+use crate::objects::pods;
+use crate::scaffold::pod_control::Disruption;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Node, Pod, PodCondition, Taint, Toleration};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
+
+/// What is said of pods that go.
+pub(super) const WHY: Disruption =
+    Disruption { reason: "DeletionByTaintManager", message: "Taint manager: deleting due to NoExecute taint" };
 
 /// What becomes of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,21 +81,6 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
         "" | "Equal" => !key.is_empty() && text(&toleration.value) == text(&taint.value),
         _ => false,
     }
-}
-
-/// The pod with the reason for its deletion.
-pub(super) fn disrupted(pod: &Pod, now: Timestamp) -> Pod {
-    let mut pod = pod.clone();
-    let condition = PodCondition {
-        type_: "DisruptionTarget".to_owned(),
-        status: "True".to_owned(),
-        reason: Some("DeletionByTaintManager".to_owned()),
-        message: Some("Taint manager: deleting due to NoExecute taint".to_owned()),
-        last_transition_time: Some(Time(now)),
-        ..PodCondition::default()
-    };
-    conditions::set(pod.status.get_or_insert_default().conditions.get_or_insert_default(), condition);
-    pod
 }
 
 #[cfg(test)]

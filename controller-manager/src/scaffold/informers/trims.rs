@@ -147,7 +147,7 @@ impl SharedKind for ClusterRole {
 impl SharedKind for Node {
     fn shape(builder: Builder<Self>) -> Builder<Self> {
         builder.trim(|node| {
-            trim_meta(&mut node.metadata);
+            trim_annotations(&mut node.metadata);
             if let Some(status) = &mut node.status {
                 status.images = None;
             }
@@ -186,8 +186,14 @@ pub fn claimable<K: SharedKind>(cache: &Informer<K>, owner: &ObjectMeta) -> Vec<
     objects
 }
 
+/// Of what is written back, only who wrote what may go: see `scaffold::patch`.
 pub(super) fn trim_meta(meta: &mut ObjectMeta) {
     meta.managed_fields = None;
+}
+
+/// What is patched can be told apart from its cached form.
+fn trim_annotations(meta: &mut ObjectMeta) {
+    trim_meta(meta);
     if let Some(annotations) = &mut meta.annotations {
         annotations.remove(LAST_APPLIED);
     }
@@ -195,7 +201,7 @@ pub(super) fn trim_meta(meta: &mut ObjectMeta) {
 
 /// Pods are the most: of their spec only placement, ports and resources remain.
 fn trim_pod(pod: &mut Pod) {
-    trim_meta(&mut pod.metadata);
+    trim_annotations(&mut pod.metadata);
     if let Some(spec) = &mut pod.spec {
         trim_pod_spec(spec);
     }

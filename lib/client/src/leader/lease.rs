@@ -54,6 +54,14 @@ impl Observed {
         }
     }
 
+    /// Whether the lease is `config.identity`'s and its time is not over.
+    pub(super) fn is_held(&self, config: &LeaderConfig, now: Instant) -> bool {
+        let spec = self.lease.spec.as_ref();
+        spec.is_some_and(|spec| {
+            spec.holder_identity.as_ref() == Some(&config.identity) && now < self.since + duration(spec, config)
+        })
+    }
+
     /// What `config.identity` may do with the lease now.
     pub(super) fn judge(&self, config: &LeaderConfig, now: Instant, wall: jiff::Timestamp) -> Verdict {
         let old = self.lease.spec.clone().unwrap_or_default();

@@ -94,3 +94,29 @@ async fn leadership_is_lost_when_renewing_fails_for_the_deadline() {
     assert_eq!(ended, Ended::Lost);
     assert!((10..13).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_writes_without_reading_until_somebody_else_wrote() {
+    let mut writes = 0;
+    let server = FakeServer::new(move |request| match request.method.as_str() {
+        "GET" if writes < 3 => Answer::status(404, "NotFound"),
+        // Another one has taken it.
+        "GET" => {
+            let lease = Observed::new(lease::first(&config("other"), now()), Instant::now());
+            let Verdict::Write(lease) = lease.judge(&config("other"), Instant::now(), now()) else { unreachable!() };
+            Answer::json(200, &serde_json::to_value(*lease).unwrap())
+        }
+        _ => {
+            writes += 1;
+            match writes {
+                4.. => Answer::status(409, "Conflict"),
+                _ => Answer::json(200, &serde_json::from_slice::<serde_json::Value>(&request.body).unwrap()),
+            }
+        }
+    });
+    let ended = run(server.client(), config("us"), std::future::pending(), std::future::pending()).await;
+    assert_eq!(ended, Ended::Lost);
+    let requests = server.requests();
+    let methods: Vec<_> = requests.iter().map(|r| r.method.as_str()).take(6).collect();
+    assert_eq!(methods, ["GET", "POST", "PUT", "PUT", "PUT", "GET"]);
+}

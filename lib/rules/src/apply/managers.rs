@@ -6,7 +6,7 @@ use super::element::ElementError;
 use super::fields;
 use super::set::FieldSet;
 use apimachinery::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Managers from updates that are kept apart at most.
@@ -50,10 +50,16 @@ pub struct Manager {
 impl Manager {
     /// Whether both are the same manager: an applier is, in whatever version it applies.
     pub(super) fn is(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.operation == other.operation
-            && self.subresource == other.subresource
-            && (self.operation == Operation::Apply || self.api_version == other.api_version)
+        self.identity() == other.identity()
+    }
+
+    /// Who applies is the same in all versions.
+    fn identity(&self) -> (&str, Operation, &str, &str) {
+        let version = match self.operation {
+            Operation::Apply => "",
+            Operation::Update => &self.api_version,
+        };
+        (&self.name, self.operation, &self.subresource, version)
     }
 }
 
@@ -216,13 +222,13 @@ impl Managed {
     /// later entry counts.
     pub(super) fn read(list: Option<Value>) -> Result<Self, ManagedError> {
         let Some(Value::Array(list)) = list else { return Ok(Self::default()) };
-        let mut managed = Self::default();
-        for (at, entry) in list.into_iter().enumerate() {
-            let entry = Entry::read(at, entry)?;
-            managed.entries.retain(|present| !present.manager.is(&entry.manager));
-            managed.entries.push(entry);
-        }
-        Ok(managed)
+        let read = list.into_iter().enumerate().map(|(at, entry)| Entry::read(at, entry));
+        let mut entries = read.collect::<Result<Vec<_>, _>>()?;
+        // Of clients there may be any number.
+        let mut later = BTreeSet::new();
+        let mut is_last: Vec<bool> = entries.iter().rev().map(|e| later.insert(e.manager.identity())).collect();
+        entries.retain(|_| is_last.pop() == Some(true));
+        Ok(Self { entries })
     }
 
     /// The same of what a client has sent: all fields are checked.
