@@ -243,3 +243,20 @@ async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
     until(&devices, 0).await;
     assert!(supervisor.shutdown(Duration::from_secs(5)).await);
 }
+
+#[tokio::test]
+async fn a_plugin_of_a_type_that_nobody_handles_is_told_so() {
+    let (folder, supervisor) = (tempfile::tempdir().unwrap(), Supervisor::new());
+    let path = folder.path().join("reg.sock");
+    let (told, mut telling) = mpsc::channel(4);
+    let service = FakeRegistration { endpoint: "/none".into(), told };
+    let listener = UnixListener::bind(&path).unwrap();
+    supervisor.spawn_until_stop("registrar", socket::serve(listener, RegistrationServer::new(service)));
+    let claims = no_claims(folder.path(), &supervisor).plugins().clone();
+    supervisor.spawn_until_stop("watcher", watcher::run(folder.path().to_owned(), vec![Box::new(claims)]));
+    let status = tokio::time::timeout(Duration::from_secs(20), telling.recv()).await.unwrap().unwrap();
+    let socket = path.display();
+    let why = format!("RegisterPlugin error -- no handler registered for plugin type: DevicePlugin at socket {socket}");
+    assert_eq!(status, RegistrationStatus { plugin_registered: false, error: why });
+    assert!(supervisor.shutdown(Duration::from_secs(5)).await);
+}

@@ -48,7 +48,7 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let (folder, cluster, supervisor) =
-            (tempfile::tempdir().unwrap(), Arc::new(Cluster::default()), Supervisor::new());
+            (tempfile::tempdir().expect("a folder"), Arc::new(Cluster::default()), Supervisor::new());
         let dra = Dra::load(folder.path(), cluster.clone(), supervisor.clone());
         let node = Self { folder, cluster, supervisor, dra };
         let handlers: Handlers = vec![Box::new(node.dra.plugins().clone())];
@@ -61,7 +61,7 @@ impl Node {
     }
 
     async fn driver(&self, versions: &[&str]) -> FakeDriver {
-        let driver = FakeDriver::start(DRIVER, self.folder.path(), &self.registry(), versions).unwrap();
+        let driver = FakeDriver::start(DRIVER, self.folder.path(), &self.registry(), versions).expect("a driver");
         until("the driver is told", || !driver.state().told.is_empty()).await;
         driver
     }
@@ -73,7 +73,7 @@ impl Node {
         let result = json!({"request": "r", "driver": DRIVER, "pool": "p", "device": "d"});
         let claim = json!({"metadata": {"namespace": "ns", "name": name, "uid": format!("{name}-uid")}, "spec": {},
             "status": {"allocation": {"devices": {"results": [result]}}, "reservedFor": consumers}});
-        self.cluster.claims.lock().insert(name.to_owned(), serde_json::from_value(claim).unwrap());
+        self.cluster.claims.lock().insert(name.to_owned(), serde_json::from_value(claim).expect("a claim"));
     }
 }
 
@@ -92,11 +92,11 @@ fn pod(uid: &str, claim: &str) -> Pod {
         "resourceClaims": [{"name": "mine", "resourceClaimName": claim}],
         "containers": [{"name": "c", "resources": {"claims": [{"name": "mine"}]}}, {"name": "other"}],
     }});
-    serde_json::from_value(pod).unwrap()
+    serde_json::from_value(pod).expect("a pod")
 }
 
 fn container(pod: &Pod, index: usize) -> &Container {
-    &pod.spec.as_ref().unwrap().containers[index]
+    &pod.spec.as_ref().expect("a spec").containers[index]
 }
 
 #[tokio::test]
