@@ -1,9 +1,10 @@
 //! Generates the gRPC types from the .proto files beside it, without `protoc`.
 
 /// One file for each contract.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "runtime/v1.proto",
     "kms/v2.proto",
+    "csi/v1.proto",
     "deviceplugin/v1beta1.proto",
     "dra/v1.proto",
     "dra/v1beta1.proto",

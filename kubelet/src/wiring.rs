@@ -2,9 +2,12 @@
 
 use crate::cgroups::{Cgroups, Naming};
 use crate::cluster::api::ApiCluster;
+use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
-use crate::devices::{self, Devices, pod_resources, registration, watcher};
+use crate::csi::Csi;
+use crate::csi::metrics::VolumeMetrics;
+use crate::devices::{self, Devices, pod_resources, registration};
 use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
@@ -14,6 +17,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
+use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
 use crate::probes::Probes;
 use crate::resize::Allocations;
@@ -64,6 +68,7 @@ struct Kubelet {
     deps: Arc<Deps>,
     workers: Workers,
     pleg: Pleg,
+    csi: Csi,
 }
 
 impl Kubelet {
@@ -89,8 +94,10 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
+        let storage = storage(client.as_ref(), &node.name());
+        let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
-            volumes: Volumes::new(options.root_dir.clone(), cluster.clone()),
+            volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
             cgroups: cgroups(&config, naming, &node)?,
             images: Images::new(runtime.clone(), events.clone(), parallel),
             settings: settings(&config),
@@ -107,14 +114,14 @@ impl Kubelet {
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
         deps.allocations.follow(move || neighbours.active());
-        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default() })
+        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi })
     }
 
     async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
         let name = self.deps.node.name();
         self.deps.events.node(&name, Severity::Normal, "Starting", "Starting kubelet.");
         self.start_servers(supervisor, shown).await?;
-        self.start_devices(supervisor);
+        self.start_plugins(supervisor);
         self.start_node(supervisor);
         let api_pods = self.client.clone().map(|client| {
             let (pods, feed) = sources::api::watch(client, &name, self.workers.clone());
@@ -123,7 +130,8 @@ impl Kubelet {
         });
         self.start_static_pods(supervisor, api_pods.clone());
         let (deps, workers, pleg) = (self.deps.clone(), self.workers.clone(), self.pleg.clone());
-        supervisor.spawn_until_stop("housekeeping", housekeeping(deps, workers, pleg, api_pods, supervisor.clone()));
+        let housekeeping = housekeeping(deps, workers, pleg, api_pods, self.csi.clone(), supervisor.clone());
+        supervisor.spawn_until_stop("housekeeping", housekeeping);
         self.start_log_rotation(supervisor);
         let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
         let eviction = eviction::Manager::new(deps, workers, &self.config, root);
@@ -138,7 +146,7 @@ impl Kubelet {
     }
 
     /// Pods without devices run also where plugins cannot register.
-    fn start_devices(&self, supervisor: &Supervisor) {
+    fn start_plugins(&self, supervisor: &Supervisor) {
         let devices = &self.deps.devices;
         match registration::listen(devices.folder()) {
             Ok(listener) => {
@@ -147,10 +155,14 @@ impl Kubelet {
             Err(error) => tracing::error!(%error, "device plugins cannot register"),
         }
         let folder = self.options.root_dir.join("plugins_registry");
-        let plugins = self.deps.dra.plugins();
-        plugins.start();
-        let handlers: watcher::Handlers = vec![Box::new(devices.clone()), Box::new(plugins.clone())];
+        let claims = self.deps.dra.plugins();
+        claims.start();
+        let handlers: Handlers = vec![Box::new(devices.clone()), Box::new(claims.clone()), Box::new(self.csi.clone())];
         supervisor.spawn_until_stop("plugin-watcher", watcher::run(folder, handlers));
+        if self.client.is_some() {
+            supervisor.spawn_until_stop("csi-node", self.csi.clone().introduce_node());
+        }
+        supervisor.spawn_until_stop("volume-stats", self.csi.clone().measure());
         match pod_resources::listen(&self.options.root_dir) {
             Ok(listener) => {
                 let workers = self.workers.clone();
@@ -176,6 +188,7 @@ impl Kubelet {
             facts: self.deps.node.clone(),
             events: self.deps.events.clone(),
             devices: self.deps.devices.clone(),
+            in_use: self.csi.in_use(),
             config: self.config.clone(),
             root_dir: self.options.root_dir.clone(),
             labels: self.options.node_labels.clone(),
@@ -237,6 +250,7 @@ impl Kubelet {
         endpoints.healthz = health;
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
         endpoints.flags = shown;
+        endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
         let router = server::routes(Arc::new(self.api(supervisor)), endpoints);
         let tls = Tls::new(self.identity(), self.client_authority()).await?;
         let server = Server::bind((self.config.address, self.config.port).into()).await?;
@@ -265,6 +279,7 @@ impl Kubelet {
             runtime: self.deps.runtime.clone(),
             node: self.deps.node.clone(),
             cgroups: self.deps.cgroups.clone(),
+            csi: self.csi.clone(),
             folders: Folders { root: self.options.root_dir.clone(), logs: self.deps.settings.logs.clone() },
         })
     }
@@ -325,6 +340,7 @@ async fn housekeeping(
     workers: Workers,
     pleg: Pleg,
     api_pods: Option<Informer<Pod>>,
+    csi: Csi,
     supervisor: Supervisor,
 ) {
     if let Some(pods) = &api_pods {
@@ -339,6 +355,7 @@ async fn housekeeping(
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
     let here = workers.clone();
     supervisor.spawn_until_stop("claims", deps.dra.clone().reconcile(move |uid| here.knows(uid)));
+    supervisor.spawn_until_stop("volumes", csi.reap());
     let changed = move |uid: &str, outline: &Outline| {
         if !workers.knows(uid) && outline.sandboxes.len() + outline.containers.len() > 0 {
             workers.remove_orphan(uid, outline);
@@ -381,6 +398,13 @@ fn cluster(client: Option<&kube::Client>, supervisor: &Supervisor) -> Arc<dyn Cl
     let (services, feed) = Builder::<Service>::new(client.clone(), Scope::default()).build();
     supervisor.spawn_until_stop("services", feed);
     Arc::new(ApiCluster::new(client.clone(), services))
+}
+
+fn storage(client: Option<&kube::Client>, node: &str) -> Arc<dyn Storage> {
+    match client {
+        Some(client) => Arc::new(ApiStorage::new(client.clone(), node.to_owned())),
+        None => Arc::new(NoStorage),
+    }
 }
 
 fn runtime(config: &KubeletConfiguration) -> anyhow::Result<Runtime> {

@@ -4,8 +4,9 @@ use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kubelet::devices::{Devices, pod_resources, registration, socket, watcher};
+use kubelet::devices::{Devices, pod_resources, registration};
 use kubelet::dra::{Dra, api::Standalone};
+use kubelet::plugins::{socket, watcher};
 use parking_lot::Mutex;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_server::{DevicePlugin, DevicePluginServer};
@@ -240,5 +241,22 @@ async fn a_socket_that_appears_is_registered_and_one_that_vanishes_is_not() {
 
     std::fs::remove_dir_all(own).unwrap();
     until(&devices, 0).await;
+    assert!(supervisor.shutdown(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_plugin_of_a_type_that_nobody_handles_is_told_so() {
+    let (folder, supervisor) = (tempfile::tempdir().unwrap(), Supervisor::new());
+    let path = folder.path().join("reg.sock");
+    let (told, mut telling) = mpsc::channel(4);
+    let service = FakeRegistration { endpoint: "/none".into(), told };
+    let listener = UnixListener::bind(&path).unwrap();
+    supervisor.spawn_until_stop("registrar", socket::serve(listener, RegistrationServer::new(service)));
+    let claims = no_claims(folder.path(), &supervisor).plugins().clone();
+    supervisor.spawn_until_stop("watcher", watcher::run(folder.path().to_owned(), vec![Box::new(claims)]));
+    let status = tokio::time::timeout(Duration::from_secs(20), telling.recv()).await.unwrap().unwrap();
+    let socket = path.display();
+    let why = format!("RegisterPlugin error -- no handler registered for plugin type: DevicePlugin at socket {socket}");
+    assert_eq!(status, RegistrationStatus { plugin_registered: false, error: why });
     assert!(supervisor.shutdown(Duration::from_secs(5)).await);
 }

@@ -5,9 +5,9 @@ use async_trait::async_trait;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::api::resource::v1::ResourceClaim;
-use kubelet::devices::watcher;
 use kubelet::dra::api::Offers;
 use kubelet::dra::{Dra, DraError, checkpoint};
+use kubelet::plugins::{Handlers, watcher};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -48,10 +48,10 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let (folder, cluster, supervisor) =
-            (tempfile::tempdir().unwrap(), Arc::new(Cluster::default()), Supervisor::new());
+            (tempfile::tempdir().expect("a folder"), Arc::new(Cluster::default()), Supervisor::new());
         let dra = Dra::load(folder.path(), cluster.clone(), supervisor.clone());
         let node = Self { folder, cluster, supervisor, dra };
-        let handlers: watcher::Handlers = vec![Box::new(node.dra.plugins().clone())];
+        let handlers: Handlers = vec![Box::new(node.dra.plugins().clone())];
         node.supervisor.spawn_until_stop("watcher", watcher::run(node.registry(), handlers));
         node
     }
@@ -61,7 +61,7 @@ impl Node {
     }
 
     async fn driver(&self, versions: &[&str]) -> FakeDriver {
-        let driver = FakeDriver::start(DRIVER, self.folder.path(), &self.registry(), versions).unwrap();
+        let driver = FakeDriver::start(DRIVER, self.folder.path(), &self.registry(), versions).expect("a driver");
         until("the driver is told", || !driver.state().told.is_empty()).await;
         driver
     }
@@ -73,7 +73,7 @@ impl Node {
         let result = json!({"request": "r", "driver": DRIVER, "pool": "p", "device": "d"});
         let claim = json!({"metadata": {"namespace": "ns", "name": name, "uid": format!("{name}-uid")}, "spec": {},
             "status": {"allocation": {"devices": {"results": [result]}}, "reservedFor": consumers}});
-        self.cluster.claims.lock().insert(name.to_owned(), serde_json::from_value(claim).unwrap());
+        self.cluster.claims.lock().insert(name.to_owned(), serde_json::from_value(claim).expect("a claim"));
     }
 }
 
@@ -92,11 +92,11 @@ fn pod(uid: &str, claim: &str) -> Pod {
         "resourceClaims": [{"name": "mine", "resourceClaimName": claim}],
         "containers": [{"name": "c", "resources": {"claims": [{"name": "mine"}]}}, {"name": "other"}],
     }});
-    serde_json::from_value(pod).unwrap()
+    serde_json::from_value(pod).expect("a pod")
 }
 
 fn container(pod: &Pod, index: usize) -> &Container {
-    &pod.spec.as_ref().unwrap().containers[index]
+    &pod.spec.as_ref().expect("a spec").containers[index]
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn another_kubelet_goes_on_with_what_this_one_left() {
     let next = Dra::load(node.folder.path(), node.cluster.clone(), supervisor.clone());
     assert_eq!(next.cdi_devices(&one, container(&one, 0)).unwrap(), ["gpu.example.com/device=mine-uid"]);
     assert_eq!(next.unprepare("one").await, Err(DraError::NoDriver(DRIVER.into())), "its driver is not back yet");
-    let handlers: watcher::Handlers = vec![Box::new(next.plugins().clone())];
+    let handlers: Handlers = vec![Box::new(next.plugins().clone())];
     supervisor.spawn_until_stop("watcher", watcher::run(node.registry(), handlers));
     until("the driver is back", || driver.state().told.len() == 2).await;
     next.unprepare("one").await.unwrap();

@@ -10,7 +10,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cgroups::{Cgroups, Naming, v2::Unified};
+use kubelet::cluster::storage::NoStorage;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
+use kubelet::csi::Csi;
 use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
@@ -107,8 +109,10 @@ impl Node {
         let bell = nudges.clone();
         let devices = Devices::load(&root, supervisor.clone(), move |uid| bell.nudge(uid));
         let facts = NodeFacts::new(Facts { name: "n".into(), host_ips: vec!["192.0.2.1".into()], ..Facts::default() });
+        let storage = Arc::new(NoStorage);
+        let csi = Csi::new(root.join("kubelet"), "n".into(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
-            volumes: Volumes::new(root.join("kubelet"), cluster.clone()),
+            volumes: Volumes::new(root.join("kubelet"), cluster.clone(), csi),
             cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), Naming::Folders, "/", false, true),
             images: Images::new(runtime.clone(), events.clone(), 1),
             allocations: Allocations::load(&root),

@@ -1,5 +1,5 @@
-//! The gRPC contracts with what runs beside the cluster's processes: container runtimes and
-//! plugins beside the kubelet, key management services beside the apiserver.
+//! The gRPC contracts with what runs beside the cluster's processes: container runtimes, plugins
+//! and storage drivers beside the kubelet, key management services beside the apiserver.
 //!
 //! Upstream: `staging/src/k8s.io/{cri-api,kms,kubelet}`.
 
@@ -13,6 +13,12 @@ pub mod cri {
 #[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
 pub mod kms {
     tonic::include_proto!("v2");
+}
+
+/// The container storage interface (`csi.v1`), the part of nodes.
+#[allow(missing_docs, clippy::all, unreachable_pub, rustdoc::all)]
+pub mod csi {
+    tonic::include_proto!("csi.v1");
 }
 
 /// The interface of device plugins (`v1beta1`).

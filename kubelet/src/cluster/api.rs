@@ -128,7 +128,7 @@ fn token_request(wish: &TokenWish) -> TokenRequest {
     }
 }
 
-fn error(kind: &'static str, name: &str, e: kube::Error) -> ClusterError {
+pub(super) fn error(kind: &'static str, name: &str, e: kube::Error) -> ClusterError {
     match e {
         kube::Error::Api(status) if status.code == 404 => ClusterError::NotFound { kind, name: name.to_owned() },
         kube::Error::Api(status) => ClusterError::Api(status.message.clone()),

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod cache;
+pub mod storage;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};

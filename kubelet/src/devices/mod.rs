@@ -5,14 +5,11 @@
 //! choice of a device and its grant.
 //! Upstream: `pkg/kubelet/cm/devicemanager`.
 
-pub mod changes;
 pub mod checkpoint;
 pub mod ledger;
 pub mod plugin;
 pub mod pod_resources;
 pub mod registration;
-pub mod socket;
-pub mod watcher;
 
 use crate::pod::{PodExt, is_sidecar};
 use crate::resources::Amount;

@@ -2,13 +2,12 @@
 //!
 //! Upstream: `pkg/kubelet/cm/devicemanager/plugin/v1beta1/client.go`.
 
-use hyper_util::rt::TokioIo;
+use crate::plugins::socket;
 use proto::deviceplugin as api;
 use proto::deviceplugin::device_plugin_client::DevicePluginClient;
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -50,8 +49,8 @@ impl Plugin {
     ///
     /// # Errors
     /// Nobody answers.
-    pub async fn connect(socket: &Path) -> Result<Self, PluginError> {
-        let channel = channel(socket).await.map_err(PluginError::Connect)?;
+    pub async fn connect(path: &Path) -> Result<Self, PluginError> {
+        let channel = socket::channel(path).await.map_err(PluginError::Connect)?;
         let mut client = DevicePluginClient::new(channel);
         let options = client.get_device_plugin_options(limited(api::Empty {}, CONNECT)).await;
         let options = options.map_err(PluginError::Options)?.into_inner();
@@ -122,17 +121,4 @@ fn limited<T>(message: T, limit: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(limit);
     request
-}
-
-/// A connection to a plugin's socket, without another one when it is lost: a plugin that comes
-/// back registers again.
-pub(super) async fn channel(socket: &Path) -> Result<Channel, tonic::transport::Error> {
-    let path = socket.to_owned();
-    // The name is not looked up: the connection goes to the socket.
-    let endpoint = Endpoint::from_static("http://plugin").connect_timeout(CONNECT);
-    let connect = tower::service_fn(move |_: Uri| {
-        let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    endpoint.connect_with_connector(connect).await
 }

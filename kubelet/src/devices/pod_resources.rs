@@ -2,8 +2,9 @@
 //!
 //! Upstream: `pkg/kubelet/apis/podresources`.
 
-use super::{Devices, socket};
+use super::Devices;
 use crate::dra::Dra;
+use crate::plugins::socket;
 use crate::pod::{PodExt, is_sidecar};
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;

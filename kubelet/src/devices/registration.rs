@@ -1,10 +1,13 @@
-//! Where plugins say that they are there.
+//! Where plugins say that they are there; others are found by the watcher of plugins.
 //!
 //! Upstream: `pkg/kubelet/cm/devicemanager/plugin/v1beta1/server.go`.
 
-use super::{Devices, socket};
+use super::Devices;
+use crate::plugins::{Handler, HandlerError, socket};
+use async_trait::async_trait;
 use proto::deviceplugin as api;
 use proto::deviceplugin::registration_server::{Registration, RegistrationServer};
+use proto::pluginregistration::PluginInfo;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream;
@@ -14,6 +17,8 @@ use tonic::{Request, Response, Status};
 
 /// The version of the contract.
 pub const VERSION: &str = "v1beta1";
+/// The type by which device plugins register where the watcher finds them.
+const KIND: &str = "DevicePlugin";
 const SOCKET: &str = "kubelet.sock";
 
 /// Whether another kubelet serves in this folder. What it left when it ended does not answer.
@@ -61,5 +66,25 @@ impl Registration for Service {
         let socket = self.0.folder().join(&request.endpoint);
         let done = self.0.connect(&request.resource_name, &socket).await;
         done.map(|()| Response::new(api::Empty {})).map_err(|e| Status::unknown(e.to_string()))
+    }
+}
+
+#[async_trait]
+impl Handler for Devices {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError> {
+        if !info.supported_versions.iter().any(|version| version == VERSION) {
+            let versions = &info.supported_versions;
+            let why = format!("manager version, {VERSION}, is not among plugin supported versions {versions:?}");
+            return Err(HandlerError::Invalid(why));
+        }
+        self.connect(&info.name, endpoint).await.map_err(|error| HandlerError::Refused(error.to_string()))
+    }
+
+    async fn let_go(&self, name: &str, _: &Path) {
+        self.disconnect(name);
     }
 }

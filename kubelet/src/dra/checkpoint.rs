@@ -153,33 +153,94 @@ fn checksum(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// What upstream's kubelet writes for this claim.
-    const UPSTREAMS: &str = r#"{"Data":"{\"kind\":\"DRACheckpoint\",\"apiVersion\":\"checkpoint.dra.kubelet.k8s.io/v1\",\"ClaimInfoStateList\":[{\"ClaimUID\":\"067798be-454e-4be4-9047-1aa06aea63f7\",\"ClaimName\":\"example\",\"Namespace\":\"default\",\"PodUIDs\":{\"139cdb46-f989-4f17-9561-ca10cfb509a6\":{}},\"DriverState\":{\"test-driver.cdi.k8s.io\":{\"Devices\":[{\"PoolName\":\"worker-1\",\"DeviceName\":\"dev-1\",\"ShareID\":null,\"RequestNames\":[\"test request\"],\"CDIDeviceIDs\":[\"example.com/example=cdi-example\"]}]}}}]}","Checksum":2570581864}"#;
+    fn claims() -> Vec<Claim> {
+        let device = |share: Option<&str>, requests: &[&str]| Device {
+            pool_name: "rack-7".into(),
+            device_name: "card-3".into(),
+            share: share.map(str::to_owned),
+            request_names: Some(requests.iter().map(|request| (*request).to_owned()).collect()),
+            cdi_ids: Some(vec!["cards.test/card=three".into()]),
+        };
+        let drivers = [
+            (
+                "cards.test".to_owned(),
+                Driver { devices: Some(vec![device(None, &["fast"]), device(Some("half"), &[])]) },
+            ),
+            ("silent.test".to_owned(), Driver::default()),
+        ];
+        let pods = ["pod-b", "pod-a"].map(str::to_owned);
+        let (uid, name, namespace) = ("uid-of-training".into(), "training".into(), "lab".into());
+        vec![
+            Claim { uid, name, namespace, pods: pods.into(), drivers: drivers.into() },
+            Claim { uid: "uid-of-idle".into(), name: "idle".into(), namespace: "lab".into(), ..Claim::default() },
+        ]
+    }
+
+    /// The file's two parts.
+    fn parts(file: &Path) -> (String, serde_json::Value) {
+        let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let keys: Vec<&String> = whole.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["Checksum", "Data"]);
+        (whole["Data"].as_str().unwrap().to_owned(), whole["Checksum"].clone())
+    }
 
     #[test]
-    fn what_is_written_is_what_upstream_writes() {
+    fn what_is_written_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
+        assert_eq!(read(&file).unwrap(), [], "there is no file");
+        write(&file, claims()).unwrap();
+        assert_eq!(read(&file).unwrap(), claims());
+        write(&file, Vec::new()).unwrap();
         assert_eq!(read(&file).unwrap(), []);
-        let device = Device {
-            pool_name: "worker-1".into(),
-            device_name: "dev-1".into(),
-            share: None,
-            request_names: Some(vec!["test request".into()]),
-            cdi_ids: Some(vec!["example.com/example=cdi-example".into()]),
+    }
+
+    #[test]
+    fn fields_have_the_names_and_the_order_of_upstream() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        write(&file, claims()).unwrap();
+        let expected = concat!(
+            r#"{"kind":"DRACheckpoint","apiVersion":"checkpoint.dra.kubelet.k8s.io/v1","ClaimInfoStateList":["#,
+            r#"{"ClaimUID":"uid-of-training","ClaimName":"training","Namespace":"lab","#,
+            r#""PodUIDs":{"pod-a":{},"pod-b":{}},"DriverState":{"cards.test":{"Devices":["#,
+            r#"{"PoolName":"rack-7","DeviceName":"card-3","ShareID":null,"RequestNames":["fast"],"#,
+            r#""CDIDeviceIDs":["cards.test/card=three"]},"#,
+            r#"{"PoolName":"rack-7","DeviceName":"card-3","ShareID":"half","RequestNames":[],"#,
+            r#""CDIDeviceIDs":["cards.test/card=three"]}]},"silent.test":{"Devices":null}}},"#,
+            r#"{"ClaimUID":"uid-of-idle","ClaimName":"idle","Namespace":"lab","PodUIDs":{},"DriverState":{}}]}"#,
+        );
+        assert_eq!(parts(&file).0, expected);
+        write(&file, Vec::new()).unwrap();
+        let empty =
+            r#"{"kind":"DRACheckpoint","apiVersion":"checkpoint.dra.kubelet.k8s.io/v1","ClaimInfoStateList":null}"#;
+        assert_eq!(parts(&file).0, empty);
+    }
+
+    /// The check value that is published with the parameters of CRC-32/ISO-HDLC.
+    #[test]
+    fn the_checksum_is_the_one_of_ieee() {
+        assert_eq!(checksum(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_checksum_is_of_the_text_within_and_a_wrong_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        write(&file, claims()).unwrap();
+        let (data, sum) = parts(&file);
+        assert_eq!(sum, checksum(data.as_bytes()));
+        let put = |data: &str, sum: u32| {
+            let whole = serde_json::json!({"Data": data, "Checksum": sum});
+            std::fs::write(&file, whole.to_string()).unwrap();
+            read(&file)
         };
-        let claim = Claim {
-            uid: "067798be-454e-4be4-9047-1aa06aea63f7".into(),
-            name: "example".into(),
-            namespace: "default".into(),
-            pods: ["139cdb46-f989-4f17-9561-ca10cfb509a6".to_owned()].into(),
-            drivers: [("test-driver.cdi.k8s.io".to_owned(), Driver { devices: Some(vec![device]) })].into(),
-        };
-        write(&file, vec![claim.clone()]).unwrap();
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, UPSTREAMS);
-        assert_eq!(read(&file).unwrap(), [claim]);
-        std::fs::write(&file, text.replace("worker-1", "worker-2")).unwrap();
-        assert!(matches!(read(&file), Err(CheckpointError::Checksum { .. })));
+        let right = checksum(data.as_bytes());
+        assert_eq!(put(&data, right).unwrap(), claims());
+        assert!(matches!(put(&data, right ^ 1), Err(CheckpointError::Checksum { expected, actual })
+            if expected == right ^ 1 && actual == right));
+        let other = data.replace("rack-7", "rack-8");
+        assert!(matches!(put(&other, right), Err(CheckpointError::Checksum { expected, .. }) if expected == right));
+        assert!(matches!(put("{", checksum(b"{")), Err(CheckpointError::Json(_))));
     }
 }

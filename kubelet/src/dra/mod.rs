@@ -3,7 +3,7 @@
 //!
 //! [`Dra`] is the handle. Which claims are prepared for whom is in [`ledger`], which is pure, and in
 //! a file, so that nothing is forgotten over a restart. Drivers register plugins by
-//! [`crate::devices::watcher`]; what a driver offers is deleted when none of its plugins has been
+//! [`crate::plugins::watcher`]; what a driver offers is deleted when none of its plugins has been
 //! there for a while. What drivers say of the health of devices (`DRAResourceHealth`) is not read.
 //!
 //! Upstream: `pkg/kubelet/cm/dra`.

@@ -4,7 +4,7 @@
 
 use super::api::Offers;
 use super::plugin::{Plugin, choose};
-use crate::devices::watcher::{Handler, HandlerError};
+use crate::plugins::{Handler, HandlerError};
 use async_trait::async_trait;
 use component::Supervisor;
 use parking_lot::Mutex;
@@ -200,7 +200,7 @@ impl Handler for Plugins {
         self.add(&info.name, endpoint, &info.supported_versions)
     }
 
-    fn let_go(&self, name: &str, endpoint: &Path) {
+    async fn let_go(&self, name: &str, endpoint: &Path) {
         self.remove(name, endpoint);
     }
 }

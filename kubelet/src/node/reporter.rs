@@ -13,6 +13,7 @@ use super::status::{self, Observed};
 use super::{Facts, NodeFacts};
 use crate::clock;
 use crate::config::{KubeletConfiguration, Threshold};
+use crate::csi::InUse;
 use crate::devices::Devices;
 use crate::events::{Events, Severity};
 use crate::pleg::Pleg;
@@ -37,6 +38,7 @@ pub struct Reporter {
     pub facts: NodeFacts,
     pub events: Events,
     pub devices: Devices,
+    pub in_use: InUse,
     pub config: KubeletConfiguration,
     pub root_dir: PathBuf,
     pub labels: Vec<String>,
@@ -90,14 +92,17 @@ impl Reporter {
             images = fresh;
             let pause =
                 if observed.health.problems.is_empty() { self.config.node_status_update_frequency.0 } else { SOON };
-            tokio::time::sleep(match self.report_if_connected(&observed, &mut written).await {
-                Ok(()) => pause,
+            match self.report_if_connected(&observed, &mut written).await {
+                Ok(()) => {
+                    self.in_use.set_reported(observed.volumes_in_use);
+                    // A pod waits for it that its volume stands there.
+                    drop(tokio::time::timeout(pause, self.in_use.differs()).await);
+                }
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot report the node's status yet");
-                    RETRY
+                    tokio::time::sleep(RETRY).await;
                 }
-            })
-            .await;
+            }
         }
     }
 
@@ -131,6 +136,7 @@ impl Reporter {
             max_images: self.config.node_status_max_images,
             port: i32::from(self.config.port),
             devices: self.devices.amounts(),
+            volumes_in_use: self.in_use.wanted(),
         };
         (observed, images)
     }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the status follows from.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Observed {
     pub max_images: i64,
     pub port: i32,
     pub devices: Amounts,
+    /// The volumes that must not be detached.
+    pub volumes_in_use: BTreeSet<String>,
 }
 
 /// The labels that upstream's kubelet gives its node, and those of the command line.
@@ -73,6 +75,7 @@ pub fn status(o: &Observed, old: &NodeStatus, now: &Time) -> NodeStatus {
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: o.port }) }),
         node_info: Some(o.info.clone()),
         images: Some(images(&o.images, o.max_images)),
+        volumes_in_use: (!o.volumes_in_use.is_empty()).then(|| o.volumes_in_use.iter().cloned().collect()),
         ..old.clone()
     }
 }
@@ -156,6 +159,7 @@ pub fn patch(old: &NodeStatus, new: &NodeStatus) -> Value {
         "daemonEndpoints": new.daemon_endpoints,
         "nodeInfo": new.node_info,
         "images": new.images,
+        "volumesInUse": new.volumes_in_use,
     } });
     if old.addresses != new.addresses {
         // Addresses are merged by their type: where there are some, say that these replace them.
@@ -212,6 +216,11 @@ mod tests {
             (c.status, c.reason) = ("Unknown".into(), Some("NodeStatusUnknown".into()));
         }
         assert!(differs(&silent, &status(&observed(), &silent, &later)), "what the node controller wrote");
+        let volume = "kubernetes.io/csi/d^h".to_owned();
+        let using = Observed { volumes_in_use: [volume.clone()].into(), ..observed() };
+        let using = status(&using, &first, &later);
+        assert!(differs(&first, &using) && using.volumes_in_use == Some(vec![volume]));
+        assert!(patch(&using, &second)["status"]["volumesInUse"].is_null(), "taken away again");
         let plain = patch(&NodeStatus::default(), &second)["status"]["addresses"].clone();
         assert_eq!(plain[0]["address"], "192.0.2.1");
     }

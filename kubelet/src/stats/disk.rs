@@ -58,7 +58,8 @@ fn look(pod: &Pod, folders: &Folders, time: Time) -> OnDisk {
     }
     let root = folders.root.join("pods").join(pod.uid()).join("volumes");
     let own = device(&root);
-    for kind in folders_in(&root) {
+    // Drivers tell themselves what is used of their volumes.
+    for kind in folders_in(&root).into_iter().filter(|kind| kind != crate::csi::names::FOLDER) {
         for name in folders_in(&root.join(&kind)) {
             let path = root.join(&kind).join(&name);
             let is_local = device(&path) == own;
@@ -139,7 +140,11 @@ mod tests {
         }))
         .expect("a pod");
         let volumes = folder.path().join("pods/u/volumes");
-        for path in [volumes.join("kubernetes.io~empty-dir/scratch"), volumes.join("kubernetes.io~csi/data")] {
+        for path in [
+            volumes.join("kubernetes.io~empty-dir/scratch"),
+            volumes.join("kubernetes.io~local-volume/data"),
+            volumes.join("kubernetes.io~csi/pv"),
+        ] {
             std::fs::create_dir_all(path.join("deep")).expect("a folder");
         }
         std::fs::create_dir_all(folder.path().join("logs/n_p_u/c")).expect("a folder");
@@ -154,6 +159,7 @@ mod tests {
         assert!(scratch.fs.capacity_bytes > scratch.fs.used_bytes && scratch.pvc_ref.is_none());
         let data = first.volumes.iter().find(|v| v.name == "data").expect("the volume");
         assert_eq!(data.pvc_ref.as_ref().map(|claim| claim.name.as_str()), Some("claim"));
+        assert_eq!(first.volumes.len(), 2, "drivers measure theirs");
         assert!(first.logs.contains_key("c") && first.local.0 >= 20_000);
         std::fs::remove_file(&file).expect("removed");
         found.refresh(&pods, &folders, Time::default());

@@ -14,6 +14,7 @@ pub mod types;
 
 use crate::cgroups::Cgroups;
 use crate::cgroups::usage::GroupUsage;
+use crate::csi::Csi;
 use crate::eviction::measure::Folders;
 use crate::node::NodeFacts;
 use crate::node::machine;
@@ -49,6 +50,7 @@ pub struct Sources {
     pub runtime: Runtime,
     pub node: NodeFacts,
     pub cgroups: Cgroups,
+    pub csi: Csi,
     pub folders: Folders,
 }
 
@@ -155,7 +157,10 @@ impl Look<'_> {
                 _ => None,
             },
             ephemeral_storage: (self.extent == Extent::All).then(|| self.ephemeral(&containers, &on_disk)),
-            volumes: on_disk.volumes,
+            volumes: match self.extent {
+                Extent::All => on_disk.volumes.into_iter().chain(sources.csi.volume_stats(pod.uid())).collect(),
+                Extent::CpuAndMemory => Vec::new(),
+            },
             containers,
         }
     }

@@ -1,16 +1,30 @@
 //! Why a volume is not there.
 
 use crate::cluster::ClusterError;
+use crate::csi::DriverError;
 use crate::env::fields::FieldError;
 use crate::runtime::RuntimeError;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A volume could not be set up or taken down.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumeError {
-    #[error("MountVolume.SetUp failed for volume \"{volume}\" : {source}")]
-    Volume { volume: String, source: Box<VolumeError> },
+    #[error("{step} failed for volume \"{volume}\" : {source}")]
+    Step { step: &'static str, volume: String, source: Box<VolumeError> },
+    /// Nothing has failed that is not told already: it is to be tried again after a while.
+    #[error("{why}")]
+    Later { why: String, wait: Duration },
+    #[error(
+        "Unable to attach or mount volumes: unmounted volumes=[{}], unattached volumes=[], failed to process \
+         volumes=[]: context deadline exceeded", .0.join(" ")
+    )]
+    Overdue(Vec<String>),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error("{0}")]
+    Csi(String),
     #[error("{0}")]
     Cluster(#[from] ClusterError),
     #[error(transparent)]
@@ -27,6 +41,10 @@ pub enum VolumeError {
     Claim { claim: String, why: String },
     #[error("path {0:?} does not exist")]
     NoPath(String),
+    #[error("path {0:?} is no block device")]
+    NoDevice(String),
+    #[error("{0}")]
+    Mode(String),
     #[error("invalid path {0:?} in a volume")]
     BadPath(String),
     #[error("cannot {action} {path}: {source}")]
@@ -36,11 +54,15 @@ pub enum VolumeError {
 }
 
 impl VolumeError {
-    pub(super) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.to_owned(), source: source.into() }
     }
 
-    pub(super) fn of_volume(self, name: &str) -> Self {
-        Self::Volume { volume: name.to_owned(), source: Box::new(self) }
+    /// Says what failed and for which volume, unless that is said already.
+    pub(crate) fn of_step(self, step: &'static str, volume: &str) -> Self {
+        match self {
+            Self::Step { .. } | Self::Later { .. } | Self::Overdue(_) => self,
+            other => Self::Step { step, volume: volume.to_owned(), source: Box::new(other) },
+        }
     }
 }

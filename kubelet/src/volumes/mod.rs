@@ -14,20 +14,27 @@ pub mod ownership;
 pub mod payload;
 pub mod subpath;
 pub mod tokens;
+pub mod unmounting;
 
 pub use error::VolumeError;
 
 use crate::cluster::Cluster;
+use crate::csi::{Csi, Wish, source::Source};
 use crate::env::fields::PodFacts;
 use crate::pod::PodExt;
 use crate::resources::Amount;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
-use std::collections::{BTreeMap, BTreeSet};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokens::Tokens;
 
-/// The paths of a pod's volumes on the node, by volume name.
+/// How long a pod waits for a volume before its events say so (`podAttachAndMountTimeout`).
+const PATIENCE: Duration = Duration::from_secs(123);
+
+/// The paths of a pod's volumes on the node, by volume name. That of a device is a link to it.
 pub type Mounted = BTreeMap<String, PathBuf>;
 
 /// Sets up and takes down volumes. Cheap to clone.
@@ -35,13 +42,16 @@ pub type Mounted = BTreeMap<String, PathBuf>;
 pub struct Volumes {
     root: PathBuf,
     cluster: Arc<dyn Cluster>,
+    csi: Csi,
     tokens: Tokens,
+    /// Since when a pod waits for its volumes.
+    waiting: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Volumes {
     /// Volumes below `root` (`--root-dir`).
-    pub fn new(root: PathBuf, cluster: Arc<dyn Cluster>) -> Self {
-        Self { root, tokens: Tokens::new(cluster.clone()), cluster }
+    pub fn new(root: PathBuf, cluster: Arc<dyn Cluster>, csi: Csi) -> Self {
+        Self { root, tokens: Tokens::new(cluster.clone()), cluster, csi, waiting: Arc::default() }
     }
 
     /// The pod's folder.
@@ -49,18 +59,31 @@ impl Volumes {
         self.root.join("pods").join(uid)
     }
 
-    /// Sets up, or brings up to date, every volume that a container of the pod mounts. Images are mounted by the
-    /// runtime.
+    /// Sets up, or brings up to date, every volume that a container of the pod uses. Images are shown when a
+    /// container that mounts them starts.
     pub async fn ensure(&self, facts: &PodFacts<'_>) -> Result<Mounted, VolumeError> {
         let pod = facts.pod;
-        let used = used_volumes(pod);
+        let (mounts, devices) = claims::uses(pod);
         let mut mounted = Mounted::new();
-        let wanted = |v: &&Volume| used.contains(v.name.as_str()) && v.image.is_none();
+        let wanted = |v: &&Volume| (mounts.contains(&v.name) || devices.contains(&v.name)) && v.image.is_none();
         for volume in PodExt::spec(pod).volumes.iter().flatten().filter(wanted) {
-            let path = self.ensure_one(facts, volume).await.map_err(|e| e.of_volume(&volume.name))?;
+            let done = self.ensure_one(facts, volume).await;
+            let path = done.map_err(|e| self.overdue(pod.uid(), &volume.name, e))?;
             mounted.insert(volume.name.clone(), path);
         }
+        self.waiting.lock().remove(pod.uid());
         Ok(mounted)
+    }
+
+    /// The error; where it is that the pod waits, and has for long, that this is so.
+    fn overdue(&self, uid: &str, volume: &str, error: VolumeError) -> VolumeError {
+        let mut waiting = self.waiting.lock();
+        let since = waiting.entry(uid.to_owned()).or_insert_with(Instant::now);
+        if matches!(error, VolumeError::Later { .. }) && since.elapsed() >= PATIENCE {
+            *since = Instant::now();
+            return VolumeError::Overdue(vec![volume.to_owned()]);
+        }
+        error.of_step("MountVolume.SetUp", volume)
     }
 
     async fn ensure_one(&self, facts: &PodFacts<'_>, volume: &Volume) -> Result<PathBuf, VolumeError> {
@@ -75,8 +98,12 @@ impl Volumes {
             return Ok(dir);
         }
         if let Some(claim) = claims::of(pod, volume) {
-            let dir = self.volume_dir(pod, "local-volume", &volume.name);
-            return claims::ensure(self.cluster.as_ref(), pod, volume, claim, dir).await;
+            return claims::ensure(self, pod, volume, claim).await;
+        }
+        if let Some(csi) = &volume.csi {
+            let source = Source::inline(pod, volume, csi);
+            let wish = Wish { pod, volume: &volume.name, source, group: fs_group(pod), claim: None };
+            return self.csi.ensure(&wish).await;
         }
         let Some((plugin, in_memory)) = payload::kind(volume) else {
             return Err(VolumeError::Unsupported(volume.name.clone()));
@@ -103,6 +130,11 @@ impl Volumes {
     pub async fn tear_down(&self, uid: &str) -> Result<(), VolumeError> {
         let dir = self.pod_dir(uid);
         self.tokens.forget(uid);
+        self.waiting.lock().remove(uid);
+        // What containers saw of a volume goes before the volume.
+        let parts = dir.join("volume-subpaths");
+        mounts::blocking(move || mounts::unmount_below(&parts)).await?;
+        self.csi.release(uid).await?;
         mounts::blocking(move || {
             mounts::unmount_below(&dir)?;
             match std::fs::remove_dir_all(&dir) {
@@ -123,14 +155,6 @@ impl Volumes {
     pub fn next_renewal(&self, uid: &str) -> Option<std::time::Duration> {
         self.tokens.next_renewal(uid)
     }
-}
-
-/// Names of the volumes that some container mounts.
-fn used_volumes(pod: &Pod) -> BTreeSet<String> {
-    let spec = PodExt::spec(pod);
-    let own = spec.containers.iter().chain(pod.init_containers()).cloned();
-    let all = own.chain(pod.ephemeral_containers());
-    all.flat_map(|c| c.volume_mounts.unwrap_or_default()).map(|m| m.name).collect()
 }
 
 fn fs_group(pod: &Pod) -> Option<u32> {

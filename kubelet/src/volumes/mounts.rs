@@ -34,9 +34,7 @@ pub fn bind(from: &Path, to: &Path) -> Result<(), VolumeError> {
 /// Shows `from` at `dir`, where nobody can write; fine if it is there already.
 pub fn bind_read_only(from: &Path, dir: &Path) -> Result<(), VolumeError> {
     std::fs::create_dir_all(dir).map_err(|e| VolumeError::io("create", dir, e))?;
-    let table =
-        std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", dir, e))?;
-    if mount_points(&table).any(|point| point == dir) {
+    if is_mounted(dir)? {
         return Ok(());
     }
     bind(from, dir)?;
@@ -94,6 +92,47 @@ pub fn is_mount_point(dir: &Path) -> bool {
     dir.parent().is_some_and(|parent| device(dir) != device(parent))
 }
 
+/// Whether something is mounted on a path, of its own file system also.
+pub fn is_mounted(path: &Path) -> Result<bool, VolumeError> {
+    Ok(mount_points(&table_for(path)?).any(|point| point == path))
+}
+
+/// Where else that is mounted which lies at a path. What the path's own mount was propagated to does not count.
+///
+/// Upstream: `GetDeviceMountRefs` of `pkg/volume/util/hostutil`, `HasMountRefs` of `pkg/volume/util`.
+pub fn references(path: &Path) -> Result<Vec<PathBuf>, VolumeError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    Ok(others(&table_for(path)?, path))
+}
+
+fn table_for(path: &Path) -> Result<String, VolumeError> {
+    std::fs::read_to_string("/proc/self/mountinfo").map_err(|e| VolumeError::io("read mounts of", path, e))
+}
+
+fn others(table: &str, path: &Path) -> Vec<PathBuf> {
+    let mounts: Vec<(&str, PathBuf, PathBuf)> = table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(2);
+            let (device, root, point) = (fields.next()?, fields.next()?, fields.next()?);
+            Some((device, PathBuf::from(unescape(root)), PathBuf::from(unescape(point))))
+        })
+        .collect();
+    let holders = mounts.iter().filter(|(_, _, point)| path.starts_with(point));
+    let Some((device, root, point)) = holders.max_by_key(|(_, _, point)| point.components().count()) else {
+        return Vec::new();
+    };
+    let root = path.strip_prefix(point).map(|rest| root.join(rest)).unwrap_or_default();
+    let same = mounts.iter().filter(|(d, r, point)| d == device && *r == root && !point.ends_with(relative(path)));
+    same.map(|(_, _, point)| point.clone()).collect()
+}
+
+fn relative(path: &Path) -> &Path {
+    path.strip_prefix("/").unwrap_or(path)
+}
+
 /// Unmounts everything at or below a folder, the youngest first: a mount may lie on another or cover the ones below it.
 pub fn unmount_below(dir: &Path) -> Result<(), VolumeError> {
     let table =
@@ -143,6 +182,16 @@ mod tests {
         {
             assert_eq!(is_shared(table, Path::new(path)), shared, "{path}");
         }
+    }
+
+    #[test]
+    fn what_lies_somewhere_else_too() {
+        let table = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /k/stage rw - ext4 /dev/b rw\n\
+                     3 1 8:2 / /k/pod/mount rw - ext4 /dev/b rw\n4 1 8:2 / /mnt/k/stage rw - ext4 /dev/b rw\n\
+                     5 1 8:1 /k/plain /k/other rw - ext4 /dev/a rw\n6 1 8:2 /sub /k/part rw - ext4 /dev/b rw\n";
+        assert_eq!(others(table, Path::new("/k/stage")), [PathBuf::from("/k/pod/mount")]);
+        assert_eq!(others(table, Path::new("/k/plain")), [PathBuf::from("/k/other")]);
+        assert!(others(table, Path::new("/k/none")).is_empty());
     }
 
     #[test]

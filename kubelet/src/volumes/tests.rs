@@ -17,7 +17,10 @@ fn pod(volume: Volume) -> Pod {
 }
 
 fn volumes(dir: &tempfile::TempDir) -> Volumes {
-    Volumes::new(dir.path().to_owned(), Arc::new(Standalone))
+    let (root, cluster) = (dir.path().to_owned(), Arc::new(Standalone));
+    let events = crate::events::Events::new(Arc::new(crate::events::LogOnly));
+    let csi = Csi::new(root.clone(), "n".into(), cluster.clone(), Arc::new(crate::cluster::storage::NoStorage), events);
+    Volumes::new(root, cluster, csi)
 }
 
 #[tokio::test]

@@ -32,22 +32,26 @@ impl Tokens {
 
     /// A token that holds for a while. When renewal fails, the old one is given as long as it holds.
     pub async fn get(&self, wish: &TokenWish) -> Result<String, ClusterError> {
+        self.held(wish).await.map(|token| token.token)
+    }
+
+    /// The same, with the time until when it holds.
+    pub async fn held(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
         let now = Timestamp::now();
         let held = self.held.lock().get(wish).cloned();
         if let Some(held) = held.as_ref().filter(|h| now < h.renew_at) {
-            return Ok(held.token.token.clone());
+            return Ok(held.token.clone());
         }
         match self.cluster.token(wish).await {
             Ok(token) => {
                 let renew_at = renewal(now, token.expires);
-                let text = token.token.clone();
-                self.held.lock().insert(wish.clone(), Held { token, renew_at });
-                Ok(text)
+                self.held.lock().insert(wish.clone(), Held { token: token.clone(), renew_at });
+                Ok(token)
             }
             Err(e) => match held.filter(|h| now < h.token.expires) {
                 Some(held) => {
                     tracing::warn!(error = %e, pod = wish.pod_name, "cannot renew a token yet");
-                    Ok(held.token.token)
+                    Ok(held.token)
                 }
                 None => Err(e),
             },

@@ -1,9 +1,10 @@
 //! What is mounted into a container.
 
 use crate::env::expand::expand;
+use crate::pod::PodExt;
 use crate::runtime::config::{Mount, MountedImage, Propagation};
 use crate::volumes::{Mounted, VolumeError, mounts, subpath};
-use k8s_openapi::api::core::v1::{Container, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
@@ -21,6 +22,7 @@ pub enum ImageVolume {
 
 /// The container's volume mounts. `env` is for `subPathExpr`.
 pub async fn of_volumes(
+    pod: &Pod,
     container: &Container,
     mounted: &Mounted,
     images: &ImageVolumes,
@@ -36,7 +38,7 @@ pub async fn of_volumes(
                 continue;
             }
             (Some(ImageVolume::Folder(folder)), _) => (folder, false),
-            (None, Some(volume)) => (volume, true),
+            (None, Some(volume)) => (volume, !is_read_only(pod, &mount.name)),
             (None, None) => return Err(VolumeError::Unsupported(mount.name.clone())),
         };
         let host_path = match sub {
@@ -56,6 +58,35 @@ pub async fn of_volumes(
         });
     }
     Ok(out)
+}
+
+/// The container's devices that are volumes: on the node, in the container, and what may be done with them.
+///
+/// Upstream: `makeBlockVolumes` of `pkg/kubelet/kubelet_pods.go`.
+pub fn devices(
+    pod: &Pod,
+    container: &Container,
+    mounted: &Mounted,
+) -> Result<Vec<(String, String, String)>, VolumeError> {
+    let all = container.volume_devices.iter().flatten().map(|device| {
+        let link = mounted.get(&device.name).ok_or_else(|| VolumeError::Unsupported(device.name.clone()))?;
+        let volume = PodExt::spec(pod).volumes.iter().flatten().find(|v| v.name == device.name);
+        let claim = volume.and_then(|v| v.persistent_volume_claim.as_ref());
+        let may = if claim.is_some_and(|c| c.read_only == Some(true)) { "r" } else { "mrw" };
+        Ok((link.to_string_lossy().into_owned(), device.device_path.clone(), may.to_owned()))
+    });
+    all.collect()
+}
+
+/// Whether all that is mounted there is only read: the pod says so of the volume.
+fn is_read_only(pod: &Pod, volume: &str) -> bool {
+    let volume = PodExt::spec(pod).volumes.iter().flatten().find(|v| v.name == volume);
+    let says = |v: &Volume| match (&v.persistent_volume_claim, &v.csi) {
+        (Some(claim), _) => claim.read_only == Some(true),
+        (None, Some(csi)) => csi.read_only == Some(true),
+        (None, None) => false,
+    };
+    volume.is_some_and(says)
 }
 
 /// The runtime looks the path up in the image; one that leads out of it is not given to it.
@@ -128,7 +159,8 @@ mod tests {
                 ..VolumeMount::default()
             };
             let container = Container { volume_mounts: Some(vec![mount]), ..Container::default() };
-            let got = of_volumes(&container, &Mounted::new(), &images, Path::new("/none"), &env).await.ok();
+            let got =
+                of_volumes(&Pod::default(), &container, &Mounted::new(), &images, Path::new("/none"), &env).await.ok();
             let want = want.map(|sub_path| Mount {
                 container_path: "/data".into(),
                 read_only: true,
@@ -144,7 +176,8 @@ mod tests {
         let images = ImageVolumes::from([("v".to_owned(), ImageVolume::Folder("/views/v".into()))]);
         let mount = VolumeMount { name: "v".into(), mount_path: "/data".into(), ..VolumeMount::default() };
         let container = Container { volume_mounts: Some(vec![mount]), ..Container::default() };
-        let got = of_volumes(&container, &Mounted::new(), &images, Path::new("/none"), &[]).await.ok();
+        let (pod, nothing) = (Pod::default(), Mounted::new());
+        let got = of_volumes(&pod, &container, &nothing, &images, Path::new("/none"), &[]).await.ok();
         let want =
             Mount { container_path: "/data".into(), host_path: "/views/v".into(), read_only: true, ..Mount::default() };
         assert_eq!(got, Some(vec![want]));

@@ -194,11 +194,14 @@ impl Worker {
         let env = self.environment(look, container).await.map_err(|e| StartError::Config(e.to_string()))?;
         let (command, args) = env::command_and_args(container, &env);
         let pod_dir = self.deps.volumes.pod_dir(pod.uid());
-        let of_volumes = mounts::of_volumes(container, &look.mounted, images, &pod_dir, &env).await;
+        let of_volumes = mounts::of_volumes(pod, container, &look.mounted, images, &pod_dir, &env).await;
         let mut all = of_volumes.map_err(|e| StartError::Config(e.to_string()))?;
         all.extend(self.kubelets_mounts(look, container).map_err(|e| StartError::Config(e.to_string()))?);
         all.extend(equipment.mounts.into_iter().map(of_device));
-        let devices = equipment.devices.into_iter().map(|d| (d.host_path, d.container_path, d.permissions));
+        let of_plugins = equipment.devices.into_iter().map(|d| (d.host_path, d.container_path, d.permissions));
+        let mut devices: Vec<_> = of_plugins.collect();
+        let volumes = mounts::devices(pod, container, &look.mounted);
+        devices.extend(volumes.map_err(|e| StartError::Config(e.to_string()))?);
         let target = ephemeral_target(pod, container).and_then(|t| look.record.container(&t).map(|r| r.id.clone()));
         Ok(ContainerInput {
             image_ref: image.id.clone(),
@@ -208,7 +211,7 @@ impl Worker {
             // Where a name is given twice, the pod's word comes last.
             env: equipment.envs.into_iter().chain(env).collect(),
             mounts: all,
-            devices: devices.collect(),
+            devices,
             annotations: equipment.annotations,
             cdi_devices: equipment.cdi_devices,
             restart_count: self.restarts(look, container),

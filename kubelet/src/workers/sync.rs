@@ -13,14 +13,15 @@ use crate::resize::apply;
 use crate::runtime::sandbox::{SandboxInput, sandbox_config};
 use crate::runtime::{PodRecord, RuntimeError};
 use crate::status::{Progress, Verdict};
-use crate::volumes::Mounted;
+use crate::volumes::{Mounted, VolumeError};
 use k8s_openapi::api::core::v1::Pod;
 use proto::cri;
 use std::sync::Arc;
 use std::time::Duration;
 
 const RETRY: Duration = Duration::from_secs(1);
-const RETRY_VOLUMES: Duration = Duration::from_secs(2);
+/// What failed lately says itself for how long it is left alone.
+const RETRY_VOLUMES: Duration = Duration::from_millis(500);
 const RETRY_SANDBOX: Duration = Duration::from_secs(2);
 const RETRY_CLAIMS: Duration = Duration::from_secs(2);
 
@@ -119,9 +120,15 @@ impl Worker {
             return Err(RETRY);
         }
         let facts = self.facts(pod, record);
-        self.deps.volumes.ensure(&facts).await.map_err(|e| {
-            self.deps.events.pod(pod, Severity::Warning, "FailedMount", e.to_string());
-            RETRY_VOLUMES
+        self.deps.volumes.ensure(&facts).await.map_err(|e| match e {
+            VolumeError::Later { why, wait } => {
+                tracing::debug!(pod = pod.formatted(), why, "the pod waits for a volume");
+                wait
+            }
+            error => {
+                self.deps.events.pod(pod, Severity::Warning, "FailedMount", error.to_string());
+                RETRY_VOLUMES
+            }
         })
     }
 

@@ -31,6 +31,9 @@ pub enum Stage {
 
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_CLAIMS: Duration = Duration::from_secs(5);
+/// `durationBeforeRetry` of volumes that cannot be taken away, at first and at most.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(122);
 
 /// The state of one pod's task.
 pub struct Worker {
@@ -243,9 +246,11 @@ impl Worker {
     /// Takes devices, volumes and control groups away, however often that has to be tried.
     async fn release(&self, uid: &str) {
         self.deps.devices.release(uid);
+        let mut wait = FIRST_WAIT;
         while let Err(e) = self.deps.remove_volumes(uid).await {
             tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
         while let Err(e) = self.deps.cgroups.remove(uid) {
             tracing::debug!(uid, error = %e, "cannot remove the pod's cgroup yet");

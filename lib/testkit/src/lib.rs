@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod cri;
+pub mod csi;
 pub mod daemon;
 pub mod dra;
 pub mod etcd;

@@ -37,3 +37,26 @@ viewer=$(k get pod viewer -o 'jsonpath={.metadata.uid}')
 check "the runtime keeps it" says "^$viewer/image/" node_ctr node-1 snapshots list
 check "the image's pod goes" k delete pod viewer
 check "and the runtime keeps nothing for it" lacks "$viewer" node_ctr node-1 snapshots list
+
+# A storage driver on node-1, whose volumes are folders. It registers by its socket, as every driver does.
+in_node() { nsenter --target "$(pgrep -P "$(pid "$1")")" --mount --net -- "${@:2}"; }
+driver=dirs.e2e.example
+nsenter --target "$(pgrep -P "$(pid node-1)")" --mount --net -- "$binaries/fake-csi-driver" $driver node-1 /var/lib/kubelet/plugins/$driver/csi.sock \
+    /var/lib/kubelet/plugins_registry/$driver-reg.sock /var/lib/kubelet/$driver &
+loads+=($!)
+process=$!
+check "the node tells of its driver" says $driver k get csinode node-1 -o jsonpath='{.spec.drivers[*].name}'
+check "and where it is" says 'node-1' k get nodes -l topology.$driver/node=node-1 --no-headers
+check "create a pod with a claim of the driver's" k create -f "$here/csi.yaml"
+check "it runs where the driver is" says '1/1 +Running .* node-1' k get pod storing -o wide --no-headers
+check "it writes to the volume" k exec storing -- /bin/busybox sh -c 'echo driven > /data/file && echo part > /part/file'
+check "to its own as well" k exec storing -- /bin/busybox sh -c 'echo own > /own/file'
+check "the files are the group's" says '4711' k exec storing -- /bin/busybox stat -c %g /data
+check "what is written lies in the driver's folder" says driven in_node node-1 cat /var/lib/kubelet/$driver/stored/file
+check "the part of it, too" says part in_node node-1 cat /var/lib/kubelet/$driver/stored/part/file
+check "the pod goes" k delete pod storing
+unstaged() { [ -z "$(in_node node-1 find /var/lib/kubelet/plugins/kubernetes.io/csi -name vol_data.json)" ]; }
+check "and the volume is taken from the node" unstaged
+check "the data stays" says driven in_node node-1 cat /var/lib/kubelet/$driver/stored/file
+kill "$process"
+check "the node tells of the driver no more" quiet k get csinode node-1 -o jsonpath='{.spec.drivers[*].name}'

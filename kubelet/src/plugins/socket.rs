@@ -1,13 +1,18 @@
-//! A gRPC service on a Unix socket.
+//! gRPC on Unix sockets.
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::convert::Infallible;
-use tokio::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::codegen::Service;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// More connections than a node has plugins and agents; others wait.
 const MOST: usize = 256;
@@ -31,4 +36,17 @@ where
             }
         }
     }
+}
+
+/// A connection to a plugin's socket, without another one when it is lost: a plugin that comes
+/// back registers again.
+pub async fn channel(socket: &Path) -> Result<Channel, tonic::transport::Error> {
+    let path = socket.to_owned();
+    // The name is not looked up: the connection goes to the socket.
+    let endpoint = Endpoint::from_static("http://plugin").connect_timeout(CONNECT);
+    let connect = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    endpoint.connect_with_connector(connect).await
 }

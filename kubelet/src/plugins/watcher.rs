@@ -3,10 +3,8 @@
 //! Upstream: `pkg/kubelet/pluginmanager`.
 
 use super::changes::Changes;
-use super::registration::VERSION;
-use super::{Devices, plugin};
+use super::{Handler, HandlerError, Handlers, socket};
 use crate::backoff::Backoff;
-use async_trait::async_trait;
 use proto::pluginregistration::registration_client::RegistrationClient;
 use proto::pluginregistration::{InfoRequest, PluginInfo, RegistrationStatus};
 use std::collections::BTreeMap;
@@ -21,8 +19,6 @@ const NOTIFY: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(122);
 const DEEPEST: usize = 4;
 const MOST: usize = 1000;
-/// The type by which device plugins register.
-const KIND: &str = "DevicePlugin";
 
 /// Which file it is: a plugin that came back has another one.
 type Identity = (u64, i64, i64);
@@ -41,54 +37,6 @@ enum RegisterError {
     #[error("RegisterPlugin error -- failed to tell the plugin at socket {}", .0.display())]
     Notify(PathBuf, #[source] Status),
 }
-
-/// Why a plugin is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HandlerError {
-    /// It is not one that this kubelet can use.
-    #[error("plugin validation failed with err: {0}")]
-    Invalid(String),
-    /// It could be, but something is in the way.
-    #[error("plugin registration failed with err: {0}")]
-    Refused(String),
-}
-
-/// Who uses plugins of one type.
-#[async_trait]
-pub trait Handler: Send + Sync {
-    /// The type.
-    fn kind(&self) -> &'static str;
-    /// A plugin is there, and serves on the endpoint.
-    ///
-    /// # Errors
-    /// It is not taken.
-    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError>;
-    /// The plugin of that name at the endpoint is gone.
-    fn let_go(&self, name: &str, endpoint: &Path);
-}
-
-#[async_trait]
-impl Handler for Devices {
-    fn kind(&self) -> &'static str {
-        KIND
-    }
-
-    async fn take(&self, info: &PluginInfo, endpoint: &Path) -> Result<(), HandlerError> {
-        if !info.supported_versions.iter().any(|version| version == VERSION) {
-            let versions = &info.supported_versions;
-            let why = format!("manager version, {VERSION}, is not among plugin supported versions {versions:?}");
-            return Err(HandlerError::Invalid(why));
-        }
-        self.connect(&info.name, endpoint).await.map_err(|error| HandlerError::Refused(error.to_string()))
-    }
-
-    fn let_go(&self, name: &str, _: &Path) {
-        self.disconnect(name);
-    }
-}
-
-/// Who uses plugins, of all types.
-pub type Handlers = Vec<Box<dyn Handler>>;
 
 /// Watches for ever; give it to the supervisor.
 pub async fn run(folder: PathBuf, handlers: Handlers) {
@@ -140,7 +88,7 @@ impl Watcher {
         let gone: Vec<PathBuf> = self.known.iter().filter(gone).map(|(path, _)| path.clone()).collect();
         for path in gone {
             if let Some((_, known)) = self.known.remove(&path) {
-                self.handlers[known.handler].let_go(&known.name, &known.endpoint);
+                self.handlers[known.handler].let_go(&known.name, &known.endpoint).await;
             }
         }
         self.last.retain(|path, _| found.contains_key(path));
@@ -180,7 +128,7 @@ impl Watcher {
 
 async fn register(path: &Path, handlers: &[Box<dyn Handler>]) -> Result<Known, RegisterError> {
     let owned = || path.to_owned();
-    let channel = plugin::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
+    let channel = socket::channel(path).await.map_err(|e| RegisterError::Dial(owned(), e))?;
     let mut client = RegistrationClient::new(channel);
     let mut request = Request::new(InfoRequest {});
     request.set_timeout(GET_INFO);
@@ -192,7 +140,7 @@ async fn register(path: &Path, handlers: &[Box<dyn Handler>]) -> Result<Known, R
     let told = client.notify_registration_status(told).await;
     let known = done?;
     if let Err(e) = told {
-        handlers[known.handler].let_go(&known.name, &known.endpoint);
+        handlers[known.handler].let_go(&known.name, &known.endpoint).await;
         return Err(RegisterError::Notify(owned(), e));
     }
     Ok(known)
