@@ -211,6 +211,7 @@ async fn deletion_takes_the_objects_along() {
     assert_eq!(server.get(&path).await.status, StatusCode::OK);
     let refused = send(&server, Method::POST, FOOS, &foo("late", json!({}))).await;
     assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED, "{}", refused.text());
+    assert_eq!(refused.json()["message"], "create not allowed while custom resource definition is terminating");
     let freed = send(&server, Method::PATCH, &format!("{FOOS}/held"), &json!({"metadata": {"finalizers": null}})).await;
     assert_eq!(freed.status, StatusCode::OK, "{}", freed.text());
     wait_for(&server, &path, StatusCode::NOT_FOUND).await;

@@ -29,6 +29,11 @@ pub(super) fn route(exchange: &Exchange<'_>, resource: Arc<ResourceInfo>) -> Res
     if subresource.is_some() && !matches!(verb, Verb::Get | Verb::Update | Verb::Patch) {
         return Err(unsupported());
     }
+    if verb == Verb::Create && !resource.verbs.iter().any(|served| served == info.verb) {
+        // All verbs are served otherwise.
+        let message = format!("{} not allowed while custom resource definition is terminating", info.verb);
+        return Err(Status { message, ..unsupported() });
+    }
     if matches!(verb, Verb::Update | Verb::Patch) && info.name.is_empty() {
         return Err(Status::bad_request("name must be provided"));
     }
