@@ -89,6 +89,27 @@ async fn lists_in_every_form() {
 }
 
 #[tokio::test]
+async fn slices_of_devices_are_selected_by_node_and_driver() {
+    const SLICES: &str = "/apis/resource.k8s.io/v1/resourceslices";
+    let server = TestServer::start().await;
+    for (name, node, driver) in [("a", "n1", "d.example"), ("b", "n2", "d.example"), ("c", "n1", "e.example")] {
+        let spec = json!({"driver": driver, "nodeName": node, "devices": [],
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}});
+        let slice = json!({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": name}, "spec": spec});
+        server.create(SLICES, slice).await;
+    }
+    for (selector, want) in [
+        ("spec.nodeName%3Dn1", json!(["a", "c"])),
+        ("spec.driver%3Dd.example", json!(["a", "b"])),
+        ("spec.nodeName%3Dn1,spec.driver%3Dd.example", json!(["a"])),
+    ] {
+        let list = server.get(&format!("{SLICES}?fieldSelector={selector}")).await.json();
+        let names: Vec<_> = list["items"].as_array().expect("items").iter().map(|i| &i["metadata"]["name"]).collect();
+        assert_eq!(json!(names), want, "{selector}");
+    }
+}
+
+#[tokio::test]
 async fn protobuf_of_objects_and_lists_reads_back() {
     use apimachinery::codec::protobuf;
     let server = TestServer::start().await;

@@ -41,8 +41,9 @@ check "and the runtime keeps nothing for it" lacks "$viewer" node_ctr node-1 sna
 # A storage driver on node-1, whose volumes are folders. It registers by its socket, as every driver does.
 in_node() { nsenter --target "$(pgrep -P "$(pid "$1")")" --mount --net -- "${@:2}"; }
 driver=dirs.e2e.example
-nsenter --target "$(pgrep -P "$(pid node-1)")" --mount --net -- "$binaries/fake-csi-driver" $driver node-1 /var/lib/kubelet/plugins/$driver/csi.sock \
-    /var/lib/kubelet/plugins_registry/$driver-reg.sock /var/lib/kubelet/$driver &
+kubelet=$dir/nodes/node-1/kubelet
+nsenter --target "$(pgrep -P "$(pid node-1)")" --mount --net -- "$binaries/fake-csi-driver" $driver node-1 $kubelet/plugins/$driver/csi.sock \
+    $kubelet/plugins_registry/$driver-reg.sock $kubelet/$driver &
 loads+=($!)
 process=$!
 check "the node tells of its driver" says $driver k get csinode node-1 -o jsonpath='{.spec.drivers[*].name}'
@@ -52,11 +53,11 @@ check "it runs where the driver is" says '1/1 +Running .* node-1' k get pod stor
 check "it writes to the volume" k exec storing -- /bin/busybox sh -c 'echo driven > /data/file && echo part > /part/file'
 check "to its own as well" k exec storing -- /bin/busybox sh -c 'echo own > /own/file'
 check "the files are the group's" says '4711' k exec storing -- /bin/busybox stat -c %g /data
-check "what is written lies in the driver's folder" says driven in_node node-1 cat /var/lib/kubelet/$driver/stored/file
-check "the part of it, too" says part in_node node-1 cat /var/lib/kubelet/$driver/stored/part/file
+check "what is written lies in the driver's folder" says driven in_node node-1 cat $kubelet/$driver/stored/file
+check "the part of it, too" says part in_node node-1 cat $kubelet/$driver/stored/part/file
 check "the pod goes" k delete pod storing
-unstaged() { [ -z "$(in_node node-1 find /var/lib/kubelet/plugins/kubernetes.io/csi -name vol_data.json)" ]; }
+unstaged() { [ -z "$(in_node node-1 find $kubelet/plugins/kubernetes.io/csi -name vol_data.json)" ]; }
 check "and the volume is taken from the node" unstaged
-check "the data stays" says driven in_node node-1 cat /var/lib/kubelet/$driver/stored/file
+check "the data stays" says driven in_node node-1 cat $kubelet/$driver/stored/file
 kill "$process"
 check "the node tells of the driver no more" quiet k get csinode node-1 -o jsonpath='{.spec.drivers[*].name}'
