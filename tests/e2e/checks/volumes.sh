@@ -42,7 +42,8 @@ check "and the runtime keeps nothing for it" lacks "$viewer" node_ctr node-1 sna
 in_node() { nsenter --target "$(pgrep -P "$(pid "$1")")" --mount --net -- "${@:2}"; }
 driver=dirs.e2e.example
 kubelet=$dir/nodes/node-1/kubelet
-nsenter --target "$(pgrep -P "$(pid node-1)")" --mount --net -- "$binaries/fake-csi-driver" $driver node-1 $kubelet/plugins/$driver/csi.sock \
+# It reads its mounts in /proc, which knows the processes of the node only.
+nsenter --target "$(pgrep -P "$(pid node-1)")" --mount --net --pid -- "$binaries/fake-csi-driver" $driver node-1 $kubelet/plugins/$driver/csi.sock \
     $kubelet/plugins_registry/$driver-reg.sock $kubelet/$driver &
 loads+=($!)
 process=$!
@@ -59,5 +60,5 @@ check "the pod goes" k delete pod storing
 unstaged() { [ -z "$(in_node node-1 find $kubelet/plugins/kubernetes.io/csi -name vol_data.json)" ]; }
 check "and the volume is taken from the node" unstaged
 check "the data stays" says driven in_node node-1 cat $kubelet/$driver/stored/file
-kill "$process"
+kill "$(pgrep -P "$process")"
 check "the node tells of the driver no more" quiet k get csinode node-1 -o jsonpath='{.spec.drivers[*].name}'
