@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod cgroups;
+pub mod checkpoint;
 pub mod clock;
 pub mod cluster;
 pub mod config;

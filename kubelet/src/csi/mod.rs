@@ -184,7 +184,7 @@ impl Csi {
     fn held_back(&self, key: &Key) -> Option<VolumeError> {
         let state = self.0.state.lock();
         let (at, why) = state.failures.get(key)?;
-        let (_, wait) = state.failed.waiting(key, *at, Instant::now())?;
+        let (_, wait) = state.failed.waiting(key, *at, now())?;
         Some(VolumeError::Later { why: why.clone(), wait })
     }
 
@@ -197,10 +197,15 @@ impl Csi {
             }
             Some(VolumeError::Later { .. }) => {}
             Some(error) => {
-                let now = Instant::now();
-                state.failed.next(key.clone(), now);
-                state.failures.insert(key, (now, error.to_string()));
+                let at = now();
+                state.failed.next(key.clone(), at);
+                state.failures.insert(key, (at, error.to_string()));
             }
         }
     }
+}
+
+/// By the clock that tests can move.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

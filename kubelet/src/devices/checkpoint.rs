@@ -2,31 +2,18 @@
 //!
 //! Upstream: `pkg/kubelet/cm/devicemanager/checkpoint`.
 
+pub use crate::checkpoint::CheckpointError;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+
+use crate::checkpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::io::{self, Read};
 use std::path::Path;
 
 /// The file's name beside the kubelet's socket.
 pub const FILE: &str = "kubelet_internal_checkpoint";
-/// More than a node full of pods with devices needs.
-const LONGEST: u64 = 64 << 20;
-
-/// Why the file says nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error("cannot read the checkpoint")]
-    Io(#[from] io::Error),
-    #[error("the checkpoint has more than {LONGEST} bytes")]
-    TooLong,
-    #[error("the checkpoint is no JSON of its form")]
-    Json(#[from] serde_json::Error),
-    #[error("checkpoint is corrupted: its checksum is {expected}, that of its data {actual}")]
-    Checksum { expected: u64, actual: u64 },
-}
 
 /// The devices of one resource in one container; null and empty differ in the checksum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,26 +72,14 @@ struct Checkpoint {
 /// # Errors
 /// It cannot be read or trusted.
 pub fn read(file: &Path) -> Result<Option<Data>, CheckpointError> {
-    let opened = match std::fs::File::open(file) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut text = Vec::new();
-    opened.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(CheckpointError::TooLong);
-    }
+    let Some(text) = checkpoint::read(file)? else { return Ok(None) };
     parse(&text).map(Some)
 }
 
 fn parse(text: &[u8]) -> Result<Data, CheckpointError> {
     let read: Checkpoint = serde_json::from_slice(text)?;
-    let actual = checksum(&read.data);
-    if actual == read.checksum {
-        Ok(read.data)
-    } else {
-        Err(CheckpointError::Checksum { expected: read.checksum, actual })
-    }
+    CheckpointError::check(read.checksum, checksum(&read.data))?;
+    Ok(read.data)
 }
 
 /// Writes the file: it is there as a whole, or as it was.
@@ -113,10 +88,7 @@ fn parse(text: &[u8]) -> Result<Data, CheckpointError> {
 /// The folder cannot be written.
 pub fn write(file: &Path, data: Data) -> Result<(), CheckpointError> {
     let checksum = checksum(&data);
-    // A name that upstream's kubelet, too, takes for an unfinished file.
-    let temporary = file.with_file_name(format!(".{FILE}"));
-    std::fs::write(&temporary, serde_json::to_vec(&Checkpoint { data, checksum })?)?;
-    Ok(std::fs::rename(temporary, file)?)
+    checkpoint::write(file, &Checkpoint { data, checksum })
 }
 
 /// FNV-1a over the data as upstream's dumps print it.

@@ -3,30 +3,17 @@
 //!
 //! Upstream: `pkg/kubelet/cm/dra/state`.
 
+pub use crate::checkpoint::CheckpointError;
+
+use crate::checkpoint;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
 use std::path::Path;
 
 /// The file's name below `--root-dir`.
 pub const FILE: &str = "dra_manager_state";
 const KIND: &str = "DRACheckpoint";
 const VERSION: &str = "checkpoint.dra.kubelet.k8s.io/v1";
-/// More than a node full of pods with claims needs.
-const LONGEST: u64 = 64 << 20;
-
-/// Why the file says nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error("cannot read or write the checkpoint")]
-    Io(#[from] io::Error),
-    #[error("the checkpoint has more than {LONGEST} bytes")]
-    TooLong,
-    #[error("the checkpoint is no JSON of its form")]
-    Json(#[from] serde_json::Error),
-    #[error("checkpoint is corrupted: its checksum is {expected}, that of its data {actual}")]
-    Checksum { expected: u32, actual: u32 },
-}
 
 /// A claim that is prepared, or about to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,20 +98,9 @@ struct Data {
 /// # Errors
 /// It cannot be read or trusted.
 pub fn read(file: &Path) -> Result<Vec<Claim>, CheckpointError> {
-    let opened = match std::fs::File::open(file) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        opened => opened?,
-    };
-    let mut text = Vec::new();
-    opened.take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(CheckpointError::TooLong);
-    }
+    let Some(text) = checkpoint::read(file)? else { return Ok(Vec::new()) };
     let read: Checkpoint = serde_json::from_slice(&text)?;
-    let actual = checksum(read.data.as_bytes());
-    if actual != read.checksum {
-        return Err(CheckpointError::Checksum { expected: read.checksum, actual });
-    }
+    CheckpointError::check(read.checksum.into(), checksum(read.data.as_bytes()).into())?;
     Ok(serde_json::from_str::<Data>(&read.data)?.claims.unwrap_or_default())
 }
 
@@ -136,10 +112,7 @@ pub fn write(file: &Path, claims: Vec<Claim>) -> Result<(), CheckpointError> {
     let claims = Some(claims).filter(|claims| !claims.is_empty());
     let data = serde_json::to_string(&Data { kind: KIND.into(), api_version: VERSION.into(), claims })?;
     let checksum = checksum(data.as_bytes());
-    // A name that upstream's kubelet, too, takes for an unfinished file.
-    let temporary = file.with_file_name(format!(".{FILE}"));
-    std::fs::write(&temporary, serde_json::to_vec(&Checkpoint { data, checksum })?)?;
-    Ok(std::fs::rename(temporary, file)?)
+    checkpoint::write(file, &Checkpoint { data, checksum })
 }
 
 /// CRC-32 as IEEE has it.
@@ -238,9 +211,11 @@ mod tests {
         let right = checksum(data.as_bytes());
         assert_eq!(put(&data, right).unwrap(), claims());
         assert!(matches!(put(&data, right ^ 1), Err(CheckpointError::Checksum { expected, actual })
-            if expected == right ^ 1 && actual == right));
+            if expected == u64::from(right ^ 1) && actual == u64::from(right)));
         let other = data.replace("rack-7", "rack-8");
-        assert!(matches!(put(&other, right), Err(CheckpointError::Checksum { expected, .. }) if expected == right));
+        assert!(
+            matches!(put(&other, right), Err(CheckpointError::Checksum { expected, .. }) if expected == u64::from(right))
+        );
         assert!(matches!(put("{", checksum(b"{")), Err(CheckpointError::Json(_))));
     }
 }

@@ -10,9 +10,8 @@ mod state;
 
 pub use state::{FakeContainer, FakeSandbox, State};
 
+use crate::socket;
 use anyhow::Context;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::{Mutex, MutexGuard};
 use proto::cri::image_service_server::ImageServiceServer;
 use proto::cri::runtime_service_server::RuntimeServiceServer;
@@ -20,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::codegen::Service as _;
 
@@ -38,24 +36,19 @@ pub(crate) struct Service {
     state: Arc<Mutex<State>>,
 }
 
-/// Accepts for ever. Connections end with the set that holds them.
+/// Accepts for ever; the path says which service is meant.
 async fn serve(listener: UnixListener, service: Service) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
         let service = service.clone();
-        let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let service = service.clone();
-            async move {
-                if request.uri().path().starts_with("/runtime.v1.ImageService/") {
-                    ImageServiceServer::new(service).call(request).await
-                } else {
-                    RuntimeServiceServer::new(service).call(request).await
-                }
+        async move {
+            if request.uri().path().starts_with("/runtime.v1.ImageService/") {
+                ImageServiceServer::new(service).call(request).await
+            } else {
+                RuntimeServiceServer::new(service).call(request).await
             }
-        });
-        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        connections.spawn(builder.serve_connection(TokioIo::new(stream), answer));
-    }
+        }
+    };
+    socket::serve(listener, answer).await;
 }
 
 impl FakeCri {

@@ -7,9 +7,8 @@
 mod node;
 mod registrar;
 
+use crate::socket;
 use anyhow::Context;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::{Mutex, MutexGuard};
 use proto::csi::node_server::NodeServer;
 use proto::csi::node_service_capability::rpc::Type as Capability;
@@ -22,7 +21,6 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::codegen::Service as _;
@@ -132,22 +130,17 @@ impl FakeCsi {
     }
 }
 
-/// Accepts for ever. Connections end with the set that holds them.
+/// Accepts for ever; the path says which service is meant.
 async fn serve(listener: UnixListener, service: Service) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
         let service = service.clone();
-        let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let service = service.clone();
-            async move {
-                if request.uri().path().starts_with("/pluginregistration.Registration/") {
-                    RegistrationServer::new(service).call(request).await
-                } else {
-                    NodeServer::new(service).call(request).await
-                }
+        async move {
+            if request.uri().path().starts_with("/pluginregistration.Registration/") {
+                RegistrationServer::new(service).call(request).await
+            } else {
+                NodeServer::new(service).call(request).await
             }
-        });
-        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        connections.spawn(builder.serve_connection(TokioIo::new(stream), answer));
-    }
+        }
+    };
+    socket::serve(listener, answer).await;
 }

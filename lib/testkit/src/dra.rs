@@ -1,9 +1,8 @@
 //! A plugin of a driver of devices: registers as upstream's drivers do, by a socket of its own, and
 //! prepares claims as a test says.
 
+use crate::socket;
 use anyhow::Context;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::{Mutex, MutexGuard};
 use proto::dra as api;
 use proto::dra::dra_plugin_server::{DraPlugin, DraPluginServer};
@@ -15,7 +14,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::UnixListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::codegen::Service as _;
 use tonic::{Request, Response, Status};
@@ -94,26 +92,19 @@ impl Drop for FakeDriver {
     }
 }
 
-/// Accepts for ever. Connections end with the set that holds them.
+/// Accepts for ever; the path says which service is meant.
 async fn serve(listener: UnixListener, served: Served) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    let answer = move |request: hyper::Request<hyper::body::Incoming>| {
         let served = served.clone();
-        let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let served = served.clone();
-            async move {
-                match request.uri().path() {
-                    path if path.starts_with("/pluginregistration.") => {
-                        RegistrationServer::new(served).call(request).await
-                    }
-                    path if path.contains(".v1beta1.") => OldDraPluginServer::new(served).call(request).await,
-                    _ => DraPluginServer::new(served).call(request).await,
-                }
+        async move {
+            match request.uri().path() {
+                path if path.starts_with("/pluginregistration.") => RegistrationServer::new(served).call(request).await,
+                path if path.contains(".v1beta1.") => OldDraPluginServer::new(served).call(request).await,
+                _ => DraPluginServer::new(served).call(request).await,
             }
-        });
-        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        connections.spawn(builder.serve_connection(TokioIo::new(stream), answer));
-    }
+        }
+    };
+    socket::serve(listener, answer).await;
 }
 
 impl Served {

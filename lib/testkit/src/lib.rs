@@ -6,3 +6,4 @@ pub mod csi;
 pub mod daemon;
 pub mod dra;
 pub mod etcd;
+mod socket;
