@@ -100,19 +100,19 @@ pub(crate) async fn bind(
     if allocations.into_iter().any(readiness::is_needed) {
         let message = format!("waiting for binding conditions for device on node {}", placement.node);
         recorder.normal(&placement.attempt.pod.reference(), "BindingConditionsPending", message);
-        wait(scheduler, done).await?;
+        wait(scheduler, done, placement.timeouts.devices).await?;
     }
     Ok(())
 }
 
-async fn wait(scheduler: &Scheduler, done: &Done) -> Result<(), ClaimError> {
-    let end = tokio::time::Instant::now() + readiness::TIMEOUT;
+async fn wait(scheduler: &Scheduler, done: &Done, timeout: Duration) -> Result<(), ClaimError> {
+    let end = tokio::time::Instant::now() + timeout;
     loop {
         let progress = scheduler.progress();
         let mut waits_for = None;
         for (key, _) in &done.claims {
             let claim = scheduler.device_claim(key).ok_or_else(|| ClaimError::Gone(key.clone()))?;
-            match readiness::of(&claim, Timestamp::now()) {
+            match readiness::of(&claim, Timestamp::now(), timeout) {
                 Readiness::Ready => {}
                 Readiness::Waiting => waits_for = Some(key.name.to_string()),
                 Readiness::Late => return Err(ClaimError::Late(key.name.to_string())),

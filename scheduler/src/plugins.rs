@@ -40,7 +40,7 @@ pub fn filters(args: &Args) -> Vec<Box<dyn Filter>> {
         Box::new(volume_zone::VolumeZone),
         Box::new(pod_topology_spread::PodTopologySpread::new(&args.topology_spread)),
         Box::new(inter_pod_affinity::InterPodAffinity::new(&args.inter_pod_affinity)),
-        Box::new(dynamic_resources::DynamicResources),
+        Box::new(dynamic_resources::DynamicResources::new(&args.dynamic_resources)),
     ]
 }
 
@@ -52,7 +52,7 @@ pub fn scores(args: &Args) -> Vec<Box<dyn Score>> {
         Box::new(node_resources_fit::NodeResourcesFit::new(&args.resources_fit)),
         Box::new(pod_topology_spread::PodTopologySpread::new(&args.topology_spread)),
         Box::new(inter_pod_affinity::InterPodAffinity::new(&args.inter_pod_affinity)),
-        Box::new(dynamic_resources::DynamicResources),
+        Box::new(dynamic_resources::DynamicResources::new(&args.dynamic_resources)),
         Box::new(balanced_allocation::NodeResourcesBalancedAllocation::new(&args.balanced_allocation)),
         Box::new(image_locality::ImageLocality),
     ]

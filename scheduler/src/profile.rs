@@ -6,6 +6,7 @@ use crate::config::{Args, ExtenderConfig, Plugins, ProfileConfig};
 use crate::extender;
 use crate::framework::{Event, Filter, Score};
 use crate::model::Pod;
+use crate::plugins::dynamic_resources::{self, DynamicResources};
 use crate::plugins::{self, volume_binding};
 use std::time::Duration;
 
@@ -35,6 +36,17 @@ pub struct Profile {
     pub preemption: Option<DefaultPreemptionArgs>,
     /// How long volumes may take to be bound; `None`: they are not bound.
     pub bind_volumes: Option<Duration>,
+    /// Who finds devices for claims; `None`: they are left alone.
+    pub(crate) devices: Option<DynamicResources>,
+}
+
+/// How long what is prepared before a pod is bound may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timeouts {
+    /// Until its volumes are bound.
+    pub volumes: Duration,
+    /// Until its devices are ready.
+    pub devices: Duration,
 }
 
 /// A profile that cannot be.
@@ -121,6 +133,7 @@ impl Profile {
         for point in [Point::Permit, Point::PostBind] {
             running(point)?;
         }
+        let devices = is_on(Point::Filter, dynamic_resources::NAME)?;
         let mut filters = plugins::filters(&args);
         let filters = running(Point::Filter)?.into_iter().filter_map(|plugin| {
             let place = filters.iter().position(|filter| filter.name() == plugin.name)?;
@@ -143,12 +156,14 @@ impl Profile {
             is_gated: is_on(Point::PreEnqueue, "SchedulingGates")?,
             preemption: is_on(Point::PostFilter, "DefaultPreemption")?.then_some(args.default_preemption),
             bind_volumes: is_on(Point::PreBind, volume_binding::NAME)?.then_some(timeout),
+            devices: devices.then(|| DynamicResources::new(&args.dynamic_resources)),
         })
     }
 
-    /// Whether the filter is switched on.
-    pub fn has_filter(&self, name: &str) -> bool {
-        self.filters.iter().any(|filter| filter.name() == name)
+    /// How long volumes and devices may take.
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        let devices = self.devices.map(|devices| devices.binding_timeout);
+        Timeouts { volumes: self.bind_volumes.unwrap_or_default(), devices: devices.unwrap_or_default() }
     }
 
     /// Whether the event may help a pod that these plugins rejected.
@@ -236,9 +251,11 @@ mod tests {
         let config = json!({"schedulerName": "s", "percentageOfNodesToScore": 30, "pluginConfig": [
             {"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 5}},
             {"name": "DefaultPreemption", "args": {"minCandidateNodesAbsolute": 3}},
+            {"name": "DynamicResources", "args": {"bindingTimeout": "7s"}},
         ]});
         let profile = Profile::new(&serde_json::from_value(config).unwrap(), &[]).unwrap();
         assert_eq!((profile.bind_volumes, profile.percentage), (Some(Duration::from_secs(5)), Some(30)));
+        assert_eq!(profile.timeouts().devices, Duration::from_secs(7));
         assert_eq!(profile.preemption.map(|args| args.min_candidate_nodes_absolute), Some(3));
     }
 

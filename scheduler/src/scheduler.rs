@@ -22,7 +22,7 @@ use crate::model::{NodeId, Pod};
 use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding::{self, Plan};
 use crate::preempt::{self, Preemption};
-use crate::profile::{Profile, ProfileError};
+use crate::profile::{Profile, ProfileError, Timeouts};
 use crate::queue::{Attempt, Queue};
 use crate::trace::{Status, Trace};
 use crate::volumes;
@@ -30,7 +30,7 @@ use extended::Extenders;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -159,7 +159,7 @@ impl Scheduler {
 
     /// Lets the pod wait for its turn, or for the claims that it names.
     fn enqueue(&self, pod: Arc<Pod>) {
-        let checks = self.profiles.get(&pod.scheduler_name).is_some_and(|p| p.has_filter(dynamic_resources::NAME));
+        let checks = self.profiles.get(&pod.scheduler_name).is_some_and(|p| p.devices.is_some());
         if !checks || dynamic_resources::are_there(&self.cache.lock().cluster, &pod).is_ok() {
             self.held.lock().remove(&pod.key());
             return self.queue.set(pod);
@@ -232,9 +232,9 @@ impl Scheduler {
         };
         self.metrics.traced(&profile.name, &trace);
         match choice {
-            Choice::Node { node, plan, bind_timeout, devices } => {
+            Choice::Node { node, plan, devices } => {
                 self.metrics.decided(started);
-                let placement = Placement { attempt, node, plan, bind_timeout, devices, started };
+                let placement = Placement { attempt, node, plan, devices, timeouts: profile.timeouts(), started };
                 binder.bind(Arc::clone(self), placement).await;
             }
             Choice::Failed { why } => {
@@ -355,24 +355,20 @@ fn assume(profile: &Profile, cache: &mut Cache, pod: &Arc<Pod>, node: NodeId) ->
         Some(_) => volume_binding::plan(&cache.cluster, pod, node),
         None => Plan::default(),
     };
-    let devices = match profile.has_filter(dynamic_resources::NAME) {
-        true => dynamic_resources::plan(&cache.cluster, pod, node),
-        false => Ok(dynamic_resources::Plan::default()),
-    };
+    let devices = profile.devices.map(|devices| devices.plan(&cache.cluster, pod, node)).transpose();
     let devices = match devices {
-        Ok(devices) => Box::new(devices),
+        Ok(devices) => Box::new(devices.unwrap_or_default()),
         Err(why) => return Choice::Failed { why },
     };
     cache.assume(pod, node);
     cache.reserve(&plan, &name);
     cache.reserve_devices(&devices);
-    Choice::Node { node: name, plan, bind_timeout: profile.bind_volumes.unwrap_or_default(), devices }
+    Choice::Node { node: name, plan, devices }
 }
 
 /// What could be given back of devices, if that is switched on.
 fn relief(profile: &Profile, cache: &Cache, pod: &Pod, diagnosis: &Diagnosis) -> Option<Relief> {
-    let is_on = profile.has_filter(dynamic_resources::NAME);
-    is_on.then(|| dynamic_resources::relief(&cache.cluster, pod, diagnosis))
+    profile.devices.map(|devices| devices.relief(&cache.cluster, pod, diagnosis))
 }
 
 /// How large the cache is.
@@ -395,16 +391,16 @@ pub(crate) struct Placement {
     pub node: Arc<str>,
     /// What has to be done about its volumes first.
     pub plan: Plan,
-    /// How long that may take.
-    pub bind_timeout: Duration,
     /// What has to be done about its claims of devices first.
     pub devices: Box<dynamic_resources::Plan>,
+    /// How long that may take.
+    pub timeouts: Timeouts,
     /// When the decision began.
     pub started: Instant,
 }
 
 enum Choice {
-    Node { node: Arc<str>, plan: Plan, bind_timeout: Duration, devices: Box<dynamic_resources::Plan> },
+    Node { node: Arc<str>, plan: Plan, devices: Box<dynamic_resources::Plan> },
     Nowhere { diagnosis: Diagnosis, relief: Option<Relief>, preemption: Preemption },
     Failed { why: String },
 }

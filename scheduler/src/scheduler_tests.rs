@@ -71,9 +71,7 @@ async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
     });
     scheduler.set_pod(Arc::new(pod("first").claims(&["c1"]).build()));
     let attempt = scheduler.queue.pop().await;
-    let Choice::Node { node, plan, bind_timeout, devices } = choose(&scheduler, &attempt.pod) else {
-        panic!("no place")
-    };
+    let Choice::Node { node, plan, devices } = choose(&scheduler, &attempt.pod) else { panic!("no place") };
     assert_eq!(plan.bindings.len(), 1);
 
     let second = Arc::new(pod("second").claims(&["c2"]).build());
@@ -81,7 +79,14 @@ async fn a_volume_is_reserved_until_its_pod_cannot_be_bound() {
     let message = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind.";
     assert_eq!(diagnosis.message(), message);
 
-    scheduler.unbound(&Placement { attempt, node, plan, bind_timeout, devices, started: Instant::now() });
+    scheduler.unbound(&Placement {
+        attempt,
+        node,
+        plan,
+        devices,
+        timeouts: Timeouts::default(),
+        started: Instant::now(),
+    });
     assert!(matches!(choose(&scheduler, &second), Choice::Node { .. }));
 }
 

@@ -90,7 +90,7 @@ pub(crate) async fn bind(
         let Ok(_place) = places.acquire().await else { return Err(Undone::Stopped.into()) };
         write(client, placement).await?
     };
-    match tokio::time::timeout(placement.bind_timeout, wait(scheduler, placement, &written)).await {
+    match tokio::time::timeout(placement.timeouts.volumes, wait(scheduler, placement, &written)).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Undone::Timeout.into()),
     }

@@ -7,6 +7,7 @@ pub(crate) mod extended;
 pub(crate) mod readiness;
 
 use crate::cluster::Cluster;
+use crate::config::args::DynamicResourcesArgs;
 use crate::devices::{AllocateError, Node, allocate};
 use crate::diagnosis::Diagnosis;
 use crate::framework::{Candidates, Direction, Event, Filter, Rejection, Score, normalize};
@@ -21,14 +22,17 @@ use readiness::Readiness;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The plugin.
-#[derive(Debug)]
-pub(super) struct DynamicResources;
+/// The plugin, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DynamicResources {
+    /// For one node; `None`: for ever.
+    filter_timeout: Option<Duration>,
+    /// Until devices that need preparation have got it.
+    pub binding_timeout: Duration,
+}
 
 /// Its name, which its PreBind needs too.
 pub(crate) const NAME: &str = "DynamicResources";
-/// How long one node may take: upstream's default of `filterTimeout`.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most alternatives that a request may have: `FirstAvailableDeviceRequestMaxSize`.
 const MOST_ALTERNATIVES: i64 = 8;
 
@@ -71,6 +75,14 @@ impl Plan {
     }
 }
 
+impl DynamicResources {
+    /// With these arguments.
+    pub(crate) fn new(args: &DynamicResourcesArgs) -> Self {
+        let filter_timeout = Some(args.filter_timeout.0).filter(|timeout| !timeout.is_zero());
+        Self { filter_timeout, binding_timeout: args.binding_timeout.0 }
+    }
+}
+
 impl Filter for DynamicResources {
     fn name(&self) -> &'static str {
         NAME
@@ -97,7 +109,7 @@ impl Filter for DynamicResources {
     }
 
     fn filter(&self, cluster: &Cluster, pod: &Pod, candidates: &mut Candidates) {
-        let Ok(wanted) = Wanted::of(cluster, pod) else { return };
+        let Ok(wanted) = Wanted::of(self, cluster, pod) else { return };
         let mut failure = None;
         candidates.retain(NAME, |node| match wanted.plan(cluster, node) {
             _ if failure.is_some() => Ok(()),
@@ -140,7 +152,7 @@ impl Score for DynamicResources {
     }
 
     fn score(&self, cluster: &Cluster, pod: &Pod, nodes: &[NodeId], scores: &mut [i64]) {
-        let Ok(wanted) = Wanted::of(cluster, pod) else { return };
+        let Ok(wanted) = Wanted::of(self, cluster, pod) else { return };
         for (node, score) in nodes.iter().zip(scores.iter_mut()) {
             *score = wanted.plan(cluster, *node).map_or(0, |plan| plan.claims.iter().map(preference).sum());
         }
@@ -231,6 +243,7 @@ enum Refusal {
 #[derive(Debug)]
 struct Wanted<'p> {
     pod: &'p Pod,
+    filter_timeout: Option<Duration>,
     claims: Vec<(ClaimKey, Claim, Where)>,
     /// A claim for extended resources that an earlier attempt left behind.
     leftover: bool,
@@ -250,13 +263,13 @@ enum Where {
 }
 
 impl<'p> Wanted<'p> {
-    fn of(cluster: &Cluster, pod: &'p Pod) -> Result<Self, String> {
+    fn of(plugin: &DynamicResources, cluster: &Cluster, pod: &'p Pod) -> Result<Self, String> {
         let claims = existing(cluster, pod)?.into_iter().map(|(key, claim)| {
-            let place = place(&claim);
+            let place = place(&claim, plugin.binding_timeout);
             (key, claim, place)
         });
         let leftover = extended::is_asked_for(cluster, pod) && extended::leftover(cluster, pod).is_some();
-        Ok(Self { pod, claims: claims.collect(), leftover })
+        Ok(Self { pod, filter_timeout: plugin.filter_timeout, claims: claims.collect(), leftover })
     }
 
     fn plan(&self, cluster: &Cluster, node: NodeId) -> Result<Plan, Refusal> {
@@ -271,9 +284,9 @@ impl<'p> Wanted<'p> {
         let mut results = if wanting.is_empty() {
             Vec::new()
         } else {
-            let end = Instant::now() + TIMEOUT;
+            let end = self.filter_timeout.map(|timeout| Instant::now() + timeout);
             let place = Node { name, labels };
-            match allocate(&cluster.devices, place, &wanting, &|| Instant::now() >= end) {
+            match allocate(&cluster.devices, place, &wanting, &|| end.is_some_and(|end| Instant::now() >= end)) {
                 Ok(Some(results)) => results,
                 Ok(None) => return Err(Refusal::Node("cannot allocate all claims".to_owned())),
                 Err(AllocateError::OnNode(why)) => return Err(Refusal::Node(why)),
@@ -299,11 +312,11 @@ impl<'p> Wanted<'p> {
     }
 }
 
-fn place(claim: &resource::ResourceClaim) -> Where {
+fn place(claim: &resource::ResourceClaim, binding_timeout: Duration) -> Where {
     let Some(allocation) = claim.status.as_ref().and_then(|status| status.allocation.as_ref()) else {
         return Where::Open;
     };
-    match readiness::of(claim, Timestamp::now()) {
+    match readiness::of(claim, Timestamp::now(), binding_timeout) {
         Readiness::Failed(_) | Readiness::Late => Where::Nowhere,
         Readiness::Ready | Readiness::Waiting => match &allocation.node_selector {
             Some(selector) => Where::On(NodeSelector::of_terms(selector)),
@@ -320,22 +333,44 @@ fn is_usable(place: &Where, name: &str, labels: &crate::model::selector::Labels)
     }
 }
 
-/// What is to be done about the pod's claims on the node.
-///
-/// # Errors
-/// There is nothing that could be done, though the filter found it possible: it took too long now.
-pub(crate) fn plan(cluster: &Cluster, pod: &Pod, node: NodeId) -> Result<Plan, String> {
-    if !DynamicResources.concerns_pod(cluster, pod) {
-        return Ok(Plan::default());
-    }
-    Wanted::of(cluster, pod)?
-        .plan(cluster, node)
-        .map_err(|(Refusal::Node(why) | Refusal::Pod(why))| format!("running Reserve plugin {NAME:?}: {why}"))
-}
-
 impl DynamicResources {
-    fn concerns_pod(&self, cluster: &Cluster, pod: &Pod) -> bool {
-        Filter::concerns(self, cluster, pod)
+    /// What is to be done about the pod's claims on the node.
+    ///
+    /// # Errors
+    /// There is nothing that could be done, though the filter found it possible: it took too long now.
+    pub(crate) fn plan(&self, cluster: &Cluster, pod: &Pod, node: NodeId) -> Result<Plan, String> {
+        if !Filter::concerns(self, cluster, pod) {
+            return Ok(Plan::default());
+        }
+        Wanted::of(self, cluster, pod)?
+            .plan(cluster, node)
+            .map_err(|(Refusal::Node(why) | Refusal::Pod(why))| format!("running Reserve plugin {NAME:?}: {why}"))
+    }
+
+    /// Looks for what may be given back.
+    pub(crate) fn relief(&self, cluster: &Cluster, pod: &Pod, diagnosis: &Diagnosis) -> Relief {
+        // Upstream knows no claims either of a pod whose nodes were not looked at.
+        if diagnosis.is_refusal() || !Filter::concerns(self, cluster, pod) {
+            return Relief::NoClaims;
+        }
+        let Ok(wanted) = Wanted::of(self, cluster, pod) else { return Relief::NoClaims };
+        let nodes: Vec<NodeId> = diagnosis.rejected_by(NAME).collect();
+        let is_unused = |claim: &resource::ResourceClaim| {
+            let reserved = claim.status.iter().flat_map(|status| status.reserved_for.iter().flatten());
+            reserved.map(|consumer| &consumer.uid).all(|uid| *uid == pod.uid)
+        };
+        let in_the_way = wanted.claims.iter().find(|(_, claim, place)| {
+            let is_usable =
+                |node: &NodeId| is_usable(place, cluster.nodes.name(*node), &cluster.nodes.labels[*node as usize]);
+            is_unused(claim) && nodes.iter().any(|node| !is_usable(node))
+        });
+        if let Some((_, claim, _)) = in_the_way {
+            return Relief::Deallocate(Arc::clone(claim));
+        }
+        match extended::leftover(cluster, pod).filter(|_| wanted.leftover) {
+            Some(claim) => Relief::Delete(Arc::clone(claim)),
+            None => Relief::None,
+        }
     }
 }
 
@@ -361,32 +396,6 @@ impl Relief {
             Self::Deallocate(_) => "deallocation of ResourceClaim completed",
             Self::Delete(_) => "deletion of ResourceClaim completed",
         }
-    }
-}
-
-/// Looks for what may be given back.
-pub(crate) fn relief(cluster: &Cluster, pod: &Pod, diagnosis: &Diagnosis) -> Relief {
-    // Upstream knows no claims either of a pod whose nodes were not looked at.
-    if diagnosis.is_refusal() || !DynamicResources.concerns_pod(cluster, pod) {
-        return Relief::NoClaims;
-    }
-    let Ok(wanted) = Wanted::of(cluster, pod) else { return Relief::NoClaims };
-    let nodes: Vec<NodeId> = diagnosis.rejected_by(NAME).collect();
-    let is_unused = |claim: &resource::ResourceClaim| {
-        let reserved = claim.status.iter().flat_map(|status| status.reserved_for.iter().flatten());
-        reserved.map(|consumer| &consumer.uid).all(|uid| *uid == pod.uid)
-    };
-    let in_the_way = wanted.claims.iter().find(|(_, claim, place)| {
-        let is_usable =
-            |node: &NodeId| is_usable(place, cluster.nodes.name(*node), &cluster.nodes.labels[*node as usize]);
-        is_unused(claim) && nodes.iter().any(|node| !is_usable(node))
-    });
-    if let Some((_, claim, _)) = in_the_way {
-        return Relief::Deallocate(Arc::clone(claim));
-    }
-    match extended::leftover(cluster, pod).filter(|_| wanted.leftover) {
-        Some(claim) => Relief::Delete(Arc::clone(claim)),
-        None => Relief::None,
     }
 }
 

@@ -7,9 +7,6 @@ use k8s_openapi::api::resource::v1 as resource;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::time::Duration;
 
-/// How long preparing may take: upstream's default of `bindingTimeout`.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(600);
-
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -23,8 +20,8 @@ pub(crate) enum Readiness {
     Failed(String),
 }
 
-/// How far the devices of a claim are; one that has none waits.
-pub(crate) fn of(claim: &resource::ResourceClaim, now: Timestamp) -> Readiness {
+/// How far the devices of a claim are, which may take `timeout`; one that has none waits.
+pub(crate) fn of(claim: &resource::ResourceClaim, now: Timestamp, timeout: Duration) -> Readiness {
     let status = claim.status.as_ref();
     let Some(allocation) = status.and_then(|status| status.allocation.as_ref()) else { return Readiness::Waiting };
     for result in allocation.devices.iter().flat_map(|devices| devices.results.iter().flatten()) {
@@ -44,7 +41,7 @@ pub(crate) fn of(claim: &resource::ResourceClaim, now: Timestamp) -> Readiness {
             ));
         }
         if wanted.iter().any(|kind| is_true(conditions, kind).is_none()) {
-            return if is_late(allocation, now) { Readiness::Late } else { Readiness::Waiting };
+            return if is_late(allocation, now, timeout) { Readiness::Late } else { Readiness::Waiting };
         }
     }
     Readiness::Ready
@@ -60,7 +57,7 @@ fn is_true<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition>
     conditions.iter().find(|condition| condition.type_ == kind && condition.status == "True")
 }
 
-fn is_late(allocation: &resource::AllocationResult, now: Timestamp) -> bool {
+fn is_late(allocation: &resource::AllocationResult, now: Timestamp, timeout: Duration) -> bool {
     let since = allocation.allocation_timestamp.as_ref().map(|time| time.0);
-    since.is_some_and(|since| now.duration_since(since).unsigned_abs() > TIMEOUT && now > since)
+    since.is_some_and(|since| now.duration_since(since).unsigned_abs() > timeout && now > since)
 }

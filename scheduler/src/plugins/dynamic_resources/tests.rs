@@ -4,6 +4,10 @@ use crate::model::builders::{node, pod};
 use crate::plugins::testing::{cluster as nodes, rejections, scores};
 use serde_json::{Value, json};
 
+fn plugin() -> DynamicResources {
+    DynamicResources::new(&DynamicResourcesArgs::default())
+}
+
 fn typed<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).expect("of its type")
 }
@@ -43,7 +47,7 @@ fn with_claim(name: &str) -> Pod {
 }
 
 fn rejected(cluster: &Cluster, pod: &Pod) -> Vec<String> {
-    rejections(&DynamicResources, cluster, pod)
+    rejections(&plugin(), cluster, pod)
 }
 
 #[test]
@@ -54,7 +58,7 @@ fn nodes_without_enough_devices_are_rejected() {
     assert_eq!(rejected(&cluster, &with_claim("one")), ["n3!: cannot allocate all claims"]);
     let none = |node: &str| format!("{node}!: cannot allocate all claims");
     assert_eq!(rejected(&cluster, &with_claim("two")), [none("n1"), none("n3")]);
-    let plan = plan(&cluster, &with_claim("two"), 1).unwrap();
+    let plan = plugin().plan(&cluster, &with_claim("two"), 1).unwrap();
     assert_eq!(
         plan.claims[0].allocation.as_ref().unwrap().devices.as_ref().unwrap().results.as_ref().unwrap().len(),
         2
@@ -62,7 +66,7 @@ fn nodes_without_enough_devices_are_rejected() {
     // Devices that are reserved for one pod are not there for the next.
     plan.taken().for_each(|(key, allocation)| cluster.devices.claims.reserve(key, Arc::clone(allocation)));
     assert_eq!(rejected(&cluster, &with_claim("one")), [none("n2"), none("n3")]);
-    let refused = DynamicResources.admit(&cluster, &with_claim("two"));
+    let refused = plugin().admit(&cluster, &with_claim("two"));
     assert_eq!(refused.unwrap_err(), "resource claim default/two is in the process of being allocated");
 }
 
@@ -97,7 +101,7 @@ fn a_pod_waits_for_claims_and_classes_that_are_not_there() {
         (made(None), "pod \"default/p\": ResourceClaim not created yet"),
         (made(Some("others")), "ResourceClaim default/others was not created for Pod default/p (Pod is not owner)"),
     ] {
-        assert_eq!(DynamicResources.admit(&cluster, &pod).unwrap_err(), why);
+        assert_eq!(plugin().admit(&cluster, &pod).unwrap_err(), why);
     }
     assert_eq!(are_there(&cluster, &with_claim("unclassed")), Ok(()), "classes are looked at when it is tried");
 }
@@ -112,13 +116,13 @@ fn a_claim_that_has_devices_keeps_the_pod_with_them_until_nobody_needs_it() {
     assert_eq!(rejected(&cluster, &with_claim("bound")), [elsewhere("n1"), elsewhere("n3")]);
     let relief_of = |cluster: &Cluster| {
         let mut candidates = Candidates::new(&[0, 2]);
-        DynamicResources.filter(cluster, &with_claim("bound"), &mut candidates);
-        relief(cluster, &with_claim("bound"), &Diagnosis::new(2, candidates.rejected)).message()
+        plugin().filter(cluster, &with_claim("bound"), &mut candidates);
+        plugin().relief(cluster, &with_claim("bound"), &Diagnosis::new(2, candidates.rejected)).message()
     };
     assert_eq!(relief_of(&cluster), "still not schedulable");
     add(&mut cluster, "bound", exactly(1), status(json!([])));
     assert_eq!(relief_of(&cluster), "deallocation of ResourceClaim completed");
-    let nothing = relief(&cluster, &pod("plain").build(), &Diagnosis::new(0, Vec::new()));
+    let nothing = plugin().relief(&cluster, &pod("plain").build(), &Diagnosis::new(0, Vec::new()));
     assert_eq!(nothing.message(), "no new claims to deallocate");
 }
 
@@ -133,7 +137,7 @@ fn a_selector_that_fails_ends_the_decision() {
         json!({}),
     );
     let mut candidates = Candidates::new(cluster.nodes.live());
-    DynamicResources.filter(&cluster, &with_claim("broken"), &mut candidates);
+    plugin().filter(&cluster, &with_claim("broken"), &mut candidates);
     let why = "running \"DynamicResources\" filter plugin: claim default/broken: selector #0: CEL runtime error: no such key: nonesuch";
     assert_eq!((candidates.failure.as_deref(), candidates.nodes.len()), (Some(why), 0));
 }
@@ -143,9 +147,20 @@ fn nodes_with_earlier_alternatives_are_better() {
     let mut cluster = cluster();
     let sub = |name: &str, count: i64| json!({"name": name, "deviceClassName": "gpu", "allocationMode": "ExactCount", "count": count});
     add(&mut cluster, "either", json!([{"name": "r", "firstAvailable": [sub("two", 2), sub("one", 1)]}]), json!({}));
-    assert_eq!(scores(&DynamicResources, &cluster, &with_claim("either")), [87, 100, 0]);
+    assert_eq!(scores(&plugin(), &cluster, &with_claim("either")), [87, 100, 0]);
     add(&mut cluster, "plain", exactly(1), json!({}));
-    assert!(!Score::concerns(&DynamicResources, &cluster, &with_claim("plain")));
+    assert!(!Score::concerns(&plugin(), &cluster, &with_claim("plain")));
+}
+
+#[test]
+fn a_node_may_take_only_so_long() {
+    let mut cluster = cluster();
+    add(&mut cluster, "one", exactly(1), json!({}));
+    let hasty = DynamicResourcesArgs { filter_timeout: typed(json!("1ns")), ..DynamicResourcesArgs::default() };
+    let late = DynamicResources::new(&hasty).plan(&cluster, &with_claim("one"), 0).unwrap_err();
+    assert!(late.starts_with("running Reserve plugin \"DynamicResources\": node n1: "), "{late}");
+    let patient = DynamicResourcesArgs { filter_timeout: typed(json!("0s")), ..DynamicResourcesArgs::default() };
+    assert!(DynamicResources::new(&patient).plan(&cluster, &with_claim("one"), 0).is_ok());
 }
 
 #[test]
@@ -169,7 +184,7 @@ fn devices_that_need_preparation_may_fail_or_take_too_long() {
             Readiness::Failed("device binding failed: claim=c, reason=R, message=\"m\"".into()),
         ),
     ] {
-        assert_eq!(readiness::of(&claim(conditions), at(seconds)), want);
+        assert_eq!(readiness::of(&claim(conditions), at(seconds), Duration::from_secs(600)), want);
     }
 }
 
@@ -186,17 +201,18 @@ fn extended_resources_become_a_claim_where_no_plugin_offers_them() {
             .build()
     };
     let two = containers("1", "2");
-    assert!(Filter::concerns(&DynamicResources, &cluster, &two));
+    assert!(Filter::concerns(&plugin(), &cluster, &two));
     assert_eq!(rejected(&cluster, &two), ["n1!: cannot allocate all claims"]);
-    assert!(plan(&cluster, &two, 2).unwrap().extended.is_none(), "a device plugin offers it");
-    let extended = plan(&cluster, &two, 1).unwrap().extended.unwrap();
+    assert!(plugin().plan(&cluster, &two, 2).unwrap().extended.is_none(), "a device plugin offers it");
+    let extended = plugin().plan(&cluster, &two, 1).unwrap().extended.unwrap();
     let requests = extended.claim.spec.devices.unwrap().requests.unwrap();
     let shown: Vec<_> = requests.iter().map(|r| (r.name.as_str(), r.exactly.as_ref().unwrap().count)).collect();
     assert_eq!(shown, [("container-1-request-1", Some(2))], "the init container uses the other's");
     let mapped: Vec<_> =
         extended.mappings.iter().map(|m| (m.container_name.as_str(), m.request_name.as_str())).collect();
     assert_eq!(mapped, [("c", "container-1-request-1"), ("i", "container-1-request-1")]);
-    let more = plan(&cluster, &containers("2", "1"), 1)
+    let more = plugin()
+        .plan(&cluster, &containers("2", "1"), 1)
         .unwrap()
         .extended
         .unwrap()
