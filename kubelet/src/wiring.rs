@@ -1,6 +1,6 @@
 //! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
 
-use crate::cgroups::{Cgroups, Naming};
+use crate::cgroups::{Cgroups, Naming, Policy as GroupPolicy};
 use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
@@ -12,7 +12,7 @@ use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
-use crate::images::{Images, gc as image_gc};
+use crate::images::{Images, gc as image_gc, rate::PullRate};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
@@ -28,15 +28,17 @@ use crate::sources::{self, files::Files, mirrors::Mirrors};
 use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
 use crate::volumes::{Volumes, mounts};
-use crate::workers::{Deps, Nudges, Settings, Workers};
+use crate::workers::{Deps, Nudges, Settings, Workers, sysctls};
 use crate::{eviction, gc, server::attributes};
 use anyhow::Context;
 use client::Recorder;
+use client::config::{Rate, Tuning};
 use client::informer::{Builder, Informer, Scope};
 use component::Supervisor;
 use component::daemon::Daemon;
 use component::serve::{
-    Access, ClientAuthority, Delegated, Endpoints, Health, Policy, Protocol, Router, Server, ServerIdentity, Tls,
+    Access, ClientAuthority, Delegated, Endpoints, FrontAuthority, Health, Policy, Protocol, Router, Server,
+    ServerIdentity, Tls, tls,
 };
 use k8s_openapi::api::core::v1::{Pod, Service};
 use std::collections::BTreeMap;
@@ -75,11 +77,12 @@ impl Kubelet {
     async fn build(daemon: &Daemon<Options>, config: KubeletConfiguration) -> anyhow::Result<Self> {
         let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
         lower_oom_score(config.oom_score_adj);
+        raise_open_files(config.max_open_files);
         std::fs::create_dir_all(&options.root_dir).with_context(|| format!("create {}", options.root_dir.display()))?;
         mounts::share(&options.root_dir).unwrap_or_else(|error| {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
-        let client = connect(&options).await?;
+        let client = connect(&options, &config).await?;
         let node = node_facts(&options, &config)?;
         let events = events(client.as_ref(), &node.name(), supervisor);
         let cluster = cluster(client.as_ref(), supervisor);
@@ -94,13 +97,14 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
+        let pulls = PullRate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
             cgroups: cgroups(&config, naming, &node)?,
-            images: Images::new(runtime.clone(), events.clone(), parallel),
-            settings: settings(&config),
+            images: Images::new(runtime.clone(), events.clone(), parallel, pulls),
+            settings: settings(&config)?,
             runtime,
             cluster,
             events,
@@ -140,6 +144,7 @@ impl Kubelet {
             high: self.config.image_gc_high_threshold_percent,
             low: self.config.image_gc_low_threshold_percent,
             min_age: self.config.image_minimum_gc_age.0,
+            max_age: Some(self.config.image_maximum_gc_age.0).filter(|age| !age.is_zero()),
         };
         supervisor.spawn_until_stop("image-gc", image_gc::run(self.deps.runtime.clone(), thresholds, IMAGE_GC_PERIOD));
         Ok(())
@@ -192,7 +197,7 @@ impl Kubelet {
             config: self.config.clone(),
             root_dir: self.options.root_dir.clone(),
             labels: self.options.node_labels.clone(),
-            provider: self.options.provider_id.clone(),
+            provider: Some(self.config.provider_id.clone()).filter(|id| !id.is_empty()),
         };
         supervisor.spawn_until_stop("node", reporter.run());
         if let Some(client) = self.client.clone() {
@@ -252,7 +257,15 @@ impl Kubelet {
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
         let router = server::routes(Arc::new(self.api(supervisor)), endpoints);
-        let tls = Tls::new(self.identity(), self.client_authority()).await?;
+        let tls = Tls::open(tls::Settings {
+            identity: self.identity(),
+            named: Vec::new(),
+            authority: self.client_authority(),
+            front: FrontAuthority::None,
+            offer: self.config.tls_offer()?,
+            http2: true,
+        });
+        let tls = tls.await?;
         let server = Server::bind((self.config.address, self.config.port).into()).await?;
         supervisor.spawn_until_stop("certificate reload", tls.clone().keep_current());
         let access = Access::Delegated(Arc::new(self.delegated()));
@@ -366,12 +379,14 @@ async fn housekeeping(
     pleg.run(deps.runtime.clone(), changed).await;
 }
 
-async fn connect(options: &Options) -> anyhow::Result<Option<kube::Client>> {
+async fn connect(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<Option<kube::Client>> {
     let Some(path) = &options.kubeconfig else {
         tracing::warn!("no kubeconfig: only static pods are run");
         return Ok(None);
     };
-    Ok(Some(client::connect(Some(path), &component::version::user_agent("kubelet")).await?))
+    let rate = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
+    let tuning = Tuning { server: None, rate };
+    Ok(Some(client::config::connect_tuned(Some(path), &component::version::user_agent("kubelet"), &tuning).await?))
 }
 
 fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {
@@ -379,8 +394,9 @@ fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Resul
     let given: Vec<IpAddr> = options.node_ip.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
     let ips = if given.is_empty() { machine::default_address().into_iter().collect() } else { given };
     anyhow::ensure!(!ips.is_empty(), "no address found for the node; give --node-ip");
+    let pods = machine::PodLimits { most: config.max_pods, per_core: config.pods_per_core };
     let limit = Cgroups::detect().memory_limit(std::path::Path::new(""));
-    let capacity = machine::capacity(&options.root_dir, config.max_pods, limit);
+    let capacity = machine::capacity(&options.root_dir, pods, limit);
     let ips = ips.iter().map(ToString::to_string).collect();
     Ok(NodeFacts::new(reporter::first_facts(&name, ips, capacity, config)))
 }
@@ -445,7 +461,12 @@ async fn naming(config: &KubeletConfiguration, runtime: &Runtime) -> anyhow::Res
 
 fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> anyhow::Result<Cgroups> {
     let driver = Cgroups::driver(naming).context("start talking to systemd")?;
-    let groups = Cgroups::new(driver, naming, &config.cgroup_root, config.cgroups_per_qos, config.cpu_cfs_quota);
+    let policy = GroupPolicy {
+        per_qos: config.cgroups_per_qos,
+        enforce_quota: config.cpu_cfs_quota,
+        pids: Some(config.pod_pids_limit).filter(|limit| *limit > 0),
+    };
+    let groups = Cgroups::new(driver, naming, &config.cgroup_root, policy);
     let facts = node.get();
     let enforced = config.enforce_node_allocatable.iter().any(|e| e == "pods");
     let cores = facts.capacity.get("cpu").copied().unwrap_or_default();
@@ -454,15 +475,29 @@ fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> a
     Ok(groups)
 }
 
-fn settings(config: &KubeletConfiguration) -> Settings {
-    Settings {
+fn settings(config: &KubeletConfiguration) -> anyhow::Result<Settings> {
+    Ok(Settings {
         logs: PathBuf::from(&config.pod_logs_dir),
         log_links: PathBuf::from("/var/log/containers"),
         cluster_dns: ClusterDns { servers: config.cluster_dns.clone(), domain: config.cluster_domain.clone() },
         resolv_conf: PathBuf::from(&config.resolv_conf),
         longest_backoff: config.crash_loop_back_off.max_container_restart_period.0,
         sync_frequency: config.sync_frequency.0,
+        sysctls: sysctls::Allowed::with(&config.allowed_unsafe_sysctls)?,
+        seccomp_default: config.seccomp_default,
         started: k8s_openapi::jiff::Timestamp::now(),
+    })
+}
+
+/// Pods need many files open at the same time. Without the right to so many, there are as many as there may be.
+fn raise_open_files(most: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).is_ok() {
+        return;
+    }
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }) {
+        tracing::info!(%error, "cannot raise the number of open files");
     }
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
-use kubelet::cgroups::{Cgroups, Naming, v2::Unified};
+use kubelet::cgroups::{Cgroups, Naming, Policy, v2::Unified};
 use kubelet::cluster::storage::NoStorage;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
 use kubelet::csi::Csi;
@@ -17,6 +17,7 @@ use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
+use kubelet::images::rate::PullRate;
 use kubelet::node::{Facts, NodeFacts};
 use kubelet::pleg::Pleg;
 use kubelet::probes::Probes;
@@ -113,8 +114,13 @@ impl Node {
         let csi = Csi::new(root.join("kubelet"), "n".into(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(root.join("kubelet"), cluster.clone(), csi),
-            cgroups: Cgroups::new(Arc::new(Unified::new(root.join("cgroup"))), Naming::Folders, "/", false, true),
-            images: Images::new(runtime.clone(), events.clone(), 1),
+            cgroups: Cgroups::new(
+                Arc::new(Unified::new(root.join("cgroup"))),
+                Naming::Folders,
+                "/",
+                Policy { per_qos: false, enforce_quota: true, pids: None },
+            ),
+            images: Images::new(runtime.clone(), events.clone(), 1, PullRate::new(0, 0)),
             allocations: Allocations::load(&root),
             devices: devices.clone(),
             dra: Dra::load(&root, Arc::new(Standalone), supervisor.clone()),
@@ -126,6 +132,8 @@ impl Node {
                 resolv_conf: root.join("resolv.conf"),
                 longest_backoff: Duration::from_secs(300),
                 sync_frequency: Duration::from_secs(60),
+                sysctls: Default::default(),
+                seccomp_default: false,
                 started: Timestamp::now(),
             },
             statuses: statuses.clone(),

@@ -62,14 +62,24 @@ pub struct Cgroups {
     driver: Arc<dyn Driver>,
     naming: Naming,
     root: PathBuf,
-    enforce_quota: bool,
-    per_qos: bool,
+    policy: Policy,
+}
+
+/// What the groups of pods are for.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Whether pods have groups, below one for each class.
+    pub per_qos: bool,
+    /// Whether CPU limits are enforced.
+    pub enforce_quota: bool,
+    /// How many processes a pod may have; `None`: as many as its node.
+    pub pids: Option<i64>,
 }
 
 impl Cgroups {
     /// The groups below `root` (`cgroupRoot`, usually `/`).
-    pub fn new(driver: Arc<dyn Driver>, naming: Naming, root: &str, per_qos: bool, enforce_quota: bool) -> Self {
-        Self { driver, naming, root: Path::new(root.trim_start_matches('/')).to_owned(), enforce_quota, per_qos }
+    pub fn new(driver: Arc<dyn Driver>, naming: Naming, root: &str, policy: Policy) -> Self {
+        Self { driver, naming, root: Path::new(root.trim_start_matches('/')).to_owned(), policy }
     }
 
     /// The driver of the version that is mounted.
@@ -87,7 +97,7 @@ impl Cgroups {
 
     /// Makes the groups above the pods' and limits them to what the node has for pods.
     pub fn prepare(&self, cores: Amount, memory: Option<Amount>) -> Result<(), CgroupError> {
-        if !self.per_qos {
+        if !self.policy.per_qos {
             return Ok(());
         }
         let top = LinuxResources {
@@ -106,7 +116,7 @@ impl Cgroups {
 
     /// Shares the processor among the classes by what their pods request.
     pub fn balance(&self, pods: &[Arc<Pod>]) -> Result<(), CgroupError> {
-        if !self.per_qos {
+        if !self.policy.per_qos {
             return Ok(());
         }
         let burstable = pods.iter().filter(|p| QosClass::of(p) == QosClass::Burstable);
@@ -118,23 +128,22 @@ impl Cgroups {
 
     /// Makes the pod's group and sets its limits.
     pub fn ensure(&self, pod: &Pod) -> Result<(), CgroupError> {
-        if !self.per_qos {
+        if !self.policy.per_qos {
             return Ok(());
         }
         let path = self.pod(QosClass::of(pod), pod.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &linux::of_pod(pod, self.enforce_quota))
+        self.driver.apply(&path, &self.limits(pod))
     }
 
     /// Sets limits under which the containers of the pod as it was and as it is to be both fit.
     pub fn widen(&self, old: &Pod, new: &Pod) -> Result<(), CgroupError> {
-        if !self.per_qos {
+        if !self.policy.per_qos {
             return Ok(());
         }
-        let limits = |pod| linux::of_pod(pod, self.enforce_quota);
         let path = self.pod(QosClass::of(new), new.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &between(&limits(old), &limits(new)))
+        self.driver.apply(&path, &between(&self.limits(old), &self.limits(new)))
     }
 
     /// Removes the group of a pod, of whichever class.
@@ -157,7 +166,11 @@ impl Cgroups {
 
     /// What a pod uses.
     pub fn usage_of(&self, pod: &Pod) -> GroupUsage {
-        if self.per_qos { self.driver.usage(&self.pod(QosClass::of(pod), pod.uid())) } else { GroupUsage::default() }
+        if self.policy.per_qos {
+            self.driver.usage(&self.pod(QosClass::of(pod), pod.uid()))
+        } else {
+            GroupUsage::default()
+        }
     }
 
     /// One of a pod's processes, which are all in the pod's network.
@@ -176,12 +189,20 @@ impl Cgroups {
 
     /// What the runtime puts the pod's containers under.
     pub fn parent(&self, pod: &Pod) -> String {
-        if self.per_qos { format!("/{}", self.pod(QosClass::of(pod), pod.uid()).display()) } else { String::new() }
+        if self.policy.per_qos {
+            format!("/{}", self.pod(QosClass::of(pod), pod.uid()).display())
+        } else {
+            String::new()
+        }
     }
 
     /// Whether CPU limits are enforced.
     pub fn enforces_quota(&self) -> bool {
-        self.enforce_quota
+        self.policy.enforce_quota
+    }
+
+    fn limits(&self, pod: &Pod) -> LinuxResources {
+        LinuxResources { pids: self.policy.pids, ..linux::of_pod(pod, self.policy.enforce_quota) }
     }
 
     fn kubepods(&self) -> PathBuf {

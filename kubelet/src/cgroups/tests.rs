@@ -12,6 +12,8 @@ fn read(path: PathBuf) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
+const POLICY: Policy = Policy { per_qos: true, enforce_quota: true, pids: Some(1024) };
+
 #[test]
 fn v1_has_one_folder_per_controller() {
     let dir = tempfile::tempdir().unwrap();
@@ -23,7 +25,7 @@ fn v1_has_one_folder_per_controller() {
     std::fs::create_dir(dir.path().join("pids")).unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.cpus"), "0-1\n").unwrap();
     std::fs::write(dir.path().join("cpuset/cpuset.mems"), "0\n").unwrap();
-    let groups = Cgroups::new(Arc::new(v1::Hierarchies::new(dir.path())), Naming::Folders, "/", true, true);
+    let groups = Cgroups::new(Arc::new(v1::Hierarchies::new(dir.path())), Naming::Folders, "/", POLICY);
     groups.prepare(Amount::whole(2), Some(Amount::whole(1 << 20))).unwrap();
     assert_eq!(read(dir.path().join("cpu/kubepods/cpu.shares")), "2048");
     assert_eq!(read(dir.path().join("memory/kubepods/memory.limit_in_bytes")), "1048576");
@@ -38,11 +40,12 @@ fn v1_has_one_folder_per_controller() {
 #[test]
 fn v2_has_weights() {
     let dir = tempfile::tempdir().unwrap();
-    let groups = Cgroups::new(Arc::new(v2::Unified::new(dir.path())), Naming::Folders, "/", true, true);
+    let groups = Cgroups::new(Arc::new(v2::Unified::new(dir.path())), Naming::Folders, "/", POLICY);
     groups.prepare(Amount::whole(1), None).unwrap();
     assert_eq!(read(dir.path().join("kubepods/cpu.weight")), "100");
     groups.ensure(&burstable()).unwrap();
     assert!(dir.path().join("kubepods/burstable/podu1/cpu.weight").exists());
+    assert_eq!(read(dir.path().join("kubepods/burstable/podu1/pids.max")), "1024");
     groups.balance(&[Arc::new(burstable())]).unwrap();
     assert_eq!(read(dir.path().join("kubepods/burstable/cpu.weight")), weight_of(256));
 }

@@ -9,8 +9,10 @@ use crate::eviction::Signal;
 use crate::flags::{self, Options};
 use crate::resources::Amount;
 use crate::runtime::Endpoint;
+use crate::workers::sysctls;
 use component::GoDuration;
 use component::kinds::Kind;
+use component::serve::tls::{Offer, OfferError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 /// Shortest `containerLogMonitorInterval`.
 const SHORTEST_LOG_INTERVAL: Duration = Duration::from_secs(3);
+/// The only `cpuCFSQuotaPeriod` without the alpha feature `CustomCPUCFSQuotaPeriod`.
+const QUOTA_PERIOD: GoDuration = GoDuration(Duration::from_millis(100));
 
 /// The file's kind.
 pub const KIND: Kind =
@@ -29,6 +33,7 @@ pub const KIND: Kind =
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct KubeletConfiguration {
     pub address: IpAddr,
+    pub allowed_unsafe_sysctls: Vec<String>,
     pub port: u16,
     pub healthz_bind_address: IpAddr,
     pub healthz_port: u16,
@@ -36,12 +41,17 @@ pub struct KubeletConfiguration {
     pub authorization: Authorization,
     pub tls_cert_file: String,
     pub tls_private_key_file: String,
+    pub tls_cipher_suites: Vec<String>,
+    pub tls_curve_preferences: Vec<i32>,
+    pub tls_min_version: String,
     pub cgroup_driver: CgroupDriver,
     pub cgroup_root: String,
     #[serde(rename = "cgroupsPerQOS")]
     pub cgroups_per_qos: bool,
     #[serde(rename = "cpuCFSQuota")]
     pub cpu_cfs_quota: bool,
+    #[serde(rename = "cpuCFSQuotaPeriod")]
+    pub cpu_cfs_quota_period: GoDuration,
     #[serde(rename = "clusterDNS")]
     pub cluster_dns: Vec<String>,
     pub cluster_domain: String,
@@ -70,10 +80,17 @@ pub struct KubeletConfiguration {
     pub image_gc_low_threshold_percent: u64,
     #[serde(rename = "imageMinimumGCAge")]
     pub image_minimum_gc_age: GoDuration,
+    #[serde(rename = "imageMaximumGCAge")]
+    pub image_maximum_gc_age: GoDuration,
+    #[serde(rename = "kubeAPIBurst")]
+    pub kube_api_burst: i32,
+    #[serde(rename = "kubeAPIQPS")]
+    pub kube_api_qps: i32,
     pub kube_reserved: BTreeMap<String, String>,
     pub local_storage_capacity_isolation: bool,
     pub system_reserved: BTreeMap<String, String>,
     pub max_pods: u32,
+    pub max_open_files: u64,
     pub merge_default_eviction_settings: bool,
     pub max_parallel_image_pulls: Option<usize>,
     pub node_lease_duration_seconds: u32,
@@ -84,11 +101,19 @@ pub struct KubeletConfiguration {
     #[serde(rename = "podCIDR")]
     pub pod_cidr: String,
     pub pod_logs_dir: String,
+    pub pod_pids_limit: i64,
+    pub pods_per_core: u32,
+    #[serde(rename = "providerID")]
+    pub provider_id: String,
     pub register_node: bool,
     pub register_with_taints: Vec<k8s_openapi::api::core::v1::Taint>,
+    pub registry_burst: u32,
+    #[serde(rename = "registryPullQPS")]
+    pub registry_pull_qps: u32,
     #[serde(rename = "resolvConf")]
     pub resolv_conf: String,
     pub runtime_request_timeout: GoDuration,
+    pub seccomp_default: bool,
     pub serialize_image_pulls: bool,
     pub static_pod_path: String,
     pub sync_frequency: GoDuration,
@@ -183,6 +208,7 @@ impl Default for KubeletConfiguration {
         let seconds = GoDuration::from_secs;
         Self {
             address: [0, 0, 0, 0].into(),
+            allowed_unsafe_sysctls: Vec::new(),
             port: 10250,
             healthz_bind_address: [127, 0, 0, 1].into(),
             healthz_port: 10248,
@@ -190,10 +216,14 @@ impl Default for KubeletConfiguration {
             authorization: Authorization::default(),
             tls_cert_file: String::new(),
             tls_private_key_file: String::new(),
+            tls_cipher_suites: Vec::new(),
+            tls_curve_preferences: Vec::new(),
+            tls_min_version: String::new(),
             cgroup_driver: CgroupDriver::Cgroupfs,
             cgroup_root: "/".to_owned(),
             cgroups_per_qos: true,
             cpu_cfs_quota: true,
+            cpu_cfs_quota_period: QUOTA_PERIOD,
             cluster_dns: Vec::new(),
             cluster_domain: String::new(),
             container_runtime_endpoint: "unix:///run/containerd/containerd.sock".to_owned(),
@@ -217,10 +247,14 @@ impl Default for KubeletConfiguration {
             image_gc_high_threshold_percent: 85,
             image_gc_low_threshold_percent: 80,
             image_minimum_gc_age: seconds(120),
+            image_maximum_gc_age: seconds(0),
+            kube_api_burst: 100,
+            kube_api_qps: 50,
             kube_reserved: BTreeMap::new(),
             local_storage_capacity_isolation: true,
             system_reserved: BTreeMap::new(),
             max_pods: 110,
+            max_open_files: 1_000_000,
             merge_default_eviction_settings: false,
             max_parallel_image_pulls: None,
             node_lease_duration_seconds: 40,
@@ -230,10 +264,16 @@ impl Default for KubeletConfiguration {
             oom_score_adj: -999,
             pod_cidr: String::new(),
             pod_logs_dir: "/var/log/pods".to_owned(),
+            pod_pids_limit: -1,
+            pods_per_core: 0,
+            provider_id: String::new(),
             register_node: true,
             register_with_taints: Vec::new(),
+            registry_burst: 10,
+            registry_pull_qps: 5,
             resolv_conf: "/etc/resolv.conf".to_owned(),
             runtime_request_timeout: seconds(120),
+            seccomp_default: false,
             serialize_image_pulls: true,
             static_pod_path: String::new(),
             sync_frequency: seconds(60),
@@ -259,6 +299,8 @@ pub enum ConfigError {
     File(#[from] component::kinds::KindError),
     #[error(transparent)]
     Layers(#[from] component::layers::LayerError),
+    #[error(transparent)]
+    Flag(#[from] flags::SeveralError),
     #[error("invalid configuration: {field}: {why}")]
     Value { field: &'static str, why: String },
 }
@@ -275,8 +317,12 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
         let defaults = if config.merge_default_eviction_settings { default_eviction() } else { BTreeMap::new() };
         config.eviction_hard = defaults.into_iter().chain::<BTreeMap<String, String>>(hard).collect();
     }
-    if !options.cluster_dns.is_empty() {
-        config.cluster_dns.clone_from(&options.cluster_dns);
+    let several = flags::several(given)?;
+    if !several.is_empty() {
+        let wrong = |error: serde_json::Error| ConfigError::Value { field: "flags", why: error.to_string() };
+        let mut shown = serde_json::to_value(&config).map_err(wrong)?;
+        shown.as_object_mut().into_iter().for_each(|all| all.extend(several.clone()));
+        config = serde_json::from_value(shown).map_err(wrong)?;
     }
     validate(&config)?;
     Ok(config)
@@ -300,6 +346,25 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
     }
     if config.image_gc_low_threshold_percent >= config.image_gc_high_threshold_percent {
         return fail("imageGCLowThresholdPercent", "must be below imageGCHighThresholdPercent".to_owned());
+    }
+    let max_age = config.image_maximum_gc_age;
+    if !max_age.0.is_zero() && max_age <= config.image_minimum_gc_age {
+        let least = config.image_minimum_gc_age;
+        let why = format!("imageMaximumGCAge {max_age} must be greater than imageMinimumGCAge {least}");
+        return fail("imageMaximumGCAge", why);
+    }
+    if config.cpu_cfs_quota_period != QUOTA_PERIOD {
+        let period = config.cpu_cfs_quota_period;
+        let why = format!(
+            "cpuCFSQuotaPeriod (--cpu-cfs-quota-period) {period} requires feature gate CustomCPUCFSQuotaPeriod"
+        );
+        return fail("cpuCFSQuotaPeriod", why);
+    }
+    if let Err(error) = sysctls::Allowed::with(&config.allowed_unsafe_sysctls) {
+        return fail("allowedUnsafeSysctls", error.to_string());
+    }
+    if let Err(error) = config.tls_offer() {
+        return fail("tlsCipherSuites", error.to_string());
     }
     if config.node_lease_duration_seconds == 0 {
         return fail("nodeLeaseDurationSeconds", "must be greater than 0".to_owned());
@@ -360,6 +425,11 @@ fn validate_logs(config: &KubeletConfiguration) -> Result<(), ConfigError> {
 }
 
 impl KubeletConfiguration {
+    /// What the server offers in a handshake.
+    pub fn tls_offer(&self) -> Result<Offer, OfferError> {
+        Offer::new(&self.tls_cipher_suites, &self.tls_curve_preferences, &self.tls_min_version)
+    }
+
     /// Bytes from which on a container's log is rotated.
     pub fn longest_log(&self) -> Option<u64> {
         let bytes = Amount::parse(&self.container_log_max_size)?.value();
@@ -437,7 +507,23 @@ mod tests {
         assert!(bad(|c| c.container_log_max_files = 1));
         assert!(bad(|c| c.container_log_monitor_interval = GoDuration::from_secs(2)));
         assert!(bad(|c| c.eviction_hard = [("memory.available".to_owned(), "x".to_owned())].into()));
+        assert!(bad(|c| c.allowed_unsafe_sysctls = vec!["kernel.panic".into()]));
+        assert!(bad(|c| c.tls_min_version = "VersionTLS9".into()));
+        assert!(bad(|c| c.cpu_cfs_quota_period = GoDuration::from_secs(1)));
+        assert!(bad(|c| c.image_maximum_gc_age = GoDuration::from_secs(60)));
         assert!(!bad(|_| {}));
+    }
+
+    #[test]
+    fn flags_win_over_the_defaults() {
+        let line = "--pod-max-pids=500 --registry-qps=0 --provider-id=a://b --eviction-hard=memory.available<1Gi --cluster-dns=10.0.0.10";
+        let parsed = component::flags::parse::<Options>("kubelet", line.split(' ').map(str::to_owned), |_| None);
+        let component::flags::Parsed::Start(start) = parsed.unwrap() else { panic!("nothing is printed") };
+        let config = load(&start.options, &start.given).unwrap();
+        assert_eq!((config.pod_pids_limit, config.registry_pull_qps, config.registry_burst), (500, 0, 10));
+        assert_eq!(config.provider_id, "a://b");
+        assert_eq!(config.eviction_hard, [("memory.available".to_owned(), "1Gi".to_owned())].into());
+        assert_eq!(config.cluster_dns, ["10.0.0.10"]);
     }
 
     #[test]

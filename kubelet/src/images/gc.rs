@@ -16,6 +16,8 @@ pub struct Thresholds {
     pub low: u64,
     /// Younger images stay.
     pub min_age: Duration,
+    /// What has not been used for longer goes, however much room there is.
+    pub max_age: Option<Duration>,
 }
 
 /// Looks after the images from time to time; give it to the supervisor.
@@ -44,6 +46,12 @@ async fn round(
         }
     }
     seen.retain(|id, _| images.iter().any(|i| &i.id == id));
+    if let Some(age) = thresholds.max_age {
+        for image in victims(&images, &used, seen, now, age) {
+            tracing::info!(image = image.id, bytes = image.size, "removing an image that nobody has used for long");
+            runtime.remove_image(&image.id).await?;
+        }
+    }
     let Some((mount, _)) = runtime.image_filesystem().await? else { return Ok(()) };
     let Some(excess) = excess_bytes(&mount, thresholds) else { return Ok(()) };
     let mut freed = 0;

@@ -4,6 +4,7 @@
 
 pub mod credentials;
 pub mod gc;
+pub mod rate;
 
 use crate::backoff::Backoff;
 use crate::events::{Events, Severity};
@@ -14,6 +15,7 @@ use crate::status::Waiting;
 use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Pod};
 use parking_lot::Mutex;
 use proto::cri;
+use rate::PullRate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -89,12 +91,24 @@ impl<'a> Wish<'a> {
     }
 }
 
+/// Why a pull failed.
+#[derive(Clone, Debug, thiserror::Error)]
+enum PullError {
+    /// There are too many.
+    #[error("pull QPS exceeded")]
+    TooMany,
+    /// The runtime's words.
+    #[error("{0}")]
+    Runtime(String),
+}
+
 /// Pulls images. Cheap to clone.
 #[derive(Clone)]
 pub struct Images {
     runtime: Runtime,
     events: Events,
     slots: Arc<Semaphore>,
+    rate: Arc<PullRate>,
     backoff: Arc<Mutex<Failures>>,
 }
 
@@ -106,12 +120,13 @@ struct Failures {
 
 impl Images {
     /// `parallel` pulls at a time; 1 if they are serialized.
-    pub fn new(runtime: Runtime, events: Events, parallel: usize) -> Self {
+    pub fn new(runtime: Runtime, events: Events, parallel: usize, rate: PullRate) -> Self {
         let failures = Failures { delays: Backoff::new(INITIAL, LONGEST), last: Default::default() };
         Self {
             runtime,
             events,
             slots: Arc::new(Semaphore::new(parallel.max(1))),
+            rate: Arc::new(rate),
             backoff: Arc::new(Mutex::new(failures)),
         }
     }
@@ -173,11 +188,14 @@ impl Images {
                 Ok(image)
             }
             Err(e) => {
-                let why = format!("failed to pull image \"{name}\": {}", e.message());
+                let why = match e {
+                    PullError::TooMany => e.to_string(),
+                    PullError::Runtime(_) => format!("failed to pull image \"{name}\": {e}"),
+                };
                 let mut failures = self.backoff.lock();
                 failures.delays.next(key.clone(), Instant::now());
                 failures.last.insert(key, (Instant::now(), why.clone()));
-                let text = format!("Failed to pull image \"{shown}\": {}", e.message());
+                let text = format!("Failed to pull image \"{shown}\": {e}");
                 self.event(pod, wish, Severity::Warning, "Failed", text);
                 self.event(pod, wish, Severity::Warning, "Failed", "Error: ErrImagePull");
                 Err(ImageError::Pull(why))
@@ -202,7 +220,10 @@ impl Images {
         name: &str,
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
-    ) -> Result<Image, RuntimeError> {
+    ) -> Result<Image, PullError> {
+        if !self.rate.admits() {
+            return Err(PullError::TooMany);
+        }
         let fitting: Vec<Option<&RegistryAuth>> =
             auths.iter().filter(|a| credentials::fits(&a.server, name)).map(Some).collect();
         let tries = if fitting.is_empty() { vec![None] } else { fitting };
@@ -216,7 +237,8 @@ impl Images {
                 Err(e) => last = Some(e),
             }
         }
-        Err(last.unwrap_or(RuntimeError::Timeout { call: "PullImage", patience: Duration::ZERO }))
+        let last = last.unwrap_or(RuntimeError::Timeout { call: "PullImage", patience: Duration::ZERO });
+        Err(PullError::Runtime(last.message()))
     }
 
     fn event(&self, pod: &Pod, wish: Wish<'_>, severity: Severity, reason: &str, text: impl Into<String>) {

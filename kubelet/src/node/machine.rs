@@ -39,14 +39,33 @@ pub fn default_address() -> Option<IpAddr> {
     socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_unspecified())
 }
 
+/// How many pods the node takes.
+#[derive(Clone, Copy, Debug)]
+pub struct PodLimits {
+    /// However many processors it has.
+    pub most: u32,
+    /// For each processor; 0: that does not matter.
+    pub per_core: u32,
+}
+
+impl PodLimits {
+    fn of(self, cores: u32) -> u32 {
+        match self.per_core {
+            0 => self.most,
+            each => self.most.min(each.saturating_mul(cores)),
+        }
+    }
+}
+
 /// What the machine has, by resource name. `limit` is what its control group allows of memory.
-pub fn capacity(root_dir: &Path, max_pods: u32, limit: Option<u64>) -> BTreeMap<String, Amount> {
+pub fn capacity(root_dir: &Path, pods: PodLimits, limit: Option<u64>) -> BTreeMap<String, Amount> {
     let memory = memory_info("MemTotal").min(limit.and_then(|l| i64::try_from(l).ok()).unwrap_or(i64::MAX));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pods = pods.of(u32::try_from(cores).unwrap_or(u32::MAX));
     let mut out = BTreeMap::from([
         ("cpu".to_owned(), Amount::whole(i64::try_from(cores).unwrap_or(1))),
         ("memory".to_owned(), Amount::whole(memory)),
-        ("pods".to_owned(), Amount::whole(i64::from(max_pods))),
+        ("pods".to_owned(), Amount::whole(i64::from(pods))),
         ("ephemeral-storage".to_owned(), Amount::whole(disk(root_dir).map_or(0, |d| d.total))),
     ]);
     out.extend(hugepages().into_iter().map(|(name, bytes)| (name, Amount::whole(bytes))));
@@ -140,8 +159,10 @@ mod tests {
 
     #[test]
     fn this_machine_has_something() {
-        let got = capacity(Path::new("/"), 7, Some(1 << 20));
+        let pods = |per_core| PodLimits { most: 7, per_core };
+        let got = capacity(Path::new("/"), pods(0), Some(1 << 20));
         assert_eq!(got["pods"].value(), 7);
+        assert_eq!([pods(2).of(3), pods(5).of(3)], [6, 7]);
         assert_eq!(got["memory"].value(), 1 << 20);
         assert!(got["cpu"].value() > 0);
     }

@@ -62,12 +62,15 @@ pub struct ContainerInput {
     pub enforce_quota: bool,
     /// The container whose processes an ephemeral container sees.
     pub target: Option<String>,
+    /// Whether it has the runtime's seccomp profile if it says nothing of one.
+    pub seccomp_default: bool,
 }
 
 /// The configuration of one container.
 pub fn container_config(pod: &Pod, container: &Container, input: &ContainerInput) -> cri::ContainerConfig {
     let image = container.image.as_deref().unwrap_or_default();
     let user = (input.image_user.0, input.image_user.1.as_str());
+    let target = input.target.as_deref();
     cri::ContainerConfig {
         metadata: Some(cri::ContainerMetadata { name: container.name.clone(), attempt: input.restart_count }),
         // What was pulled, whatever the name points to by now.
@@ -86,7 +89,7 @@ pub fn container_config(pod: &Pod, container: &Container, input: &ContainerInput
         tty: container.tty == Some(true),
         linux: Some(cri::LinuxContainerConfig {
             resources: Some(resources(pod, container, input)),
-            security_context: Some(security::container_context(pod, container, user, input.target.as_deref())),
+            security_context: Some(security::container_context(pod, container, user, target, input.seccomp_default)),
         }),
         cdi_devices: input.cdi_devices.iter().map(|name| cri::CdiDevice { name: name.clone() }).collect(),
         stop_signal: 0,

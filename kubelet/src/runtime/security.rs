@@ -59,6 +59,7 @@ pub fn container_context(
     container: &Container,
     image_user: (Option<i64>, &str),
     target: Option<&str>,
+    seccomp_default: bool,
 ) -> cri::LinuxContainerSecurityContext {
     let pod_level = pod_context(pod);
     let own = container.security_context.clone().unwrap_or_default();
@@ -66,6 +67,10 @@ pub fn container_context(
     let uid = own.run_as_user.or(pod_level.run_as_user).or(image_user.0);
     let profile = own.seccomp_profile.as_ref().or(pod_level.seccomp_profile.as_ref());
     let armor = own.app_armor_profile.as_ref().or(pod_level.app_armor_profile.as_ref());
+    let unsaid = match seccomp_default {
+        true => cri::security_profile::ProfileType::RuntimeDefault,
+        false => cri::security_profile::ProfileType::Unconfined,
+    };
     let unmasked = privileged || own.proc_mount.as_deref() == Some("Unmasked");
     let paths = |of: &[&str]| if unmasked { Vec::new() } else { of.iter().map(|p| (*p).to_owned()).collect() };
     cri::LinuxContainerSecurityContext {
@@ -82,7 +87,7 @@ pub fn container_context(
         no_new_privs: no_new_privileges(&own, privileged),
         masked_paths: paths(&MASKED),
         readonly_paths: paths(&READ_ONLY),
-        seccomp: Some(seccomp(profile, cri::security_profile::ProfileType::Unconfined)),
+        seccomp: Some(seccomp(profile, unsaid)),
         apparmor: armor.map(apparmor),
         ..Default::default()
     }
@@ -218,7 +223,7 @@ mod tests {
             ..PodSecurityContext::default()
         });
         let c = container(SecurityContext { run_as_user: Some(9), ..SecurityContext::default() });
-        let got = container_context(&pod, &c, (None, ""), None);
+        let got = container_context(&pod, &c, (None, ""), None, false);
         assert_eq!((got.run_as_user, got.run_as_group), (Some(int(9)), Some(int(2))));
         assert_eq!(got.supplemental_groups, [3, 4]);
         assert!(!got.masked_paths.is_empty() && !got.no_new_privs);
@@ -231,9 +236,24 @@ mod tests {
             allow_privilege_escalation: Some(false),
             ..SecurityContext::default()
         });
-        let got = container_context(&Pod::default(), &c, (None, "www"), None);
+        let got = container_context(&Pod::default(), &c, (None, "www"), None, true);
         assert!(got.privileged && got.masked_paths.is_empty() && !got.no_new_privs);
         assert_eq!(got.run_as_username, "www");
+    }
+
+    #[test]
+    fn what_says_nothing_of_seccomp_has_the_nodes_default() {
+        use cri::security_profile::ProfileType;
+        let profile = |container: &Container, seccomp_default| {
+            let context = container_context(&Pod::default(), container, (None, ""), None, seccomp_default);
+            context.seccomp.map(|profile| profile.profile_type())
+        };
+        let silent = Container::default();
+        assert_eq!(profile(&silent, false), Some(ProfileType::Unconfined));
+        assert_eq!(profile(&silent, true), Some(ProfileType::RuntimeDefault));
+        let unconfined = SeccompProfile { type_: "Unconfined".into(), localhost_profile: None };
+        let outspoken = container(SecurityContext { seccomp_profile: Some(unconfined), ..SecurityContext::default() });
+        assert_eq!(profile(&outspoken, true), Some(ProfileType::Unconfined));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::resize::Allocations;
 use crate::runtime::Runtime;
 use crate::status::StatusWriter;
 use crate::volumes::{VolumeError, Volumes};
+use crate::workers::sysctls;
 use k8s_openapi::jiff::Timestamp;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +61,10 @@ pub struct Settings {
     pub longest_backoff: Duration,
     /// How often a pod is looked at when nothing happens.
     pub sync_frequency: Duration,
+    /// Kernel parameters that pods may set.
+    pub sysctls: sysctls::Allowed,
+    /// Whether containers that say nothing of seccomp have the runtime's profile.
+    pub seccomp_default: bool,
     /// When this kubelet started.
     pub started: Timestamp,
 }

@@ -14,6 +14,7 @@ pub mod resizing;
 pub mod start;
 pub mod stop;
 pub mod sync;
+pub mod sysctls;
 pub mod worker;
 
 pub use deps::{Deps, Settings};
@@ -174,7 +175,8 @@ impl Workers {
         }
         let deps = &self.shared.deps;
         let others: Vec<_> = active(entries).iter().map(|pod| deps.allocations.granted(pod)).collect();
-        match admission::admit(pod, &others, &deps.node.get()) {
+        let verdict = deps.settings.sysctls.admit(pod).and_then(|()| admission::admit(pod, &others, &deps.node.get()));
+        match verdict {
             Ok(()) => Fate::Wanted,
             Err(rejection) => {
                 deps.events.pod(pod, crate::events::Severity::Warning, &rejection.reason, rejection.message.clone());

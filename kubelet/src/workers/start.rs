@@ -217,6 +217,7 @@ impl Worker {
             restart_count: self.restarts(look, container),
             node_memory: self.deps.node.memory(),
             enforce_quota: self.deps.cgroups.enforces_quota(),
+            seccomp_default: self.deps.settings.seccomp_default,
             target,
         })
     }
