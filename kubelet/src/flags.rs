@@ -17,6 +17,10 @@ pub struct Options {
     /// Path to a kubeconfig file; without it the kubelet runs static pods only.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
+    /// Path to a kubeconfig file that will be used to get client certificate for kubelet, if the one that --kubeconfig
+    /// names does not exist; it is written then, and names the certificate in --cert-dir.
+    #[arg(long)]
+    pub bootstrap_kubeconfig: Option<PathBuf>,
     /// If non-empty, will use this string as identification instead of the actual hostname.
     #[arg(long)]
     pub hostname_override: Option<String>,
@@ -145,6 +149,8 @@ fields! {
     registry_qps: i32, "registry-qps" => "registryPullQPS";
     /// Resolver configuration file used as the basis for the container DNS resolution configuration.
     resolv_conf: String, "resolv-conf" => "resolvConf";
+    /// Ask for a new client certificate when the present one's expiration approaches.
+    rotate_certificates: bool, "rotate-certificates" => "rotateCertificates";
     /// How long requests to the runtime may take, other than those that take as long as they like.
     runtime_request_timeout: GoDuration, "runtime-request-timeout" => "runtimeRequestTimeout";
     /// Whether containers that say nothing of seccomp have the runtime's profile.

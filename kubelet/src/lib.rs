@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod credentials;
 pub mod csi;
 pub mod devices;
 pub mod dra;

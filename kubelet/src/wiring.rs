@@ -5,6 +5,7 @@ use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
+use crate::credentials::{bootstrap, rotation, store::Store};
 use crate::csi::Csi;
 use crate::csi::metrics::VolumeMetrics;
 use crate::devices::{self, Devices, pod_resources, registration};
@@ -32,7 +33,7 @@ use crate::workers::{Deps, Nudges, Settings, Workers, sysctls};
 use crate::{eviction, gc, server::attributes};
 use anyhow::Context;
 use client::Recorder;
-use client::config::{Rate, Tuning};
+use client::config::Rate;
 use client::informer::{Builder, Informer, Scope};
 use component::Supervisor;
 use component::daemon::Daemon;
@@ -82,7 +83,7 @@ impl Kubelet {
         mounts::share(&options.root_dir).unwrap_or_else(|error| {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
-        let client = connect(&options, &config).await?;
+        let client = connect(&options, &config, supervisor).await?;
         let node = node_facts(&options, &config)?;
         let events = events(client.as_ref(), &node.name(), supervisor);
         let cluster = cluster(client.as_ref(), supervisor);
@@ -379,14 +380,29 @@ async fn housekeeping(
     pleg.run(deps.runtime.clone(), changed).await;
 }
 
-async fn connect(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<Option<kube::Client>> {
+/// The client, with a certificate that is there or asked for, and renewed if that is wanted.
+async fn connect(
+    options: &Options,
+    config: &KubeletConfiguration,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Option<kube::Client>> {
     let Some(path) = &options.kubeconfig else {
         tracing::warn!("no kubeconfig: only static pods are run");
         return Ok(None);
     };
+    let node = machine::node_name(options.hostname_override.as_deref());
+    let store = Store::new(&options.cert_dir, "kubelet-client");
+    if let Some(first) = &options.bootstrap_kubeconfig {
+        bootstrap::ensure(path, first, &store, &node).await.context("get the first client certificate")?;
+    }
+    let agent = component::version::user_agent("kubelet");
     let rate = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
-    let tuning = Tuning { server: None, rate };
-    Ok(Some(client::config::connect_tuned(Some(path), &component::version::user_agent("kubelet"), &tuning).await?))
+    let (client, renewal) = client::config::connect_renewable(path, &agent, rate).await?;
+    if config.rotate_certificates {
+        let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
+        supervisor.spawn_until_stop("certificate-rotation", rotation.run());
+    }
+    Ok(Some(client))
 }
 
 fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {

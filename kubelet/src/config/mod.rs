@@ -112,6 +112,7 @@ pub struct KubeletConfiguration {
     pub registry_pull_qps: u32,
     #[serde(rename = "resolvConf")]
     pub resolv_conf: String,
+    pub rotate_certificates: bool,
     pub runtime_request_timeout: GoDuration,
     pub seccomp_default: bool,
     pub serialize_image_pulls: bool,
@@ -272,6 +273,7 @@ impl Default for KubeletConfiguration {
             registry_burst: 10,
             registry_pull_qps: 5,
             resolv_conf: "/etc/resolv.conf".to_owned(),
+            rotate_certificates: false,
             runtime_request_timeout: seconds(120),
             seccomp_default: false,
             serialize_image_pulls: true,

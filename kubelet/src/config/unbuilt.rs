@@ -38,7 +38,6 @@ pub const FIELDS: &[&str] = &[
     "readOnlyPort",
     "reservedMemory",
     "reservedSystemCPUs",
-    "rotateCertificates",
     "runOnce",
     "serverTLSBootstrap",
     "showHiddenMetricsForVersion",

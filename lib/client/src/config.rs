@@ -2,10 +2,11 @@
 //!
 //! Upstream: `client-go/tools/clientcmd`, `client-go/rest`.
 
+use crate::lanes::Lanes;
 pub use crate::rate::Rate;
 use crate::transport;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +54,45 @@ pub async fn connect_tuned(
         let wrong = |why: String| ConnectError::Client { path: path.clone(), why: format!("server {server:?}: {why}") };
         config.cluster_url = server.parse().map_err(|error: http::uri::InvalidUri| wrong(error.to_string()))?;
     }
-    client(config, path, user_agent, tuning.rate)
+    Ok(client(config, path, user_agent, tuning.rate)?.0)
+}
+
+/// A client whose certificate may change, and what makes it use the new one.
+pub async fn connect_renewable(
+    kubeconfig: &Path,
+    user_agent: &str,
+    rate: Option<Rate>,
+) -> Result<(kube::Client, Renewal), ConnectError> {
+    let path = kubeconfig.display().to_string();
+    let (client, lanes) = client(load(Some(kubeconfig), &path).await?, path, user_agent, rate)?;
+    Ok((client, Renewal { lanes, kubeconfig: kubeconfig.to_owned() }))
+}
+
+/// Lets a client go on with the certificate that its kubeconfig names.
+#[derive(Clone)]
+pub struct Renewal {
+    lanes: Lanes,
+    kubeconfig: PathBuf,
+}
+
+impl std::fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewal").field("kubeconfig", &self.kubeconfig).finish_non_exhaustive()
+    }
+}
+
+impl Renewal {
+    /// Reads the kubeconfig again. New requests come with the certificate that it names by now; those under way, watches
+    /// among them, end as they began.
+    ///
+    /// # Errors
+    /// The kubeconfig or what it names cannot be read; the client goes on as before.
+    pub async fn renew(&self) -> Result<(), ConnectError> {
+        let path = self.kubeconfig.display().to_string();
+        let config = load(Some(&self.kubeconfig), &path).await?;
+        let replaced = self.lanes.replace(&config, transport::tcp());
+        replaced.map_err(|error| ConnectError::Client { path, why: chain(&error) })
+    }
 }
 
 /// A client for this kubeconfig (in-cluster configuration if `None`), with `user_agent`
@@ -61,7 +100,7 @@ pub async fn connect_tuned(
 /// peer within 45 s. Every request that is no watch has to be answered in time.
 pub async fn connect(kubeconfig: Option<&Path>, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let path = kubeconfig.map_or_else(|| "(in-cluster)".to_owned(), |p| p.display().to_string());
-    client(load(kubeconfig, &path).await?, path, user_agent, None)
+    Ok(client(load(kubeconfig, &path).await?, path, user_agent, None)?.0)
 }
 
 /// As [`connect`], to the same server without the kubeconfig's credentials: whoever sends requests adds their own.
@@ -85,7 +124,7 @@ pub async fn configuration(kubeconfig: Option<&Path>) -> Result<kube::Config, Co
 /// As [`connect`], for a configuration that comes from elsewhere.
 pub fn connect_to(config: kube::Config, user_agent: &str) -> Result<kube::Client, ConnectError> {
     let server = config.cluster_url.to_string();
-    client(config, server, user_agent, None)
+    Ok(client(config, server, user_agent, None)?.0)
 }
 
 fn client(
@@ -93,7 +132,7 @@ fn client(
     path: String,
     user_agent: &str,
     rate: Option<Rate>,
-) -> Result<kube::Client, ConnectError> {
+) -> Result<(kube::Client, Lanes), ConnectError> {
     let agent = http::HeaderValue::from_str(user_agent)
         .map_err(|error| ConnectError::Client { path: path.clone(), why: format!("user agent: {error}") })?;
     config.headers.push((http::header::USER_AGENT, agent));

@@ -37,10 +37,15 @@ type Http = legacy::Client<Connector, kube::client::Body>;
 /// The connections of one client.
 #[derive(Clone)]
 pub(crate) struct Lanes {
-    connector: Connector,
     protocol: Protocol,
+    routes: Arc<Mutex<Routes>>,
+}
+
+/// How requests get to the server at present.
+struct Routes {
+    connector: Connector,
     calls: Http,
-    watches: Arc<Mutex<Vec<Lane>>>,
+    watches: Vec<Lane>,
 }
 
 /// A connection and how many watches are under way on it: as many as others hold its token.
@@ -73,28 +78,41 @@ impl Protocol {
 impl Lanes {
     /// Connections to the configured server over these sockets.
     pub(crate) fn new(config: &kube::Config, tcp: HttpConnector, protocol: Protocol) -> kube::Result<Self> {
+        Ok(Self { protocol, routes: Arc::new(Mutex::new(Routes::new(config, tcp, protocol)?)) })
+    }
+
+    /// Makes new connections from now on, as this configuration says. Requests under way end on the old ones.
+    pub(crate) fn replace(&self, config: &kube::Config, tcp: HttpConnector) -> kube::Result<()> {
+        *self.routes.lock() = Routes::new(config, tcp, self.protocol)?;
+        Ok(())
+    }
+
+    /// Where to send a request; watches hold the token while they last.
+    fn choose<A>(&self, request: &Request<A>) -> (Http, Option<Arc<()>>) {
+        let mut routes = self.routes.lock();
+        // Over HTTP/1.1 every request has a connection to itself anyway.
+        if self.protocol == Protocol::Http1 || !crate::deadline::is_endless(request) {
+            return (routes.calls.clone(), None);
+        }
+        let Routes { connector, watches, .. } = &mut *routes;
+        let free = watches.iter().position(|lane| Arc::strong_count(&lane.token) <= WATCHES);
+        let at = free.unwrap_or_else(|| {
+            watches.push(Lane { http: http(connector, self.protocol), token: Arc::default() });
+            watches.len() - 1
+        });
+        let lane = &watches[at];
+        (lane.http.clone(), Some(lane.token.clone()))
+    }
+}
+
+impl Routes {
+    fn new(config: &kube::Config, tcp: HttpConnector, protocol: Protocol) -> kube::Result<Self> {
         let connector = match protocol {
             Protocol::Http1 => config.rustls_https_connector_with_connector(tcp)?,
             Protocol::Http2 => http2_connector(config, tcp)?,
         };
         let calls = http(&connector, protocol);
-        Ok(Self { connector, protocol, calls, watches: Arc::default() })
-    }
-
-    /// Where to send a request; watches hold the token while they last.
-    fn choose<A>(&self, request: &Request<A>) -> (Http, Option<Arc<()>>) {
-        // Over HTTP/1.1 every request has a connection to itself anyway.
-        if self.protocol == Protocol::Http1 || !crate::deadline::is_endless(request) {
-            return (self.calls.clone(), None);
-        }
-        let mut lanes = self.watches.lock();
-        let free = lanes.iter().position(|lane| Arc::strong_count(&lane.token) <= WATCHES);
-        let at = free.unwrap_or_else(|| {
-            lanes.push(Lane { http: http(&self.connector, self.protocol), token: Arc::default() });
-            lanes.len() - 1
-        });
-        let lane = &lanes[at];
-        (lane.http.clone(), Some(lane.token.clone()))
+        Ok(Self { connector, calls, watches: Vec::new() })
     }
 }
 
@@ -177,7 +195,7 @@ mod tests {
     fn watches_have_connections_of_their_own_and_take_no_more_than_a_server_allows() {
         let (watch, call) = (Request::get("/a?watch=true").body(()).unwrap(), Request::get("/a").body(()).unwrap());
         let lanes = lanes(Protocol::Http2);
-        let open = || lanes.watches.lock().len();
+        let open = || lanes.routes.lock().watches.len();
         assert!(lanes.choose(&call).1.is_none());
         let mut held: Vec<_> = (0..WATCHES).map(|_| lanes.choose(&watch).1).collect();
         assert_eq!(open(), 1);
@@ -185,7 +203,11 @@ mod tests {
         assert_eq!(open(), 2);
         held.clear();
         held.push(lanes.choose(&watch).1);
-        assert_eq!((open(), Arc::strong_count(&lanes.watches.lock()[0].token)), (2, 2), "what is free is used again");
+        assert_eq!(
+            (open(), Arc::strong_count(&lanes.routes.lock().watches[0].token)),
+            (2, 2),
+            "what is free is used again"
+        );
     }
 
     #[test]

@@ -25,20 +25,21 @@ const PROBE: Duration = Duration::from_secs(5);
 /// How long data or probes may stay without an acknowledgement.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// A client of the configured server.
-pub(crate) fn client(config: &kube::Config, rate: Option<Rate>) -> kube::Result<kube::Client> {
+/// A client of the configured server, and its connections.
+pub(crate) fn client(config: &kube::Config, rate: Option<Rate>) -> kube::Result<(kube::Client, Lanes)> {
     // Another one may be installed already; that is as good.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let lanes = Lanes::new(config, tcp(), Protocol::of(config))?;
-    let service = config.extra_headers_layer()?.layer(lanes);
+    let service = config.extra_headers_layer()?.layer(lanes.clone());
     let service = tower::util::option_layer(config.auth_layer()?).layer(service);
     let service = config.base_uri_layer().layer(service);
     let builder = ClientBuilder::new(service, config.default_namespace.clone());
     // Who waits for their turn has not sent anything yet: the deadline begins after that.
-    Ok(builder.with_layer(&Deadlines).with_layer(&CountRequests).with_layer(&Limit::to(rate)).build())
+    let client = builder.with_layer(&Deadlines).with_layer(&CountRequests).with_layer(&Limit::to(rate)).build();
+    Ok((client, lanes))
 }
 
-fn tcp() -> HttpConnector {
+pub(crate) fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     // TLS is put on top.
     tcp.enforce_http(false);
@@ -85,7 +86,7 @@ mod tests {
         let mut config = kube::Config::new(format!("http://{}/base", listener.local_addr().unwrap()).parse().unwrap());
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static("test/1")));
         config.auth_info.token = Some("secret".to_owned().into());
-        let client = client(&config, None).unwrap();
+        let (client, _) = client(&config, None).unwrap();
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut head = Vec::new();
