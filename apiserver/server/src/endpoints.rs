@@ -49,7 +49,8 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         "/metrics" => exposed(server.metrics.render(&server.readonly, &server.mutating), headers),
         "/metrics/slis" => exposed(server.health.indicators(), headers),
         path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
-        "/openapi/v3/" => response::not_found(),
+        // Upstream's handler of what is below finds no group there, and says nothing.
+        "/openapi/v3/" => empty(StatusCode::NOT_FOUND),
         path if path.starts_with("/openapi/") => {
             crate::openapi::respond(path, headers, exchange.query, &server.discovery)
                 .unwrap_or_else(response::not_found)
@@ -64,6 +65,12 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             }
         }
     })
+}
+
+fn empty(code: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(""));
+    *response.status_mut() = code;
+    response
 }
 
 /// What upstream's router has at a path: it hands on GET only, and only what a client accepts.
@@ -169,6 +176,7 @@ fn paths(exchange: &Exchange<'_>) -> Vec<String> {
         paths.extend(Fairness::DUMPS.iter().map(|name| format!("{DUMPS}{name}")));
     }
     paths.extend(PATHS.iter().map(|p| (*p).to_owned()));
+    paths.push("/apis/".to_owned());
     paths.sort_unstable();
     paths
 }

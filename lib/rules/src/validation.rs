@@ -112,6 +112,27 @@ pub fn update_approval(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec
     out.finish()
 }
 
+/// What is wrong with a change of a namespace's finalizers, the only thing that changed.
+pub fn update_finalize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::update_status(new, old, resource, checks(resource).name, &mut out);
+    config::namespace_finalize(new, &mut out);
+    out.finish()
+}
+
+/// What is wrong with the scale of an object of a resource.
+///
+/// Upstream: `ValidateScale` in `pkg/apis/autoscaling/validation`.
+pub fn scale(resource: &ResourceInfo, scale: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::create(scale, resource, NameRule::Subdomain, &mut out);
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
+    if replicas < 0 {
+        out.invalid(&At::root("spec").child("replicas"), replicas, "must be greater than or equal to 0");
+    }
+    out.finish()
+}
+
 /// What is wrong with the metadata of an object inside another one.
 pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) {
     meta::template(at, metadata, out);

@@ -34,14 +34,15 @@ const VERSIONED: Strategy = Strategy { unversioned: Unversioned::Refused, ..DEFA
 const STORAGE: super::Rows = &[
     ("csidrivers", Strategy { deleted: Deleted::Object, generation: Generation::LaterMembers(&["spec"]), ..VERSIONED }),
     ("csinodes", Strategy { deleted: Deleted::Object, ..VERSIONED }),
-    ("csistoragecapacities", Strategy { deleted: Deleted::Object, ..VERSIONED }),
+    ("csistoragecapacities", VERSIONED),
     ("storageclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
     ("volumeattachments", Strategy { deleted: Deleted::Object, status_metadata: StatusMetadata::Kept, ..VERSIONED }),
     ("volumeattributesclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
 ];
 
 const RESOURCE: super::Rows = &[
-    ("deviceclasses", Strategy { generation: Generation::Members(&["spec"]), ..DEFAULT }),
+    ("deviceclasses", Strategy { deleted: Deleted::Object, generation: Generation::Members(&["spec"]), ..DEFAULT }),
+    ("resourceclaimtemplates", Strategy { deleted: Deleted::Object, ..DEFAULT }),
     (
         "resourceclaims",
         Strategy {
@@ -54,6 +55,7 @@ const RESOURCE: super::Rows = &[
     (
         "resourceslices",
         Strategy {
+            deleted: Deleted::Object,
             generation: Generation::Members(&["spec"]),
             prepare_create: |_, slice| drop_alpha(slice),
             prepare_update: |slice, _| drop_alpha(slice),

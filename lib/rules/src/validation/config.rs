@@ -102,9 +102,20 @@ pub(super) fn secret_update(new: &Value, old: &Value, out: &mut Report) {
 
 pub(super) fn namespace(namespace: &Value, out: &mut Report) {
     let at = SPEC.child("finalizers");
-    for finalizer in namespace.at("spec").into_iter().flat_map(|s| s.texts("finalizers")) {
-        out.invalid_each(&at, finalizer, label_key_errors(finalizer));
-        super::meta::known_finalizer(&at, finalizer, out);
+    namespace_finalizers(namespace, |_| at.clone(), out);
+}
+
+/// The same of a request that writes nothing but the finalizers, which says where each of them stands.
+pub(super) fn namespace_finalize(namespace: &Value, out: &mut Report) {
+    let at = SPEC.child("finalizers");
+    namespace_finalizers(namespace, |index| at.index(index), out);
+}
+
+fn namespace_finalizers<'a>(namespace: &Value, at: impl Fn(usize) -> At<'a>, out: &mut Report) {
+    let finalizers = namespace.at("spec").into_iter().flat_map(|s| s.texts("finalizers"));
+    for (index, finalizer) in finalizers.enumerate() {
+        out.invalid_each(&at(index), finalizer, label_key_errors(finalizer));
+        super::meta::known_finalizer(&at(index), finalizer, out);
     }
 }
 
