@@ -13,8 +13,8 @@ pub mod tabs;
 pub mod template;
 pub mod typed;
 
-pub use printer::{OutputError, Printer, Set};
 pub(crate) use apimachinery::go::plain_float as go_float;
+pub use printer::{OutputError, Printer, Set};
 pub(crate) use template::quote;
 
 use crate::discovery::Resource;

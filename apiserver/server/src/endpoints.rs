@@ -60,7 +60,7 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             match (routed, server.discovery.load().find(path, accept)) {
                 (Some(Routed::Document(document)), _) => kept(document.respond_alike(headers)),
                 (_, Some(document)) => discovered(exchange, document)?,
-                (_, None) if is_below_routes(exchange, path) => return Err(resource::unknown()),
+                (_, None) if is_below_routes(path) => return Err(resource::unknown()),
                 (_, None) => response::not_found(),
             }
         }
@@ -128,13 +128,13 @@ fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<B
     }
 }
 
-/// Whether a path is below one that upstream's router knows: of a version of a group that there is, and the like.
-fn is_below_routes(exchange: &Exchange<'_>, path: &str) -> bool {
+/// Whether a path is below one that upstream's router knows: of a version of a group that is built in, and the like.
+fn is_below_routes(path: &str) -> bool {
     if path.starts_with("/api/") || path.starts_with("/version/") {
         return true;
     }
     let group = path.strip_prefix("/apis/").and_then(|path| path.split_once('/'));
-    group.is_some_and(|(group, _)| exchange.server.discovery.load().find(&format!("/apis/{group}"), "").is_some())
+    group.is_some_and(|(group, _)| resources::builtin().iter().any(|resource| resource.group == group))
 }
 
 /// What issuers say of themselves may be kept for a while.

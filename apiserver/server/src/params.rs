@@ -202,10 +202,9 @@ fn check_fields(selector: &FieldSelector, resource: &ResourceInfo) -> Result<(),
     };
     match selector.terms.iter().find(|t| !known(&t.field)) {
         None => Ok(()),
-        Some(term) if resource.selectable_fields.is_empty() && resource.custom.is_none() => Err(Status::bad_request(format!(
-            "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-            term.field
-        ))),
+        Some(term) if resource.selectable_fields.is_empty() && resource.custom.is_none() => Err(Status::bad_request(
+            format!("{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", term.field),
+        )),
         Some(term) => Err(Status::bad_request(format!("field label not supported: {}", term.field))),
     }
 }

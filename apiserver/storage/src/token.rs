@@ -3,11 +3,11 @@
 //! Upstream: `apiserver/pkg/storage/continue.go`.
 
 use crate::StorageError;
+use apimachinery::codec::json;
+use apimachinery::{Map, Value};
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::{Engine, alphabet};
-use apimachinery::codec::json;
-use apimachinery::{Map, Value};
 use serde::Serialize;
 
 const VERSION: &str = "meta.k8s.io/v1";

@@ -37,10 +37,7 @@ mod tests {
             decode(&fields).expect("a set")
         };
         for (reset, want) in [
-            (
-                Reset(&[&["status"], &["metadata", "labels"], &["gone"]]),
-                json!({"f:spec": encode(&set())["f:spec"]}),
-            ),
+            (Reset(&[&["status"], &["metadata", "labels"], &["gone"]]), json!({"f:spec": encode(&set())["f:spec"]})),
             (Reset::NOTHING, encode(&set())),
         ] {
             assert_eq!(encode(&reset.filter(set())), want, "{reset:?}");

@@ -175,7 +175,8 @@ impl<'a> Reader<'a> {
                 Ok(value)
             }
             false => {
-                let same = word.bytes().zip(self.text[self.at..].bytes()).take_while(|(want, have)| want == have).count();
+                let same =
+                    word.bytes().zip(self.text[self.at..].bytes()).take_while(|(want, have)| want == have).count();
                 self.at += same;
                 let wanted = word.as_bytes().get(same).copied().unwrap_or_default();
                 Err(self.unexpected(&format!("in literal {word} (expecting {})", quoted(wanted))))
