@@ -32,7 +32,19 @@ const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
 const VERSIONED: Strategy = Strategy { unversioned: Unversioned::Refused, ..DEFAULT };
 
 const STORAGE: super::Rows = &[
-    ("csidrivers", Strategy { deleted: Deleted::Object, generation: Generation::LaterMembers(&["spec"]), ..VERSIONED }),
+    (
+        "csidrivers",
+        Strategy {
+            deleted: Deleted::Object,
+            generation: Generation::LaterMembers(&["spec"]),
+            // Limits of volumes do not scale yet.
+            prepare_create: |_, driver| {
+                super::drop_unused(driver, &Value::Null, "spec", &["preventPodSchedulingIfMissing"])
+            },
+            prepare_update: |new, old| super::drop_unused(new, old, "spec", &["preventPodSchedulingIfMissing"]),
+            ..VERSIONED
+        },
+    ),
     ("csinodes", Strategy { deleted: Deleted::Object, ..VERSIONED }),
     ("csistoragecapacities", VERSIONED),
     ("storageclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
