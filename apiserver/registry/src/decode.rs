@@ -254,7 +254,8 @@ fn package(group: &str) -> &str {
 ///
 /// Upstream: `transformDecodeError` in `endpoints/handlers/rest.go`.
 fn unfit(cx: &Context, given: &GroupVersionKind, kind: &GroupVersionKind, why: &str) -> Status {
-    let text = format!("{} in version {:?} cannot be handled as a {}: {why}", given.kind, given.version, kind.kind);
+    let version = quoted(&given.version);
+    let text = format!("{} in version {version} cannot be handled as a {}: {why}", given.kind, kind.kind);
     undecodable(cx, text)
 }
 

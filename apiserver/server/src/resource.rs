@@ -46,6 +46,10 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         Verb::Watch => return serve_watch(exchange, route).await,
         _ => {}
     }
+    if route.verb == Verb::Patch {
+        // Upstream looks at this first of all.
+        negotiate::patch_type(&exchange.parts.headers, &route.resource)?;
+    }
     let output = negotiate::output_of(&exchange.parts.headers, exchange.query, offers(&route), &route.resource)?;
     let resource = route.resource.clone();
     let cx = context(exchange, route)?;
@@ -56,6 +60,7 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         }
         Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await,
         Verb::Create => {
+            negotiate::body_format(&exchange.parts.headers)?;
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
             let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
             return answer(exchange, reply?, &resource, output);

@@ -102,7 +102,7 @@ pub(super) fn secret_update(new: &Value, old: &Value, out: &mut Report) {
 
 pub(super) fn namespace(namespace: &Value, out: &mut Report) {
     let at = SPEC.child("finalizers");
-    namespace_finalizers(namespace, |_| at.clone(), out);
+    namespace_finalizers(namespace, |_| at, out);
 }
 
 /// A namespace's phase says whether it is being deleted.
