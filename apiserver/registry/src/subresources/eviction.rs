@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::strategies::{member, text};
 use crate::transaction::{self, Now};
 use crate::verbs::{Target, created, delete, read};
-use crate::{Body, Context, Registry, Reply};
+use crate::{Body, Context, Registry, Reply, metadata};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::Plain;
 use apimachinery::gvk::{GroupResource, GroupVersionKind};
@@ -24,6 +24,7 @@ const MAX_DISRUPTED: usize = 2000;
 
 pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
     let (mut eviction, _) = decode_body(cx, &body)?;
+    metadata::ensure_namespace(cx, &mut eviction)?;
     if eviction.name() != cx.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
@@ -135,7 +136,7 @@ async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Stat
 }
 
 fn spent(mut budget: Value, pod: &str) -> Result<Value, Status> {
-    let generation = crate::metadata::generation(&budget);
+    let generation = metadata::generation(&budget);
     if number(&budget, "observedGeneration") < generation {
         let message = format!("The disruption budget {} is still being processed by the server.", budget.name());
         return Err(exhausted(message, 10));
