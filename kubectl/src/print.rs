@@ -12,8 +12,8 @@ pub mod table;
 pub mod tabs;
 pub mod template;
 pub mod typed;
-pub mod yaml;
 
+pub(crate) use apimachinery::go::plain_float as go_float;
 pub use printer::{OutputError, Printer, Set};
 pub(crate) use template::quote;
 
@@ -62,7 +62,7 @@ pub fn json(value: &Value) -> String {
 
 /// YAML as kubectl prints it.
 pub fn yaml(value: &Value) -> String {
-    yaml::to_string(value)
+    apimachinery::codec::yaml::to_string(value)
 }
 
 /// YAML in its strict form.
@@ -108,16 +108,6 @@ fn drop_managed_fields(object: &mut Value) {
 /// A `List` of objects, as kubectl makes one of several.
 pub fn list(objects: Vec<Value>) -> Value {
     serde_json::json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
-}
-
-/// A float as Go's `%v`: the shortest digits, with an exponent from 1e6 on and below 1e-4.
-pub(crate) fn go_float(float: f64) -> String {
-    let scientific = format!("{float:e}");
-    let exponent = scientific.split_once('e').and_then(|(_, e)| e.parse::<i32>().ok()).unwrap_or(0);
-    match (-4..6).contains(&exponent) || float == 0.0 {
-        true => format!("{float}"),
-        false => json::exponent(&scientific, 2),
-    }
 }
 
 /// Text without anything that a terminal would act on.

@@ -8,6 +8,7 @@ use crate::schema::{self, Base, Node};
 use apimachinery::Value;
 use apimachinery::codec::json;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
+use apimachinery::go::{Plain, quoted};
 use apimachinery::resources::{ConversionWebhook, Custom, PrintedColumn, ScalePaths};
 use apimachinery::schema::TypeRef;
 use rules::tree::Tree;
@@ -68,7 +69,7 @@ impl Version {
         let version = apimachinery::gvk::api_version(&self.group, &self.name);
         let check = |key: &str, wanted: &str| {
             let found = object.text(key);
-            let kind = Kind::Invalid(format!("{found:?}"), format!("must be {wanted}"));
+            let kind = Kind::Invalid(quoted(found), format!("must be {wanted}"));
             (found != wanted).then(|| FieldError { path: Path::new(key), kind })
         };
         [check("kind", &self.kind), check("apiVersion", &version)].into_iter().flatten().collect()
@@ -83,7 +84,8 @@ impl Version {
         errors.extend(replicas_error(object, &scale.status_replicas));
         let selector = scale.selector.as_ref().and_then(|(text, path)| Some((text, at(object, path)?)));
         if let Some((text, value)) = selector.filter(|(_, value)| !value.is_string()) {
-            let why = format!("{text} accessor error: {value} is of the type {}, expected string", go_type(value));
+            let (shown, value_type) = (Plain(value), go_type(value));
+            let why = format!("{text} accessor error: {shown} is of the type {value_type}, expected string");
             errors.push(FieldError { path: Path::new(text), kind: Kind::Invalid("\"\"".into(), why) });
         }
         errors
@@ -256,12 +258,25 @@ pub fn at<'v>(object: &'v Value, path: &[String]) -> Option<&'v Value> {
 }
 
 fn replicas_error(object: &Value, (text, path): &(String, Vec<String>)) -> Option<FieldError> {
+    let refused = |value: &Value, wanted: &str| {
+        let value_type = go_type(value);
+        let why = format!("{text} accessor error: {} is of the type {value_type}, expected {wanted}", Plain(value));
+        Some(FieldError { path: Path::new(text), kind: Kind::Invalid("0".into(), why) })
+    };
+    // What should hold the replicas may be something that holds nothing.
+    for length in 1..path.len() {
+        match at(object, &path[..length]) {
+            Some(Value::Object(_)) => {}
+            Some(value) => return refused(value, "map[string]interface{}"),
+            None => return None,
+        }
+    }
     let value = at(object, path)?;
     let (shown, why) = match value.as_i64() {
         Some(n) if n < 0 => (n, "should be a non-negative integer".to_owned()),
         Some(n) if n > i64::from(i32::MAX) => (n, format!("should be less than or equal to {}", i32::MAX)),
         Some(_) => return None,
-        None => (0, format!("{text} accessor error: {value} is of the type {}, expected int64", go_type(value))),
+        None => return refused(value, "int64"),
     };
     Some(FieldError { path: Path::new(text), kind: Kind::Invalid(shown.to_string(), why) })
 }

@@ -5,77 +5,151 @@
 
 use crate::{Body, Context, Format};
 use apimachinery::Value;
+use apimachinery::codec::json::Head;
 use apimachinery::codec::{DecodeError, Decoded, FieldValidation, NO_KIND, json, protobuf, yaml};
 use apimachinery::go::quoted;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::schema::{Origin, Schema, TypeRef};
 use apimachinery::status::Status;
 
-/// Decodes a body as an object of `kind`; `kind` and `apiVersion` are filled in if absent.
+/// Decodes a body as an object of `kind`; `kind` and `apiVersion` are filled in if absent, but for custom resources, which
+/// say what they are.
 pub(crate) fn object(cx: &Context, body: &Body, ty: &TypeRef, kind: &GroupVersionKind) -> Result<Value, Status> {
+    let read = read(ty, body);
+    match read {
+        // What came out whole and is what it should be needs no second look.
+        Ok(Decoded { value, findings }) if findings.is_empty() && is_of(&value, kind) => Ok(value),
+        read => {
+            let head = head(body).map_err(|why| unrecognized(cx, body, kind, &why))?;
+            if head.api_version.matches('/').count() > 1 {
+                let why = format!("unexpected GroupVersion string: {}", head.api_version);
+                return Err(unrecognized(cx, body, kind, &why));
+            }
+            match ty.schema.origin {
+                Origin::Definition => custom(cx, body, kind, &head, read),
+                _ => builtin(cx, body, kind, &head, read),
+            }
+        }
+    }
+}
+
+type Read = Result<Decoded, DecodeError>;
+
+fn read(ty: &TypeRef, body: &Body) -> Read {
     let decoded = match body.format {
         Format::Json => json::decode(ty, &body.bytes),
         Format::Yaml => yaml::decode(ty, &body.bytes),
         Format::Protobuf => message(ty, body),
     };
-    // Go reads `null` as an object of which nothing is set.
-    let decoded = match decoded {
+    match decoded {
+        // Go reads `null` as an object of which nothing is set.
         Err(DecodeError::Mismatch { found, .. }) if found == "null" => json::decode(ty, b"{}"),
         decoded => decoded,
-    };
-    if ty.schema.origin == Origin::Definition {
-        require_kind(body, kind, &decoded)?;
     }
-    let Decoded { value, findings } = decoded.map_err(|error| {
-        // That it is of a kind that nobody knows explains more than the types of its fields.
-        let unknown = Some(body)
-            .filter(|_| error.nameless().is_none())
-            .and_then(head)
-            .and_then(|(given, version)| check_kind(&given, &version, kind, &kind.api_version()).err());
-        unknown.unwrap_or_else(|| refused(body, kind, &error))
-    })?;
-    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
-    if version.matches('/').count() > 1 {
-        return Err(unrecognized(body, kind, &format!("unexpected GroupVersion string: {version}")));
-    }
-    if ty.schema.origin == Origin::Definition && version.is_empty() {
-        return Err(other_version(version, &kind.api_version()));
-    }
-    // Another kind has other fields: that it is the wrong kind explains more than its fields.
-    let value = with_kind(value, kind)?;
-    judge(cx, findings, |text| {
-        Status::bad_request(format!("{0} in version {1:?} cannot be handled as a {0}: {text}", kind.kind, kind.version))
-    })?;
-    Ok(value)
 }
 
-/// Custom resources say what they are; of others it is known.
-///
-/// Upstream: `UnstructuredJSONScheme` in `apimachinery/pkg/apis/meta/v1/unstructured`.
-fn require_kind(body: &Body, kind: &GroupVersionKind, decoded: &Result<Decoded, DecodeError>) -> Result<(), Status> {
-    let is_told = match decoded {
-        Ok(decoded) => !decoded.value.get("kind").and_then(Value::as_str).unwrap_or_default().is_empty(),
-        Err(error) if error.nameless().is_some() => true,
-        Err(_) => head(body).is_none_or(|(kind, _)| !kind.is_empty()),
+fn is_of(value: &Value, kind: &GroupVersionKind) -> bool {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    text("kind") == kind.kind && text("apiVersion") == kind.api_version()
+}
+
+/// What a body says it is, or in upstream's words why it does not.
+pub fn head(body: &Body) -> Result<Head, String> {
+    let told = |error: DecodeError| match error {
+        DecodeError::Limit(limit) => {
+            let opened = if body.bytes.trim_ascii_start().first() == Some(&b'[') { '[' } else { '{' };
+            format!("{NO_KIND}invalid character '{opened}' {limit}")
+        }
+        error => format!("{NO_KIND}{error}"),
     };
-    match is_told {
-        true => Ok(()),
-        false => {
-            let text = String::from_utf8_lossy(&body.bytes).into_owned();
-            Err(unrecognized(body, kind, &DecodeError::MissingKind(text).to_string()))
+    match body.format {
+        Format::Json => json::head(&body.bytes).map_err(told),
+        Format::Yaml => {
+            let tree = yaml::to_value(&body.bytes).map_err(|error| error.to_string())?;
+            json::head_of(&tree).map_err(told)
+        }
+        Format::Protobuf => {
+            let envelope = protobuf::open(&body.bytes).map_err(|error| error.to_string())?;
+            Ok(Head { kind: envelope.kind, api_version: envelope.api_version })
         }
     }
 }
 
-/// The kind and version that a body has, whatever else is wrong with it.
-fn head(body: &Body) -> Option<(String, String)> {
-    let value = match body.format {
-        Format::Json => json::to_value(&body.bytes).ok()?,
-        Format::Yaml => yaml::to_value(&body.bytes).ok()?,
-        Format::Protobuf => return protobuf::open(&body.bytes).ok().map(|open| (open.kind, open.api_version)),
+/// An object that is read as what it says it is, or else as what it should be, and then must be of that kind and version.
+///
+/// Upstream: `Decode` in `apimachinery/pkg/runtime/serializer/{json/json,versioning/versioning}.go`.
+fn builtin(cx: &Context, body: &Body, kind: &GroupVersionKind, head: &Head, read: Read) -> Result<Value, Status> {
+    let wanted = kind.api_version();
+    let version = if head.api_version.is_empty() { &wanted } else { &head.api_version };
+    let name = if head.kind.is_empty() { &*kind.kind } else { &head.kind };
+    let given = GroupVersionKind::parse(version, name).unwrap_or_else(|| kind.clone());
+    if given == *kind {
+        let decoded = read.map_err(|error| unfit(cx, &given, kind, &error.to_string()))?;
+        return accepted(cx, decoded, &given, kind);
+    }
+    if !is_registered(&given, &kind.group) {
+        return Err(unfit(cx, &given, kind, &unregistered_in(&kind.group, name, version)));
+    }
+    let Some(other) = Schema::builtin().kind(&given) else {
+        return Err(unfit(cx, &given, kind, &converting(&given, kind)));
     };
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Some((text("kind"), text("apiVersion")))
+    let decoded = self::read(&other, body).map_err(|error| unfit(cx, &given, kind, &error.to_string()))?;
+    if given.kind != kind.kind {
+        return Err(unfit(cx, &given, kind, &converting(&given, kind)));
+    }
+    let is_old_eviction = *name == *"Eviction" && *version == *"policy/v1beta1";
+    let value = accepted(cx, decoded, &given, kind)?;
+    // Of evictions upstream takes the version that went before, too.
+    if is_old_eviction { Ok(value) } else { Err(other_version(version, &wanted)) }
+}
+
+/// An object with its findings judged, as one of the kind that was wanted.
+fn accepted(
+    cx: &Context,
+    Decoded { mut value, findings }: Decoded,
+    given: &GroupVersionKind,
+    kind: &GroupVersionKind,
+) -> Result<Value, Status> {
+    judge(cx, findings, |text| unfit(cx, given, kind, &text))?;
+    let Some(map) = value.as_object_mut() else {
+        return Err(Status::bad_request("the object provided is not an object"));
+    };
+    map.insert("kind".into(), kind.kind.as_ref().into());
+    map.insert("apiVersion".into(), kind.api_version().into());
+    Ok(value)
+}
+
+/// A custom resource, which says what it is, and may be of another kind: that is for validation to refuse.
+///
+/// Upstream: `unstructuredSchemaCoercer` in `apiextensions-apiserver/pkg/apiserver/customresource_handler.go`.
+fn custom(cx: &Context, body: &Body, kind: &GroupVersionKind, head: &Head, read: Read) -> Result<Value, Status> {
+    let tree = match body.format {
+        Format::Yaml => yaml::to_value(&body.bytes),
+        _ => json::to_value(&body.bytes),
+    };
+    let tree = tree.map_err(|error| {
+        let version = if head.api_version.is_empty() { kind.api_version() } else { head.api_version.clone() };
+        let name = if head.kind.is_empty() { kind.kind.to_string() } else { head.kind.clone() };
+        unfit(cx, &GroupVersionKind::parse(&version, &name).unwrap_or_else(|| kind.clone()), kind, &error.to_string())
+    })?;
+    let text = |key: &str| tree.get(key).and_then(Value::as_str).unwrap_or_default();
+    let given = GroupVersionKind::parse(text("apiVersion"), text("kind")).filter(|given| !given.kind.is_empty());
+    let Some(given) = given else {
+        let missing = DecodeError::MissingKind(String::from_utf8_lossy(&body.bytes).into_owned());
+        return Err(unrecognized(cx, body, kind, &missing.to_string()));
+    };
+    if tree.get("apiVersion").is_some_and(Value::is_null) {
+        let why = ".apiVersion accessor error: <nil> is of the type <nil>, expected string";
+        return Err(unfit(cx, &given, kind, why));
+    }
+    // Nobody knows what belongs into an object of another kind.
+    let read = if given == *kind { read } else { self::read(json::any_kind(), body) };
+    let Decoded { value, findings } = read.map_err(|error| unfit(cx, &given, kind, &error.to_string()))?;
+    judge(cx, findings, |text| unfit(cx, &given, kind, &text))?;
+    match (&given.group, &given.version) == (&kind.group, &kind.version) {
+        true => Ok(value),
+        false => Err(other_version(text("apiVersion"), &kind.api_version())),
+    }
 }
 
 /// Passes what strict decoding found to the client, as the request's `fieldValidation` wants it.
@@ -119,60 +193,17 @@ fn message(ty: &TypeRef, body: &Body) -> Result<Decoded, DecodeError> {
     Ok(Decoded { value, findings: Vec::new() })
 }
 
-/// Checks the body's kind and version; absent ones are the expected ones.
-fn with_kind(mut value: Value, expected: &GroupVersionKind) -> Result<Value, Status> {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-    let wanted = expected.api_version();
-    let (kind, version) = (text("kind"), text("apiVersion"));
-    if kind == expected.kind && version == wanted {
-        return Ok(value);
-    }
-    check_kind(kind, version, expected, &wanted)?;
-    let Some(map) = value.as_object_mut() else {
-        return Err(Status::bad_request("the object provided is not an object"));
-    };
-    map.insert("kind".into(), expected.kind.as_ref().into());
-    map.insert("apiVersion".into(), wanted.into());
-    Ok(value)
-}
-
-fn check_kind(kind: &str, version: &str, expected: &GroupVersionKind, wanted: &str) -> Result<(), Status> {
-    let kind = if kind.is_empty() { expected.kind.as_ref() } else { kind };
-    let version = if version.is_empty() { wanted } else { version };
-    let is_known =
-        || GroupVersionKind::parse(version, kind).is_some_and(|given| Schema::builtin().kind(&given).is_some());
-    if kind != expected.kind || version != wanted && !is_known() {
-        return Err(wrong_kind(kind, version, expected));
-    }
-    if version != wanted {
-        return Err(other_version(version, wanted));
-    }
-    Ok(())
-}
-
 fn other_version(version: &str, wanted: &str) -> Status {
     Status::bad_request(format!(
         "the API version in the data ({version}) does not match the expected API version ({wanted})"
     ))
 }
 
-fn wrong_kind(kind: &str, version: &str, expected: &GroupVersionKind) -> Status {
-    let Some(given) = GroupVersionKind::parse(version, kind) else {
-        return Status::bad_request(format!("unexpected GroupVersion string: {version}"));
-    };
-    let why = match is_registered(&given) {
-        true => converting(&given, expected),
-        false => unregistered_in(&expected.group, kind, version),
-    };
-    Status::bad_request(format!(
-        "{kind} in version {:?} cannot be handled as a {}: {why}",
-        given.version, expected.kind
-    ))
-}
-
-/// Whether upstream knows a kind.
-pub(crate) fn is_registered(kind: &GroupVersionKind) -> bool {
-    EVERYWHERE.contains(&&*kind.kind) || Schema::builtin().kind(kind).is_some()
+/// Whether upstream knows a kind where it looks for those of a group: two groups have places of their own.
+pub(crate) fn is_registered(kind: &GroupVersionKind, group: &str) -> bool {
+    let has_own_place = |group: &str| matches!(group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+    let is_there = kind.group == group || !has_own_place(group) && !has_own_place(&kind.group);
+    EVERYWHERE.contains(&&*kind.kind) || is_there && Schema::builtin().kind(kind).is_some()
 }
 
 /// Upstream's words for an object of one kind that should be one of another.
@@ -219,33 +250,28 @@ fn package(group: &str) -> &str {
     }
 }
 
-fn refused(body: &Body, kind: &GroupVersionKind, error: &DecodeError) -> Status {
-    // What is in a whole envelope is of a known kind.
-    let known = matches!(error, DecodeError::Type(_) | DecodeError::Mismatch { .. })
-        || body.format == Format::Protobuf && protobuf::open(&body.bytes).is_ok();
-    match error.nameless() {
-        Some(why) => unrecognized(body, kind, &format!("{NO_KIND}{why}")),
-        None if known => Status::bad_request(format!(
-            "{0} in version {1:?} cannot be handled as a {0}: {error}",
-            kind.kind, kind.version
-        )),
-        None => unrecognized(body, kind, &syntax(body, error)),
-    }
+/// What was read as one kind and does not do as another.
+///
+/// Upstream: `transformDecodeError` in `endpoints/handlers/rest.go`.
+fn unfit(cx: &Context, given: &GroupVersionKind, kind: &GroupVersionKind, why: &str) -> Status {
+    let version = quoted(&given.version);
+    let text = format!("{} in version {version} cannot be handled as a {}: {why}", given.kind, kind.kind);
+    undecodable(cx, text)
 }
 
-fn unrecognized(body: &Body, kind: &GroupVersionKind, why: &str) -> Status {
+fn unrecognized(cx: &Context, body: &Body, kind: &GroupVersionKind, why: &str) -> Status {
     let head = summary(&body.bytes);
-    Status::bad_request(format!("the object provided is unrecognized (must be of type {}): {why} ({head})", kind.kind))
+    undecodable(cx, format!("the object provided is unrecognized (must be of type {}): {why} ({head})", kind.kind))
 }
 
-fn syntax(body: &Body, error: &DecodeError) -> String {
-    match (body.format, error) {
-        (Format::Json, DecodeError::Syntax(text)) => format!("{NO_KIND}{text}"),
-        (Format::Json, DecodeError::Limit(limit)) => {
-            let opened = if body.bytes.trim_ascii_start().first() == Some(&b'[') { '[' } else { '{' };
-            format!("{NO_KIND}invalid character '{opened}' {limit}")
-        }
-        _ => error.to_string(),
+/// Of a custom resource's scale upstream does not find the words: what it looks them up by does not know scales.
+fn undecodable(cx: &Context, text: String) -> Status {
+    match cx.resource.custom.is_some() && cx.subresource_name() == "scale" {
+        true => Status::bad_request(
+            "no kind is registered for the type v1.Scale in scheme \
+             \"k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go:781\"",
+        ),
+        false => Status::bad_request(text),
     }
 }
 
@@ -274,30 +300,48 @@ mod tests {
         GroupVersionKind::new("", "v1", "Pod")
     }
 
+    fn decoded(text: &str) -> Result<Value, Status> {
+        let cx = crate::context::testing::context("", "pods");
+        let body = Body { format: Format::Json, bytes: text.to_owned().into() };
+        object(&cx, &body, &cx.resource.schema, &pod())
+    }
+
     #[test]
     fn fills_in_and_checks_the_kind() {
-        let full = json!({"kind": "Pod", "apiVersion": "v1"});
-        for body in [json!({}), json!({"kind": "Pod"}), json!({"apiVersion": "v1"}), full.clone()] {
-            assert_eq!(with_kind(body, &pod()).expect("a pod"), full);
+        for body in [
+            "{}",
+            r#"{"kind":"Pod"}"#,
+            r#"{"apiVersion":"v1"}"#,
+            r#"{"kind":"Pod","apiVersion":"v1"}"#,
+            r#"{"Kind":"Pod","ApiVersion":"v1"}"#,
+            "null",
+        ] {
+            let pod = decoded(body).expect("a pod");
+            assert_eq!((&pod["kind"], &pod["apiVersion"]), (&json!("Pod"), &json!("v1")), "{body}");
         }
         for (body, want) in [
             (
-                json!({"kind": "Pod", "apiVersion": "apps/v1"}),
+                r#"{"kind":"Pod","apiVersion":"apps/v1"}"#,
                 "Pod in version \"v1\" cannot be handled as a Pod: no kind \"Pod\" is registered for version \"apps/v1\" \
                  in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
             ),
             (
-                json!({"kind": "Service", "apiVersion": "v1"}),
+                r#"{"kind":"Service","apiVersion":"v1"}"#,
                 "Service in version \"v1\" cannot be handled as a Pod: converting (v1.Service) to (core.Pod): unknown \
                  conversion",
             ),
             (
-                json!({"kind": "Foo", "apiVersion": "v1"}),
+                r#"{"kind":"Service","apiVersion":"v1","spec":5}"#,
+                "Service in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field \
+                 Service.spec of type v1.ServiceSpec",
+            ),
+            (
+                r#"{"kind":"Foo","apiVersion":"v1","spec":5}"#,
                 "Foo in version \"v1\" cannot be handled as a Pod: no kind \"Foo\" is registered for version \"v1\" in \
                  scheme \"pkg/api/legacyscheme/scheme.go:30\"",
             ),
         ] {
-            let status = with_kind(body, &pod()).expect_err("refused");
+            let status = decoded(body).expect_err("refused");
             assert_eq!((status.code, status.message.as_str()), (400, want));
         }
     }
@@ -313,6 +357,11 @@ mod tests {
             (Format::Json, "[]", no_object("array", "5b5d")),
             (Format::Json, "5", no_object("number", "35")),
             (Format::Json, "\"x\"", no_object("string", "227822")),
+            (
+                Format::Json,
+                "{\"kind\":7,}",
+                format!("{NO_KIND}invalid character '}}' looking for beginning of object key string ({{\"kind\":7,}})"),
+            ),
             (Format::Yaml, "x", no_object("string", "78")),
             (
                 Format::Json,

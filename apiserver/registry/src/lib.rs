@@ -32,6 +32,7 @@ mod verbs;
 mod watching;
 
 pub use context::{Annotations, Context, UserInfo, Verb, Warnings};
+pub use decode::head;
 pub use hooks::{EscalationCheck, Permission, Reading, Reviewer, TokenIssuer};
 pub use registry::{Body, Format, Options, PatchType, Registry, Reply};
 pub use verbs::check_path;

@@ -89,29 +89,24 @@ fn in_version(resource: &ResourceInfo, object: &Value, version: &str) -> Option<
 fn reset(cx: &Context) -> Reset {
     let group = &*cx.resource.group;
     match (group, &*cx.resource.plural, cx.subresource_name()) {
-        ("certificates.k8s.io", "certificatesigningrequests", "") => Reset::These(&[&["spec"], &["status"]]),
+        ("certificates.k8s.io", "certificatesigningrequests", "") => Reset(&[&["spec"], &["status"]]),
         ("certificates.k8s.io", "certificatesigningrequests", "status") => {
-            Reset::These(&[&["spec"], &["status", "conditions"]])
+            Reset(&[&["spec"], &["status", "conditions"]])
         }
         ("certificates.k8s.io", "certificatesigningrequests", "approval") => {
-            Reset::These(&[&["spec"], &["status", "certificate"]])
+            Reset(&[&["spec"], &["status", "certificate"]])
         }
         ("", "pods", "status") => {
-            Reset::These(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
+            Reset(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         }
-        ("", "pods", "ephemeralcontainers") => Reset::AllBut(&[&["spec", "ephemeralContainers"]]),
-        ("", "pods", "resize") => Reset::AllBut(&[
-            &["spec", "containers", "*", "resources"],
-            &["spec", "containers", "*", "resizePolicy"],
-            &["spec", "initContainers", "*", "resources"],
-            &["spec", "initContainers", "*", "resizePolicy"],
-        ]),
+        // Upstream says which fields these have a say in, but where it looks nobody tells.
+        ("", "pods", "ephemeralcontainers" | "resize") => Reset::NOTHING,
         (_, _, "status") => match strategy::of(&cx.resource).status_metadata {
-            StatusMetadata::Free => Reset::These(&[&["spec"]]),
-            StatusMetadata::KeepsLabels => Reset::These(&[&["spec"], &["metadata", "labels"]]),
-            StatusMetadata::Kept => Reset::These(&[&["metadata"], &["spec"]]),
+            StatusMetadata::Free => Reset(&[&["spec"]]),
+            StatusMetadata::KeepsLabels => Reset(&[&["spec"], &["metadata", "labels"]]),
+            StatusMetadata::Kept => Reset(&[&["metadata"], &["spec"]]),
         },
-        _ if cx.resource.subresource("status").is_some() => Reset::These(&[&["status"]]),
+        _ if cx.resource.subresource("status").is_some() => Reset(&[&["status"]]),
         _ => Reset::NOTHING,
     }
 }
@@ -176,9 +171,9 @@ mod tests {
     #[test]
     fn requests_reset_what_they_cannot_write() {
         let mut cx = context("apps", "deployments");
-        assert_eq!(reset(&cx), Reset::These(&[&["status"]]));
+        assert_eq!(reset(&cx), Reset(&[&["status"]]));
         cx.subresource = cx.resource.subresource("status").cloned();
-        assert_eq!(reset(&cx), Reset::These(&[&["spec"], &["metadata", "labels"]]));
+        assert_eq!(reset(&cx), Reset(&[&["spec"], &["metadata", "labels"]]));
         assert_eq!(reset(&context("", "configmaps")), Reset::NOTHING);
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Upstream: `apiserver/pkg/server/config.go` (`DefaultBuildHandlerChain`).
 
+mod deadline;
+mod failure;
+mod labels;
+
 use crate::audit::{Seen, Trail};
 use crate::authorization::Selected;
 use crate::body::{self, Body, BodyError};
@@ -14,25 +18,25 @@ use crate::request_info::{BadPath, RequestInfo};
 use crate::rest::Rest;
 use crate::server::Server;
 use crate::{aggregated, authorization, compress, connect, debug, endpoints, impersonation, resource, response};
-use apimachinery::go::quoted;
 use apimachinery::status::Status;
 use apiserver_auth::authentication::Credentials;
 use apiserver_auth::{Authenticated, Decision};
 use apiserver_registry::{Annotations, UserInfo, Warnings};
 use bytes::Bytes;
-use component::GoDuration;
-use component::duration::DurationError;
+use deadline::{is_long_running, timeout_of};
+use failure::{By, Failure};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, CONNECTION, EXPECT, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body_util::{Either, Full};
+use labels::labels;
 use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Longest audit ID that is taken over from a client.
 const MAX_AUDIT_ID: usize = 64;
@@ -335,39 +339,6 @@ impl Entry<'_, '_> {
     }
 }
 
-/// What a request fails with, and in whose words.
-struct Failure {
-    status: Status,
-    by: By,
-}
-
-/// Who refuses a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    /// What decides whether the user may: clients are to make nothing else of the answer.
-    Filter,
-    /// What looks at the time: it does not ask how the client wants to hear of it.
-    Clock,
-    /// Anything else.
-    Other,
-}
-
-impl Failure {
-    fn of_filter(status: Status) -> Self {
-        Self { status, by: By::Filter }
-    }
-
-    fn of_clock() -> Self {
-        Self { status: Status::timeout(response::TIMED_OUT), by: By::Clock }
-    }
-}
-
-impl From<Status> for Failure {
-    fn from(status: Status) -> Self {
-        Self { status, by: By::Other }
-    }
-}
-
 fn note_decision(trail: &mut Trail, decision: &Result<Decision, Status>) {
     let (word, reason) = match decision {
         Ok(decision) => ("allow", decision.reason()),
@@ -423,82 +394,9 @@ fn audit_id(parts: &Parts) -> HeaderValue {
     })
 }
 
-/// How long a request may take: as its `timeout` parameter says, at most the server's limit; none, or one below, is no
-/// wish. Who asks for a watch is not heard.
-///
-/// Upstream: `apiserver/pkg/endpoints/filters/request_deadline.go`.
-fn timeout_of(server: &Server, info: &RequestInfo<'_>, query: &Query<'_>) -> Result<Duration, Status> {
-    let limit = server.options.request_timeout;
-    if is_long_running(info) {
-        return Ok(limit);
-    }
-    match query.text("timeout") {
-        "" => Ok(limit),
-        // What stands behind a sign is read as what stands behind none, and named as it came.
-        text => match text.strip_prefix('-').unwrap_or(text).parse() {
-            Ok(GoDuration(asked)) if asked.is_zero() || text.starts_with('-') => Ok(limit),
-            Ok(GoDuration(asked)) => Ok(asked.min(limit)),
-            Err(error) => {
-                let why = match error {
-                    DurationError::MissingUnit(_) => format!("missing unit in duration {}", quoted(text)),
-                    DurationError::UnknownUnit { unit, .. } => {
-                        format!("unknown unit {} in duration {}", quoted(&unit), quoted(text))
-                    }
-                    _ => format!("invalid duration {}", quoted(text)),
-                };
-                Err(Status::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
-            }
-        },
-    }
-}
-
-/// Watches, tunnels and profiles: no deadline, no place in flight.
-fn is_long_running(info: &RequestInfo<'_>) -> bool {
-    if !info.is_resource {
-        return info.path.starts_with("/debug/pprof/");
-    }
-    matches!(info.verb, "watch" | "proxy")
-        || matches!(info.subresource, "exec" | "attach" | "portforward" | "proxy" | "log")
-}
-
-/// What is counted. Names that are not served are not, or anybody could fill the memory.
-fn labels(info: &RequestInfo<'_>, query: &Query<'_>, found: bool) -> RequestLabels {
-    let connect = connect::Kind::of(info).is_some();
-    let verb = match info.verb {
-        _ if connect => "CONNECT",
-        "get" => "GET",
-        "list" => "LIST",
-        "watch" => "WATCH",
-        "create" | "post" => "POST",
-        "update" | "put" => "PUT",
-        "patch" => "PATCH",
-        "delete" => "DELETE",
-        "deletecollection" => "DELETECOLLECTION",
-        _ => "other",
-    };
-    if !info.is_resource || !found {
-        return RequestLabels { verb, ..RequestLabels::default() };
-    }
-    RequestLabels {
-        verb,
-        dry_run: if query.get("dryRun") == Some("All") { "All" } else { "" },
-        group: info.group.to_owned().into(),
-        version: info.version.to_owned().into(),
-        resource: info.resource.to_owned().into(),
-        subresource: info.subresource.to_owned().into(),
-        scope: match (info.names_object(), info.namespace.is_empty()) {
-            (true, _) => "resource",
-            (false, false) => "namespace",
-            (false, true) => "cluster",
-        },
-        ..RequestLabels::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Method;
 
     #[test]
     fn expects_to_go_on_only() {
@@ -511,24 +409,6 @@ mod tests {
         ] {
             let request = Request::builder().version(version).header(EXPECT, expected).body(()).expect("a request");
             assert_eq!(is_expectation_met(&request), want, "{version:?} {expected}");
-        }
-    }
-
-    #[test]
-    fn long_running_requests() {
-        for (path, query, want) in [
-            ("/api/v1/pods", "", false),
-            ("/api/v1/pods", "watch=1", true),
-            ("/api/v1/namespaces/a/pods/b/exec", "", true),
-            ("/api/v1/namespaces/a/pods/b/log", "", true),
-            ("/api/v1/namespaces/a/pods/b/status", "", false),
-            ("/healthz", "", false),
-            ("/debug/pprof", "", false),
-            ("/debug/pprof/profile", "", true),
-        ] {
-            let query = Query::parse(query);
-            let info = RequestInfo::parse(&Method::GET, path, &query).expect("a path");
-            assert_eq!(is_long_running(&info), want, "{path}");
         }
     }
 }

@@ -50,7 +50,7 @@ impl Document {
     /// 500 if it is no JSON.
     pub(crate) fn as_yaml(&self) -> Result<Self, Status> {
         let tree = serde_json::from_slice(&self.bytes).map_err(Status::internal)?;
-        Ok(Self::from_bytes(crate::encode::yaml(&tree).into(), "application/yaml"))
+        Ok(Self::from_bytes(apimachinery::codec::yaml::to_string(&tree).into(), "application/yaml"))
     }
 
     /// As [`Self::respond`], without saying that the answer depends on what the client accepts: upstream says so of some

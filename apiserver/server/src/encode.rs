@@ -14,17 +14,7 @@ mod shallow;
 pub mod table;
 mod wire;
 
-use apimachinery::Value;
 use bytes::Bytes;
-
-/// YAML of a tree, as `sigs.k8s.io/yaml` prints it: keys sorted.
-pub(crate) fn yaml(value: &Value) -> String {
-    let mut text = serde_saphyr::to_string(value).unwrap_or_default();
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    text
-}
 
 /// Compact JSON of a tree, or of what is like one.
 pub fn json(value: &impl serde::Serialize) -> Bytes {

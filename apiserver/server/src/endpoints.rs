@@ -49,7 +49,8 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
         "/metrics" => exposed(server.metrics.render(&server.readonly, &server.mutating), headers),
         "/metrics/slis" => exposed(server.health.indicators(), headers),
         path if path.starts_with(DUMPS) => dump(exchange).unwrap_or_else(response::not_found),
-        "/openapi/v3/" => response::not_found(),
+        // Upstream's handler of what is below finds no group there, and says nothing.
+        "/openapi/v3/" => empty(StatusCode::NOT_FOUND),
         path if path.starts_with("/openapi/") => {
             crate::openapi::respond(path, headers, exchange.query, &server.discovery)
                 .unwrap_or_else(response::not_found)
@@ -59,11 +60,17 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Status> {
             match (routed, server.discovery.load().find(path, accept)) {
                 (Some(Routed::Document(document)), _) => kept(document.respond_alike(headers)),
                 (_, Some(document)) => discovered(exchange, document)?,
-                (_, None) if is_below_routes(exchange, path) => return Err(resource::unknown()),
+                (_, None) if is_below_routes(path) => return Err(resource::unknown()),
                 (_, None) => response::not_found(),
             }
         }
     })
+}
+
+fn empty(code: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::from(""));
+    *response.status_mut() = code;
+    response
 }
 
 /// What upstream's router has at a path: it hands on GET only, and only what a client accepts.
@@ -121,13 +128,13 @@ fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<B
     }
 }
 
-/// Whether a path is below one that upstream's router knows: of a version of a group that there is, and the like.
-fn is_below_routes(exchange: &Exchange<'_>, path: &str) -> bool {
+/// Whether a path is below one that upstream's router knows: of a version of a group that is built in, and the like.
+fn is_below_routes(path: &str) -> bool {
     if path.starts_with("/api/") || path.starts_with("/version/") {
         return true;
     }
     let group = path.strip_prefix("/apis/").and_then(|path| path.split_once('/'));
-    group.is_some_and(|(group, _)| exchange.server.discovery.load().find(&format!("/apis/{group}"), "").is_some())
+    group.is_some_and(|(group, _)| resources::builtin().iter().any(|resource| resource.group == group))
 }
 
 /// What issuers say of themselves may be kept for a while.
@@ -169,6 +176,7 @@ fn paths(exchange: &Exchange<'_>) -> Vec<String> {
         paths.extend(Fairness::DUMPS.iter().map(|name| format!("{DUMPS}{name}")));
     }
     paths.extend(PATHS.iter().map(|p| (*p).to_owned()));
+    paths.push("/apis/".to_owned());
     paths.sort_unstable();
     paths
 }

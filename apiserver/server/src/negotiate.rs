@@ -1,14 +1,19 @@
-//! Content negotiation: which form the client wants, and which form its body has.
+//! Content negotiation: which form the client wants; `bodies` is which form its body has, `router` what upstream's router
+//! looks at before.
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers/negotiation`, `.../handlers/response.go`.
+
+mod bodies;
+mod router;
+
+pub use bodies::{body_format, patch_type};
+pub(crate) use router::{routed, routed_to};
 
 use crate::query::Query;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::status::{Reason, Status};
-use apiserver_registry::registry::Format;
-use apiserver_registry::{PatchType, Verb};
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, USER_AGENT};
 
 /// Encodings of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -77,9 +82,23 @@ pub struct Output {
     pub misfit: bool,
 }
 
+/// In which forms there are whole objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forms {
+    All,
+    /// Custom resources have no protobuf form.
+    Text,
+}
+
+impl Forms {
+    fn of(resource: &ResourceInfo) -> Self {
+        if resource.custom.is_some() { Forms::Text } else { Forms::All }
+    }
+}
+
 impl Output {
-    /// The same for a resource's objects: custom ones have no protobuf form.
-    pub fn of_kind(self, resource: &ResourceInfo) -> Self {
+    /// What is made of parts of custom resources is sent as text, too.
+    fn readable(self, resource: &ResourceInfo) -> Self {
         match (self.media, &resource.custom) {
             (Media::Protobuf, Some(_)) => Self { media: Media::Json, ..self },
             _ => self,
@@ -107,13 +126,6 @@ const MEDIA: &[(&str, &str, Media)] = &[
 ];
 pub(crate) const SUPPORTED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
-const PATCHES: &[(&str, PatchType)] = &[
-    ("application/json-patch+json", PatchType::Json),
-    ("application/merge-patch+json", PatchType::Merge),
-    ("application/strategic-merge-patch+json", PatchType::Strategic),
-    ("application/apply-patch+yaml", PatchType::Apply),
-];
-
 impl Media {
     /// The `Content-Type` of a response.
     pub fn content_type(self) -> &'static str {
@@ -135,7 +147,21 @@ impl Media {
 
 /// The form of a response that is sent in one piece.
 pub fn output(headers: &HeaderMap, query: &Query<'_>, offers: Offers) -> Result<Output, Status> {
-    let mut output = accept(headers, offers).ok_or_else(|| not_acceptable(SUPPORTED))?;
+    whole(headers, query, offers, Forms::All)
+}
+
+/// The form of a response about a resource's objects.
+pub fn output_of(
+    headers: &HeaderMap,
+    query: &Query<'_>,
+    offers: Offers,
+    resource: &ResourceInfo,
+) -> Result<Output, Status> {
+    Ok(whole(headers, query, offers, Forms::of(resource))?.readable(resource))
+}
+
+fn whole(headers: &HeaderMap, query: &Query<'_>, offers: Offers, forms: Forms) -> Result<Output, Status> {
+    let mut output = accept(headers, offers, forms).ok_or_else(|| not_acceptable(SUPPORTED))?;
     output.pretty = output.media == Media::Json && (output.pretty || wants_pretty(headers, query));
     if output.view == View::Table {
         output.rows = RowObject::of(query)?;
@@ -144,8 +170,8 @@ pub fn output(headers: &HeaderMap, query: &Query<'_>, offers: Offers) -> Result<
 }
 
 /// The form of a watch.
-pub fn stream_output(headers: &HeaderMap, query: &Query<'_>) -> Result<Output, Status> {
-    match accept(headers, Offers::Object) {
+pub fn stream_output(headers: &HeaderMap, query: &Query<'_>, resource: &ResourceInfo) -> Result<Output, Status> {
+    match accept(headers, Offers::Object, Forms::of(resource)).map(|output| output.readable(resource)) {
         Some(output) if output.media != Media::Yaml && !output.misfit => {
             let rows = if output.view == View::Table { RowObject::of(query)? } else { RowObject::default() };
             Ok(Output { pretty: false, rows, ..output })
@@ -158,8 +184,8 @@ pub fn stream_output(headers: &HeaderMap, query: &Query<'_>) -> Result<Output, S
 ///
 /// # Errors
 /// 406.
-pub fn acceptable(headers: &HeaderMap) -> Result<(), Status> {
-    accept(headers, Offers::Object).map(|_| ()).ok_or_else(|| not_acceptable(SUPPORTED))
+pub fn acceptable(headers: &HeaderMap, resource: &ResourceInfo) -> Result<(), Status> {
+    accept(headers, Offers::Object, Forms::of(resource)).map(|_| ()).ok_or_else(|| not_acceptable(SUPPORTED))
 }
 
 /// 406 for what has been done and cannot be shown as the client wants it.
@@ -188,111 +214,9 @@ pub fn error_output(headers: &HeaderMap, query: &Query<'_>) -> Output {
     output(headers, query, Offers::Plain).unwrap_or(Output { pretty: true, ..Output::default() })
 }
 
-/// The encoding of a request body.
-pub fn body_format(headers: &HeaderMap) -> Result<Format, Status> {
-    // As `mime.ParseMediaType` of Go has it, types have no case, and broken parameters are none.
-    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let found = MEDIA.iter().find(|(kind, subtype, _)| {
-        let known = media_type(headers).split_once('/');
-        known.is_some_and(|(k, s)| k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype))
-    });
-    match found {
-        None if given.is_empty() => Ok(Format::Json),
-        Some((.., media)) if has_whole_parameters(given) => Ok(match media {
-            Media::Json => Format::Json,
-            Media::Yaml => Format::Yaml,
-            Media::Protobuf => Format::Protobuf,
-        }),
-        _ => Err(unsupported(SUPPORTED)),
-    }
-}
-
-/// The kind of a patch of a resource. Custom resources have no types that strategic patches merge along.
-pub fn patch_type(headers: &HeaderMap, resource: &ResourceInfo) -> Result<PatchType, Status> {
-    let given = media_type(headers);
-    let is_custom = resource.custom.is_some();
-    let mut known = PATCHES.iter().filter(|(_, kind)| !is_custom || *kind != PatchType::Strategic);
-    known.clone().find(|(name, _)| *name == given).map(|(_, kind)| *kind).ok_or_else(|| {
-        let names: Vec<&str> = known.by_ref().map(|(name, _)| *name).collect();
-        unsupported(&names.join(", "))
-    })
-}
-
-/// The content type without its parameters.
-fn media_type(headers: &HeaderMap) -> &str {
-    let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    given.split(';').next().unwrap_or_default().trim()
-}
-
-/// Whether the parameters of a media type have names and values, no name twice; one last semicolon may have none.
-fn has_whole_parameters(media_type: &str) -> bool {
-    let is_token = |text: &str| {
-        !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&b))
-    };
-    let (mut names, mut rest) = (Vec::new(), media_type.find(';').map_or("", |at| &media_type[at..]));
-    while !matches!(rest.trim(), "" | ";") {
-        let Some((name, value)) = rest.trim_start().strip_prefix(';').and_then(|rest| rest.split_once('=')) else {
-            return false;
-        };
-        let name = name.trim().to_ascii_lowercase();
-        // Quoted values are what stands between two quotes, of which none is escaped.
-        let (value, after) = match value.strip_prefix('"').map(|value| value.split_once('"')) {
-            Some(None) => return false,
-            Some(Some((_, after))) => ("quoted", after),
-            None => value.split_at(value.find(';').unwrap_or(value.len())),
-        };
-        if !is_token(&name) || !is_token(value.trim()) || names.contains(&name) {
-            return false;
-        }
-        names.push(name);
-        rest = after;
-    }
-    true
-}
-
-/// Whether upstream's router would hand the request to a handler of a built-in resource: it knows media types by their
-/// whole names only, and takes parameters for no part of them.
-///
-/// # Errors
-/// 406 and, for patches, 415.
-///
-/// Upstream: `emicklei/go-restful` (`Route.matchesAccept`, `Route.matchesContentType`).
-pub fn routed(headers: &HeaderMap, verb: Verb) -> Result<(), Status> {
-    if verb == Verb::Patch && !PATCHES.iter().any(|(name, _)| *name == media_type(headers)) {
-        return Err(Status::generic(415, Reason::UnsupportedMediaType, "415: Unsupported Media Type"));
-    }
-    match verb {
-        Verb::List | Verb::Watch => routed_to(headers, &format!("{SUPPORTED}, {STREAMED}")),
-        _ => routed_to(headers, SUPPORTED),
-    }
-}
-
-/// Whether upstream's router would hand the request to a handler that answers in these media types.
-///
-/// # Errors
-/// 406.
-pub(crate) fn routed_to(headers: &HeaderMap, produced: &str) -> Result<(), Status> {
-    let accepted = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let known = |kind: &str| kind == "*/*" || produced.split(", ").any(|known| known == kind);
-    let mut kinds = accepted.split(',').map(|clause| clause.split(';').next().unwrap_or_default().trim());
-    match accepted.is_empty() || kinds.any(known) {
-        true => Ok(()),
-        false => {
-            let message = format!("406: Not Acceptable\n\nAvailable representations: {produced}");
-            Err(Status::generic(406, Reason::NotAcceptable, message))
-        }
-    }
-}
-
 fn not_acceptable(supported: &str) -> Status {
     let message = format!("only the following media types are accepted: {supported}");
     Status::plain(406, Reason::NotAcceptable, message)
-}
-
-fn unsupported(supported: &str) -> Status {
-    let message =
-        format!("the body of the request was in an unknown format - accepted media types include: {supported}");
-    Status::plain(415, Reason::UnsupportedMediaType, message)
 }
 
 fn wants_pretty(headers: &HeaderMap, query: &Query<'_>) -> bool {
@@ -305,7 +229,7 @@ fn wants_pretty(headers: &HeaderMap, query: &Query<'_>) -> bool {
     }
 }
 
-fn accept(headers: &HeaderMap, offers: Offers) -> Option<Output> {
+fn accept(headers: &HeaderMap, offers: Offers, forms: Forms) -> Option<Output> {
     let header = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     match header {
         "" | "application/json" | "*/*" => return Some(Output::default()),
@@ -317,7 +241,7 @@ fn accept(headers: &HeaderMap, offers: Offers) -> Option<Output> {
         MEDIA
             .iter()
             .filter(|(k, s, _)| matches(kind, subtype, k, s))
-            .find_map(|(_, _, media)| options(parts.clone(), *media, offers))
+            .find_map(|(_, _, media)| options(parts.clone(), *media, offers, forms))
     })
 }
 
@@ -347,7 +271,12 @@ fn quality(clause: &str) -> f32 {
 }
 
 /// The parameters of a clause, if this endpoint can meet them.
-fn options<'p>(parameters: impl Iterator<Item = &'p str>, media: Media, offers: Offers) -> Option<Output> {
+fn options<'p>(
+    parameters: impl Iterator<Item = &'p str>,
+    media: Media,
+    offers: Offers,
+    forms: Forms,
+) -> Option<Output> {
     let mut output = Output { media, ..Output::default() };
     let (mut kind, mut group, mut version) = (None, "", "");
     for parameter in parameters {
@@ -362,14 +291,15 @@ fn options<'p>(parameters: impl Iterator<Item = &'p str>, media: Media, offers: 
         }
     }
     let Some(kind) = kind else {
-        return (group.is_empty() && version.is_empty()).then_some(output);
+        let has_form = media != Media::Protobuf || forms == Forms::All;
+        return (has_form && group.is_empty() && version.is_empty()).then_some(output);
     };
     if group != "meta.k8s.io" || !matches!(version, "v1" | "v1beta1") {
         return None;
     }
     output.beta = version == "v1beta1";
     output.view = match (kind, offers) {
-        ("Table", Offers::Object | Offers::List) => View::Table,
+        ("Table", Offers::Object | Offers::List) if media != Media::Protobuf => View::Table,
         ("PartialObjectMetadata", Offers::Object | Offers::Part) | ("PartialObjectMetadataList", Offers::List) => {
             View::Metadata
         }
@@ -473,47 +403,9 @@ mod tests {
                 "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
             )
         );
-        let refusal = stream_output(&headers("application/yaml"), &Query::default()).expect_err("not acceptable");
-        assert!(refusal.message.ends_with(STREAMED));
-    }
-
-    #[test]
-    fn the_router_knows_whole_names_only() {
-        for (accept, verb, want) in [
-            ("application/json;q=0", Verb::Get, None),
-            ("*/*", Verb::Get, None),
-            ("application/*", Verb::Get, Some(SUPPORTED.to_owned())),
-            ("text/html", Verb::List, Some(format!("{SUPPORTED}, {STREAMED}"))),
-            ("text/html", Verb::Watch, Some(format!("{SUPPORTED}, {STREAMED}"))),
-        ] {
-            let want = want.map(|known| format!("406: Not Acceptable\n\nAvailable representations: {known}"));
-            assert_eq!(routed(&headers(accept), verb).err().map(|status| status.message), want, "{accept}");
-        }
-        assert!(routed_to(&headers("application/yaml"), "application/json").is_err());
-    }
-
-    #[test]
-    fn bodies() {
-        let of = |t: &str| HeaderMap::from_iter([(CONTENT_TYPE, t.parse().expect("a value"))]);
-        assert_eq!(body_format(&HeaderMap::new()).expect("the default"), Format::Json);
-        assert_eq!(body_format(&of("application/json; charset=utf-8")).expect("json"), Format::Json);
-        for (given, want) in [
-            ("application/yaml", Some(Format::Yaml)),
-            ("APPLICATION/Json", Some(Format::Json)),
-            ("application/json; a=b; c=\"d;e\"", Some(Format::Json)),
-            ("application/json;", Some(Format::Json)),
-            ("application/json;;", None),
-            ("application/json; x", None),
-            ("application/json; a=b; A=c", None),
-            ("application/json; a=\"b", None),
-            ("text/plain", None),
-        ] {
-            assert_eq!(body_format(&of(given)).map_err(|status| status.code), want.ok_or(415), "{given}");
-        }
         let pods = apimachinery::resources::find("", "v1", "pods").expect("served");
-        let patch = |media_type: &'static str| patch_type(&of(media_type), pods);
-        assert_eq!(patch("application/merge-patch+json").expect("merge"), PatchType::Merge);
-        assert_eq!(patch("application/json").expect_err("no patch").code, 415);
+        let refusal = stream_output(&headers("application/yaml"), &Query::default(), pods).expect_err("not acceptable");
+        assert!(refusal.message.ends_with(STREAMED));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::query::{Query, parse_error};
 use apimachinery::Value;
-use apimachinery::codec::{self, DecodeError, FieldValidation, NO_KIND};
+use apimachinery::codec::{self, FieldValidation};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::{push_json_text, quoted};
 use apimachinery::gvk::GroupVersionKind;
@@ -196,15 +196,15 @@ fn selection(query: &Query<'_>) -> Result<Selection, Status> {
 /// Fields that a resource does not index cannot be selected by.
 fn check_fields(selector: &FieldSelector, resource: &ResourceInfo) -> Result<(), Status> {
     let known = |field: &str| {
-        matches!(field, "metadata.name" | "metadata.namespace")
+        field == "metadata.name"
+            || field == "metadata.namespace" && (resource.custom.is_none() || resource.namespaced)
             || resource.selectable_fields.iter().any(|s| s.label == field)
     };
     match selector.terms.iter().find(|t| !known(&t.field)) {
         None => Ok(()),
-        Some(term) if resource.selectable_fields.is_empty() => Err(Status::bad_request(format!(
-            "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-            term.field
-        ))),
+        Some(term) if resource.selectable_fields.is_empty() && resource.custom.is_none() => Err(Status::bad_request(
+            format!("{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", term.field),
+        )),
         Some(term) => Err(Status::bad_request(format!("field label not supported: {}", term.field))),
     }
 }
@@ -221,13 +221,17 @@ fn unread(error: &FieldError) -> Status {
     Status::plain(500, Reason::Unknown, error.to_string())
 }
 
-/// What `resourceVersion` of a GET asks for.
-pub fn get_revision(query: &Query<'_>) -> Result<Match, Status> {
+/// What `resourceVersion` of a GET asks for. Events are read without a cache before them, which says the same in other
+/// words.
+pub fn get_revision(query: &Query<'_>, resource: &ResourceInfo) -> Result<Match, Status> {
     match query.text("resourceVersion") {
         "" => Ok(Match::MostRecent),
         text => match parse_revision(text) {
             Ok(0) => Ok(Match::Any),
             Ok(least) => Ok(Match::NotOlderThan(least)),
+            Err(error) if resource.plural == "events" => {
+                Err(Status::bad_request(format!("invalid resource version: {error}")))
+            }
             Err(error) => Err(unread(&error)),
         },
     }
@@ -308,9 +312,7 @@ fn field_manager_errors(manager: &str) -> Vec<FieldError> {
 
 /// `DeleteOptions` from the body if there is one, from the query otherwise, as upstream has it.
 pub fn delete_options(query: &Query<'_>, body: Body) -> Result<Value, Status> {
-    // Go reads `null` as options of which none is set.
     let options = match body.bytes.is_empty() {
-        _ if body.bytes.trim_ascii() == b"null" => Value::Object(apimachinery::Map::new()),
         true => options_from_query(query)?,
         false => options_from_body(&body)?,
     };
@@ -339,52 +341,48 @@ fn options_from_query(query: &Query<'_>) -> Result<Value, Status> {
     Ok(Value::Object(map))
 }
 
+/// Upstream: `Decode` of the codecs in `apimachinery/pkg/apis/meta/internalversion/scheme`.
 fn options_from_body(body: &Body) -> Result<Value, Status> {
     let ty = Schema::builtin()
         .type_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
         .ok_or_else(|| Status::internal("no schema of DeleteOptions"))?;
+    check_options_kind(&apiserver_registry::head(body).map_err(Status::bad_request)?)?;
     let decoded = match body.format {
+        // Go reads `null` as options of which none is set.
+        Format::Json if body.bytes.trim_ascii() == b"null" => return Ok(Value::Object(apimachinery::Map::new())),
         Format::Json => codec::json::decode(&ty, &body.bytes).map(|d| d.value),
         Format::Yaml => codec::yaml::decode(&ty, &body.bytes).map(|d| d.value),
         Format::Protobuf => {
             codec::protobuf::open(&body.bytes).and_then(|envelope| codec::protobuf::decode(&ty, envelope.raw))
         }
     };
-    if let (Err(error), Format::Json) = (&decoded, body.format)
-        && error.nameless().is_none()
-        && let Ok(value) = codec::json::to_value(&body.bytes)
-    {
-        // That they are options of another kind explains more than the types of their fields.
-        check_options_kind(&value)?;
-    }
-    let options = decoded.map_err(|error: DecodeError| {
-        let why = match (error.nameless(), &error, body.format) {
-            (Some(why), ..) => format!("{NO_KIND}{why}"),
-            (None, DecodeError::Syntax(_), Format::Json) => format!("{NO_KIND}{error}"),
-            _ => error.to_string(),
-        };
-        Status::bad_request(why)
-    })?;
-    check_options_kind(&options)?;
-    Ok(options)
+    decoded.map_err(|error| Status::bad_request(error.to_string()))
 }
 
 /// Options of another kind are a mistake that would delete something.
-fn check_options_kind(options: &Value) -> Result<(), Status> {
-    let text = |key: &str| options.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (kind, version) = (text("kind"), text("apiVersion"));
-    let is_right = matches!(kind, "" | "DeleteOptions")
-        && (version.is_empty() || GroupVersionKind::parse(version, "DeleteOptions").is_some());
-    match is_right {
-        true => Ok(()),
-        false => {
-            let version = if version.is_empty() { "meta.k8s.io/v1" } else { version };
-            Err(Status::bad_request(format!(
-                "no kind {kind:?} is registered for version {version:?} in scheme \
-                 \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\""
-            )))
-        }
+fn check_options_kind(head: &codec::json::Head) -> Result<(), Status> {
+    // Kinds that are the same in every version.
+    const UNVERSIONED: [&str; 5] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Status"];
+    let (kind, version) = (&*head.kind, &*head.api_version);
+    if version.matches('/').count() > 1 {
+        return Err(Status::bad_request(format!("unexpected GroupVersion string: {version}")));
     }
+    let why = match kind {
+        "" | "DeleteOptions" => return Ok(()),
+        kind if UNVERSIONED.contains(&kind) => {
+            format!("converting (v1.{kind}) to (v1.DeleteOptions): unknown conversion")
+        }
+        kind => {
+            let version = if version.is_empty() { "meta.k8s.io/v1" } else { version };
+            format!(
+                "no kind {} is registered for version {} in scheme \
+                 \"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27\"",
+                quoted(kind),
+                quoted(version)
+            )
+        }
+    };
+    Err(Status::bad_request(why))
 }
 
 /// Whether these delete options ask for a dry run.

@@ -46,7 +46,11 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
         Verb::Watch => return serve_watch(exchange, route).await,
         _ => {}
     }
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, offers(&route))?.of_kind(&route.resource);
+    if route.verb == Verb::Patch {
+        // Upstream looks at this first of all.
+        negotiate::patch_type(&exchange.parts.headers, &route.resource)?;
+    }
+    let output = negotiate::output_of(&exchange.parts.headers, exchange.query, offers(&route), &route.resource)?;
     let resource = route.resource.clone();
     let cx = context(exchange, route)?;
     let reply = match cx.verb {
@@ -54,8 +58,9 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
             let value = components::get(exchange.server, &cx.name).await?;
             Ok(Reply::Value { value, ty: resource.schema.clone() })
         }
-        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query)?).await,
+        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await,
         Verb::Create => {
+            negotiate::body_format(&exchange.parts.headers)?;
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
             let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
             return answer(exchange, reply?, &resource, output);
@@ -212,7 +217,7 @@ async fn read_options<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<R
 }
 
 async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&route.resource);
+    let output = negotiate::output_of(&exchange.parts.headers, exchange.query, Offers::List, &route.resource)?;
     let mut options = ListOptions::parse(exchange.query, &route.resource, false)?;
     let cx = context(exchange, route)?;
     options.restrict(&cx.namespace, "")?;
@@ -236,7 +241,7 @@ fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Ou
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
-    negotiate::acceptable(&exchange.parts.headers)?;
+    negotiate::acceptable(&exchange.parts.headers, &route.resource)?;
     let resource = route.resource.clone();
     let mut options = ListOptions::parse(exchange.query, &resource, true)?;
     let cx = context(exchange, route)?;
@@ -244,7 +249,7 @@ async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<B
     let (query, timeout) = options.into_watch()?;
     let server = exchange.server;
     let watch = server.registry.watch(&cx, &query).await?;
-    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query)?.of_kind(&resource);
+    let output = negotiate::stream_output(&exchange.parts.headers, exchange.query, &resource)?;
     let lifetime = timeout.unwrap_or_else(|| lifetime(server.options.min_request_timeout));
     let encoder = Encoder::new(resource, server.registry.clone(), output);
     let guard = Box::new(server.metrics.long_running().take());
@@ -301,7 +306,7 @@ async fn serve_delete_collection<B: Incoming>(
     mut cx: Context,
     body: B,
 ) -> Result<Response<Body>, Status> {
-    let output = negotiate::output(&exchange.parts.headers, exchange.query, Offers::List)?.of_kind(&cx.resource);
+    let output = negotiate::output_of(&exchange.parts.headers, exchange.query, Offers::List, &cx.resource)?;
     let mut list = ListOptions::parse(exchange.query, &cx.resource, false)?;
     list.restrict(&cx.namespace, "")?;
     let options = params::delete_options(exchange.query, read_options(exchange, body).await?)?;

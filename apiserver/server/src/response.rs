@@ -44,9 +44,12 @@ pub(crate) struct BeforeCaching;
 
 /// What a path gets that starts like one of a resource and is none.
 pub(crate) fn bad_path(uri: &Uri, path: &str) -> Response<Body> {
-    let uri = uri.path_and_query().map_or("", |uri| uri.as_str());
+    let whole = uri.path_and_query().map_or("", |uri| uri.as_str());
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let why = "failed to create RequestInfo: unable to determine kind and namespace from url";
-    let text = format!("Internal Server Error: {uri:?}: {why}, {path}\n");
+    let text = format!("Internal Server Error: {whole:?}: {why}, {path}{query}\n");
+    // Nothing in it may look like a page to a browser.
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let mut response = error_text(StatusCode::INTERNAL_SERVER_ERROR, text);
     response.extensions_mut().insert(BeforeCaching);
     response

@@ -3,20 +3,21 @@
 //! Upstream: `apiserver/pkg/storage/continue.go`.
 
 use crate::StorageError;
+use apimachinery::codec::json;
+use apimachinery::{Map, Value};
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::{Engine, alphabet};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const VERSION: &str = "meta.k8s.io/v1";
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Wire {
-    #[serde(rename = "v", default)]
+    #[serde(rename = "v")]
     version: String,
-    #[serde(rename = "rv", default)]
+    #[serde(rename = "rv")]
     revision: i64,
-    #[serde(default)]
     start: String,
 }
 
@@ -39,10 +40,10 @@ impl Continue {
     /// Reads a client's token.
     pub(crate) fn decode(token: &str, prefix: &str) -> Result<Self, StorageError> {
         let bad = |why: &str| StorageError::BadContinue(why.to_owned());
-        let json = LENIENT.decode(token).map_err(|error| bad(&illegal(&error)))?;
-        let wire: Wire = serde_json::from_slice(&json).map_err(|_| bad("not a token"))?;
+        let json = LENIENT.decode(token).map_err(|_| bad(&illegal(token)))?;
+        let wire = Wire::read(&json).map_err(|why| bad(&why))?;
         if wire.version != VERSION {
-            return Err(bad("server does not recognize this encoded version"));
+            return Err(bad(&format!("server does not recognize this encoded version {}", wire.version)));
         }
         if wire.revision == 0 {
             return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
@@ -72,15 +73,42 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Go's words for what is no base64; a cut one is wrong where its last four letters begin.
-fn illegal(error: &base64::DecodeError) -> String {
-    use base64::DecodeError::*;
-    let at = match *error {
-        InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
-        InvalidLength(length) => length - length % 4,
-        InvalidPadding => 0,
-    };
-    format!("illegal base64 data at input byte {at}")
+/// Go's words for what is no base64: the first letter that is none of it, or where the last four begin if they are cut.
+fn illegal(token: &str) -> String {
+    let foreign = token.bytes().position(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_'));
+    format!("illegal base64 data at input byte {}", foreign.unwrap_or(token.len() - token.len() % 4))
+}
+
+impl Wire {
+    /// Reads JSON, with Go's words for what is wrong with it.
+    fn read(text: &[u8]) -> Result<Self, String> {
+        let tree = json::to_value(text).map_err(|error| error.to_string())?;
+        let cannot = |value: &Value, what: &str| format!("json: cannot unmarshal {} into Go {what}", json::word(value));
+        let members = match &tree {
+            Value::Object(members) => members,
+            Value::Null => &Map::new(),
+            other => return Err(cannot(other, "value of type storage.continueToken")),
+        };
+        let mut wire = Self { version: String::new(), revision: 0, start: String::new() };
+        for (key, value) in members {
+            match (key.as_str(), value) {
+                (_, Value::Null) => {}
+                ("v", Value::String(text)) => wire.version.clone_from(text),
+                ("start", Value::String(text)) => wire.start.clone_from(text),
+                ("rv", Value::Number(number)) if number.is_i64() => wire.revision = number.as_i64().unwrap_or_default(),
+                ("rv", Value::Number(number)) => {
+                    let place = "struct field continueToken.rv of type int64";
+                    return Err(format!("json: cannot unmarshal number {number} into Go {place}"));
+                }
+                ("v" | "start", other) => {
+                    return Err(cannot(other, &format!("struct field continueToken.{key} of type string")));
+                }
+                ("rv", other) => return Err(cannot(other, "struct field continueToken.rv of type int64")),
+                _ => {}
+            }
+        }
+        Ok(wire)
+    }
 }
 
 fn encode(start: String, revision: i64) -> String {
@@ -112,10 +140,22 @@ mod tests {
         for (token, why) in [
             ("???".to_owned(), "illegal base64 data at input byte 0"),
             ("abcdx".to_owned(), "illegal base64 data at input byte 4"),
-            (encoded("{"), "not a token"),
+            ("a not in".to_owned(), "illegal base64 data at input byte 1"),
+            ("e30=".to_owned(), "illegal base64 data at input byte 3"),
+            (encoded("{"), "unexpected end of JSON input"),
             // Go takes this for base64, as it does not look at the last bits.
-            ("strict".to_owned(), "not a token"),
-            (encoded(r#"{"v":"v2","rv":1,"start":"a"}"#), "server does not recognize this encoded version"),
+            ("strict".to_owned(), "invalid character '\u{b2}' looking for beginning of value"),
+            (encoded("[]"), "json: cannot unmarshal array into Go value of type storage.continueToken"),
+            (
+                encoded(r#"{"v":1}"#),
+                "json: cannot unmarshal number into Go struct field continueToken.v of type string",
+            ),
+            (
+                encoded(r#"{"rv":1.5}"#),
+                "json: cannot unmarshal number 1.5 into Go struct field continueToken.rv of type int64",
+            ),
+            (encoded("null"), "server does not recognize this encoded version "),
+            (encoded(r#"{"v":"v2","rv":1,"start":"a"}"#), "server does not recognize this encoded version v2"),
             (
                 encoded(r#"{"v":"meta.k8s.io/v1","start":"a"}"#),
                 "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",

@@ -1,7 +1,8 @@
 //! KYAML: YAML with braces, quoted strings and trailing commas (KEP-5295).
 
-use super::{json, yaml};
+use super::json;
 use apimachinery::Value;
+use apimachinery::codec::yaml;
 
 /// A document with its start marker.
 pub(super) fn to_string(value: &Value) -> String {

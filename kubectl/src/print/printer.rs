@@ -3,7 +3,7 @@
 use super::columns::{Columns, ColumnsError};
 use super::jsonpath::{self, JsonPath};
 use super::template::{self, Template};
-use super::{json, kyaml, name_of, typed, yaml};
+use super::{json, kyaml, name_of, typed};
 use crate::cli::PrintFlags;
 use apimachinery::Value;
 use std::io::Write;
@@ -158,7 +158,7 @@ impl Printer {
                 if *documents > 1 {
                     out.write_all(b"---\n")?;
                 }
-                out.write_all(yaml::to_string(object).as_bytes())?;
+                out.write_all(super::yaml(object).as_bytes())?;
             }
             Printer::Kyaml => out.write_all(kyaml::to_string(object).as_bytes())?,
             Printer::Name => match object.get("items").and_then(Value::as_array) {

@@ -62,6 +62,9 @@ pub struct TypeDef {
     /// What upstream writes for members that are not set: zero scalars that it never leaves out, empty objects, and
     /// `null` for times and for what [`Field::is_null`] tells of. In the order of `members`.
     pub zeros: Vec<Zero>,
+    /// The version and kind that upstream writes into an object of this type which is a part of another one: messages
+    /// do not carry them. Lists' items have none.
+    pub embedded: Option<(Box<str>, Box<str>)>,
 }
 
 /// What a member is where it is not set.

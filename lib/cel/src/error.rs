@@ -99,6 +99,11 @@ impl fmt::Display for CompileError {
             if index > 0 {
                 f.write_str("\n")?;
             }
+            if self.source.is_empty() {
+                // Upstream finds no place in nothing, and shows none.
+                write!(f, "ERROR: <input>:1:0: {}", issue.message)?;
+                continue;
+            }
             let place = Place::of(&self.source, issue.at);
             let (line, column) = (place.line, place.column);
             write!(f, "ERROR: <input>:{line}:{}: {}", column + 1, issue.message)?;

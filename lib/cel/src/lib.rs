@@ -50,6 +50,6 @@ pub use eval::{Bindings, Variable, evaluate};
 pub use library::authorizer::{Authorize, Check, Subject, Verdict};
 pub use meter::Budget;
 pub use moment::Moment;
-pub use pattern::pattern;
+pub use pattern::{pattern, why_no_pattern};
 pub use types::{Opaque, Record, Type};
 pub use value::{List, Map, Text, Value};

@@ -15,7 +15,7 @@ pub fn pattern(source: &str) -> Result<Regex, Error> {
 }
 
 /// What is wrong with a pattern in the words of Go, as far as they differ by kinds that both know.
-pub(crate) fn why(source: &str, error: &Error) -> String {
+pub fn why_no_pattern(source: &str, error: &Error) -> String {
     let told = error.to_string();
     let kind = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
     let (what, part) = match kind {
@@ -168,7 +168,7 @@ mod tests {
             ("a\\", "trailing backslash at end of expression: ``"),
         ] {
             let error = pattern(source).expect_err(source);
-            assert_eq!(why(source, &error), format!("error parsing regexp: {want}"));
+            assert_eq!(why_no_pattern(source, &error), format!("error parsing regexp: {want}"));
         }
         assert!(pattern("(").is_err() && pattern("a{1,100000}{1,100000}").is_err() && pattern("\\").is_err());
     }

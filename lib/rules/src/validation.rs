@@ -83,11 +83,12 @@ pub fn create(resource: &ResourceInfo, object: &Value) -> Vec<FieldError> {
 /// What is wrong with a change of an object.
 pub fn update(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let (mut out, checks) = (Report::default(), checks(resource));
-    meta::update(new, old, resource, checks.name, &mut out);
+    let behind = meta::update(new, old, resource, checks.name, &mut out);
     if let Some(custom) = &resource.custom {
         return out.with(custom.update_errors(new, old));
     }
     (checks.changed)(new, &mut out);
+    out.append(behind);
     (checks.update)(new, old, &mut out);
     out.finish()
 }
@@ -106,9 +107,31 @@ pub fn update_status(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<F
 /// What is wrong with a change of the verdict on a certificate signing request.
 pub fn update_approval(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let (mut out, checks) = (Report::default(), checks(resource));
-    meta::update(new, old, resource, checks.name, &mut out);
+    let behind = meta::update(new, old, resource, checks.name, &mut out);
     (checks.changed)(new, &mut out);
+    out.append(behind);
     certificates::approval(new, old, &mut out);
+    out.finish()
+}
+
+/// What is wrong with a change of a namespace's finalizers, the only thing that changed.
+pub fn update_finalize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::update_status(new, old, resource, checks(resource).name, &mut out);
+    config::namespace_finalize(new, &mut out);
+    out.finish()
+}
+
+/// What is wrong with the scale of an object of a resource.
+///
+/// Upstream: `ValidateScale` in `pkg/apis/autoscaling/validation`.
+pub fn scale(resource: &ResourceInfo, scale: &Value) -> Vec<FieldError> {
+    let mut out = Report::default();
+    meta::create(scale, resource, NameRule::Subdomain, &mut out);
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
+    if replicas < 0 {
+        out.invalid(&At::root("spec").child("replicas"), replicas, "must be greater than or equal to 0");
+    }
     out.finish()
 }
 
@@ -120,7 +143,8 @@ pub fn embedded_metadata(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) 
 /// What is wrong with a change of a pod's ephemeral containers, the only thing that changed.
 pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
-    meta::update(new, old, resource, checks(resource).name, &mut out);
+    let behind = meta::update(new, old, resource, checks(resource).name, &mut out);
+    out.append(behind);
     pod::ephemeral_containers(new, old, &mut out);
     out.finish()
 }
@@ -129,7 +153,8 @@ pub fn update_ephemeral_containers(resource: &ResourceInfo, new: &Value, old: &V
 /// changed.
 pub fn update_resize(resource: &ResourceInfo, new: &Value, old: &Value) -> Vec<FieldError> {
     let mut out = Report::default();
-    meta::update(new, old, resource, checks(resource).name, &mut out);
+    let behind = meta::update(new, old, resource, checks(resource).name, &mut out);
+    out.append(behind);
     pod::resize(new, old, &mut out);
     out.finish()
 }
@@ -188,7 +213,7 @@ fn core(plural: &str) -> Checks {
             .status(service::status),
         "endpoints" => Checks { create: endpoints::endpoints, ..PLAIN }.update(endpoints::endpoints_update),
         "nodes" => Checks::of(nodes::node).update(nodes::node_update).status(nodes::node_update),
-        "namespaces" => Checks::of(config::namespace).named(NameRule::Label),
+        "namespaces" => Checks::of(config::namespace).named(NameRule::Label).status(config::namespace_status),
         "configmaps" => Checks::of(config::config_map).update(config::config_map_update),
         "secrets" => Checks::of(config::secret).update(config::secret_update),
         "resourcequotas" => Checks::of(quotas::quota).update(quotas::quota_update).status(quotas::quota_status),

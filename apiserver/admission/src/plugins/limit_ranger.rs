@@ -48,13 +48,14 @@ impl Plugin for LimitRanger {
         match operation {
             Operation::Create => is_pod(context) || claims,
             // A pod's resources change on `/resize` only; claims can grow.
-            Operation::Update => claims,
+            Operation::Update => claims || resizes_pod(context),
             _ => false,
         }
     }
 
     async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        if !is_pod(attributes.context) {
+        let is_meant = is_pod(attributes.context) || resizes_pod(attributes.context);
+        if !is_meant || attributes.old_object.is_deleting() {
             return Ok(());
         }
         let limits = self.limits(attributes.context);
@@ -63,7 +64,11 @@ impl Plugin for LimitRanger {
     }
 
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        let check = if is_pod(attributes.context) { check_pod } else { check_claim };
+        if attributes.old_object.is_deleting() {
+            return Ok(());
+        }
+        let context = attributes.context;
+        let check = if is_pod(context) || resizes_pod(context) { check_pod } else { check_claim };
         for limits in self.limits(attributes.context) {
             let errors: Vec<String> = limits.iter().flat_map(|limit| check(attributes.object, limit)).collect();
             match errors.as_slice() {
@@ -74,6 +79,10 @@ impl Plugin for LimitRanger {
         }
         Ok(())
     }
+}
+
+fn resizes_pod(context: &Context) -> bool {
+    context.subresource_name() == "resize" && context.resource.group.is_empty() && context.resource.plural == "pods"
 }
 
 /// Sets what containers leave out, and notes on the pod what was set.

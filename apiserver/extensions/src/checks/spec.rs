@@ -296,20 +296,31 @@ fn selectable_fields(version: &Value, old: Option<&Value>, at: &At<'_>, out: &mu
     }
 }
 
-/// The schema that a path of members leads to.
+/// The schema that a path of members leads to; none below metadata, which has no schema here.
+///
+/// Upstream: `ValidFieldPath` in `apiextensions-apiserver/pkg/apiserver/schema/cel/validation.go`, without array notation.
 fn field_schema<'n>(root: &'n Node, path: &str) -> Result<Option<&'n Node>, String> {
-    if path.contains('[') || JsonPath::parse(path).is_err() {
-        return Err("expected a path of fields".into());
-    }
-    let mut node = Some(root);
-    for member in path.trim_start_matches('.').split('.') {
-        if member == "metadata" && node.is_some_and(|n| std::ptr::eq(n, root)) {
+    let (mut node, mut rest) = (root, path);
+    while !rest.is_empty() {
+        let (token, after) = path_token(rest);
+        match token {
+            "." if after.is_empty() => return Err("unexpected end of JSON path".into()),
+            "." => {}
+            "[" => return Err("array notation is not allowed".into()),
+            other => return Err(format!("expected [ or . but got: {other}")),
+        }
+        let (member, after) = path_token(after);
+        if member == "metadata" && std::ptr::eq(node, root) {
             return Ok(None);
         }
-        node = node.and_then(|node| node.member(member));
-        if node.is_none() {
-            return Err(format!("does not refer to a valid field: {member}"));
-        }
+        node = node.member(member).ok_or("does not refer to a valid field")?;
+        rest = after;
     }
-    Ok(node)
+    Ok(Some(node))
+}
+
+/// A delimiter, or what stands before the next one.
+fn path_token(path: &str) -> (&str, &str) {
+    let end = path.find(['.', '[', ']']).unwrap_or(path.len());
+    path.split_at(if end == 0 { 1.min(path.len()) } else { end })
 }

@@ -180,7 +180,14 @@ fn parts_of_versions() {
             json!([{"name": "A", "type": "string"}]),
             "additionalPrinterColumns[0].JSONPath: Required value",
         ),
-        ("selectableFields", json!([{"jsonPath": ".spec.none"}]), "is an invalid path"),
+        (
+            "selectableFields",
+            json!([{"jsonPath": ".spec.none"}]),
+            "is an invalid path: does not refer to a valid field",
+        ),
+        ("selectableFields", json!([{"jsonPath": "spec"}]), "is an invalid path: expected [ or . but got: spec"),
+        ("selectableFields", json!([{"jsonPath": ".spec['a']"}]), "is an invalid path: array notation is not allowed"),
+        ("selectableFields", json!([{"jsonPath": ".spec."}]), "is an invalid path: unexpected end of JSON path"),
         (
             "selectableFields",
             json!([{"jsonPath": ".spec.list"}]),

@@ -125,9 +125,9 @@ fn limits(schema: &Value) -> Result<Limits, SchemaError> {
     })
 }
 
-/// Compiles a pattern of a schema; the error is the parser's text on one line.
+/// Compiles a pattern of a schema; the error is in the words of Go's parser.
 pub fn compile_pattern(pattern: &str) -> Result<Regex, String> {
-    cel::pattern(pattern).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
+    cel::pattern(pattern).map_err(|error| cel::why_no_pattern(pattern, &error))
 }
 
 fn compiled(pattern: &str) -> Result<Pattern, SchemaError> {

@@ -28,6 +28,9 @@ pub(super) enum AddressError {
     Mismatch,
     #[error("range is full")]
     Full,
+    /// An address belongs to a service by its name.
+    #[error("IPAddress.networking.k8s.io {:?} is invalid: spec.parentRef.name: Required value", .0.to_string())]
+    OfNobody(IpAddr),
     #[error("this server does not serve IP addresses")]
     NotServed,
     #[error(transparent)]
@@ -119,6 +122,9 @@ impl Addresses {
         }
         if dry_run {
             return Ok(());
+        }
+        if service.name().is_empty() {
+            return Err(AddressError::OfNobody(address));
         }
         match self.store.create(resource, &key, object(service, address), None).await {
             Ok(_) => Ok(()),

@@ -14,7 +14,7 @@ mod ranges;
 pub(crate) mod update;
 
 use crate::Context;
-use addresses::Addresses;
+use addresses::{AddressError, Addresses};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
@@ -144,14 +144,17 @@ impl Allocator {
             match chosen[index].parse() {
                 Ok(address) => {
                     let taken = self.0.addresses.take(service, address, cx.dry_run).await;
-                    taken.map_err(|why| refused(service, &chosen, &chosen[index], &why.to_string()))?;
+                    taken.map_err(|why| refused(service, &chosen, &format!("IP {address}: {why}")))?;
                     claim.taken.push(address);
                 }
                 Err(_) => {
                     let address = self.0.addresses.take_any(service, *family, cx.dry_run).await;
-                    let address = address.map_err(|why| {
-                        let name = service.name();
-                        Status::internal(format!("failed to allocate a serviceIP for Service {name:?}: {why}"))
+                    let address = address.map_err(|why| match why {
+                        AddressError::Full => {
+                            let name = service.name();
+                            Status::internal(format!("failed to allocate a serviceIP for Service {name:?}: {why}"))
+                        }
+                        why => refused(service, &chosen, &format!("IP: {why}")),
                     })?;
                     claim.taken.push(address);
                     chosen[index] = address.to_string();
@@ -238,8 +241,7 @@ fn invalid(name: &str, errors: &[FieldError]) -> Status {
     Status::invalid(&GroupVersionKind::new("", "v1", "Service"), name, errors)
 }
 
-fn refused(service: &Value, given: &[String], address: &str, why: &str) -> Status {
-    let kind =
-        FieldErrorKind::Invalid(Value::from(given).to_string(), format!("failed to allocate IP {address}: {why}"));
+fn refused(service: &Value, given: &[String], why: &str) -> Status {
+    let kind = FieldErrorKind::Invalid(Value::from(given).to_string(), format!("failed to allocate {why}"));
     invalid(service.name(), &[FieldError { path: Path::new("spec").child("clusterIPs"), kind }])
 }

@@ -32,16 +32,29 @@ const COORDINATED: [&str; 2] = ["strategy", "preferredHolder"];
 const VERSIONED: Strategy = Strategy { unversioned: Unversioned::Refused, ..DEFAULT };
 
 const STORAGE: super::Rows = &[
-    ("csidrivers", Strategy { deleted: Deleted::Object, generation: Generation::LaterMembers(&["spec"]), ..VERSIONED }),
+    (
+        "csidrivers",
+        Strategy {
+            deleted: Deleted::Object,
+            generation: Generation::LaterMembers(&["spec"]),
+            // Limits of volumes do not scale yet.
+            prepare_create: |_, driver| {
+                super::drop_unused(driver, &Value::Null, "spec", &["preventPodSchedulingIfMissing"])
+            },
+            prepare_update: |new, old| super::drop_unused(new, old, "spec", &["preventPodSchedulingIfMissing"]),
+            ..VERSIONED
+        },
+    ),
     ("csinodes", Strategy { deleted: Deleted::Object, ..VERSIONED }),
-    ("csistoragecapacities", Strategy { deleted: Deleted::Object, ..VERSIONED }),
+    ("csistoragecapacities", VERSIONED),
     ("storageclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
     ("volumeattachments", Strategy { deleted: Deleted::Object, status_metadata: StatusMetadata::Kept, ..VERSIONED }),
     ("volumeattributesclasses", Strategy { deleted: Deleted::Object, ..DEFAULT }),
 ];
 
 const RESOURCE: super::Rows = &[
-    ("deviceclasses", Strategy { generation: Generation::Members(&["spec"]), ..DEFAULT }),
+    ("deviceclasses", Strategy { deleted: Deleted::Object, generation: Generation::Members(&["spec"]), ..DEFAULT }),
+    ("resourceclaimtemplates", Strategy { deleted: Deleted::Object, ..DEFAULT }),
     (
         "resourceclaims",
         Strategy {
@@ -54,6 +67,7 @@ const RESOURCE: super::Rows = &[
     (
         "resourceslices",
         Strategy {
+            deleted: Deleted::Object,
             generation: Generation::Members(&["spec"]),
             prepare_create: |_, slice| drop_alpha(slice),
             prepare_update: |slice, _| drop_alpha(slice),

@@ -6,7 +6,7 @@ use super::{admit_posted, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
 use crate::transaction::{self, Now};
-use crate::verbs::{Target, success};
+use crate::verbs::{Target, created};
 use crate::{Body, Context, Registry, Reply, decode, metadata};
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
@@ -26,17 +26,19 @@ pub(super) async fn bind(registry: &Registry, cx: &Context, body: Body) -> Resul
     metadata::ensure_namespace(cx, &mut binding)?;
     let name = pod_name(cx, &binding)?;
     check_target(&binding)?;
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     admit_posted(registry, cx, &mut binding).await?;
     let pods = resources::find("", "v1", "pods").ok_or_else(|| Status::internal("no pods"))?;
     let pod = for_resource(cx, pods.clone(), &name);
     assign(registry, &pod, &binding).await?;
-    Ok(Reply::Created(Box::new(success(None))))
+    Ok(created())
 }
 
 /// The pod is the URL's for `pods/binding`, the body's for `bindings`.
 fn pod_name(cx: &Context, binding: &Value) -> Result<String, Status> {
     match (cx.name.as_str(), binding.name()) {
-        ("", "") => Err(Status::bad_request("Name parameter required.")),
         ("", name) => Ok(name.to_owned()),
         (url, name) if url == name => Ok(url.to_owned()),
         _ => Err(Status::bad_request("name in URL does not match name in Binding object")),

@@ -6,9 +6,11 @@ use super::{admit_posted, decode_body, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
 use crate::transaction::{self, Now};
-use crate::verbs::{Target, delete, read, success};
-use crate::{Body, Context, Registry, Reply};
-use apimachinery::gvk::GroupResource;
+use crate::verbs::{Target, created, delete, read};
+use crate::{Body, Context, Registry, Reply, metadata};
+use apimachinery::field::{FieldError, FieldErrorKind, Path};
+use apimachinery::go::Plain;
+use apimachinery::gvk::{GroupResource, GroupVersionKind};
 use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::selector::LabelSelector;
 use apimachinery::status::{Cause, Details, Reason, Status};
@@ -22,9 +24,12 @@ const MAX_DISRUPTED: usize = 2000;
 
 pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
     let (mut eviction, _) = decode_body(cx, &body)?;
+    metadata::ensure_namespace(cx, &mut eviction)?;
     if eviction.name() != cx.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    check_options(cx, &eviction)?;
+    check_dry_run(cx, &eviction)?;
     admit_posted(registry, cx, &mut eviction).await?;
     let mut options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let on_pod = for_resource(cx, cx.resource.clone(), &cx.name);
@@ -35,7 +40,31 @@ pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Resu
     }
     mark_disrupted(registry, &on_pod).await?;
     delete::delete_with(registry, &on_pod, &options).await?;
-    Ok(Reply::Created(Box::new(success(None))))
+    Ok(created())
+}
+
+/// Refuses to give up a pod that cannot be read.
+fn check_options(cx: &Context, eviction: &Value) -> Result<(), Status> {
+    const IGNORES: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+    if eviction.pointer("/deleteOptions").and_then(|options| options.get(IGNORES)) != Some(&true.into()) {
+        return Ok(());
+    }
+    let why = "can not be set for pod eviction, try after removing the option";
+    let kind = FieldErrorKind::Invalid("true".into(), why.into());
+    let error = FieldError { path: Path::new("deleteOptions").child(IGNORES), kind };
+    Err(Status::invalid(&GroupVersionKind::new("policy", "v1", "Eviction"), &cx.name, &[error]))
+}
+
+/// Refuses a trial that the body does not mean as one, or the other way round.
+fn check_dry_run(cx: &Context, eviction: &Value) -> Result<(), Status> {
+    let given = eviction.pointer("/deleteOptions/dryRun").filter(|words| **words != json!([]));
+    match given.filter(|words| cx.dry_run && **words != json!(["All"])) {
+        None => Ok(()),
+        Some(words) => {
+            let why = "Non-matching dry-run options in request and content";
+            Err(Status::plain(500, Reason::Unknown, format!("{why}: [All] and {}", Plain(words))))
+        }
+    }
 }
 
 /// What the budgets say of a pod that may go.
@@ -107,7 +136,7 @@ async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Stat
 }
 
 fn spent(mut budget: Value, pod: &str) -> Result<Value, Status> {
-    let generation = crate::metadata::generation(&budget);
+    let generation = metadata::generation(&budget);
     if number(&budget, "observedGeneration") < generation {
         let message = format!("The disruption budget {} is still being processed by the server.", budget.name());
         return Err(exhausted(message, 10));
@@ -165,14 +194,12 @@ async fn mark_disrupted(registry: &Registry, cx: &Context) -> Result<(), Status>
 }
 
 fn add_condition(pod: &mut Value) {
-    let generation = crate::metadata::generation(pod);
     let list = list_mut(member(pod, "status"), "conditions");
     if list.iter().any(|c| text(c, "/type") == "DisruptionTarget") {
         return;
     }
     list.push(json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": time::now(),
-        "observedGeneration": generation}));
+        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": time::now()}));
 }
 
 #[cfg(test)]

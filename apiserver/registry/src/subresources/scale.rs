@@ -7,7 +7,6 @@ use crate::strategies::{member, text};
 use crate::verbs::tree;
 use crate::verbs::update::{Seen, Source, change_seen};
 use crate::{Body, Context, Registry, Reply, managed, metadata};
-use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ScalePaths;
@@ -33,7 +32,9 @@ fn reply(cx: &Context, object: &Value) -> Result<Reply, Status> {
 }
 
 pub(crate) async fn put(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
-    let (scale, ty) = decode_body(cx, &body)?;
+    let (mut scale, ty) = decode_body(cx, &body)?;
+    metadata::ensure_namespace(cx, &mut scale)?;
+    metadata::ensure_name(cx, &scale)?;
     let source: &mut Source<'_> = &mut |old| {
         let mut new = scale.clone();
         managed::track_scale(cx, &ty, old, &mut new);
@@ -170,13 +171,12 @@ fn check(cx: &Context, scale: &Value) -> Result<(), Status> {
             "the name of the object ({given}) does not match the name on the URL ({url})"
         )));
     }
-    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or_default();
-    if replicas < 0 {
-        let kind = FieldErrorKind::Invalid(replicas.to_string(), "must be greater than or equal to 0".into());
-        let error = FieldError { path: Path::new("spec").child("replicas"), kind };
-        return Err(Status::invalid(&GroupVersionKind::new("autoscaling", "v1", "Scale"), &cx.name, &[error]));
+    // Custom resources say themselves what is wrong with their replicas.
+    let errors = if cx.resource.custom.is_none() { rules::validation::scale(&cx.resource, scale) } else { Vec::new() };
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid(&GroupVersionKind::new("autoscaling", "v1", "Scale"), &cx.name, &errors)),
     }
-    Ok(())
 }
 
 /// The object with the scale's replicas; the scale's version and UID are preconditions.

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `endpoints/handlers/create.go`, `registry/generic/registry/store.go` (`Create`).
 
-use super::{Target, admit, check_escalation, options, reply, unwritten_reply, validate};
+use super::{Target, admit, check_escalation, options, reply, told_kind, unwritten_reply, validate};
 use crate::admission::Operation;
 use crate::failure::storage;
 use crate::strategy::{self, Allocates, Dependents, Strategy};
@@ -73,7 +73,7 @@ async fn store(
         errors.extend(params_access::check(registry, cx, &object, &Value::Null).await);
     }
     if !errors.is_empty() {
-        return Err(Status::invalid(&cx.resource.storage_kind, object.name(), &errors));
+        return Err(Status::invalid(&told_kind(cx, &object), object.name(), &errors));
     }
     rules::warnings::create(&cx.resource, &object, &mut |text| cx.warn(text));
     (strategy.warn)(&object, None, &mut |text| cx.warn(text));

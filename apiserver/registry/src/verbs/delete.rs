@@ -122,17 +122,23 @@ impl Decide for Deletion<'_> {
             admit_deletion(self.registry, cx, &old, self.raw).await?;
             self.admitted = true;
         }
-        let (change, after) = match plan::plan(self.strategy, &old, self.options, jiff::Timestamp::now()) {
-            Plan::Wait => (Change::Keep, Some(old.clone())),
+        let mut before = old;
+        let (change, after) = match plan::plan(self.strategy, &before, self.options, jiff::Timestamp::now()) {
+            Plan::Wait => (Change::Keep, Some(before.clone())),
             Plan::Mark(new) => {
                 let stored = convert::stored(self.registry, &cx.resource, new.clone()).await?;
                 (Change::Put(stored), Some(new))
+            }
+            // A trial shows the state that the object would have had last.
+            Plan::Remove(last) if self.dry_run => {
+                before = last;
+                (Change::Keep, None)
             }
             Plan::Remove(last) => {
                 (Change::Delete(Some(convert::stored(self.registry, &cx.resource, last).await?)), None)
             }
         };
-        self.removal = Some(Removal { before: old, after });
+        self.removal = Some(Removal { before, after });
         Ok(if self.dry_run { Change::Keep } else { change })
     }
 }

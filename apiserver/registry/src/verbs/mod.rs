@@ -9,6 +9,7 @@ pub(crate) mod update;
 use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::{Context, Registry, Reply, convert};
 use apimachinery::Value;
+use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::{Schema, TypeRef};
@@ -98,6 +99,22 @@ pub(crate) fn success(details: Option<Value>) -> Reply {
         value["details"] = details;
     }
     Reply::Value { value, ty: status_type() }
+}
+
+/// The same for what has been made without being stored.
+pub(crate) fn created() -> Reply {
+    let mut reply = success(None);
+    if let Reply::Value { value, .. } = &mut reply {
+        value["code"] = 201.into();
+    }
+    Reply::Created(Box::new(reply))
+}
+
+/// The kind that a refused object is named by: custom ones are what they say they are.
+pub(crate) fn told_kind(cx: &Context, object: &Value) -> GroupVersionKind {
+    let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+    let own = cx.resource.custom.as_ref().and_then(|_| GroupVersionKind::parse(text("apiVersion"), text("kind")));
+    own.unwrap_or_else(|| cx.resource.storage_kind.clone())
 }
 
 /// Mutating admission, for a write of `object` over `old`.

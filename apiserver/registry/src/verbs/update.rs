@@ -3,7 +3,7 @@
 //! Upstream: `endpoints/handlers/update.go`, `registry/generic/registry/store.go` (`Update`),
 //! `registry/rest/update.go`.
 
-use super::{Target, admit, check_escalation, options, reply, tree, unwritten_reply, validate};
+use super::{Target, admit, check_escalation, options, reply, told_kind, tree, unwritten_reply, validate};
 use crate::admission::Operation;
 use crate::failure::{Failure, STALE};
 use crate::services::Claim;
@@ -249,7 +249,8 @@ impl Writer<'_> {
             Part::Approval => rules::validation::update_approval(&cx.resource, &new, old),
             Part::EphemeralContainers => rules::validation::update_ephemeral_containers(&cx.resource, &new, old),
             Part::Resize => rules::validation::update_resize(&cx.resource, &new, old),
-            Part::Main | Part::Finalize => rules::validation::update(&cx.resource, &new, old),
+            Part::Finalize => rules::validation::update_finalize(&cx.resource, &new, old),
+            Part::Main => rules::validation::update(&cx.resource, &new, old),
         });
         errors.extend(match self.part {
             Part::Main => (self.strategy.check_update)(&new, old),
@@ -260,7 +261,7 @@ impl Writer<'_> {
             errors.extend(params_access::check(self.registry, cx, &new, old).await);
         }
         if !errors.is_empty() {
-            return Err(Status::invalid(&cx.resource.storage_kind, &cx.name, &errors).into());
+            return Err(Status::invalid(&told_kind(cx, &new), &cx.name, &errors).into());
         }
         match self.part {
             Part::Main => {

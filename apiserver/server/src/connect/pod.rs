@@ -9,7 +9,7 @@ use crate::chain::{Exchange, Incoming};
 use crate::query::Query;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use form_urlencoded::Serializer;
 use http::Response;
 
@@ -56,7 +56,8 @@ fn node_of(pod: &Value) -> Result<&str, Status> {
 pub(super) fn kubelet_of(exchange: &Exchange<'_>, node: &str) -> Result<Address, Status> {
     let value = cached(exchange, "nodes", "", node)?.value();
     exchange.server.kubelets.address(&value).ok_or_else(|| {
-        Status::internal(format!("no preferred addresses found; known addresses: {}", addresses(&value)))
+        let why = format!("no preferred addresses found; known addresses: {}", addresses(&value));
+        Status::plain(500, Reason::Unknown, why)
     })
 }
 

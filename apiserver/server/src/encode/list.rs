@@ -1,11 +1,11 @@
 //! Lists, made piece by piece as the client takes them.
 
 use super::indent::Indenter;
-use super::{json, object, table, wire, yaml};
+use super::{json, object, table, wire};
 use crate::body::Body;
 use crate::negotiate::{Media, Output, View};
 use apimachinery::Value;
-use apimachinery::codec::protobuf;
+use apimachinery::codec::{protobuf, yaml};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::Schema;
@@ -125,8 +125,19 @@ impl Source {
         Pieces { head, items, item, separator: b",", first: true, tail: Some(tail.to_vec()) }
     }
 
-    fn head(&self, kind: &str, api_version: &str, then: &str) -> Vec<u8> {
-        let metadata = list_metadata(&self.page, kind == self.resource.list_kind && !is_builtin(&self.resource));
+    /// The kind and version of the list that is sent.
+    fn kind(&self) -> (&str, String) {
+        let version = if self.output.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
+        match self.output.view {
+            View::Whole => (&*self.resource.list_kind, self.resource.api_version()),
+            View::Table => ("Table", version.to_owned()),
+            View::Metadata => ("PartialObjectMetadataList", version.to_owned()),
+        }
+    }
+
+    fn head(&self, then: &str) -> Vec<u8> {
+        let (kind, api_version) = self.kind();
+        let metadata = list_metadata(&self.page, *kind == *self.resource.list_kind && !is_builtin(&self.resource));
         format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},{then}"#).into_bytes()
     }
 
@@ -156,7 +167,7 @@ fn is_builtin(resource: &ResourceInfo) -> bool {
 }
 
 fn whole_pieces(source: Source) -> (Pieces, Option<u64>) {
-    let head = source.head(&source.resource.list_kind, &source.resource.api_version(), "\"items\":[");
+    let head = source.head("\"items\":[");
     const TAIL: &[u8] = b"]}";
     if !source.stored_as_served() {
         let item = converted_item(&source);
@@ -189,43 +200,65 @@ fn converted_item(source: &Source) -> Item {
 }
 
 fn metadata_pieces(source: Source) -> Pieces {
-    let version = if source.output.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
-    let head = source.head("PartialObjectMetadataList", version, "\"items\":[");
+    let head = source.head("\"items\":[");
     let output = source.output;
     source.pieces(head, Box::new(move |o, out| out.extend_from_slice(&object::partial_metadata(o, output))), b"]}")
 }
 
 fn table_pieces(source: Source) -> Pieces {
     let output = source.output;
-    let version = if output.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
     let columns = format!("\"columnDefinitions\":{},\"rows\":[", table::columns(&source.resource));
-    let head = source.head("Table", version, &columns);
+    let head = source.head(&columns);
     let resource = source.resource.clone();
     source.pieces(head, Box::new(move |o, out| table::Rows::new(&resource, output).push(o, out)), b"]}")
 }
 
-/// YAML as upstream prints it, keys sorted: the items stand before the kind.
+/// YAML as upstream prints it, keys sorted: rows stand behind all else, items before the kind.
 fn yaml_pieces(source: Source) -> Pieces {
-    let resource = source.resource.clone();
-    let (list_kind, api_version) = (resource.list_kind.clone(), resource.api_version());
-    let builtin = is_builtin(&resource);
-    let metadata = yaml(&serde_json::from_str(&list_metadata(&source.page, !builtin)).unwrap_or_default());
-    let metadata: String = metadata.lines().map(|l| format!("  {l}\n")).collect();
-    let tail = format!("kind: {list_kind}\nmetadata:\n{metadata}");
-    let items = if source.page.items.is_empty() { "items: []\n" } else { "items:\n" };
-    let registry = source.registry.clone();
+    let (kind, api_version) = source.kind();
+    let custom = *kind == *source.resource.list_kind && !is_builtin(&source.resource);
+    let metadata: Value = serde_json::from_str(&list_metadata(&source.page, custom)).unwrap_or_default();
+    let mut before = serde_json::json!({"apiVersion": api_version});
+    let mut behind = serde_json::json!({"kind": kind, "metadata": metadata});
+    let mut list = "items";
+    if source.output.view == View::Table {
+        list = "rows";
+        let columns = serde_json::from_str::<Value>(&table::columns(&source.resource)).unwrap_or_default();
+        before = serde_json::json!({"apiVersion": api_version, "columnDefinitions": columns, "kind": kind, "metadata": behind["metadata"].take()});
+        behind = Value::Null;
+    }
+    let none = if source.page.items.is_empty() { " []" } else { "" };
+    let head = format!("{}{list}:{none}\n", yaml::to_string(&before));
+    let tail = if behind.is_null() { String::new() } else { yaml::to_string(&behind) };
+    let value = yaml_item(&source);
     let item: Item = Box::new(move |object, out| {
-        let value = registry.convert(&resource, object).unwrap_or_else(|| object.value());
-        let value = if builtin { without_kind(value) } else { value };
-        for (i, line) in yaml(&value).lines().enumerate() {
-            out.extend_from_slice(if i == 0 { b"- " } else { b"  " });
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
+        // As a list of its own it has the indentation that it has in this one.
+        out.extend_from_slice(yaml::to_string(&Value::Array(vec![value(object)])).as_bytes());
     });
-    let mut pieces = source.pieces(format!("apiVersion: {api_version}\n{items}").into_bytes(), item, tail.as_bytes());
+    let mut pieces = source.pieces(head.into_bytes(), item, tail.as_bytes());
     pieces.separator = b"";
     pieces
+}
+
+/// What makes the trees of a list's items or rows.
+fn yaml_item(source: &Source) -> Box<dyn Fn(&Arc<Object>) -> Value + Send> {
+    let (resource, output) = (source.resource.clone(), source.output);
+    let tree = |text: &[u8]| serde_json::from_slice(text).unwrap_or_default();
+    match output.view {
+        View::Table => Box::new(move |object| {
+            let mut row = Vec::new();
+            table::Rows::new(&resource, output).push(object, &mut row);
+            tree(&row)
+        }),
+        View::Metadata => Box::new(move |object| tree(&object::partial_metadata(object, output))),
+        View::Whole => {
+            let (registry, builtin) = (source.registry.clone(), is_builtin(&resource));
+            Box::new(move |object| {
+                let value = registry.convert(&resource, object).unwrap_or_else(|| object.value());
+                if builtin { without_kind(value) } else { value }
+            })
+        }
+    }
 }
 
 fn protobuf_pieces(source: Source) -> (Pieces, Option<u64>) {

@@ -1,10 +1,10 @@
 //! One object as a response or as an item.
 
 use super::wire;
-use super::{indent::Indenter, json, shallow, table, yaml};
+use super::{indent::Indenter, json, shallow, table};
 use crate::negotiate::{Media, Output, View};
 use apimachinery::Value;
-use apimachinery::codec::protobuf;
+use apimachinery::codec::{protobuf, yaml};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::ResourceInfo;
 use apimachinery::schema::{Schema, TypeRef};
@@ -65,7 +65,7 @@ pub fn status(status: &Status, output: Output) -> Bytes {
 /// Compact JSON in the form that a client reads.
 pub fn text(compact: Bytes, media: Media, pretty: bool) -> Bytes {
     match media {
-        Media::Yaml => yaml(&serde_json::from_slice(&compact).unwrap_or_default()).into(),
+        Media::Yaml => yaml::to_string(&serde_json::from_slice(&compact).unwrap_or_default()).into(),
         _ if pretty => {
             let mut out = Indenter::default().piece(&compact).to_vec();
             out.push(b'\n');

@@ -2,13 +2,15 @@
 
 mod custom;
 mod declared;
+mod head;
 mod names;
 mod reader;
 mod scalars;
 mod tree;
 
-pub use custom::{prune, restore};
+pub use custom::{any_kind, prune, restore, word};
 pub use declared::declared;
+pub use head::{Head, head, head_of};
 pub use reader::quoted;
 pub use tree::from_tree;
 
@@ -222,13 +224,13 @@ impl<'a> Decoder<'a> {
     fn object(&mut self, id: u32) -> Result<Value, DecodeError> {
         let schema = self.schema;
         let mut map = Map::new();
-        let mut seen = Seen::default();
+        let (mut seen, mut heads) = (Seen::default(), Seen::default());
         self.reader.open(b'{')?;
         while let Some(key) = self.reader.key()? {
             let implicit = schema.get(id).is_object && matches!(&*key, "apiVersion" | "kind");
             let member = schema.get(id).member(&key);
             let field = member.and_then(|at| schema.field_at(id, at));
-            if member.is_some_and(|at| seen.is_again(at)) || implicit && map.contains_key(&*key) {
+            if member.is_some_and(|at| seen.is_again(at)) || implicit && heads.is_again(usize::from(key == "kind")) {
                 self.find("duplicate", &key);
             }
             match (field, implicit) {

@@ -142,6 +142,22 @@ mod tests {
     }
 
     #[test]
+    fn objects_in_objects_have_kinds_that_messages_do_not_carry() {
+        let ty = ty("apps", "v1", "StatefulSet");
+        let set = json!({"metadata": {}, "spec": {"selector": {}, "template": {"metadata": {}, "spec": {"containers": []}},
+            "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {"resources": {}}, "status": {}}]}});
+        let message = encode(&ty, &set);
+        let read = decode(&ty, &message).expect("decodes");
+        let claim = &read["spec"]["volumeClaimTemplates"][0];
+        assert_eq!((&claim["kind"], &claim["apiVersion"]), (&json!("PersistentVolumeClaim"), &json!("v1")));
+        assert_eq!((read.get("kind"), &claim["metadata"]["name"]), (None, &json!("v")));
+        let mut text = Vec::new();
+        transcode::object(&ty, "StatefulSet", "apps/v1", &message, &mut text).expect("transcodes");
+        let text: Value = serde_json::from_slice(&text).expect("JSON");
+        assert_eq!(text["spec"]["volumeClaimTemplates"][0], *claim);
+    }
+
+    #[test]
     fn zero_values_of_no_pointers_stay_out() {
         let pod = ty("", "v1", "Pod");
         let value =

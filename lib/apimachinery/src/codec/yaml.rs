@@ -1,8 +1,11 @@
 //! YAML 1.1 as upstream reads it (`sigs.k8s.io/yaml`): turned into JSON, which is then decoded
 //! along the schema.
 
+mod emit;
 mod go;
 mod tree;
+
+pub use emit::to_string;
 
 use super::{DecodeError, Decoded, json};
 use crate::Value;

@@ -3,7 +3,7 @@
 use super::{Field, PatchStrategy, Presence, Schema, Semantics, Shape, TypeDef, Zero};
 use crate::Value;
 use crate::gvk::GroupVersionKind;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A line of the table that makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,29 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
     for id in 0..schema.types.len() as u32 {
         schema.types[id as usize].zeros = zeros(&schema, id);
     }
+    for id in embedded(&schema) {
+        let mut kinds = schema.kinds_of(id);
+        if let (Some(kind), None) = (kinds.next(), kinds.next()) {
+            let told = (kind.api_version().into(), kind.kind.as_ref().into());
+            drop(kinds);
+            schema.types[id as usize].embedded = Some(told);
+        }
+    }
     Ok(schema)
+}
+
+/// The objects that are parts of other objects, but no items of lists.
+fn embedded(schema: &Schema) -> HashSet<u32> {
+    let fields = schema.types.iter().flat_map(|def| &def.fields).filter(|field| &*field.json != "items");
+    let inner = fields.filter_map(|field| match &field.shape {
+        Shape::Message(id) => Some(*id),
+        Shape::List(inner) | Shape::Map(inner) => match &**inner {
+            Shape::Message(id) => Some(*id),
+            _ => None,
+        },
+        _ => None,
+    });
+    inner.filter(|id| schema.get(*id).is_object).collect()
 }
 
 /// The members that are never absent, with their zero values. Types do not contain themselves

@@ -59,7 +59,7 @@ fn unescape(value: &str) -> Result<String, SelectorError> {
                 Some(other) => return wrong(format!("invalid escape sequence: \\{other}")),
                 None => return wrong("invalid escape sequence: \\".into()),
             },
-            ',' | '=' => return wrong(format!("unescaped character in value: {letter}")),
+            ',' | '=' => return wrong(format!("unescaped character in value: {}", u32::from(letter))),
             letter => plain.push(letter),
         }
     }
@@ -86,7 +86,7 @@ mod tests {
         for (text, want) in [
             ("a", "invalid selector: 'a'; can't understand 'a'"),
             ("b,a=1,a", "invalid selector: 'b,a=1,a'; can't understand 'a'"),
-            ("a=b=c", "invalid field selector: unescaped character in value: ="),
+            ("a=b=c", "invalid field selector: unescaped character in value: 61"),
             (r"a=\b", r"invalid field selector: invalid escape sequence: \b"),
             (r"a=\", r"invalid field selector: invalid escape sequence: \"),
             ("é", "invalid selector: 'é'; can't understand 'é'"),

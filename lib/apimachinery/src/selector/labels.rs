@@ -231,6 +231,7 @@ mod tests {
         use Operator::{DoesNotExist, Exists, GreaterThan, In, LessThan, NotIn};
         for (text, want) in [
             ("", vec![]),
+            ("\0b", vec![]),
             ("a", vec![r("a", Exists)]),
             (" !a ", vec![r("a", DoesNotExist)]),
             ("a=b,c==d, e != f", vec![r("a", In(s(&["b"]))), r("c", In(s(&["d"]))), r("e", NotIn(s(&["f"])))]),

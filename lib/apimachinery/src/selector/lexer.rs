@@ -34,7 +34,8 @@ impl<'a> Lexer<'a> {
     pub(super) fn next(&mut self) -> (Token, &'a str) {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\r', '\n']);
         match self.rest.chars().next() {
-            None => (Token::End, ""),
+            // Upstream's lexer takes this for the end.
+            None | Some('\0') => (Token::End, ""),
             Some(first) if SYMBOLS.contains(first) => self.symbol(),
             Some(_) => self.word(),
         }

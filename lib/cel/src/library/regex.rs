@@ -7,7 +7,7 @@ use crate::ast::Style;
 use crate::cost;
 use crate::estimate::Estimate;
 use crate::estimate::calls::{self, Asked, Outcome};
-use crate::pattern::{pattern, why};
+use crate::pattern::{pattern, why_no_pattern};
 use crate::value::Value;
 use crate::{Budget, EvalError};
 use ::regex::Regex;
@@ -63,7 +63,7 @@ fn search(asked: &Asked<'_, '_>) -> Outcome {
 /// A pattern that only the evaluation knows; compiling it is paid for by its length.
 pub(crate) fn dynamic(text: &str, budget: &mut Budget) -> Result<Regex, EvalError> {
     budget.charge(text.len() as u64 * 4)?;
-    pattern(text).or_else(|error| wrong(why(text, &error)))
+    pattern(text).or_else(|error| wrong(why_no_pattern(text, &error)))
 }
 
 /// A tenth of the text, which is returned, times a quarter of the pattern.

@@ -1,60 +1,25 @@
 //! Fields that a request has no say in, so that nobody comes to manage them by it: the status on
 //! the object itself, everything else on `/status`.
 //!
-//! Upstream: `rest.ResetFieldsStrategy`, `rest.ResetFieldsFilterStrategy`.
+//! Upstream: `rest.ResetFieldsStrategy`.
 
-use super::element::Element;
-use super::set::{FieldSet, Node};
+use super::set::FieldSet;
 
-/// Paths of members; `*` stands for any list element.
+/// Paths of members.
 pub type Paths = &'static [&'static [&'static str]];
 
-/// The fields that a request resets.
+/// The fields that a request resets: these, and all below them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// These, and all below them.
-    These(Paths),
-    /// All but these, and what is below them.
-    AllBut(Paths),
-}
+pub struct Reset(pub Paths);
 
 impl Reset {
     /// No fields.
-    pub const NOTHING: Self = Self::These(&[]);
+    pub const NOTHING: Self = Self(&[]);
 
     /// A set without the fields.
     pub(super) fn filter(self, mut set: FieldSet) -> FieldSet {
-        match self {
-            Self::These(paths) => {
-                paths.iter().for_each(|path| set.remove_all(path));
-                set
-            }
-            Self::AllBut(paths) => kept(&set, paths.to_vec()),
-        }
-    }
-}
-
-/// What lies on one of the paths or below it.
-fn kept(set: &FieldSet, paths: Vec<&'static [&'static str]>) -> FieldSet {
-    let nodes = set.nodes().iter().map(|node| {
-        let rest: Vec<&[&str]> = paths
-            .iter()
-            .filter_map(|path| path.split_first())
-            .filter(|(step, _)| fits(step, node))
-            .map(|(_, rest)| rest)
-            .collect();
-        if rest.iter().any(|rest| rest.is_empty()) {
-            return node.clone();
-        }
-        Node { element: node.element.clone(), is_member: false, below: kept(&node.below, rest) }
-    });
-    nodes.collect()
-}
-
-fn fits(step: &str, node: &Node) -> bool {
-    match &node.element {
-        Element::Field(name) => **name == *step,
-        _ => step == "*",
+        self.0.iter().for_each(|path| set.remove_all(path));
+        set
     }
 }
 
@@ -72,15 +37,7 @@ mod tests {
             decode(&fields).expect("a set")
         };
         for (reset, want) in [
-            (
-                Reset::These(&[&["status"], &["metadata", "labels"], &["gone"]]),
-                json!({"f:spec": encode(&set())["f:spec"]}),
-            ),
-            (Reset::AllBut(&[&["status"]]), json!({"f:status": {"f:phase": {}}})),
-            (
-                Reset::AllBut(&[&["spec", "containers", "*", "resources"]]),
-                json!({"f:spec": {"f:containers": {"k:{\"name\":\"a\"}": {"f:resources": {"f:limits": {}}}}}}),
-            ),
+            (Reset(&[&["status"], &["metadata", "labels"], &["gone"]]), json!({"f:spec": encode(&set())["f:spec"]})),
             (Reset::NOTHING, encode(&set())),
         ] {
             assert_eq!(encode(&reset.filter(set())), want, "{reset:?}");

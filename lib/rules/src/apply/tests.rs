@@ -16,7 +16,7 @@ fn with_writer<T>(kind: (&str, &str), manager: &str, run: impl FnOnce(&Writer<'_
         subresource: "",
         now: NOW,
         ty: &ty,
-        reset: Reset::These(&[&["status"]]),
+        reset: Reset(&[&["status"]]),
         convert: &|_, _| None,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/apis/{core,coordination,scheduling}/validation`.
 
-use super::check::{At, IMMUTABLE, Report};
+use super::check::{At, IMMUTABLE, Report, Typed};
 use super::go_json::object_error;
 use super::names::{config_key, label_key_errors, subdomain};
 use crate::tree::Tree;
@@ -102,9 +102,32 @@ pub(super) fn secret_update(new: &Value, old: &Value, out: &mut Report) {
 
 pub(super) fn namespace(namespace: &Value, out: &mut Report) {
     let at = SPEC.child("finalizers");
-    for finalizer in namespace.at("spec").into_iter().flat_map(|s| s.texts("finalizers")) {
-        out.invalid_each(&at, finalizer, label_key_errors(finalizer));
-        super::meta::known_finalizer(&at, finalizer, out);
+    namespace_finalizers(namespace, |_| at, out);
+}
+
+/// A namespace's phase says whether it is being deleted.
+pub(super) fn namespace_status(new: &Value, _: &Value, out: &mut Report) {
+    let (wanted, detail) = match new.is_deleting() {
+        false => ("Active", "may only be 'Active' if `deletionTimestamp` is empty"),
+        true => ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty"),
+    };
+    let phase = new.at("status").map_or("", |status| status.text("phase"));
+    if phase != wanted {
+        out.invalid(&At::root("status").child("Phase"), Typed(phase), detail);
+    }
+}
+
+/// The same of a request that writes nothing but the finalizers, which says where each of them stands.
+pub(super) fn namespace_finalize(namespace: &Value, out: &mut Report) {
+    let at = SPEC.child("finalizers");
+    namespace_finalizers(namespace, |index| at.index(index), out);
+}
+
+fn namespace_finalizers<'a>(namespace: &Value, at: impl Fn(usize) -> At<'a>, out: &mut Report) {
+    let finalizers = namespace.at("spec").into_iter().flat_map(|s| s.texts("finalizers"));
+    for (index, finalizer) in finalizers.enumerate() {
+        out.invalid_each(&at(index), finalizer, label_key_errors(finalizer));
+        super::meta::known_finalizer(&at(index), finalizer, out);
     }
 }
 

@@ -80,10 +80,20 @@ pub(super) fn template(at: &At<'_>, metadata: Option<&Map>, out: &mut Report) {
     }
 }
 
-/// What is wrong with the metadata of an update.
-pub(super) fn update(new: &Value, old: &Value, resource: &ResourceInfo, rule: NameRule, out: &mut Report) {
+/// What is wrong with the metadata of an update; what is answered belongs behind what is wrong with the new object.
+pub(super) fn update(new: &Value, old: &Value, resource: &ResourceInfo, rule: NameRule, out: &mut Report) -> Report {
     let passes = passes::of(resource);
-    all_passes(new, old, resource, rule, &passes, passes.update, out);
+    let mut behind = Report::default();
+    match passes.update {
+        [Pass::Whole, Pass::Change] => {
+            all_passes(new, old, resource, rule, &passes, &[Pass::Whole], out);
+            if !out.is_empty() {
+                change(new, old, Asked { rule, ..Asked::by(&passes) }, &mut behind);
+            }
+        }
+        own => all_passes(new, old, resource, rule, &passes, own, out),
+    }
+    behind
 }
 
 /// What is wrong with the metadata of an update of a status and the like.

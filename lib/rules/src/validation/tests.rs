@@ -159,6 +159,11 @@ fn passes_over_metadata() {
         assert_eq!(count(created(group, plural, object.clone())), on_create, "{plural}");
         assert_eq!(count(updated(group, plural, object.clone(), object)), on_update, "{plural}");
     }
+    // What is wrong with the new object stands between the two passes.
+    let (new, old) = (json!({"metadata": {"finalizers": ["x"]}, "spec": {"finalizers": ["y"]}}), json!({}));
+    let found = updated("", "namespaces", new, old);
+    let fields: Vec<&str> = found.iter().filter_map(|text| text.split(": ").next()).collect();
+    assert_eq!(fields, ["metadata.finalizers[0]", "spec.finalizers", "metadata.finalizers[0]"]);
     let odd = json!({"metadata": {"name": "B d"}});
     assert_eq!(created("policy", "poddisruptionbudgets", odd), [""; 0], "any path segment will do");
     let labelled = json!({"metadata": {"labels": {"a": "-"}, "generation": -1}});
@@ -190,6 +195,35 @@ fn updates_of_metadata() {
             "metadata.uid: Invalid value: \"2\": field is immutable",
         ]
     );
+}
+
+#[test]
+fn parts_of_namespaces() {
+    let namespaces = resource("", "namespaces");
+    let of = |phase: &str, finalizers: Value| json!({"metadata": {"name": "a"}, "spec": {"finalizers": finalizers}, "status": {"phase": phase}});
+    let old = of("Active", json!([]));
+    assert_eq!(
+        texts(update_status(namespaces, &of("<", json!([])), &old)),
+        ["status.Phase: Invalid value: \"\\u003c\": may only be 'Active' if `deletionTimestamp` is empty"]
+    );
+    assert!(update_status(namespaces, &old, &old).is_empty());
+    assert_eq!(
+        texts(update_finalize(namespaces, &of("Active", json!(["a/b", "c"])), &old)),
+        [
+            "spec.finalizers[1]: Invalid value: \"c\": name is neither a standard finalizer name nor is it fully qualified"
+        ]
+    );
+}
+
+#[test]
+fn scales_are_objects_with_replicas() {
+    let deployments = resource("apps", "deployments");
+    let of = |name: &str, replicas: i64| {
+        let object = json!({"metadata": {"name": name, "namespace": "n"}, "spec": {"replicas": replicas}});
+        scale(deployments, &object).iter().map(|error| error.path.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("a", 0), [""; 0]);
+    assert_eq!(of("A", -1), ["metadata.name", "spec.replicas"]);
 }
 
 #[test]

@@ -83,7 +83,10 @@ fn daemon_strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
         ("OnDelete", _) => return,
         ("RollingUpdate", Some(rolling)) => rolling,
         ("RollingUpdate", None) => return out.required(&rolling_at, ""),
-        _ => return out.not_supported(at, strategy, &["RollingUpdate", "OnDelete"]),
+        _ => {
+            let shown = Internal(Some(strategy), "@apps.DaemonSetUpdateStrategy");
+            return out.not_supported(at, shown, &["RollingUpdate", "OnDelete"]);
+        }
     };
     let keys = ["maxUnavailable", "maxSurge"];
     for check in [count_or_percent, not_above_all] {

@@ -89,6 +89,12 @@ impl DeleteOptions {
         Ok(())
     }
 
+    /// The same as namespaces read them: not to orphan dependents is to delete them first.
+    pub(super) fn of_namespace(&self) -> Self {
+        let policy = if self.cascades { Some(Policy::Foreground) } else { self.policy };
+        Self { policy, ..self.clone() }
+    }
+
     /// Whether an object that stays for now is answered with 202.
     pub(super) fn wants_accepted(&self) -> bool {
         self.cascades
@@ -109,7 +115,7 @@ fn policy(orphans: Option<bool>, named: Option<&str>) -> Result<Option<Policy>, 
         (None, Some("Background")) => Ok(Some(Policy::Background)),
         (None, Some("Foreground")) => Ok(Some(Policy::Foreground)),
         (None, Some(other)) => {
-            let known = ["Background", "Foreground", "Orphan"].map(str::to_owned).to_vec();
+            let known = ["Foreground", "Background", "Orphan", "nil"].map(str::to_owned).to_vec();
             Err(invalid(path, FieldErrorKind::NotSupported(format!("{other:?}"), known)))
         }
     }

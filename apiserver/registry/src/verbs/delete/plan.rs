@@ -91,7 +91,7 @@ fn namespace(strategy: &Strategy, object: &Value, options: &DeleteOptions, now: 
     let held = object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|f| !f.is_empty());
     let mut namespace = object.clone();
     if !object.is_deleting() {
-        set_finalizers(strategy, &mut namespace, options);
+        set_finalizers(strategy, &mut namespace, &options.of_namespace());
         namespace.set_meta("deletionTimestamp", seconds_after(now, 0));
         member(&mut namespace, "status").insert("phase".into(), "Terminating".into());
         return Plan::Mark(namespace);

@@ -30,7 +30,7 @@ pub(super) fn object(ty: &TypeRef, own: &GroupVersionKind, text: &str) -> Result
         return Ok(unversioned(own, &members));
     }
     let given = GroupVersionKind::parse(&version, &kind);
-    match given.filter(is_registered) {
+    match given.filter(|given| is_registered(given, &own.group)) {
         Some(given) if given == *own => read(ty, text),
         Some(given) => {
             if let Some(ty) = Schema::builtin().kind(&given) {

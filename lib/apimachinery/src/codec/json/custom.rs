@@ -6,8 +6,9 @@
 use super::MAX_FINDINGS;
 use super::reader::{MAX_DEPTH, Reader, Token};
 use crate::codec::{DecodeError, Decoded};
-use crate::schema::{Schema, Shape, TypeRef};
+use crate::schema::{Schema, Shape, TypeDef, TypeRef};
 use crate::{Map, Value};
+use std::sync::{Arc, LazyLock};
 
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 
@@ -51,6 +52,16 @@ pub(super) fn conform(ty: &TypeRef, mut value: Value) -> Result<Decoded, DecodeE
     Ok(Decoded { value, findings })
 }
 
+/// A type for objects that are of another kind than they should be: nobody knows what belongs into them, but that they
+/// have metadata.
+pub fn any_kind() -> &'static TypeRef {
+    static ANY: LazyLock<TypeRef> = LazyLock::new(|| {
+        let any = TypeDef { is_object: true, keeps_unknown: true, ..TypeDef::default() };
+        TypeRef { schema: Arc::new(Schema::of_definition(vec![any])), id: 0 }
+    });
+    &ANY
+}
+
 /// Drops what the type does not know of an object that did not come from a client.
 pub fn prune(ty: &TypeRef, value: &mut Value) {
     if let Some(map) = value.as_object_mut() {
@@ -89,7 +100,8 @@ fn check_metadata(metadata: &mut Value, path: &str, findings: &mut Vec<String>) 
     Ok(())
 }
 
-fn word(value: &Value) -> &'static str {
+/// What a value is, in the words of Go's messages.
+pub fn word(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -314,9 +326,8 @@ fn is_deep(shape: &Shape) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Field, Presence, Semantics, TypeDef};
+    use crate::schema::{Field, Presence, Semantics};
     use serde_json::json;
-    use std::sync::Arc;
 
     fn field(json: &str, shape: Shape) -> Field {
         Field {

@@ -118,6 +118,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 // A comma promises another member.
                 match self.next_byte()? == end {
+                    true if end == b'}' => Err(self.unexpected("looking for beginning of object key string")),
                     true => Err(self.unexpected("looking for beginning of value")),
                     false => Ok(true),
                 }
@@ -135,7 +136,7 @@ impl<'a> Reader<'a> {
         match self.peek()? {
             Token::String => self.string().map(|s| Value::String(s.into_owned())),
             Token::Number => self.number(),
-            Token::Bool if self.text[self.at..].starts_with("true") => self.word("true", true.into()),
+            Token::Bool if self.text[self.at..].starts_with('t') => self.word("true", true.into()),
             Token::Bool => self.word("false", false.into()),
             Token::Null => self.word("null", Value::Null),
             Token::Array => {
@@ -174,8 +175,11 @@ impl<'a> Reader<'a> {
                 Ok(value)
             }
             false => {
-                self.at += 1;
-                Err(self.unexpected("in literal"))
+                let same =
+                    word.bytes().zip(self.text[self.at..].bytes()).take_while(|(want, have)| want == have).count();
+                self.at += same;
+                let wanted = word.as_bytes().get(same).copied().unwrap_or_default();
+                Err(self.unexpected(&format!("in literal {word} (expecting {})", quoted(wanted))))
             }
         }
     }
@@ -465,6 +469,9 @@ mod tests {
             ("\"\\n\u{1}\"", "invalid character '\\x01' in string literal"),
             (r#""\"#, "unexpected end of JSON input"),
             ("[1-2]", "invalid character '-' after array element"),
+            ("tru}", "invalid character '}' in literal true (expecting 'e')"),
+            ("fx", "invalid character 'x' in literal false (expecting 'a')"),
+            ("nu", "unexpected end of JSON input"),
         ] {
             let mut reader = Reader::new(text);
             let read = reader.any(0).and_then(|_| reader.end());

@@ -154,7 +154,14 @@ pub(super) fn value(schema: &Schema, shape: &Shape, raw: Raw<'_>, depth: usize) 
         Shape::Bytes => {
             base64::engine::general_purpose::STANDARD.encode(raw.bytes().ok_or_else(wrong_wire_type)?).into()
         }
-        Shape::Message(id) => message(schema, *id, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1)?.into(),
+        Shape::Message(id) => {
+            let mut map = message(schema, *id, raw.bytes().ok_or_else(wrong_wire_type)?, depth + 1)?;
+            if let Some((version, kind)) = &schema.get(*id).embedded {
+                map.insert("apiVersion".into(), (**version).into());
+                map.insert("kind".into(), (**kind).into());
+            }
+            map.into()
+        }
         // Lists of lists and maps of maps are no type of the API's.
         Shape::List(_) | Shape::Map(_) => return Ok(None),
         _ => return special::decode(schema, shape, raw, depth),

@@ -172,6 +172,15 @@ struct Writer<'a, 'm> {
 impl<'a, 'm> Writer<'a, 'm> {
     fn message(&mut self, id: u32, message: &'m [u8], depth: usize, role: Role) -> Result<(), DecodeError> {
         self.out.push(b'{');
+        if let (Role::Part, Some((version, kind))) = (role, &self.schema.get(id).embedded) {
+            // Its other members, of which there is at least the metadata, sort behind these.
+            self.key("apiVersion");
+            json(self.out, version);
+            self.out.push(b',');
+            self.key("kind");
+            json(self.out, kind);
+            self.out.push(b',');
+        }
         self.members(id, message, depth, role)?;
         self.out.push(b'}');
         Ok(())

@@ -41,9 +41,12 @@ fn init(at: &At<'_>, context: &Context<'_>, out: &mut Report) {
         let this = at.index(index);
         common(&this, container, context, out);
         restart::init_policy(&this, container, out);
+        // That several have no name is said of them only if a regular container has none either.
         let name = container.text("name");
-        if !name.is_empty() && !names.insert(name) {
+        if names.contains(name) {
             out.duplicate(&this.child("name"), name);
+        } else if !name.is_empty() {
+            names.insert(name);
         }
         // These run one by one, so each has the host's ports for itself.
         host_ports(at, std::iter::once((0, container)), out);

@@ -240,7 +240,9 @@ fn same_but_size(new: Option<&Value>, old: Option<&Value>) -> bool {
 
 /// A claim may shrink to no less than what its volume has.
 fn shrinks(new: &Value, old: &Value, out: &mut Report) {
-    let (Some(size), Some(before)) = (size(new), size(spec_of(old))) else { return };
+    // What is not asked for is asked for as nothing.
+    let asked = |spec: &Value| size(spec).or_else(|| "0".parse().ok());
+    let (Some(size), Some(before)) = (asked(new), asked(spec_of(old))) else { return };
     let held = old.at("status").and_then(|s| s.at("capacity")).and_then(|c| c.at("storage")).and_then(quantity);
     let at_most_held = match held {
         Some(held) => size <= held,

@@ -123,7 +123,7 @@ fn daemon_sets() {
         (
             vec![("/spec/updateStrategy", json!({"type": "x"}))],
             vec![
-                "spec.updateStrategy: Unsupported value: {\"type\":\"x\"}: supported values: \"RollingUpdate\", \"OnDelete\"",
+                "spec.updateStrategy: Unsupported value: {\"Type\":\"x\",\"RollingUpdate\":null}: supported values: \"RollingUpdate\", \"OnDelete\"",
             ],
         ),
         (

@@ -6,13 +6,13 @@
 mod resolve;
 mod scalar;
 
-use apimachinery::Value;
+use crate::{Map, Value, go};
 use std::cmp::Ordering;
 
 /// Lines are folded at the first blank behind this column.
 const WIDTH: usize = 80;
 
-/// A document, with a line break at the end.
+/// A document of a tree, with a line break at the end.
 pub fn to_string(value: &Value) -> String {
     let mut emitter = Emitter::default();
     emitter.node(value, 0, Place::Root);
@@ -83,7 +83,7 @@ impl Emitter {
         }
     }
 
-    fn mapping(&mut self, map: &serde_json::Map<String, Value>, indent: usize, place: Place) {
+    fn mapping(&mut self, map: &Map, indent: usize, place: Place) {
         let mut entries: Vec<(&String, &Value)> = map.iter().collect();
         entries.sort_by(|(a, _), (b, _)| natural(a, b));
         for (i, (key, value)) in entries.into_iter().enumerate() {
@@ -120,7 +120,7 @@ impl Emitter {
 
 fn float(number: &serde_json::Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() => super::go_float(float),
+        Some(float) if number.is_f64() => go::plain_float(float),
         _ => number.to_string(),
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         #[test]
         fn reads_back(key in "[a-z0-9./ :-]{1,12}", text in "\\PC*|[ \na:#-]*") {
             let value = json!({key: [text.clone()], "x": text});
-            let read = apimachinery::codec::yaml::to_value(to_string(&value).as_bytes());
+            let read = crate::codec::yaml::to_value(to_string(&value).as_bytes());
             proptest::prop_assert_eq!(read.expect("yaml"), value);
         }
     }
