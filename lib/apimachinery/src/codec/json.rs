@@ -6,11 +6,13 @@ mod names;
 mod reader;
 mod scalars;
 mod tree;
+mod write;
 
 pub use custom::{prune, restore};
 pub use declared::declared;
 pub use reader::quoted;
 pub use tree::from_tree;
+pub use write::{plain, write, write_text};
 
 use super::{DecodeError, Decoded};
 use crate::quantity::QuantityError;
