@@ -4,8 +4,8 @@ use crate::StorageError;
 use crate::encryption;
 use crate::form::{Encoding, Form};
 use crate::object::{Object, Parts, StoredAs};
-use apimachinery::codec::fields;
 use apimachinery::codec::protobuf::{self, transcode};
+use apimachinery::codec::{fields, json};
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::schema;
@@ -134,22 +134,22 @@ fn to_json(kind: &GroupVersionKind, value: &Value) -> Json {
     let text = |member| value.get(member).and_then(Value::as_str).filter(|text| !text.is_empty());
     let mut out = Vec::with_capacity(4096);
     out.extend_from_slice(b"{\"kind\":");
-    write(&mut out, text("kind").unwrap_or(&kind.kind));
+    json::write_text(&mut out, text("kind").unwrap_or(&kind.kind));
     out.extend_from_slice(b",\"apiVersion\":");
     match text("apiVersion") {
-        Some(text) => write(&mut out, text),
-        None => write(&mut out, &kind.api_version()),
+        Some(text) => json::write_text(&mut out, text),
+        None => json::write_text(&mut out, &kind.api_version()),
     }
     out.push(b',');
     let body_at = out.len();
     let mut revision_at = 0;
     let members = value.as_object().into_iter().flatten();
     for (name, member) in members.filter(|(name, _)| *name != "kind" && *name != "apiVersion") {
-        write(&mut out, name);
+        json::write_text(&mut out, name);
         out.push(b':');
         match (name.as_str(), member) {
             ("metadata", Value::Object(metadata)) => revision_at = write_metadata(&mut out, metadata),
-            _ => write(&mut out, member),
+            _ => json::write(&mut out, member),
         }
         out.push(b',');
     }
@@ -169,11 +169,11 @@ fn write_metadata(out: &mut Vec<u8>, metadata: &Map) -> usize {
         if revision_at == 0 && name.as_str() > "resourceVersion" {
             revision_at = write_empty_revision(out);
         }
-        write(out, name);
+        json::write_text(out, name);
         out.push(b':');
         match name.as_str() {
             "managedFields" => fields::write_managed(out, member),
-            _ => write(out, member),
+            _ => json::write(out, member),
         }
         out.push(b',');
     }
@@ -189,10 +189,6 @@ fn write_empty_revision(out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(REVISION);
     out.extend_from_slice(b"\",");
     out.len() - 2
-}
-
-fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    serde_json::to_writer(out, value).expect("trees and strings are JSON, and a Vec takes all bytes");
 }
 
 /// The JSON without its `resourceVersion` member.

@@ -3,6 +3,7 @@
 //! Upstream: `apimachinery/pkg/api/resource/quantity.go`. Amounts are kept in nanos, as fine as
 //! upstream lets them be.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
@@ -190,7 +191,11 @@ fn scaled(number: &str, scale: Scale) -> Result<i128, QuantityError> {
         return Err(QuantityError::Number);
     }
     let fraction = fraction.trim_end_matches('0');
-    let digits = format!("{}{fraction}", whole.trim_start_matches('0'));
+    let whole = whole.trim_start_matches('0');
+    let digits = match fraction {
+        "" => Cow::Borrowed(whole),
+        _ => Cow::Owned(format!("{whole}{fraction}")),
+    };
     if digits.bytes().all(|b| b == b'0') {
         return Ok(0);
     }

@@ -1,5 +1,6 @@
 //! etcd, over gRPC.
 
+mod ending;
 mod failure;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
 };
 use crate::{StorageError, StoreConfig};
 use async_trait::async_trait;
+use ending::Ending;
 use etcd_client::{
     Certificate, Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, GetResponse,
     Identity, KeyValue, KvClient, LeaseClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse,
@@ -72,7 +74,8 @@ async fn connect(
     if config.servers.iter().any(|server| server.starts_with("https://")) {
         options = options.with_tls(tls(config));
     }
-    Client::connect(&config.servers, Some(options)).await.map_err(storage_error)
+    let client = Client::connect_with_balanced_channel(&config.servers, Some(options), Ending);
+    client.await.map_err(storage_error)
 }
 
 fn tls(config: &StoreConfig) -> TlsOptions {

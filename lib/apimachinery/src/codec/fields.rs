@@ -6,6 +6,7 @@
 //!
 //! Upstream: `structured-merge-diff/fieldpath/{element,serialize}.go`, `.../value/value.go`.
 
+use super::json;
 use crate::Value;
 use crate::meta::ObjectMeta;
 use std::borrow::Cow;
@@ -42,17 +43,17 @@ fn has_texts(object: &Value) -> bool {
 
 /// Appends `metadata.managedFields` as JSON.
 pub fn write_managed(out: &mut Vec<u8>, managed: &Value) {
-    let Value::Array(entries) = managed else { return write_json(out, managed) };
+    let Value::Array(entries) = managed else { return json::write(out, managed) };
     separated(out, b"[]", entries, |out, entry| match entry {
         Value::Object(members) => separated(out, b"{}", members, |out, (name, value)| {
-            write_json(out, name);
+            json::write_text(out, name);
             out.push(b':');
             match name.as_str() {
                 FIELDS_V1 => write(out, value),
-                _ => write_json(out, value),
+                _ => json::write(out, value),
             }
         }),
-        other => write_json(out, other),
+        other => json::write(out, other),
     });
 }
 
@@ -61,10 +62,10 @@ pub fn write(out: &mut Vec<u8>, fields: &Value) {
     let members = match fields {
         Value::String(text) => return out.extend_from_slice(text.as_bytes()),
         Value::Object(members) => members,
-        other => return write_json(out, other),
+        other => return json::write(out, other),
     };
     let member = |out: &mut Vec<u8>, (name, value): (&String, &Value)| {
-        write_json(out, name);
+        json::write_text(out, name);
         out.push(b':');
         write(out, value);
     };
@@ -88,11 +89,6 @@ fn separated<I: IntoIterator>(out: &mut Vec<u8>, brackets: &[u8; 2], items: I, w
         write(out, item);
     }
     out.push(brackets[1]);
-}
-
-fn write_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Trees and strings are JSON, and a `Vec` takes all bytes.
-    let _ = serde_json::to_writer(out, value);
 }
 
 /// A key of the tree. The order of the variants is that of the keys.

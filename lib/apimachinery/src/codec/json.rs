@@ -7,12 +7,14 @@ mod names;
 mod reader;
 mod scalars;
 mod tree;
+mod write;
 
 pub use custom::{any_kind, prune, restore, word};
 pub use declared::declared;
 pub use head::{Head, head, head_of};
 pub use reader::quoted;
 pub use tree::from_tree;
+pub use write::{plain, write, write_text};
 
 use super::{DecodeError, Decoded};
 use crate::quantity::QuantityError;

@@ -7,6 +7,7 @@ use super::element::Element;
 use super::place::{Form, KeyError, Keys, Place};
 use super::reset::{Paths, Reset};
 use super::{SYSTEM_FIELDS, SYSTEM_METADATA};
+use apimachinery::codec::json;
 use apimachinery::{Map, Value};
 
 /// The text, empty if there is nothing to manage; `None` of a reset that is not about whole members of an object.
@@ -142,6 +143,15 @@ impl Walk {
     }
 
     fn elements<'a>(&mut self, place: Place<'a>, keys: Keys<'a>, list: &[Value]) -> Result<(), KeyError> {
+        if let Some(named) = named(keys, list) {
+            return named.into_iter().try_for_each(|(key, name, item)| {
+                let start = self.text.len();
+                for part in ["\"k:{\\\"", key, "\\\":\\\"", name, "\\\"}\""] {
+                    self.text.push_str(part);
+                }
+                self.node(start, false, |walk| walk.value(place.element(), None, item, Within::Added))
+            });
+        }
         let identified = list.iter().map(|item| place.identify(keys, item).map(|element| (element, item)));
         let mut elements: Vec<(Element, &Value)> = identified.collect::<Result<_, _>>()?;
         elements.sort_by(|a, b| a.0.cmp(&b.0));
@@ -169,22 +179,46 @@ enum Ownership {
     BelowOnly,
 }
 
+/// The elements of most lists: each with one key, which is a text without anything to escape and is nowhere twice.
+/// The key, what it is, and the element, in the order of `fieldsV1`.
+fn named<'a>(keys: Keys<'a>, list: &'a [Value]) -> Option<Vec<(&'a str, &'a str, &'a Value)>> {
+    let key = match keys {
+        Keys::Member(key) => key,
+        Keys::Members([key]) => key,
+        Keys::Members(_) | Keys::Set => return None,
+    };
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+    let named = list.iter().map(|item| {
+        let name = item.as_object()?.get(key)?.as_str()?;
+        is_plain(name).then_some((key, name, item))
+    });
+    let mut named = named.collect::<Option<Vec<_>>>().filter(|_| is_plain(key))?;
+    named.sort_unstable_by_key(|(_, name, _)| *name);
+    named.windows(2).all(|pair| pair[0].1 != pair[1].1).then_some(named)
+}
+
 /// Appends a key as a JSON string.
 fn push_key(text: &mut String, kind: &str, name: &str) {
     text.push('"');
     text.push_str(kind);
-    if name.bytes().any(|byte| byte < b' ') {
-        let quoted = serde_json::to_string(name).unwrap_or_default();
-        text.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
-    } else {
-        let mut rest = name;
-        while let Some(at) = rest.find(['"', '\\']) {
-            text.push_str(&rest[..at]);
-            text.push('\\');
-            text.push_str(&rest[at..=at]);
-            rest = &rest[at + 1..];
+    let mut rest = name;
+    loop {
+        let at = json::plain(rest.as_bytes());
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match rest.as_bytes() {
+            [] => break,
+            [b'"' | b'\\', ..] => {
+                text.push('\\');
+                text.push_str(&rest[..1]);
+                rest = &rest[1..];
+            }
+            _ => {
+                let quoted = serde_json::to_string(rest).unwrap_or_default();
+                text.push_str(quoted.get(1..quoted.len() - 1).unwrap_or_default());
+                break;
+            }
         }
-        text.push_str(rest);
     }
     text.push('"');
 }

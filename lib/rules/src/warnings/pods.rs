@@ -129,7 +129,7 @@ fn has_annotation(pod: &Value, key: &str) -> bool {
 
 /// Elements that say the same as one before them.
 fn twice(at: &At<'_>, list: &[Value], key: &str, warn: &mut Sink<'_>) {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::with_capacity(list.len());
     for (index, one) in list.iter().enumerate() {
         let text = one.text(key);
         if !seen.insert(text) {

@@ -1,5 +1,6 @@
 //! A bounded pull reader of JSON text.
 
+use super::write::plain;
 use crate::codec::DecodeError;
 use crate::{Map, Value};
 use std::borrow::Cow;
@@ -251,22 +252,19 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Result<Cow<'a, str>, DecodeError> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
-        let mut at = start;
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b'"' => {
-                    self.at = at + 1;
-                    return Ok(Cow::Borrowed(&self.text[start..at]));
-                }
-                b'\\' => return self.escaped_string(start, at),
-                0..0x20 => {
-                    self.at = at;
-                    return Err(self.unexpected("in string literal"));
-                }
-                _ => at += 1,
+        let at = start + plain(&bytes[start..]);
+        match bytes.get(at) {
+            None => Err(truncated()),
+            Some(b'"') => {
+                self.at = at + 1;
+                Ok(Cow::Borrowed(&self.text[start..at]))
+            }
+            Some(b'\\') => self.escaped_string(start, at),
+            Some(_) => {
+                self.at = at;
+                Err(self.unexpected("in string literal"))
             }
         }
-        Err(truncated())
     }
 
     /// A string with escapes: serde_json knows them all.

@@ -5,6 +5,7 @@
 use super::decode;
 use super::wire::{Fields, Raw, wrong_wire_type};
 use crate::codec::DecodeError;
+use crate::codec::json::write_text;
 use crate::schema::{Field, Presence, Schema, Shape, TypeRef, Zero};
 use crate::{Map, Value};
 use std::collections::BTreeMap;
@@ -35,9 +36,9 @@ pub fn object(
     out: &mut Vec<u8>,
 ) -> Result<Places, DecodeError> {
     out.extend_from_slice(b"{\"kind\":");
-    json(out, kind);
+    write_text(out, kind);
     out.extend_from_slice(b",\"apiVersion\":");
-    json(out, api_version);
+    write_text(out, api_version);
     out.push(b',');
     let body = out.len();
     let mut writer = Writer { schema: &ty.schema, out, revision: None, found: Vec::with_capacity(64) };
@@ -344,7 +345,7 @@ impl<'a, 'm> Writer<'a, 'm> {
             if at > 0 {
                 self.out.push(b',');
             }
-            json(self.out, text(key)?);
+            write_text(self.out, text(key)?);
             self.out.push(b':');
             if !self.value(inner, item, depth + 1)? {
                 self.out.extend_from_slice(b"null");
@@ -357,7 +358,7 @@ impl<'a, 'm> Writer<'a, 'm> {
     /// Writes one value; `false` for what JSON has as `null`.
     fn value(&mut self, shape: &Shape, raw: Raw<'m>, depth: usize) -> Result<bool, DecodeError> {
         match shape {
-            Shape::String => json(self.out, text(raw.bytes().ok_or_else(wrong_wire_type)?)?),
+            Shape::String => write_text(self.out, text(raw.bytes().ok_or_else(wrong_wire_type)?)?),
             Shape::Int32 => json(self.out, &(raw.varint()? as i32)),
             Shape::Int64 => json(self.out, &(raw.varint()? as i64)),
             Shape::Bool => json(self.out, &(raw.varint()? != 0)),

@@ -66,7 +66,7 @@ fn amounts(at: &At<'_>, container: &Value, warn: &mut Sink<'_>) {
 
 /// A variable may be set twice only if the second value is made of the first.
 fn variables(at: &At<'_>, list: &[Value], warn: &mut Sink<'_>) {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::with_capacity(list.len());
     for (index, variable) in list.iter().enumerate() {
         let (name, value) = (variable.text("name"), variable.text("value"));
         if seen.insert(name) {
