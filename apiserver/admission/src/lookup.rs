@@ -37,10 +37,17 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 /// What lies at a pointer without escapes, such as `/spec/volumes/0/name`.
 pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
-    pointer.split('/').skip(1).try_fold(value, |value, step| match value {
-        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
-        value => value.get(step),
-    })
+    let (mut value, mut rest) = (value, pointer);
+    while let Some(steps) = rest.strip_prefix('/') {
+        let end = steps.bytes().position(|byte| byte == b'/').unwrap_or(steps.len());
+        let (step, after) = steps.split_at(end);
+        value = match value {
+            Value::Array(list) => list.get(step.parse::<usize>().ok()?)?,
+            value => value.get(step)?,
+        };
+        rest = after;
+    }
+    Some(value)
 }
 
 #[cfg(test)]

@@ -253,6 +253,9 @@ impl Store {
     /// The selected objects of a resource from the cache, without waiting; its indexes are used.
     pub fn cached_matching(&self, resource: &Arc<ResourceInfo>, selection: &Selection) -> Vec<Arc<Object>> {
         let Ok(cache) = self.of(resource).core.cache(resource) else { return Vec::new() };
+        if cache.len() == 0 {
+            return Vec::new();
+        }
         let span = cache::Span::all(cache.prefix(), selection);
         cache.select(selection, &span, 0).0
     }

@@ -110,8 +110,8 @@ impl ResourceInfo {
     /// The etcd key below the prefix: `pods/default/a` or `minions/n1`.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         match self.namespaced {
-            true => format!("{}/{namespace}/{name}", self.storage_prefix),
-            false => format!("{}/{name}", self.storage_prefix),
+            true => [&*self.storage_prefix, namespace, name].join("/"),
+            false => [&*self.storage_prefix, name].join("/"),
         }
     }
 }

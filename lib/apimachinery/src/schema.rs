@@ -315,8 +315,12 @@ impl TypeDef {
     pub fn member(&self, json: &str) -> Option<usize> {
         let start = start(json);
         let first = self.starts.partition_point(|other| *other < start);
-        let same = self.starts.iter().skip(first).take_while(|other| **other == start).count();
-        (first..first + same).find(|at| *self.members[*at].0 == *json)
+        let same = |at: &usize| self.starts.get(*at) == Some(&start);
+        (first..).take_while(same).find(|at| {
+            let name = &*self.members[*at].0;
+            // A short name is all in its start, but for zeros at its end.
+            name.len() == json.len() && (json.len() <= START || name == json)
+        })
     }
 
     /// The members that an object of the type has when none is set.
@@ -358,12 +362,19 @@ impl TypeDef {
     }
 }
 
-/// The first eight bytes of a name, as a number that sorts as the name does.
+/// How many bytes of a name are its start.
+const START: usize = 8;
+
+/// The start of a name, as a number that sorts as the name does.
 fn start(name: &str) -> u64 {
-    let mut first = [0; 8];
-    let length = name.len().min(first.len());
-    first[..length].copy_from_slice(&name.as_bytes()[..length]);
-    u64::from_be_bytes(first)
+    match name.as_bytes().first_chunk::<START>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => {
+            let short = name.bytes().fold(0, |number, byte| number << 8 | u64::from(byte));
+            // An empty name is 0 already.
+            short.checked_shl(8 * (START - name.len()) as u32).unwrap_or(short)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `plugin/pkg/admission/defaulttolerationseconds/admission.go`.
 
-use crate::lookup::text;
+use crate::lookup::{at, text};
 use crate::pod::{is_pod, list, spec};
 use apimachinery::Value;
 use apimachinery::status::Status;
@@ -28,7 +28,7 @@ impl Plugin for DefaultTolerationSeconds {
 
     async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
         for taint in TAINTS {
-            let tolerations = attributes.object.pointer("/spec/tolerations").and_then(Value::as_array);
+            let tolerations = at(attributes.object, "/spec/tolerations").and_then(Value::as_array);
             if !tolerations.into_iter().flatten().any(|t| tolerates(t, taint)) {
                 list(spec(attributes.object), "tolerations").push(json!({
                     "key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS,

@@ -22,8 +22,8 @@ pub(super) fn message(schema: &Schema, id: u32, value: &Value, out: &mut Vec<u8>
             *slot = Some(value);
         }
     }
-    for (field, given) in def.fields.iter().zip(given) {
-        match given {
+    for (field, given) in def.fields.iter().zip(&given) {
+        match *given {
             // An inlined message takes its members from the same object.
             _ if field.json.is_empty() => put_nested_message(schema, field, value, out),
             // A zero time is there even where none would not be.
