@@ -5,6 +5,10 @@ use crate::Value;
 use crate::gvk::GroupVersionKind;
 use std::collections::{HashMap, HashSet};
 
+/// The only kind that upstream's conversions give to parts of objects: the claim templates of stateful sets. Other parts
+/// that are objects, such as the options of evictions, are read without (`pkg/apis/apps/v1/conversion.go`).
+const TOLD: &str = "PersistentVolumeClaim";
+
 /// A line of the table that makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("schema table, line {line}: {what}")]
@@ -59,12 +63,9 @@ pub(super) fn parse(text: &str) -> Result<Schema, TableError> {
         schema.types[id as usize].zeros = zeros(&schema, id);
     }
     for id in embedded(&schema) {
-        let mut kinds = schema.kinds_of(id);
-        if let (Some(kind), None) = (kinds.next(), kinds.next()) {
-            let told = (kind.api_version().into(), kind.kind.as_ref().into());
-            drop(kinds);
-            schema.types[id as usize].embedded = Some(told);
-        }
+        let kind = schema.kinds_of(id).find(|kind| &*kind.kind == TOLD);
+        let told = kind.map(|kind| (kind.api_version().into(), kind.kind.as_ref().into()));
+        schema.types[id as usize].embedded = told;
     }
     Ok(schema)
 }
