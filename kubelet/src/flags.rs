@@ -91,6 +91,10 @@ fields! {
     cpu_cfs_quota: bool, "cpu-cfs-quota" => "cpuCFSQuota";
     /// The period in which CPU limits are enforced.
     cpu_cfs_quota_period: GoDuration, "cpu-cfs-quota-period" => "cpuCFSQuotaPeriod";
+    /// Whether logs of containers are served, and commands run in them.
+    enable_debugging_handlers: bool, "enable-debugging-handlers" => "enableDebuggingHandlers";
+    /// Enable the Kubelet's server.
+    enable_server: bool, "enable-server" => "enableServer";
     /// Seconds that a pod may take to end at most when a soft eviction threshold is met.
     eviction_max_pod_grace_period: i32, "eviction-max-pod-grace-period" => "evictionMaxPodGracePeriod";
     /// How long a pressure has to be over before its condition is.
@@ -141,6 +145,8 @@ fields! {
     port: u16, "port" => "port";
     /// Unique identifier for identifying the node in a machine database, i.e cloud provider.
     provider_id: String, "provider-id" => "providerID";
+    /// The port for the Kubelet to serve on without authentication and authorization; 0 for none.
+    read_only_port: u16, "read-only-port" => "readOnlyPort";
     /// Register the node with the apiserver.
     register_node: bool, "register-node" => "registerNode";
     /// Pulls that may begin at once.

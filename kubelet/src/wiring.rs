@@ -252,12 +252,21 @@ impl Kubelet {
                 Router::new().get("/healthz", move |r| checks.answer("healthz", None, r.query("verbose").is_some()));
             supervisor.spawn("healthz", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
         }
+        if !self.config.enable_server {
+            return Ok(());
+        }
         let mut endpoints = Endpoints::new("kubelet");
         endpoints.healthz = health;
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
-        let router = server::routes(Arc::new(self.api(supervisor)), endpoints);
+        let debugging = self.config.enable_debugging_handlers;
+        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, debugging);
+        if self.config.read_only_port != 0 {
+            let server = Server::bind((self.config.address, self.config.read_only_port).into()).await?;
+            let router = router.only(server::READ_ONLY);
+            supervisor.spawn("read-only", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
+        }
         let tls = Tls::open(tls::Settings {
             identity: self.identity(),
             named: Vec::new(),

@@ -78,17 +78,29 @@ impl ApiError {
 
 type Handler<F> = fn(Arc<Api>, Request) -> F;
 
-/// All paths.
-pub fn routes(api: Arc<Api>, endpoints: Endpoints) -> Router {
+/// What the port without authentication serves: nothing that changes anything or says what a pod does.
+pub const READ_ONLY: &[&str] =
+    &["/healthz", "/healthz/", "/metrics", "/metrics/resource", "/pods", "/pods/", "/stats/summary"];
+/// What `enableDebuggingHandlers` switches off.
+const DEBUGGING: &[&str] = &["/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/"];
+
+/// All paths; those of pods' insides only for `debugging`.
+pub fn routes(api: Arc<Api>, endpoints: Endpoints, debugging: bool) -> Router {
     let router = endpoints.router();
-    let router = with(router, &api, &["/pods", "/pods/", "/runningpods/"], pods);
+    let router = with(router, &api, &["/pods", "/pods/"], pods);
+    let router = with(router, &api, &["/stats/summary"], summary::serve);
+    let router = with(router, &api, &["/metrics/resource"], summary::resource_metrics);
+    if !debugging {
+        let refused =
+            |_| std::future::ready(router::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n"));
+        return DEBUGGING.iter().fold(router, |router, path| router.route(path, refused));
+    }
+    let router = with(router, &api, &["/runningpods/"], pods);
     let router = with(router, &api, &["/containerLogs/"], logs::serve);
     let router = with(router, &api, &["/exec/"], tunnel::exec);
     let router = with(router, &api, &["/attach/"], tunnel::attach);
     let router = with(router, &api, &["/portForward/"], tunnel::port_forward);
-    let router = with(router, &api, &["/run/"], run);
-    let router = with(router, &api, &["/stats/summary"], summary::serve);
-    with(router, &api, &["/metrics/resource"], summary::resource_metrics)
+    with(router, &api, &["/run/"], run)
 }
 
 fn with<F>(mut router: Router, api: &Arc<Api>, paths: &[&str], handler: Handler<F>) -> Router

@@ -95,5 +95,7 @@ mod tests {
         {
             assert!(paths.contains(&path), "no {path} in {paths:?}");
         }
+        let few = router.only(&["/healthz", "/readyz/", "/nonesuch"]);
+        assert_eq!(few.paths().collect::<Vec<_>>(), ["/healthz", "/readyz/"]);
     }
 }

@@ -92,6 +92,16 @@ impl Router {
         })
     }
 
+    /// The same handlers for these paths alone.
+    #[must_use]
+    pub fn only(&self, paths: &[&str]) -> Self {
+        let kept = |all: &BTreeMap<String, Handler>| {
+            let kept = all.iter().filter(|(path, _)| paths.contains(&path.as_str()));
+            kept.map(|(path, handler)| (path.clone(), handler.clone())).collect()
+        };
+        Self { exact: kept(&self.exact), prefixes: kept(&self.prefixes) }
+    }
+
     /// All paths, sorted.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let mut paths: Vec<_> = self.exact.keys().chain(self.prefixes.keys()).map(String::as_str).collect();
