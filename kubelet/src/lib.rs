@@ -29,6 +29,7 @@ pub mod pleg;
 pub mod plugins;
 pub mod pod;
 pub mod probes;
+pub mod rate;
 pub mod resize;
 pub mod resources;
 pub mod runtime;

@@ -13,7 +13,7 @@ use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
-use crate::images::{Images, gc as image_gc, rate::PullRate};
+use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
@@ -30,7 +30,7 @@ use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
 use crate::volumes::{Volumes, mounts};
 use crate::workers::{Deps, Nudges, Settings, Workers, sysctls};
-use crate::{eviction, gc, server::attributes};
+use crate::{eviction, gc, rate, server::attributes};
 use anyhow::Context;
 use client::Recorder;
 use client::config::Rate;
@@ -98,7 +98,7 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
-        let pulls = PullRate::new(config.registry_pull_qps, config.registry_burst);
+        let pulls = rate::Rate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
@@ -405,8 +405,8 @@ async fn connect(
         bootstrap::ensure(path, first, &store, &node).await.context("get the first client certificate")?;
     }
     let agent = component::version::user_agent("kubelet");
-    let rate = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
-    let (client, renewal) = client::config::connect_renewable(path, &agent, rate).await?;
+    let requests = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
+    let (client, renewal) = client::config::connect_renewable(path, &agent, requests).await?;
     if config.rotate_certificates {
         let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
         supervisor.spawn_until_stop("certificate-rotation", rotation.run());

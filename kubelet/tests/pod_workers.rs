@@ -17,10 +17,10 @@ use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
-use kubelet::images::rate::PullRate;
 use kubelet::node::{Facts, NodeFacts};
 use kubelet::pleg::Pleg;
 use kubelet::probes::Probes;
+use kubelet::rate::Rate;
 use kubelet::resize::Allocations;
 use kubelet::resources::Amount;
 use kubelet::runtime::{Endpoint, Runtime};
@@ -120,7 +120,7 @@ impl Node {
                 "/",
                 Policy { per_qos: false, enforce_quota: true, pids: None },
             ),
-            images: Images::new(runtime.clone(), events.clone(), 1, PullRate::new(0, 0)),
+            images: Images::new(runtime.clone(), events.clone(), 1, Rate::new(0, 0)),
             allocations: Allocations::load(&root),
             devices: devices.clone(),
             dra: Dra::load(&root, Arc::new(Standalone), supervisor.clone()),

@@ -329,7 +329,9 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
     if !several.is_empty() {
         let wrong = |error: serde_json::Error| ConfigError::Value { field: "flags", why: error.to_string() };
         let mut shown = serde_json::to_value(&config).map_err(wrong)?;
-        shown.as_object_mut().into_iter().for_each(|all| all.extend(several.clone()));
+        if let Some(all) = shown.as_object_mut() {
+            all.extend(several);
+        }
         config = serde_json::from_value(shown).map_err(wrong)?;
     }
     validate(&config)?;

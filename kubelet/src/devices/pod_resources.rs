@@ -6,20 +6,19 @@ use super::Devices;
 use crate::dra::Dra;
 use crate::plugins::socket;
 use crate::pod::{PodExt, is_sidecar};
+use crate::rate::Rate;
 use k8s_openapi::api::core::v1::Pod;
-use parking_lot::Mutex;
 use proto::podresources as api;
 use proto::podresources::pod_resources_lister_server::{PodResourcesLister, PodResourcesListerServer};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::net::UnixListener;
 use tonic::{Request, Response, Status};
 
-const PER_SECOND: f64 = 100.0;
-const BURST: f64 = 10.0;
+const PER_SECOND: u32 = 100;
+const BURST: u32 = 10;
 
 /// Takes the socket below `--root-dir`.
 ///
@@ -43,7 +42,7 @@ pub async fn serve(
     dra: Dra,
     active: impl Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static,
 ) {
-    let lister = Lister { devices, dra, active, bucket: Mutex::new(Bucket { tokens: BURST, at: Instant::now() }) };
+    let lister = Lister { devices, dra, active, rate: Rate::new(PER_SECOND, BURST) };
     socket::serve(listener, PodResourcesListerServer::new(lister)).await;
     tracing::error!("the pod resources API is not served any more");
 }
@@ -52,30 +51,12 @@ struct Lister<F> {
     devices: Devices,
     dra: Dra,
     active: F,
-    bucket: Mutex<Bucket>,
-}
-
-/// How many requests may still come.
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn take(&mut self, now: Instant) -> Result<(), Status> {
-        let more = now.saturating_duration_since(self.at).as_secs_f64() * PER_SECOND;
-        (self.tokens, self.at) = ((self.tokens + more).min(BURST), now);
-        if self.tokens < 1.0 {
-            return Err(Status::resource_exhausted("rejected by rate limit"));
-        }
-        self.tokens -= 1.0;
-        Ok(())
-    }
+    rate: Rate,
 }
 
 impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
     fn admit(&self) -> Result<(), Status> {
-        self.bucket.lock().take(Instant::now())
+        if self.rate.admits() { Ok(()) } else { Err(Status::resource_exhausted("rejected by rate limit")) }
     }
 
     fn of_pod(&self, pod: &Pod) -> api::PodResources {
@@ -125,20 +106,5 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
         let pod: Arc<Pod> = found.ok_or_else(missing)?;
         let pod_resources = Some(self.of_pod(&pod));
         Ok(Response::new(api::GetPodResourcesResponse { pod_resources }))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn ten_requests_at_once_and_a_hundred_per_second() {
-        let start = Instant::now();
-        let mut bucket = Bucket { tokens: BURST, at: start };
-        assert_eq!((0..20).filter(|_| bucket.take(start).is_ok()).count(), 10);
-        assert_eq!(bucket.take(start).unwrap_err().message(), "rejected by rate limit");
-        assert_eq!((0..20).filter(|_| bucket.take(start + Duration::from_millis(55)).is_ok()).count(), 5);
     }
 }

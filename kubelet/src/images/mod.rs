@@ -4,18 +4,17 @@
 
 pub mod credentials;
 pub mod gc;
-pub mod rate;
 
 use crate::backoff::Backoff;
 use crate::events::{Events, Severity};
 use crate::pod::PodExt;
+use crate::rate::Rate;
 use crate::runtime::images::{Image, RegistryAuth};
 use crate::runtime::{Runtime, RuntimeError};
 use crate::status::Waiting;
 use k8s_openapi::api::core::v1::{Container, ImageVolumeSource, Pod};
 use parking_lot::Mutex;
 use proto::cri;
-use rate::PullRate;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -108,7 +107,7 @@ pub struct Images {
     runtime: Runtime,
     events: Events,
     slots: Arc<Semaphore>,
-    rate: Arc<PullRate>,
+    rate: Arc<Rate>,
     backoff: Arc<Mutex<Failures>>,
 }
 
@@ -120,7 +119,7 @@ struct Failures {
 
 impl Images {
     /// `parallel` pulls at a time; 1 if they are serialized.
-    pub fn new(runtime: Runtime, events: Events, parallel: usize, rate: PullRate) -> Self {
+    pub fn new(runtime: Runtime, events: Events, parallel: usize, rate: Rate) -> Self {
         let failures = Failures { delays: Backoff::new(INITIAL, LONGEST), last: Default::default() };
         Self {
             runtime,

@@ -1,70 +1,14 @@
 //! Which kernel parameters pods may set: those that a pod cannot harm others with, and those that the node's
 //! configuration adds.
 //!
-//! Upstream: `pkg/kubelet/sysctl`, `component-helpers/node/util/sysctl`.
+//! Upstream: `pkg/kubelet/sysctl`.
 
 use super::admission::Rejection;
 use crate::pod::PodExt;
+use apimachinery::sysctl::{LONGEST, Namespace, SAFE, dotted, is_pattern};
 use k8s_openapi::api::core::v1::Pod;
 
-/// Parameters that every kernel this kubelet runs on keeps apart for each pod.
-const SAFE: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
-];
-
-/// Parameters of a namespace by their whole name.
-const OF_IPC: [&str; 10] = [
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-    "kernel.shm",
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.msg",
-];
-
-const LONGEST: usize = 253;
 const FORM: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]";
-
-/// The namespace whose parameter it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Namespace {
-    Ipc,
-    Net,
-}
-
-impl Namespace {
-    fn of(name: &str) -> Option<Self> {
-        match name {
-            _ if OF_IPC.contains(&name) || name.starts_with("fs.mqueue.") => Some(Self::Ipc),
-            _ if name.starts_with("net.") => Some(Self::Net),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Namespace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Ipc => "IPC",
-            Self::Net => "Net",
-        })
-    }
-}
 
 /// An entry of `allowedUnsafeSysctls` that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +47,7 @@ impl Allowed {
             let dotted = dotted(pattern);
             let (name, list) = match dotted.split_once('*') {
                 Some((start, _)) => (start, &mut all.starts),
-                None => (dotted.as_str(), &mut all.names),
+                None => (&*dotted, &mut all.names),
             };
             let namespace = Namespace::of(name).ok_or_else(|| SysctlError::OfNode(name.to_owned()))?;
             list.push((name.to_owned(), namespace));
@@ -137,39 +81,6 @@ fn is_of_host(namespace: Namespace, pod: &Pod) -> bool {
         Namespace::Ipc => PodExt::spec(pod).host_ipc == Some(true),
         Namespace::Net => pod.is_host_network(),
     }
-}
-
-/// With dots for separators: `net/ipv4/conf/eth0.1/rp_filter` is `net.ipv4.conf.eth0/1.rp_filter`.
-fn dotted(name: &str) -> String {
-    match name.find(['.', '/']).map(|first| name.as_bytes()[first]) {
-        Some(b'/') => name
-            .chars()
-            .map(|c| {
-                if c == '/' {
-                    '.'
-                } else if c == '.' {
-                    '/'
-                } else {
-                    c
-                }
-            })
-            .collect(),
-        _ => name.to_owned(),
-    }
-}
-
-/// Whether it has the form that [`FORM`] says: words with a dot or a slash between them, the last with a star behind.
-fn is_pattern(text: &str) -> bool {
-    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let is_inner = |c: char| is_end(c) || c == '-' || c == '_';
-    let is_word = |word: &str| word.starts_with(is_end) && word.ends_with(is_end) && word.chars().all(is_inner);
-    let mut words: Vec<&str> = text.split(['.', '/']).collect();
-    let last = words.pop().unwrap_or_default();
-    let is_last = match last.strip_suffix('*') {
-        Some(start) => start.is_empty() || (start.starts_with(is_end) && start.chars().all(is_inner)),
-        None => is_word(last),
-    };
-    text.len() <= LONGEST && is_last && words.iter().all(|word| is_word(word))
 }
 
 #[cfg(test)]

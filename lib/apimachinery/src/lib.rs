@@ -18,6 +18,7 @@ pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod sysctl;
 pub mod time;
 
 /// The tree form of an API object. Keys are sorted, numbers are `i64`, `u64` or `f64`.

@@ -4,7 +4,7 @@
 
 use crate::lookup::text;
 use crate::pod::containers;
-use apimachinery::Value;
+use apimachinery::{Value, sysctl};
 
 const LISTS: &[&str] = &["initContainers", "containers", "ephemeralContainers"];
 /// What containers may add under the baseline level.
@@ -22,20 +22,6 @@ const CAPABILITIES: &[&str] = &[
     "SETPCAP",
     "SETUID",
     "SYS_CHROOT",
-];
-const SYSCTLS: &[&str] = &[
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_wmem",
 ];
 const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 const VOLUMES: &[&str] = &[
@@ -168,7 +154,7 @@ fn selinux(pod: &Value) -> Option<String> {
 
 fn sysctls(pod: &Value) -> Option<String> {
     let set = listed(pod, "/spec/securityContext/sysctls").map(|s| text(s, "/name"));
-    let wrong: Vec<&str> = set.filter(|name| !SYSCTLS.contains(name)).collect();
+    let wrong: Vec<&str> = set.filter(|name| !sysctl::SAFE.contains(name)).collect();
     (!wrong.is_empty()).then(|| format!("forbidden sysctls ({})", wrong.join(", ")))
 }
 

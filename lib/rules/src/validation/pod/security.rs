@@ -7,7 +7,7 @@ use super::os;
 use super::volumes::descending;
 use crate::tree::Tree;
 use apimachinery::Value;
-use std::borrow::Cow;
+use apimachinery::sysctl::{self, Namespace};
 
 pub(super) const MAX_ID: i64 = 0x7fff_ffff;
 const PROFILE_TYPES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
@@ -53,12 +53,12 @@ fn id(at: &At<'_>, id: Option<&Value>, out: &mut Report) {
 
 fn sysctls(at: &At<'_>, context: &Value, spec: &Value, kept: Kept, out: &mut Report) {
     let sysctls = context.items("sysctls");
-    for (index, sysctl) in sysctls.iter().enumerate() {
+    for (index, set) in sysctls.iter().enumerate() {
         let this = at.index(index);
-        let (at, name) = (this.child("name"), sysctl.text("name"));
+        let (at, name) = (this.child("name"), set.text("name"));
         if name.is_empty() {
             out.required(&at, "");
-        } else if !is_sysctl(name) {
+        } else if !sysctl::is_name(name) {
             out.invalid(
                 &at,
                 name,
@@ -80,32 +80,11 @@ fn of_host(name: &str, spec: &Value) -> Option<&'static str> {
     if !network && !ipc {
         return None;
     }
-    let dotted = dotted(name);
-    let dotted = dotted.split('*').next().unwrap_or_default();
-    match () {
-        () if network && dotted.starts_with("net.") => Some("may not be specified when 'hostNetwork' is true"),
-        () if ipc && is_ipc(dotted) => Some("may not be specified when 'hostIPC' is true"),
-        () => None,
-    }
-}
-
-/// A setting's name that has slashes as its separators, with dots; then its dots were parts of names.
-fn dotted(name: &str) -> Cow<'_, str> {
-    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'/') => name
-            .chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect::<String>()
-            .into(),
-        _ => name.into(),
+    let dotted = sysctl::dotted(name);
+    match Namespace::of(dotted.split('*').next().unwrap_or_default())? {
+        Namespace::Net if network => Some("may not be specified when 'hostNetwork' is true"),
+        Namespace::Ipc if ipc => Some("may not be specified when 'hostIPC' is true"),
+        _ => None,
     }
 }
 
@@ -113,22 +92,6 @@ fn dotted(name: &str) -> Cow<'_, str> {
 pub(super) fn has_host_sysctls(spec: &Value) -> bool {
     let sysctls = spec.at("securityContext").map(|c| c.items("sysctls")).unwrap_or_default();
     sysctls.iter().any(|s| of_host(s.text("name"), spec).is_some())
-}
-
-fn is_ipc(name: &str) -> bool {
-    const SETTINGS: [&str; 8] = ["shmall", "shmmax", "shmmni", "shm_rmid_forced", "shm", "msgmax", "msgmnb", "msgmni"];
-    let of_kernel = |setting: &str| matches!(setting, "sem" | "msg") || SETTINGS.contains(&setting);
-    name.strip_prefix("kernel.").is_some_and(of_kernel) || name.starts_with("fs.mqueue.")
-}
-
-fn is_sysctl(name: &str) -> bool {
-    let segment = |part: &str| {
-        let bytes = part.as_bytes();
-        let end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let letter = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(b);
-        end(bytes.first()) && end(bytes.last()) && bytes.iter().all(letter)
-    };
-    name.len() <= 253 && name.split(['.', '/']).all(segment)
 }
 
 fn seccomp(at: &At<'_>, context: &Value, out: &mut Report) {

@@ -1,26 +1,26 @@
-//! How many pulls begin: so many at once, then so many per second. The others fail and are tried again.
+//! How much is let in: so many at once, then so many per second. The rest is refused.
 //!
-//! Upstream: `pkg/kubelet/images/helpers.go` (`throttleImagePulling`), `client-go/util/flowcontrol/throttle.go`.
+//! Upstream: `client-go/util/flowcontrol/throttle.go` (`TryAccept`).
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 /// The limit.
 #[derive(Debug)]
-pub struct PullRate(Option<Bucket>);
+pub struct Rate(Option<Bucket>);
 
 #[derive(Debug)]
 struct Bucket {
-    /// Until one more may begin.
+    /// Until one more may come.
     each: Duration,
-    /// How long nothing has to begin until the most may begin at once.
+    /// How long nothing has to come until the most may come at once.
     all: Duration,
-    /// When all that have begun are paid for.
+    /// When all that came are paid for.
     paid: Mutex<Instant>,
 }
 
-impl PullRate {
-    /// `qps` pulls a second, `burst` at once; 0 a second is no limit.
+impl Rate {
+    /// `qps` a second, `burst` at once; 0 a second is no limit.
     pub fn new(qps: u32, burst: u32) -> Self {
         let bucket = (qps > 0).then(|| {
             let each = Duration::from_secs(1) / qps;
@@ -29,7 +29,7 @@ impl PullRate {
         Self(bucket)
     }
 
-    /// Whether another pull may begin now.
+    /// Whether one more may come now.
     pub fn admits(&self) -> bool {
         self.admits_at(Instant::now())
     }
@@ -52,11 +52,14 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_then_one_after_the_other() {
-        let rate = PullRate::new(2, 3);
+        let rate = Rate::new(2, 3);
         let start = Instant::now() + Duration::from_secs(10);
         let at = |millis| rate.admits_at(start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0), at(0), at(400)], [true, true, true, false, false]);
         assert_eq!([at(500), at(500), at(1500), at(1500), at(1500)], [true, false, true, true, false]);
-        assert!((0..100).all(|_| PullRate::new(0, 1).admits_at(start)));
+        let busy = Rate::new(100, 10);
+        let admitted = |millis| (0..20).filter(|_| busy.admits_at(start + Duration::from_millis(millis))).count();
+        assert_eq!([admitted(0), admitted(55)], [10, 5]);
+        assert!((0..100).all(|_| Rate::new(0, 1).admits_at(start)));
     }
 }
