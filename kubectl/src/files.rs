@@ -289,6 +289,17 @@ pub(crate) fn all_named_exist(files: &Files) -> anyhow::Result<Vec<String>> {
     Ok(places.iter().map(Place::name).chain(folder.cloned()).collect())
 }
 
+/// Whether the flags lead to one place that is not standard input: what it has stands for itself, not in a list.
+///
+/// Upstream: `singleItemImplied` of `cli-runtime/pkg/resource/builder.go` (`visitByPaths`).
+pub(crate) fn is_one_place(files: &Files) -> bool {
+    match named::places(files) {
+        Ok(places) if places.is_empty() => !files.kustomize.is_empty(),
+        Ok(places) => matches!(places.as_slice(), [Place::Url(_) | Place::File(_)]),
+        Err(_) => false,
+    }
+}
+
 fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if !path.is_dir() {
         files.push(path.to_owned());
@@ -373,6 +384,20 @@ mod tests {
         let both = "the path \"/none\" does not exist\nthe path \"*.none\" does not exist";
         assert_eq!(said(&["/none", "*.none"], "").as_deref(), Some(both));
         assert!(said(&[], "/none").is_some_and(|text| text.starts_with("error: must build at directory: ")));
+    }
+
+    #[test]
+    fn one_place_stands_for_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let name = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(name("a.yaml"), "").expect("written");
+        let is_one = |names: &[String], kustomize: &str| {
+            is_one_place(&Files { filenames: names.to_vec(), kustomize: kustomize.into(), recursive: false })
+        };
+        assert!(is_one(&[name("a.yaml")], "") && is_one(&[name("")], "") && is_one(&[], "built"));
+        assert!(!is_one(&["-".into()], "") && !is_one(&[name("a.yaml"), "-".into()], ""));
+        std::fs::write(name("b.json"), "").expect("written");
+        assert!(!is_one(&[name("")], ""));
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn raw(session: &Session, get: &Get) -> anyhow::Result<()> {
 /// What the command line asks for.
 struct Asked {
     targets: Vec<Target>,
-    /// The one object stands for itself, not in a list.
+    /// One object stands for itself, not in a list; and of what fails nothing is shown.
     single: bool,
     /// What could not be read of manifests, each with how many of the targets are before it.
     failures: Vec<(usize, anyhow::Error)>,
@@ -113,9 +113,7 @@ impl Asked {
                 });
             }
         }
-        // What a folder or standard input has is a list, even if it is of one.
-        let is_one = |name: &String| name != "-" && !std::path::Path::new(name).is_dir();
-        let single = targets.len() == 1 && get.files.filenames.len() <= 1 && get.files.filenames.iter().all(is_one);
+        let single = files::is_one_place(&get.files);
         Ok(Self { targets, single, failures })
     }
 }
@@ -247,8 +245,7 @@ async fn objects(
         failed.extend(outcome.await.err().map(|error| (place, error)));
     }
     let errors = in_order(unread, failed);
-    // Of one file all is shown, or nothing.
-    if get.files.filenames.len() == 1 && !errors.is_empty() {
+    if single && !errors.is_empty() {
         return Failures::outcome(errors);
     }
     if !get.print.show_managed_fields && printer.shows_objects() {
@@ -259,14 +256,10 @@ async fn objects(
             .map_err(|error| unsortable(error, "sorter.go:329", "*unstructured.Unstructured"))?;
     }
     let mut out = std::io::stdout().lock();
-    match (single, found.pop()) {
-        (true, Some(one)) => printer.print(&mut out, &one)?,
-        (true, None) => {}
-        (false, None) if get.ignore_not_found => {}
-        (false, last) => {
-            found.extend(last);
-            printer.print(&mut out, &print::list(found))?;
-        }
+    match found.as_slice() {
+        [one] if single => printer.print(&mut out, one)?,
+        [] if single || get.ignore_not_found => {}
+        _ => printer.print(&mut out, &print::list(found))?,
     }
     out.flush()?;
     drop(out);
