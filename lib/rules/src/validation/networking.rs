@@ -5,6 +5,7 @@
 use super::addresses::{Range, legacy_range, parse_range, strict_range};
 use super::check::{At, IMMUTABLE, Report, Show};
 use super::names::{path_segment, port_name, port_number, subdomain};
+use super::printed::Internal;
 use super::values::selector;
 use super::workloads::spec_of;
 use crate::tree::Tree;
@@ -177,7 +178,10 @@ pub(super) fn ranges(config: &Value, out: &mut Report) {
     match spec.items("cidrs").len() {
         0 => return out.required(&at, "at least one CIDR required"),
         1 | 2 => {}
-        _ => return out.invalid(&at, spec, "may only hold up to 2 values"),
+        _ => {
+            let shown = Internal(Some(spec), "@networking.ServiceCIDRSpec");
+            return out.invalid(&at, shown, "may only hold up to 2 values");
+        }
     }
     for (index, text) in spec.texts("cidrs").enumerate() {
         strict_range(&at.index(index), text, out);

@@ -201,7 +201,10 @@ fn strategy(at: &At<'_>, strategy: &Value, out: &mut Report) {
         }
         ("RollingUpdate", None) => return out.required(&rolling_at, "this should be defaulted and never be nil"),
         ("RollingUpdate", Some(rolling)) => rolling,
-        _ => return out.not_supported(at, strategy, &["Recreate", "RollingUpdate"]),
+        _ => {
+            let shown = Internal(Some(strategy), "@apps.DeploymentStrategy");
+            return out.not_supported(at, shown, &["Recreate", "RollingUpdate"]);
+        }
     };
     let (unavailable, surge) = (rolling.at("maxUnavailable"), rolling.at("maxSurge"));
     for (key, value) in [("maxUnavailable", unavailable), ("maxSurge", surge)] {

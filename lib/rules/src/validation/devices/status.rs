@@ -3,6 +3,7 @@
 use super::super::check::{At, Report};
 use super::super::names::{Findings, label, label_key_errors};
 use super::super::pod::node_selector;
+use super::super::printed::Internal;
 use super::super::workloads::spec_of;
 use super::parts::{self, list, set, text};
 use super::{MAX_PARTS, claims, names};
@@ -51,6 +52,8 @@ fn consumer(at: &At<'_>, consumer: &Value, out: &mut Report) {
 
 /// What a device is told apart by, shared ones included.
 type DeviceId<'a> = [&'a str; 4];
+/// How upstream prints it.
+const DEVICE_ID: &str = "@resource.SharedDeviceID";
 
 fn device_id(device: &Value) -> DeviceId<'_> {
     ["driver", "pool", "device", "shareID"].map(|key| device.text(key))
@@ -66,7 +69,7 @@ fn devices(status: &Value, allocation: Option<&Value>, out: &mut Report) {
     }
     let mut seen = HashSet::with_capacity(list.len());
     for (index, one) in list.iter().enumerate().filter(|(_, one)| !seen.insert(device_id(one))) {
-        out.duplicate(&at.index(index), device_id(one)[..3].join("/").as_str());
+        out.duplicate(&at.index(index), Internal(Some(one), DEVICE_ID));
     }
 }
 
@@ -74,7 +77,7 @@ fn device(at: &At<'_>, device: &Value, is_allocated: bool, out: &mut Report) {
     device_name(at, device, out);
     share_id(at, device, out);
     if !is_allocated {
-        out.invalid(at, device_id(device)[..3].join("/").as_str(), "must be an allocated device in the claim");
+        out.invalid(at, Internal(Some(device), DEVICE_ID), "must be an allocated device in the claim");
     }
     let conditions_at = at.child("conditions");
     let list = device.items("conditions");

@@ -264,7 +264,7 @@ fn statuses() {
         (with(right.clone(), "/reservedFor/0/uid", json!("")), "status.reservedFor[0].uid: Required value"),
         (
             with(right.clone(), "/devices/0/device", json!("b")),
-            "status.devices[0]: Invalid value: \"d/p/b\": must be an allocated device in the claim",
+            "status.devices[0]: Invalid value: {\"Driver\":\"d\",\"Pool\":\"p\",\"Device\":\"b\",\"ShareID\":\"\"}: must be an allocated device in the claim",
         ),
         (
             with(right.clone(), "/devices/0/networkData", json!({"ips": ["10.0.0.1"]})),

@@ -2,6 +2,7 @@
 
 use super::super::check::{At, Report, same};
 use super::super::names::{label_key_errors, subdomain};
+use super::super::printed::Internal;
 use super::super::values::{NEGATIVE, has_wrong_value, not_negative, quantity, selector};
 use super::super::workloads::spec_of;
 use super::SPEC;
@@ -129,17 +130,20 @@ pub(in super::super) fn node_update(new: &Value, old: &Value, out: &mut Report) 
     for before in spec_of(old).items("drivers") {
         for driver in spec_of(new).items("drivers").iter().filter(|d| d.text("name") == before.text("name")) {
             if ["nodeID", "topologyKeys"].iter().any(|key| !same(driver.at(key), before.at(key))) {
-                out.invalid(&at, &shown(driver), super::super::check::IMMUTABLE);
+                out.invalid(
+                    &at,
+                    Internal(Some(&kept(driver)), "@storage.CSINodeDriver"),
+                    super::super::check::IMMUTABLE,
+                );
             }
         }
     }
 }
 
-/// An entry as upstream prints it: with its own names of members, and without what may change.
-fn shown(driver: &Value) -> Value {
-    let keys = driver.at("topologyKeys").cloned().unwrap_or_default();
+/// An entry without what may change.
+fn kept(driver: &Value) -> Value {
     serde_json::json!({
-        "Name": driver.text("name"), "NodeID": driver.text("nodeID"), "TopologyKeys": keys, "Allocatable": null,
+        "name": driver.at("name"), "nodeID": driver.at("nodeID"), "topologyKeys": driver.at("topologyKeys"),
     })
 }
 
