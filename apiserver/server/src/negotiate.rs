@@ -3,9 +3,11 @@
 //!
 //! Upstream: `apiserver/pkg/endpoints/handlers/negotiation`, `.../handlers/response.go`.
 
+mod accept;
 mod bodies;
 mod router;
 
+use accept::{Clause, clauses};
 pub use bodies::{body_format, patch_type};
 pub(crate) use router::{routed, routed_to};
 
@@ -97,6 +99,14 @@ impl Forms {
 }
 
 impl Output {
+    /// Whether the rows of a Table can carry what the client wants. Upstream looks when all else is done.
+    ///
+    /// # Errors
+    /// 400.
+    pub fn check_rows(&self, query: &Query<'_>) -> Result<(), Status> {
+        if self.view == View::Table { RowObject::of(query).map(drop) } else { Ok(()) }
+    }
+
     /// What is made of parts of custom resources is sent as text, too.
     fn readable(self, resource: &ResourceInfo) -> Self {
         match (self.media, &resource.custom) {
@@ -163,9 +173,7 @@ pub fn output_of(
 fn whole(headers: &HeaderMap, query: &Query<'_>, offers: Offers, forms: Forms) -> Result<Output, Status> {
     let mut output = accept(headers, offers, forms).ok_or_else(|| not_acceptable(SUPPORTED))?;
     output.pretty = output.media == Media::Json && (output.pretty || wants_pretty(headers, query));
-    if output.view == View::Table {
-        output.rows = RowObject::of(query)?;
-    }
+    output.rows = RowObject::of(query).unwrap_or_default();
     Ok(output)
 }
 
@@ -235,64 +243,46 @@ fn accept(headers: &HeaderMap, offers: Offers, forms: Forms) -> Option<Output> {
         "" | "application/json" | "*/*" => return Some(Output::default()),
         _ => {}
     }
-    clauses(header).find_map(|clause| {
-        let mut parts = clause.split(';').map(str::trim);
-        let (kind, subtype) = parts.next()?.split_once('/')?;
+    clauses(header).into_iter().find_map(|clause| {
         MEDIA
             .iter()
-            .filter(|(k, s, _)| matches(kind, subtype, k, s))
-            .find_map(|(_, _, media)| options(parts.clone(), *media, offers, forms))
+            .filter(|(kind, subtype, _)| clause.matches(kind, subtype))
+            .find_map(|(_, _, media)| options(&clause, *media, offers, forms))
     })
 }
 
 /// What the client likes best of the types that a fixed document has, by type and subtype.
 pub(crate) fn prefer<T: Copy>(headers: &HeaderMap, forms: &[(&str, &str, T)]) -> Option<T> {
     let header = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).filter(|header| !header.is_empty());
-    clauses(header.unwrap_or("*/*")).find_map(|clause| {
-        let (kind, subtype) = clause.split(';').next()?.trim().split_once('/')?;
-        forms.iter().find(|(k, s, _)| matches(kind, subtype, k, s)).map(|(_, _, form)| *form)
-    })
-}
-
-/// The clauses of an `Accept` header, the best first.
-fn clauses(header: &str) -> impl Iterator<Item = &str> {
-    let mut clauses: Vec<(f32, &str)> = header.split(',').map(|c| (quality(c), c)).collect();
-    clauses.sort_by(|a, b| b.0.total_cmp(&a.0));
-    clauses.into_iter().map(|(_, clause)| clause)
-}
-
-fn matches(kind: &str, subtype: &str, k: &str, s: &str) -> bool {
-    (kind == k && (subtype == s || subtype == "*")) || (kind == "*" && subtype == "*")
-}
-
-fn quality(clause: &str) -> f32 {
-    let q = clause.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q="));
-    q.and_then(|q| q.trim().parse().ok()).unwrap_or(1.0)
+    clauses(header.unwrap_or("*/*"))
+        .into_iter()
+        .find_map(|clause| forms.iter().find(|(kind, subtype, _)| clause.matches(kind, subtype)))
+        .map(|(_, _, form)| *form)
 }
 
 /// The parameters of a clause, if this endpoint can meet them.
-fn options<'p>(
-    parameters: impl Iterator<Item = &'p str>,
-    media: Media,
-    offers: Offers,
-    forms: Forms,
-) -> Option<Output> {
+fn options(clause: &Clause<'_>, media: Media, offers: Offers, forms: Forms) -> Option<Output> {
     let mut output = Output { media, ..Output::default() };
-    let (mut kind, mut group, mut version) = (None, "", "");
-    for parameter in parameters {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match (key.trim(), value.trim().trim_matches('"')) {
-            ("as", v) => kind = Some(v),
-            ("g", v) => group = v,
-            ("v", v) => version = v,
-            ("pretty", v) => output.pretty = v == "1",
-            ("stream", v) if !v.is_empty() && (v != "watch" || media == Media::Yaml) => return None,
+    let (mut kind, mut group, mut version) = (None, None, None);
+    let (mut stream, mut server_version) = ("", "");
+    for (key, value) in clause.parameters() {
+        match key {
+            "as" => kind = Some(value),
+            "g" => group = Some(value),
+            "v" => version = Some(value),
+            "pretty" => output.pretty = value == "1",
+            "stream" => stream = value,
+            "sv" => server_version = value,
             _ => {}
         }
     }
-    let Some(kind) = kind else {
-        let has_form = media != Media::Protobuf || forms == Forms::All;
-        return (has_form && group.is_empty() && version.is_empty()).then_some(output);
+    let is_served = server_version.is_empty() || server_version == "v1" && offers != Offers::Plain;
+    if !is_served || !(stream.is_empty() || stream == "watch" && media != Media::Yaml) {
+        return None;
+    }
+    let (kind, group, version) = match (kind, group, version) {
+        (None, None, None) => return (media != Media::Protobuf || forms == Forms::All).then_some(output),
+        (kind, group, version) => (kind.unwrap_or_default(), group.unwrap_or_default(), version.unwrap_or_default()),
     };
     if group != "meta.k8s.io" || !matches!(version, "v1" | "v1beta1") {
         return None;
