@@ -48,7 +48,7 @@ pub fn types(document: &Document, dialect: Dialect, texts: &Texts) -> Map {
         "description": format!("{} is a list of {}", resource.list_kind, resource.kind),
         "properties": {
             "items": {"type": "array", "items": reference(dialect, &name(&resource.kind)),
-                "description": format!("List of {}.", resource.plural)},
+                "description": format!("List of {}. More info: {CONVENTIONS}", resource.plural)},
             "metadata": reference(dialect, &format!("{META}.ListMeta")),
         },
         "x-kubernetes-group-version-kind": gvk(&resource.list_kind),
@@ -56,6 +56,9 @@ pub fn types(document: &Document, dialect: Dialect, texts: &Texts) -> Map {
     add_kind(&mut list, texts);
     Map::from_iter([(name(&resource.kind), kind), (name(&resource.list_kind), list)])
 }
+
+/// Where upstream's texts send the reader.
+const CONVENTIONS: &str = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
 
 fn reference(dialect: Dialect, name: &str) -> Value {
     match dialect {

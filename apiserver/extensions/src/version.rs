@@ -9,7 +9,7 @@ use apimachinery::Value;
 use apimachinery::codec::json;
 use apimachinery::field::{FieldError, FieldErrorKind as Kind, Path};
 use apimachinery::go::{Plain, quoted};
-use apimachinery::resources::{ConversionWebhook, Custom, PrintedColumn, ScalePaths};
+use apimachinery::resources::{AGE_DESCRIPTION, ConversionWebhook, Custom, PrintedColumn, ScalePaths};
 use apimachinery::schema::TypeRef;
 use rules::tree::Tree;
 use std::collections::BTreeMap;
@@ -216,12 +216,11 @@ impl Version {
 fn columns(version: &Value) -> Vec<(PrintedColumn, Option<JsonPath>)> {
     let declared = version.items("additionalPrinterColumns");
     if declared.is_empty() {
-        let description = "CreationTimestamp is the server time at which the object was made.";
         let age = PrintedColumn {
             name: "Age".into(),
             kind: "date".into(),
             format: String::new(),
-            description: description.into(),
+            description: AGE_DESCRIPTION.into(),
             priority: 0,
         };
         return vec![(age, JsonPath::parse(".metadata.creationTimestamp").ok())];

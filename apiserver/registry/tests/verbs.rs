@@ -389,6 +389,24 @@ async fn services_get_addresses_of_their_own() {
 }
 
 #[tokio::test]
+async fn jobs_share_the_labels_of_their_template() {
+    let server = Server::start().await;
+    let template = json!({"metadata": {"labels": {"a": "b"}},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = |name: &str, labels: Value| {
+        json!({"metadata": {"name": name, "labels": labels}, "spec": {"template": template}})
+    };
+    let shared = server.create("batch/jobs", job("j", Value::Null)).await.expect("created");
+    assert_eq!(shared["metadata"]["labels"], shared["spec"]["template"]["metadata"]["labels"]);
+    assert_eq!(shared["metadata"]["labels"]["job-name"], "j");
+    // The one who made the job owns what its template gave.
+    let owned = &shared["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:labels"];
+    assert_eq!(*owned, json!({".": {}, "f:a": {}}));
+    let own = server.create("batch/jobs", job("k", json!({"a": "b"}))).await.expect("created");
+    assert_eq!(own["metadata"]["labels"], json!({"a": "b"}));
+}
+
+#[tokio::test]
 async fn services_get_addresses_of_every_range_that_is_ready() {
     let server = Server::start().await;
     let cidr = async |name: &str, range: &str, status: &str| {

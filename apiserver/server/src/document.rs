@@ -3,9 +3,13 @@
 mod ranges;
 
 use crate::body::Body;
+use crate::negotiate::Media;
 use crate::response;
-use apimachinery::openapi;
+use apimachinery::codec::protobuf;
+use apimachinery::gvk::GroupVersionKind;
+use apimachinery::schema::Schema;
 use apimachinery::status::Status;
+use apimachinery::{Value, openapi};
 use bytes::Bytes;
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Response, StatusCode};
@@ -51,6 +55,21 @@ impl Document {
     pub(crate) fn as_yaml(&self) -> Result<Self, Status> {
         let tree = serde_json::from_slice(&self.bytes).map_err(Status::internal)?;
         Ok(Self::from_bytes(apimachinery::codec::yaml::to_string(&tree).into(), "application/yaml"))
+    }
+
+    /// The same document as protobuf.
+    ///
+    /// # Errors
+    /// 500 if it is no JSON of a kind that has such a form.
+    pub(crate) fn as_protobuf(&self) -> Result<Self, Status> {
+        let tree: Value = serde_json::from_slice(&self.bytes).map_err(Status::internal)?;
+        let text = |key: &str| tree.get(key).and_then(Value::as_str).unwrap_or_default();
+        let ty = Schema::builtin()
+            .type_named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{}", text("kind")))
+            .ok_or_else(|| Status::internal(format!("{} has no protobuf form", text("kind"))))?;
+        let kind = GroupVersionKind::new("", text("apiVersion").to_owned(), text("kind").to_owned());
+        let bytes = protobuf::wrap(&kind, &protobuf::encode(&ty, &tree));
+        Ok(Self::from_bytes(bytes.into(), Media::Protobuf.content_type()))
     }
 
     /// As [`Self::respond`], without saying that the answer depends on what the client accepts: upstream says so of some

@@ -10,7 +10,6 @@ use crate::negotiate::{self, Media, Offers};
 use crate::{resource, response};
 use apimachinery::resources;
 use apimachinery::status::Status;
-use apiserver_fairness::Fairness;
 use apiserver_registry::Verb;
 use component::zpages::Page;
 use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue, WARNING};
@@ -124,7 +123,8 @@ fn discovered(exchange: &Exchange<'_>, document: &Document) -> Result<Response<B
     }
     match negotiate::output(headers, exchange.query, Offers::Plain)?.media {
         Media::Yaml => Ok(document.as_yaml()?.respond_alike(headers)),
-        _ => Ok(document.respond_alike(headers)),
+        Media::Protobuf => Ok(document.as_protobuf()?.respond_alike(headers)),
+        Media::Json => Ok(document.respond_alike(headers)),
     }
 }
 
@@ -172,9 +172,6 @@ fn paths(exchange: &Exchange<'_>) -> Vec<String> {
     let mut paths: Vec<String> = discovery.paths().into_iter().map(str::to_owned).collect();
     paths.extend(server.health.paths());
     paths.extend(server.documents.keys().cloned());
-    if server.fairness.is_some() {
-        paths.extend(Fairness::DUMPS.iter().map(|name| format!("{DUMPS}{name}")));
-    }
     paths.extend(PATHS.iter().map(|p| (*p).to_owned()));
     paths.push("/apis/".to_owned());
     paths.sort_unstable();

@@ -135,7 +135,11 @@ impl ListOptions {
         if !self.continue_token.is_empty() {
             return match self.resource_version.as_str() {
                 "" | "0" => Ok(Match::MostRecent),
-                _ => Err(Status::bad_request("specifying resource version is not allowed when using continue")),
+                _ => {
+                    apiserver_storage::check_continue(&self.continue_token)
+                        .map_err(|error| Status::bad_request(format!("invalid continue token: {error}")))?;
+                    Err(Status::bad_request("specifying resource version is not allowed when using continue"))
+                }
             };
         }
         let revision = match self.resource_version.as_str() {
@@ -337,6 +341,15 @@ fn options_from_query(query: &Query<'_>) -> Result<Value, Status> {
     let dry_run: Vec<Value> = query.all("dryRun").map(Value::from).collect();
     if !dry_run.is_empty() {
         map.insert("dryRun".into(), dry_run.into());
+    }
+    let mut preconditions = apimachinery::Map::new();
+    for key in ["uid", "resourceVersion"] {
+        if let Some(value) = query.get(key).filter(|value| !value.is_empty()) {
+            preconditions.insert(key.into(), value.into());
+        }
+    }
+    if !preconditions.is_empty() {
+        map.insert("preconditions".into(), Value::Object(preconditions));
     }
     Ok(Value::Object(map))
 }

@@ -148,15 +148,21 @@ fn verb(name: &str) -> Option<Verb> {
     })
 }
 
-/// Reviews, which can only be created, and subresources of other kinds have no Table and no metadata
-/// form.
+/// Resources whose status upstream shows no Table of.
+const STATUS_WITHOUT_TABLE: &[&str] = &["apiservices", "customresourcedefinitions", "resourceclaims"];
+
+/// Reviews, which can only be created, and most subresources have no Table.
+///
+/// Upstream: which storage in `pkg/registry` has `ConvertToTable`.
 fn offers(route: &Route) -> Offers {
-    let own_kind = route.subresource.as_ref().is_none_or(|s| s.kind == route.resource.gvk());
     let can_be_read = route.resource.verbs.iter().any(|verb| *verb == "get");
-    match own_kind && can_be_read {
-        true => Offers::Object,
-        false => Offers::Part,
-    }
+    let has_table = match route.subresource.as_ref().map(|subresource| &*subresource.name) {
+        None => can_be_read,
+        Some("scale") => true,
+        Some("status") => !STATUS_WITHOUT_TABLE.contains(&&*route.resource.plural),
+        Some(_) => false,
+    };
+    if has_table { Offers::Object } else { Offers::Part }
 }
 
 fn context(exchange: &Exchange<'_>, route: Route) -> Result<Context, Status> {
@@ -231,13 +237,19 @@ async fn serve_list(exchange: &Exchange<'_>, route: Route) -> Result<Response<Bo
         return Ok(response::encoded(StatusCode::OK, output.media, Body::Full(bytes)));
     }
     let page = exchange.server.registry.list(&cx, &query).await?;
-    Ok(list_answer(exchange, &cx, page, output))
+    list_answer(exchange, &cx, page, output)
 }
 
-fn list_answer(exchange: &Exchange<'_>, cx: &Context, page: ListPage, output: Output) -> Response<Body> {
+fn list_answer(
+    exchange: &Exchange<'_>,
+    cx: &Context,
+    page: ListPage,
+    output: Output,
+) -> Result<Response<Body>, Status> {
+    output.check_rows(exchange.query)?;
     let source =
         list::Source { page, resource: cx.resource.clone(), registry: exchange.server.registry.clone(), output };
-    response::encoded(StatusCode::OK, output.media, list::body(source))
+    Ok(response::encoded(StatusCode::OK, output.media, list::body(source)))
 }
 
 async fn serve_watch(exchange: &Exchange<'_>, route: Route) -> Result<Response<Body>, Status> {
@@ -315,7 +327,7 @@ async fn serve_delete_collection<B: Incoming>(
     if output.misfit {
         return Err(misfit_of(&cx, true));
     }
-    Ok(list_answer(exchange, &cx, page, output))
+    list_answer(exchange, &cx, page, output)
 }
 
 fn answer(
@@ -330,6 +342,7 @@ fn answer(
     {
         return Err(refusal);
     }
+    output.check_rows(exchange.query)?;
     let bytes = match &reply {
         Reply::Value { value, ty } => object::value(value, ty, resource, output),
         Reply::Object(stored) => match exchange.server.registry.convert(resource, stored) {
@@ -346,14 +359,16 @@ fn answer(
 
 /// What is said of an object that was to be shown as a list. What only says that it went well is shown as it is.
 fn misfit(reply: &Reply, resource: &ResourceInfo) -> Option<Status> {
-    if resource.custom.is_some() {
-        return Some(Status::plain(500, Reason::Unknown, "content is not a list"));
-    }
     let kind = match reply {
         Reply::Value { value, .. } => value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default(),
         _ => &*resource.kind,
     };
-    (kind != "Status").then(|| negotiate::misfit(&resource.group, kind, false))
+    match (kind, resource.custom.is_some()) {
+        ("Status", _) => None,
+        ("Scale", true) => Some(negotiate::misfit("v1", kind, false)),
+        (_, true) => Some(Status::plain(500, Reason::Unknown, "content is not a list")),
+        (_, false) => Some(negotiate::misfit(&resource.group, kind, false)),
+    }
 }
 
 /// What is said of a list that was to be shown as an object.

@@ -34,6 +34,83 @@ async fn an_objects_life() {
 }
 
 #[tokio::test]
+async fn deletes_keep_to_the_preconditions_of_their_address() {
+    let server = TestServer::start().await;
+    let made = server.config_map("a").await;
+    let delete = async |query: &str| server.ask(Method::DELETE, &format!("{MAPS}/a?{query}"), &[], "").await;
+    for (query, why) in [
+        ("uid=other", "the UID in the precondition (other) does not match"),
+        ("resourceVersion=1", "the ResourceVersion in the precondition (1) does not match"),
+    ] {
+        let refused = delete(query).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{query}");
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+    let uid = made["metadata"]["uid"].as_str().expect("a UID");
+    assert_eq!(delete(&format!("uid={uid}&resourceVersion=")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn scales_have_tables_and_resizes_do_not() {
+    let server = TestServer::start().await;
+    let container = json!({"name": "c", "image": "i"});
+    let controller = json!({"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "r"}, "spec": {
+        "replicas": 2, "selector": {"a": "b"},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}}});
+    server.create("/api/v1/namespaces/default/replicationcontrollers", controller).await;
+    let scale = "/api/v1/namespaces/default/replicationcontrollers/r/scale";
+    let table = server.get_as(scale, TABLE).await.json();
+    let names: Vec<&str> =
+        table["columnDefinitions"].as_array().expect("columns").iter().filter_map(|c| c["name"].as_str()).collect();
+    assert_eq!(names, ["Name", "Desired", "Available", "Age"]);
+    assert_eq!(
+        table["rows"][0]["cells"].as_array().map(|cells| cells[..3].to_vec()),
+        Some(vec!["r".into(), 2.into(), 0.into()])
+    );
+    let misfit = server.get_as(scale, METADATA).await;
+    assert_eq!(
+        (misfit.status, misfit.message()),
+        (
+            StatusCode::NOT_ACCEPTABLE,
+            "you requested PartialObjectMetadataList, but the requested object is not a list (*core.Scale)".into()
+        )
+    );
+    let resize = server.get_as("/api/v1/namespaces/default/pods/p/resize", TABLE).await;
+    assert_eq!(resize.status, StatusCode::NOT_ACCEPTABLE);
+    let none = server.get_as("/api/v1/namespaces/default/limitranges", TABLE).await.json();
+    assert_eq!(none["rows"], json!(null));
+    assert_eq!(server.get_as(MAPS, TABLE).await.json()["rows"], json!([]));
+}
+
+#[tokio::test]
+async fn discovery_has_protobuf() {
+    let server = TestServer::start().await;
+    for (path, kind) in [("/api", "APIVersions"), ("/apis", "APIGroupList"), ("/apis/apps/v1", "APIResourceList")] {
+        let answer = server.get_as(path, PROTOBUF).await;
+        assert_eq!(answer.headers["content-type"], PROTOBUF, "{path}");
+        let envelope = apimachinery::codec::protobuf::open(&answer.body).expect("an envelope");
+        assert_eq!(envelope.kind, kind);
+        let ty = apimachinery::schema::Schema::builtin()
+            .type_named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
+            .expect("a type");
+        let mut read = apimachinery::codec::protobuf::decode(&ty, envelope.raw).expect("decodes");
+        let mut json = server.get(path).await.json();
+        for tree in [&mut read, &mut json] {
+            for key in ["kind", "apiVersion"] {
+                tree.as_object_mut().expect("an object").remove(key);
+            }
+        }
+        // Protobuf tells lists that are empty from none as little as texts.
+        let list = json.as_object().expect("an object").values().find_map(|v| v.as_array()).map(Vec::len);
+        assert_eq!(
+            read.as_object().expect("an object").values().find_map(|v| v.as_array()).map(Vec::len),
+            list,
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn other_components_are_asked() {
     let server = TestServer::start().await;
     let list = server.get("/api/v1/componentstatuses").await.json();

@@ -36,5 +36,6 @@ pub use error::StorageError;
 pub use object::Object;
 pub use query::{ListPage, ListQuery, Match, Selection, WatchQuery};
 pub use store::{Change, Override, Store, StoreConfig};
+pub use token::check_continue;
 pub use watch::{Event, EventKind, Watch};
 pub use write::Decide;

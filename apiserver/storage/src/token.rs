@@ -74,6 +74,14 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Go's words for what is no base64: the first letter that is none of it, or where the last four begin if they are cut.
+/// Whether a continue token is one that can be read.
+///
+/// # Errors
+/// [`StorageError::BadContinue`].
+pub fn check_continue(token: &str) -> Result<(), StorageError> {
+    Continue::decode(token, "").map(drop)
+}
+
 fn illegal(token: &str) -> String {
     let foreign = token.bytes().position(|byte| !byte.is_ascii_alphanumeric() && !matches!(byte, b'-' | b'_'));
     format!("illegal base64 data at input byte {}", foreign.unwrap_or(token.len() - token.len() % 4))

@@ -6,7 +6,7 @@
 mod custom;
 mod table;
 
-pub use custom::{ConversionWebhook, Custom, PrintedColumn, ScalePaths};
+pub use custom::{AGE_DESCRIPTION, ConversionWebhook, Custom, PrintedColumn, ScalePaths};
 
 use crate::gvk::{GroupResource, GroupVersionKind, Str};
 use crate::schema::TypeRef;

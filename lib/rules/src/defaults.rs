@@ -19,6 +19,7 @@ mod workloads;
 
 use apimachinery::Value;
 use apimachinery::resources::ResourceInfo;
+use apimachinery::schema::TypeRef;
 
 /// Applies the defaults of the resource to an object as it came from a client or from storage.
 pub fn apply(resource: &ResourceInfo, object: &mut Value) {
@@ -26,6 +27,24 @@ pub fn apply(resource: &ResourceInfo, object: &mut Value) {
         Some(custom) => custom.default(object),
         None => walk::apply(&resource.schema, object),
     }
+}
+
+/// Applies the defaults of a built-in type, such as that of what is posted to a subresource.
+pub fn apply_typed(ty: &TypeRef, value: &mut Value) {
+    walk::apply(ty, value);
+}
+
+/// Gives a new job without labels those of its template, and says whether it did.
+///
+/// Upstream's job has one and the same map in both places from then on: what the apiserver adds to the template's labels
+/// is among its own. Here that takes [`unshare_labels`] before labels are added, and [`apply`] after.
+pub fn share_labels(resource: &ResourceInfo, object: &mut Value) -> bool {
+    (&*resource.group, &*resource.plural) == ("batch", "jobs") && workloads::share_labels(object)
+}
+
+/// Takes back what [`share_labels`] gave, unless it was changed since.
+pub fn unshare_labels(job: &mut Value) {
+    workloads::unshare_labels(job);
 }
 
 #[cfg(test)]

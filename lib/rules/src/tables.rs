@@ -63,6 +63,21 @@ pub fn row(resource: &ResourceInfo, object: &Value) -> Row {
     }
 }
 
+/// Whether nobody prints the resource better than with its name and its time.
+pub fn is_plain(resource: &ResourceInfo) -> bool {
+    resource.custom.is_none() && std::ptr::eq(printer(resource), &raw const DEFAULT)
+}
+
+/// The columns of a scale of the resource.
+pub fn scale_columns(resource: &ResourceInfo) -> &'static [Column<'static>] {
+    if resource.custom.is_some() { scaling::CUSTOM_SCALE } else { scaling::SCALE }
+}
+
+/// The cells of a scale, one for each of [`scale_columns`].
+pub fn scale_row(scale: &Value) -> Row {
+    Row(scaling::scale_row(scale))
+}
+
 /// The cells of one object at this time.
 pub fn cells(resource: &ResourceInfo, object: &Value, now: Timestamp) -> Vec<Value> {
     row(resource, object).render(now)

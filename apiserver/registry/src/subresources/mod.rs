@@ -62,11 +62,13 @@ fn body_type(subresource: &Subresource) -> Result<(GroupVersionKind, TypeRef), S
     Ok((kind, ty))
 }
 
-/// Decodes the body of the request's subresource.
+/// Decodes the body of the request's subresource, defaults filled in.
 fn decode_body(cx: &Context, body: &Body) -> Result<(Value, TypeRef), Status> {
     let subresource = cx.subresource.as_ref().ok_or_else(Status::method_not_allowed)?;
     let (kind, ty) = body_type(subresource)?;
-    Ok((decode::object(cx, body, &ty, &kind)?, ty))
+    let mut value = decode::object(cx, body, &ty, &kind)?;
+    rules::defaults::apply_typed(&ty, &mut value);
+    Ok((value, ty))
 }
 
 /// Admission of what is posted to a subresource.

@@ -31,14 +31,23 @@ pub(crate) async fn insert(registry: &Registry, cx: &Context, mut object: Value)
         metadata::ensure_name(cx, &object)?;
     }
     rules::defaults::apply(&cx.resource, &mut object);
+    let shares_labels = rules::defaults::share_labels(&cx.resource, &mut object);
     managed::track(cx, &Value::Null, &mut object);
-    insert_tracked(registry, cx, object).await
+    insert_tracked(registry, cx, object, shares_labels).await
 }
 
-/// Creates an object whose managed fields are known.
-pub(crate) async fn insert_tracked(registry: &Registry, cx: &Context, mut object: Value) -> Result<Reply, Status> {
+/// Creates an object whose managed fields are known. Some share labels with their template.
+pub(crate) async fn insert_tracked(
+    registry: &Registry,
+    cx: &Context,
+    mut object: Value,
+    shares_labels: bool,
+) -> Result<Reply, Status> {
     let options = options(cx, "CreateOptions");
     admit(registry, cx, Operation::Create, &mut object, &Value::Null, &options).await?;
+    if shares_labels {
+        rules::defaults::unshare_labels(&mut object);
+    }
     check_escalation(registry, cx, &object, &Value::Null).await?;
     let strategy = strategy::of(&cx.resource);
     prepare(registry, cx, strategy, &mut object);

@@ -31,7 +31,9 @@ fn lines() -> impl Iterator<Item = [&'static str; 4]> {
 /// What a column tells.
 pub(super) fn description<'a>(resource: &ResourceInfo, column: &Column<'a>) -> &'a str {
     if resource.custom.is_some() {
-        return column.description;
+        // What definitions print is theirs to describe; names, and ages where they do not say what to print, are not.
+        let text = TEXTS.get("*").and_then(|texts| texts.get(column.name)).filter(|_| column.is_common());
+        return text.map_or(column.description, String::as_str);
     }
     let own = format!("{}/{}", resource.group, resource.plural);
     let text = [&*own, "*"].iter().find_map(|resource| TEXTS.get(*resource)?.get(column.name));

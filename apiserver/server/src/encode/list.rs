@@ -12,6 +12,7 @@ use apimachinery::schema::Schema;
 use apiserver_registry::Registry;
 use apiserver_storage::{ListPage, Object};
 use bytes::Bytes;
+use rules::tables;
 use std::sync::Arc;
 
 /// A short list of objects that are not stored.
@@ -207,10 +208,15 @@ fn metadata_pieces(source: Source) -> Pieces {
 
 fn table_pieces(source: Source) -> Pieces {
     let output = source.output;
-    let columns = format!("\"columnDefinitions\":{},\"rows\":[", table::columns(&source.resource));
+    // Upstream makes a list of rows before it prints, but where it prints names and times only.
+    let (start, end) = match source.page.items.is_empty() && tables::is_plain(&source.resource) {
+        true => ("null", &b"}"[..]),
+        false => ("[", &b"]}"[..]),
+    };
+    let columns = format!("\"columnDefinitions\":{},\"rows\":{start}", table::columns(&source.resource));
     let head = source.head(&columns);
     let resource = source.resource.clone();
-    source.pieces(head, Box::new(move |o, out| table::Rows::new(&resource, output).push(o, out)), b"]}")
+    source.pieces(head, Box::new(move |o, out| table::Rows::new(&resource, output).push(o, out)), end)
 }
 
 /// YAML as upstream prints it, keys sorted: rows stand behind all else, items before the kind.
@@ -227,7 +233,11 @@ fn yaml_pieces(source: Source) -> Pieces {
         before = serde_json::json!({"apiVersion": api_version, "columnDefinitions": columns, "kind": kind, "metadata": behind["metadata"].take()});
         behind = Value::Null;
     }
-    let none = if source.page.items.is_empty() { " []" } else { "" };
+    let none = match source.page.items.is_empty() {
+        true if list == "rows" && tables::is_plain(&source.resource) => " null",
+        true => " []",
+        false => "",
+    };
     let head = format!("{}{list}:{none}\n", yaml::to_string(&before));
     let tail = if behind.is_null() { String::new() } else { yaml::to_string(&behind) };
     let value = yaml_item(&source);

@@ -12,6 +12,9 @@ use apimachinery::status::Status;
 use apiserver_storage::Object;
 use bytes::Bytes;
 
+/// What there is a Table of though it is another kind than the resource's.
+const SCALE: &str = "Scale";
+
 /// A whole stored object.
 pub fn stored(object: &Object, resource: &ResourceInfo, output: Output) -> Bytes {
     match (output.view, output.media) {
@@ -37,6 +40,9 @@ pub fn value(value: &Value, ty: &TypeRef, resource: &ResourceInfo, output: Outpu
     let own = kind == resource.gvk();
     match (output.view, output.media) {
         (View::Table, media) if own => text(table::of_value(value, resource, output), media, output.pretty),
+        (View::Table, media) if &*kind.kind == SCALE => {
+            text(table::of_scale(value, resource, output), media, output.pretty)
+        }
         (View::Metadata, media) if own => {
             let partial = partial_value(value, output);
             if media == Media::Protobuf

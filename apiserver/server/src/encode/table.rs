@@ -14,7 +14,7 @@ use apimachinery::resources::ResourceInfo;
 use apiserver_storage::Object;
 use bytes::Bytes;
 use jiff::Timestamp;
-use rules::tables::{self, Cell, Part};
+use rules::tables::{self, Cell, Column, Part, Row};
 
 /// Begins a time in a template; eight bytes of milliseconds follow. JSON has no such byte.
 const SINCE: u8 = 0;
@@ -65,7 +65,11 @@ impl<'a> Rows<'a> {
 
 /// The column definitions of a resource, as JSON.
 pub fn columns(resource: &ResourceInfo) -> String {
-    let columns: Vec<Value> = tables::columns(resource)
+    definitions(resource, &tables::columns(resource))
+}
+
+fn definitions(resource: &ResourceInfo, columns: &[Column<'_>]) -> String {
+    let columns: Vec<Value> = columns
         .iter()
         .map(|c| {
             serde_json::json!({
@@ -82,13 +86,13 @@ fn template(resource: &ResourceInfo, value: &Value, bytes: &[u8]) -> Bytes {
     for place in [metadata.start, metadata.end] {
         out.extend_from_slice(&u32::try_from(place).unwrap_or(0).to_be_bytes());
     }
-    push_cells(resource, value, &mut out);
+    push_cells(&tables::row(resource, value), &mut out);
     out.into()
 }
 
-fn push_cells(resource: &ResourceInfo, value: &Value, out: &mut Vec<u8>) {
+fn push_cells(row: &Row, out: &mut Vec<u8>) {
     out.push(b'[');
-    for (i, cell) in tables::row(resource, value).0.iter().enumerate() {
+    for (i, cell) in row.0.iter().enumerate() {
         if i > 0 {
             out.push(b',');
         }
@@ -149,7 +153,7 @@ pub fn of_object(object: &Object, resource: &ResourceInfo, output: Output) -> By
 /// A table of one object that is not stored as such.
 pub fn of_value(value: &Value, resource: &ResourceInfo, output: Output) -> Bytes {
     let mut row = Vec::new();
-    push_value(&Rows::new(resource, output), value, &mut row);
+    push_value(&Rows::new(resource, output), &tables::row(resource, value), value, &mut row);
     of_row(value.resource_version().parse().unwrap_or(0), Some(resource), &row, output)
 }
 
@@ -160,14 +164,22 @@ pub fn of_values(values: &[Value], resource: &ResourceInfo, output: Output) -> B
         if at > 0 {
             out.push(b',');
         }
-        push_value(&rows, value, &mut out);
+        push_value(&rows, &tables::row(resource, value), value, &mut out);
     }
     of_row(0, Some(resource), &out, output)
 }
 
-fn push_value(rows: &Rows<'_>, value: &Value, out: &mut Vec<u8>) {
+/// A table of one scale of the resource.
+pub fn of_scale(scale: &Value, resource: &ResourceInfo, output: Output) -> Bytes {
+    let mut row = Vec::new();
+    push_value(&Rows::new(resource, output), &tables::scale_row(scale), scale, &mut row);
+    let columns = definitions(resource, tables::scale_columns(resource));
+    with_columns(scale.resource_version().parse().unwrap_or(0), &columns, &row, output)
+}
+
+fn push_value(rows: &Rows<'_>, row: &Row, value: &Value, out: &mut Vec<u8>) {
     let mut cells = Vec::new();
-    push_cells(rows.resource, value, &mut cells);
+    push_cells(row, &mut cells);
     let metadata = value.get("metadata").map(json).unwrap_or_default();
     let whole = json(value);
     rows.push_row(&cells, || &metadata, || &whole, out);
@@ -175,8 +187,11 @@ fn push_value(rows: &Rows<'_>, value: &Value, out: &mut Vec<u8>) {
 
 /// A table of these rows; without columns if the client has them already.
 pub fn of_row(revision: u64, resource: Option<&ResourceInfo>, row: &[u8], output: Output) -> Bytes {
+    with_columns(revision, &resource.map_or_else(|| "null".to_owned(), columns), row, output)
+}
+
+fn with_columns(revision: u64, columns: &str, row: &[u8], output: Output) -> Bytes {
     let version = meta_version(output.beta);
-    let columns = resource.map_or_else(|| "null".to_owned(), columns);
     let metadata = if revision == 0 { "{}".to_owned() } else { format!(r#"{{"resourceVersion":"{revision}"}}"#) };
     let head = format!(
         r#"{{"kind":"Table","apiVersion":"{version}","metadata":{metadata},"columnDefinitions":{columns},"rows":["#

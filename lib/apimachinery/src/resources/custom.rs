@@ -44,6 +44,9 @@ pub trait Custom: Debug + Send + Sync {
     fn warning(&self) -> Option<&str>;
 }
 
+/// What columns of ages tell where nobody says more of them.
+pub const AGE_DESCRIPTION: &str = "The time since the object was made.";
+
 /// A column of a custom resource's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrintedColumn {

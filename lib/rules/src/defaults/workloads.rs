@@ -108,6 +108,27 @@ pub(super) fn job(job: &mut Value) {
     spec.fill("manualSelector", false);
 }
 
+/// Gives a job without labels those of its template; whether it did.
+pub(super) fn share_labels(job: &mut Value) -> bool {
+    if job.labels().is_some_and(|labels| !labels.is_empty()) {
+        return false;
+    }
+    let labels = job.at("spec").and_then(|spec| spec.at("template")).and_then(Value::labels);
+    let Some(labels) = labels.filter(|labels| !labels.is_empty()).cloned() else { return false };
+    label_as_template(job, labels);
+    true
+}
+
+/// Takes the labels of a job away if they are those of its template.
+pub(super) fn unshare_labels(job: &mut Value) {
+    let template = job.at("spec").and_then(|spec| spec.at("template")).and_then(Value::labels);
+    if job.labels() == template
+        && let Some(Value::Object(metadata)) = job.inner("metadata")
+    {
+        metadata.remove("labels");
+    }
+}
+
 /// The labels of the template, which a job without labels gets. Those that the apiserver adds to the template of a new
 /// job are among them, so that it has to add them first.
 fn labels_for_job(job: &Value) -> Option<Map> {

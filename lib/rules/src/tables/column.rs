@@ -1,5 +1,7 @@
 //! Columns.
 
+use apimachinery::resources::AGE_DESCRIPTION;
+
 /// A column of a table; those of built-in resources are static.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column<'a> {
@@ -15,6 +17,13 @@ pub struct Column<'a> {
     pub priority: i32,
 }
 
+impl Column<'_> {
+    /// Whether it is the column of names, or that of ages, which mean the same in every table.
+    pub fn is_common(&self) -> bool {
+        [NAME.description, AGE.description].contains(&self.description)
+    }
+}
+
 impl Column<'static> {
     /// The same column, shown in the wide view only.
     pub(super) const fn wide(self) -> Self {
@@ -24,7 +33,7 @@ impl Column<'static> {
 
 pub(super) const NAME: Column<'static> =
     Column { format: "name", ..text("Name", "The name, unique within a namespace and resource.") };
-pub(super) const AGE: Column<'static> = text("Age", "The time since the object was made.");
+pub(super) const AGE: Column<'static> = text("Age", AGE_DESCRIPTION);
 pub(super) const CONTAINERS: Column<'static> = text("Containers", "The names of the template's containers.").wide();
 pub(super) const IMAGES: Column<'static> = text("Images", "The images of the template's containers.").wide();
 pub(super) const SELECTOR: Column<'static> = text("Selector", "Which pods belong to the object.").wide();

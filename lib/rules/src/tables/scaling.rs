@@ -1,7 +1,7 @@
 //! Autoscalers and disruption budgets.
 
 use super::cell::Cell;
-use super::column::{AGE, NAME, number as numbers, text};
+use super::column::{AGE, Column, NAME, date, number as numbers, text};
 use super::words::{NONE, UNKNOWN, UNSET, number, scalar};
 use super::{Printer, age, name};
 use crate::tree::Tree;
@@ -26,6 +26,27 @@ pub(super) static DISRUPTION_BUDGET: Printer = Printer {
         ]
     },
 };
+
+const DESIRED: &str = "replicas is the desired number of instances for the scaled object.";
+const AVAILABLE: &str = "replicas is the actual number of observed instances of the scaled object.";
+
+/// The columns of a scale. Those of custom resources are told in words of their own.
+pub(super) static SCALE: &[Column<'static>] =
+    &[Column { format: "", ..NAME }, numbers("Desired", DESIRED), numbers("Available", AVAILABLE), AGE];
+
+/// The columns of a custom resource's scale.
+pub(super) static CUSTOM_SCALE: &[Column<'static>] = &[
+    NAME,
+    numbers("Desired", "Number of desired replicas"),
+    numbers("Available", "Number of actual replicas"),
+    date("Age", AGE.description),
+];
+
+/// The cells of either.
+pub(super) fn scale_row(scale: &Value) -> Vec<Cell> {
+    let replicas = |key| number(scale.at(key), "replicas");
+    vec![name(scale), replicas("spec"), replicas("status"), age(scale)]
+}
 
 pub(super) static AUTOSCALER: Printer = Printer {
     columns: &[

@@ -65,7 +65,7 @@ async fn change_or_create(registry: &Registry, cx: &Context, part: Part, config:
             let mut object = laid_over(cx, config, &Value::Null)?;
             may_create(registry, cx).await?;
             metadata::forget_revision(cx, &mut object)?;
-            create::insert_tracked(registry, cx, object).await
+            create::insert_tracked(registry, cx, object, false).await
         }
         result => result,
     }

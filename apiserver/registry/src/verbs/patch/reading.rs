@@ -62,7 +62,10 @@ fn members(text: &str) -> Result<Members<'_>, String> {
 fn head(members: &Members<'_>, name: &str) -> Result<String, String> {
     let Some(given) = members.get(name).map(|given| given.get()) else { return Ok(String::new()) };
     let found = match given.bytes().next() {
-        Some(b'"') => return serde_json::from_str(given).map_err(|error| error.to_string()),
+        Some(b'"') => {
+            let text = json::to_value(given.as_bytes()).map_err(|error| error.to_string())?;
+            return Ok(text.as_str().unwrap_or_default().to_owned());
+        }
         Some(b'n') => return Ok(String::new()),
         Some(b'{') => "object",
         Some(b'[') => "array",
