@@ -393,9 +393,7 @@ async fn jobs_share_the_labels_of_their_template() {
     let server = Server::start().await;
     let template = json!({"metadata": {"labels": {"a": "b"}},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
-    let job = |name: &str, labels: Value| {
-        json!({"metadata": {"name": name, "labels": labels}, "spec": {"template": template}})
-    };
+    let job = |name: &str, labels: Value| json!({"metadata": {"name": name, "labels": labels}, "spec": {"template": template}});
     let shared = server.create("batch/jobs", job("j", Value::Null)).await.expect("created");
     assert_eq!(shared["metadata"]["labels"], shared["spec"]["template"]["metadata"]["labels"]);
     assert_eq!(shared["metadata"]["labels"]["job-name"], "j");

@@ -99,6 +99,13 @@ impl Server {
         connector.connect(name, stream).await.expect("a handshake")
     }
 
+    /// A connection for requests one after another.
+    pub async fn connect(&self) -> http1::SendRequest<Full<Bytes>> {
+        let (sender, connection) = http1::handshake(TokioIo::new(self.stream().await)).await.expect("HTTP");
+        tokio::spawn(connection);
+        sender
+    }
+
     /// Sends a request; an empty `who` sends no credentials.
     pub async fn ask(&self, who: &str, method: Method, path: &str, body: Value) -> Answer {
         self.ask_trusting(&self.own_certificate(), who, method, path, body).await
