@@ -158,6 +158,9 @@ pub struct Admission {
     /// Admission plugins to disable although they are in the default list.
     #[arg(long, value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
+    /// File with the configurations of admission plugins.
+    #[arg(long)]
+    pub admission_control_config_file: Option<PathBuf>,
     /// Seconds that pods tolerate notReady:NoExecute by default.
     #[arg(long, default_value_t = 300)]
     pub default_not_ready_toleration_seconds: i64,

@@ -3,8 +3,9 @@
 //! Upstream: `apiserver/pkg/server/options/admission.go`.
 
 use crate::catalog::{self, Switch};
+use crate::configuration::Configuration;
 use crate::metrics::Metrics;
-use crate::plugins::build;
+use crate::plugins::{CONFIGURABLE, build};
 use apimachinery::gvk::GroupResource;
 use apiserver_registry::UserInfo;
 use apiserver_registry::admission::{Chain, Plugin};
@@ -56,23 +57,44 @@ pub enum PluginError {
         /// The name.
         name: String,
     },
+    /// Its configuration makes no sense.
+    #[error("couldn't init admission plugin {name:?}: {why}")]
+    Configuration {
+        /// The plugin.
+        name: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// Named in both flags.
     #[error("{0:?} in enable-admission-plugins and disable-admission-plugins overlapped")]
     Both(String),
 }
 
 /// Builds the chain: plugins on by default and enabled ones, without the disabled ones.
-pub fn plugins(enabled: &[String], disabled: &[String], means: &Means) -> Result<Built, PluginError> {
+pub fn plugins(
+    enabled: &[String],
+    disabled: &[String],
+    configuration: &Configuration,
+    means: &Means,
+) -> Result<Built, PluginError> {
     check(enabled, disabled)?;
     let chain = Chain { plugins: Vec::new(), observer: Some(means.metrics.clone()) };
     let mut built = Built { chain, missing: Vec::new() };
     for (name, default, _) in catalog::ORDER {
         let is_enabled = enabled.iter().any(|e| e == name);
         let runs = (is_enabled || *default == Switch::On) && !disabled.iter().any(|d| d == name);
-        match runs.then(|| build(name, means)) {
-            Some(Some(plugin)) => built.chain.plugins.push(plugin),
-            Some(None) => built.missing.push(name),
-            None => {}
+        if !runs {
+            continue;
+        }
+        let failed = |why| PluginError::Configuration { name, why };
+        let of_plugin = configuration.of(name);
+        // What was asked for and is not done would be found out too late.
+        if of_plugin.is_some() && !CONFIGURABLE.contains(name) {
+            return Err(failed("this server reads no configuration of it".to_owned()));
+        }
+        match build(name, of_plugin, means).map_err(failed)? {
+            Some(plugin) => built.chain.plugins.push(plugin),
+            None => built.missing.push(name),
         }
     }
     Ok(built)
@@ -106,7 +128,8 @@ mod tests {
     async fn flags_choose_plugins() {
         let cluster = Cluster::start().await;
         let run = |on: &[&str], off: &[&str]| -> Result<Vec<&'static str>, String> {
-            let built = plugins(&names(on), &names(off), &cluster.means()).map_err(|e| e.to_string())?;
+            let built = plugins(&names(on), &names(off), &Configuration::default(), &cluster.means())
+                .map_err(|e| e.to_string())?;
             Ok(built.chain.plugins.iter().map(|p| p.name()).collect())
         };
         let default = run(&[], &[]).expect("the default chain");

@@ -9,6 +9,7 @@
 
 pub mod builder;
 pub mod catalog;
+pub mod configuration;
 mod denial;
 mod dynamic;
 mod lookup;
@@ -20,3 +21,4 @@ mod pod;
 mod testing;
 
 pub use builder::{Authorize, Built, Means, PluginError, plugins};
+pub use configuration::{Configuration, ConfigurationError};

@@ -5,6 +5,7 @@
 
 use crate::catalog;
 use crate::dynamic::conditions::Outcome;
+use crate::plugins::pod_security;
 use apiserver_registry::admission::{Observer, Operation, Ran, Step};
 use component::metrics::Registry;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Upstream's buckets for expressions.
@@ -163,6 +165,7 @@ pub struct Metrics {
     validating_seconds: Histograms<Validating>,
     mutating: Family<Mutating, Counter>,
     mutating_seconds: Histograms<Mutating>,
+    pub(crate) pod_security: Arc<pod_security::Metrics>,
 }
 
 impl Default for Metrics {
@@ -181,6 +184,7 @@ impl Default for Metrics {
             validating_seconds: Family::new_with_constructor(expression_seconds),
             mutating: Family::default(),
             mutating_seconds: Family::new_with_constructor(expression_seconds),
+            pod_security: Arc::default(),
         }
     }
 }
@@ -200,6 +204,7 @@ impl Metrics {
         self.register_webhooks(registry);
         self.register_conditions(registry);
         self.register_policies(registry);
+        self.pod_security.register(registry);
     }
 
     fn register_steps(&self, registry: &mut Registry) {

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use apimachinery::gvk::GroupResource;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apiserver_admission::metrics::Metrics;
-use apiserver_admission::{Authorize, Means};
+use apiserver_admission::{Authorize, Configuration, Means};
 use apiserver_auth::{Attributes, Authorizer, Decision};
 use apiserver_registry::UserInfo;
 use apiserver_registry::admission::Chain;
@@ -29,9 +29,10 @@ pub(super) fn chain(
         supervisor: supervisor.clone(),
         metrics: metrics.clone(),
     };
-    let built =
-        apiserver_admission::plugins(&options.enable_admission_plugins, &options.disable_admission_plugins, &means)
-            .context("admission")?;
+    let configuration = options.admission_control_config_file.as_deref().map(Configuration::read).transpose();
+    let configuration = configuration.context("--admission-control-config-file")?.unwrap_or_default();
+    let (enabled, disabled) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
+    let built = apiserver_admission::plugins(enabled, disabled, &configuration, &means).context("admission")?;
     for plugin in built.missing {
         tracing::warn!(plugin, "admission plugin {plugin} is known but not built; it has no effect");
     }

@@ -1,14 +1,17 @@
 //! The plugins, one file each.
 
 mod always;
+mod anti_affinity;
 mod certificates;
 mod default_classes;
 mod default_toleration_seconds;
+mod event_rate_limit;
 mod extended_resource_toleration;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
-mod pod_security;
+mod pod_node_selector;
+pub(crate) mod pod_security;
 mod pod_topology_labels;
 mod policies;
 mod priority;
@@ -21,11 +24,21 @@ mod webhooks;
 
 use crate::Means;
 use crate::builder::Boxed;
+use apimachinery::Value;
+
+/// Plugins that read a configuration.
+pub(crate) const CONFIGURABLE: &[&str] = &["EventRateLimit", "PodNodeSelector", "PodSecurity"];
 
 /// The plugin of this name, if it is built.
-pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
+///
+/// # Errors
+/// What is wrong with its configuration.
+pub(crate) fn build(name: &str, configuration: Option<&Value>, means: &Means) -> Result<Option<Boxed>, String> {
     let store = || means.store.clone();
-    Some(match name {
+    Ok(Some(match name {
+        "EventRateLimit" => Box::new(event_rate_limit::EventRateLimit::new(configuration)?),
+        "LimitPodHardAntiAffinityTopology" => Box::new(anti_affinity::LimitPodHardAntiAffinityTopology),
+        "PodNodeSelector" => Box::new(pod_node_selector::PodNodeSelector::new(store(), configuration)?),
         "AlwaysAdmit" => Box::new(always::Admit),
         "AlwaysDeny" => Box::new(always::Deny),
         "AlwaysPullImages" => Box::new(always::PullImages),
@@ -36,7 +49,11 @@ pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
         "ServiceAccount" => Box::new(service_account::ServiceAccount::new(store())),
         "NodeRestriction" => Box::new(node_restriction::NodeRestriction::new(store())),
         "TaintNodesByCondition" => Box::new(taint_nodes::TaintNodesByCondition),
-        "PodSecurity" => Box::new(pod_security::PodSecurity::new(store())),
+        "PodSecurity" => {
+            let configuration = configuration.map(pod_security::Configuration::parse).transpose()?;
+            let counted = means.metrics.pod_security.clone();
+            Box::new(pod_security::PodSecurity::new(store(), configuration.unwrap_or_default(), counted))
+        }
         "Priority" => Box::new(priority::Priority::new(store())),
         "DefaultTolerationSeconds" => Box::new(default_toleration_seconds::DefaultTolerationSeconds),
         "ExtendedResourceToleration" => Box::new(extended_resource_toleration::ExtendedResourceToleration),
@@ -55,6 +72,6 @@ pub(crate) fn build(name: &str, means: &Means) -> Option<Boxed> {
         "ValidatingAdmissionPolicy" => Box::new(policies::Validating::new(means)),
         "ValidatingAdmissionWebhook" => Box::new(webhooks::Validating::new(means)),
         "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store())),
-        _ => return None,
-    })
+        _ => return Ok(None),
+    }))
 }

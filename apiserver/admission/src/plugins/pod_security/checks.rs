@@ -1,281 +1,181 @@
-//! The checks of the levels, latest version: pure.
+//! The checks of each level and version: pure.
 //!
-//! Upstream: `pod-security-admission/policy/check_*.go`.
+//! Upstream: `pod-security-admission/policy/{registry,checks,helpers}.go`.
 
+mod baseline;
+mod restricted;
+
+use super::level::{Level, Standard};
 use crate::lookup::text;
 use crate::pod::containers;
-use apimachinery::{Value, sysctl};
+use apimachinery::Value;
+use std::collections::BTreeSet;
 
 const LISTS: &[&str] = &["initContainers", "containers", "ephemeralContainers"];
-/// What containers may add under the baseline level.
-const CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
-const SELINUX_TYPES: &[&str] = &["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
-const VOLUMES: &[&str] = &[
-    "configMap",
-    "csi",
-    "downwardAPI",
-    "emptyDir",
-    "ephemeral",
-    "image",
-    "persistentVolumeClaim",
-    "projected",
-    "secret",
-];
 
-/// A level of the standards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Level {
-    Privileged,
-    Baseline,
-    Restricted,
+/// What one check has against a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) reason: String,
+    pub(super) detail: String,
 }
 
-impl Level {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        [Level::Privileged, Level::Baseline, Level::Restricted].into_iter().find(|level| level.as_str() == text)
-    }
+/// A check of a pod under the rules of Kubernetes 1.x.
+type Run = fn(&Value, u32) -> Option<Finding>;
 
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Level::Privileged => "privileged",
-            Level::Baseline => "baseline",
-            Level::Restricted => "restricted",
-        }
-    }
+/// A check, and since when there is one of that kind.
+struct Check {
+    id: &'static str,
+    since: u32,
+    run: Run,
+    /// The check of the baseline that it replaces.
+    replaces: &'static str,
 }
 
-type Check = fn(&Value) -> Option<String>;
-
-const BASELINE: &[Check] =
-    &[host_namespaces, host_path_volumes, host_ports, host_process, privileged, proc_mount, selinux, sysctls];
-/// Replaced by stricter ones in the restricted level.
-const BASELINE_ONLY: &[Check] = &[baseline_capabilities, baseline_seccomp];
-const RESTRICTED: &[Check] = &[escalation, capabilities, volumes, non_root, root_user, seccomp];
-
-/// What the level has against a pod.
-pub(super) fn run(level: Level, pod: &Value) -> Vec<String> {
-    let checks: &[&[Check]] = match level {
-        Level::Privileged => &[],
-        Level::Baseline => &[BASELINE, BASELINE_ONLY],
-        Level::Restricted => &[BASELINE, RESTRICTED],
+/// What a standard has against a pod, or against the template of one, in upstream's order.
+pub(super) fn run(standard: Standard, pod: &Value) -> Vec<Finding> {
+    let minor = standard.version.minor();
+    let there = |check: &&Check| check.since <= minor;
+    let restricted: Vec<&Check> = match standard.level {
+        Level::Privileged => return Vec::new(),
+        Level::Baseline => Vec::new(),
+        Level::Restricted => restricted::CHECKS.iter().filter(there).collect(),
     };
-    checks.iter().copied().flatten().filter_map(|check| check(pod)).collect()
+    let baseline =
+        baseline::CHECKS.iter().filter(there).filter(|check| !restricted.iter().any(|r| r.replaces == check.id));
+    baseline.chain(restricted.iter().copied()).filter_map(|check| (check.run)(pod, minor)).collect()
 }
 
-/// The names of the containers of which `wrong` holds, as a phrase: `container "a"`.
-fn offenders(pod: &Value, wrong: impl Fn(&Value) -> bool) -> Option<String> {
-    let names: Vec<String> =
-        containers(pod, LISTS).filter(|c| wrong(c)).map(|c| format!("{:?}", text(c, "/name"))).collect();
-    match names.as_slice() {
-        [] => None,
-        [one] => Some(format!("container {one}")),
-        many => Some(format!("containers {}", many.join(", "))),
+/// The findings with what they are about, for somebody who looks at one pod.
+pub(super) fn details(findings: &[Finding]) -> String {
+    let told = |finding: &Finding| match finding.detail.is_empty() {
+        true => finding.reason.clone(),
+        false => format!("{} ({})", finding.reason, finding.detail),
+    };
+    findings.iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
+/// The findings in short, for somebody who looks at many pods.
+pub(super) fn reasons(findings: &[Finding]) -> String {
+    findings.iter().map(|finding| finding.reason.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn found(reason: &str, detail: String) -> Option<Finding> {
+    Some(Finding { reason: reason.to_owned(), detail })
+}
+
+fn all(pod: &Value) -> impl Iterator<Item = &Value> {
+    containers(pod, LISTS)
+}
+
+/// The names of the containers of which `wrong` holds.
+fn offenders(pod: &Value, wrong: impl Fn(&Value) -> bool) -> Vec<String> {
+    all(pod).filter(|container| wrong(container)).map(|container| text(container, "/name").to_owned()).collect()
+}
+
+/// `container "a"`, `containers "a", "b"`, or nothing.
+fn named(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| format!("{} {}", plural("container", names.len()), joined(names)))
+}
+
+/// Who sets something: the pod, containers, or both.
+fn setters(by_pod: bool, names: &[String]) -> Option<String> {
+    match (by_pod, named(names)) {
+        (true, Some(containers)) => Some(format!("pod and {containers}")),
+        (true, None) => Some("pod".to_owned()),
+        (false, containers) => containers,
     }
+}
+
+fn joined<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| format!("\"{}\"", item.as_ref())).collect();
+    items.join(", ")
+}
+
+fn plural(word: &str, count: usize) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+/// What many do and one does.
+fn uses(count: usize) -> &'static str {
+    if count == 1 { "uses" } else { "use" }
+}
+
+/// A flag, if it is set.
+fn flag(value: &Value, pointer: &str) -> Option<bool> {
+    value.pointer(pointer).and_then(Value::as_bool)
 }
 
 fn is(value: &Value, pointer: &str, wanted: bool) -> bool {
-    value.pointer(pointer).and_then(Value::as_bool) == Some(wanted)
+    flag(value, pointer) == Some(wanted)
 }
 
-fn listed<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+fn listed<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn host_namespaces(pod: &Value) -> Option<String> {
-    let all = ["hostNetwork", "hostPID", "hostIPC"];
-    let used: Vec<String> =
-        all.iter().filter(|n| is(pod, &format!("/spec/{n}"), true)).map(|n| format!("{n}=true")).collect();
-    (!used.is_empty()).then(|| format!("host namespaces ({})", used.join(", ")))
+fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    listed(value, pointer).filter_map(Value::as_str)
 }
 
-fn host_path_volumes(pod: &Value) -> Option<String> {
-    let paths = listed(pod, "/spec/volumes").filter(|v| v.get("hostPath").is_some());
-    let names: Vec<String> = paths.map(|v| format!("{:?}", text(v, "/name"))).collect();
-    let word = if names.len() == 1 { "volume" } else { "volumes" };
-    (!names.is_empty()).then(|| format!("hostPath volumes ({word} {})", names.join(", ")))
+/// A member that is there, if only empty.
+fn member<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    value.pointer(pointer).filter(|member| !member.is_null())
 }
 
-fn host_ports(pod: &Value) -> Option<String> {
-    let port = |p: &Value| p.get("hostPort").and_then(Value::as_i64).filter(|p| *p != 0);
-    let who = offenders(pod, |c| listed(c, "/ports").any(|p| port(p).is_some()))?;
-    let ports: Vec<String> =
-        containers(pod, LISTS).flat_map(|c| listed(c, "/ports")).filter_map(port).map(|p| p.to_string()).collect();
-    let word = if ports.len() == 1 { "hostPort" } else { "hostPorts" };
-    let verb = if who.starts_with("containers") { "use" } else { "uses" };
-    Some(format!("hostPort ({who} {verb} {word} {})", ports.join(", ")))
+/// Windows knows neither capabilities nor seccomp.
+fn is_for_windows(pod: &Value) -> bool {
+    text(pod, "/spec/os/name") == "windows"
 }
 
-fn host_process(pod: &Value) -> Option<String> {
-    let pointer = "/securityContext/windowsOptions/hostProcess";
-    let who = match is(pod, &format!("/spec{pointer}"), true) {
-        true => Some("pod".to_owned()),
-        false => offenders(pod, |c| is(c, pointer, true)),
-    };
-    who.map(|who| format!("hostProcess ({who} must not set securityContext.windowsOptions.hostProcess=true)"))
+/// Users of a pod with user namespaces are nobody outside of it.
+fn has_own_users(pod: &Value) -> bool {
+    is(pod, "/spec/hostUsers", false)
 }
 
-fn privileged(pod: &Value) -> Option<String> {
-    let who = offenders(pod, |c| is(c, "/securityContext/privileged", true))?;
-    Some(format!("privileged ({who} must not set securityContext.privileged=true)"))
+/// Profiles of seccomp at the pod and at its containers, as far as they are of another type than is allowed.
+struct Profiles {
+    /// Who sets one that is not allowed.
+    setters: Option<String>,
+    values: BTreeSet<String>,
+    /// Containers without a profile, of their own or of the pod.
+    without: Vec<String>,
 }
 
-fn proc_mount(pod: &Value) -> Option<String> {
-    let mount = |c: &Value| !matches!(text(c, "/securityContext/procMount"), "" | "Default");
-    let who = offenders(pod, mount)?;
-    Some(format!("procMount ({who} must not set securityContext.procMount to \"Unmasked\")"))
-}
-
-fn selinux(pod: &Value) -> Option<String> {
-    let options = "/securityContext/seLinuxOptions";
-    let wrong = |at: &Value, root: &str| {
-        let member = |name: &str| text(at, &format!("{root}{options}/{name}")).to_owned();
-        !SELINUX_TYPES.contains(&member("type").as_str()) || !member("user").is_empty() || !member("role").is_empty()
-    };
-    let who = match wrong(pod, "/spec") {
-        true => Some("pod".to_owned()),
-        false => offenders(pod, |c| wrong(c, "")),
-    };
-    who.map(|who| format!("seLinuxOptions ({who} set forbidden securityContext.seLinuxOptions)"))
-}
-
-fn sysctls(pod: &Value) -> Option<String> {
-    let set = listed(pod, "/spec/securityContext/sysctls").map(|s| text(s, "/name"));
-    let wrong: Vec<&str> = set.filter(|name| !sysctl::SAFE.contains(name)).collect();
-    (!wrong.is_empty()).then(|| format!("forbidden sysctls ({})", wrong.join(", ")))
-}
-
-fn baseline_capabilities(pod: &Value) -> Option<String> {
-    let wrong = |c: &Value| -> Vec<String> {
-        let added = listed(c, "/securityContext/capabilities/add").filter_map(Value::as_str);
-        added.filter(|name| !CAPABILITIES.contains(name)).map(|name| format!("{name:?}")).collect()
-    };
-    let who = offenders(pod, |c| !wrong(c).is_empty())?;
-    let mut names: Vec<String> = containers(pod, LISTS).flat_map(wrong).collect();
-    names.sort();
-    names.dedup();
-    Some(format!(
-        "non-default capabilities ({who} must not include {} in securityContext.capabilities.add)",
-        names.join(", ")
-    ))
-}
-
-fn capabilities(pod: &Value) -> Option<String> {
-    let undropped = offenders(pod, |c| !listed(c, "/securityContext/capabilities/drop").any(|name| name == "ALL"));
-    let adds = |c: &Value| listed(c, "/securityContext/capabilities/add").any(|name| name != "NET_BIND_SERVICE");
-    let adding = offenders(pod, adds);
-    let undropped = undropped.map(|who| format!("{who} must set securityContext.capabilities.drop=[\"ALL\"]"));
-    let adding = adding.map(|who| format!("{who} must not add capabilities other than \"NET_BIND_SERVICE\""));
-    let found: Vec<String> = undropped.into_iter().chain(adding).collect();
-    (!found.is_empty()).then(|| format!("unrestricted capabilities ({})", found.join("; ")))
-}
-
-fn baseline_seccomp(pod: &Value) -> Option<String> {
-    let pointer = "/securityContext/seccompProfile/type";
-    let who = match text(pod, &format!("/spec{pointer}")) == "Unconfined" {
-        true => Some("pod".to_owned()),
-        false => offenders(pod, |c| text(c, pointer) == "Unconfined"),
-    };
-    who.map(|who| format!("seccompProfile ({who} must not set securityContext.seccompProfile.type to \"Unconfined\")"))
-}
-
-fn seccomp(pod: &Value) -> Option<String> {
-    if let Some(found) = baseline_seccomp(pod) {
-        return Some(found);
+impl Profiles {
+    fn of(pod: &Value) -> Self {
+        let kind = |value: &Value, pointer: &str| member(value, pointer).map(|p| text(p, "/type").to_owned());
+        let is_allowed = |kind: &str| matches!(kind, "RuntimeDefault" | "Localhost");
+        let of_pod = kind(pod, "/spec/securityContext/seccompProfile");
+        let of = |container: &Value| kind(container, "/securityContext/seccompProfile");
+        let has_profile = of_pod.as_deref().is_some_and(is_allowed);
+        let by_pod = of_pod.as_deref().is_some_and(|kind| !is_allowed(kind));
+        let wrong = offenders(pod, |c| of(c).is_some_and(|kind| !is_allowed(&kind)));
+        let kinds = of_pod.clone().into_iter().chain(all(pod).filter_map(of));
+        Self {
+            setters: setters(by_pod, &wrong),
+            values: kinds.filter(|kind| !is_allowed(kind)).collect(),
+            without: offenders(pod, |c| !has_profile && of(c).is_none()),
+        }
     }
-    let pointer = "/securityContext/seccompProfile/type";
-    let fine = |profile: &str| matches!(profile, "RuntimeDefault" | "Localhost");
-    if fine(text(pod, &format!("/spec{pointer}"))) {
-        return None;
+
+    fn finding(&self) -> Option<Finding> {
+        let who = self.setters.as_deref()?;
+        let values = joined(&self.values);
+        found("seccompProfile", format!("{who} must not set securityContext.seccompProfile.type to {values}"))
     }
-    let who = offenders(pod, |c| !fine(text(c, pointer)))?;
-    Some(format!(
-        "seccompProfile (pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")"
-    ))
 }
 
-fn escalation(pod: &Value) -> Option<String> {
-    let who = offenders(pod, |c| !is(c, "/securityContext/allowPrivilegeEscalation", false))?;
-    Some(format!("allowPrivilegeEscalation != false ({who} must set securityContext.allowPrivilegeEscalation=false)"))
-}
-
-fn volumes(pod: &Value) -> Option<String> {
-    let kind = |v: &Value| -> Option<String> {
-        let members = v.as_object()?.keys().filter(|key| *key != "name");
-        members.into_iter().find(|key| !VOLUMES.contains(&key.as_str())).cloned()
+/// Kinds of `/proc` other than the default one.
+fn proc_mount(pod: &Value) -> Option<Finding> {
+    let mount = |c: &Value| {
+        let kind = member(c, "/securityContext/procMount").and_then(Value::as_str)?;
+        (kind != "Default").then(|| kind.to_owned())
     };
-    let mut found = listed(pod, "/spec/volumes").filter_map(|v| Some((text(v, "/name"), kind(v)?)));
-    let (name, kind) = found.next()?;
-    Some(format!("restricted volume types (volume {name:?} uses restricted volume type {kind:?})"))
-}
-
-fn non_root(pod: &Value) -> Option<String> {
-    let pointer = "/securityContext/runAsNonRoot";
-    let pod_says = is(pod, &format!("/spec{pointer}"), true);
-    if let Some(who) = offenders(pod, |c| is(c, pointer, false)) {
-        return Some(format!("runAsNonRoot != true ({who} must not set securityContext.runAsNonRoot=false)"));
-    }
-    let who = offenders(pod, |c| !pod_says && !is(c, pointer, true))?;
-    Some(format!("runAsNonRoot != true (pod or {who} must set securityContext.runAsNonRoot=true)"))
-}
-
-fn root_user(pod: &Value) -> Option<String> {
-    let root = |v: &Value, pointer: &str| v.pointer(pointer).and_then(Value::as_i64) == Some(0);
-    let who = match root(pod, "/spec/securityContext/runAsUser") {
-        true => Some("pod".to_owned()),
-        false => offenders(pod, |c| root(c, "/securityContext/runAsUser")),
-    };
-    who.map(|who| format!("runAsUser=0 ({who} must not set runAsUser=0)"))
+    let who = named(&offenders(pod, |c| mount(c).is_some()))?;
+    let kinds: BTreeSet<String> = all(pod).filter_map(mount).collect();
+    found("procMount", format!("{who} must not set securityContext.procMount to {}", joined(&kinds)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn good_pods_pass() {
-        let pod = json!({"spec": {"securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-            "volumes": [{"name": "v", "emptyDir": {}}],
-            "containers": [{"name": "c", "securityContext": {"allowPrivilegeEscalation": false,
-                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}}}]}});
-        assert_eq!(run(Level::Restricted, &pod), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_baseline_names_what_is_wrong() {
-        for (spec, want) in [
-            (json!({"hostNetwork": true, "hostPID": true}), "host namespaces (hostNetwork=true, hostPID=true)"),
-            (json!({"volumes": [{"name": "v", "hostPath": {}}]}), "hostPath volumes (volume \"v\")"),
-            (
-                json!({"containers": [{"name": "c", "ports": [{"hostPort": 80}]}]}),
-                "hostPort (container \"c\" uses hostPort 80)",
-            ),
-            (
-                json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
-                "privileged (container \"c\" must not set securityContext.privileged=true)",
-            ),
-            (
-                json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN", "CHOWN"]}}}]}),
-                "non-default capabilities (container \"c\" must not include \"SYS_ADMIN\" in securityContext.capabilities.add)",
-            ),
-            (json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax"}]}}), "forbidden sysctls (kernel.msgmax)"),
-        ] {
-            assert_eq!(run(Level::Baseline, &json!({"spec": spec})), vec![want.to_owned()]);
-            assert!(run(Level::Privileged, &json!({"spec": spec})).is_empty());
-        }
-    }
-}
+mod tests;
