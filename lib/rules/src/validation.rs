@@ -38,7 +38,7 @@ mod values;
 mod webhooks;
 mod workloads;
 
-pub use pod::app_armor_field;
+pub use pod::{app_armor_field, qos};
 pub use service::related_addresses;
 pub(crate) use values::quantity;
 

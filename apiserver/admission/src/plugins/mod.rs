@@ -8,10 +8,13 @@ mod default_toleration_seconds;
 mod event_rate_limit;
 mod extended_resource_toleration;
 mod limit_ranger;
+mod namespace_auto_provision;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owner_references;
 mod pod_node_selector;
 pub(crate) mod pod_security;
+mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod policies;
 mod priority;
@@ -27,7 +30,8 @@ use crate::builder::Boxed;
 use apimachinery::Value;
 
 /// Plugins that read a configuration.
-pub(crate) const CONFIGURABLE: &[&str] = &["EventRateLimit", "PodNodeSelector", "PodSecurity"];
+pub(crate) const CONFIGURABLE: &[&str] =
+    &["EventRateLimit", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction"];
 
 /// The plugin of this name, if it is built.
 ///
@@ -38,6 +42,11 @@ pub(crate) fn build(name: &str, configuration: Option<&Value>, means: &Means) ->
     Ok(Some(match name {
         "EventRateLimit" => Box::new(event_rate_limit::EventRateLimit::new(configuration)?),
         "LimitPodHardAntiAffinityTopology" => Box::new(anti_affinity::LimitPodHardAntiAffinityTopology),
+        "NamespaceAutoProvision" => Box::new(namespace_auto_provision::NamespaceAutoProvision::new(store())),
+        "OwnerReferencesPermissionEnforcement" => Box::new(owner_references::OwnerReferences::new(means)),
+        "PodTolerationRestriction" => {
+            Box::new(pod_toleration_restriction::PodTolerationRestriction::new(store(), configuration)?)
+        }
         "PodNodeSelector" => Box::new(pod_node_selector::PodNodeSelector::new(store(), configuration)?),
         "AlwaysAdmit" => Box::new(always::Admit),
         "AlwaysDeny" => Box::new(always::Deny),

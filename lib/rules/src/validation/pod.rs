@@ -27,6 +27,7 @@ pub(super) mod volumes;
 pub(super) use affinity::node_selector;
 pub use annotations::app_armor_field;
 pub(super) use ephemeral::ephemeral_containers;
+pub use resize::qos;
 pub(super) use resize::resize;
 pub(super) use status::status;
 pub(super) use tolerations::{of_class as tolerations_of_class, taint};

@@ -147,8 +147,8 @@ fn removed(new: &Value, old: &Value, list: &str) -> bool {
     old.entries(list).any(|(name, _)| new.object(list).is_none_or(|l| !l.contains_key(name)))
 }
 
-/// The quality of service that a pod's requests and limits come to.
-fn qos(spec: &Value) -> &'static str {
+/// The quality of service that a pod's requests and limits come to, of its specification.
+pub fn qos(spec: &Value) -> &'static str {
     let whole = spec.at("resources").filter(|r| LISTS.iter().any(|list| !r.lacks(list)));
     let all = ["containers", "initContainers"].into_iter().flat_map(|list| spec.items(list));
     let of = |r: &Value| (amounts(r, "requests"), amounts(r, "limits"));
