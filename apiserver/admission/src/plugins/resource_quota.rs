@@ -76,26 +76,34 @@ impl Plugin for ResourceQuota {
         if quotas.is_empty() {
             return Ok(());
         }
-        let mut delta = quota::of(counted(context), attributes.object);
-        if attributes.operation == Operation::Update {
-            for (name, before) in quota::of(counted(context), attributes.old_object) {
-                let now = delta.get(&name).copied().unwrap_or(Quantity::ZERO);
-                delta.insert(name, now - before);
-            }
-        }
-        delta.retain(|_, amount| !amount.is_zero());
+        let mut whole = quota::of(counted(context), attributes.object);
+        whole.retain(|_, amount| !amount.is_zero());
+        let growth = growth(&whole, &quota::of(counted(context), attributes.old_object));
         for quota in quotas {
             let tree = quota.value();
             if !quota::covers(&tree, counted(context), attributes.object) {
                 continue;
             }
-            if attributes.operation == Operation::Create {
+            let was_covered = attributes.operation == Operation::Update
+                && quota::covers(&tree, counted(context), attributes.old_object);
+            if was_covered {
+                self.charge(attributes, quota, &growth).await?;
+            } else {
                 check_specified(&tree, attributes)?;
+                self.charge(attributes, quota, &whole).await?;
             }
-            self.charge(attributes, quota, &delta).await?;
         }
         Ok(())
     }
+}
+
+/// What an object uses more than before. What it uses less, the quota controller finds.
+fn growth(now: &Amounts, before: &Amounts) -> Amounts {
+    let more = now.iter().map(|(name, amount)| match before.get(name) {
+        Some(before) => (name.clone(), *amount - *before),
+        None => (name.clone(), *amount),
+    });
+    more.filter(|(_, amount)| !amount.is_zero() && !amount.is_negative()).collect()
 }
 
 fn counted(context: &Context) -> quota::Resource<'_> {
@@ -160,7 +168,7 @@ fn charged(quota: &Value, delta: &Amounts) -> Result<Option<Value>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Cluster, create};
+    use crate::testing::{Cluster, context, create, run_in};
     use serde_json::json;
 
     fn quota(hard: Value, used: Value) -> Value {
@@ -191,6 +199,24 @@ mod tests {
         let text = "pods \"p\" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: \
                     requests.cpu=1";
         assert_eq!((refused.code, refused.message.as_str()), (403, text));
+    }
+
+    #[tokio::test]
+    async fn pods_that_come_under_a_quota_are_counted_whole() {
+        let hard = json!({"pods": "1"});
+        let mut terminating = quota(hard.clone(), json!({"pods": "0"}));
+        terminating["spec"] = json!({"hard": hard, "scopes": ["Terminating"]});
+        let (cluster, plugin) = plugin(terminating).await;
+        let with_deadline = |name: &str| json!({"metadata": {"name": name}, "spec": {"activeDeadlineSeconds": 60, "containers": [{"name": "c"}]}});
+        create(&plugin, "/pods", pod("1")).await.expect("not terminating");
+        let cx = context("/pods", "", "tester");
+        let update = run_in(cluster.store.clone(), &plugin, &cx, Operation::Update, with_deadline("p"), pod("1"));
+        update.await.expect("room for one");
+        let again =
+            run_in(cluster.store.clone(), &plugin, &cx, Operation::Update, with_deadline("p"), with_deadline("p"));
+        again.await.expect("counted already");
+        let refused = create(&plugin, "/pods", with_deadline("q")).await.expect_err("one too many");
+        assert!(refused.message.contains("requested: pods=1, used: pods=1, limited: pods=1"), "{}", refused.message);
     }
 
     #[tokio::test]
