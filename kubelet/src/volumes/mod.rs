@@ -26,6 +26,7 @@ use crate::resources::Amount;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -168,7 +169,9 @@ fn ensure_empty_dir(dir: &Path, source: &EmptyDirVolumeSource) -> Result<(), Vol
         let size = source.size_limit.as_ref().map(|q| Amount::of(q).value()).filter(|n| *n > 0);
         mounts::tmpfs(dir, size)?;
     }
-    if fresh {
+    // A memory file system is open to all from the start, and its files are safe from others than their owners.
+    let mode = std::fs::symlink_metadata(dir).map_err(|e| VolumeError::io("read", dir, e))?.permissions().mode();
+    if fresh && mode & 0o777 != 0o777 {
         ownership::set_mode(dir, 0o777)?;
     }
     Ok(())

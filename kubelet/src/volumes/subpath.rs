@@ -28,28 +28,25 @@ pub fn bind(volume: &Path, sub_path: &str, target: &Path) -> Result<PathBuf, Vol
 fn find_or_create(root: &OwnedFd, relative: &Path) -> rustix::io::Result<OwnedFd> {
     match open(root, relative, OFlags::PATH, ResolveFlags::BENEATH) {
         Err(rustix::io::Errno::NOENT) => {
+            let mode = rustix::fs::statat(root, "", AtFlags::EMPTY_PATH)?.st_mode & 0o7777;
             let mut at = open(root, Path::new("."), OFlags::PATH, ResolveFlags::BENEATH)?;
             for part in relative.components() {
-                match rustix::fs::mkdirat(&at, part.as_os_str(), Mode::from_raw_mode(0o750)) {
-                    Err(e) if e != rustix::io::Errno::EXIST => return Err(e),
-                    _ => {}
-                }
+                let is_new = match rustix::fs::mkdirat(&at, part.as_os_str(), Mode::from_raw_mode(0o750)) {
+                    Err(rustix::io::Errno::EXIST) => false,
+                    made => made.map(|()| true)?,
+                };
                 let next =
                     open(&at, Path::new(part.as_os_str()), OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::BENEATH);
                 at = next?;
-                share(&at);
+                if is_new {
+                    // What is made for the pod may be used as the volume may; the kernel's mask does not count.
+                    rustix::fs::chmod(format!("/proc/self/fd/{}", at.as_raw_fd()), Mode::from_raw_mode(mode))?;
+                }
             }
             Ok(at)
         }
         other => other,
     }
-}
-
-/// A folder made for the pod takes the group and mode of the volume by its setgid bit; others
-/// may at least enter.
-fn share(dir: &OwnedFd) {
-    let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
-    let _ = rustix::fs::chmod(path, Mode::from_raw_mode(0o755));
 }
 
 fn open(at: impl std::os::fd::AsFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
@@ -70,6 +67,20 @@ fn prepare_target(found: &OwnedFd, target: &Path) -> Result<(), VolumeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn new_folders_may_be_used_as_the_volume_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &str| std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777;
+        std::fs::create_dir(dir.path().join("old")).unwrap();
+        for (path, mode) in [("old", 0o700), ("", 0o3777)] {
+            std::fs::set_permissions(dir.path().join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let root = open(CWD, dir.path(), OFlags::PATH, ResolveFlags::empty()).unwrap();
+        find_or_create(&root, Path::new("old/new/sub")).unwrap();
+        assert_eq!([mode("old"), mode("old/new"), mode("old/new/sub")], [0o700, 0o3777, 0o3777]);
+    }
 
     #[test]
     fn links_that_leave_the_volume_are_refused() {
