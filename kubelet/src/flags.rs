@@ -36,6 +36,13 @@ pub struct Options {
     /// The directory where the TLS certs are located.
     #[arg(long, default_value = "/var/lib/kubelet/pki")]
     pub cert_dir: PathBuf,
+    /// Path to a credential provider plugin config file (JSON/YAML/YML) or a directory of such files (merged in
+    /// lexicographical order; non-recursive search).
+    #[arg(long)]
+    pub image_credential_provider_config: Option<PathBuf>,
+    /// The path to the directory where credential provider plugin binaries are located.
+    #[arg(long)]
+    pub image_credential_provider_bin_dir: Option<PathBuf>,
     #[command(flatten)]
     pub fields: Fields,
 }
@@ -157,6 +164,8 @@ fields! {
     resolv_conf: String, "resolv-conf" => "resolvConf";
     /// Ask for a new client certificate when the present one's expiration approaches.
     rotate_certificates: bool, "rotate-certificates" => "rotateCertificates";
+    /// Ask the cluster for the certificate to serve with, and for a new one when its expiration approaches.
+    rotate_server_certificates: bool, "rotate-server-certificates" => "serverTLSBootstrap";
     /// How long requests to the runtime may take, other than those that take as long as they like.
     runtime_request_timeout: GoDuration, "runtime-request-timeout" => "runtimeRequestTimeout";
     /// Whether containers that say nothing of seccomp have the runtime's profile.

@@ -5,6 +5,7 @@ use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
+use crate::credentials::serving::{self, Serving};
 use crate::credentials::{bootstrap, rotation, store::Store};
 use crate::csi::Csi;
 use crate::csi::metrics::VolumeMetrics;
@@ -13,6 +14,8 @@ use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
+use crate::images::node_config::NodeConfig;
+use crate::images::providers::Providers;
 use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
@@ -25,6 +28,7 @@ use crate::resize::Allocations;
 use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
+use crate::shutdown;
 use crate::sources::{self, files::Files, mirrors::Mirrors};
 use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
@@ -37,6 +41,7 @@ use client::config::Rate;
 use client::informer::{Builder, Informer, Scope};
 use component::Supervisor;
 use component::daemon::Daemon;
+use component::metrics::Registry;
 use component::serve::{
     Access, ClientAuthority, Delegated, Endpoints, FrontAuthority, Health, Policy, Protocol, Router, Server,
     ServerIdentity, Tls, tls,
@@ -72,6 +77,8 @@ struct Kubelet {
     workers: Workers,
     pleg: Pleg,
     csi: Csi,
+    providers: Providers,
+    shutdown: shutdown::state::Record,
 }
 
 impl Kubelet {
@@ -98,13 +105,15 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
+        let providers = providers(&options, cluster.clone())?;
         let pulls = rate::Rate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
             cgroups: cgroups(&config, naming, &node)?,
-            images: Images::new(runtime.clone(), events.clone(), parallel, pulls),
+            images: Images::new(runtime.clone(), events.clone(), parallel, pulls)
+                .with_credentials(NodeConfig::new(&options.root_dir), providers.clone()),
             settings: settings(&config)?,
             runtime,
             cluster,
@@ -119,7 +128,8 @@ impl Kubelet {
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
         deps.allocations.follow(move || neighbours.active());
-        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi })
+        let shutdown = shutdown::state::Record::load(&options.root_dir);
+        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi, providers, shutdown })
     }
 
     async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
@@ -138,6 +148,7 @@ impl Kubelet {
         let housekeeping = housekeeping(deps, workers, pleg, api_pods, self.csi.clone(), supervisor.clone());
         supervisor.spawn_until_stop("housekeeping", housekeeping);
         self.start_log_rotation(supervisor);
+        self.start_shutdown(supervisor);
         let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
         let eviction = eviction::Manager::new(deps, workers, &self.config, root);
         supervisor.spawn_until_stop("eviction", eviction.run());
@@ -226,6 +237,23 @@ impl Kubelet {
         supervisor.spawn_until_stop("mirror-pods", mirrors.run());
     }
 
+    /// Without a period a shutdown of the node is nothing to the kubelet.
+    fn start_shutdown(&self, supervisor: &Supervisor) {
+        let periods = shutdown::plan::periods(&self.config);
+        if periods.is_empty() {
+            return;
+        }
+        let manager = shutdown::Manager {
+            periods,
+            place: shutdown::logind::Place::default(),
+            workers: self.workers.clone(),
+            node: self.deps.node.clone(),
+            events: self.deps.events.clone(),
+            record: self.shutdown.clone(),
+        };
+        supervisor.spawn_until_stop("shutdown", manager.run());
+    }
+
     fn start_log_rotation(&self, supervisor: &Supervisor) {
         let rotation = Rotation {
             runtime: self.deps.runtime.clone(),
@@ -260,6 +288,9 @@ impl Kubelet {
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
+        self.shutdown.register(&mut endpoints.registry);
+        self.providers.register(&mut endpoints.registry);
+        self.start_serving_certificate(supervisor, &mut endpoints.registry);
         let debugging = self.config.enable_debugging_handlers;
         let router = server::routes(Arc::new(self.api(supervisor)), endpoints, debugging);
         if self.config.read_only_port != 0 {
@@ -308,11 +339,31 @@ impl Kubelet {
     }
 
     fn identity(&self) -> ServerIdentity {
+        if self.config.server_tls_bootstrap {
+            let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
+            let until = (!certificate.is_empty()).then(|| (certificate.into(), key.into()));
+            return ServerIdentity::Later { file: self.serving_store().current(), until };
+        }
         if self.config.tls_cert_file.is_empty() {
             return ServerIdentity::SelfSigned { host: self.deps.node.name() };
         }
         let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
         ServerIdentity::Files { certificate: certificate.into(), key: key.into() }
+    }
+
+    fn serving_store(&self) -> Store {
+        Store::new(&self.options.cert_dir, "kubelet-server")
+    }
+
+    /// Asks for the certificate to serve with, if that is wanted and there is somebody to ask.
+    fn start_serving_certificate(&self, supervisor: &Supervisor, registry: &mut Registry) {
+        let Some(client) = self.client.clone().filter(|_| self.config.server_tls_bootstrap) else { return };
+        let facts = self.deps.node.get();
+        let metrics = serving::Metrics::default();
+        metrics.register(registry, self.serving_store());
+        let names = serving::names(&facts.name, &facts.host_ips);
+        let serving = Serving { client, store: self.serving_store(), node: facts.name, names, metrics };
+        supervisor.spawn_until_stop("serving-certificate", serving.run());
     }
 
     fn client_authority(&self) -> ClientAuthority {
@@ -445,6 +496,16 @@ fn storage(client: Option<&kube::Client>, node: &str) -> Arc<dyn Storage> {
     match client {
         Some(client) => Arc::new(ApiStorage::new(client.clone(), node.to_owned())),
         None => Arc::new(NoStorage),
+    }
+}
+
+/// Programs that know credentials for images; both flags have to be given, as upstream has it.
+fn providers(options: &Options, cluster: Arc<dyn Cluster>) -> anyhow::Result<Providers> {
+    match (&options.image_credential_provider_config, &options.image_credential_provider_bin_dir) {
+        (Some(config), Some(folder)) => {
+            Providers::load(config, folder, cluster).context("failed to register CRI auth plugins")
+        }
+        _ => Ok(Providers::default()),
     }
 }
 

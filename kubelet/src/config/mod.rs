@@ -3,6 +3,7 @@
 //!
 //! Upstream: `pkg/kubelet/apis/config`.
 
+pub mod shutdown;
 pub mod unbuilt;
 
 use crate::eviction::Signal;
@@ -119,6 +120,11 @@ pub struct KubeletConfiguration {
     pub runtime_request_timeout: GoDuration,
     pub seccomp_default: bool,
     pub serialize_image_pulls: bool,
+    #[serde(rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: bool,
+    pub shutdown_grace_period: GoDuration,
+    pub shutdown_grace_period_by_pod_priority: Vec<shutdown::PriorityPeriod>,
+    pub shutdown_grace_period_critical_pods: GoDuration,
     pub static_pod_path: String,
     pub sync_frequency: GoDuration,
 }
@@ -283,6 +289,10 @@ impl Default for KubeletConfiguration {
             runtime_request_timeout: seconds(120),
             seccomp_default: false,
             serialize_image_pulls: true,
+            server_tls_bootstrap: false,
+            shutdown_grace_period: seconds(0),
+            shutdown_grace_period_by_pod_priority: Vec::new(),
+            shutdown_grace_period_critical_pods: seconds(0),
             static_pod_path: String::new(),
             sync_frequency: seconds(60),
         }
@@ -383,6 +393,7 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
     validate_logs(config)?;
+    shutdown::validate(config)?;
     validate_eviction(config)?;
     for reserved in [&config.kube_reserved, &config.system_reserved] {
         if let Some((name, amount)) = reserved.iter().find(|(_, a)| Amount::parse(a).is_none()) {
