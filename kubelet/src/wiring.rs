@@ -1,5 +1,7 @@
 //! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
 
+mod preparation;
+
 use crate::cgroups::{Cgroups, Naming, Policy as GroupPolicy};
 use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
@@ -19,12 +21,14 @@ use crate::images::providers::Providers;
 use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
+use crate::network::iptables;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
 use crate::probes::Probes;
 use crate::resize::Allocations;
+use crate::resources::Amount;
 use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
@@ -84,15 +88,17 @@ struct Kubelet {
 impl Kubelet {
     async fn build(daemon: &Daemon<Options>, config: KubeletConfiguration) -> anyhow::Result<Self> {
         let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
-        lower_oom_score(config.oom_score_adj);
-        raise_open_files(config.max_open_files);
+        preparation::lower_oom_score(config.oom_score_adj);
+        preparation::raise_open_files(config.max_open_files);
+        preparation::prepare_kernel(config.protect_kernel_defaults)?;
         std::fs::create_dir_all(&options.root_dir).with_context(|| format!("create {}", options.root_dir.display()))?;
         mounts::share(&options.root_dir).unwrap_or_else(|error| {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
-        let client = connect(&options, &config, supervisor).await?;
+        let clients = connect(&options, &config, supervisor).await?;
         let node = node_facts(&options, &config)?;
-        let events = events(client.as_ref(), &node.name(), supervisor);
+        let events = events(clients.as_ref().map(|clients| &clients.events), &node.name(), supervisor);
+        let client = clients.map(|clients| clients.client);
         let cluster = cluster(client.as_ref(), supervisor);
         let runtime = runtime(&config)?;
         let naming = naming(&config, &runtime).await?;
@@ -105,7 +111,7 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
-        let providers = providers(&options, cluster.clone())?;
+        let providers = preparation::providers(&options, cluster.clone())?;
         let pulls = rate::Rate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
@@ -114,7 +120,7 @@ impl Kubelet {
             cgroups: cgroups(&config, naming, &node)?,
             images: Images::new(runtime.clone(), events.clone(), parallel, pulls)
                 .with_credentials(NodeConfig::new(&options.root_dir), providers.clone()),
-            settings: settings(&config)?,
+            settings: settings(&config, node.memory())?,
             runtime,
             cluster,
             events,
@@ -149,6 +155,9 @@ impl Kubelet {
         supervisor.spawn_until_stop("housekeeping", housekeeping);
         self.start_log_rotation(supervisor);
         self.start_shutdown(supervisor);
+        if self.config.make_iptables_util_chains {
+            supervisor.spawn_until_stop("iptables", iptables::keep());
+        }
         let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
         let eviction = eviction::Manager::new(deps, workers, &self.config, root);
         supervisor.spawn_until_stop("eviction", eviction.run());
@@ -291,8 +300,13 @@ impl Kubelet {
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
         self.start_serving_certificate(supervisor, &mut endpoints.registry);
-        let debugging = self.config.enable_debugging_handlers;
-        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, debugging);
+        let switches = server::Switches {
+            debugging: self.config.enable_debugging_handlers,
+            profiling: self.config.enable_profiling_handler,
+            flags: self.config.enable_debug_flags_handler,
+            system_logs: self.config.enable_system_log_handler,
+        };
+        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, &switches);
         if self.config.read_only_port != 0 {
             let server = Server::bind((self.config.address, self.config.read_only_port).into()).await?;
             let router = router.only(server::READ_ONLY);
@@ -322,6 +336,7 @@ impl Kubelet {
             node: self.deps.node.clone(),
             logs: self.deps.settings.logs.clone(),
             stats: self.stats(),
+            probes: self.deps.probes.clone(),
             supervisor: supervisor.clone(),
         }
     }
@@ -440,12 +455,19 @@ async fn housekeeping(
     pleg.run(deps.runtime.clone(), changed).await;
 }
 
-/// The client, with a certificate that is there or asked for, and renewed if that is wanted.
+/// Clients of one connection.
+struct Clients {
+    client: kube::Client,
+    /// For events only.
+    events: kube::Client,
+}
+
+/// The clients, with a certificate that is there or asked for, and renewed if that is wanted.
 async fn connect(
     options: &Options,
     config: &KubeletConfiguration,
     supervisor: &Supervisor,
-) -> anyhow::Result<Option<kube::Client>> {
+) -> anyhow::Result<Option<Clients>> {
     let Some(path) = &options.kubeconfig else {
         tracing::warn!("no kubeconfig: only static pods are run");
         return Ok(None);
@@ -456,13 +478,15 @@ async fn connect(
         bootstrap::ensure(path, first, &store, &node).await.context("get the first client certificate")?;
     }
     let agent = component::version::user_agent("kubelet");
-    let requests = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
-    let (client, renewal) = client::config::connect_renewable(path, &agent, requests).await?;
+    let (unlimited, renewal) = client::config::connect_renewable(path, &agent, None).await?;
+    let client = client::config::limited(&unlimited, Rate::of(config.kube_api_qps as f32, config.kube_api_burst));
     if config.rotate_certificates {
         let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
         supervisor.spawn_until_stop("certificate-rotation", rotation.run());
     }
-    Ok(Some(client))
+    // Events are kept to a limit of their own, so that they hold nothing else up.
+    let events = client::config::limited(&unlimited, Rate::of(config.event_record_qps as f32, config.event_burst));
+    Ok(Some(Clients { client, events }))
 }
 
 fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {
@@ -496,16 +520,6 @@ fn storage(client: Option<&kube::Client>, node: &str) -> Arc<dyn Storage> {
     match client {
         Some(client) => Arc::new(ApiStorage::new(client.clone(), node.to_owned())),
         None => Arc::new(NoStorage),
-    }
-}
-
-/// Programs that know credentials for images; both flags have to be given, as upstream has it.
-fn providers(options: &Options, cluster: Arc<dyn Cluster>) -> anyhow::Result<Providers> {
-    match (&options.image_credential_provider_config, &options.image_credential_provider_bin_dir) {
-        (Some(config), Some(folder)) => {
-            Providers::load(config, folder, cluster).context("failed to register CRI auth plugins")
-        }
-        _ => Ok(Providers::default()),
     }
 }
 
@@ -561,7 +575,7 @@ fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> a
     Ok(groups)
 }
 
-fn settings(config: &KubeletConfiguration) -> anyhow::Result<Settings> {
+fn settings(config: &KubeletConfiguration, node_memory: Amount) -> anyhow::Result<Settings> {
     Ok(Settings {
         logs: PathBuf::from(&config.pod_logs_dir),
         log_links: PathBuf::from("/var/log/containers"),
@@ -571,25 +585,7 @@ fn settings(config: &KubeletConfiguration) -> anyhow::Result<Settings> {
         sync_frequency: config.sync_frequency.0,
         sysctls: sysctls::Allowed::with(&config.allowed_unsafe_sysctls)?,
         seccomp_default: config.seccomp_default,
+        memory: preparation::memory_rules(config, node_memory)?,
         started: k8s_openapi::jiff::Timestamp::now(),
     })
-}
-
-/// Pods need many files open at the same time. Without the right to so many, there are as many as there may be.
-fn raise_open_files(most: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    if setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).is_ok() {
-        return;
-    }
-    let allowed = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }) {
-        tracing::info!(%error, "cannot raise the number of open files");
-    }
-}
-
-/// The kernel is to spare the kubelet. Without the capability for it, it runs all the same.
-fn lower_oom_score(score: i32) {
-    if let Err(e) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-        tracing::info!(error = %e, "cannot set the kubelet's own OOM score");
-    }
 }

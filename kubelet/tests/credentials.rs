@@ -108,14 +108,18 @@ async fn a_node_gets_a_certificate_and_the_next_one() {
 /// The certificate that a server shows; `None` if there is none that a client of this authority believes for the name.
 async fn shown(tls: &Tls, authority: &[u8], name: &str) -> Option<Vec<u8>> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(pki::pem::parse_certificates(authority, "the authority").unwrap().remove(0)).unwrap();
+    roots
+        .add(pki::pem::parse_certificates(authority, "the authority").expect("what the test needs").remove(0))
+        .expect("what the test needs");
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("what the test needs");
     let client = client.with_root_certificates(roots).with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
     let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    let name = name.to_owned().try_into().unwrap();
+    let name = name.to_owned().try_into().expect("what the test needs");
     let (accepted, connected) = tokio::join!(acceptor.accept(theirs), connector.connect(name, ours));
     accepted.ok()?;
     Some(connected.ok()?.get_ref().1.peer_certificates()?.first()?.to_vec())
@@ -149,17 +153,18 @@ async fn a_server_shows_what_the_cluster_has_signed() {
         serving.run().await;
         Ok(())
     });
-    let next = async |old: Option<Vec<u8>>| loop {
-        let now = shown(&tls, &root, "192.0.2.1").await;
-        if now.is_some() && now != old {
-            return now;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    // The first one is signed for half a minute, the next for an hour.
+    let lasts = |certificate: &[u8]| {
+        let end = pki::Validity::of_der(certificate, "the server's certificate").unwrap().not_after;
+        end.duration_since(k8s_openapi::jiff::Timestamp::now()).as_mins() > 30
     };
-    let first = tokio::time::timeout(Duration::from_secs(20), next(None)).await.expect("a certificate");
-    assert_eq!(shown(&tls, &root, "n1").await, first, "the host's name is in it, too");
-    // The first one was signed for half a minute.
-    tokio::time::timeout(Duration::from_secs(60), next(first)).await.expect("the next certificate");
+    let renewed = async {
+        while !shown(&tls, &root, "192.0.2.1").await.is_some_and(|certificate| lasts(&certificate)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("the next certificate");
+    assert!(shown(&tls, &root, "n1").await.is_some(), "the host's name is in it, too");
 
     let requests: Api<CertificateSigningRequest> = Api::all(admin);
     let all = requests.list(&Default::default()).await.unwrap().items;

@@ -91,16 +91,16 @@ fn program(folder: &Path, script: &str, more: &str) -> Providers {
         &file,
         format!("#!/bin/sh\nrequest=$(cat)\necho \"$request\" >> {}/asked\n{script}\n", folder.display()),
     )
-    .unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    .expect("what the test needs");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("what the test needs");
     let config = format!(
         "{{kind: CredentialProviderConfig, apiVersion: kubelet.config.k8s.io/v1, providers: [{{name: helper, \
          matchImages: ['*.test'], defaultCacheDuration: 1h, apiVersion: credentialprovider.kubelet.k8s.io/v1, \
          args: [get], env: [{{name: USER_NAME, value: jane}}]{more}}}]}}"
     );
     let path = folder.join("config.yaml");
-    std::fs::write(&path, config).unwrap();
-    Providers::load(&path, folder, Arc::new(Accounts)).unwrap()
+    std::fs::write(&path, config).expect("what the test needs");
+    Providers::load(&path, folder, Arc::new(Accounts)).expect("what the test needs")
 }
 
 fn answer(scope: &str, password: &str, more: &str) -> String {
@@ -113,7 +113,7 @@ fn answer(scope: &str, password: &str, more: &str) -> String {
 
 fn asked(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("asked")).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines().map(|line| serde_json::from_str(line).expect("what the test needs")).collect()
 }
 
 async fn users(providers: &Providers, account: &str, image: &str) -> Vec<String> {

@@ -141,6 +141,7 @@ impl Node {
                 sync_frequency: Duration::from_secs(60),
                 sysctls: Default::default(),
                 seccomp_default: false,
+                memory: Default::default(),
                 started: Timestamp::now(),
             },
             statuses: statuses.clone(),

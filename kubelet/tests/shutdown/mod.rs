@@ -19,7 +19,7 @@ fn named(uid: &str, priority: i32) -> Arc<Pod> {
     let mut pod = pod("Always", vec![], vec![container(uid)]);
     pod.metadata.uid = Some(uid.to_owned());
     pod.metadata.name = Some(uid.to_owned());
-    pod.spec.as_mut().unwrap().priority = Some(priority);
+    pod.spec.as_mut().expect("a spec").priority = Some(priority);
     Arc::new(pod)
 }
 
