@@ -14,6 +14,10 @@ pub struct Options {
     /// The kubelet will load its initial configuration from this file.
     #[arg(long)]
     pub config: Option<PathBuf>,
+    /// Path to a directory containing drop-in configuration files that override settings from defaults and the --config
+    /// file: those that end with .conf, there and in folders below, in the order of their names.
+    #[arg(long)]
+    pub config_dir: Option<PathBuf>,
     /// Path to a kubeconfig file; without it the kubelet runs static pods only.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
@@ -36,6 +40,13 @@ pub struct Options {
     /// The directory where the TLS certs are located.
     #[arg(long, default_value = "/var/lib/kubelet/pki")]
     pub cert_dir: PathBuf,
+    /// Path to a credential provider plugin config file (JSON/YAML/YML) or a directory of such files (merged in
+    /// lexicographical order; non-recursive search).
+    #[arg(long)]
+    pub image_credential_provider_config: Option<PathBuf>,
+    /// The path to the directory where credential provider plugin binaries are located.
+    #[arg(long)]
+    pub image_credential_provider_bin_dir: Option<PathBuf>,
     #[command(flatten)]
     pub fields: Fields,
 }
@@ -95,6 +106,12 @@ fields! {
     enable_debugging_handlers: bool, "enable-debugging-handlers" => "enableDebuggingHandlers";
     /// Enable the Kubelet's server.
     enable_server: bool, "enable-server" => "enableServer";
+    /// Whether times that threads wait for locks are measured for profiles, which this kubelet never does.
+    contention_profiling: bool, "contention-profiling" => "enableContentionProfiling";
+    /// Events that may be sent at once.
+    event_burst: i32, "event-burst" => "eventBurst";
+    /// Events that are sent per second.
+    event_qps: i32, "event-qps" => "eventRecordQPS";
     /// Seconds that a pod may take to end at most when a soft eviction threshold is met.
     eviction_max_pod_grace_period: i32, "eviction-max-pod-grace-period" => "evictionMaxPodGracePeriod";
     /// How long a pressure has to be over before its condition is.
@@ -121,6 +138,8 @@ fields! {
     kube_api_qps: i32, "kube-api-qps" => "kubeAPIQPS";
     /// Whether pods may use only so much of the node's disk as they say.
     local_storage_capacity_isolation: bool, "local-storage-capacity-isolation" => "localStorageCapacityIsolation";
+    /// Whether the chains of iptables are made that show which iptables the node uses and keep local addresses local.
+    make_iptables_util_chains: bool, "make-iptables-util-chains" => "makeIPTablesUtilChains";
     /// How many files the Kubelet may have open.
     max_open_files: u64, "max-open-files" => "maxOpenFiles";
     /// Number of Pods that can run on this Kubelet.
@@ -143,6 +162,8 @@ fields! {
     pods_per_core: u32, "pods-per-core" => "podsPerCore";
     /// The port for the Kubelet to serve on.
     port: u16, "port" => "port";
+    /// Makes the Kubelet fail to start if kernel parameters are not as it wants them; without it, it sets them.
+    protect_kernel_defaults: bool, "protect-kernel-defaults" => "protectKernelDefaults";
     /// Unique identifier for identifying the node in a machine database, i.e cloud provider.
     provider_id: String, "provider-id" => "providerID";
     /// The port for the Kubelet to serve on without authentication and authorization; 0 for none.
@@ -157,12 +178,18 @@ fields! {
     resolv_conf: String, "resolv-conf" => "resolvConf";
     /// Ask for a new client certificate when the present one's expiration approaches.
     rotate_certificates: bool, "rotate-certificates" => "rotateCertificates";
+    /// Ask the cluster for the certificate to serve with, and for a new one when its expiration approaches.
+    rotate_server_certificates: bool, "rotate-server-certificates" => "serverTLSBootstrap";
+    /// Refused: there is no such mode any more.
+    runonce: bool, "runonce" => "runOnce";
     /// How long requests to the runtime may take, other than those that take as long as they like.
     runtime_request_timeout: GoDuration, "runtime-request-timeout" => "runtimeRequestTimeout";
     /// Whether containers that say nothing of seccomp have the runtime's profile.
     seccomp_default: bool, "seccomp-default" => "seccompDefault";
     /// Pull images one at a time.
     serialize_image_pulls: bool, "serialize-image-pulls" => "serializeImagePulls";
+    /// How long a stream may be idle; runtimes serve streams, and decide that.
+    streaming_connection_idle_timeout: GoDuration, "streaming-connection-idle-timeout" => "streamingConnectionIdleTimeout";
     /// How often a pod is looked at when nothing happens.
     sync_frequency: GoDuration, "sync-frequency" => "syncFrequency";
     /// File containing x509 Certificate used for serving HTTPS.

@@ -34,6 +34,7 @@ pub mod resize;
 pub mod resources;
 pub mod runtime;
 pub mod server;
+pub mod shutdown;
 pub mod sources;
 pub mod stats;
 pub mod status;

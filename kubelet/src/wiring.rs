@@ -1,10 +1,13 @@
 //! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
 
+mod preparation;
+
 use crate::cgroups::{Cgroups, Naming, Policy as GroupPolicy};
 use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
 use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
+use crate::credentials::serving::{self, Serving};
 use crate::credentials::{bootstrap, rotation, store::Store};
 use crate::csi::Csi;
 use crate::csi::metrics::VolumeMetrics;
@@ -13,18 +16,23 @@ use crate::dra::{self, Dra};
 use crate::events::{Events, LogOnly, Severity, Sink};
 use crate::eviction::measure::Folders;
 use crate::flags::Options;
+use crate::images::node_config::NodeConfig;
+use crate::images::providers::Providers;
 use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
+use crate::network::iptables;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
 use crate::probes::Probes;
 use crate::resize::Allocations;
+use crate::resources::Amount;
 use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::server::{self, Api};
+use crate::shutdown;
 use crate::sources::{self, files::Files, mirrors::Mirrors};
 use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
@@ -37,6 +45,7 @@ use client::config::Rate;
 use client::informer::{Builder, Informer, Scope};
 use component::Supervisor;
 use component::daemon::Daemon;
+use component::metrics::Registry;
 use component::serve::{
     Access, ClientAuthority, Delegated, Endpoints, FrontAuthority, Health, Policy, Protocol, Router, Server,
     ServerIdentity, Tls, tls,
@@ -72,20 +81,24 @@ struct Kubelet {
     workers: Workers,
     pleg: Pleg,
     csi: Csi,
+    providers: Providers,
+    shutdown: shutdown::state::Record,
 }
 
 impl Kubelet {
     async fn build(daemon: &Daemon<Options>, config: KubeletConfiguration) -> anyhow::Result<Self> {
         let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
-        lower_oom_score(config.oom_score_adj);
-        raise_open_files(config.max_open_files);
+        preparation::lower_oom_score(config.oom_score_adj);
+        preparation::raise_open_files(config.max_open_files);
+        preparation::prepare_kernel(config.protect_kernel_defaults)?;
         std::fs::create_dir_all(&options.root_dir).with_context(|| format!("create {}", options.root_dir.display()))?;
         mounts::share(&options.root_dir).unwrap_or_else(|error| {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
-        let client = connect(&options, &config, supervisor).await?;
+        let clients = connect(&options, &config, supervisor).await?;
         let node = node_facts(&options, &config)?;
-        let events = events(client.as_ref(), &node.name(), supervisor);
+        let events = events(clients.as_ref().map(|clients| &clients.events), &node.name(), supervisor);
+        let client = clients.map(|clients| clients.client);
         let cluster = cluster(client.as_ref(), supervisor);
         let runtime = runtime(&config)?;
         let naming = naming(&config, &runtime).await?;
@@ -98,14 +111,16 @@ impl Kubelet {
         let devices = Devices::load(&devices_folder(&options.root_dir), supervisor.clone(), move |uid| bell.nudge(uid));
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
+        let providers = preparation::providers(&options, cluster.clone())?;
         let pulls = rate::Rate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
         let deps = Arc::new(Deps {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
             cgroups: cgroups(&config, naming, &node)?,
-            images: Images::new(runtime.clone(), events.clone(), parallel, pulls),
-            settings: settings(&config)?,
+            images: Images::new(runtime.clone(), events.clone(), parallel, pulls)
+                .with_credentials(NodeConfig::new(&options.root_dir), providers.clone()),
+            settings: settings(&config, node.memory())?,
             runtime,
             cluster,
             events,
@@ -119,7 +134,8 @@ impl Kubelet {
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
         deps.allocations.follow(move || neighbours.active());
-        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi })
+        let shutdown = shutdown::state::Record::load(&options.root_dir);
+        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi, providers, shutdown })
     }
 
     async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
@@ -138,6 +154,10 @@ impl Kubelet {
         let housekeeping = housekeeping(deps, workers, pleg, api_pods, self.csi.clone(), supervisor.clone());
         supervisor.spawn_until_stop("housekeeping", housekeeping);
         self.start_log_rotation(supervisor);
+        self.start_shutdown(supervisor);
+        if self.config.make_iptables_util_chains {
+            supervisor.spawn_until_stop("iptables", iptables::keep());
+        }
         let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
         let eviction = eviction::Manager::new(deps, workers, &self.config, root);
         supervisor.spawn_until_stop("eviction", eviction.run());
@@ -226,6 +246,23 @@ impl Kubelet {
         supervisor.spawn_until_stop("mirror-pods", mirrors.run());
     }
 
+    /// Without a period a shutdown of the node is nothing to the kubelet.
+    fn start_shutdown(&self, supervisor: &Supervisor) {
+        let periods = shutdown::plan::periods(&self.config);
+        if periods.is_empty() {
+            return;
+        }
+        let manager = shutdown::Manager {
+            periods,
+            place: shutdown::logind::Place::default(),
+            workers: self.workers.clone(),
+            node: self.deps.node.clone(),
+            events: self.deps.events.clone(),
+            record: self.shutdown.clone(),
+        };
+        supervisor.spawn_until_stop("shutdown", manager.run());
+    }
+
     fn start_log_rotation(&self, supervisor: &Supervisor) {
         let rotation = Rotation {
             runtime: self.deps.runtime.clone(),
@@ -260,8 +297,16 @@ impl Kubelet {
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
-        let debugging = self.config.enable_debugging_handlers;
-        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, debugging);
+        self.shutdown.register(&mut endpoints.registry);
+        self.providers.register(&mut endpoints.registry);
+        self.start_serving_certificate(supervisor, &mut endpoints.registry);
+        let switches = server::Switches {
+            debugging: self.config.enable_debugging_handlers,
+            profiling: self.config.enable_profiling_handler,
+            flags: self.config.enable_debug_flags_handler,
+            system_logs: self.config.enable_system_log_handler,
+        };
+        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, &switches);
         if self.config.read_only_port != 0 {
             let server = Server::bind((self.config.address, self.config.read_only_port).into()).await?;
             let router = router.only(server::READ_ONLY);
@@ -291,6 +336,7 @@ impl Kubelet {
             node: self.deps.node.clone(),
             logs: self.deps.settings.logs.clone(),
             stats: self.stats(),
+            probes: self.deps.probes.clone(),
             supervisor: supervisor.clone(),
         }
     }
@@ -308,11 +354,31 @@ impl Kubelet {
     }
 
     fn identity(&self) -> ServerIdentity {
+        if self.config.server_tls_bootstrap {
+            let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
+            let until = (!certificate.is_empty()).then(|| (certificate.into(), key.into()));
+            return ServerIdentity::Later { file: self.serving_store().current(), until };
+        }
         if self.config.tls_cert_file.is_empty() {
             return ServerIdentity::SelfSigned { host: self.deps.node.name() };
         }
         let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
         ServerIdentity::Files { certificate: certificate.into(), key: key.into() }
+    }
+
+    fn serving_store(&self) -> Store {
+        Store::new(&self.options.cert_dir, "kubelet-server")
+    }
+
+    /// Asks for the certificate to serve with, if that is wanted and there is somebody to ask.
+    fn start_serving_certificate(&self, supervisor: &Supervisor, registry: &mut Registry) {
+        let Some(client) = self.client.clone().filter(|_| self.config.server_tls_bootstrap) else { return };
+        let facts = self.deps.node.get();
+        let metrics = serving::Metrics::default();
+        metrics.register(registry, self.serving_store());
+        let names = serving::names(&facts.name, &facts.host_ips);
+        let serving = Serving { client, store: self.serving_store(), node: facts.name, names, metrics };
+        supervisor.spawn_until_stop("serving-certificate", serving.run());
     }
 
     fn client_authority(&self) -> ClientAuthority {
@@ -389,12 +455,19 @@ async fn housekeeping(
     pleg.run(deps.runtime.clone(), changed).await;
 }
 
-/// The client, with a certificate that is there or asked for, and renewed if that is wanted.
+/// Clients of one connection.
+struct Clients {
+    client: kube::Client,
+    /// For events only.
+    events: kube::Client,
+}
+
+/// The clients, with a certificate that is there or asked for, and renewed if that is wanted.
 async fn connect(
     options: &Options,
     config: &KubeletConfiguration,
     supervisor: &Supervisor,
-) -> anyhow::Result<Option<kube::Client>> {
+) -> anyhow::Result<Option<Clients>> {
     let Some(path) = &options.kubeconfig else {
         tracing::warn!("no kubeconfig: only static pods are run");
         return Ok(None);
@@ -405,13 +478,15 @@ async fn connect(
         bootstrap::ensure(path, first, &store, &node).await.context("get the first client certificate")?;
     }
     let agent = component::version::user_agent("kubelet");
-    let requests = Rate::of(config.kube_api_qps as f32, config.kube_api_burst);
-    let (client, renewal) = client::config::connect_renewable(path, &agent, requests).await?;
+    let (unlimited, renewal) = client::config::connect_renewable(path, &agent, None).await?;
+    let client = client::config::limited(&unlimited, Rate::of(config.kube_api_qps as f32, config.kube_api_burst));
     if config.rotate_certificates {
         let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
         supervisor.spawn_until_stop("certificate-rotation", rotation.run());
     }
-    Ok(Some(client))
+    // Events are kept to a limit of their own, so that they hold nothing else up.
+    let events = client::config::limited(&unlimited, Rate::of(config.event_record_qps as f32, config.event_burst));
+    Ok(Some(Clients { client, events }))
 }
 
 fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {
@@ -500,7 +575,7 @@ fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> a
     Ok(groups)
 }
 
-fn settings(config: &KubeletConfiguration) -> anyhow::Result<Settings> {
+fn settings(config: &KubeletConfiguration, node_memory: Amount) -> anyhow::Result<Settings> {
     Ok(Settings {
         logs: PathBuf::from(&config.pod_logs_dir),
         log_links: PathBuf::from("/var/log/containers"),
@@ -510,25 +585,7 @@ fn settings(config: &KubeletConfiguration) -> anyhow::Result<Settings> {
         sync_frequency: config.sync_frequency.0,
         sysctls: sysctls::Allowed::with(&config.allowed_unsafe_sysctls)?,
         seccomp_default: config.seccomp_default,
+        memory: preparation::memory_rules(config, node_memory)?,
         started: k8s_openapi::jiff::Timestamp::now(),
     })
-}
-
-/// Pods need many files open at the same time. Without the right to so many, there are as many as there may be.
-fn raise_open_files(most: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    if setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).is_ok() {
-        return;
-    }
-    let allowed = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }) {
-        tracing::info!(%error, "cannot raise the number of open files");
-    }
-}
-
-/// The kernel is to spare the kubelet. Without the capability for it, it runs all the same.
-fn lower_oom_score(score: i32) {
-    if let Err(e) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-        tracing::info!(error = %e, "cannot set the kubelet's own OOM score");
-    }
 }

@@ -1,5 +1,6 @@
 //! From a bootstrap kubeconfig to a certificate, and to the next one, against a real apiserver.
 
+use component::serve::{ClientAuthority, ServerIdentity, Tls};
 use futures::TryStreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -7,7 +8,9 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kubelet::credentials::bootstrap;
+use kubelet::credentials::order::SERVING_SIGNER;
 use kubelet::credentials::rotation::Rotation;
+use kubelet::credentials::serving::{self, Serving};
 use kubelet::credentials::store::Store;
 use pki::{Authority, Request, Usage};
 use serde_json::{Value, json};
@@ -31,7 +34,8 @@ async fn sign(client: kube::Client, authority: Authority) -> Outcome<()> {
             continue;
         }
         let asked = Request::parse(&request.spec.request.0, "the request")?;
-        let certificate = ByteString(authority.sign(&asked, &[Usage::Client], lifetime)?.into_bytes());
+        let usage = if request.spec.signer_name == SERVING_SIGNER { Usage::Server } else { Usage::Client };
+        let certificate = ByteString(authority.sign(&asked, &[usage], lifetime)?.into_bytes());
         lifetime = Duration::from_secs(3600);
         let name = request.metadata.name.unwrap_or_default();
         let approved = json!({"status": {"conditions": [{"type": "Approved", "status": "True"}]}});
@@ -99,4 +103,84 @@ async fn a_node_gets_a_certificate_and_the_next_one() {
     };
     tokio::time::timeout(Duration::from_secs(60), is_renewed).await.expect("the client has the new certificate");
     assert_eq!(who(&client).await.unwrap()["username"], "system:node:n1");
+}
+
+/// The certificate that a server shows; `None` if there is none that a client of this authority believes for the name.
+async fn shown(tls: &Tls, authority: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(pki::pem::parse_certificates(authority, "the authority").expect("what the test needs").remove(0))
+        .expect("what the test needs");
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("what the test needs");
+    let client = client.with_root_certificates(roots).with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let name = name.to_owned().try_into().expect("what the test needs");
+    let (accepted, connected) = tokio::join!(acceptor.accept(theirs), connector.connect(name, ours));
+    accepted.ok()?;
+    Some(connected.ok()?.get_ref().1.peer_certificates()?.first()?.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_shows_what_the_cluster_has_signed() {
+    if !apiserver::is_possible(TESTED) {
+        return;
+    }
+    let server = Apiserver::start(TESTED, &[], |_| Vec::new()).await;
+    let admin = client::connect(Some(&server.admin()), "test/1").await.unwrap();
+    let authority = Authority::create("servers", Duration::from_secs(3600)).unwrap();
+    let root = authority.certificate_pem().as_bytes().to_vec();
+    let store = Store::new(&server.folder().join("kubelet"), "kubelet-server");
+    let identity = ServerIdentity::Later { file: store.current(), until: None };
+    let tls = Tls::new(identity, ClientAuthority::None).await.unwrap();
+    assert!(shown(&tls, &root, "n1").await.is_none(), "nobody has signed one yet");
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(sign(admin.clone(), authority));
+    let current = tls.clone();
+    tasks.spawn(async {
+        current.keep_current().await;
+        Ok(())
+    });
+    let names = serving::names("n1", &["192.0.2.1".to_owned()]);
+    let metrics = serving::Metrics::default();
+    let serving = Serving { client: admin.clone(), store, node: "n1".into(), names, metrics };
+    tasks.spawn(async {
+        serving.run().await;
+        Ok(())
+    });
+    // The first one is signed for half a minute, the next for an hour.
+    let lasts = |certificate: &[u8]| {
+        let end = pki::Validity::of_der(certificate, "the server's certificate").unwrap().not_after;
+        end.duration_since(k8s_openapi::jiff::Timestamp::now()).as_mins() > 30
+    };
+    let renewed = async {
+        while !shown(&tls, &root, "192.0.2.1").await.is_some_and(|certificate| lasts(&certificate)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("the next certificate");
+    assert!(shown(&tls, &root, "n1").await.is_some(), "the host's name is in it, too");
+
+    let requests: Api<CertificateSigningRequest> = Api::all(admin);
+    let all = requests.list(&Default::default()).await.unwrap().items;
+    assert_eq!(all.len(), 2);
+    for request in all {
+        assert!(request.metadata.name.unwrap().starts_with("csr-"));
+        assert_eq!(request.spec.signer_name, "kubernetes.io/kubelet-serving");
+        assert_eq!(request.spec.usages.unwrap(), ["digital signature", "server auth"]);
+        let asked = Request::parse(&request.spec.request.0, "the request").unwrap();
+        assert_eq!(
+            (asked.common_name.as_str(), &asked.organizations[..]),
+            ("system:node:n1", &["system:nodes".to_owned()][..])
+        );
+        assert_eq!(
+            (&asked.dns_names[..], asked.addresses[0].to_string().as_str()),
+            (&["n1".to_owned()][..], "192.0.2.1")
+        );
+    }
 }

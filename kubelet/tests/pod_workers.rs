@@ -1,10 +1,13 @@
 //! The life of pods on a runtime in memory: start, restart, take-over, end.
 
+#[path = "shutdown/mod.rs"]
+mod shutdown;
+
 use async_trait::async_trait;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, ContainerResizePolicy, ImageVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodSpec, PodStatus, ResourceRequirements, Secret, Service, Volume, VolumeMount,
+    PodSpec, PodStatus, ResourceRequirements, Secret, Service, ServiceAccount, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -53,6 +56,10 @@ impl Cluster for Deletions {
 
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
         Err(ClusterError::NotFound { kind: "persistentvolume", name: name.to_owned() })
+    }
+
+    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
+        Err(ClusterError::NotFound { kind: "serviceaccount", name: name.to_owned() })
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
@@ -134,6 +141,7 @@ impl Node {
                 sync_frequency: Duration::from_secs(60),
                 sysctls: Default::default(),
                 seccomp_default: false,
+                memory: Default::default(),
                 started: Timestamp::now(),
             },
             statuses: statuses.clone(),

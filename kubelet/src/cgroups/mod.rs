@@ -196,6 +196,14 @@ impl Cgroups {
         }
     }
 
+    /// The group of a container below that of its pod, as runtimes call it.
+    pub fn group_of_container(&self) -> fn(&str, &str) -> String {
+        match self.naming {
+            Naming::Folders => |pod, id| format!("{pod}/{id}"),
+            Naming::Slices => |pod, id| format!("{pod}/cri-containerd-{id}.scope"),
+        }
+    }
+
     /// Whether CPU limits are enforced.
     pub fn enforces_quota(&self) -> bool {
         self.policy.enforce_quota
@@ -218,8 +226,19 @@ impl Cgroups {
     }
 }
 
+/// Whether the kernel limits swap: its file for that is there.
+pub fn limits_swap() -> bool {
+    if !is_unified() {
+        return Path::new(MOUNT).join("memory/memory.memsw.limit_in_bytes").exists();
+    }
+    // The topmost group has none.
+    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let own = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    Path::new(MOUNT).join(own).join("memory.swap.max").exists()
+}
+
 /// Whether the kernel shows all controllers in one hierarchy.
-fn is_unified() -> bool {
+pub fn is_unified() -> bool {
     Path::new(MOUNT).join("cgroup.controllers").exists()
 }
 

@@ -9,6 +9,7 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::Value;
 use std::sync::Arc;
@@ -58,6 +59,11 @@ impl Cluster for ApiCluster {
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         api.get(name).await.map_err(|e| error("persistentvolume", name, e))
+    }
+
+    async fn service_account(&self, namespace: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
+        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        api.get(name).await.map_err(|e| error("serviceaccount", name, e))
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
@@ -114,6 +120,7 @@ impl Cluster for ApiCluster {
 
 fn token_request(wish: &TokenWish) -> TokenRequest {
     TokenRequest {
+        metadata: ObjectMeta { uid: wish.service_account_uid.clone(), ..ObjectMeta::default() },
         spec: Some(TokenRequestSpec {
             audiences: Some(wish.audience.iter().cloned().collect()),
             expiration_seconds: Some(wish.seconds),

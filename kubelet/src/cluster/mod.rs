@@ -5,7 +5,9 @@ pub mod cache;
 pub mod storage;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct TokenWish {
     pub seconds: i64,
     pub pod_name: String,
     pub pod_uid: String,
+    /// Of the service account, if it has to be this very one.
+    pub service_account_uid: Option<String>,
 }
 
 /// A token and until when it holds. Not `Debug`: it must not end up in a log.
@@ -58,6 +62,7 @@ pub trait Cluster: Send + Sync + 'static {
     async fn claim(&self, namespace: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError>;
     /// A persistent volume.
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError>;
+    async fn service_account(&self, namespace: &str, name: &str) -> Result<ServiceAccount, ClusterError>;
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError>;
     /// The services that a pod of this namespace is told of.
     fn services(&self, namespace: &str) -> Vec<Arc<Service>>;
@@ -89,6 +94,10 @@ impl Cluster for Standalone {
 
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
         Err(ClusterError::Standalone { kind: "persistentvolume", name: name.to_owned() })
+    }
+
+    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
+        Err(ClusterError::Standalone { kind: "serviceaccount", name: name.to_owned() })
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {

@@ -3,11 +3,14 @@
 //!
 //! Upstream: `pkg/kubelet/apis/config`.
 
+mod dropins;
+pub mod shutdown;
 pub mod unbuilt;
 
 use crate::eviction::Signal;
 use crate::flags::{self, Options};
 use crate::resources::Amount;
+use crate::resources::memory::SwapBehavior;
 use crate::runtime::Endpoint;
 use crate::workers::sysctls;
 use component::GoDuration;
@@ -63,8 +66,15 @@ pub struct KubeletConfiguration {
     pub container_log_monitor_interval: GoDuration,
     pub crash_loop_back_off: CrashLoopBackOff,
     pub enable_debugging_handlers: bool,
+    pub enable_contention_profiling: bool,
+    pub enable_debug_flags_handler: bool,
+    pub enable_profiling_handler: bool,
     pub enable_server: bool,
+    pub enable_system_log_handler: bool,
     pub enforce_node_allocatable: Vec<String>,
+    pub event_burst: i32,
+    #[serde(rename = "eventRecordQPS")]
+    pub event_record_qps: i32,
     pub eviction_hard: BTreeMap<String, String>,
     pub eviction_max_pod_grace_period: i64,
     pub eviction_minimum_reclaim: BTreeMap<String, String>,
@@ -89,8 +99,14 @@ pub struct KubeletConfiguration {
     #[serde(rename = "kubeAPIQPS")]
     pub kube_api_qps: i32,
     pub kube_reserved: BTreeMap<String, String>,
+    /// Since v1.28 nothing marks packets any more: both bits have no effect.
+    pub iptables_drop_bit: i32,
+    pub iptables_masquerade_bit: i32,
     pub local_storage_capacity_isolation: bool,
     pub system_reserved: BTreeMap<String, String>,
+    #[serde(rename = "makeIPTablesUtilChains")]
+    pub make_iptables_util_chains: bool,
+    pub memory_swap: MemorySwap,
     pub max_pods: u32,
     pub max_open_files: u64,
     pub merge_default_eviction_settings: bool,
@@ -105,6 +121,7 @@ pub struct KubeletConfiguration {
     pub pod_logs_dir: String,
     pub pod_pids_limit: i64,
     pub pods_per_core: u32,
+    pub protect_kernel_defaults: bool,
     #[serde(rename = "providerID")]
     pub provider_id: String,
     pub read_only_port: u16,
@@ -116,11 +133,29 @@ pub struct KubeletConfiguration {
     #[serde(rename = "resolvConf")]
     pub resolv_conf: String,
     pub rotate_certificates: bool,
+    pub run_once: bool,
     pub runtime_request_timeout: GoDuration,
     pub seccomp_default: bool,
     pub serialize_image_pulls: bool,
+    #[serde(rename = "serverTLSBootstrap")]
+    pub server_tls_bootstrap: bool,
+    pub shutdown_grace_period: GoDuration,
+    pub shutdown_grace_period_by_pod_priority: Vec<shutdown::PriorityPeriod>,
+    pub shutdown_grace_period_critical_pods: GoDuration,
+    /// `None` for what the version of the control groups can do: all processes are ended with version 2, one with version 1.
+    #[serde(rename = "singleProcessOOMKill", skip_serializing_if = "Option::is_none")]
+    pub single_process_oom_kill: Option<bool>,
     pub static_pod_path: String,
+    /// Runtimes serve streams and end them; nothing in v1.36 reads this.
+    pub streaming_connection_idle_timeout: GoDuration,
     pub sync_frequency: GoDuration,
+}
+
+/// How pods may use the node's swap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct MemorySwap {
+    pub swap_behavior: SwapBehavior,
 }
 
 /// Who is believed.
@@ -238,8 +273,14 @@ impl Default for KubeletConfiguration {
             container_log_monitor_interval: seconds(10),
             crash_loop_back_off: CrashLoopBackOff::default(),
             enable_debugging_handlers: true,
+            enable_contention_profiling: false,
+            enable_debug_flags_handler: true,
+            enable_profiling_handler: true,
             enable_server: true,
+            enable_system_log_handler: true,
             enforce_node_allocatable: vec!["pods".to_owned()],
+            event_burst: 100,
+            event_record_qps: 50,
             eviction_hard: default_eviction(),
             eviction_max_pod_grace_period: 0,
             eviction_minimum_reclaim: BTreeMap::new(),
@@ -257,8 +298,12 @@ impl Default for KubeletConfiguration {
             kube_api_burst: 100,
             kube_api_qps: 50,
             kube_reserved: BTreeMap::new(),
+            iptables_drop_bit: 15,
+            iptables_masquerade_bit: 14,
             local_storage_capacity_isolation: true,
             system_reserved: BTreeMap::new(),
+            make_iptables_util_chains: true,
+            memory_swap: MemorySwap::default(),
             max_pods: 110,
             max_open_files: 1_000_000,
             merge_default_eviction_settings: false,
@@ -272,6 +317,7 @@ impl Default for KubeletConfiguration {
             pod_logs_dir: "/var/log/pods".to_owned(),
             pod_pids_limit: -1,
             pods_per_core: 0,
+            protect_kernel_defaults: false,
             provider_id: String::new(),
             read_only_port: 0,
             register_node: true,
@@ -280,10 +326,17 @@ impl Default for KubeletConfiguration {
             registry_pull_qps: 5,
             resolv_conf: "/etc/resolv.conf".to_owned(),
             rotate_certificates: false,
+            run_once: false,
             runtime_request_timeout: seconds(120),
             seccomp_default: false,
             serialize_image_pulls: true,
+            server_tls_bootstrap: false,
+            shutdown_grace_period: seconds(0),
+            shutdown_grace_period_by_pod_priority: Vec::new(),
+            shutdown_grace_period_critical_pods: seconds(0),
+            single_process_oom_kill: None,
             static_pod_path: String::new(),
+            streaming_connection_idle_timeout: seconds(4 * 3600),
             sync_frequency: seconds(60),
         }
     }
@@ -309,22 +362,22 @@ pub enum ConfigError {
     Layers(#[from] component::layers::LayerError),
     #[error(transparent)]
     Flag(#[from] flags::SeveralError),
+    #[error("failed to walk through kubelet dropin directory {path:?}: {source}")]
+    Folder { path: String, source: std::io::Error },
     #[error("invalid configuration: {field}: {why}")]
     Value { field: &'static str, why: String },
 }
 
 /// Defaults, the file and the flags as one configuration.
 pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConfiguration, ConfigError> {
-    let file = options.config.as_deref().map(read).transpose()?;
-    let mut config: KubeletConfiguration =
-        component::layers::layered(&KubeletConfiguration::default(), file.as_ref(), flags::FIELDS, given)?;
-    // A map in the file replaces the default as a whole; the layers would merge the two.
-    if let Some(hard) =
-        file.as_ref().and_then(|f| f.get("evictionHard")).and_then(|v| serde_json::from_value(v.clone()).ok())
-    {
-        let defaults = if config.merge_default_eviction_settings { default_eviction() } else { BTreeMap::new() };
-        config.eviction_hard = defaults.into_iter().chain::<BTreeMap<String, String>>(hard).collect();
+    let mut file = options.config.as_deref().map(read).transpose()?;
+    if let Some(folder) = &options.config_dir {
+        // Drop-ins change what is there by default, too.
+        let base = with_flags(file.as_ref(), &[])?;
+        let wrong = |error: serde_json::Error| ConfigError::Value { field: "configDir", why: error.to_string() };
+        file = Some(dropins::merged(serde_json::to_value(base).map_err(wrong)?, folder)?);
     }
+    let mut config = with_flags(file.as_ref(), given)?;
     let several = flags::several(given)?;
     if !several.is_empty() {
         let wrong = |error: serde_json::Error| ConfigError::Value { field: "flags", why: error.to_string() };
@@ -335,6 +388,21 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
         config = serde_json::from_value(shown).map_err(wrong)?;
     }
     validate(&config)?;
+    Ok(config)
+}
+
+/// Defaults, a file and those flags that have one value.
+fn with_flags(
+    file: Option<&serde_json::Value>,
+    given: &[(String, String)],
+) -> Result<KubeletConfiguration, ConfigError> {
+    let mut config: KubeletConfiguration =
+        component::layers::layered(&KubeletConfiguration::default(), file, flags::FIELDS, given)?;
+    // A map in the file replaces the default as a whole; the layers would merge the two.
+    if let Some(hard) = file.and_then(|f| f.get("evictionHard")).and_then(|v| serde_json::from_value(v.clone()).ok()) {
+        let defaults = if config.merge_default_eviction_settings { default_eviction() } else { BTreeMap::new() };
+        config.eviction_hard = defaults.into_iter().chain::<BTreeMap<String, String>>(hard).collect();
+    }
     Ok(config)
 }
 
@@ -376,6 +444,26 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
     if let Err(error) = config.tls_offer() {
         return fail("tlsCipherSuites", error.to_string());
     }
+    if config.run_once {
+        let why = "runOnce (--runOnce) true, Runonce mode has been deprecated and should not be set".to_owned();
+        return fail("runOnce", why);
+    }
+    for (field, flag, value) in [
+        ("eventBurst", "--event-burst", config.event_burst),
+        ("eventRecordQPS", "--event-qps", config.event_record_qps),
+    ] {
+        if value < 0 {
+            return fail(field, format!("{field} ({flag}) {value} must not be a negative number"));
+        }
+    }
+    for (field, flag, bit) in [
+        ("iptablesDropBit", "--iptables-drop-bit", config.iptables_drop_bit),
+        ("iptablesMasqueradeBit", "--iptables-masquerade-bit", config.iptables_masquerade_bit),
+    ] {
+        if !(0..=31).contains(&bit) {
+            return fail(field, format!("{field} ({flag}) {bit} must be between 0 and 31, inclusive"));
+        }
+    }
     if config.node_lease_duration_seconds == 0 {
         return fail("nodeLeaseDurationSeconds", "must be greater than 0".to_owned());
     }
@@ -383,6 +471,7 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
     validate_logs(config)?;
+    shutdown::validate(config)?;
     validate_eviction(config)?;
     for reserved in [&config.kube_reserved, &config.system_reserved] {
         if let Some((name, amount)) = reserved.iter().find(|(_, a)| Amount::parse(a).is_none()) {
@@ -521,6 +610,9 @@ mod tests {
         assert!(bad(|c| c.tls_min_version = "VersionTLS9".into()));
         assert!(bad(|c| c.cpu_cfs_quota_period = GoDuration::from_secs(1)));
         assert!(bad(|c| c.image_maximum_gc_age = GoDuration::from_secs(60)));
+        assert!(bad(|c| c.run_once = true));
+        assert!(bad(|c| c.iptables_drop_bit = 32));
+        assert!(bad(|c| c.event_burst = -1));
         assert!(!bad(|_| {}));
     }
 

@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod order;
 pub mod rotation;
+pub mod serving;
 pub mod store;
 
 use client::ConnectError;

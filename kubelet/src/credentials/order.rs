@@ -22,6 +22,9 @@ const NODES: &str = "system:nodes";
 /// Who signs the certificates by which kubelets are known.
 pub const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 const USAGES: [&str; 2] = ["digital signature", "client auth"];
+/// Who signs the certificates by which kubelets serve.
+pub const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
+const SERVING_USAGES: [&str; 2] = ["digital signature", "server auth"];
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -47,24 +50,56 @@ pub async fn node_certificate(client: &kube::Client, node: &str, key: &Key) -> R
     let user = format!("system:node:{node}");
     let request = Request::create(&Profile::client(&user, Some(NODES), Duration::ZERO), key)?;
     let name = name(&key.public_der(), &user);
-    let object = CertificateSigningRequest {
-        metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
-        spec: CertificateSigningRequestSpec {
-            request: ByteString(request.into_bytes()),
-            signer_name: SIGNER.to_owned(),
-            usages: Some(USAGES.map(str::to_owned).into()),
-            ..CertificateSigningRequestSpec::default()
-        },
-        status: None,
-    };
+    let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
     let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
-    match requests.create(&PostParams::default(), &object).await {
+    match requests.create(&PostParams::default(), &object(metadata, request, SIGNER, USAGES)).await {
         Ok(_) => tracing::info!(name, "asked for a certificate"),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             tracing::info!(name, "the certificate was asked for before");
         }
         Err(error) => return Err(OrderError::Create(error)),
     }
+    wait(requests, name).await
+}
+
+/// A certificate for the key by which this node serves under these names and addresses.
+pub async fn serving_certificate(
+    client: &kube::Client,
+    node: &str,
+    names: &[String],
+    key: &Key,
+) -> Result<String, OrderError> {
+    let request = Request::create(&serving_profile(node, names), key)?;
+    let metadata = ObjectMeta { generate_name: Some("csr-".to_owned()), ..ObjectMeta::default() };
+    let requests: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let object = object(metadata, request, SERVING_SIGNER, SERVING_USAGES);
+    let created = requests.create(&PostParams::default(), &object).await.map_err(OrderError::Create)?;
+    let name = created.metadata.name.unwrap_or_default();
+    tracing::info!(name, "asked for a certificate to serve with");
+    wait(requests, name).await
+}
+
+fn serving_profile(node: &str, names: &[String]) -> Profile {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let profile = Profile::server(&format!("system:node:{node}"), &names, Duration::ZERO);
+    Profile { organization: Some(NODES.to_owned()), ..profile }
+}
+
+fn object(metadata: ObjectMeta, request: String, signer: &str, usages: [&str; 2]) -> CertificateSigningRequest {
+    CertificateSigningRequest {
+        metadata,
+        spec: CertificateSigningRequestSpec {
+            request: ByteString(request.into_bytes()),
+            signer_name: signer.to_owned(),
+            usages: Some(usages.map(str::to_owned).into()),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: None,
+    }
+}
+
+/// Waits until somebody has decided.
+async fn wait(requests: Api<CertificateSigningRequest>, name: String) -> Result<String, OrderError> {
     let waiting = await_condition(requests, &name, is_decided());
     let decided = match tokio::time::timeout(PATIENCE, waiting).await {
         Err(_) => return Err(OrderError::Late(name)),

@@ -243,6 +243,7 @@ impl Call<'_> {
                 seconds: seconds.unwrap_or(DEFAULT_TOKEN_SECONDS),
                 pod_name: pod.name().to_owned(),
                 pod_uid: pod.uid().to_owned(),
+                service_account_uid: None,
             };
             let token = self.csi.0.tokens.held(&wish).await.map_err(|e| {
                 VolumeError::Csi(format!(

@@ -1,4 +1,4 @@
-//! Registry credentials from `imagePullSecrets`.
+//! Registry credentials from `imagePullSecrets` and from the node's files.
 
 use crate::runtime::images::RegistryAuth;
 use base64::Engine;
@@ -37,6 +37,15 @@ pub fn of_secret(secret: &Secret) -> Vec<RegistryAuth> {
     auths.unwrap_or_default().into_iter().map(|(server, e)| auth(server, e)).collect()
 }
 
+/// The credentials in a file of the newer form (`config.json`) or of the older; `None` if it is of neither.
+pub fn of_file(text: &[u8], is_new: bool) -> Option<Vec<RegistryAuth>> {
+    let auths = match is_new {
+        true => serde_json::from_slice::<Config>(text).ok()?.auths,
+        false => serde_json::from_slice(text).ok()?,
+    };
+    Some(auths.into_iter().map(|(server, e)| auth(server, e)).collect())
+}
+
 fn auth(server: String, e: Entry) -> RegistryAuth {
     let decoded = STANDARD.decode(&e.auth).ok().and_then(|b| String::from_utf8(b).ok());
     let pair = decoded.as_deref().and_then(|t| t.split_once(':'));
@@ -44,46 +53,10 @@ fn auth(server: String, e: Entry) -> RegistryAuth {
     RegistryAuth { username: user, password, identity_token: e.identitytoken, registry_token: e.registrytoken, server }
 }
 
-/// Whether credentials for `server` are for the registry (and path) of this image. A label of the
-/// server's name may be `*`.
-pub fn fits(server: &str, image: &str) -> bool {
-    let server = server.trim_start_matches("https://").trim_start_matches("http://");
-    let server = server.trim_end_matches("/v1/").trim_end_matches("/v2/").trim_end_matches('/');
-    let (host, path) = server.split_once('/').unwrap_or((server, ""));
-    let (image_host, image_path) = registry(image);
-    let host = if host == "index.docker.io" { "docker.io" } else { host };
-    let labels = |h: &str| h.split('.').map(str::to_owned).collect::<Vec<_>>();
-    let (want, have) = (labels(host), labels(image_host));
-    let hosts = want.len() == have.len() && want.iter().zip(&have).all(|(w, h)| w == "*" || w == h);
-    hosts && (path.is_empty() || image_path.starts_with(path))
-}
-
-fn registry(image: &str) -> (&str, &str) {
-    match image.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
-        _ => ("docker.io", image),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use k8s_openapi::ByteString;
-
-    #[test]
-    fn which_registry() {
-        for (server, image, want) in [
-            ("https://index.docker.io/v1/", "nginx", true),
-            ("r.example.com", "r.example.com/a:1", true),
-            ("r.example.com/a", "r.example.com/b:1", false),
-            ("*.example.com", "r.example.com/b:1", true),
-            ("*.example.com", "a.r.example.com/b:1", false),
-            ("localhost:5000", "localhost:5000/x", true),
-            ("localhost:5000", "nginx", false),
-        ] {
-            assert_eq!(fits(server, image), want, "{server} {image}");
-        }
-    }
 
     #[test]
     fn docker_config() {

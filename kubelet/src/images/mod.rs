@@ -4,9 +4,15 @@
 
 pub mod credentials;
 pub mod gc;
+pub mod node_config;
+pub mod providers;
+pub mod registry;
 
 use crate::backoff::Backoff;
 use crate::events::{Events, Severity};
+use crate::images::node_config::NodeConfig;
+use crate::images::providers::Providers;
+use crate::images::registry::Keyring;
 use crate::pod::PodExt;
 use crate::rate::Rate;
 use crate::runtime::images::{Image, RegistryAuth};
@@ -109,6 +115,8 @@ pub struct Images {
     slots: Arc<Semaphore>,
     rate: Arc<Rate>,
     backoff: Arc<Mutex<Failures>>,
+    node: Option<Arc<NodeConfig>>,
+    providers: Providers,
 }
 
 struct Failures {
@@ -127,7 +135,14 @@ impl Images {
             slots: Arc::new(Semaphore::new(parallel.max(1))),
             rate: Arc::new(rate),
             backoff: Arc::new(Mutex::new(failures)),
+            node: None,
+            providers: Providers::default(),
         }
+    }
+
+    /// The same, with credentials of the node and of programs.
+    pub fn with_credentials(self, node: NodeConfig, providers: Providers) -> Self {
+        Self { node: Some(Arc::new(node)), providers, ..self }
     }
 
     /// The image, pulled if its policy says so.
@@ -173,7 +188,7 @@ impl Images {
         let _slot = self.slots.acquire().await;
         self.event(pod, wish, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
         let pulling = Instant::now();
-        match self.pull_with(name, auths, sandbox).await {
+        match self.pull_with(pod, name, auths, sandbox).await {
             Ok(image) => {
                 let mut failures = self.backoff.lock();
                 failures.delays.forget(&key);
@@ -213,9 +228,23 @@ impl Images {
         Err(error)
     }
 
-    /// Tries each credential that fits, then none at all.
+    /// What was kept for a pod that is gone.
+    pub fn forget(&self, pod_uid: &str) {
+        self.providers.forget(pod_uid);
+    }
+
+    /// Credentials for a repository: the pod's own, the node's, and those that programs know.
+    async fn credentials(&self, pod: &Pod, repository: &str, secrets: &[RegistryAuth]) -> Vec<RegistryAuth> {
+        let mut found = Keyring::of(secrets.iter().cloned()).lookup(repository);
+        found.extend(self.node.iter().flat_map(|node| node.keyring().lookup(repository)));
+        found.extend(self.providers.lookup(pod, repository).await);
+        found
+    }
+
+    /// Tries each credential that fits, or none at all if none does.
     async fn pull_with(
         &self,
+        pod: &Pod,
         name: &str,
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
@@ -223,9 +252,8 @@ impl Images {
         if !self.rate.admits() {
             return Err(PullError::TooMany);
         }
-        let fitting: Vec<Option<&RegistryAuth>> =
-            auths.iter().filter(|a| credentials::fits(&a.server, name)).map(Some).collect();
-        let tries = if fitting.is_empty() { vec![None] } else { fitting };
+        let fitting = self.credentials(pod, &registry::repository(name), auths).await;
+        let tries = if fitting.is_empty() { vec![None] } else { fitting.iter().map(Some).collect() };
         let mut last = None;
         for auth in tries {
             match self.runtime.pull(name, auth, sandbox).await {

@@ -2,6 +2,7 @@
 
 pub mod dns;
 pub mod hosts;
+pub mod iptables;
 
 use crate::pod::PodExt;
 use k8s_openapi::api::core::v1::Pod;

@@ -36,8 +36,12 @@ pub fn all(health: &Health, old: &[NodeCondition], now: &Time) -> Vec<NodeCondit
             ("KubeletHasSufficientPID", "kubelet has sufficient PID available")
         },
     );
-    let problems = health.problems.join(", ");
-    let ready = if problems.is_empty() {
+    let problems = match &health.problems[..] {
+        [one] => one.clone(),
+        // As upstream prints several errors as one.
+        several => format!("[{}]", several.join(", ")),
+    };
+    let ready = if health.problems.is_empty() {
         ("KubeletReady", "kubelet is posting ready status")
     } else {
         ("KubeletNotReady", problems.as_str())
@@ -46,7 +50,7 @@ pub fn all(health: &Health, old: &[NodeCondition], now: &Time) -> Vec<NodeCondit
         ("MemoryPressure", yes_no(memory), memory_text),
         ("DiskPressure", yes_no(disk), disk_text),
         ("PIDPressure", yes_no(pid), pid_text),
-        ("Ready", yes_no(problems.is_empty()), ready),
+        ("Ready", yes_no(health.problems.is_empty()), ready),
     ]
     .map(|(kind, status, (reason, message))| condition(kind, status, reason, message, old, now))
     .into()
@@ -105,6 +109,6 @@ mod tests {
         assert_eq!(status(&got, "MemoryPressure"), ("True", "KubeletHasInsufficientMemory"));
         assert_eq!(status(&got, "DiskPressure"), ("False", "KubeletHasNoDiskPressure"));
         assert_eq!(status(&got, "Ready"), ("False", "KubeletNotReady"));
-        assert_eq!(got[3].message.as_deref(), Some("a, b"));
+        assert_eq!(got[3].message.as_deref(), Some("[a, b]"));
     }
 }

@@ -5,6 +5,7 @@ use crate::resources::Amount;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The node as it is now.
 #[derive(Clone, Debug, Default)]
@@ -20,41 +21,56 @@ pub struct Facts {
     pub network_down: Option<String>,
     /// What is running out.
     pub pressures: BTreeSet<Pressure>,
+    /// Whether the node is being switched off.
+    pub shuts_down: bool,
 }
 
 /// Shares the facts. Cheap to clone; few writers (the node's status loop, the
 /// eviction manager), many readers.
 #[derive(Clone, Debug, Default)]
-pub struct NodeFacts(Arc<RwLock<Facts>>);
+pub struct NodeFacts {
+    facts: Arc<RwLock<Facts>>,
+    hurry: Arc<Notify>,
+}
 
 impl NodeFacts {
     pub fn new(facts: Facts) -> Self {
-        Self(Arc::new(RwLock::new(facts)))
+        Self { facts: Arc::new(RwLock::new(facts)), hurry: Arc::default() }
     }
 
     /// A copy of all.
     pub fn get(&self) -> Facts {
-        self.0.read().clone()
+        self.facts.read().clone()
     }
 
     pub fn name(&self) -> String {
-        self.0.read().name.clone()
+        self.facts.read().name.clone()
     }
 
     pub fn host_ips(&self) -> Vec<String> {
-        self.0.read().host_ips.clone()
+        self.facts.read().host_ips.clone()
     }
 
     pub fn memory(&self) -> Amount {
-        self.0.read().capacity.get("memory").copied().unwrap_or_default()
+        self.facts.read().capacity.get("memory").copied().unwrap_or_default()
     }
 
     pub fn network_down(&self) -> Option<String> {
-        self.0.read().network_down.clone()
+        self.facts.read().network_down.clone()
     }
 
     /// Changes them.
     pub fn update(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.0.write());
+        change(&mut self.facts.write());
+    }
+
+    /// The node's status is to be written soon: something has changed that cannot wait.
+    pub fn report_now(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Waits until the status is to be written.
+    pub async fn hurry(&self) {
+        self.hurry.notified().await;
     }
 }

@@ -5,6 +5,7 @@
 pub mod conditions;
 pub mod facts;
 pub mod heartbeat;
+pub mod kernel;
 pub mod lease;
 pub mod machine;
 pub mod reporter;

@@ -19,6 +19,7 @@ use crate::events::{Events, Severity};
 use crate::pleg::Pleg;
 use crate::resources::Amount;
 use crate::runtime::{Runtime, RuntimeHealth};
+use crate::shutdown;
 use client::informer::{Builder, Informer, Scope};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, NodeSystemInfo};
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -96,7 +97,11 @@ impl Reporter {
                 Ok(()) => {
                     self.in_use.set_reported(observed.volumes_in_use);
                     // A pod waits for it that its volume stands there.
-                    drop(tokio::time::timeout(pause, self.in_use.differs()).await);
+                    tokio::select! {
+                        () = self.in_use.differs() => {}
+                        () = self.facts.hurry() => {}
+                        () = tokio::time::sleep(pause) => {}
+                    }
                 }
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot report the node's status yet");
@@ -154,6 +159,7 @@ impl Reporter {
             Err(e) => Some(format!("container runtime is down: {e}")),
         };
         problems.extend(network.clone());
+        problems.extend(self.facts.get().shuts_down.then(|| shutdown::PROBLEM.to_owned()));
         (network, problems)
     }
 

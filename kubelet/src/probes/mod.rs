@@ -5,6 +5,7 @@
 pub mod check;
 pub mod grpc;
 pub mod http;
+pub mod metrics;
 pub mod results;
 pub mod worker;
 
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Runtime,
     pub(crate) events: Events,
     pub(crate) results: Results,
+    pub(crate) metrics: metrics::Metrics,
     supervisor: Supervisor,
     tasks: Mutex<HashMap<ProbeKey, Task>>,
     /// Called when a result changed: the pod has to be looked at.
@@ -97,8 +99,9 @@ impl Probes {
         supervisor: Supervisor,
         changed: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        let (results, tasks) = (Results::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { runtime, events, results, supervisor, tasks, changed: Box::new(changed) }) }
+        let (results, metrics, tasks) = (Results::default(), metrics::Metrics::default(), Mutex::default());
+        let changed = Box::new(changed);
+        Self { shared: Arc::new(Shared { runtime, events, results, metrics, supervisor, tasks, changed }) }
     }
 
     /// Aims the pod's probes at its running containers; starts and ends tasks as needed.
@@ -139,7 +142,7 @@ impl Probes {
 
     fn end(&self, key: &ProbeKey) {
         if let Some(task) = self.shared.tasks.lock().remove(key) {
-            task.owner.stop();
+            self.shared.end(key, &task);
         }
     }
 
@@ -158,7 +161,7 @@ impl Probes {
         self.shared.tasks.lock().retain(|key, task| {
             let ends = which(key);
             if ends {
-                task.owner.stop();
+                self.shared.end(key, task);
             }
             !ends
         });
@@ -180,6 +183,11 @@ impl Probes {
         judged.collect()
     }
 
+    /// `/metrics/probes`.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.text()
+    }
+
     /// What the probes gave up, and who is up.
     pub fn verdicts(&self, probed: &HashMap<String, Probed>) -> ProbeVerdicts {
         let started = probed.iter().filter(|(_, p)| p.started).map(|(id, _)| id.clone()).collect();
@@ -193,6 +201,11 @@ impl Probes {
 }
 
 impl Shared {
+    fn end(&self, key: &ProbeKey, task: &Task) {
+        task.owner.stop();
+        self.metrics.forget(key, &task.target.borrow());
+    }
+
     pub(crate) fn changed(&self, uid: &str) {
         (self.changed)(uid);
     }

@@ -7,7 +7,7 @@ use crate::clock;
 use crate::events::Severity;
 use k8s_openapi::api::core::v1::Probe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Probes until the task is ended.
@@ -75,7 +75,9 @@ fn due(key: &ProbeKey, aim: &Target, probe: &Probe, shared: &Shared) -> Due {
 }
 
 async fn step(key: &ProbeKey, aim: &Target, probe: &Probe, shared: &Shared, streak: &mut Streak) {
+    let begun = Instant::now();
     let outcome = check::run(&shared.runtime, aim, probe).await;
+    shared.metrics.count(key, aim, &outcome, begun.elapsed());
     if let Outcome::Failure(message) | Outcome::Unknown(message) = &outcome {
         let text = format!("{} probe failed: {message}", key.kind.title());
         shared.events.container(&aim.pod, &key.container, Severity::Warning, "Unhealthy", text);

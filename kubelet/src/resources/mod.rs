@@ -4,6 +4,7 @@
 
 pub mod amount;
 pub mod linux;
+pub mod memory;
 pub mod qos;
 pub mod requests;
 

@@ -4,6 +4,7 @@ use super::{images, labels, security};
 use crate::pod::PodExt;
 use crate::resources::Amount;
 use crate::resources::linux::{self, CPU_PERIOD, LinuxResources};
+use crate::resources::memory::{Extra, MemoryRules};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use proto::cri;
 use std::collections::{BTreeMap, HashMap};
@@ -64,6 +65,7 @@ pub struct ContainerInput {
     pub target: Option<String>,
     /// Whether it has the runtime's seccomp profile if it says nothing of one.
     pub seccomp_default: bool,
+    pub memory: MemoryRules,
 }
 
 /// The configuration of one container.
@@ -107,16 +109,27 @@ pub fn pod_resources(pod: &Pod) -> cri::LinuxContainerResources {
 }
 
 /// The limits of a container that runs. Here nothing is said by 0, and no limit by -1.
-pub fn changed_resources(container: &Container, enforce_quota: bool) -> cri::LinuxContainerResources {
+pub fn changed_resources(container: &Container, enforce_quota: bool, extra: Extra) -> cri::LinuxContainerResources {
     let r = linux::of_container(container, enforce_quota);
     let unlimited = |value: Option<i64>| value.map(|v| if v == 0 { -1 } else { v });
-    to_cri(&LinuxResources { quota: unlimited(r.quota), memory: unlimited(r.memory), ..r })
+    let changed = LinuxResources { quota: unlimited(r.quota), memory: unlimited(r.memory), ..r };
+    // Swap with it: more memory than memory and swap together is refused.
+    with_memory(to_cri(&changed), extra)
 }
 
 fn resources(pod: &Pod, container: &Container, input: &ContainerInput) -> cri::LinuxContainerResources {
     cri::LinuxContainerResources {
         oom_score_adj: linux::oom_score(pod, container, input.node_memory),
-        ..to_cri(&linux::of_container(container, input.enforce_quota))
+        ..with_memory(to_cri(&linux::of_container(container, input.enforce_quota)), input.memory.of(pod, container))
+    }
+}
+
+fn with_memory(resources: cri::LinuxContainerResources, extra: Extra) -> cri::LinuxContainerResources {
+    let limit = resources.memory_limit_in_bytes;
+    cri::LinuxContainerResources {
+        unified: extra.unified.into_iter().collect(),
+        memory_swap_limit_in_bytes: if extra.no_swap_above_memory { limit } else { 0 },
+        ..resources
     }
 }
 

@@ -29,6 +29,7 @@ pub struct RegistryAuth {
     pub password: String,
     pub identity_token: String,
     pub registry_token: String,
+    /// The registry, or a part of it, that they are for. The runtime is not told: it has been asked for one image.
     pub server: String,
 }
 
@@ -61,8 +62,7 @@ impl Runtime {
             password: a.password.clone(),
             identity_token: a.identity_token.clone(),
             registry_token: a.registry_token.clone(),
-            server_address: a.server.clone(),
-            auth: String::new(),
+            ..cri::AuthConfig::default()
         });
         let request = cri::PullImageRequest { image: Some(spec(name)), auth, sandbox_config: Some(sandbox.clone()) };
         Ok(call(PULL_PATIENCE, "PullImage", client.pull_image(request)).await?.image_ref)

@@ -20,6 +20,7 @@ pub use error::RuntimeError;
 pub use record::{ContainerRecord, ContainerState, PodRecord, SandboxRecord};
 
 use crate::config::CgroupDriver;
+use crate::resources::memory::Extra;
 use error::call;
 use k8s_openapi::api::core::v1::Container;
 use proto::{cri, snapshots};
@@ -247,9 +248,10 @@ impl Runtime {
         id: &str,
         container: &Container,
         enforce_quota: bool,
+        extra: Extra,
     ) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
-        let linux = Some(config::changed_resources(container, enforce_quota));
+        let linux = Some(config::changed_resources(container, enforce_quota, extra));
         let request = cri::UpdateContainerResourcesRequest { container_id: id.to_owned(), linux, ..Default::default() };
         let answer = client.update_container_resources(request);
         call(self.timeout, "UpdateContainerResources", answer).await.map(drop)

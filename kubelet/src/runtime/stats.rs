@@ -10,6 +10,8 @@ pub struct Usage {
     pub pod: String,
     pub namespace: String,
     pub container: String,
+    /// Of the container.
+    pub id: String,
     pub cpu_nanos: u64,
     /// Billionths of a core, where the runtime measures them.
     pub nano_cores: Option<u64>,
@@ -50,7 +52,8 @@ impl Runtime {
 }
 
 fn usage(s: cri::ContainerStats) -> Option<Usage> {
-    let of = s.attributes?.labels;
+    let attributes = s.attributes?;
+    let of = attributes.labels;
     let text = |key: &str| of.get(key).cloned().unwrap_or_default();
     let layer = s.writable_layer.unwrap_or_default();
     let cpu = s.cpu.unwrap_or_default();
@@ -61,6 +64,7 @@ fn usage(s: cri::ContainerStats) -> Option<Usage> {
         pod: text(labels::POD_NAME),
         namespace: text(labels::POD_NAMESPACE),
         container: text(labels::CONTAINER_NAME),
+        id: attributes.id,
         cpu_nanos: value(cpu.usage_core_nano_seconds).unwrap_or_default(),
         nano_cores: value(cpu.usage_nano_cores),
         memory: value(memory.working_set_bytes).unwrap_or_default(),

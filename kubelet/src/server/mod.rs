@@ -3,13 +3,16 @@
 //! Upstream: `pkg/kubelet/server`.
 
 pub mod attributes;
+mod debug;
 pub mod log_format;
 pub mod logs;
 pub mod route;
 pub mod summary;
+pub mod system_logs;
 pub mod tunnel;
 
 use crate::pod::PodExt;
+use crate::probes::Probes;
 use crate::runtime::{ContainerRecord, Runtime, RuntimeError};
 use crate::stats::{Stats, StatsError};
 use crate::status::StatusWriter;
@@ -30,6 +33,7 @@ pub struct Api {
     pub node: crate::node::NodeFacts,
     pub logs: PathBuf,
     pub stats: Stats,
+    pub probes: Probes,
     pub supervisor: Supervisor,
 }
 
@@ -79,18 +83,41 @@ impl ApiError {
 type Handler<F> = fn(Arc<Api>, Request) -> F;
 
 /// What the port without authentication serves: nothing that changes anything or says what a pod does.
-pub const READ_ONLY: &[&str] =
-    &["/healthz", "/healthz/", "/metrics", "/metrics/resource", "/pods", "/pods/", "/stats/summary"];
+pub const READ_ONLY: &[&str] = &[
+    "/healthz",
+    "/healthz/",
+    "/metrics",
+    "/metrics/cadvisor",
+    "/metrics/probes",
+    "/metrics/resource",
+    "/pods",
+    "/pods/",
+    "/stats/summary",
+];
 /// What `enableDebuggingHandlers` switches off.
-const DEBUGGING: &[&str] = &["/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/"];
+const DEBUGGING: &[&str] =
+    &["/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/", "/debug/pprof/", "/logs/"];
 
-/// All paths; those of pods' insides only for `debugging`.
-pub fn routes(api: Arc<Api>, endpoints: Endpoints, debugging: bool) -> Router {
+/// Which paths are served beside those that always are.
+#[derive(Clone, Debug)]
+pub struct Switches {
+    /// What is inside of pods, and the three below.
+    pub debugging: bool,
+    pub profiling: bool,
+    pub flags: bool,
+    /// The node's own logs.
+    pub system_logs: bool,
+}
+
+/// All paths that are switched on.
+pub fn routes(api: Arc<Api>, endpoints: Endpoints, switches: &Switches) -> Router {
     let router = endpoints.router();
     let router = with(router, &api, &["/pods", "/pods/"], pods);
     let router = with(router, &api, &["/stats/summary"], summary::serve);
     let router = with(router, &api, &["/metrics/resource"], summary::resource_metrics);
-    if !debugging {
+    let router = with(router, &api, &["/metrics/cadvisor"], summary::cadvisor_metrics);
+    let router = with(router, &api, &["/metrics/probes"], summary::probe_metrics);
+    if !switches.debugging {
         let refused =
             |_| std::future::ready(router::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n"));
         return DEBUGGING.iter().fold(router, |router, path| router.route(path, refused));
@@ -100,7 +127,12 @@ pub fn routes(api: Arc<Api>, endpoints: Endpoints, debugging: bool) -> Router {
     let router = with(router, &api, &["/exec/"], tunnel::exec);
     let router = with(router, &api, &["/attach/"], tunnel::attach);
     let router = with(router, &api, &["/portForward/"], tunnel::port_forward);
-    with(router, &api, &["/run/"], run)
+    let router = with(router, &api, &["/run/"], run);
+    let router = debug::routes(router, switches.profiling, switches.flags);
+    match switches.system_logs {
+        true => router.route("/logs/", |request| system_logs::serve(system_logs::FOLDER.into(), request)),
+        false => router.route("/logs/", |_| debug::disabled("logs endpoint is disabled.\n")),
+    }
 }
 
 fn with<F>(mut router: Router, api: &Arc<Api>, paths: &[&str], handler: Handler<F>) -> Router

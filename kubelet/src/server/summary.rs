@@ -1,4 +1,4 @@
-//! `/stats/summary` and `/metrics/resource`.
+//! `/stats/summary`, `/metrics/resource`, `/metrics/cadvisor` and `/metrics/probes`.
 //!
 //! Upstream: `pkg/kubelet/server/stats/handler.go`.
 
@@ -26,5 +26,17 @@ pub(super) async fn resource_metrics(api: Arc<Api>, _: Request) -> Result<Respon
             resource::failed()
         }
     };
-    Ok(router::full(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+    Ok(metrics(text))
+}
+
+pub(super) async fn cadvisor_metrics(api: Arc<Api>, _: Request) -> Result<Response, ApiError> {
+    Ok(metrics(api.stats.cadvisor().await?))
+}
+
+pub(super) async fn probe_metrics(api: Arc<Api>, _: Request) -> Result<Response, ApiError> {
+    Ok(metrics(api.probes.metrics()))
+}
+
+fn metrics(text: String) -> Response {
+    router::full(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -124,6 +124,19 @@ fn folders_in(path: &Path) -> Vec<String> {
     names
 }
 
+/// The device that a path is on; empty if the kernel does not say.
+pub(super) fn device_name(path: &str) -> String {
+    device_in(&std::fs::read_to_string("/proc/self/mounts").unwrap_or_default(), Path::new(path))
+}
+
+fn device_in(mounts: &str, path: &Path) -> String {
+    let entries = mounts.lines().filter_map(|line| line.split_once(' '));
+    let entries = entries.map(|(device, rest)| (device, rest.split(' ').next().unwrap_or_default()));
+    let holding = entries.filter(|(_, place)| path.starts_with(place));
+    // Of several mounts in one place the last is seen.
+    holding.max_by_key(|(_, place)| place.len()).map(|(device, _)| device.to_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +179,15 @@ mod tests {
         assert_eq!(found.of("u").local, first.local, "what was found a moment ago still counts");
         found.refresh(&[], &folders, Time::default());
         assert!(found.of("u").volumes.is_empty());
+    }
+
+    #[test]
+    fn the_device_below_a_path() {
+        let mounts = "overlay / overlay rw 0 0\n/dev/vda /var ext4 rw 0 0\n/dev/vdb /var/lib ext4 rw 0 0\n";
+        for (path, want) in
+            [("/var/lib/containerd", "/dev/vdb"), ("/var/library", "/dev/vda"), ("/x", "overlay"), ("", "")]
+        {
+            assert_eq!(device_in(mounts, Path::new(path)), want, "{path}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Upstream: `pkg/kubelet/server/stats`, `pkg/kubelet/stats`.
 
+pub mod cadvisor;
 mod disk;
 mod network;
 mod node;
@@ -19,12 +20,13 @@ use crate::eviction::measure::Folders;
 use crate::node::NodeFacts;
 use crate::node::machine;
 use crate::pod::PodExt;
+use crate::resources::linux;
 use crate::runtime::stats::Usage;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::status::StatusWriter;
 use crate::workers::Workers;
 use disk::{Found, OnDisk};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use rates::Rates;
@@ -91,6 +93,40 @@ impl Stats {
         let look = move || own.look(&usage, images, extent);
         // Folders are walked and many small files read: not for the runtime's threads.
         tokio::task::spawn_blocking(look).await.map_err(|_| StatsError::Interrupted)
+    }
+
+    /// `/metrics/cadvisor`.
+    pub async fn cadvisor(&self) -> Result<String, StatsError> {
+        let summary = self.summary(Extent::All).await?;
+        let outlines = self.sources.runtime.relist().await?;
+        let images = self.sources.runtime.image_filesystem().await?.map(|(path, _)| path).unwrap_or_default();
+        let sources = &self.sources;
+        let facts = |pod: &PodStats| {
+            let reference = &pod.pod_ref;
+            let found = sources.workers.find(&reference.namespace, &reference.name)?;
+            let boxes = outlines.get(&reference.uid).map(|outline| &outline.sandboxes);
+            let sandbox = boxes.and_then(|boxes| boxes.iter().find(|(_, ready)| **ready)).map(|(id, _)| id.clone());
+            Some(self.pod_facts(&found, sandbox))
+        };
+        let rows = cadvisor::rows(&summary, &disk::device_name(&images), facts);
+        let of = |name: &str| u64::try_from(machine::memory_info(name)).unwrap_or(0);
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let machine = cadvisor::Machine { cores, memory: of("MemTotal"), swap: of("SwapTotal") };
+        Ok(cadvisor::text(&rows, machine, Timestamp::now()))
+    }
+
+    fn pod_facts(&self, pod: &Pod, sandbox: Option<String>) -> cadvisor::PodFacts {
+        let cgroups = &self.sources.cgroups;
+        let limits = |container: &Container| linux::of_container(container, cgroups.enforces_quota());
+        let spec = PodExt::spec(pod);
+        let all = spec.containers.iter().chain(pod.init_containers());
+        cadvisor::PodFacts {
+            group: cgroups.parent(pod),
+            limits: linux::of_pod(pod, cgroups.enforces_quota()),
+            containers: all.map(|c| (c.name.clone(), c.image.clone().unwrap_or_default(), limits(c))).collect(),
+            sandbox,
+            group_of: cgroups.group_of_container(),
+        }
     }
 
     fn look(&self, usage: &[Usage], images: Option<(String, u64)>, extent: Extent) -> Summary {
@@ -190,6 +226,7 @@ impl Look<'_> {
         };
         ContainerStats {
             name: usage.container.clone(),
+            id: usage.id.clone(),
             start_time: Time(started),
             cpu: Some(Cpu {
                 time,

@@ -2,12 +2,12 @@
 //!
 //! Upstream: `google/cadvisor` `container/libcontainer/handler.go`.
 
-use super::types::{Interface, Network, Time};
+use super::types::{Interface, Network, Packets, Time};
 
 /// The interface that stands for the whole, as upstream has it.
 const MAIN: &str = "eth0";
 /// Where the numbers of received and sent traffic stand in a line, after its name.
-const COLUMNS: [usize; 4] = [0, 2, 8, 10];
+const COLUMNS: [usize; 8] = [0, 2, 8, 10, 1, 3, 9, 11];
 
 /// The traffic of the namespace that a process is in.
 pub(super) fn of_process(pid: u32, time: Time) -> Option<Network> {
@@ -23,13 +23,15 @@ fn network(text: &str, time: Time) -> Network {
 fn interface(line: &str) -> Option<Interface> {
     let (name, numbers) = line.split_once(':')?;
     let numbers: Vec<u64> = numbers.split_whitespace().filter_map(|n| n.parse().ok()).collect();
-    let [rx_bytes, rx_errors, tx_bytes, tx_errors] = COLUMNS.map(|column| numbers.get(column).copied());
+    let [rx_bytes, rx_errors, tx_bytes, tx_errors, rx, rx_dropped, tx, tx_dropped] =
+        COLUMNS.map(|column| numbers.get(column).copied());
     Some(Interface {
         name: name.trim().to_owned(),
         rx_bytes: rx_bytes?,
         rx_errors: rx_errors?,
         tx_bytes: tx_bytes?,
         tx_errors: tx_errors?,
+        packets: Packets { rx: rx?, rx_dropped: rx_dropped?, tx: tx?, tx_dropped: tx_dropped? },
     })
 }
 
@@ -53,7 +55,9 @@ veth12: 1 1 1 0 0 0 0 0 1 1 1 0 0 0 0 0
     #[test]
     fn the_main_interface_stands_for_all() {
         let found = network(TEXT, Time::default());
-        let eth0 = Interface { name: "eth0".into(), rx_bytes: 1000, rx_errors: 1, tx_bytes: 2000, tx_errors: 2 };
+        let packets = Packets { rx: 10, rx_dropped: 0, tx: 20, tx_dropped: 0 };
+        let eth0 =
+            Interface { name: "eth0".into(), rx_bytes: 1000, rx_errors: 1, tx_bytes: 2000, tx_errors: 2, packets };
         assert_eq!(found.main, eth0);
         assert_eq!(found.interfaces.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["cni0", "eth0"]);
         assert_eq!(network("", Time::default()).main, Interface::default());

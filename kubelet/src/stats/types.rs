@@ -98,6 +98,9 @@ pub struct ProcessCount {
 #[serde(rename_all = "camelCase")]
 pub struct ContainerStats {
     pub name: String,
+    /// The runtime's.
+    #[serde(skip)]
+    pub id: String,
     pub start_time: Time,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Cpu>,
@@ -172,6 +175,17 @@ pub struct Interface {
     pub rx_errors: u64,
     pub tx_bytes: u64,
     pub tx_errors: u64,
+    #[serde(skip)]
+    pub packets: Packets,
+}
+
+/// Packets of an interface, of which only cAdvisor's metrics tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packets {
+    pub rx: u64,
+    pub rx_dropped: u64,
+    pub tx: u64,
+    pub tx_dropped: u64,
 }
 
 /// A file system, and what somebody uses of it.

@@ -186,6 +186,7 @@ fn wish(pod: &Pod, s: &ServiceAccountTokenProjection) -> TokenWish {
         seconds: s.expiration_seconds.unwrap_or(3600),
         pod_name: pod.name().to_owned(),
         pod_uid: pod.uid().to_owned(),
+        service_account_uid: None,
     }
 }
 

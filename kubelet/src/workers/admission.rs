@@ -7,6 +7,7 @@ use crate::node::Facts;
 use crate::pod::PodExt;
 use crate::resources::Amount;
 use crate::resources::requests::{self, Side};
+use crate::shutdown;
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use std::sync::Arc;
 
@@ -24,7 +25,12 @@ pub fn admit(pod: &Pod, active: &[Arc<Pod>], node: &Facts) -> Result<(), Rejecti
     }
     fits_selector(pod, node)?;
     fits_ports(pod, active)?;
-    fits_resources(pod, active, node)
+    fits_resources(pod, active, node)?;
+    if node.shuts_down {
+        let (reason, message) = shutdown::REFUSED;
+        return Err(Rejection { reason: reason.into(), message: message.into() });
+    }
+    Ok(())
 }
 
 fn fits_selector(pod: &Pod, node: &Facts) -> Result<(), Rejection> {

@@ -10,6 +10,7 @@ use crate::network::dns::{ClusterDns, Resolver};
 use crate::node::NodeFacts;
 use crate::probes::Probes;
 use crate::resize::Allocations;
+use crate::resources::memory::MemoryRules;
 use crate::runtime::Runtime;
 use crate::status::StatusWriter;
 use crate::volumes::{VolumeError, Volumes};
@@ -65,6 +66,8 @@ pub struct Settings {
     pub sysctls: sysctls::Allowed,
     /// Whether containers that say nothing of seccomp have the runtime's profile.
     pub seccomp_default: bool,
+    /// Swap, and what happens to those that need too much memory.
+    pub memory: MemoryRules,
     /// When this kubelet started.
     pub started: Timestamp,
 }

@@ -55,6 +55,16 @@ impl Desired {
     pub fn must_stop(&self) -> bool {
         self.fate != Fate::Wanted || self.pod.is_being_deleted()
     }
+
+    /// Seconds that its containers get.
+    pub fn grace(&self) -> i64 {
+        let own = self.pod.grace();
+        match &self.fate {
+            Fate::Ended(Verdict { grace: Some(given), .. }) if self.pod.is_being_deleted() => own.min(*given),
+            Fate::Ended(Verdict { grace: Some(given), .. }) => *given,
+            Fate::Ended(_) | Fate::Wanted | Fate::Gone => own,
+        }
+    }
 }
 
 struct Entry {
@@ -144,6 +154,15 @@ impl Workers {
         }
     }
 
+    /// Waits until a pod has nothing on the node any more but its containers' logs: its volumes are gone, too.
+    pub async fn released(&self, uid: &str) {
+        let stage = self.shared.entries.lock().get(uid).map(|entry| entry.stage.clone());
+        if let Some(mut stage) = stage {
+            // A worker that is gone has done so.
+            let _ = stage.wait_for(|stage| *stage >= Stage::Released).await;
+        }
+    }
+
     /// Something happened to a pod's containers.
     pub fn nudge(&self, uid: &str) {
         self.shared.nudges.nudge(uid);
@@ -210,7 +229,7 @@ impl Workers {
 }
 
 fn active(entries: &HashMap<String, Entry>) -> Vec<Arc<Pod>> {
-    let running = entries.values().filter(|e| *e.stage.borrow() != Stage::Terminated);
+    let running = entries.values().filter(|e| *e.stage.borrow() < Stage::Terminated);
     running
         .filter(|e| !matches!(e.desired.borrow().fate, Fate::Ended(_)))
         .map(|e| e.desired.borrow().pod.clone())

@@ -67,7 +67,8 @@ impl Worker {
                 continue;
             }
             let quota = self.deps.cgroups.enforces_quota();
-            match self.deps.runtime.update_resources(&update.id, &update.container, quota).await {
+            let extra = self.deps.settings.memory.of(pod, &update.container);
+            match self.deps.runtime.update_resources(&update.id, &update.container, quota, extra).await {
                 Ok(()) => drop(self.applied.insert(update.id, update.container.resources.unwrap_or_default())),
                 Err(e) => failure = Some(e.to_string()),
             }

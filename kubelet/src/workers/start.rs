@@ -218,6 +218,7 @@ impl Worker {
             node_memory: self.deps.node.memory(),
             enforce_quota: self.deps.cgroups.enforces_quota(),
             seccomp_default: self.deps.settings.seccomp_default,
+            memory: self.deps.settings.memory,
             target,
         })
     }

@@ -23,8 +23,10 @@ pub enum Stage {
     Syncing,
     /// Its containers are stopped; ends when none runs.
     Terminating,
-    /// What it had on the node is taken away; ends when its source has it no more.
+    /// What it had on the node is taken away; ends when none of it is left.
     Terminated,
+    /// Its source has it still; ends when that is over.
+    Released,
     /// Nothing is left.
     Gone,
 }
@@ -95,6 +97,7 @@ impl Worker {
                 Stage::Syncing => Box::pin(self.syncing()).await,
                 Stage::Terminating => Box::pin(self.terminating()).await,
                 Stage::Terminated => Box::pin(self.terminated()).await,
+                Stage::Released => Box::pin(self.released()).await,
                 Stage::Gone => Stage::Gone,
             };
         }
@@ -166,11 +169,11 @@ impl Worker {
 
     async fn terminating(&mut self) -> Stage {
         let uid = self.pod().uid().to_owned();
-        if let Fate::Ended(verdict) = &self.desired.borrow().fate {
-            self.verdict = Some(verdict.clone());
-        }
         self.deps.probes.stop_restarting(&uid);
         loop {
+            if let Fate::Ended(verdict) = &self.desired.borrow().fate {
+                self.verdict = Some(verdict.clone());
+            }
             match self.stop_all(&uid).await {
                 Ok(Stopping::Done) => break,
                 Ok(Stopping::Hurry) => {}
@@ -196,7 +199,7 @@ impl Worker {
         let record = self.deps.runtime.pod(uid).await?;
         let pod = self.granted_pod();
         self.observe(&pod, &record, Progress::Stopping).await;
-        let grace = self.verdict.as_ref().and_then(|v| v.grace).unwrap_or_else(|| pod.grace());
+        let grace = self.desired.borrow().grace();
         let mut watched = self.desired.clone();
         tokio::select! {
             done = stop::pod(&self.deps, &pod, &record, grace) => done.map(|()| Stopping::Done),
@@ -219,8 +222,12 @@ impl Worker {
     }
 
     async fn terminated(&mut self) -> Stage {
+        self.release(self.pod().uid()).await;
+        Stage::Released
+    }
+
+    async fn released(&mut self) -> Stage {
         let uid = self.pod().uid().to_owned();
-        self.release(&uid).await;
         loop {
             let desired = self.desired.borrow_and_update().clone();
             if desired.fate == Fate::Gone {
@@ -279,6 +286,7 @@ impl Worker {
         super::files::remove_logs(&self.deps.settings, &self.pod());
         self.deps.statuses.forget(uid);
         self.deps.allocations.forget(uid);
+        self.deps.images.forget(uid);
     }
 
     /// Computes the status from what the runtime holds and hands it to the writer.
@@ -342,7 +350,7 @@ async fn must_stop(desired: &mut watch::Receiver<Desired>) {
 }
 
 async fn shorter(desired: &mut watch::Receiver<Desired>, grace: i64) {
-    if desired.wait_for(|d| d.pod.grace() < grace).await.is_err() {
+    if desired.wait_for(|d| d.grace() < grace).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use component::Supervisor;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
+};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, VolumeAttachment};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cluster::storage::Storage;
@@ -66,6 +68,10 @@ impl Cluster for Objects {
 
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
         self.get("persistentvolume", name)
+    }
+
+    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
+        Err(ClusterError::NotFound { kind: "serviceaccount", name: name.to_owned() })
     }
 
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {

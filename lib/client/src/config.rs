@@ -3,6 +3,7 @@
 //! Upstream: `client-go/tools/clientcmd`, `client-go/rest`.
 
 use crate::lanes::Lanes;
+use crate::rate::Limit;
 pub use crate::rate::Rate;
 use crate::transport;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -66,6 +67,17 @@ pub async fn connect_renewable(
     let path = kubeconfig.display().to_string();
     let (client, lanes) = client(load(Some(kubeconfig), &path).await?, path, user_agent, rate)?;
     Ok((client, Renewal { lanes, kubeconfig: kubeconfig.to_owned() }))
+}
+
+/// The same client, with a limit of its own besides those that it has; requests wait for their turn.
+pub fn limited(client: &kube::Client, rate: Option<Rate>) -> kube::Client {
+    let namespace = client.default_namespace().to_owned();
+    let client = client.clone();
+    let send = tower::service_fn(move |request| {
+        let client = client.clone();
+        async move { client.send(request).await }
+    });
+    kube::Client::new(tower::Layer::layer(&Limit::to(rate), send), namespace)
 }
 
 /// Lets a client go on with the certificate that its kubeconfig names.

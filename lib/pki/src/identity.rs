@@ -39,6 +39,18 @@ pub fn host_names(certificate: &[u8]) -> Result<Vec<String>, PkiError> {
     Ok(names)
 }
 
+/// What a serving certificate is for: the DNS names and addresses beside the one of its subject.
+pub fn alternative_names(certificate: &[u8]) -> Result<Vec<String>, PkiError> {
+    let parsed = parse(certificate, "serving certificate")?;
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => crate::request::address(bytes).map(|address| address.to_string()),
+        _ => None,
+    };
+    Ok(names.iter().flat_map(|extension| &extension.value.general_names).filter_map(text).collect())
+}
+
 /// Whether a certificate has names beside the one of its subject.
 pub fn has_alternative_names(certificate: &[u8]) -> bool {
     let parsed = parse(certificate, "serving certificate");
@@ -97,5 +109,8 @@ mod tests {
         assert_eq!(of("10.0.0.1", &["b.test"]), ["b.test"]);
         assert_eq!(of("*.a.test", &[]), ["*.a.test"]);
         assert_eq!(of("A Name", &[]), Vec::<String>::new());
+        let leaf = authority.issue(&Profile::server("a.test", &["b.test", "fd00::1"], day), &key).unwrap();
+        let leaf = &crate::pem::parse_certificates(leaf.as_bytes(), "test").unwrap()[0];
+        assert_eq!(alternative_names(leaf).unwrap(), ["b.test", "fd00::1"]);
     }
 }

@@ -23,7 +23,7 @@ pub mod serving;
 pub use authority::Authority;
 pub use expiry::Validity;
 pub use grant::{Grant, UnknownUsages};
-pub use identity::{Identity, has_alternative_names, host_names, identity};
+pub use identity::{Identity, alternative_names, has_alternative_names, host_names, identity};
 pub use key::{Algorithm, Key};
 pub use leaf::{Profile, Usage};
 pub use request::Request;

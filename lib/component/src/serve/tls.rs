@@ -50,6 +50,13 @@ pub enum ServerIdentity {
     },
     /// A certificate made before.
     Made(pki::serving::Serving),
+    /// A certificate that somebody else signs and that may not be there yet; without one no handshake succeeds.
+    Later {
+        /// The certificate with its chain, and its key.
+        file: PathBuf,
+        /// Files of another certificate and its key that count until then.
+        until: Option<(PathBuf, PathBuf)>,
+    },
 }
 
 /// Whose client certificates are believed.
@@ -124,7 +131,8 @@ struct Pair {
 
 /// The bytes that a configuration is made from.
 struct Material {
-    identity: Pair,
+    /// `None` as long as there is none.
+    identity: Option<Pair>,
     named: Vec<Pair>,
     authorities: Option<Vec<u8>>,
     front: Option<Front>,
@@ -203,6 +211,10 @@ impl Settings {
         if let ServerIdentity::Files { certificate, key } = &self.identity {
             files.extend([certificate.clone(), key.clone()]);
         }
+        if let ServerIdentity::Later { file, until } = &self.identity {
+            files.push(file.clone());
+            files.extend(until.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]));
+        }
         files.extend(self.named.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]));
         match &self.authority {
             ClientAuthority::File(file) => files.push(file.clone()),
@@ -215,9 +227,13 @@ impl Settings {
 
     async fn gather(&self) -> Result<Material, ServeError> {
         let identity = match &self.identity {
-            ServerIdentity::Files { certificate, key } => Pair::read(certificate, key)?,
-            ServerIdentity::Made(made) => Pair::made(made),
-            ServerIdentity::SelfSigned { host } => Pair::made(&pki::serving::self_signed(host, &[])?),
+            ServerIdentity::Files { certificate, key } => Some(Pair::read(certificate, key)?),
+            ServerIdentity::Made(made) => Some(Pair::made(made)),
+            ServerIdentity::SelfSigned { host } => Some(Pair::made(&pki::serving::self_signed(host, &[])?)),
+            ServerIdentity::Later { file, .. } if file.exists() => Some(Pair::read(file, file)?),
+            ServerIdentity::Later { until, .. } => {
+                until.as_ref().map(|(certificate, key)| Pair::read(certificate, key)).transpose()?
+            }
         };
         let named = self.named.iter().map(|pair| Pair::read(&pair.certificate, &pair.key)).collect::<Result<_, _>>()?;
         let authorities = match &self.authority {
@@ -232,7 +248,7 @@ impl Settings {
     }
 
     fn build(&self, material: &Material) -> Result<Current, ServeError> {
-        let default = self.certified(&material.identity, "serving certificate")?;
+        let default = material.identity.as_ref().map(|pair| self.certified(pair, "serving certificate")).transpose()?;
         let named = material.named.iter().map(|pair| self.certified(pair, "SNI certificate"));
         let named = named.collect::<Result<Vec<_>, _>>()?;
         let pairs = named.into_iter().zip(self.named.iter().map(|pair| &pair.names[..])).collect();
@@ -242,7 +258,7 @@ impl Settings {
         let mut by_address = HashMap::new();
         for (name, certificate) in by_name.iter() {
             if let Ok(address) = name.parse() {
-                by_address.insert(address, config(Arc::clone(certificate))?);
+                by_address.insert(address, config(Some(Arc::clone(certificate)))?);
             }
         }
         let judge = self.judge(material)?;
@@ -330,7 +346,7 @@ impl Pair {
 impl Material {
     fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
-        let pairs = std::iter::once(&self.identity).chain(&self.named).flat_map(|pair| [&pair.certificate, &pair.key]);
+        let pairs = self.identity.iter().chain(&self.named).flat_map(|pair| [&pair.certificate, &pair.key]);
         let fronts = self.front.iter().map(|front| &front.authorities);
         for part in pairs.chain(&self.authorities).chain(fronts) {
             hash.update((part.len() as u64).to_le_bytes());

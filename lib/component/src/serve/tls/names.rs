@@ -53,7 +53,8 @@ impl FromStr for NamedPair {
 /// Certificates by name, and one for all other names.
 #[derive(Clone, Debug)]
 pub(super) struct Resolver {
-    pub(super) default: Arc<CertifiedKey>,
+    /// `None` as long as there is none.
+    pub(super) default: Option<Arc<CertifiedKey>>,
     pub(super) by_name: Arc<HashMap<String, Arc<CertifiedKey>>>,
 }
 
@@ -81,16 +82,16 @@ fn names_in(certificate: &CertifiedKey) -> Vec<String> {
 }
 
 impl Resolver {
-    fn find(&self, name: &str) -> &Arc<CertifiedKey> {
+    fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let wildcard = || self.by_name.get(&format!("*.{}", name.split_once('.')?.1));
-        self.by_name.get(&name).or_else(wildcard).unwrap_or(&self.default)
+        self.by_name.get(&name).or_else(wildcard).or(self.default.as_ref())
     }
 }
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(hello.server_name().map_or(&self.default, |name| self.find(name))))
+        hello.server_name().map_or(self.default.as_ref(), |name| self.find(name)).cloned()
     }
 }
 
@@ -132,8 +133,8 @@ mod tests {
         let certificates = [certificate(&["a.test", "b.test", "10.0.0.1"]), certificate(&["x.test"])];
         let given = ["b.test".to_owned(), "*.test".to_owned(), "10.0.0.2".to_owned()];
         let pairs = vec![(Arc::clone(&certificates[0]), &[][..]), (Arc::clone(&certificates[1]), &given[..])];
-        let resolver = Resolver { default: certificate(&["d.test"]), by_name: Arc::new(by_name(pairs)) };
-        let which = |name: &str| certificates.iter().position(|c| Arc::ptr_eq(c, resolver.find(name)));
+        let resolver = Resolver { default: Some(certificate(&["d.test"])), by_name: Arc::new(by_name(pairs)) };
+        let which = |name: &str| certificates.iter().position(|c| Arc::ptr_eq(c, resolver.find(name).unwrap()));
         for (name, want) in [
             ("a.test", Some(0)),
             ("A.Test.", Some(0)),

@@ -1,0 +1,73 @@
+//! What has to be as it should on the machine, or at hand, before any subsystem is made.
+
+use crate::cluster::Cluster;
+use crate::config::KubeletConfiguration;
+use crate::flags::Options;
+use crate::images::providers::Providers;
+use crate::node::{kernel, machine};
+use crate::resources::Amount;
+use crate::resources::memory::MemoryRules;
+use anyhow::Context as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What there is of swap, and whether one process may be ended alone.
+pub(super) fn memory_rules(config: &KubeletConfiguration, node_memory: Amount) -> anyhow::Result<MemoryRules> {
+    let unified = crate::cgroups::is_unified();
+    anyhow::ensure!(
+        unified || config.single_process_oom_kill != Some(false),
+        "invalid configuration: singleProcessOOMKill must not be explicitly set to false when using cgroup v1"
+    );
+    let node_swap = machine::memory_info("SwapTotal");
+    anyhow::ensure!(
+        !config.fail_swap_on || node_swap <= 0,
+        "running with swap on is not supported, please disable swap or set --fail-swap-on flag to false"
+    );
+    Ok(MemoryRules {
+        unified,
+        limits_swap: crate::cgroups::limits_swap(),
+        swap: config.memory_swap.swap_behavior,
+        single_process_oom: config.single_process_oom_kill.unwrap_or(!unified),
+        node_memory: node_memory.value(),
+        node_swap,
+    })
+}
+
+/// Without `protectKernelDefaults` the kernel's parameters are set.
+pub(super) fn prepare_kernel(protect: bool) -> anyhow::Result<()> {
+    let policy = if protect { kernel::Policy::Refuse } else { kernel::Policy::Modify };
+    let Err(wrong) = kernel::prepare(Path::new("/proc/sys"), policy) else { return Ok(()) };
+    let words = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    anyhow::ensure!(!protect, "failed to initialize kernel flags: [{words}]");
+    tracing::warn!("failed to initialize kernel flags: [{words}]");
+    Ok(())
+}
+
+/// Programs that know credentials for images; both flags have to be given, as upstream has it.
+pub(super) fn providers(options: &Options, cluster: Arc<dyn Cluster>) -> anyhow::Result<Providers> {
+    match (&options.image_credential_provider_config, &options.image_credential_provider_bin_dir) {
+        (Some(config), Some(folder)) => {
+            Providers::load(config, folder, cluster).context("failed to register CRI auth plugins")
+        }
+        _ => Ok(Providers::default()),
+    }
+}
+
+/// Pods need many files open at the same time. Without the right to so many, there are as many as there may be.
+pub(super) fn raise_open_files(most: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    if setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: Some(most) }).is_ok() {
+        return;
+    }
+    let allowed = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: allowed, maximum: allowed }) {
+        tracing::info!(%error, "cannot raise the number of open files");
+    }
+}
+
+/// The kernel is to spare the kubelet. Without the capability for it, it runs all the same.
+pub(super) fn lower_oom_score(score: i32) {
+    if let Err(e) = std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        tracing::info!(error = %e, "cannot set the kubelet's own OOM score");
+    }
+}
