@@ -1,6 +1,7 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
 mod address;
+mod chain;
 mod dial;
 mod elsewhere;
 mod flow;
@@ -18,8 +19,8 @@ pub use flow::{Flow, Lines, OutOfTime, Torn};
 pub use patience::Patience;
 pub use refusal::{Refused, Subject, refused, structured};
 use unanswered::Again;
-pub(crate) use unanswered::io_words;
 pub use unanswered::{CutShort, Unanswered, Why};
+pub(crate) use unanswered::{io_words, is_unanswered};
 pub(crate) use watch::Pauses;
 pub use watch::Watch;
 
