@@ -9,13 +9,14 @@ mod credentials;
 mod oidc;
 mod prompt;
 mod renewal;
+mod shape;
 
 pub use renewal::{Credentials, Renewal};
 
 use crate::cli::Global;
 use crate::http::Unanswered;
 use apimachinery::Value;
-use apimachinery::codec::{NO_KIND, TYPE_META, base64, yaml};
+use apimachinery::codec::{base64, yaml};
 use chosen::{Chosen, Entry};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -242,7 +243,7 @@ pub fn home() -> PathBuf {
 pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
     let wrong = |why: String| ConfigError::Syntax { path: path.display().to_string(), why };
     let value = yaml::to_value(text).map_err(|e| wrong(e.to_string()))?;
-    shape(&value).map_err(wrong)?;
+    shape::check(&value).map_err(wrong)?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     match (text("apiVersion"), text("kind")) {
         ("" | "v1", "" | "Config") => Ok(value),
@@ -256,21 +257,6 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
 
 /// Where upstream knows the versions of kubeconfigs.
 const SCHEME: &str = "k8s.io/client-go/tools/clientcmd/api/latest/latest.go:50";
-
-/// What is of another type than a kubeconfig has it, in Go's words.
-fn shape(value: &Value) -> Result<(), String> {
-    let ty = rules::patch::go_kind;
-    if !value.is_object() && !value.is_null() {
-        return Err(format!("{NO_KIND}json: cannot unmarshal {} into Go value of type {TYPE_META}", ty(value)));
-    }
-    for (list, kind) in [("clusters", "NamedCluster"), ("users", "NamedAuthInfo"), ("contexts", "NamedContext")] {
-        if let Some(value) = value.get(list).filter(|value| !value.is_array() && !value.is_null()) {
-            let ty = ty(value);
-            return Err(format!("json: cannot unmarshal {ty} into Go struct field Config.{list} of type []v1.{kind}"));
-        }
-    }
-    Ok(())
-}
 
 /// A kubeconfig for what a pod finds on its disk.
 fn in_cluster() -> Option<Value> {

@@ -7,7 +7,7 @@
 mod cache;
 mod plain;
 
-use crate::http::{Client, Unanswered};
+use crate::http::Client;
 use crate::writing::{is_not_found, log_unhandled};
 use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
@@ -128,7 +128,7 @@ impl Discovery {
     /// answer that is nonsense once ends nothing.
     pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
         match Self::ask(client).await {
-            Err(error) if !error.is::<Unanswered>() => Self::ask(client).await,
+            Err(error) if !crate::http::is_unanswered(&error) => Self::ask(client).await,
             asked => asked,
         }
     }

@@ -1,25 +1,33 @@
 //! Requests to the apiserver: one connection, kept open, HTTP/1.1 over TLS.
 
 mod address;
+mod chain;
 mod dial;
+mod download;
 mod elsewhere;
+mod exchange;
 mod flow;
 mod heard;
 mod identity;
 mod patience;
 mod proxy;
+mod reading;
 mod refusal;
 mod tls;
 mod unanswered;
+mod warning;
 mod watch;
 mod who;
 
+pub use download::download;
 pub use flow::{Flow, Lines, OutOfTime, Torn};
 pub use patience::Patience;
+pub(crate) use reading::{parsed, unstructured};
 pub use refusal::{Refused, Subject, refused, structured};
 use unanswered::Again;
-pub(crate) use unanswered::io_words;
 pub use unanswered::{CutShort, Unanswered, Why};
+pub(crate) use unanswered::{io_words, is_unanswered};
+pub(crate) use warning::warn;
 pub(crate) use watch::Pauses;
 pub use watch::Watch;
 
@@ -27,20 +35,17 @@ use crate::config::Connection;
 use address::Address;
 use anyhow::bail;
 use apimachinery::Value;
-use apimachinery::codec::{NO_KIND, TYPE_META};
 use bytes::Bytes;
 use elsewhere::Elsewhere;
-use heard::{Heard, Listening};
+use heard::Heard;
 use http::{HeaderMap, Method, Response, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use proxy::InCgi;
-use rules::patch::go_kind;
-use std::collections::BTreeSet;
+use reading::{NoSerializer, foreign_media, is_of_resource, read_object, whole};
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tls::Tls;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -50,14 +55,8 @@ use tokio::time::Instant;
 use url::Url;
 use who::Who;
 
-/// Warnings of the server so far.
-static WARNINGS: AtomicUsize = AtomicUsize::new(0);
-
 /// Longest answer, unpacked.
 const MAX_ANSWER: u64 = 4 << 30;
-
-/// Most headers of an answer; a warning is one.
-const MAX_HEADERS: usize = 4096;
 
 /// How long what is asked of the server itself, not of its objects, may take unless `--request-timeout` says so.
 const DISCOVERY_TIME: Duration = Duration::from_secs(32);
@@ -399,83 +398,6 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends a request through the connection that is open, or a new one; tells when there is one.
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        extra: &[(header::HeaderName, &str)],
-        body: &Bytes,
-        reached: &AtomicBool,
-    ) -> Result<Response<Incoming>, Why> {
-        let build = || -> anyhow::Result<http::Request<Full<Bytes>>> {
-            let forwarder = self.forwarder();
-            // Who passes a request on must know where to.
-            let origin = forwarder.map_or_else(String::new, |_| self.address.url.origin().ascii_serialization());
-            let mut request =
-                http::Request::builder().method(method.clone()).uri(format!("{origin}{}{path}", self.base_path()));
-            if let Some(headers) = request.headers_mut() {
-                *headers = self.headers()?;
-                if let Some(authorization) = forwarder.and_then(proxy::authorization) {
-                    headers.insert(header::PROXY_AUTHORIZATION, authorization.parse()?);
-                }
-                for (name, value) in extra {
-                    headers.insert(name.clone(), value.parse()?);
-                }
-            }
-            Ok(request.body(Full::new(body.clone()))?)
-        };
-        let build = || build().map_err(|error| Why::Broken(format!("{error:#}")));
-        // Taken in a line of its own, so that the lock is free again.
-        let idle = self.idle.lock().await.take();
-        if let Some(mut wire) = idle {
-            reached.store(true, Ordering::Relaxed);
-            match pass(&mut wire.sender, build()?).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(Route(wire.route.clone()));
-                    *self.idle.lock().await = Some(wire);
-                    return Ok(response);
-                }
-                // The server may have closed a connection that was not used for a while.
-                Err(error) if unheard(&error, method, &wire.heard) => {}
-                Err(error) => return Err(unanswered::exchange(&error, &wire.route, &wire.heard)),
-            }
-        }
-        let mut wire = self.connect().await?;
-        reached.store(true, Ordering::Relaxed);
-        let answer = pass(&mut wire.sender, build()?).await;
-        let mut response = answer.map_err(|error| unanswered::exchange(&error, &wire.route, &wire.heard))?;
-        response.extensions_mut().insert(Route(wire.route.clone()));
-        *self.idle.lock().await = Some(wire);
-        Ok(response)
-    }
-
-    /// `-v=6` and above: what was asked, and what came of it.
-    fn log(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &[(header::HeaderName, &str)],
-        response: &Response<Incoming>,
-        took: std::time::Duration,
-    ) {
-        if self.connection.verbosity < 6 {
-            return;
-        }
-        let (status, milliseconds) = (response.status(), took.as_millis());
-        let url = format!("{}{path}", self.server());
-        eprintln!("\"Response\" verb=\"{method}\" url=\"{url}\" status=\"{status}\" milliseconds={milliseconds}");
-        if self.connection.verbosity >= 7 {
-            // What the caller asks for; who it is stays out of the log.
-            for (name, value) in headers {
-                eprintln!("  > {name}: {value}");
-            }
-            for (name, value) in response.headers() {
-                eprintln!("  {name}: {}", crate::print::harmless(&String::from_utf8_lossy(value.as_bytes())));
-            }
-        }
-    }
-
     /// The whole answer, unpacked; or the refusal.
     async fn read_bytes(&self, response: Response<Incoming>) -> anyhow::Result<Bytes> {
         let response = accepted(response).await?;
@@ -492,178 +414,13 @@ impl Client {
 
     /// How many warnings the server gave, when they count as errors.
     pub fn warnings_that_count(&self) -> usize {
-        if self.connection.warnings_as_errors { WARNINGS.load(Ordering::Relaxed) } else { 0 }
+        if self.connection.warnings_as_errors { warning::count() } else { 0 }
     }
-
-    async fn connect(&self) -> Result<Wire, Why> {
-        let opened = match self.forwarder() {
-            Some(proxy) => proxy::enter(proxy, &self.tls_of_proxy()?).await,
-            None => self.open().await,
-        };
-        let Opened { stream, route } = opened?;
-        let heard = Heard::default();
-        let stream = TokioIo::new(Listening { stream, listener: heard.clone() });
-        let opened = hyper::client::conn::http1::Builder::new().max_headers(MAX_HEADERS).handshake(stream).await;
-        let (sender, connection) = opened.map_err(|error| unanswered::exchange(&error, &route, &heard))?;
-        // A command-line tool is its own supervisor: the task ends with the process.
-        #[expect(clippy::disallowed_methods, reason = "one connection, owned by the process")]
-        tokio::spawn(async move {
-            // With what an upgrade leaves of it.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(Wire { sender, route, heard })
-    }
-}
-
-async fn pass(
-    sender: &mut SendRequest<Full<Bytes>>,
-    request: http::Request<Full<Bytes>>,
-) -> hyper::Result<Response<Incoming>> {
-    sender.ready().await?;
-    sender.send_request(request).await
-}
-
-/// Whether the server did not get a request, or may get it twice.
-fn unheard(error: &hyper::Error, method: &Method, heard: &Heard) -> bool {
-    // Of an answer that began nothing more comes by asking again.
-    let lost = error.is_incomplete_message() && heard.is_empty();
-    error.is_canceled() || error.is_closed() || method.is_safe() && lost
-}
-
-/// JSON, or Go's words for what is wrong with it.
-pub(crate) fn parsed(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|error| watch::json_words(body, &error))
-}
-
-/// An answer in a form that nobody asked for.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("serializer for {0} doesn't exist")]
-struct NoSerializer(String);
-
-/// The media type of an answer that is no JSON, although that was asked for.
-fn foreign_media(headers: &HeaderMap, accept: &str) -> Option<String> {
-    let media = headers.get(header::CONTENT_TYPE)?.to_str().ok().filter(|media| !media.is_empty())?;
-    let essence = media.split(';').next().unwrap_or_default().trim();
-    let is_json = essence.eq_ignore_ascii_case("application/json");
-    (accept.contains("application/json") && !is_json).then(|| media.to_owned())
-}
-
-/// Whoever sends a refusal as a success refuses nevertheless.
-fn is_refusal(value: &Value) -> bool {
-    value["kind"] == "Status" && value["status"] == "Failure"
-}
-
-/// What is shown as it is must be an object and say its kind.
-pub(crate) fn unstructured(body: &[u8]) -> anyhow::Result<Value> {
-    let value = parsed(body).map_err(|why| anyhow::anyhow!(why))?;
-    if !value.is_object() && !value.is_null() {
-        bail!("json: cannot unmarshal {} into Go value of type unstructured.detector", go_kind(&value));
-    }
-    if value["kind"].as_str().unwrap_or_default().is_empty() {
-        bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body));
-    }
-    if is_refusal(&value) {
-        return Err(refusal_in(&value));
-    }
-    Ok(value)
-}
-
-/// The refusal that was sent as a success, or why it cannot be read.
-fn refusal_in(status: &Value) -> anyhow::Error {
-    match refusal::mistyped(status) {
-        Some(why) => anyhow::anyhow!("json: cannot unmarshal {why}"),
-        None => refusal::of_status(200, status).into(),
-    }
-}
-
-/// What stands behind the path of a resource must say what it is: a server that answers anything else is not believed.
-fn read_object(path: &str, body: &[u8]) -> anyhow::Result<Value> {
-    let value = read_json(body)?;
-    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if is_of_resource(path) && is_refusal(&value) {
-        return Err(refusal_in(&value));
-    }
-    if !is_of_resource(path) || !kind.is_empty() {
-        return Ok(value);
-    }
-    match value.is_object() {
-        true => bail!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(body)),
-        false => bail!("{NO_KIND}json: cannot unmarshal {} into Go value of type {TYPE_META}", go_kind(&value)),
-    }
-}
-
-/// Whether a path leads into a group version: `/api/v1/...`, `/apis/apps/v1/...`.
-fn is_of_resource(path: &str) -> bool {
-    let path = path.split('?').next().unwrap_or_default();
-    let mut parts = path.split('/').skip(1);
-    let versions = match parts.next() {
-        Some("api") => 1,
-        Some("apis") => 2,
-        _ => return false,
-    };
-    parts.nth(versions).is_some_and(|resource| !resource.is_empty())
-}
-
-/// An object; in Go's words, why it is none.
-fn read_json(body: &[u8]) -> anyhow::Result<Value> {
-    let value = parsed(body).map_err(|why| anyhow::anyhow!("{NO_KIND}{why}"))?;
-    match value.is_null() {
-        true => bail!("Object 'Kind' is missing in 'null'"),
-        false => Ok(value),
-    }
-}
-
-/// All of a body, if it comes in time.
-async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
-    let deadline = response.extensions().get::<Deadline>().copied();
-    let route = Route::of(&response);
-    let body = response.into_body().collect();
-    let body = match deadline {
-        None => body.await,
-        Some(Deadline(deadline)) => match tokio::time::timeout_at(deadline, body).await {
-            Ok(body) => body,
-            Err(_) => bail!(CutShort(unanswered::TOO_LONG.into())),
-        },
-    };
-    Ok(body.map_err(|error| CutShort(unanswered::body(&error, &route)))?.to_bytes())
-}
-
-/// The texts of a `Warning` header: of each warning of code 299 what stands first in quotes, with quotes and
-/// backslashes after backslashes. What other codes warn of is about caches.
-///
-/// Upstream: `apimachinery/pkg/util/net/http.go` (`ParseWarningHeader`), `client-go/rest/warnings.go`.
-fn warning_texts(header: &str) -> Vec<String> {
-    let (mut texts, mut rest) = (Vec::new(), header.chars());
-    // Before a text, in it, or in the date that may follow it.
-    while let Some((before, _)) = rest.as_str().split_once('"') {
-        let told = before.trim_start_matches([',', ' ']).split(' ').next() == Some("299");
-        rest = rest.as_str()[before.len() + 1..].chars();
-        let mut text = String::new();
-        loop {
-            match rest.next() {
-                Some('\\') => text.extend(rest.next()),
-                Some('"') => break,
-                Some(c) => text.push(c),
-                None => return texts,
-            }
-        }
-        texts.extend(Some(text).filter(|text| told && !text.is_empty()));
-        if !rest.as_str().trim_start().starts_with(',') {
-            // A date, if there is one, is in quotes, too.
-            let _date = rest.by_ref().skip_while(|c| *c != '"').skip(1).find(|c| *c == '"');
-        }
-    }
-    texts
 }
 
 /// The answer, or the refusal that it is; warnings go to standard error.
 pub async fn accepted(response: Response<Incoming>) -> anyhow::Result<Response<Incoming>> {
-    for warning in response.headers().get_all(header::WARNING) {
-        // Texts are in UTF-8, whatever headers are.
-        for text in std::str::from_utf8(warning.as_bytes()).map(warning_texts).unwrap_or_default() {
-            WARNINGS.fetch_add(usize::from(warn(&text)), Ordering::Relaxed);
-        }
-    }
+    warning::tell(response.headers());
     let code = response.status().as_u16();
     let headers = response.headers();
     if let Some(why) = refusal::bad_media(headers) {
@@ -689,70 +446,9 @@ fn is_success(code: u16) -> bool {
     matches!(code, 101 | 200..=206)
 }
 
-/// GETs a text from anywhere, as `-f URL` does.
-pub async fn download(url: &str, limit: u64) -> anyhow::Result<String> {
-    let parsed = Url::parse(url)?;
-    let mut origin = parsed.clone();
-    origin.set_path("");
-    origin.set_query(None);
-    let client = Client::new(Connection { server: origin.to_string(), ..Connection::default() })?;
-    let path = match parsed.query() {
-        Some(query) => format!("{}?{query}", parsed.path()),
-        None => parsed.path().to_owned(),
-    };
-    let response = client.send(Method::GET, &path, &[(header::ACCEPT, "*/*")], Bytes::new()).await?;
-    if !response.status().is_success() {
-        let status = response.status();
-        bail!(
-            "unable to read URL \"{url}\", server reported {} {}, status code={}",
-            status.as_u16(),
-            status.canonical_reason().unwrap_or_default(),
-            status.as_u16()
-        );
-    }
-    let body = http_body_util::Limited::new(response.into_body(), usize::try_from(limit)?);
-    let bytes = body.collect().await.map_err(|error| anyhow::anyhow!("reading {url}: {error}"))?.to_bytes();
-    Ok(String::from_utf8(bytes.to_vec())?)
-}
-
-/// `Warning:` in the colour of warnings, where a terminal has colours; each text once. Answers whether it was
-/// said now.
-///
-/// Upstream: `client-go/rest/warnings.go` (`NewWarningWriter` with `Deduplicate`).
-pub(crate) fn warn(text: &str) -> bool {
-    use std::io::IsTerminal;
-    static SAID: std::sync::Mutex<BTreeSet<String>> = std::sync::Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !said.insert(text.to_owned()) {
-        return false;
-    }
-    let text = crate::print::harmless(text);
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    match colour && std::env::var("TERM").is_ok_and(|t| t != "dumb") {
-        true => eprintln!("\u{1b}[33;1mWarning:\u{1b}[0m {text}"),
-        false => eprintln!("Warning: {text}"),
-    }
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_warnings() {
-        for (header, want) in [
-            (r#"299 - "a""#, &["a"][..]),
-            (r#"299 - "say \"b\" or \\""#, &[r#"say "b" or \"#]),
-            (r#"299 - "a", 299 - "b""#, &["a", "b"]),
-            (r#"299 - "a" "Sat, 25 Aug 2012 23:34:45 GMT", 299 x "b""#, &["a", "b"]),
-            (r#"199 - "a", 299 - """#, &[]),
-            ("299 - \"cut", &[]),
-            ("nonsense", &[]),
-        ] {
-            assert_eq!(warning_texts(header), want, "{header}");
-        }
-    }
 
     #[test]
     fn refuses_odd_servers() {

@@ -3,7 +3,6 @@
 use super::heard::{Greeting, Listening};
 use super::tls::{self, Tls};
 use super::{Opened, Why, address, io_words, unanswered};
-use rustls::pki_types::ServerName;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -45,22 +44,26 @@ pub(super) async fn reach(host: &str, port: u16) -> Result<TcpStream, Why> {
 
 /// Begins TLS with who has a name.
 pub(super) async fn encrypt(tls: &Tls, name: &str, opened: Opened) -> Result<Opened, Why> {
-    let name = name.trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(name).map_err(|error| Why::Broken(error.to_string()))?;
+    let (connector, name) = tls.to(name.trim_matches(['[', ']']));
     let greeting = Greeting::default();
     let stream = Listening { stream: opened.stream, listener: greeting.clone() };
-    let outcome = tokio::time::timeout(HANDSHAKE_TIME, tls.connector.connect(name, stream)).await;
+    let outcome = tokio::time::timeout(HANDSHAKE_TIME, connector.connect(name, stream)).await;
     if let Some(why) = tls.without_certificate() {
         return Err(why);
     }
     match outcome {
         Err(_) => Err(Why::Broken("net/http: TLS handshake timeout".into())),
-        Ok(Err(_)) if greeting.is_http() => Err(Why::Broken("http: server gave HTTP response to HTTPS client".into())),
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
             Err(Why::Gone(format!("read tcp {}: read: {}", opened.route, io_words(&error))))
         }
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Why::Gone(tls::words(&error))),
-        Ok(Err(error)) => Err(Why::Broken(tls::words(&error))),
+        Ok(Err(error)) => match greeting.why() {
+            Some(why) => Err(Why::Broken(why)),
+            None if error.kind() == std::io::ErrorKind::UnexpectedEof && greeting.broke_off() => {
+                Err(Why::Gone(unanswered::UNEXPECTED_END.into()))
+            }
+            None if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Why::Gone(tls::words(&error))),
+            None => Err(Why::Broken(tls::words(&error))),
+        },
         Ok(Ok(stream)) => Ok(Opened { stream: Box::new(stream), route: opened.route }),
     }
 }

@@ -51,24 +51,72 @@ impl Listener for Heard {
     }
 }
 
-/// How a server begins to speak.
+/// What a server says when TLS begins: the head of its first record, and where it is in a record now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Greeting(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Greeting(Arc<Mutex<Records>>);
+
+#[derive(Debug, Default)]
+struct Records {
+    first: Vec<u8>,
+    /// The head of the record that is being read, as far as it is known.
+    head: Vec<u8>,
+    /// How much of that record is still to come.
+    rest: usize,
+}
+
+/// How long the head of a record is: what it is, its version, its length.
+const HEAD: usize = 5;
+
+/// The longest record that Go reads.
+const LONGEST_RECORD: u16 = 16_384 + 2048;
 
 impl Greeting {
-    /// Whether it is that of a server that speaks HTTP.
-    pub(super) fn is_http(&self) -> bool {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == HTTP
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why it is none of TLS, if it is not.
+    pub(super) fn why(&self) -> Option<String> {
+        let records = self.records();
+        if records.first == b"HTTP/" {
+            return Some("http: server gave HTTP response to HTTPS client".into());
+        }
+        let [kind, major, minor, high, low] = *records.first.as_slice() else { return None };
+        let length = u16::from_be_bytes([high, low]);
+        match (kind, u16::from_be_bytes([major, minor])) {
+            (0x15 | 0x16, ..0x1000) if length <= LONGEST_RECORD => None,
+            (0x15 | 0x16, ..0x1000) => Some(format!("tls: oversized record received with length {length}")),
+            _ => Some("tls: first record does not look like a TLS handshake".into()),
+        }
+    }
+
+    /// Whether the last record is not whole.
+    pub(super) fn broke_off(&self) -> bool {
+        let records = self.records();
+        records.rest > 0 || !records.head.is_empty()
     }
 }
 
 impl Listener for Greeting {
     fn hear(&self, bytes: &[u8]) {
-        keep(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), bytes, HTTP.len());
+        let mut records = self.records();
+        keep(&mut records.first, bytes, HEAD);
+        let mut bytes = bytes;
+        while !bytes.is_empty() {
+            let missing = if records.rest > 0 { records.rest } else { HEAD - records.head.len() };
+            let (now, later) = bytes.split_at(missing.min(bytes.len()));
+            bytes = later;
+            match records.rest {
+                0 => keep(&mut records.head, now, HEAD),
+                _ => records.rest -= now.len(),
+            }
+            if let [_, _, _, high, low] = *records.head.as_slice() {
+                records.rest = usize::from(u16::from_be_bytes([high, low]));
+                records.head.clear();
+            }
+        }
     }
 }
-
-const HTTP: &[u8] = b"HTTP/";
 
 /// Keeps bytes behind others as long as there is room.
 fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
@@ -206,12 +254,32 @@ mod tests {
             listener.hear(b"HT");
             listener.hear(b"TP/1.1 200");
         }
-        assert!(greeting.is_http() && !heard.is_empty());
+        assert!(greeting.why().is_some() && !heard.is_empty());
         heard.spoken_to();
         greeting.spoken_to();
-        assert!(greeting.is_http() && heard.is_empty());
+        assert!(greeting.why().is_some() && heard.is_empty());
         heard.hear(&vec![b'x'; 2 * KEPT]);
         assert_eq!(heard.said().len(), KEPT);
+    }
+
+    #[test]
+    fn tells_what_is_not_tls() {
+        let strange = Some("tls: first record does not look like a TLS handshake");
+        for (said, why, broke_off) in [
+            (&[&b"HTTP/1.1 400 Bad Request"[..]][..], Some("http: server gave HTTP response to HTTPS client"), true),
+            (&[b"SSH-2.0-x"], strange, true),
+            (&[b"\x17\x03\x03\x00\x01x"], strange, false),
+            (&[b"\x16\x03\x03\xff\xffxx"], Some("tls: oversized record received with length 65535"), true),
+            (&[b"\x16\x03\x03\x00\x02\x02", b"\x00"], None, false),
+            (&[b"\x16\x03\x03\x00\x00\x15\x03"], None, true),
+            (&[b"\x16\x03\x03\x00\x40\x02\x00"], None, true),
+            (&[b"\x15\x03"], None, true),
+            (&[], None, false),
+        ] {
+            let greeting = Greeting::default();
+            said.iter().for_each(|bytes| greeting.hear(bytes));
+            assert_eq!((greeting.why().as_deref(), greeting.broke_off()), (why, broke_off), "{said:?}");
+        }
     }
 
     #[test]

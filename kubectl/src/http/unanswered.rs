@@ -48,6 +48,11 @@ pub(super) struct Again {
     pub(super) before: Why,
 }
 
+/// Whether an error is that of a request that got no answer, be it at last.
+pub(crate) fn is_unanswered(error: &anyhow::Error) -> bool {
+    error.is::<Unanswered>() || error.is::<Again>()
+}
+
 impl Why {
     /// Whether it may be only for now: the server went away, or took too long.
     pub fn may_pass(&self) -> bool {
@@ -113,6 +118,8 @@ pub(super) fn no_such_host(host: &str) -> String {
 pub(super) fn dial(address: &str, error: &io::Error) -> Why {
     match error.kind() {
         ErrorKind::ConnectionRefused => Why::Refused(address.to_owned()),
+        // The server was there, and is gone again.
+        ErrorKind::ConnectionReset => Why::Gone(format!("dial tcp {address}: connect: {}", io_words(error))),
         ErrorKind::TimedOut if error.raw_os_error().is_none() => {
             Why::Broken(format!("dial tcp {address}: i/o timeout"))
         }

@@ -67,7 +67,7 @@ fn is_host_name(name: &str) -> bool {
     name == "*" || (name.parse::<std::net::IpAddr>().is_err() && bare.split('.').all(is_label))
 }
 
-fn parse<'a>(certificate: &'a [u8], place: &str) -> Result<X509Certificate<'a>, PkiError> {
+pub(crate) fn parse<'a>(certificate: &'a [u8], place: &str) -> Result<X509Certificate<'a>, PkiError> {
     let parsed = x509_parser::parse_x509_certificate(certificate).map_err(|error| PkiError::Malformed {
         place: place.to_owned(),
         what: "certificate",

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod authority;
+pub mod certificate;
 pub mod expiry;
 pub mod files;
 pub mod grant;
@@ -21,6 +22,7 @@ pub mod request_text;
 pub mod serving;
 
 pub use authority::Authority;
+pub use certificate::{Certificate, Constraints};
 pub use expiry::Validity;
 pub use grant::{Grant, UnknownUsages};
 pub use identity::{Identity, alternative_names, has_alternative_names, host_names, identity};
