@@ -127,13 +127,14 @@ impl Cgroups {
     }
 
     /// Makes the pod's group and sets its limits.
-    pub fn ensure(&self, pod: &Pod) -> Result<(), CgroupError> {
+    /// `pinned` pods have processors of their own, on which their time is not limited.
+    pub fn ensure(&self, pod: &Pod, pinned: bool) -> Result<(), CgroupError> {
         if !self.policy.per_qos {
             return Ok(());
         }
         let path = self.pod(QosClass::of(pod), pod.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &self.limits(pod))
+        self.driver.apply(&path, &self.limits(pod, pinned))
     }
 
     /// Sets limits under which the containers of the pod as it was and as it is to be both fit.
@@ -143,7 +144,7 @@ impl Cgroups {
         }
         let path = self.pod(QosClass::of(new), new.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &between(&self.limits(old), &self.limits(new)))
+        self.driver.apply(&path, &between(&self.limits(old, false), &self.limits(new, false)))
     }
 
     /// Removes the group of a pod, of whichever class.
@@ -201,8 +202,8 @@ impl Cgroups {
         self.policy.enforce_quota
     }
 
-    fn limits(&self, pod: &Pod) -> LinuxResources {
-        LinuxResources { pids: self.policy.pids, ..linux::of_pod(pod, self.policy.enforce_quota) }
+    fn limits(&self, pod: &Pod, pinned: bool) -> LinuxResources {
+        LinuxResources { pids: self.policy.pids, ..linux::of_pod(pod, self.policy.enforce_quota && !pinned) }
     }
 
     fn kubepods(&self) -> PathBuf {

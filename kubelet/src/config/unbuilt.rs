@@ -5,9 +5,6 @@
 pub const FIELDS: &[&str] = &[
     "configMapAndSecretChangeDetectionStrategy",
     "contentType",
-    "cpuManagerPolicy",
-    "cpuManagerPolicyOptions",
-    "cpuManagerReconcilePeriod",
     "enableContentionProfiling",
     "enableControllerAttachDetach",
     "enableDebugFlagsHandler",
@@ -34,7 +31,6 @@ pub const FIELDS: &[&str] = &[
     "protectKernelDefaults",
     "qosReserved",
     "reservedMemory",
-    "reservedSystemCPUs",
     "runOnce",
     "serverTLSBootstrap",
     "showHiddenMetricsForVersion",

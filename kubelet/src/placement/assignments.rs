@@ -94,7 +94,8 @@ pub fn read(file: &Path, policy: &'static str) -> Result<Option<Assignments>, Re
 /// # Errors
 /// The folder cannot be written.
 pub fn write(file: &Path, policy: &'static str, assignments: &Assignments) -> Result<(), CheckpointError> {
-    let texts = |of: &BTreeMap<String, CpuSet>| of.iter().map(|(name, cpus)| (name.clone(), cpus.to_string())).collect();
+    let texts =
+        |of: &BTreeMap<String, CpuSet>| of.iter().map(|(name, cpus)| (name.clone(), cpus.to_string())).collect();
     let mut checkpoint = Checkpoint {
         policy_name: policy.to_owned(),
         default_cpu_set: assignments.shared.to_string(),
@@ -122,4 +123,50 @@ fn dump(checkpoint: &Checkpoint) -> String {
 
 fn go_map(entries: impl Iterator<Item = String>) -> String {
     format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by upstream's kubelets.
+    const UPSTREAMS: [(&str, &str); 4] = [
+        ("none", r#"{"policyName":"none","defaultCpuSet":"","checksum":1353318690}"#),
+        ("static", r#"{"policyName":"static","defaultCpuSet":"0-63","checksum":1058907510}"#),
+        ("static", r#"{"policyName":"static","defaultCpuSet":"2-15,17-31,34-47,49-63","checksum":4141502832}"#),
+        (
+            "static",
+            r#"{"policyName":"static","defaultCpuSet":"0,10-15,25-31","entries":{"777870b5-c64f-42f5-9296-688b9dc212ba":{"container-1":"16-24"},"fb15e10a-b6a5-4aaa-8fcd-76c1aa64e6fd":{"container-1":"1-9"}},"checksum":318470969}"#,
+        ),
+    ];
+
+    #[test]
+    fn upstreams_files_are_read_and_written_byte_for_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        assert!(read(&file, "none").unwrap().is_none());
+        for (policy, text) in UPSTREAMS {
+            std::fs::write(&file, text).unwrap();
+            let kept = read(&file, policy).unwrap().unwrap();
+            std::fs::remove_file(&file).unwrap();
+            write(&file, policy, &kept).unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let refusal = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            read(&file, "static").unwrap_err().to_string()
+        };
+        let other = refusal(UPSTREAMS[0].1);
+        assert_eq!(other, "configured policy \"static\" differs from state checkpoint policy \"none\"");
+        let changed = refusal(&UPSTREAMS[1].1.replace("0-63", "0-62"));
+        assert!(changed.starts_with("checkpoint is corrupted"), "{changed}");
+        let bad = refusal(r#"{"policyName":"static","defaultCpuSet":"a","checksum":0}"#);
+        assert!(bad.starts_with("could not parse default cpu set \"a\""), "{bad}");
+    }
 }

@@ -93,7 +93,11 @@ impl fmt::Display for CpuSet {
             while let Some(next) = all.next_if_eq(&(to + 1)) {
                 to = next;
             }
-            if from == to { write!(f, "{between}{from}")? } else { write!(f, "{between}{from}-{to}")? }
+            if from == to {
+                write!(f, "{between}{from}")?
+            } else {
+                write!(f, "{between}{from}-{to}")?
+            }
             between = ",";
         }
         Ok(())

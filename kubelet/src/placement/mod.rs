@@ -6,9 +6,17 @@
 pub mod assignments;
 pub mod cpuset;
 pub mod demand;
+pub mod discover;
 pub mod distribute;
 pub mod hints;
+mod manager;
+pub mod metrics;
 pub mod options;
 pub mod policy;
+pub mod reconcile;
 pub mod take;
 pub mod topology;
+#[cfg(test)]
+mod upstream;
+
+pub use manager::{Placement, PlacementError, reserve_named};

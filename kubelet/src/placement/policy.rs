@@ -87,8 +87,7 @@ impl Static {
             reuse: None,
         };
         let all = policy.topology.cpus.all();
-        policy.reserved =
-            if named.is_empty() { policy.take(&all, count).unwrap_or_default() } else { named.clone() };
+        policy.reserved = if named.is_empty() { policy.take(&all, count).unwrap_or_default() } else { named.clone() };
         if policy.reserved.len() != count {
             return Err(PolicyError::Reserve { reserved: policy.reserved, wanted: count });
         }
@@ -127,12 +126,9 @@ impl Static {
                 return Err(PolicyError::Overlap { pod, container, cpus, shared });
             }
         }
-        // Reserved processors that are not shared are in no file: upstream does not start again there, either.
-        let mut state = shared.union(&self.assignments.taken());
-        if self.options.strict {
-            state = state.union(&self.reserved);
-        }
-        if state != all { Err(PolicyError::Machine { machine: all, state }) } else { Ok(()) }
+        let machine = if self.options.strict { all.difference(&self.reserved) } else { all };
+        let state = shared.union(&self.assignments.taken());
+        if state != machine { Err(PolicyError::Machine { machine, state }) } else { Ok(()) }
     }
 
     pub fn topology(&self) -> &Topology {
@@ -172,11 +168,11 @@ impl Static {
         if wanted == 0 || demand::is_pod_level(pod) {
             return Ok(Grant::Shared);
         }
-        self.check_cores(wanted)?;
         if let Some(cpus) = self.assignments.of(pod.uid(), &container.name).cloned() {
             self.note_reuse(pod, container, &cpus);
             return Ok(Grant::Kept);
         }
+        self.check_cores(wanted)?;
         let cpus = self.choose(wanted, nodes, &self.reusable(pod.uid()))?;
         self.assignments.shared = self.assignments.shared.difference(&cpus);
         self.assignments.set(pod.uid(), &container.name, cpus.clone());
@@ -210,15 +206,11 @@ impl Static {
     fn aligned(&self, nodes: Mask, free: &CpuSet) -> CpuSet {
         let level = if self.options.by_socket { Level::Socket } else { Level::Node };
         let groups: CpuSet = match level {
-            Level::Socket => nodes.nodes().flat_map(|node| self.sockets_of(node)).collect(),
+            Level::Socket => nodes.nodes().flat_map(|node| sockets_of(&self.topology, node)).collect(),
             _ => nodes.nodes().collect(),
         };
         let all = groups.iter().fold(CpuSet::default(), |all, g| all.union(&self.topology.cpus.within(level, g)));
         free.intersection(&all)
-    }
-
-    fn sockets_of(&self, node: usize) -> Vec<usize> {
-        self.topology.cpus.groups_within(Level::Socket, Level::Node, node).iter().collect()
     }
 
     fn take(&self, free: &CpuSet, wanted: usize) -> Result<CpuSet, TakeError> {
@@ -289,34 +281,52 @@ impl Static {
         Some(self.hints_for(&self.available(), &self.reusable(pod.uid()).union(&assigned), wanted))
     }
 
-    /// The nodes that hold all that is to be reused and together enough that is free.
     fn hints_for(&self, free: &CpuSet, reuse: &CpuSet, wanted: usize) -> Vec<Hint> {
-        let cpus = &self.topology.cpus;
-        let nodes: Vec<usize> = cpus.groups(Level::Node).iter().collect();
-        let inside = |set: &CpuSet, mask: Mask| {
-            set.iter().filter(|cpu| cpus.get(*cpu).is_some_and(|cpu| mask.contains(cpu.node))).count()
-        };
-        let all = cpus.all();
-        let masks = Mask::all_of(&nodes);
-        let enough = masks.iter().filter(|mask| inside(&all, **mask) >= wanted).map(|mask| mask.count()).min();
-        let least = enough.unwrap_or(u32::MAX).min(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
-        let fits = |mask: &Mask| {
-            let reused = inside(reuse, *mask);
-            reused == reuse.len() && reused + inside(free, *mask) >= wanted
-        };
-        let hint = |mask: Mask| {
-            let preferred = mask.count() == least || self.options.by_socket && self.is_socket_wide(mask, least);
-            Hint { nodes: Some(mask), preferred }
-        };
-        masks.into_iter().filter(fits).map(hint).collect()
-    }
-
-    fn is_socket_wide(&self, mask: Mask, least: u32) -> bool {
-        let per_socket = self.topology.nodes.checked_div(self.topology.sockets).unwrap_or(0);
-        if per_socket == 0 {
-            return false;
-        }
-        let sockets: CpuSet = mask.nodes().flat_map(|node| self.sockets_of(node)).collect();
-        sockets.len() == usize::try_from(least).unwrap_or(usize::MAX).div_ceil(per_socket)
+        hints_for(&self.topology, self.options, free, reuse, wanted)
     }
 }
+
+fn sockets_of(topology: &Topology, node: usize) -> Vec<usize> {
+    topology.cpus.groups_within(Level::Socket, Level::Node, node).iter().collect()
+}
+
+/// The nodes that hold all that is to be reused and together enough that is free.
+pub(super) fn hints_for(
+    topology: &Topology,
+    options: Options,
+    free: &CpuSet,
+    reuse: &CpuSet,
+    wanted: usize,
+) -> Vec<Hint> {
+    let cpus = &topology.cpus;
+    let nodes: Vec<usize> = cpus.groups(Level::Node).iter().collect();
+    let inside = |set: &CpuSet, mask: Mask| {
+        set.iter().filter(|cpu| cpus.get(*cpu).is_some_and(|cpu| mask.contains(cpu.node))).count()
+    };
+    let all = cpus.all();
+    let masks = Mask::all_of(&nodes);
+    let enough = masks.iter().filter(|mask| inside(&all, **mask) >= wanted).map(|mask| mask.count()).min();
+    let least = enough.unwrap_or(u32::MAX).min(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
+    let fits = |mask: &Mask| {
+        let reused = inside(reuse, *mask);
+        reused == reuse.len() && reused + inside(free, *mask) >= wanted
+    };
+    let hint = |mask: Mask| {
+        let preferred = mask.count() == least || options.by_socket && is_socket_wide(topology, mask, least);
+        Hint { nodes: Some(mask), preferred }
+    };
+    masks.into_iter().filter(fits).map(hint).collect()
+}
+
+/// Whether the mask spans no more sockets than so many nodes need.
+fn is_socket_wide(topology: &Topology, mask: Mask, least: u32) -> bool {
+    let per_socket = topology.nodes.checked_div(topology.sockets).unwrap_or(0);
+    if per_socket == 0 {
+        return false;
+    }
+    let sockets: CpuSet = mask.nodes().flat_map(|node| sockets_of(topology, node)).collect();
+    sockets.len() == usize::try_from(least).unwrap_or(usize::MAX).div_ceil(per_socket)
+}
+
+#[cfg(test)]
+mod tests;

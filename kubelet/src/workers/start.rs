@@ -216,7 +216,8 @@ impl Worker {
             cdi_devices: equipment.cdi_devices,
             restart_count: self.restarts(look, container),
             node_memory: self.deps.node.memory(),
-            enforce_quota: self.deps.cgroups.enforces_quota(),
+            enforce_quota: self.deps.cgroups.enforces_quota() && !self.deps.placement.is_pinned(pod, container),
+            cpus: self.deps.placement.affinity(pod.uid(), &container.name).to_string(),
             seccomp_default: self.deps.settings.seccomp_default,
             target,
         })

@@ -109,7 +109,9 @@ impl Worker {
     async fn prepare(&mut self, before: &Pod, pod: &Arc<Pod>, record: &PodRecord) -> Result<Mounted, Duration> {
         let resizing = !apply::updates(pod, record, &self.applied).is_empty();
         let cgroups = &self.deps.cgroups;
-        if let Err(e) = if resizing { cgroups.widen(before, pod) } else { cgroups.ensure(pod) } {
+        if let Err(e) =
+            if resizing { cgroups.widen(before, pod) } else { cgroups.ensure(pod, self.deps.placement.has_pinned(pod)) }
+        {
             let text = format!("unable to ensure pod container exists: {}", chain(&e));
             self.deps.events.pod(pod, Severity::Warning, "FailedCreatePodContainer", text);
             return Err(RETRY);
