@@ -34,37 +34,56 @@ fn taken(manner: &str, topology: &Topology, free: &CpuSet, wanted: usize) -> Str
 }
 
 fn show(hints: &[Hint]) -> String {
-    hints.iter().map(|h| format!("{}{} ", h.nodes.unwrap(), if h.preferred { "p" } else { "n" })).collect()
+    plain(
+        &hints
+            .iter()
+            .map(|h| format!("{}{} ", h.nodes.unwrap(), if h.preferred { "p" } else { "n" }))
+            .collect::<String>(),
+    )
+}
+
+/// Masks without leading zeros, of which upstream writes some.
+fn plain(hints: &str) -> String {
+    hints.split(' ').map(|hint| hint.trim_start_matches('0')).collect::<Vec<_>>().join(" ")
 }
 
 /// What differs from upstream in a line; `None` if nothing does.
 fn difference(line: &str) -> Option<String> {
     let set = |text: &str| CpuSet::parse(text).unwrap();
     let parts: Vec<&str> = line.split('|').collect();
-    let (got, want) = match parts[..] {
+    let (got, want): (String, String) = match parts[..] {
         ["take", manner, cpus, free, wanted, want] => {
-            (taken(manner, &machine(cpus), &set(free), wanted.parse().unwrap()), want)
+            (taken(manner, &machine(cpus), &set(free), wanted.parse().unwrap()), want.to_owned())
         }
         ["hints", by_socket, cpus, free, reused, wanted, want] => {
             let options = Options { by_socket: by_socket == "true", ..Options::default() };
             let hints = hints_for(&machine(cpus), options, &set(free), &set(reused), wanted.parse().unwrap());
-            (show(&hints), want)
+            (show(&hints), plain(want))
         }
         _ => return None,
     };
     (got != want).then(|| format!("{line}\n got {got}"))
 }
 
+/// Upstream overwrites the best nodes that it has found where there are more than four (`docs/resource-managers.md`).
+fn is_beyond_upstream(line: &str) -> bool {
+    let parts: Vec<&str> = line.split('|').collect();
+    matches!(parts[..], ["take", manner, cpus, ..] if manner.starts_with("even") && machine(cpus).nodes > 4)
+}
+
 #[test]
 fn as_upstream_chooses() {
     let more = std::env::var("UPSTREAM_PLACEMENTS").map(|file| std::fs::read_to_string(file).unwrap());
     let more = more.unwrap_or_default();
-    let lines = include_str!("upstream.txt").lines().chain(more.lines());
-    let (mut count, mut wrong) = (0, Vec::new());
-    for line in lines {
-        count += 1;
-        wrong.extend(difference(line));
-    }
-    println!("{count} choices, {} differ", wrong.len());
-    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong[..wrong.len().min(10)].join("\n"));
+    let lines: Vec<&str> = include_str!("upstream.txt").lines().chain(more.lines()).collect();
+    let differ: Vec<(bool, String)> =
+        lines.iter().filter_map(|line| Some((is_beyond_upstream(line), difference(line)?))).collect();
+    let wrong: Vec<&str> = differ.iter().filter(|(beyond, _)| !beyond).map(|(_, text)| text.as_str()).collect();
+    println!(
+        "{} choices, {} differ, {} where upstream is at fault",
+        lines.len(),
+        wrong.len(),
+        differ.len() - wrong.len()
+    );
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong[..wrong.len().min(10)].join("\n"));
 }
