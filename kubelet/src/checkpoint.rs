@@ -48,3 +48,9 @@ pub(crate) fn write(file: &Path, checkpoint: &impl Serialize) -> Result<(), Chec
     std::fs::write(&temporary, serde_json::to_vec(checkpoint)?)?;
     Ok(std::fs::rename(temporary, file)?)
 }
+
+/// FNV-1a over data as upstream's dumps print it.
+pub(crate) fn checksum(dump: &str) -> u64 {
+    let hash = dump.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    u64::from(hash)
+}

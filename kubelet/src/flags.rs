@@ -102,6 +102,10 @@ fields! {
     cpu_cfs_quota: bool, "cpu-cfs-quota" => "cpuCFSQuota";
     /// The period in which CPU limits are enforced.
     cpu_cfs_quota_period: GoDuration, "cpu-cfs-quota-period" => "cpuCFSQuotaPeriod";
+    /// CPU Manager policy to use: none or static.
+    cpu_manager_policy: String, "cpu-manager-policy" => "cpuManagerPolicy";
+    /// How often containers are told again where they may run.
+    cpu_manager_reconcile_period: GoDuration, "cpu-manager-reconcile-period" => "cpuManagerReconcilePeriod";
     /// Whether logs of containers are served, and commands run in them.
     enable_debugging_handlers: bool, "enable-debugging-handlers" => "enableDebuggingHandlers";
     /// Enable the Kubelet's server.
@@ -174,6 +178,9 @@ fields! {
     registry_burst: i32, "registry-burst" => "registryBurst";
     /// Pulls per second; 0 for any number.
     registry_qps: i32, "registry-qps" => "registryPullQPS";
+    /// Processors that are reserved for the system and for Kubernetes: 0-1,8. They take the place of the numbers in
+    /// --system-reserved and --kube-reserved.
+    reserved_cpus: String, "reserved-cpus" => "reservedSystemCPUs";
     /// Resolver configuration file used as the basis for the container DNS resolution configuration.
     resolv_conf: String, "resolv-conf" => "resolvConf";
     /// Ask for a new client certificate when the present one's expiration approaches.
@@ -209,6 +216,9 @@ struct Several {
     /// Comma-separated list of DNS server IP address.
     #[arg(long)]
     cluster_dns: Vec<String>,
+    /// Options of the CPU Manager's policy: full-pcpus-only=true.
+    #[arg(long)]
+    cpu_manager_policy_options: Vec<String>,
     /// On whom the node's reservations are enforced: none, pods, kube-reserved, system-reserved.
     #[arg(long)]
     enforce_node_allocatable: Vec<String>,
@@ -248,6 +258,7 @@ const LISTS: &[FieldFlag] = &[
 
 /// Flags that set names and what belongs to them, with what stands between the two.
 const MAPS: &[(FieldFlag, char)] = &[
+    (FieldFlag { flag: "cpu-manager-policy-options", path: "cpuManagerPolicyOptions" }, '='),
     (FieldFlag { flag: "eviction-hard", path: "evictionHard" }, '<'),
     (FieldFlag { flag: "eviction-minimum-reclaim", path: "evictionMinimumReclaim" }, '='),
     (FieldFlag { flag: "eviction-soft", path: "evictionSoft" }, '<'),

@@ -25,6 +25,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod network;
 pub mod node;
+pub mod placement;
 pub mod pleg;
 pub mod plugins;
 pub mod pod;

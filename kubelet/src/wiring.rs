@@ -23,6 +23,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::network::iptables;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
+use crate::placement::{self, Placement, metrics::PlacementMetrics};
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
@@ -45,6 +46,7 @@ use client::config::Rate;
 use client::informer::{Builder, Informer, Scope};
 use component::Supervisor;
 use component::daemon::Daemon;
+use component::gates::{Gates, go_bool};
 use component::metrics::Registry;
 use component::serve::{
     Access, ClientAuthority, Delegated, Endpoints, FrontAuthority, Health, Policy, Protocol, Router, Server,
@@ -57,6 +59,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where the kernel tells of the machine.
+const SYS: &str = "/sys";
 const IMAGE_GC_PERIOD: Duration = Duration::from_secs(300);
 /// How often a runtime that may be starting is asked for its cgroup driver, and after what time again.
 const RUNTIME_TRIES: u32 = 3;
@@ -86,7 +90,7 @@ struct Kubelet {
 }
 
 impl Kubelet {
-    async fn build(daemon: &Daemon<Options>, config: KubeletConfiguration) -> anyhow::Result<Self> {
+    async fn build(daemon: &Daemon<Options>, mut config: KubeletConfiguration) -> anyhow::Result<Self> {
         let (options, supervisor) = (daemon.options.clone(), &daemon.supervisor);
         preparation::lower_oom_score(config.oom_score_adj);
         preparation::raise_open_files(config.max_open_files);
@@ -95,6 +99,8 @@ impl Kubelet {
         mounts::share(&options.root_dir).unwrap_or_else(|error| {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
+        placement::reserve_named(&mut config, Path::new(SYS))?;
+        let placement = placement(daemon, &config)?;
         let clients = connect(&options, &config, supervisor).await?;
         let node = node_facts(&options, &config)?;
         let events = events(clients.as_ref().map(|clients| &clients.events), &node.name(), supervisor);
@@ -130,6 +136,7 @@ impl Kubelet {
             allocations: Allocations::load(&options.root_dir),
             devices,
             dra,
+            placement,
         });
         let workers = Workers::new(deps.clone(), nudges, supervisor.clone());
         let neighbours = workers.clone();
@@ -158,6 +165,7 @@ impl Kubelet {
         if self.config.make_iptables_util_chains {
             supervisor.spawn_until_stop("iptables", iptables::keep());
         }
+        self.start_placement(supervisor);
         let (deps, workers, root) = (self.deps.clone(), self.workers.clone(), self.options.root_dir.clone());
         let eviction = eviction::Manager::new(deps, workers, &self.config, root);
         supervisor.spawn_until_stop("eviction", eviction.run());
@@ -192,8 +200,10 @@ impl Kubelet {
         match pod_resources::listen(&self.options.root_dir) {
             Ok(listener) => {
                 let workers = self.workers.clone();
-                let serve =
-                    pod_resources::serve(listener, devices.clone(), self.deps.dra.clone(), move || workers.active());
+                let serve = {
+                    let (dra, placement) = (self.deps.dra.clone(), self.deps.placement.clone());
+                    pod_resources::serve(listener, devices.clone(), dra, placement, move || workers.active())
+                };
                 supervisor.spawn_until_stop("pod-resources", serve);
             }
             Err(error) => tracing::error!(%error, "the pod resources API is not served"),
@@ -263,6 +273,17 @@ impl Kubelet {
         supervisor.spawn_until_stop("shutdown", manager.run());
     }
 
+    /// Containers that share processors follow what is left for them.
+    fn start_placement(&self, supervisor: &Supervisor) {
+        let deps = &self.deps;
+        if deps.placement.is_static() {
+            let (placement, every) = (deps.placement.clone(), self.config.cpu_manager_reconcile_period.0);
+            let (statuses, runtime) = (deps.statuses.clone(), deps.runtime.clone());
+            let told = placement::reconcile::run(placement, self.workers.clone(), statuses, runtime, every);
+            supervisor.spawn_until_stop("cpu-manager", told);
+        }
+    }
+
     fn start_log_rotation(&self, supervisor: &Supervisor) {
         let rotation = Rotation {
             runtime: self.deps.runtime.clone(),
@@ -300,6 +321,7 @@ impl Kubelet {
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
         self.start_serving_certificate(supervisor, &mut endpoints.registry);
+        endpoints.registry.register_collector(Box::new(PlacementMetrics(self.deps.placement.clone())));
         let switches = server::Switches {
             debugging: self.config.enable_debugging_handlers,
             profiling: self.config.enable_profiling_handler,
@@ -413,6 +435,17 @@ fn devices_folder(root: &Path) -> PathBuf {
     own
 }
 
+/// The processors of containers, by the gates of the command line and of the file.
+fn placement(daemon: &Daemon<Options>, config: &KubeletConfiguration) -> anyhow::Result<Placement> {
+    let given = daemon.common.feature_gates.iter().flat_map(|all| all.split(','));
+    let given = given.filter_map(|gate| gate.split_once('=')).filter_map(|(k, v)| Some((k.trim(), go_bool(v.trim())?)));
+    let mut gates = config.feature_gates.clone();
+    gates.extend(given.map(|(gate, on)| (gate.trim_start_matches("kube:").to_owned(), on)));
+    let gates = Gates::from_map(gates)?;
+    let placed = Placement::load(&daemon.options.root_dir, config, &gates, Path::new(SYS));
+    placed.context("initialize the CPU manager")
+}
+
 /// Claims of devices, which only an apiserver has.
 fn dra(client: Option<&kube::Client>, root: &Path, node: &str, supervisor: &Supervisor) -> Dra {
     let offers: Arc<dyn dra::api::Offers> = match client {
@@ -440,7 +473,9 @@ async fn housekeeping(
             () = pleg.clone().run(deps.runtime.clone(), known) => {}
         }
     }
-    deps.devices.keep_only(&workers.pods().iter().map(|pod| pod.uid().to_owned()).collect());
+    let here = workers.pods().iter().map(|pod| pod.uid().to_owned()).collect();
+    deps.devices.keep_only(&here);
+    deps.placement.keep_only(&here);
     supervisor.spawn_until_stop("gc", gc::run(deps.clone(), workers.clone()));
     let here = workers.clone();
     supervisor.spawn_until_stop("claims", deps.dra.clone().reconcile(move |uid| here.knows(uid)));

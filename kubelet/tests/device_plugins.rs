@@ -198,7 +198,13 @@ async fn from_registration_to_restart() {
     let active = vec![Arc::new(one)];
     supervisor.spawn_until_stop(
         "lister",
-        pod_resources::serve(listener, devices.clone(), no_claims(folder.path(), &supervisor), move || active.clone()),
+        pod_resources::serve(
+            listener,
+            devices.clone(),
+            no_claims(folder.path(), &supervisor),
+            kubelet::placement::Placement::none(),
+            move || active.clone(),
+        ),
     );
     let lister = channel(&folder.path().join("pod-resources/kubelet.sock")).await;
     let mut lister = listed::pod_resources_lister_client::PodResourcesListerClient::new(lister);

@@ -131,6 +131,7 @@ impl Node {
             allocations: Allocations::load(&root),
             devices: devices.clone(),
             dra: Dra::load(&root, Arc::new(Standalone), supervisor.clone()),
+            placement: kubelet::placement::Placement::none(),
             node: facts.clone(),
             settings: Settings {
                 logs: root.join("pods"),

@@ -127,23 +127,25 @@ impl Cgroups {
     }
 
     /// Makes the pod's group and sets its limits.
-    pub fn ensure(&self, pod: &Pod) -> Result<(), CgroupError> {
+    /// `pinned` pods have processors of their own, on which their time is not limited.
+    pub fn ensure(&self, pod: &Pod, pinned: bool) -> Result<(), CgroupError> {
         if !self.policy.per_qos {
             return Ok(());
         }
         let path = self.pod(QosClass::of(pod), pod.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &self.limits(pod))
+        self.driver.apply(&path, &self.limits(pod, pinned))
     }
 
-    /// Sets limits under which the containers of the pod as it was and as it is to be both fit.
-    pub fn widen(&self, old: &Pod, new: &Pod) -> Result<(), CgroupError> {
+    /// Sets limits under which the containers of the pod as it was and as it is to be both fit; `pinned` as for
+    /// [`Self::ensure`].
+    pub fn widen(&self, old: &Pod, new: &Pod, pinned: bool) -> Result<(), CgroupError> {
         if !self.policy.per_qos {
             return Ok(());
         }
         let path = self.pod(QosClass::of(new), new.uid());
         self.driver.create(&path)?;
-        self.driver.apply(&path, &between(&self.limits(old), &self.limits(new)))
+        self.driver.apply(&path, &between(&self.limits(old, pinned), &self.limits(new, pinned)))
     }
 
     /// Removes the group of a pod, of whichever class.
@@ -209,8 +211,8 @@ impl Cgroups {
         self.policy.enforce_quota
     }
 
-    fn limits(&self, pod: &Pod) -> LinuxResources {
-        LinuxResources { pids: self.policy.pids, ..linux::of_pod(pod, self.policy.enforce_quota) }
+    fn limits(&self, pod: &Pod, pinned: bool) -> LinuxResources {
+        LinuxResources { pids: self.policy.pids, ..linux::of_pod(pod, self.policy.enforce_quota && !pinned) }
     }
 
     fn kubepods(&self) -> PathBuf {

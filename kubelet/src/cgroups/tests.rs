@@ -29,7 +29,7 @@ fn v1_has_one_folder_per_controller() {
     groups.prepare(Amount::whole(2), Some(Amount::whole(1 << 20))).unwrap();
     assert_eq!(read(dir.path().join("cpu/kubepods/cpu.shares")), "2048");
     assert_eq!(read(dir.path().join("memory/kubepods/memory.limit_in_bytes")), "1048576");
-    groups.ensure(&burstable()).unwrap();
+    groups.ensure(&burstable(), false).unwrap();
     assert_eq!(read(dir.path().join("cpu/kubepods/burstable/podu1/cpu.shares")), "256");
     assert_eq!(read(dir.path().join("cpuset/kubepods/burstable/podu1/cpuset.cpus")), "0-1");
     assert_eq!(groups.parent(&burstable()), "/kubepods/burstable/podu1");
@@ -43,7 +43,7 @@ fn v2_has_weights() {
     let groups = Cgroups::new(Arc::new(v2::Unified::new(dir.path())), Naming::Folders, "/", POLICY);
     groups.prepare(Amount::whole(1), None).unwrap();
     assert_eq!(read(dir.path().join("kubepods/cpu.weight")), "100");
-    groups.ensure(&burstable()).unwrap();
+    groups.ensure(&burstable(), false).unwrap();
     assert!(dir.path().join("kubepods/burstable/podu1/cpu.weight").exists());
     assert_eq!(read(dir.path().join("kubepods/burstable/podu1/pids.max")), "1024");
     groups.balance(&[Arc::new(burstable())]).unwrap();

@@ -9,6 +9,7 @@ pub mod unbuilt;
 
 use crate::eviction::Signal;
 use crate::flags::{self, Options};
+use crate::placement::cpuset::CpuSet;
 use crate::resources::Amount;
 use crate::resources::memory::SwapBehavior;
 use crate::runtime::Endpoint;
@@ -55,6 +56,9 @@ pub struct KubeletConfiguration {
     pub cpu_cfs_quota: bool,
     #[serde(rename = "cpuCFSQuotaPeriod")]
     pub cpu_cfs_quota_period: GoDuration,
+    pub cpu_manager_policy: String,
+    pub cpu_manager_policy_options: BTreeMap<String, String>,
+    pub cpu_manager_reconcile_period: GoDuration,
     #[serde(rename = "clusterDNS")]
     pub cluster_dns: Vec<String>,
     pub cluster_domain: String,
@@ -130,6 +134,8 @@ pub struct KubeletConfiguration {
     pub registry_burst: u32,
     #[serde(rename = "registryPullQPS")]
     pub registry_pull_qps: u32,
+    #[serde(rename = "reservedSystemCPUs")]
+    pub reserved_system_cpus: String,
     #[serde(rename = "resolvConf")]
     pub resolv_conf: String,
     pub rotate_certificates: bool,
@@ -290,6 +296,9 @@ impl Default for KubeletConfiguration {
             fail_cgroup_v1: false,
             fail_swap_on: false,
             feature_gates: BTreeMap::new(),
+            cpu_manager_policy: "none".to_owned(),
+            cpu_manager_policy_options: BTreeMap::new(),
+            cpu_manager_reconcile_period: seconds(10),
             file_check_frequency: seconds(20),
             image_gc_high_threshold_percent: 85,
             image_gc_low_threshold_percent: 80,
@@ -324,6 +333,7 @@ impl Default for KubeletConfiguration {
             register_with_taints: Vec::new(),
             registry_burst: 10,
             registry_pull_qps: 5,
+            reserved_system_cpus: String::new(),
             resolv_conf: "/etc/resolv.conf".to_owned(),
             rotate_certificates: false,
             run_once: false,
@@ -366,6 +376,9 @@ pub enum ConfigError {
     Folder { path: String, source: std::io::Error },
     #[error("invalid configuration: {field}: {why}")]
     Value { field: &'static str, why: String },
+    /// As a whole, in upstream's words.
+    #[error("invalid configuration: {0}")]
+    Whole(String),
 }
 
 /// Defaults, the file and the flags as one configuration.
@@ -378,6 +391,14 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
         file = Some(dropins::merged(serde_json::to_value(base).map_err(wrong)?, folder)?);
     }
     let mut config = with_flags(file.as_ref(), given)?;
+    let is_set = |field: &str| {
+        let value = file.as_ref().and_then(|f| f.get(field)).and_then(serde_json::Value::as_str);
+        value.is_some_and(|group| !group.is_empty())
+    };
+    if !config.reserved_system_cpus.is_empty() && (is_set("systemReservedCgroup") || is_set("kubeReservedCgroup")) {
+        let why = "can't use reservedSystemCPUs (--reserved-cpus) with systemReservedCgroup (--system-reserved-cgroup) or kubeReservedCgroup (--kube-reserved-cgroup)";
+        return Err(ConfigError::Whole(why.to_owned()));
+    }
     let several = flags::several(given)?;
     if !several.is_empty() {
         let wrong = |error: serde_json::Error| ConfigError::Value { field: "flags", why: error.to_string() };
@@ -470,6 +491,7 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
     if let Some(bad) = config.cluster_dns.iter().find(|ip| ip.parse::<IpAddr>().is_err()) {
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
+    validate_reserved_cpus(config)?;
     validate_logs(config)?;
     shutdown::validate(config)?;
     validate_eviction(config)?;
@@ -479,6 +501,15 @@ fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn validate_reserved_cpus(config: &KubeletConfiguration) -> Result<(), ConfigError> {
+    let named = &config.reserved_system_cpus;
+    let wrong = |why| {
+        let what = "unable to parse reservedSystemCPUs (--reserved-cpus)";
+        ConfigError::Whole(format!("{what} {named}, error: {why}"))
+    };
+    CpuSet::parse(named).map(drop).map_err(wrong)
 }
 
 fn validate_eviction(config: &KubeletConfiguration) -> Result<(), ConfigError> {

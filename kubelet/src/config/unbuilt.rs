@@ -5,9 +5,6 @@
 pub const FIELDS: &[&str] = &[
     "configMapAndSecretChangeDetectionStrategy",
     "contentType",
-    "cpuManagerPolicy",
-    "cpuManagerPolicyOptions",
-    "cpuManagerReconcilePeriod",
     "enableControllerAttachDetach",
     "enableSystemLogQuery",
     "hairpinMode",
@@ -23,7 +20,6 @@ pub const FIELDS: &[&str] = &[
     "preloadedImagesVerificationAllowlist",
     "qosReserved",
     "reservedMemory",
-    "reservedSystemCPUs",
     "showHiddenMetricsForVersion",
     "staticPodURL",
     "staticPodURLHeader",

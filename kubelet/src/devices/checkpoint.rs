@@ -91,11 +91,8 @@ pub fn write(file: &Path, data: Data) -> Result<(), CheckpointError> {
     checkpoint::write(file, &Checkpoint { data, checksum })
 }
 
-/// FNV-1a over the data as upstream's dumps print it.
 fn checksum(data: &Data) -> u64 {
-    let hash =
-        dump(data).bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    u64::from(hash)
+    checkpoint::checksum(&dump(data))
 }
 
 fn dump(data: &Data) -> String {

@@ -4,6 +4,7 @@
 
 use super::Devices;
 use crate::dra::Dra;
+use crate::placement::{Placement, cpuset::CpuSet};
 use crate::plugins::socket;
 use crate::pod::{PodExt, is_sidecar};
 use crate::rate::Rate;
@@ -40,9 +41,10 @@ pub async fn serve(
     listener: UnixListener,
     devices: Devices,
     dra: Dra,
+    placement: Placement,
     active: impl Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static,
 ) {
-    let lister = Lister { devices, dra, active, rate: Rate::new(PER_SECOND, BURST) };
+    let lister = Lister { devices, dra, placement, active, rate: Rate::new(PER_SECOND, BURST) };
     socket::serve(listener, PodResourcesListerServer::new(lister)).await;
     tracing::error!("the pod resources API is not served any more");
 }
@@ -50,6 +52,7 @@ pub async fn serve(
 struct Lister<F> {
     devices: Devices,
     dra: Dra,
+    placement: Placement,
     active: F,
     rate: Rate,
 }
@@ -65,6 +68,7 @@ impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
             name: c.name.clone(),
             devices: self.devices.listed(pod.uid(), &c.name),
             dynamic_resources: self.dra.listed(pod, c),
+            cpu_ids: numbers(&self.placement.own(pod.uid(), &c.name)),
             ..api::ContainerResources::default()
         });
         api::PodResources {
@@ -73,6 +77,10 @@ impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
             containers: containers.collect(),
         }
     }
+}
+
+fn numbers(cpus: &CpuSet) -> Vec<i64> {
+    cpus.iter().filter_map(|cpu| i64::try_from(cpu).ok()).collect()
 }
 
 #[tonic::async_trait]
@@ -91,8 +99,8 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
         _: Request<api::AllocatableResourcesRequest>,
     ) -> Result<Response<api::AllocatableResourcesResponse>, Status> {
         self.admit()?;
-        let devices = self.devices.all_listed();
-        Ok(Response::new(api::AllocatableResourcesResponse { devices, ..Default::default() }))
+        let (devices, cpu_ids) = (self.devices.all_listed(), numbers(&self.placement.allocatable()));
+        Ok(Response::new(api::AllocatableResourcesResponse { devices, cpu_ids, ..Default::default() }))
     }
 
     async fn get(

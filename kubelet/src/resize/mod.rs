@@ -14,8 +14,10 @@ pub use apply::Applied;
 
 use crate::node::Facts;
 use crate::pod::PodExt;
+use crate::resources::Amount;
 use crate::workers::admission;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -79,6 +81,15 @@ pub fn with(pod: &Arc<Pod>, granted: &Resources) -> Arc<Pod> {
     Arc::new(pod)
 }
 
+/// Whether any container asks for other amounts of processors than it was granted.
+pub fn changes_cpu(granted: &Resources, wanted: &Resources) -> bool {
+    let cpu = |resources: &Resources, name: &str| {
+        let get = |all: &Option<BTreeMap<String, Quantity>>| all.as_ref()?.get("cpu").map(Amount::of);
+        resources.get(name).map(|r| (get(&r.requests), get(&r.limits)))
+    };
+    wanted.keys().any(|name| cpu(granted, name) != cpu(wanted, name))
+}
+
 /// Whether the node grants what the pod asks for now, beside the other pods.
 pub fn judge(pod: &Pod, others: &[Arc<Pod>], node: &Facts) -> Result<(), Refusal> {
     if pod.is_static() {
@@ -91,7 +102,6 @@ pub fn judge(pod: &Pod, others: &[Arc<Pod>], node: &Facts) -> Result<(), Refusal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::Amount;
     use crate::resources::requests::tests as fixture;
 
     fn pod(cpu: &str) -> Arc<Pod> {
@@ -104,6 +114,12 @@ mod tests {
         let got = with(&after, &wanted(&before));
         assert_eq!(wanted(&got), wanted(&before));
         assert!(Arc::ptr_eq(&with(&after, &wanted(&after)), &after));
+    }
+
+    #[test]
+    fn what_of_a_change_is_of_processors() {
+        assert!(changes_cpu(&wanted(&pod("1")), &wanted(&pod("2"))));
+        assert!(!changes_cpu(&wanted(&pod("1")), &wanted(&pod("1000m"))));
     }
 
     #[test]

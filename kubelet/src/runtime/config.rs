@@ -61,6 +61,8 @@ pub struct ContainerInput {
     /// The node's memory, from which the OOM score follows.
     pub node_memory: Amount,
     pub enforce_quota: bool,
+    /// The processors that it may run on; empty for all.
+    pub cpus: String,
     /// The container whose processes an ephemeral container sees.
     pub target: Option<String>,
     /// Whether it has the runtime's seccomp profile if it says nothing of one.
@@ -120,6 +122,7 @@ pub fn changed_resources(container: &Container, enforce_quota: bool, extra: Extr
 fn resources(pod: &Pod, container: &Container, input: &ContainerInput) -> cri::LinuxContainerResources {
     cri::LinuxContainerResources {
         oom_score_adj: linux::oom_score(pod, container, input.node_memory),
+        cpuset_cpus: input.cpus.clone(),
         ..with_memory(to_cri(&linux::of_container(container, input.enforce_quota)), input.memory.of(pod, container))
     }
 }

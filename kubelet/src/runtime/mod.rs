@@ -257,6 +257,15 @@ impl Runtime {
         call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
     }
 
+    /// Moves a running container to these processors.
+    pub async fn update_cpuset(&self, id: &str, cpus: &str) -> Result<(), RuntimeError> {
+        let mut client = self.runtime.clone();
+        let linux = Some(cri::LinuxContainerResources { cpuset_cpus: cpus.to_owned(), ..Default::default() });
+        let request = cri::UpdateContainerResourcesRequest { container_id: id.to_owned(), linux, ..Default::default() };
+        let answer = client.update_container_resources(request);
+        call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
+    }
+
     /// Tells the runtime that the log file was moved away.
     pub async fn reopen_log(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();

@@ -8,6 +8,7 @@ use crate::events::Events;
 use crate::images::Images;
 use crate::network::dns::{ClusterDns, Resolver};
 use crate::node::NodeFacts;
+use crate::placement::Placement;
 use crate::probes::Probes;
 use crate::resize::Allocations;
 use crate::resources::memory::MemoryRules;
@@ -34,6 +35,7 @@ pub struct Deps {
     pub allocations: Allocations,
     pub devices: Devices,
     pub dra: Dra,
+    pub placement: Placement,
     pub settings: Settings,
 }
 

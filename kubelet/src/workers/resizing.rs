@@ -27,7 +27,8 @@ impl Worker {
             return (before, desired.clone());
         }
         let others = self.deps.allocations.others(desired.uid());
-        match resize::judge(desired, &others, &self.deps.node.get()) {
+        let judged = self.deps.placement.judge_resize(desired, resize::changes_cpu(&self.granted, &wanted));
+        match judged.and_then(|()| resize::judge(desired, &others, &self.deps.node.get())) {
             Ok(()) => {
                 self.granted = wanted;
                 self.standing = resize::Standing { pending: None, progress: Some(Progress::Going) };
@@ -66,7 +67,8 @@ impl Worker {
                 todo.kill.push(Kill { id: update.id, name, reason: KillReason::Resized });
                 continue;
             }
-            let quota = self.deps.cgroups.enforces_quota();
+            let pinned = self.deps.placement.is_pinned(pod, &update.container);
+            let quota = self.deps.cgroups.enforces_quota() && !pinned;
             let extra = self.deps.settings.memory.of(pod, &update.container);
             match self.deps.runtime.update_resources(&update.id, &update.container, quota, extra).await {
                 Ok(()) => drop(self.applied.insert(update.id, update.container.resources.unwrap_or_default())),
@@ -74,7 +76,7 @@ impl Worker {
             }
         }
         if failure.is_none() && apply::updates(pod, record, &self.applied).is_empty() {
-            failure = self.deps.cgroups.ensure(pod).err().map(|e| e.to_string());
+            failure = self.deps.cgroups.ensure(pod, self.deps.placement.has_pinned(pod)).err().map(|e| e.to_string());
         }
         self.progress(pod, failure, !todo.kill.is_empty());
         self.observe(pod, record, PodProgress::Running).await;

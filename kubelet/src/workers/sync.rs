@@ -109,7 +109,8 @@ impl Worker {
     async fn prepare(&mut self, before: &Pod, pod: &Arc<Pod>, record: &PodRecord) -> Result<Mounted, Duration> {
         let resizing = !apply::updates(pod, record, &self.applied).is_empty();
         let cgroups = &self.deps.cgroups;
-        if let Err(e) = if resizing { cgroups.widen(before, pod) } else { cgroups.ensure(pod) } {
+        let pinned = self.deps.placement.has_pinned(pod);
+        if let Err(e) = if resizing { cgroups.widen(before, pod, pinned) } else { cgroups.ensure(pod, pinned) } {
             let text = format!("unable to ensure pod container exists: {}", chain(&e));
             self.deps.events.pod(pod, Severity::Warning, "FailedCreatePodContainer", text);
             return Err(RETRY);

@@ -121,7 +121,7 @@ impl Worker {
         let refused = tokio::select! {
             biased;
             () = must_stop(&mut watched) => return Stage::Terminating,
-            refused = Box::pin(self.claim_devices()) => refused,
+            refused = Box::pin(self.claim_resources()) => refused,
         };
         if let Some(verdict) = refused {
             self.verdict = Some(verdict);
@@ -142,6 +142,21 @@ impl Worker {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// The pod's devices and processors, before anything of it starts; the verdict on the pod if they cannot be had.
+    async fn claim_resources(&self) -> Option<Verdict> {
+        if let Some(verdict) = self.claim_devices().await {
+            return Some(verdict);
+        }
+        let pod = self.pod();
+        if pod.is_being_deleted() {
+            return None;
+        }
+        let rejection = self.deps.placement.admit(&pod).err()?;
+        self.deps.events.pod(&pod, Severity::Warning, &rejection.reason, rejection.message.clone());
+        let message = format!("Pod was rejected: {}", rejection.message);
+        Some(Verdict { reason: rejection.reason, message, ..Verdict::default() })
     }
 
     /// The pod's devices, before anything of it starts; the verdict on the pod if they cannot be had.
@@ -253,6 +268,7 @@ impl Worker {
     /// Takes devices, volumes and control groups away, however often that has to be tried.
     async fn release(&self, uid: &str) {
         self.deps.devices.release(uid);
+        self.deps.placement.release(uid);
         let mut wait = FIRST_WAIT;
         while let Err(e) = self.deps.remove_volumes(uid).await {
             tracing::warn!(uid, error = %e, "cannot take the pod's volumes away yet");
