@@ -15,6 +15,8 @@ const MAX_OUTPUT: usize = 10 * 1024;
 pub enum Outcome {
     /// As it should be.
     Success,
+    /// Good enough, but for what the event says.
+    Warning(String),
     /// Not so; what the event says.
     Failure(String),
     /// The question could not be asked; counts for nothing.
@@ -60,15 +62,44 @@ async fn run_http(target: &Target, get: &HTTPGetAction, limit: Duration) -> Outc
     let Some(request) = http_request(get, &target.container, &target.pod_ip) else {
         return Outcome::Unknown(format!("couldn't resolve port {:?}", get.port));
     };
-    match tokio::time::timeout(limit, http::get(&request)).await {
+    match tokio::time::timeout(limit, follow(&request)).await {
         Err(_) => Outcome::Failure(format!(
             "Get {:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
             request.url()
         )),
-        Ok(Err(e)) => Outcome::Failure(format!("Get {:?}: {e}", request.url())),
-        Ok(Ok(status)) if (200..400).contains(&status) => Outcome::Success,
-        Ok(Ok(status)) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
+        Ok(Err(why)) => Outcome::Failure(why),
+        Ok(Ok(answer)) => match answer.status {
+            200..300 => Outcome::Success,
+            300..400 => Outcome::Warning(format!("Probe terminated redirects, Response body: {}", answer.body)),
+            status => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
+        },
     }
+}
+
+/// So many redirects are followed, as Go's client does.
+const MAX_REDIRECTS: usize = 10;
+
+/// The answer at the end of redirects within the host; that which leads out of it is the last one.
+///
+/// Upstream: `pkg/probe/http` (`RedirectChecker`).
+async fn follow(first: &http::Get) -> Result<http::Answer, String> {
+    let mut request = first.clone();
+    for _ in 0..MAX_REDIRECTS {
+        let failed = |error: http::GetError| format!("Get {:?}: {error}", request.url());
+        let answer = http::fetch(&request).await.map_err(failed)?;
+        let Some(location) = answer.location.as_deref().filter(|_| matches!(answer.status, 301..=303 | 307 | 308))
+        else {
+            return Ok(answer);
+        };
+        let next = request.redirected(location);
+        let next =
+            next.ok_or_else(|| format!("Get {:?}: failed to parse Location header {location:?}", request.url()))?;
+        if next.host != first.host {
+            return Ok(answer);
+        }
+        request = next;
+    }
+    Err(format!("Get {:?}: stopped after {MAX_REDIRECTS} redirects", request.url()))
 }
 
 async fn run_tcp(host: &str, port: u16, limit: Duration) -> Outcome {
@@ -111,6 +142,44 @@ fn text(output: &[u8]) -> String {
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ContainerPort;
+
+    /// Answers each request by its path: `/to/X` redirects to X, any other path is a status.
+    async fn serve(listener: tokio::net::TcpListener) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 1024];
+            let n = stream.read(&mut buffer).await.unwrap();
+            let head = String::from_utf8_lossy(&buffer[..n]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            let answer = match path.strip_prefix("/to/") {
+                Some(location) => format!("302 Found\r\nLocation: {location}\r\nContent-Length: 4"),
+                None => format!("{} X\r\nContent-Length: 4", path.trim_start_matches('/')),
+            };
+            stream.write_all(format!("HTTP/1.1 {answer}\r\n\r\nbody").as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn redirects_are_followed_within_the_host() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ask = async |path: &str| {
+            let get = http::Get { tls: false, host: "127.0.0.1".into(), port, path: path.into(), headers: Vec::new() };
+            follow(&get).await.map(|answer| (answer.status, answer.body))
+        };
+        let asking = async {
+            assert_eq!(ask("/200").await, Ok((200, "body".into())));
+            assert_eq!(ask("/to//500").await, Ok((500, "body".into())));
+            assert_eq!(ask("/to/http://0.0.0.0/").await, Ok((302, "body".into())));
+            let circle = ask("/to//to//to//to//to//to//to//to//to//to//to//to//200").await.expect_err("too many");
+            assert!(circle.ends_with("stopped after 10 redirects"), "{circle}");
+        };
+        tokio::select! {
+            () = serve(listener) => {}
+            () = asking => {}
+        }
+    }
 
     #[test]
     fn ports_by_number_and_name() {

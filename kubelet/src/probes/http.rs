@@ -1,6 +1,6 @@
 //! The small HTTP client of probes and hooks: one GET on a fresh connection, no certificate check.
 
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -47,8 +47,51 @@ impl Get {
     }
 }
 
+/// What a server answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Where it sends the client instead.
+    pub location: Option<String>,
+    /// What it says, as far as anybody reads it.
+    pub body: String,
+}
+
+impl Get {
+    /// The request that an answer sends the client to; `None` if that is no address of the web.
+    pub fn redirected(&self, location: &str) -> Option<Self> {
+        let scheme = if self.tls { "https" } else { "http" };
+        let folder =
+            self.path.split('?').next().and_then(|path| path.rsplit_once('/')).map_or("", |(folder, _)| folder);
+        let address = match location {
+            whole if whole.contains("://") => whole.to_owned(),
+            other if other.starts_with("//") => format!("{scheme}:{other}"),
+            path if path.starts_with('/') => format!("{scheme}://{}{path}", self.authority()),
+            relative => format!("{scheme}://{}{folder}/{relative}", self.authority()),
+        };
+        let address: ::http::Uri = address.split('#').next()?.parse().ok()?;
+        let tls = match address.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return None,
+        };
+        let host = address.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let path = address.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let port = address.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Some(Self { tls, host, port, path, headers: self.headers.clone() })
+    }
+}
+
+/// The longest body that is read, in bytes.
+const MAX_BODY: usize = 10 * 1024;
+
 /// Sends the request; the status code of the answer.
 pub async fn get(request: &Get) -> Result<u16, GetError> {
+    fetch(request).await.map(|answer| answer.status)
+}
+
+/// Sends the request.
+pub async fn fetch(request: &Get) -> Result<Answer, GetError> {
     let dial = |e: io::Error| GetError::Dial(dial_error(&request.host, request.port, &e));
     let stream = TcpStream::connect((request.host.as_str(), request.port)).await.map_err(dial)?;
     if !request.tls {
@@ -73,7 +116,7 @@ pub fn dial_error(host: &str, port: u16, e: &io::Error) -> String {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: &Get,
-) -> Result<u16, GetError> {
+) -> Result<Answer, GetError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut builder = ::http::Request::get(&request.path);
     let given = |name: &str| request.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
@@ -88,12 +131,27 @@ async fn exchange(
         builder = builder.header(name, value);
     }
     let request = builder.header("Connection", "close").body(Empty::<bytes::Bytes>::new())?;
-    let mut answer = std::pin::pin!(sender.send_request(request));
+    let answer = async move { read(sender.send_request(request).await?).await };
+    let mut answer = std::pin::pin!(answer);
     tokio::select! {
-        answer = &mut answer => Ok(answer?.status().as_u16()),
+        answer = &mut answer => answer,
         // The server closed at once; its answer has been read all the same.
-        ended = connection => { ended?; Ok(answer.await?.status().as_u16()) }
+        ended = connection => { ended?; answer.await }
     }
+}
+
+async fn read(answer: ::http::Response<hyper::body::Incoming>) -> Result<Answer, GetError> {
+    let location = answer.headers().get(::http::header::LOCATION).and_then(|value| value.to_str().ok());
+    let (status, location) = (answer.status().as_u16(), location.map(str::to_owned));
+    let (mut body, mut text) = (answer.into_body(), Vec::new());
+    while text.len() < MAX_BODY
+        && let Some(frame) = body.frame().await
+    {
+        if let Ok(data) = frame?.into_data() {
+            text.extend_from_slice(&data[..data.len().min(MAX_BODY - text.len())]);
+        }
+    }
+    Ok(Answer { status, location, body: String::from_utf8_lossy(&text).into_owned() })
 }
 
 static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
@@ -149,6 +207,21 @@ impl ServerCertVerifier for Anyone {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[test]
+    fn redirects_lead_elsewhere() {
+        let get = Get { tls: false, host: "10.0.0.1".into(), port: 8080, path: "/a/b?c".into(), headers: Vec::new() };
+        for (location, want) in [
+            ("/x?y", Some("http://10.0.0.1:8080/x?y")),
+            ("x", Some("http://10.0.0.1:8080/a/x")),
+            ("//other/x", Some("http://other:80/x")),
+            ("https://[::1]:1/#part", Some("https://[::1]:1/")),
+            ("http://0.0.0.0/", Some("http://0.0.0.0:80/")),
+            ("ftp://host/", None),
+        ] {
+            assert_eq!(get.redirected(location).map(|get| get.url()).as_deref(), want, "{location}");
+        }
+    }
 
     #[tokio::test]
     async fn the_status_of_an_answer() {

@@ -63,7 +63,7 @@ impl Metrics {
     /// Counts one try. How long a failure took is not counted, as upstream has it.
     pub(super) fn count(&self, key: &ProbeKey, aim: &Target, outcome: &Outcome, took: Duration) {
         let result = match outcome {
-            Outcome::Success => "successful",
+            Outcome::Success | Outcome::Warning(_) => "successful",
             Outcome::Failure(_) => "failed",
             Outcome::Unknown(_) => "unknown",
         };

@@ -82,6 +82,10 @@ async fn step(key: &ProbeKey, aim: &Target, probe: &Probe, shared: &Shared, stre
         let text = format!("{} probe failed: {message}", key.kind.title());
         shared.events.container(&aim.pod, &key.container, Severity::Warning, "Unhealthy", text);
     }
+    if let Outcome::Warning(message) = &outcome {
+        let text = format!("{} probe warning: {message}", key.kind.title());
+        shared.events.container(&aim.pod, &key.container, Severity::Warning, "ProbeWarning", text);
+    }
     let verdict = streak.count(&outcome, probe);
     if verdict.is_some_and(|v| shared.results.set(&aim.record.id, key.kind, v)) {
         shared.changed(&key.uid);
@@ -99,7 +103,7 @@ impl Streak {
     /// Counts an answer; the verdict when the threshold is reached.
     fn count(&mut self, outcome: &Outcome, probe: &Probe) -> Option<Verdict> {
         let verdict = match outcome {
-            Outcome::Success => Verdict::Good,
+            Outcome::Success | Outcome::Warning(_) => Verdict::Good,
             Outcome::Failure(_) => Verdict::Bad,
             Outcome::Unknown(_) => return None,
         };

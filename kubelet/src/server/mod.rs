@@ -95,8 +95,17 @@ pub const READ_ONLY: &[&str] = &[
     "/stats/summary",
 ];
 /// What `enableDebuggingHandlers` switches off.
-const DEBUGGING: &[&str] =
-    &["/run/", "/exec/", "/attach/", "/portForward/", "/containerLogs/", "/runningpods/", "/debug/pprof/", "/logs/"];
+const DEBUGGING: &[&str] = &[
+    "/run/",
+    "/exec/",
+    "/attach/",
+    "/portForward/",
+    "/containerLogs/",
+    "/runningpods",
+    "/runningpods/",
+    "/debug/pprof/",
+    "/logs/",
+];
 
 /// Which paths are served beside those that always are.
 #[derive(Clone, Debug)]
@@ -122,7 +131,7 @@ pub fn routes(api: Arc<Api>, endpoints: Endpoints, switches: &Switches) -> Route
             |_| std::future::ready(router::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n"));
         return DEBUGGING.iter().fold(router, |router, path| router.route(path, refused));
     }
-    let router = with(router, &api, &["/runningpods/"], pods);
+    let router = with(router, &api, &["/runningpods", "/runningpods/"], pods);
     let router = with(router, &api, &["/containerLogs/"], logs::serve);
     let router = with(router, &api, &["/exec/"], tunnel::exec);
     let router = with(router, &api, &["/attach/"], tunnel::attach);
