@@ -6,14 +6,11 @@
 mod dropins;
 pub mod shutdown;
 pub mod unbuilt;
+mod validation;
 
-use crate::eviction::Signal;
 use crate::flags::{self, Options};
-use crate::placement::cpuset::CpuSet;
 use crate::resources::Amount;
 use crate::resources::memory::SwapBehavior;
-use crate::runtime::Endpoint;
-use crate::workers::sysctls;
 use component::GoDuration;
 use component::kinds::Kind;
 use component::serve::tls::{Offer, OfferError};
@@ -23,8 +20,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// Shortest `containerLogMonitorInterval`.
-const SHORTEST_LOG_INTERVAL: Duration = Duration::from_secs(3);
 /// The only `cpuCFSQuotaPeriod` without the alpha feature `CustomCPUCFSQuotaPeriod`.
 const QUOTA_PERIOD: GoDuration = GoDuration(Duration::from_millis(100));
 
@@ -294,7 +289,7 @@ impl Default for KubeletConfiguration {
             eviction_soft: BTreeMap::new(),
             eviction_soft_grace_period: BTreeMap::new(),
             fail_cgroup_v1: false,
-            fail_swap_on: false,
+            fail_swap_on: true,
             feature_gates: BTreeMap::new(),
             cpu_manager_policy: "none".to_owned(),
             cpu_manager_policy_options: BTreeMap::new(),
@@ -408,7 +403,7 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
         }
         config = serde_json::from_value(shown).map_err(wrong)?;
     }
-    validate(&config)?;
+    validation::validate(&config)?;
     Ok(config)
 }
 
@@ -433,125 +428,6 @@ fn read(file: &Path) -> Result<serde_json::Value, ConfigError> {
         tracing::warn!(field, "configuration field {field} is known but not built; it has no effect");
     }
     Ok(loaded.value)
-}
-
-fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError> {
-    let fail = |field, why: String| Err(ConfigError::Value { field, why });
-    if let Err(e) = Endpoint::parse(&config.container_runtime_endpoint) {
-        return fail("containerRuntimeEndpoint", e.to_string());
-    }
-    if config.tls_cert_file.is_empty() != config.tls_private_key_file.is_empty() {
-        return fail("tlsCertFile", "tlsCertFile and tlsPrivateKeyFile must be given together".to_owned());
-    }
-    if config.image_gc_low_threshold_percent >= config.image_gc_high_threshold_percent {
-        return fail("imageGCLowThresholdPercent", "must be below imageGCHighThresholdPercent".to_owned());
-    }
-    let max_age = config.image_maximum_gc_age;
-    if !max_age.0.is_zero() && max_age <= config.image_minimum_gc_age {
-        let least = config.image_minimum_gc_age;
-        let why = format!("imageMaximumGCAge {max_age} must be greater than imageMinimumGCAge {least}");
-        return fail("imageMaximumGCAge", why);
-    }
-    if config.cpu_cfs_quota_period != QUOTA_PERIOD {
-        let period = config.cpu_cfs_quota_period;
-        let why = format!(
-            "cpuCFSQuotaPeriod (--cpu-cfs-quota-period) {period} requires feature gate CustomCPUCFSQuotaPeriod"
-        );
-        return fail("cpuCFSQuotaPeriod", why);
-    }
-    if let Err(error) = sysctls::Allowed::with(&config.allowed_unsafe_sysctls) {
-        return fail("allowedUnsafeSysctls", error.to_string());
-    }
-    if let Err(error) = config.tls_offer() {
-        return fail("tlsCipherSuites", error.to_string());
-    }
-    if config.run_once {
-        let why = "runOnce (--runOnce) true, Runonce mode has been deprecated and should not be set".to_owned();
-        return fail("runOnce", why);
-    }
-    for (field, flag, value) in [
-        ("eventBurst", "--event-burst", config.event_burst),
-        ("eventRecordQPS", "--event-qps", config.event_record_qps),
-    ] {
-        if value < 0 {
-            return fail(field, format!("{field} ({flag}) {value} must not be a negative number"));
-        }
-    }
-    for (field, flag, bit) in [
-        ("iptablesDropBit", "--iptables-drop-bit", config.iptables_drop_bit),
-        ("iptablesMasqueradeBit", "--iptables-masquerade-bit", config.iptables_masquerade_bit),
-    ] {
-        if !(0..=31).contains(&bit) {
-            return fail(field, format!("{field} ({flag}) {bit} must be between 0 and 31, inclusive"));
-        }
-    }
-    if config.node_lease_duration_seconds == 0 {
-        return fail("nodeLeaseDurationSeconds", "must be greater than 0".to_owned());
-    }
-    if let Some(bad) = config.cluster_dns.iter().find(|ip| ip.parse::<IpAddr>().is_err()) {
-        return fail("clusterDNS", format!("{bad:?} is no IP address"));
-    }
-    validate_reserved_cpus(config)?;
-    validate_logs(config)?;
-    shutdown::validate(config)?;
-    validate_eviction(config)?;
-    for reserved in [&config.kube_reserved, &config.system_reserved] {
-        if let Some((name, amount)) = reserved.iter().find(|(_, a)| Amount::parse(a).is_none()) {
-            return fail("kubeReserved", format!("{name}: {amount:?} is no quantity"));
-        }
-    }
-    Ok(())
-}
-
-fn validate_reserved_cpus(config: &KubeletConfiguration) -> Result<(), ConfigError> {
-    let named = &config.reserved_system_cpus;
-    let wrong = |why| {
-        let what = "unable to parse reservedSystemCPUs (--reserved-cpus)";
-        ConfigError::Whole(format!("{what} {named}, error: {why}"))
-    };
-    CpuSet::parse(named).map(drop).map_err(wrong)
-}
-
-fn validate_eviction(config: &KubeletConfiguration) -> Result<(), ConfigError> {
-    let fail = |field, why: String| Err(ConfigError::Value { field, why });
-    let lists = [
-        ("evictionHard", &config.eviction_hard),
-        ("evictionSoft", &config.eviction_soft),
-        ("evictionMinimumReclaim", &config.eviction_minimum_reclaim),
-    ];
-    for (field, (signal, limit)) in lists.into_iter().flat_map(|(field, list)| list.iter().map(move |e| (field, e))) {
-        if Signal::parse(signal).is_none() {
-            return fail(field, format!("unsupported eviction signal {signal}"));
-        }
-        if Threshold::parse(limit).is_none() {
-            return fail(field, format!("{signal}: {limit:?} is neither a quantity nor a percentage"));
-        }
-    }
-    match config.eviction_soft.keys().find(|signal| !config.eviction_soft_grace_period.contains_key(*signal)) {
-        Some(signal) => fail(
-            "evictionSoftGracePeriod",
-            format!("grace period must be specified for the soft eviction threshold {signal}"),
-        ),
-        None => Ok(()),
-    }
-}
-
-fn validate_logs(config: &KubeletConfiguration) -> Result<(), ConfigError> {
-    let fail = |field, why: String| Err(ConfigError::Value { field, why });
-    if config.longest_log().is_none() {
-        return fail("containerLogMaxSize", format!("{:?} is no positive quantity", config.container_log_max_size));
-    }
-    if config.container_log_max_files <= 1 {
-        return fail("containerLogMaxFiles", "must be greater than 1".to_owned());
-    }
-    if config.container_log_max_workers == 0 {
-        return fail("containerLogMaxWorkers", "must be greater than or equal to 1".to_owned());
-    }
-    if config.container_log_monitor_interval.0 < SHORTEST_LOG_INTERVAL {
-        let why = "must be a positive time duration greater than or equal to 3s".to_owned();
-        return fail("containerLogMonitorInterval", why);
-    }
-    Ok(())
 }
 
 impl KubeletConfiguration {
@@ -594,75 +470,4 @@ impl Threshold {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use component::kinds;
-
-    #[test]
-    fn a_file_of_every_built_field_is_read() {
-        let value = kinds::show(&KubeletConfiguration::default(), &KIND);
-        let text = serde_json::to_string(&value).unwrap();
-        let loaded = kinds::parse::<KubeletConfiguration>(&text, "f", &KIND).unwrap();
-        assert_eq!(loaded.config.port, 10250);
-        assert!(loaded.unbuilt.is_empty());
-    }
-
-    #[test]
-    fn upstreams_defaults_are_known_fields() {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/kubernetes-1.36/config-defaults/kubelet.json");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            println!("skipped: {} is absent", path.display());
-            return;
-        };
-        let loaded = kinds::parse::<KubeletConfiguration>(&text, "kubelet.json", &KIND).unwrap();
-        assert_eq!((loaded.config.port, loaded.config.max_pods), (10250, 110));
-    }
-
-    #[test]
-    fn unknown_fields_and_impossible_values_are_refused() {
-        let text = r#"{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration","nope":1}"#;
-        assert!(kinds::parse::<KubeletConfiguration>(text, "f", &KIND).is_err());
-        let bad = |change: fn(&mut KubeletConfiguration)| {
-            let mut config = KubeletConfiguration::default();
-            change(&mut config);
-            validate(&config).is_err()
-        };
-        assert!(bad(|c| c.cluster_dns = vec!["x".into()]));
-        assert!(bad(|c| c.container_runtime_endpoint = "tcp://x".into()));
-        assert!(bad(|c| c.tls_cert_file = "x".into()));
-        assert!(bad(|c| c.eviction_soft = [("memory.available".to_owned(), "1".to_owned())].into()));
-        assert!(bad(|c| c.eviction_hard = [("nothing.available".to_owned(), "1".to_owned())].into()));
-        assert!(bad(|c| c.container_log_max_size = "-1".into()));
-        assert!(bad(|c| c.container_log_max_files = 1));
-        assert!(bad(|c| c.container_log_monitor_interval = GoDuration::from_secs(2)));
-        assert!(bad(|c| c.eviction_hard = [("memory.available".to_owned(), "x".to_owned())].into()));
-        assert!(bad(|c| c.allowed_unsafe_sysctls = vec!["kernel.panic".into()]));
-        assert!(bad(|c| c.tls_min_version = "VersionTLS9".into()));
-        assert!(bad(|c| c.cpu_cfs_quota_period = GoDuration::from_secs(1)));
-        assert!(bad(|c| c.image_maximum_gc_age = GoDuration::from_secs(60)));
-        assert!(bad(|c| c.run_once = true));
-        assert!(bad(|c| c.iptables_drop_bit = 32));
-        assert!(bad(|c| c.event_burst = -1));
-        assert!(!bad(|_| {}));
-    }
-
-    #[test]
-    fn flags_win_over_the_defaults() {
-        let line = "--pod-max-pids=500 --registry-qps=0 --provider-id=a://b --eviction-hard=memory.available<1Gi --cluster-dns=10.0.0.10";
-        let parsed = component::flags::parse::<Options>("kubelet", line.split(' ').map(str::to_owned), |_| None);
-        let component::flags::Parsed::Start(start) = parsed.unwrap() else { panic!("nothing is printed") };
-        let config = load(&start.options, &start.given).unwrap();
-        assert_eq!((config.pod_pids_limit, config.registry_pull_qps, config.registry_burst), (500, 0, 10));
-        assert_eq!(config.provider_id, "a://b");
-        assert_eq!(config.eviction_hard, [("memory.available".to_owned(), "1Gi".to_owned())].into());
-        assert_eq!(config.cluster_dns, ["10.0.0.10"]);
-    }
-
-    #[test]
-    fn thresholds() {
-        assert_eq!(Threshold::parse("10%").unwrap().of(1000), 100);
-        assert_eq!(Threshold::parse("1Ki").unwrap().of(5), 1024);
-        assert!(Threshold::parse("101%").is_none());
-    }
-}
+mod tests;
