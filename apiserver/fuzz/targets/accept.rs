@@ -19,7 +19,9 @@ fuzz_target!(|data: &[u8]| {
     for offers in [Offers::Object, Offers::Plain, Offers::List] {
         let _ = negotiate::output(&headers, &query, offers);
     }
-    let _ = negotiate::stream_output(&headers, &query);
+    if let Some(pods) = apimachinery::resources::find("", "v1", "pods") {
+        let _ = negotiate::stream_output(&headers, &query, pods);
+    }
     let _ = negotiate::error_output(&headers, &query);
     let _ = negotiate::body_format(&headers);
     let resources =

@@ -77,6 +77,14 @@ fn newer(seen: Option<Arc<Node>>, written: &Arc<Node>) -> Arc<Node> {
     seen.filter(|seen| version(seen) > version(written)).unwrap_or_else(|| written.clone())
 }
 
+/// Remembers what others have to know of the node's object.
+fn note(facts: &NodeFacts, node: &Node) {
+    facts.update(|f| {
+        f.labels = node.metadata.labels.clone().unwrap_or_default();
+        f.uid.clone_from(&node.metadata.uid);
+    });
+}
+
 /// What has been written last, and when.
 struct Written {
     node: Arc<Node>,
@@ -86,6 +94,11 @@ struct Written {
 impl Reporter {
     /// Reports for ever; give it to the supervisor. Until the node is ready it looks often.
     pub async fn run(self) {
+        if let Some(connection) = &self.connection {
+            // The scheduler knows of a new label at once, and pods that need it come right after.
+            let facts = self.facts.clone();
+            connection.seen.subscribe(move |change| note(&facts, change.object()));
+        }
         let mut written = None;
         let mut images = Vec::new();
         loop {
@@ -191,12 +204,8 @@ impl Reporter {
         Ok(Written { node: Arc::new(node), at: Instant::now() })
     }
 
-    /// What others have to know of the node's object.
     fn note(&self, node: &Node) {
-        self.facts.update(|f| {
-            f.labels = node.metadata.labels.clone().unwrap_or_default();
-            f.uid.clone_from(&node.metadata.uid);
-        });
+        note(&self.facts, node);
     }
 
     /// Creates the node, or takes over the one that is there.

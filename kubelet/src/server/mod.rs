@@ -131,7 +131,7 @@ pub fn routes(api: Arc<Api>, endpoints: Endpoints, switches: &Switches) -> Route
             |_| std::future::ready(router::text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n"));
         return DEBUGGING.iter().fold(router, |router, path| router.route(path, refused));
     }
-    let router = with(router, &api, &["/runningpods", "/runningpods/"], pods);
+    let router = with(router, &api, &["/runningpods", "/runningpods/"], running_pods);
     let router = with(router, &api, &["/containerLogs/"], logs::serve);
     let router = with(router, &api, &["/exec/"], tunnel::exec);
     let router = with(router, &api, &["/attach/"], tunnel::attach);
@@ -163,6 +163,20 @@ async fn pods(api: Arc<Api>, request: Request) -> Result<Response, ApiError> {
         return Err(ApiError::Method);
     }
     let items: Vec<Pod> = api.workers.pods().iter().map(|p| api.with_status(p)).collect();
+    Ok(router::json(StatusCode::OK, &json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items })))
+}
+
+/// The pods of which a container runs.
+async fn running_pods(api: Arc<Api>, request: Request) -> Result<Response, ApiError> {
+    if request.http.method() != Method::GET {
+        return Err(ApiError::Method);
+    }
+    let is_running = |pod: &Pod| {
+        let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses));
+        statuses.flatten().any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+    };
+    let all = api.workers.pods();
+    let items: Vec<Pod> = all.iter().map(|pod| api.with_status(pod)).filter(is_running).collect();
     Ok(router::json(StatusCode::OK, &json!({ "kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items })))
 }
 
