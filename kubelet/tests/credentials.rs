@@ -1,5 +1,6 @@
 //! From a bootstrap kubeconfig to a certificate, and to the next one, against a real apiserver.
 
+use component::files::Watch;
 use component::serve::{ClientAuthority, ServerIdentity, Tls};
 use futures::TryStreamExt as _;
 use k8s_openapi::ByteString;
@@ -141,11 +142,7 @@ async fn a_server_shows_what_the_cluster_has_signed() {
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(sign(admin.clone(), authority));
-    let current = tls.clone();
-    tasks.spawn(async {
-        current.keep_current().await;
-        Ok(())
-    });
+    let mut file = Watch::new([store.current()]);
     let names = serving::names("n1", &["192.0.2.1".to_owned()]);
     let metrics = serving::Metrics::default();
     let serving = Serving { client: admin.clone(), store, node: "n1".into(), names, metrics };
@@ -160,7 +157,8 @@ async fn a_server_shows_what_the_cluster_has_signed() {
     };
     let renewed = async {
         while !shown(&tls, &root, "192.0.2.1").await.is_some_and(|certificate| lasts(&certificate)) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            file.changed().await;
+            tls.refresh().await.unwrap();
         }
     };
     tokio::time::timeout(Duration::from_secs(60), renewed).await.expect("the next certificate");

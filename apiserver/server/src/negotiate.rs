@@ -173,7 +173,9 @@ pub fn output_of(
 fn whole(headers: &HeaderMap, query: &Query<'_>, offers: Offers, forms: Forms) -> Result<Output, Status> {
     let mut output = accept(headers, offers, forms).ok_or_else(|| not_acceptable(SUPPORTED))?;
     output.pretty = output.media == Media::Json && (output.pretty || wants_pretty(headers, query));
-    output.rows = RowObject::of(query).unwrap_or_default();
+    if output.view == View::Table {
+        output.rows = RowObject::of(query).unwrap_or_default();
+    }
     Ok(output)
 }
 

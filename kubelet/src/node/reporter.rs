@@ -185,7 +185,7 @@ impl Reporter {
         let nodes = &connection.nodes;
         let Some(written) = written else { return self.register(nodes, observed).await };
         let node = connection.newest(&self.facts.name(), &written.node);
-        self.note(&node);
+        note(&self.facts, &node);
         let old = node.status.clone().unwrap_or_default();
         let new = status::status(observed, &old, &clock::now());
         let due = written.at.elapsed() >= self.config.node_status_report_frequency.0;
@@ -199,13 +199,9 @@ impl Reporter {
         let name = self.facts.name();
         let patch = Patch::Strategic(status::patch(old, new));
         let node = nodes.patch_status(&name, &PatchParams::default(), &patch).await?;
-        self.note(&node);
+        note(&self.facts, &node);
         self.tell(old, node.status.as_ref().unwrap_or(new));
         Ok(Written { node: Arc::new(node), at: Instant::now() })
-    }
-
-    fn note(&self, node: &Node) {
-        note(&self.facts, node);
     }
 
     /// Creates the node, or takes over the one that is there.

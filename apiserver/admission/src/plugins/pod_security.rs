@@ -120,7 +120,9 @@ impl PodSecurity {
         if let Some(violation) = refusal {
             return Err(forbidden(attributes, &format!("violates PodSecurity {violation}")));
         }
-        if let Some(violation) = violation(policy.warn, pod) {
+        // Who was let in by the same standard has nothing to be warned of.
+        let is_judged = is_enforced && policy.warn == policy.enforce;
+        if !is_judged && let Some(violation) = violation(policy.warn, pod) {
             attributes.context.warn(format!("would violate PodSecurity {violation}"));
             self.metrics.evaluated(attributes, Decision::Deny, policy.warn, Mode::Warn);
         }
@@ -212,7 +214,9 @@ fn violation(standard: Standard, pod: &Value) -> Option<String> {
 }
 
 fn annotate(attributes: &Attributes<'_>, key: &str, value: impl FnOnce() -> String) {
-    attributes.context.annotate(&format!("{PREFIX}{key}"), value);
+    if attributes.context.annotations.is_some() {
+        attributes.context.annotate(&format!("{PREFIX}{key}"), value);
+    }
 }
 
 /// The UID of the controller of an object.

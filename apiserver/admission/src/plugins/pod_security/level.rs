@@ -9,6 +9,21 @@ use std::fmt;
 /// What the labels begin with, and the annotations of audit events.
 pub(super) const PREFIX: &str = "pod-security.kubernetes.io/";
 
+/// Labels of namespaces.
+pub(super) const ENFORCE: Labels =
+    Labels { level: "pod-security.kubernetes.io/enforce", version: "pod-security.kubernetes.io/enforce-version" };
+pub(super) const AUDIT: Labels =
+    Labels { level: "pod-security.kubernetes.io/audit", version: "pod-security.kubernetes.io/audit-version" };
+pub(super) const WARN: Labels =
+    Labels { level: "pod-security.kubernetes.io/warn", version: "pod-security.kubernetes.io/warn-version" };
+
+/// The labels of a mode.
+#[derive(Clone, Copy)]
+pub(super) struct Labels {
+    pub(super) level: &'static str,
+    pub(super) version: &'static str,
+}
+
 /// A level of the standards, from the loosest to the strictest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Level {
@@ -129,20 +144,20 @@ impl Policy {
     /// The policy of labels, those that are missing taken from `defaults`; and what is wrong with them. What cannot be read
     /// is enforced as strictly as can be, and neither told nor warned about.
     pub(super) fn of<'l>(label: impl Fn(&str) -> Option<&'l str>, defaults: &Self) -> (Self, Vec<FieldError>) {
-        let mut reader = Reader { label: &|name: &str| label(&format!("{PREFIX}{name}")), errors: Vec::new() };
+        let mut reader = Reader { label: &label, errors: Vec::new() };
         let (mut policy, strictest) = (*defaults, Level::Restricted);
-        let enforced = reader.level("enforce");
+        let enforced = reader.level(ENFORCE.level);
         policy.enforce.level = enforced.map_or(policy.enforce.level, |level| level.unwrap_or(strictest));
-        reader.version("enforce-version", &mut policy.enforce);
-        if let Some(level) = reader.level("audit") {
+        reader.version(ENFORCE.version, &mut policy.enforce);
+        if let Some(level) = reader.level(AUDIT.level) {
             policy.audit.level = level.unwrap_or(Level::Privileged);
         }
-        reader.version("audit-version", &mut policy.audit);
-        let warned = reader.level("warn");
+        reader.version(AUDIT.version, &mut policy.audit);
+        let warned = reader.level(WARN.level);
         if let Some(level) = warned {
             policy.warn.level = level.unwrap_or(Level::Privileged);
         }
-        let has_warn_version = reader.version("warn-version", &mut policy.warn);
+        let has_warn_version = reader.version(WARN.version, &mut policy.warn);
         // Who is refused more than they are warned of would be surprised.
         if warned.is_none() && enforced.flatten().is_some_and(|level| level > policy.warn.level) {
             policy.warn.level = policy.enforce.level;
@@ -177,7 +192,7 @@ impl Reader<'_, '_> {
     }
 
     fn wrong(&mut self, name: &str, text: &str, why: &str) {
-        let path = Path::new("metadata").child("labels").key(&format!("{PREFIX}{name}"));
+        let path = Path::new("metadata").child("labels").key(name);
         self.errors.push(FieldError { path, kind: FieldErrorKind::Invalid(quoted(text), why.to_owned()) });
     }
 }

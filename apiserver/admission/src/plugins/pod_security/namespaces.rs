@@ -3,7 +3,7 @@
 //! Upstream: `pod-security-admission/admission/admission.go` (`ValidateNamespace`, `EvaluatePodsInNamespace`).
 
 use super::checks;
-use super::level::{Level, PREFIX, Policy, Standard};
+use super::level::{AUDIT, ENFORCE, Labels, Level, Policy, Standard, WARN};
 use super::{PodSecurity, controller};
 use crate::lookup::list;
 use apimachinery::Value;
@@ -59,15 +59,13 @@ impl PodSecurity {
         if policy.is_privileged() || policy.is_as_good_as(&self.configuration.defaults) {
             return true;
         }
-        let is_asked = |mode: &str| {
-            [mode.to_owned(), format!("{mode}-version")]
-                .iter()
-                .any(|key| label(attributes.object, &format!("{PREFIX}{key}")).is_some())
-        };
-        let asked: Vec<String> = [("enforce", policy.enforce), ("audit", policy.audit), ("warn", policy.warn)]
+        let is_asked =
+            |labels: Labels| [labels.level, labels.version].iter().any(|key| label(attributes.object, key).is_some());
+        let modes = [("enforce", ENFORCE, policy.enforce), ("audit", AUDIT, policy.audit), ("warn", WARN, policy.warn)];
+        let asked: Vec<String> = modes
             .into_iter()
-            .filter(|(mode, standard)| standard.level != Level::Privileged && is_asked(mode))
-            .map(|(mode, standard)| format!("{mode}={standard}"))
+            .filter(|(_, labels, standard)| standard.level != Level::Privileged && is_asked(*labels))
+            .map(|(mode, _, standard)| format!("{mode}={standard}"))
             .collect();
         attributes.context.warn(format!(
             "namespace {name:?} is exempt from Pod Security, and the policy ({}) will be ignored",
