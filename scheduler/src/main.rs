@@ -1,7 +1,7 @@
 //! The kube-scheduler binary.
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: component::memory::Allocator = component::memory::Allocator;
 
 fn main() -> std::process::ExitCode {
     component::daemon::main("kube-scheduler", kube_scheduler::app::run)

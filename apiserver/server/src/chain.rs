@@ -373,14 +373,15 @@ async fn dispatch<B: Incoming>(exchange: Exchange<'_>, body: B) -> Result<Respon
         return Ok(response::not_found());
     }
     if let Some(route) = exchange.server.aggregator.route(exchange.info.path) {
-        return aggregated::serve(&exchange, &route, body).await;
+        return Box::pin(aggregated::serve(&exchange, &route, body)).await;
     }
+    // What is rare is boxed, so that all else need not set aside the room for it.
     match (exchange.info.is_resource, connect::Kind::of(exchange.info)) {
         (false, _) if exchange.server.options.profiling && debug::is_meant(exchange.info.path) => {
-            debug::serve(&exchange, body).await
+            Box::pin(debug::serve(&exchange, body)).await
         }
-        (false, _) => endpoints::serve(&exchange).await,
-        (true, Some(kind)) => connect::serve(&exchange, kind, body).await,
+        (false, _) => Box::pin(endpoints::serve(&exchange)).await,
+        (true, Some(kind)) => Box::pin(connect::serve(&exchange, kind, body)).await,
         (true, None) => resource::serve(&exchange, body).await,
     }
 }

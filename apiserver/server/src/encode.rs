@@ -10,7 +10,6 @@ pub mod events;
 pub mod indent;
 pub mod list;
 pub mod object;
-mod shallow;
 pub mod table;
 mod wire;
 

@@ -56,26 +56,38 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
     let reply = match cx.verb {
         Verb::Get if components::is_meant(&resource) => {
             let value = components::get(exchange.server, &cx.name).await?;
-            Ok(Reply::Value { value, ty: resource.schema.clone() })
+            Reply::Value { value, ty: resource.schema.clone() }
         }
-        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await,
+        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await?,
+        // Boxed, so that reading does not set aside the room that writing needs.
+        _ => return Box::pin(serve_write(exchange, cx, body, output)).await,
+    };
+    answer(exchange, reply, &resource, output)
+}
+
+async fn serve_write<B: Incoming>(
+    exchange: &Exchange<'_>,
+    cx: Context,
+    body: B,
+    output: Output,
+) -> Result<Response<Body>, Status> {
+    let resource = cx.resource.clone();
+    let reply = match cx.verb {
         Verb::Create => {
             negotiate::body_format(&exchange.parts.headers)?;
             let cx = with_write_options(cx, exchange, "CreateOptions")?;
-            let reply = exchange.server.registry.create(&cx, read(exchange, body).await?).await;
-            return answer(exchange, reply?, &resource, output);
+            exchange.server.registry.create(&cx, read(exchange, body).await?).await?
         }
         Verb::Update => {
             let cx = with_write_options(cx, exchange, "UpdateOptions")?;
-            let reply = exchange.server.registry.update(&cx, read(exchange, body).await?).await;
-            return answer(exchange, reply?, &resource, output);
+            exchange.server.registry.update(&cx, read(exchange, body).await?).await?
         }
         Verb::Patch => return serve_patch(exchange, cx, body, output).await,
         Verb::Delete => return serve_delete(exchange, cx, body, output).await,
         Verb::DeleteCollection => return serve_delete_collection(exchange, cx, body).await,
-        Verb::List | Verb::Watch | Verb::Connect => Err(Status::method_not_allowed()),
+        Verb::Get | Verb::List | Verb::Watch | Verb::Connect => return Err(Status::method_not_allowed()),
     };
-    answer(exchange, reply?, &resource, output)
+    answer(exchange, reply, &resource, output)
 }
 
 /// Finds the resource, and whether it serves the verb at this path. Where upstream's router knows no path of the group,

@@ -1,5 +1,7 @@
 //! One stored object, encoded once and shared by the cache, lists and watches.
 
+mod metadata;
+
 use crate::form::Form;
 use apimachinery::Value;
 use apimachinery::codec::DecodeError;
@@ -7,6 +9,7 @@ use apimachinery::codec::protobuf::{self, transcode};
 use apimachinery::schema::TypeRef;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Up to how many bytes of JSON an object's other encoding is kept.
@@ -200,6 +203,11 @@ impl Object {
         self.json.slice(self.body_at as usize..)
     }
 
+    /// Where the value of `metadata` stands in [`Self::json`].
+    pub fn metadata(&self) -> Range<usize> {
+        metadata::find(&self.json, self.body_at as usize, self.revision_at as usize).unwrap_or_default()
+    }
+
     /// The object as a tree, parsed anew on each call.
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
@@ -224,8 +232,8 @@ impl Object {
 
     /// A form derived from the object, such as its Table row as JSON, made once and kept.
     /// `make` must not depend on anything but the object.
-    pub fn row(&self, make: impl FnOnce(&Value) -> Bytes) -> &Bytes {
-        self.derived().row.get_or_init(|| make(&self.value()))
+    pub fn row(&self, make: impl FnOnce(&Self) -> Bytes) -> &Bytes {
+        self.derived().row.get_or_init(|| make(self))
     }
 
     /// Whether the JSON is of this `apiVersion`.

@@ -1,7 +1,7 @@
 //! One object as a response or as an item.
 
 use super::wire;
-use super::{indent::Indenter, json, shallow, table};
+use super::{indent::Indenter, json, table};
 use crate::negotiate::{Media, Output, View};
 use apimachinery::Value;
 use apimachinery::codec::{protobuf, yaml};
@@ -81,17 +81,12 @@ pub fn text(compact: Bytes, media: Media, pretty: bool) -> Bytes {
     }
 }
 
-/// `PartialObjectMetadata` of a stored object, as JSON.
+/// `PartialObjectMetadata` spliced from a stored object, as JSON.
 pub fn partial_metadata(object: &Object, output: Output) -> Bytes {
-    partial_json(object.json(), output.beta).unwrap_or_else(|| json(&partial_value(&object.value(), output)))
-}
-
-/// `PartialObjectMetadata` spliced from an object's JSON.
-pub(super) fn partial_json(object: &[u8], beta: bool) -> Option<Bytes> {
-    let metadata = &object[shallow::metadata(object)?];
+    let metadata = &object.json()[object.metadata()];
     let mut out = Vec::with_capacity(metadata.len() + 96);
-    push_partial(metadata, beta, &mut out);
-    Some(out.into())
+    push_partial(metadata, output.beta, &mut out);
+    out.into()
 }
 
 /// Appends `PartialObjectMetadata` with this metadata.
@@ -130,17 +125,6 @@ fn meta_type(name: &str) -> Option<TypeRef> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn splices_metadata() {
-        let object = br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","x":[1]},"spec":{"metadata":1}}"#;
-        let got = partial_json(object, false).expect("metadata");
-        assert_eq!(
-            got,
-            r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"a","x":[1]}}"#
-        );
-        assert_eq!(partial_json(b"{}", false), None);
-    }
 
     #[test]
     fn text_forms() {

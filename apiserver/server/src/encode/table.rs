@@ -6,7 +6,7 @@
 //! Upstream: `apiserver/pkg/endpoints/handlers/response.go`, `.../registry/rest/table.go`.
 
 use super::events::meta_version;
-use super::{columns, json, object, shallow};
+use super::{columns, json, object};
 use crate::negotiate::{Output, RowObject};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -37,7 +37,7 @@ impl<'a> Rows<'a> {
     /// Appends the row of a stored object, with its metadata.
     pub fn push(&self, object: &Object, out: &mut Vec<u8>) {
         let json = object.json();
-        let template = object.row(|value| template(self.resource, value, json));
+        let template = object.row(|object| template(self.resource, object));
         let (head, cells) = template.split_at(HEAD.min(template.len()));
         let number = |at: usize| head.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
         let metadata = || json.get(number(0) as usize..number(4) as usize).unwrap_or(b"{}");
@@ -80,13 +80,13 @@ fn definitions(resource: &ResourceInfo, columns: &[Column<'_>]) -> String {
     Value::Array(columns).to_string()
 }
 
-fn template(resource: &ResourceInfo, value: &Value, bytes: &[u8]) -> Bytes {
-    let metadata = shallow::metadata(bytes).unwrap_or(0..0);
+fn template(resource: &ResourceInfo, object: &Object) -> Bytes {
+    let metadata = object.metadata();
     let mut out = Vec::with_capacity(192);
     for place in [metadata.start, metadata.end] {
         out.extend_from_slice(&u32::try_from(place).unwrap_or(0).to_be_bytes());
     }
-    push_cells(&tables::row(resource, value), &mut out);
+    push_cells(&tables::row(resource, &object.value()), &mut out);
     out.into()
 }
 
