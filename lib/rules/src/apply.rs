@@ -200,7 +200,7 @@ pub fn apply(writer: &Writer<'_>, live: &Value, config: &Value, force: bool) -> 
 fn is_entry(entry: &Value) -> bool {
     const NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry";
     let ty = Schema::builtin().type_named(NAME);
-    entry.is_object() && ty.is_some_and(|ty| json::from_tree(&ty, entry.clone()).is_ok())
+    entry.is_object() && ty.is_some_and(|ty| json::from_tree(&ty, entry.clone(), &Value::Null).is_ok())
 }
 
 fn check_config(writer: &Writer<'_>, config: &Value) -> Result<(), ApplyError> {

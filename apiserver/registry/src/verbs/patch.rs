@@ -71,7 +71,7 @@ fn scale_type() -> Result<TypeRef, Status> {
 fn patched(cx: &Context, document: &Document, repeated: &[String], ty: &TypeRef, old: &Value) -> Result<Value, Status> {
     let Patched { decoded, shown } = document.apply(ty, old)?;
     let refused = |why: String| {
-        let kind = FieldErrorKind::Invalid(shown.clone(), why);
+        let kind = FieldErrorKind::Invalid(shown.to_string(), why);
         Status::invalid(&GroupVersionKind::new("", "", ""), "", &[FieldError { path: Path::new("patch"), kind }])
     };
     let decoded = decoded.map_err(refused)?;

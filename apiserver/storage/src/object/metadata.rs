@@ -90,7 +90,14 @@ mod tests {
 
     #[test]
     fn finds_nothing_in_nonsense() {
-        for json in ["", "{}", r#"{"metadata"#, r#"{"a":"\"#, r#"{"metadata":{"resourceVersion":""#, r#"{"a":{},"metadata":{}}"#] {
+        for json in [
+            "",
+            "{}",
+            r#"{"metadata"#,
+            r#"{"a":"\"#,
+            r#"{"metadata":{"resourceVersion":""#,
+            r#"{"a":{},"metadata":{}}"#,
+        ] {
             for at in 0..=json.len() + 1 {
                 assert_eq!(find(json.as_bytes(), 1, at), None, "{json} {at}");
             }

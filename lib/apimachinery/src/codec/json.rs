@@ -4,6 +4,7 @@ mod custom;
 mod declared;
 mod head;
 mod names;
+mod part;
 mod reader;
 mod scalars;
 mod tree;
@@ -142,6 +143,7 @@ impl Seen {
     }
 }
 
+#[derive(Clone)]
 enum Segment<'a> {
     Field(&'a str),
     Key(String),

@@ -74,7 +74,7 @@ async fn change_or_create(registry: &Registry, cx: &Context, part: Part, config:
 fn laid_over(cx: &Context, config: &Config, live: &Value) -> Result<Value, Status> {
     check_kind(&config.value, &cx.resource.gvk())?;
     let merged = managed::apply(cx, live, &config.value, config.force)?;
-    let mut new = conformed(&cx.resource.schema, &config.value, &merged)?;
+    let mut new = conformed(&cx.resource.schema, &config.value, merged, live)?;
     report_duplicates(cx, config)?;
     if live.is_null() {
         check_uid(cx, &new)?;
@@ -85,11 +85,11 @@ fn laid_over(cx: &Context, config: &Config, live: &Value) -> Result<Value, Statu
     Ok(new)
 }
 
-/// The result as its type has it.
-fn conformed(ty: &TypeRef, config: &Value, merged: &Value) -> Result<Value, Status> {
+/// The result as its type has it, of a `live` object or nothing.
+fn conformed(ty: &TypeRef, config: &Value, merged: Value, live: &Value) -> Result<Value, Status> {
     let converted = match ty.schema.origin {
-        Origin::Builtin => json::from_tree(ty, merged.clone()),
-        Origin::Definition => json::conform(ty, merged),
+        Origin::Builtin => json::from_tree(ty, merged, live),
+        Origin::Definition => json::conform(ty, &merged),
     };
     converted.map(|decoded| decoded.value).map_err(|error| {
         let kind = given_kind(config);
@@ -144,7 +144,7 @@ async fn apply_scale(registry: &Registry, cx: &Context, config: &Config) -> Resu
         check_kind(&config.value, &GroupVersionKind::new("autoscaling", "v1", "Scale"))?;
         let merged = managed::apply_scale(cx, &ty, old, &config.value, config.force)?;
         report_duplicates(cx, config)?;
-        conformed(&ty, &config.value, &merged)
+        conformed(&ty, &config.value, merged, old)
     };
     subresources::scale::write(registry, cx, "PatchOptions", source).await
 }

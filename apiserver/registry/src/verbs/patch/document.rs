@@ -25,8 +25,25 @@ pub(super) enum Document {
 pub(super) struct Patched {
     /// The object along its type, and what strict decoding finds in it.
     pub(super) decoded: Result<Decoded, String>,
-    /// What messages quote: the text of the object, or of a strategic patch the patch as Go prints maps.
-    pub(super) shown: String,
+    pub(super) shown: Shown,
+}
+
+/// What messages quote.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// The text of the object.
+    Object(String),
+    /// A strategic patch, which Go prints as its maps.
+    Patch(Value),
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Object(text) => f.write_str(&quoted(text)),
+            Self::Patch(patch) => f.write_str(&quoted(&Plain(patch).to_string())),
+        }
+    }
 }
 
 impl Document {
@@ -82,14 +99,14 @@ impl Document {
             Document::Strategic(patch) => {
                 let mut patch = patch.clone();
                 let tree = strategic::apply_using(ty, old.clone(), &mut patch)?;
-                let decoded = json::from_tree(ty, tree).map_err(|error| error.to_string());
-                return Ok(Patched { decoded, shown: quoted(&Plain(&patch).to_string()) });
+                let decoded = json::from_tree(ty, tree, old).map_err(|error| error.to_string());
+                return Ok(Patched { decoded, shown: Shown::Patch(patch) });
             }
         };
         let text_of = |key: &str| old.get(key).and_then(Value::as_str).unwrap_or_default();
         let own = GroupVersionKind::parse(text_of("apiVersion"), text_of("kind"));
         let own = own.ok_or_else(|| Status::internal("an object without a kind"))?;
-        Ok(Patched { decoded: reading::object(ty, &own, &text), shown: quoted(&text) })
+        Ok(Patched { decoded: reading::object(ty, &own, &text), shown: Shown::Object(text) })
     }
 }
 
@@ -153,7 +170,7 @@ mod tests {
             let (document, _) = parsed(FieldValidation::Warn, kind, text).expect(text);
             let patched = document.apply(&pods.schema, &old).expect(text);
             assert_eq!(patched.decoded.map(|decoded| decoded.value), Err(why.to_owned()));
-            assert_eq!(patched.shown, format!("{quoted:?}"));
+            assert_eq!(patched.shown.to_string(), format!("{quoted:?}"));
         }
     }
 

@@ -3,21 +3,24 @@
 //!
 //! Upstream: `apimachinery/pkg/runtime/converter.go` (`FromUnstructuredWithValidation`).
 
-use super::conform;
 use super::names::declared_type;
+use super::part::conform_changed;
 use super::scalars::{self, Wrong};
 use crate::Value;
 use crate::codec::{DecodeError, Decoded, base64};
 use crate::schema::{Schema, Shape, TypeDef, TypeRef};
 
 /// Makes an object of type `ty` of a tree. Findings are its unknown members, sorted.
-pub fn from_tree(ty: &TypeRef, mut tree: Value) -> Result<Decoded, DecodeError> {
+///
+/// The tree is one that `old` was changed to, an object of that type or nothing; what is as it was there fits the type,
+/// and is not looked at again.
+pub fn from_tree(ty: &TypeRef, mut tree: Value, old: &Value) -> Result<Decoded, DecodeError> {
     let root = Shape::Message(ty.id);
     let mut converter = Converter { schema: &ty.schema, path: String::new(), unknown: Vec::new() };
-    converter.value(&root, None, &mut tree)?;
+    converter.value(&root, None, &mut tree, Some(old))?;
     let mut findings = converter.unknown;
     findings.sort();
-    Ok(Decoded { value: conform(ty, &tree)?.value, findings })
+    Ok(Decoded { value: conform_changed(ty, tree, old)?, findings })
 }
 
 struct Converter<'a> {
@@ -28,20 +31,27 @@ struct Converter<'a> {
 
 impl<'a> Converter<'a> {
     /// Checks a value of this shape, and makes of numbers what their type can hold. `name` is what Go calls the type, if
-    /// the table of names knows it.
-    fn value(&mut self, shape: &'a Shape, name: Option<&str>, value: &mut Value) -> Result<(), DecodeError> {
-        if value.is_null() {
+    /// the table of names knows it; `old` is the value that was there.
+    fn value(
+        &mut self,
+        shape: &'a Shape,
+        name: Option<&str>,
+        value: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), DecodeError> {
+        if value.is_null() || old == Some(value) {
             return Ok(());
         }
         match (shape, &mut *value) {
-            (Shape::Message(id), Value::Object(_)) => return self.object(*id, value),
+            (Shape::Message(id), Value::Object(_)) => return self.object(*id, value, old),
             (Shape::List(inner), Value::Array(list)) => {
-                return self.elements(list, inner, name.and_then(|name| name.strip_prefix("[]")));
+                return self.elements(list, old, inner, name.and_then(|name| name.strip_prefix("[]")));
             }
-            (Shape::Strings, Value::Array(list)) => return self.elements(list, &Shape::String, None),
+            (Shape::Strings, Value::Array(list)) => return self.elements(list, old, &Shape::String, None),
             (Shape::Map(inner), Value::Object(map)) => {
                 let name = name.and_then(|name| Some(name.strip_prefix("map[")?.split_once(']')?.1));
-                return map.values_mut().try_for_each(|value| self.value(inner, name, value));
+                let old = |key: &str| old.and_then(|old| old.get(key));
+                return map.iter_mut().try_for_each(|(key, value)| self.value(inner, name, value, old(key)));
             }
             _ => {}
         }
@@ -55,11 +65,17 @@ impl<'a> Converter<'a> {
         }
     }
 
-    fn elements(&mut self, list: &mut [Value], inner: &'a Shape, name: Option<&str>) -> Result<(), DecodeError> {
+    fn elements(
+        &mut self,
+        list: &mut [Value],
+        old: Option<&Value>,
+        inner: &'a Shape,
+        name: Option<&str>,
+    ) -> Result<(), DecodeError> {
         let length = self.path.len();
         for (at, value) in list.iter_mut().enumerate() {
             self.path.push_str(&format!("[{at}]"));
-            self.value(inner, name, value)?;
+            self.value(inner, name, value, old.and_then(|old| old.get(at)))?;
             self.path.truncate(length);
         }
         Ok(())
@@ -74,21 +90,21 @@ impl<'a> Converter<'a> {
         let Value::Array(list) = value else {
             return Err(wrong(format!("cannot restore slice from {}", kind(value))));
         };
-        self.elements(list, &Shape::Int32, Some("uint8"))?;
+        self.elements(list, None, &Shape::Int32, Some("uint8"))?;
         // Go cuts off what does not fit.
         let bytes: Vec<u8> = list.iter().map(|item| item.as_i64().unwrap_or_default() as u8).collect();
         *value = base64::encode(&bytes).into();
         Ok(())
     }
 
-    fn object(&mut self, id: u32, value: &mut Value) -> Result<(), DecodeError> {
+    fn object(&mut self, id: u32, value: &mut Value, old: Option<&Value>) -> Result<(), DecodeError> {
         let def = self.schema.get(id);
         if def.is_object {
             for name in ["kind", "apiVersion"] {
-                self.member(name, &Shape::String, None, value)?;
+                self.member(name, &Shape::String, || None, value, old)?;
             }
         }
-        self.members(def, value)?;
+        self.members(def, value, old)?;
         let is_known = |name: &String| {
             def.member(name).is_some() || def.is_object && matches!(name.as_str(), "kind" | "apiVersion")
         };
@@ -99,11 +115,11 @@ impl<'a> Converter<'a> {
         Ok(())
     }
 
-    fn members(&mut self, def: &'a TypeDef, value: &mut Value) -> Result<(), DecodeError> {
+    fn members(&mut self, def: &'a TypeDef, value: &mut Value, old: Option<&Value>) -> Result<(), DecodeError> {
         for field in def.declared_fields() {
             match (&*field.json, &field.shape) {
-                ("", Shape::Message(inlined)) => self.members(self.schema.get(*inlined), value)?,
-                (name, shape) => self.member(name, shape, declared_type(def, name), value)?,
+                ("", Shape::Message(inlined)) => self.members(self.schema.get(*inlined), value, old)?,
+                (name, shape) => self.member(name, shape, || declared_type(def, name), value, old)?,
             }
         }
         Ok(())
@@ -113,13 +129,18 @@ impl<'a> Converter<'a> {
         &mut self,
         name: &str,
         shape: &'a Shape,
-        ty: Option<&'static str>,
+        ty: impl FnOnce() -> Option<&'static str>,
         value: &mut Value,
+        old: Option<&Value>,
     ) -> Result<(), DecodeError> {
         let Some(member) = value.get_mut(name) else { return Ok(()) };
+        let old = old.and_then(|old| old.get(name));
+        if old == Some(member) {
+            return Ok(());
+        }
         let length = self.path.len();
         super::push_member(&mut self.path, name);
-        self.value(shape, ty, member)?;
+        self.value(shape, ty(), member, old)?;
         self.path.truncate(length);
         Ok(())
     }
@@ -216,7 +237,7 @@ mod tests {
 
     fn pod(tree: Value) -> Result<Decoded, String> {
         let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
-        from_tree(&ty, tree).map_err(|error| error.to_string())
+        from_tree(&ty, tree, &Value::Null).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -280,5 +301,83 @@ mod tests {
             r#"unknown field "zz""#,
         ];
         assert_eq!(pod(tree).expect("a pod").findings, want);
+    }
+
+    /// Places in a tree, each by the names and indices that lead there.
+    fn places(value: &Value, path: &str, all: &mut Vec<String>) {
+        all.push(path.to_owned());
+        match value {
+            Value::Object(map) => map.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), all)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(at, value)| places(value, &format!("{path}/{at}"), all));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_makes_no_difference() {
+        let old = pod(json!({
+            "kind": "Pod", "apiVersion": "v1",
+            "metadata": {"name": "p", "labels": {"a": "b"}, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {
+                "containers": [
+                    {"name": "c", "image": "i", "ports": [{"containerPort": 80}], "env": [{"name": "E", "value": "v"}],
+                     "resources": {"limits": {"cpu": "1500m"}}, "livenessProbe": {"httpGet": {"port": "http"}}},
+                    {"name": "d", "args": ["x", "y"]},
+                ],
+                "volumes": [{"name": "v", "emptyDir": {}}], "nodeSelector": {"k": "v"}, "priority": 5, "hostPID": true,
+            },
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]},
+        }))
+        .expect("a pod")
+        .value;
+        let others = [
+            json!(null),
+            json!(7),
+            json!(1.5),
+            json!(3.0),
+            json!(true),
+            json!(""),
+            json!("x"),
+            json!("500m"),
+            json!([]),
+            json!({}),
+            json!([null]),
+            json!(["x"]),
+            json!({"name": "n"}),
+            json!({"x": null}),
+            json!([{"name": "n"}, {}]),
+        ];
+        let mut all = Vec::new();
+        places(&old, "", &mut all);
+        let (mut right, mut wrong) = (0, 0);
+        for (at, other) in all.iter().flat_map(|at| others.iter().map(move |other| (at, other))) {
+            let (mut replaced, mut added, mut removed) = (old.clone(), old.clone(), old.clone());
+            *replaced.pointer_mut(at).expect("a place") = other.clone();
+            match added.pointer_mut(at) {
+                Some(Value::Object(map)) => drop(map.insert("other".into(), other.clone())),
+                Some(Value::Array(list)) => list.insert(0, other.clone()),
+                _ => {}
+            }
+            if let Some((above, name)) = at.rsplit_once('/') {
+                match removed.pointer_mut(above) {
+                    Some(Value::Object(map)) => drop(map.remove(name)),
+                    Some(Value::Array(list)) => drop(list.remove(name.parse().expect("an index"))),
+                    _ => {}
+                }
+            }
+            let ty = Schema::builtin().kind(&GroupVersionKind::new("", "v1", "Pod")).expect("built in");
+            for tree in [replaced, added, removed] {
+                let read = |old: &Value| {
+                    let read = from_tree(&ty, tree.clone(), old);
+                    read.map(|read| (read.value, read.findings)).map_err(|error| error.to_string())
+                };
+                let want = read(&Value::Null);
+                *if want.is_ok() { &mut right } else { &mut wrong } += 1;
+                assert_eq!(read(&old), want, "{at} {other}");
+            }
+        }
+        assert!(right > 1000 && wrong > 100, "{right} right, {wrong} wrong");
     }
 }
