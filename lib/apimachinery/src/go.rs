@@ -68,6 +68,14 @@ pub fn plain_float(float: f64) -> String {
     }
 }
 
+/// A `float64` as a tree has it that was read from what `encoding/json` writes: as an integer if it is one.
+pub fn double(float: f64) -> Value {
+    // All integers below are floats, and the other way round.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_integer = float.fract() == 0.0 && float.abs() <= EXACT && (float != 0.0 || float.is_sign_positive());
+    if is_integer { (float as i64).into() } else { float.into() }
+}
+
 /// A number as `encoding/json` writes it: with an exponent below 1e-6 and from 1e21 on.
 pub fn json_number(number: &Number) -> String {
     let Some(float) = as_float(number) else { return number.to_string() };
@@ -152,6 +160,14 @@ mod tests {
     fn trees_as_go_prints_them() {
         let tree = json!({"a": [1, "x", null, 1.5, true], "b": {"c": {}, "d": []}});
         assert_eq!(Plain(&tree).to_string(), "map[a:[1 x <nil> 1.5 true] b:map[c:map[] d:[]]]");
+    }
+
+    #[test]
+    fn doubles_as_go_writes_them() {
+        for (float, want) in [(100.0, "100"), (-3.0, "-3"), (0.0, "0"), (-0.0, "-0.0"), (1.5, "1.5"), (1e300, "1e+300")]
+        {
+            assert_eq!(double(float).to_string(), want);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod write;
 pub use custom::{any_kind, prune, restore, word};
 pub use declared::declared;
 pub use head::{Head, head, head_of};
+pub use part::changed;
 pub use reader::quoted;
 pub use tree::from_tree;
 pub use write::{plain, write, write_text};

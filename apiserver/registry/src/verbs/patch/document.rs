@@ -5,7 +5,7 @@ use crate::{Body, Context, PatchType};
 use apimachinery::codec::{DecodeError, Decoded, FieldValidation, json};
 use apimachinery::go::{Plain, quoted};
 use apimachinery::gvk::GroupVersionKind;
-use apimachinery::schema::TypeRef;
+use apimachinery::schema::{Origin, TypeRef};
 use apimachinery::status::Status;
 use apimachinery::{Map, Value};
 use rules::patch::{go_kind, strategic};
@@ -15,8 +15,8 @@ use rules::patch::{go_kind, strategic};
 pub(super) enum Document {
     /// RFC 6902, as text.
     Json(String),
-    /// RFC 7386, as text.
-    Merge(String),
+    /// RFC 7386, as text; and as a tree, if nothing but what it sets matters of the text.
+    Merge(String, Option<Value>),
     /// A merge along the schema.
     Strategic(Value),
 }
@@ -81,7 +81,8 @@ impl Document {
                 if is_validated && !value.is_null() {
                     as_object(&value, prefix)?;
                 }
-                Ok((Document::Merge(text()), findings))
+                let is_plain = findings.is_empty() && is_plain(&value);
+                Ok((Document::Merge(text(), is_plain.then_some(value)), findings))
             }
             _ if value.is_null() => Ok((Document::Strategic(Value::Object(Map::new())), findings)),
             _ => {
@@ -95,7 +96,10 @@ impl Document {
     pub(super) fn apply(&self, ty: &TypeRef, old: &Value) -> Result<Patched, Status> {
         let text = match self {
             Document::Json(patch) => rules::patch::json::apply_to_text(&json::declared(ty, old), patch)?,
-            Document::Merge(patch) => rules::patch::merge::apply_to_text(&json::declared(ty, old), patch)?,
+            Document::Merge(text, patch) => match patch.as_ref().and_then(|patch| merged(ty, old, patch)) {
+                Some(patched) => return Ok(patched),
+                None => rules::patch::merge::apply_to_text(&json::declared(ty, old), text)?,
+            },
             Document::Strategic(patch) => {
                 let mut patch = patch.clone();
                 let tree = strategic::apply_using(ty, old.clone(), &mut patch)?;
@@ -108,6 +112,37 @@ impl Document {
         let own = own.ok_or_else(|| Status::internal("an object without a kind"))?;
         Ok(Patched { decoded: reading::object(ty, &own, &text), shown: Shown::Object(text) })
     }
+}
+
+/// Whether a merge patch, all else being right, does what trees show: it leaves the kind and the managed fields alone,
+/// and has no `null` in a list, which upstream's library treats in ways of its own.
+fn is_plain(patch: &Value) -> bool {
+    let is_left_alone = |name: &str| patch.get(name).is_none();
+    patch.is_object()
+        && is_left_alone("kind")
+        && is_left_alone("apiVersion")
+        && patch.get("metadata").is_none_or(|metadata| metadata.is_object() && metadata.get("managedFields").is_none())
+        && !has_null(patch, false)
+}
+
+/// Whether there is a `null` in a list.
+fn has_null(value: &Value, in_list: bool) -> bool {
+    match value {
+        Value::Null => in_list,
+        Value::Array(list) => list.iter().any(|item| has_null(item, true)),
+        Value::Object(map) => map.values().any(|member| has_null(member, in_list)),
+        _ => false,
+    }
+}
+
+/// What a plain merge patch makes of an object, if that is right in all: what is wrong is said along the text.
+fn merged(ty: &TypeRef, old: &Value, patch: &Value) -> Option<Patched> {
+    if ty.schema.origin == Origin::Definition {
+        return None;
+    }
+    let tree = rules::patch::merge::apply(old.clone(), patch).ok()?;
+    let value = json::changed(ty, tree, old)?;
+    Some(Patched { decoded: Ok(Decoded { value, findings: Vec::new() }), shown: Shown::Object(String::new()) })
 }
 
 /// Only values of operations can be numbers that are too large.
@@ -129,6 +164,7 @@ fn as_object(value: &Value, prefix: &str) -> Result<(), Status> {
 mod tests {
     use super::*;
     use crate::Format;
+    use apimachinery::codec::protobuf::{self, transcode};
     use bytes::Bytes;
 
     fn parsed(
@@ -216,6 +252,81 @@ mod tests {
         ] {
             let refused = parsed(validation, kind, text).err();
             assert_eq!(refused.map(|status| (status.code, status.message)), want.map(|want| (400, want)), "{text}");
+        }
+    }
+
+    /// Objects of many kinds as they are stored, with their types.
+    fn stored() -> Vec<(TypeRef, Value)> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/answers/objects.jsonl");
+        let text = std::fs::read_to_string(path).expect("the objects of the tests of answers");
+        let stored = text.lines().filter_map(|line| {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            let head = |key: &str| line["object"][key].as_str().unwrap_or_default();
+            let kind = GroupVersionKind::parse(head("apiVersion"), head("kind"))?;
+            let resource = apimachinery::resources::builtin().iter().find(|resource| resource.gvk() == kind)?;
+            let text = line["object"].to_string();
+            let mut object = json::decode(&resource.schema, text.as_bytes()).expect("right").value;
+            rules::defaults::apply(resource, &mut object);
+            let (message, mut text) = (protobuf::encode(&resource.schema, &object), Vec::new());
+            let written = transcode::object(&resource.schema, &kind.kind, &kind.api_version(), &message, &mut text);
+            text.insert(written.expect("a message").revision, b'7');
+            Some((resource.schema.clone(), serde_json::from_slice(&text).expect("JSON")))
+        });
+        stored.collect()
+    }
+
+    #[test]
+    fn what_a_patch_does_not_change_need_not_be_looked_at() {
+        let stored = stored();
+        let (mut plain, mut other) = (0, 0);
+        for (ty, old) in &stored {
+            for text in [
+                r#"{"metadata":{"labels":{"a":"b"},"annotations":null}}"#,
+                r#"{"metadata":{"creationTimestamp":null,"finalizers":["a/b"],"labels":{}}}"#,
+                r#"{"spec":{"replicas":3,"template":{"spec":{"containers":[{"name":"x","resources":{"limits":{"cpu":"0.5"}}}]}}}}"#,
+                r#"{"spec":{"replicas":null,"containers":[{"name":"y","env":[]}],"selector":{"a":"b"}},"data":{"k":"v"}}"#,
+                r#"{"status":{"replicas":0,"conditions":[{"type":"A","status":"True"}],"phase":"x","observedGeneration":7}}"#,
+                r#"{"spec":5}"#,
+                r#"{"metadata":{"name":""},"rules":[],"parameters":{},"other":1}"#,
+                "{}",
+            ] {
+                let patch: Value = serde_json::from_str(text).expect("JSON");
+                let by_text = Document::Merge(text.to_owned(), None).apply(ty, old).expect("read");
+                match merged(ty, old, &patch) {
+                    Some(by_tree) => {
+                        plain += 1;
+                        let found = by_text.decoded.as_ref().map(|decoded| decoded.findings.len());
+                        assert_eq!(found, Ok(0), "{text} {old}");
+                        assert_eq!(by_tree.decoded.map(|d| d.value), by_text.decoded.map(|d| d.value), "{text} {old}");
+                    }
+                    None => {
+                        other += 1;
+                        assert!(by_text.decoded.is_err() || by_text.decoded.is_ok_and(|d| !d.findings.is_empty()));
+                    }
+                }
+                let Ok(tree) = strategic::apply_using(ty, old.clone(), &mut patch.clone()) else { continue };
+                let read = |old: &Value| format!("{:?}", json::from_tree(ty, tree.clone(), old));
+                assert_eq!(read(old), read(&Value::Null), "{text} {old}");
+            }
+        }
+        assert!(stored.len() > 60 && plain > 200 && other > 100, "{} {plain} {other}", stored.len());
+    }
+
+    #[test]
+    fn only_plain_patches_are_merged_as_trees() {
+        for (text, want) in [
+            (r#"{"spec":{"replicas":null},"metadata":{"labels":{"a":null}}}"#, true),
+            ("{}", true),
+            (r#"{"kind":"Pod"}"#, false),
+            (r#"{"apiVersion":"v1"}"#, false),
+            (r#"{"metadata":5}"#, false),
+            (r#"{"metadata":{"managedFields":[]}}"#, false),
+            (r#"{"spec":{"containers":[null]}}"#, false),
+            (r#"{"spec":{"containers":[{"image":null}]}}"#, false),
+            (r#"{"spec":1,"spec":2}"#, false),
+        ] {
+            let (document, _) = parsed(FieldValidation::Warn, PatchType::Merge, text).expect("a patch");
+            assert!(matches!(document, Document::Merge(_, tree) if tree.is_some() == want), "{text}");
         }
     }
 }

@@ -10,8 +10,16 @@ pub(super) fn conform_changed(ty: &TypeRef, mut tree: Value, old: &Value) -> Res
     if ty.schema.origin == Origin::Definition || !tree.is_object() || !old.is_object() {
         return Ok(conform(ty, &tree)?.value);
     }
-    Part { schema: &ty.schema, root: ty.id, path: Vec::new() }.message(ty.id, &mut tree, old)?;
+    Part::new(ty).message(ty.id, &mut tree, old)?;
     Ok(tree)
+}
+
+/// As [`super::decode`] of the JSON of a tree, of which only those parts are decoded anew that differ from `old`, an
+/// object of the type. `None` if that finds something: what it is, is for the text to say.
+pub fn changed(ty: &TypeRef, mut tree: Value, old: &Value) -> Option<Value> {
+    let mut part = Part::new(ty);
+    part.message(ty.id, &mut tree, old).ok()?;
+    (!part.finds).then_some(tree)
 }
 
 struct Part<'a> {
@@ -19,9 +27,15 @@ struct Part<'a> {
     /// The type of the whole.
     root: u32,
     path: Vec<Segment<'a>>,
+    /// Whether something was unknown, or given twice.
+    finds: bool,
 }
 
 impl<'a> Part<'a> {
+    fn new(ty: &'a TypeRef) -> Self {
+        Self { schema: &ty.schema, root: ty.id, path: Vec::new(), finds: false }
+    }
+
     fn message(&mut self, id: u32, value: &mut Value, old: &Value) -> Result<(), DecodeError> {
         let (schema, mut gone) = (self.schema, Vec::new());
         let def = schema.get(id);
@@ -37,6 +51,7 @@ impl<'a> Part<'a> {
                 (Some(field), _) => (&*field.json, &field.shape),
                 (None, Some(head)) => (head, &Shape::String),
                 (None, None) => {
+                    self.finds = true;
                     gone.push(name.clone());
                     continue;
                 }
@@ -82,7 +97,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn decoded(&self, shape: &Shape, value: &Value) -> Result<Option<Value>, DecodeError> {
+    fn decoded(&mut self, shape: &Shape, value: &Value) -> Result<Option<Value>, DecodeError> {
         let text = serde_json::to_string(value).map_err(|error| DecodeError::Syntax(error.to_string()))?;
         let mut decoder = Decoder {
             schema: self.schema,
@@ -93,6 +108,8 @@ impl<'a> Part<'a> {
             mismatches: Mismatches::End,
             mismatch: None,
         };
-        decoder.value(shape)
+        let decoded = decoder.value(shape)?;
+        self.finds |= !decoder.findings.is_empty();
+        Ok(decoded)
     }
 }

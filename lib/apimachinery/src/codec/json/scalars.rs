@@ -2,6 +2,7 @@
 
 use crate::Value;
 use crate::codec::base64;
+use crate::go::double;
 use crate::quantity::{Quantity, QuantityError};
 use crate::schema::Shape;
 use crate::time;
@@ -21,9 +22,8 @@ pub(super) enum Wrong {
 /// numbers may be larger than `raw` can tell.
 pub(super) fn check(shape: &Shape, raw: Value, text: &str) -> Result<Value, Wrong> {
     match (shape, &raw) {
-        (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Double, Value::Number(_)) => {
-            Ok(raw)
-        }
+        (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => Ok(raw),
+        (Shape::Double, Value::Number(n)) => Ok(n.as_f64().filter(|_| n.is_f64()).map_or_else(|| raw.clone(), double)),
         (Shape::IntOrString, Value::String(_)) => Ok(raw),
         (Shape::IntOrString | Shape::Int32, Value::Number(n)) => match n.as_i64().map(i32::try_from) {
             Some(Ok(_)) => Ok(raw),

@@ -3,6 +3,7 @@
 use super::wire::{Fields, Raw, illegal_wire_type, take_varint, wrong_wire_type};
 use super::{names, special};
 use crate::codec::DecodeError;
+use crate::go::double;
 use crate::schema::{Field, Schema, Shape};
 use crate::{Map, Value};
 use base64::Engine;
@@ -148,7 +149,7 @@ pub(super) fn value(schema: &Schema, shape: &Shape, raw: Raw<'_>, depth: usize) 
         Shape::Int64 => (raw.varint()? as i64).into(),
         Shape::Bool => (raw.varint()? != 0).into(),
         Shape::Double => match raw {
-            Raw::Fixed64(bits) => f64::from_bits(bits).into(),
+            Raw::Fixed64(bits) => double(f64::from_bits(bits)),
             _ => return Err(wrong_wire_type()),
         },
         Shape::Bytes => {
