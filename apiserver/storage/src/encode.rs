@@ -49,6 +49,18 @@ impl Draft {
         Object::new(self.form.clone(), self.parts.clone(), &self.json, revision)
     }
 
+    /// The object at its revision, of which these are the bytes for etcd.
+    pub(crate) fn written(&self, stored: &[u8], revision: u64) -> Object {
+        let object = self.at(revision);
+        if self.form.messages_are_read()
+            && let Encoding::Protobuf(_) = &self.form.encoding
+            && let Ok(envelope) = protobuf::open(stored)
+        {
+            object.keep_message(envelope.raw);
+        }
+        object
+    }
+
     /// The bytes for etcd.
     pub(crate) fn stored(&self, value: &Value) -> Vec<u8> {
         match &self.form.encoding {
@@ -106,7 +118,9 @@ fn from_message(form: &Arc<Form>, key: &str, bytes: &[u8], revision: u64) -> Opt
     let parts = Parts::of_message(form, key, ty, envelope.raw).ok()?;
     let at = |at: usize| u32::try_from(at).ok();
     let json = Json { bytes: json, revision_at: at(places.revision)?, body_at: at(places.body)? };
-    Some(Object::new(form.clone(), parts, &json, revision))
+    let object = Object::new(form.clone(), parts, &json, revision);
+    object.keep_message(envelope.raw);
+    Some(object)
 }
 
 fn has_kind(kind: &GroupVersionKind, value: &Value) -> bool {
@@ -288,6 +302,36 @@ mod tests {
         assert!(decode(&form, "pods/n/a", &stored, 7).expect("reads").is_stored_as_written());
         let stale = [encryption::STALE, &stored].concat();
         assert!(!decode(&form, "pods/n/a", &stale, 7).expect("reads").is_stored_as_written());
+    }
+
+    #[test]
+    fn what_is_written_is_kept_for_who_reads_messages() {
+        let resources = apimachinery::resources::builtin();
+        for (plural, mut value) in [
+            (
+                "pods",
+                json!({"metadata": {"name": "a", "namespace": "n", "labels": {"a": "1"}}, "spec": {"containers": []}}),
+            ),
+            (
+                "configmaps",
+                json!({"metadata": {"name": "a", "uid": "u", "generation": 3}, "data": {"k": "x".repeat(200)}}),
+            ),
+            ("secrets", json!({"metadata": {}})),
+        ] {
+            let resource = resources.iter().find(|r| r.group.is_empty() && r.plural == plural).expect("built in");
+            let form = Arc::new(Form::new(resource, true));
+            let (key, revision) = (format!("{plural}/n/a"), 1_234_567);
+            let draft = Draft::new(&form, &key, &mut value);
+            let stored = draft.stored(&value);
+            // Nobody reads messages yet.
+            let made = draft.written(&stored, revision).protobuf().expect("a message");
+            let kept = [draft.written(&stored, revision), decode(&form, &key, &stored, revision).expect("reads")];
+            for object in kept {
+                assert!(object.has_message(), "{plural}");
+                assert_eq!(object.protobuf().expect("a message"), made, "{plural}");
+            }
+            assert!(!draft.at(revision).has_message());
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::{Custom, ResourceInfo, SelectableField};
 use apimachinery::schema::{Schema, TypeRef};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a value is encoded in etcd.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Form {
     pub(crate) fields: Vec<SelectableField>,
     /// Brings stored custom resources into their present form.
     pub(crate) custom: Option<Arc<dyn Custom>>,
+    /// Whether a client has read messages of such objects.
+    messages_are_read: Arc<AtomicBool>,
 }
 
 /// Groups whose servers write JSON whatever the media type, as upstream's do.
@@ -45,7 +48,27 @@ impl Form {
             _ => Encoding::Json,
         };
         let fields = resource.selectable_fields.clone();
-        Self { kind, encoding, message, namespaced: resource.namespaced, fields, custom: resource.custom.clone() }
+        Self {
+            kind,
+            encoding,
+            message,
+            namespaced: resource.namespaced,
+            fields,
+            custom: resource.custom.clone(),
+            messages_are_read: Arc::default(),
+        }
+    }
+
+    /// Somebody reads messages of such objects; others will.
+    pub(crate) fn note_reader_of_messages(&self) {
+        if !self.messages_are_read() {
+            self.messages_are_read.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is worth it to keep the messages that objects are written as.
+    pub(crate) fn messages_are_read(&self) -> bool {
+        self.messages_are_read.load(Ordering::Relaxed)
     }
 
     /// This form with the fields of another served version that shares its storage.

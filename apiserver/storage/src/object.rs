@@ -218,10 +218,22 @@ impl Object {
     /// otherwise double what the cache holds. `None` for types without a protobuf form.
     pub fn protobuf(&self) -> Option<Bytes> {
         let message = self.form.message.as_ref()?;
+        self.form.note_reader_of_messages();
         let make = || Bytes::from(protobuf::encode(message, &self.value()));
         match self.json.len() <= KEPT_ENCODING {
             true => Some(self.derived().protobuf.get_or_init(make).clone()),
             false => Some(make()),
+        }
+    }
+
+    /// Keeps the message that the object lies in etcd as, if its like is read and it is small: it need not be made of the
+    /// JSON then.
+    pub(crate) fn keep_message(&self, stored: &[u8]) {
+        if !self.form.messages_are_read() || self.form.message.is_none() || self.json.len() > KEPT_ENCODING {
+            return;
+        }
+        if let Some(message) = protobuf::with_revision(stored, itoa::Buffer::new().format(self.revision)) {
+            self.derived().protobuf.get_or_init(|| message.into());
         }
     }
 
@@ -255,6 +267,11 @@ impl Object {
         let object = Arc::new(draft.at(self.revision));
         self.derived().converted.lock().push((api_version.into(), object.clone()));
         object
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_message(&self) -> bool {
+        self.derived.get().is_some_and(|derived| derived.protobuf.get().is_some())
     }
 
     fn derived(&self) -> &Derived {

@@ -59,9 +59,10 @@ impl OwnWrite {
     }
 
     fn make(&self, revision: u64) -> Arc<Object> {
-        Arc::new(match &self.shown {
-            Shown::Draft(draft) => draft.at(revision),
-            Shown::Last(last) => last.at_revision(revision),
+        Arc::new(match (&self.shown, &self.stored) {
+            (Shown::Draft(draft), Some(stored)) => draft.written(stored, revision),
+            (Shown::Draft(draft), None) => draft.at(revision),
+            (Shown::Last(last), _) => last.at_revision(revision),
         })
     }
 }

@@ -85,6 +85,32 @@ pub fn wrap(kind: &GroupVersionKind, message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A bare message of an object, which has no `resourceVersion`, with this one. `None` if that is not left open as
+/// [`encode`] does it, which is how upstream does it, too.
+pub fn with_revision(message: &[u8], revision: &str) -> Option<Vec<u8>> {
+    const METADATA: u32 = 1;
+    const REVISION: u32 = 6;
+    let mut members = wire::Fields::new(message);
+    let (METADATA, wire::Raw::Bytes(metadata)) = members.next().ok()?? else { return None };
+    let mut fields = wire::Fields::new(metadata);
+    loop {
+        let before = metadata.len() - fields.rest();
+        let (number, raw) = fields.next().ok()??;
+        if number != REVISION {
+            continue;
+        }
+        raw.bytes().filter(|open| open.is_empty())?;
+        let mut filled = Vec::with_capacity(metadata.len() + revision.len() + 2);
+        filled.extend_from_slice(&metadata[..before]);
+        wire::put_bytes(&mut filled, REVISION, revision.as_bytes());
+        filled.extend_from_slice(&metadata[metadata.len() - fields.rest()..]);
+        let mut out = Vec::with_capacity(message.len() + revision.len() + 4);
+        wire::put_bytes(&mut out, METADATA, &filled);
+        out.extend_from_slice(&message[message.len() - members.rest()..]);
+        return Some(out);
+    }
+}
+
 /// Decodes a bare message of type `ty`; `apiVersion` and `kind` are not set.
 pub fn decode(ty: &TypeRef, message: &[u8]) -> Result<Value, DecodeError> {
     decode::message(&ty.schema, ty.id, message, 0).map(Value::Object)

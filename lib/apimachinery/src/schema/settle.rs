@@ -15,13 +15,16 @@ pub fn settle(ty: &TypeRef, object: &mut Value) {
     }
 }
 
-/// Whether there is an empty list, or an empty map that decoding has kept.
+/// Whether there is an empty list, or an empty map that decoding has kept. Sets of fields are nothing but empty maps, and
+/// stay as they are.
 fn has_empty(schema: &Schema, value: &Value) -> bool {
     let is_kept =
         |name: &str, value: &Value| value.as_object().is_some_and(Map::is_empty) && schema.kept.contains(name);
     match value {
         Value::Array(list) => list.is_empty() || list.iter().any(|item| has_empty(schema, item)),
-        Value::Object(map) => map.iter().any(|(name, value)| is_kept(name, value) || has_empty(schema, value)),
+        Value::Object(map) => {
+            map.iter().any(|(name, value)| name != "fieldsV1" && (is_kept(name, value) || has_empty(schema, value)))
+        }
         _ => false,
     }
 }

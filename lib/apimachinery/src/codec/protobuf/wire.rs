@@ -86,6 +86,11 @@ impl<'a> Fields<'a> {
         Self { tells_others: true, ..self }
     }
 
+    /// How many bytes of the message are still to be read.
+    pub(crate) fn rest(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Raw<'a>)>, DecodeError> {
         if self.bytes.is_empty() {
