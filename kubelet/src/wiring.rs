@@ -1,20 +1,15 @@
 //! Constructs every subsystem, gives each what it needs, starts its task. Knows nothing else.
 
+mod connection;
 mod preparation;
+mod servers;
 
 use crate::cgroups::{Cgroups, Naming, Policy as GroupPolicy};
-use crate::cluster::api::ApiCluster;
-use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
-use crate::cluster::{Cluster, Standalone};
-use crate::config::{self, AuthorizationMode, CgroupDriver, KubeletConfiguration};
-use crate::credentials::serving::{self, Serving};
-use crate::credentials::{bootstrap, rotation, store::Store};
+use crate::config::{self, CgroupDriver, KubeletConfiguration};
 use crate::csi::Csi;
-use crate::csi::metrics::VolumeMetrics;
 use crate::devices::{self, Devices, pod_resources, registration};
 use crate::dra::{self, Dra};
-use crate::events::{Events, LogOnly, Severity, Sink};
-use crate::eviction::measure::Folders;
+use crate::events::Severity;
 use crate::flags::Options;
 use crate::images::node_config::NodeConfig;
 use crate::images::providers::Providers;
@@ -23,7 +18,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::network::iptables;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
-use crate::placement::{self, Placement, metrics::PlacementMetrics};
+use crate::placement::{self, Placement};
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
@@ -32,27 +27,19 @@ use crate::resize::Allocations;
 use crate::resources::Amount;
 use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
-use crate::server::{self, Api};
 use crate::shutdown;
 use crate::sources::{self, files::Files, mirrors::Mirrors};
-use crate::stats::{self, Stats};
 use crate::status::StatusWriter;
 use crate::volumes::{Volumes, mounts};
 use crate::workers::{Deps, Nudges, Settings, Workers, sysctls};
-use crate::{eviction, gc, rate, server::attributes};
+use crate::{eviction, gc, rate};
 use anyhow::Context;
-use client::Recorder;
-use client::config::Rate;
-use client::informer::{Builder, Informer, Scope};
+use client::informer::Informer;
 use component::Supervisor;
 use component::daemon::Daemon;
 use component::gates::{Gates, go_bool};
-use component::metrics::Registry;
-use component::serve::{
-    Access, ClientAuthority, Delegated, Endpoints, FrontAuthority, Health, Policy, Protocol, Router, Server,
-    ServerIdentity, Tls, tls,
-};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use connection::{cluster, connect, events, storage};
+use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -298,129 +285,6 @@ impl Kubelet {
         };
         supervisor.spawn_until_stop("log-rotation", rotation.run());
     }
-
-    async fn start_servers(&self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
-        let health = Health::new();
-        let pleg = self.pleg.clone();
-        health.add("syncloop", move || pleg.problem().map_or(Ok(()), Err));
-        if self.config.healthz_port != 0 {
-            let server = Server::bind((self.config.healthz_bind_address, self.config.healthz_port).into()).await?;
-            let checks = health.clone();
-            let router =
-                Router::new().get("/healthz", move |r| checks.answer("healthz", None, r.query("verbose").is_some()));
-            supervisor.spawn("healthz", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
-        }
-        if !self.config.enable_server {
-            return Ok(());
-        }
-        let mut endpoints = Endpoints::new("kubelet");
-        endpoints.healthz = health;
-        endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
-        endpoints.flags = shown;
-        endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
-        self.shutdown.register(&mut endpoints.registry);
-        self.providers.register(&mut endpoints.registry);
-        self.start_serving_certificate(supervisor, &mut endpoints.registry);
-        endpoints.registry.register_collector(Box::new(PlacementMetrics(self.deps.placement.clone())));
-        let switches = server::Switches {
-            debugging: self.config.enable_debugging_handlers,
-            profiling: self.config.enable_profiling_handler,
-            flags: self.config.enable_debug_flags_handler,
-            system_logs: self.config.enable_system_log_handler,
-        };
-        let router = server::routes(Arc::new(self.api(supervisor)), endpoints, &switches);
-        if self.config.read_only_port != 0 {
-            let server = Server::bind((self.config.address, self.config.read_only_port).into()).await?;
-            let router = router.only(server::READ_ONLY);
-            supervisor.spawn("read-only", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
-        }
-        let tls = Tls::open(tls::Settings {
-            identity: self.identity(),
-            named: Vec::new(),
-            authority: self.client_authority(),
-            front: FrontAuthority::None,
-            offer: self.config.tls_offer()?,
-            http2: true,
-        });
-        let tls = tls.await?;
-        let server = Server::bind((self.config.address, self.config.port).into()).await?;
-        supervisor.spawn_until_stop("certificate reload", tls.clone().keep_current());
-        let access = Access::Delegated(Arc::new(self.delegated()));
-        supervisor.spawn("server", server.run(Protocol::Tls(tls), router, access, supervisor.clone()));
-        Ok(())
-    }
-
-    fn api(&self, supervisor: &Supervisor) -> Api {
-        Api {
-            workers: self.workers.clone(),
-            statuses: self.deps.statuses.clone(),
-            runtime: self.deps.runtime.clone(),
-            node: self.deps.node.clone(),
-            logs: self.deps.settings.logs.clone(),
-            stats: self.stats(),
-            probes: self.deps.probes.clone(),
-            supervisor: supervisor.clone(),
-        }
-    }
-
-    fn stats(&self) -> Stats {
-        Stats::new(stats::Sources {
-            workers: self.workers.clone(),
-            statuses: self.deps.statuses.clone(),
-            runtime: self.deps.runtime.clone(),
-            node: self.deps.node.clone(),
-            cgroups: self.deps.cgroups.clone(),
-            csi: self.csi.clone(),
-            folders: Folders { root: self.options.root_dir.clone(), logs: self.deps.settings.logs.clone() },
-        })
-    }
-
-    fn identity(&self) -> ServerIdentity {
-        if self.config.server_tls_bootstrap {
-            let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
-            let until = (!certificate.is_empty()).then(|| (certificate.into(), key.into()));
-            return ServerIdentity::Later { file: self.serving_store().current(), until };
-        }
-        if self.config.tls_cert_file.is_empty() {
-            return ServerIdentity::SelfSigned { host: self.deps.node.name() };
-        }
-        let (certificate, key) = (&self.config.tls_cert_file, &self.config.tls_private_key_file);
-        ServerIdentity::Files { certificate: certificate.into(), key: key.into() }
-    }
-
-    fn serving_store(&self) -> Store {
-        Store::new(&self.options.cert_dir, "kubelet-server")
-    }
-
-    /// Asks for the certificate to serve with, if that is wanted and there is somebody to ask.
-    fn start_serving_certificate(&self, supervisor: &Supervisor, registry: &mut Registry) {
-        let Some(client) = self.client.clone().filter(|_| self.config.server_tls_bootstrap) else { return };
-        let facts = self.deps.node.get();
-        let metrics = serving::Metrics::default();
-        metrics.register(registry, self.serving_store());
-        let names = serving::names(&facts.name, &facts.host_ips);
-        let serving = Serving { client, store: self.serving_store(), node: facts.name, names, metrics };
-        supervisor.spawn_until_stop("serving-certificate", serving.run());
-    }
-
-    fn client_authority(&self) -> ClientAuthority {
-        match self.config.authentication.x509.client_ca_file.as_str() {
-            "" => ClientAuthority::None,
-            file => ClientAuthority::File(file.into()),
-        }
-    }
-
-    fn delegated(&self) -> Delegated {
-        let node = self.deps.node.name();
-        let policy = Policy {
-            always_allow: Vec::new(),
-            anonymous: self.config.authentication.anonymous.enabled,
-            authorize: self.config.authorization.mode == AuthorizationMode::Webhook,
-            attributes: Arc::new(move |parts| attributes::of(parts, &node)),
-        };
-        let tokens = self.client.clone().filter(|_| self.config.authentication.webhook.enabled);
-        Delegated::new(tokens, self.client.clone(), policy)
-    }
 }
 
 /// Where plugins look for the kubelet; below `--root-dir` for a second kubelet on the machine,
@@ -490,40 +354,6 @@ async fn housekeeping(
     pleg.run(deps.runtime.clone(), changed).await;
 }
 
-/// Clients of one connection.
-struct Clients {
-    client: kube::Client,
-    /// For events only.
-    events: kube::Client,
-}
-
-/// The clients, with a certificate that is there or asked for, and renewed if that is wanted.
-async fn connect(
-    options: &Options,
-    config: &KubeletConfiguration,
-    supervisor: &Supervisor,
-) -> anyhow::Result<Option<Clients>> {
-    let Some(path) = &options.kubeconfig else {
-        tracing::warn!("no kubeconfig: only static pods are run");
-        return Ok(None);
-    };
-    let node = machine::node_name(options.hostname_override.as_deref());
-    let store = Store::new(&options.cert_dir, "kubelet-client");
-    if let Some(first) = &options.bootstrap_kubeconfig {
-        bootstrap::ensure(path, first, &store, &node).await.context("get the first client certificate")?;
-    }
-    let agent = component::version::user_agent("kubelet");
-    let (unlimited, renewal) = client::config::connect_renewable(path, &agent, None).await?;
-    let client = client::config::limited(&unlimited, Rate::of(config.kube_api_qps as f32, config.kube_api_burst));
-    if config.rotate_certificates {
-        let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
-        supervisor.spawn_until_stop("certificate-rotation", rotation.run());
-    }
-    // Events are kept to a limit of their own, so that they hold nothing else up.
-    let events = client::config::limited(&unlimited, Rate::of(config.event_record_qps as f32, config.event_burst));
-    Ok(Some(Clients { client, events }))
-}
-
 fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Result<NodeFacts> {
     let name = machine::node_name(options.hostname_override.as_deref());
     let given: Vec<IpAddr> = options.node_ip.iter().copied().filter(|ip| !ip.is_unspecified()).collect();
@@ -534,28 +364,6 @@ fn node_facts(options: &Options, config: &KubeletConfiguration) -> anyhow::Resul
     let capacity = machine::capacity(&options.root_dir, pods, limit);
     let ips = ips.iter().map(ToString::to_string).collect();
     Ok(NodeFacts::new(reporter::first_facts(&name, ips, capacity, config)))
-}
-
-fn events(client: Option<&kube::Client>, node: &str, supervisor: &Supervisor) -> Events {
-    let Some(client) = client else { return Events::new(Arc::new(LogOnly)) };
-    let (recorder, send) = Recorder::new(client.clone(), "kubelet", node);
-    supervisor.spawn_until_stop("events", send);
-    let sink: Arc<dyn Sink> = Arc::new(recorder);
-    Events::new(sink)
-}
-
-fn cluster(client: Option<&kube::Client>, supervisor: &Supervisor) -> Arc<dyn Cluster> {
-    let Some(client) = client else { return Arc::new(Standalone) };
-    let (services, feed) = Builder::<Service>::new(client.clone(), Scope::default()).build();
-    supervisor.spawn_until_stop("services", feed);
-    Arc::new(ApiCluster::new(client.clone(), services))
-}
-
-fn storage(client: Option<&kube::Client>, node: &str) -> Arc<dyn Storage> {
-    match client {
-        Some(client) => Arc::new(ApiStorage::new(client.clone(), node.to_owned())),
-        None => Arc::new(NoStorage),
-    }
 }
 
 fn runtime(config: &KubeletConfiguration) -> anyhow::Result<Runtime> {
