@@ -17,7 +17,7 @@ pub use authentication::{Trust, keep_trust, publish_trust};
 pub use flow_control::keep_flow_control;
 pub use identity::{Identity, collect_identities, keep_identity};
 pub use master_leases::MasterLeases;
-pub use service::{Endpoint, keep_service};
+pub use service::{Endpoint, Ports, keep_service};
 pub use service_cidr::{ensure_service_cidr, keep_service_cidr};
 pub use token_tracking::{keep_token_tracking, track_tokens};
 

@@ -7,11 +7,15 @@ mod api_enablement;
 mod audit;
 mod authentication;
 mod authorization;
+mod versions;
+mod web;
 
 pub use api_enablement::{ApiEnablement, RuntimeConfigError, Served};
 pub use audit::{Audit, AuditLog, AuditWays, AuditWebhook};
 pub use authentication::Authentication;
 pub use authorization::Authorization;
+pub use versions::Versions;
+pub use web::Web;
 
 use apiserver_storage::Override;
 use clap::ArgAction;
@@ -44,6 +48,10 @@ pub struct Options {
     pub kubelet: Kubelet,
     #[command(flatten)]
     pub cluster: Cluster,
+    #[command(flatten)]
+    pub web: Web,
+    #[command(flatten)]
+    pub versions: Versions,
 }
 
 /// Flags about etcd.
@@ -80,6 +88,27 @@ pub struct Etcd {
     /// The media type to use to store objects in storage; nothing means application/json.
     #[arg(long, default_value = "application/vnd.kubernetes.protobuf")]
     pub storage_media_type: String,
+    /// The storage backend for persistence.
+    #[arg(long, default_value = "etcd3")]
+    pub storage_backend: String,
+    /// How long etcd may take to answer a health check.
+    #[arg(long, default_value = "2s")]
+    pub etcd_healthcheck_timeout: GoDuration,
+    /// How long etcd may take to answer a check whether the server is ready.
+    #[arg(long, default_value = "2s")]
+    pub etcd_readycheck_timeout: GoDuration,
+    /// Keep what changes in memory, and answer reads from there; it cannot be switched off.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
+    pub watch_cache: bool,
+    /// Watch cache sizes, as resource[.group]#size. The caches size themselves, and none can be switched off by a size of zero.
+    #[arg(long, value_delimiter = ',')]
+    pub watch_cache_sizes: Vec<String>,
+    /// Answer deletions as the garbage collector of the controller manager needs it; its flag of this name must say the same.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
+    pub enable_garbage_collector: bool,
+    /// How many objects of a collection are deleted at the same time.
+    #[arg(long, default_value_t = 1)]
+    pub delete_collection_workers: usize,
 }
 
 /// Flags about serving.
@@ -127,6 +156,9 @@ pub struct Serving {
     /// Enable profiling via web interface host:port/debug/pprof/.
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true")]
     pub profiling: bool,
+    /// Let other processes listen on the same port, too.
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
+    pub permit_port_sharing: bool,
     /// How long after its start `/livez` does not ask whether the start is complete.
     #[arg(long, default_value = "0s")]
     pub livez_grace_period: GoDuration,
@@ -152,6 +184,9 @@ impl Serving {
 /// Flags about admission.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Admission {
+    /// Deprecated: the admission plugins to run, and no others.
+    #[arg(long, value_delimiter = ',')]
+    pub admission_control: Vec<String>,
     /// Admission plugins to enable besides the default ones.
     #[arg(long, value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,
@@ -198,6 +233,9 @@ pub struct Cluster {
     /// A range of ports for services with NodePort visibility: 30000-32767.
     #[arg(long, default_value = "30000-32767", value_parser = port_range)]
     pub service_node_port_range: RangeInclusive<u16>,
+    /// The node port of the kubernetes Service; 0 is none, and the Service has a cluster IP only.
+    #[arg(long, default_value_t = 0)]
+    pub kubernetes_service_node_port: u16,
     /// How the endpoints of the kubernetes Service are kept: by leases of all servers, or not at all.
     #[arg(long, default_value = "lease", value_parser = ["lease", "none"])]
     pub endpoint_reconciler_type: String,
@@ -280,6 +318,28 @@ pub enum OptionError {
     Followed(String),
     #[error("--goaway-chance can not be less than 0 or greater than 0.02")]
     Goaway,
+    #[error("empty value in strict-transport-security-directives")]
+    NoDirective,
+    #[error(
+        "--strict-transport-security-directives invalid, allowed values: max-age=expireTime, includeSubDomains, preload. see https://tools.ietf.org/html/rfc6797#section-6.1 for more information"
+    )]
+    Directive,
+    #[error("{0}")]
+    Origins(String),
+    #[error("--{0} is known but not built")]
+    Unbuilt(&'static str),
+    #[error("--{0}: {1:?} is not built: this server can only be {2}")]
+    Version(&'static str, String, String),
+    #[error("--storage-backend invalid, allowed values: etcd3. If not specified, it will default to 'etcd3'")]
+    Backend,
+    #[error("invalid value of watch cache size: {0}")]
+    CacheSize(String),
+    #[error("--delete-collection-workers must be greater than 0")]
+    NoWorkers,
+    #[error("admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive")]
+    AdmissionTwice,
+    #[error("kubernetes service node port range {0}-{1} doesn't contain {2}")]
+    NodePort(u16, u16, u16),
     #[error("--service-cluster-ip-range: at most one range of each IP family")]
     Ranges,
     #[error("--service-cluster-ip-range: {0} is larger than /{1} allows")]
@@ -320,7 +380,34 @@ impl Options {
         if !(0.0..=0.02).contains(&serving.goaway_chance) {
             return Err(OptionError::Goaway);
         }
+        self.web.validate()?;
+        self.versions.validate()?;
+        self.validate_others()?;
         self.validate_ranges()
+    }
+
+    fn validate_others(&self) -> Result<(), OptionError> {
+        let (admission, etcd) = (&self.admission, &self.etcd);
+        let (port, ports) = (self.cluster.kubernetes_service_node_port, &self.cluster.service_node_port_range);
+        if !matches!(etcd.storage_backend.as_str(), "" | "etcd3") {
+            return Err(OptionError::Backend);
+        }
+        if etcd.delete_collection_workers == 0 {
+            return Err(OptionError::NoWorkers);
+        }
+        let odd = etcd.watch_cache_sizes.iter().find(|text| cache_size(text).is_none());
+        if let Some(odd) = odd {
+            return Err(OptionError::CacheSize(odd.clone()));
+        }
+        let is_changed =
+            !admission.enable_admission_plugins.is_empty() || !admission.disable_admission_plugins.is_empty();
+        if is_changed && !admission.admission_control.is_empty() {
+            return Err(OptionError::AdmissionTwice);
+        }
+        match port == 0 || ports.contains(&port) {
+            true => Ok(()),
+            false => Err(OptionError::NodePort(*ports.start(), *ports.end(), port)),
+        }
     }
 
     fn validate_ranges(&self) -> Result<(), OptionError> {
@@ -359,10 +446,21 @@ const FOLLOWED: &[&str] = &[
 ];
 
 impl Etcd {
+    /// Whether the flags ask for reads that go around the watch cache, which there are none of.
+    pub fn wants_no_cache(&self) -> bool {
+        !self.watch_cache || self.watch_cache_sizes.iter().any(|text| cache_size(text) == Some(0))
+    }
+
     /// `--etcd-servers-overrides`.
     pub fn overrides(&self) -> Result<Vec<Override>, OptionError> {
         self.etcd_servers_overrides.iter().map(|text| one_override(text)).collect()
     }
+}
+
+/// The size that a text of `--watch-cache-sizes` has for its resource.
+fn cache_size(text: &str) -> Option<u32> {
+    let (resource, size) = text.split_once('#')?;
+    size.parse().ok().filter(|_| !resource.is_empty())
 }
 
 fn one_override(text: &str) -> Result<Override, OptionError> {
@@ -380,97 +478,4 @@ fn one_override(text: &str) -> Result<Override, OptionError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use component::flags::{Parsed, parse};
-
-    fn options(line: &str) -> Result<Options, String> {
-        let arguments = line.split_whitespace().map(str::to_owned);
-        match parse::<Options>("kube-apiserver", arguments, |_| None) {
-            Ok(Parsed::Start(start)) => Ok(start.options),
-            Ok(Parsed::Print(text)) => Err(text),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn defaults_are_upstreams() {
-        let options = options("--etcd-servers=http://a:1,http://b:1").expect("options");
-        assert_eq!(options.etcd.etcd_servers.len(), 2);
-        assert_eq!((options.serving.secure_port, options.serving.max_requests_inflight), (6443, 400));
-        assert_eq!(options.cluster.service_node_port_range, 30000..=32767);
-        assert!(options.authentication.anonymous_auth);
-        assert_eq!(options.validate(), Ok(()));
-    }
-
-    #[test]
-    fn nobody_is_anonymous_where_everybody_may_do_anything() {
-        for (line, want) in [
-            ("", false),
-            ("--authorization-mode=Node,AlwaysAllow", false),
-            ("--authorization-mode=RBAC", true),
-            ("--authorization-mode=RBAC --anonymous-auth=false", false),
-            ("--authorization-config=f", true),
-        ] {
-            let options = options(&format!("--etcd-servers=a {line}")).expect("options");
-            assert_eq!(options.authentication.with(&options.authorization).anonymous_auth, want, "{line}");
-        }
-    }
-
-    #[test]
-    fn port_ranges() {
-        assert_eq!(port_range("30000-32767"), Ok(30000..=32767));
-        assert_eq!(port_range("30000+10"), Ok(30000..=30010));
-        assert_eq!(port_range("80"), Ok(80..=80));
-        for bad in ["", "9-1", "a-b", "70000-70001", "65000+1000"] {
-            assert!(port_range(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn impossible_values_are_named() {
-        for (line, want) in [
-            ("--tls-cert-file=a", "--tls-cert-file and --tls-private-key-file must be given together"),
-            (
-                "--audit-log-path=a --audit-log-mode=batch --audit-log-batch-max-size=0",
-                "invalid audit batch log max batch size 0, must be a positive number",
-            ),
-            (
-                "--audit-webhook-config-file=a --audit-webhook-truncate-max-batch-size=9",
-                "invalid audit truncate webhook max batch size 9, must be greater than max event size (102400)",
-            ),
-            (
-                "--etcd-servers-overrides=events#http://b:1",
-                "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, semicolon separated",
-            ),
-            (
-                "--etcd-servers-overrides=/services#http://b:1",
-                "--etcd-servers-overrides: /services must lie where all others do",
-            ),
-            ("--goaway-chance=0.03", "--goaway-chance can not be less than 0 or greater than 0.02"),
-            (
-                "--storage-media-type=text/plain",
-                "--storage-media-type \"text/plain\" invalid, allowed values: application/json, application/vnd.kubernetes.protobuf",
-            ),
-            ("--runtime-config=nonesuch.io/v1=true", "unknown api groups nonesuch.io/v1"),
-            (
-                "--service-account-signing-key-file=a",
-                "--service-account-issuer is required with --service-account-signing-key-file",
-            ),
-            (
-                "--service-cluster-ip-range=10.0.0.0/8",
-                "--service-cluster-ip-range: 10.0.0.0/8 is larger than /12 allows",
-            ),
-            (
-                "--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24",
-                "--service-cluster-ip-range: at most one range of each IP family",
-            ),
-        ] {
-            let options = options(&format!("--etcd-servers=http://a:1 {line}")).expect("options");
-            assert_eq!(options.validate().expect_err(line).to_string(), want);
-        }
-        assert!(options("--etcd-servers=a --secure-port=x").is_err());
-        assert!(options("--etcd-servers=a --no-such-flag").is_err());
-        assert!(options("").is_err());
-    }
-}
+mod tests;

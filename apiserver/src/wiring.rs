@@ -15,7 +15,7 @@ mod files;
 mod hooks;
 mod identity;
 
-use crate::bootstrap::{self, Endpoint, MasterLeases, Trust};
+use crate::bootstrap::{self, Endpoint, MasterLeases, Ports, Trust};
 use crate::options::{Options, Served, Serving};
 use anyhow::Context as _;
 use apimachinery::resources;
@@ -26,6 +26,7 @@ use apiserver_auth::authorization::escalation::Escalation;
 use apiserver_auth::authorization::{Mode, Rbac};
 use apiserver_registry::{Registry, TokenIssuer};
 use apiserver_server::authorization::MayCreate;
+use apiserver_server::browsers::Browsers;
 use apiserver_server::connect::Kubelets;
 use apiserver_server::discovery::Catalog;
 use apiserver_server::document::Document;
@@ -61,6 +62,9 @@ const RETRY: Duration = Duration::from_millis(200);
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let options = daemon.options;
     options.validate()?;
+    if options.etcd.wants_no_cache() {
+        tracing::warn!("the watch cache cannot be switched off: --watch-cache=false and sizes of zero have no effect");
+    }
     daemon.grace.extend(options.serving.longest_end());
     let owners = Owners {
         signal: daemon.supervisor,
@@ -142,7 +146,7 @@ pub struct Started {
     /// The server.
     pub server: Arc<Server>,
     trust: Trust,
-    port: u16,
+    ports: Ports,
     leases: Option<MasterLeases>,
     hooks: Hooks,
     signal: Supervisor,
@@ -157,7 +161,8 @@ pub async fn start(
 ) -> anyhow::Result<Started> {
     let Owners { serving, storage, .. } = owners;
     let address = SocketAddr::new(options.serving.bind_address, options.serving.secure_port);
-    let listener = listen(address).with_context(|| format!("failed to listen on {address}"))?;
+    let listener = listen(address, options.serving.permit_port_sharing)
+        .with_context(|| format!("failed to listen on {address}"))?;
     let address = listener.local_addr()?;
     let advertised = advertised(options);
     let tls = identity::tls(options, advertised).await?;
@@ -171,20 +176,22 @@ pub async fn start(
         "none" => None,
         _ => Some(MasterLeases::open(store.clone(), advertised).await?),
     };
-    let server_options = server_options(options, gates, shown);
+    let server_options = server_options(options, gates, shown)?;
     let (server, hooks) = assemble(options, server_options, store, encryption, endpoint, kubelets, owners)?;
-    aggregation::follow(&server, storage);
+    aggregation::follow(&server, hooks.first_sync.clone(), storage);
     fairness::follow(&server, storage);
     serving.spawn_until_stop("certificate reload", tls.clone().keep_current());
     serving.spawn("listener", serve::run(server.clone(), listener, tls));
-    let (trust, port, signal) = (files::trust(options), address.port(), owners.signal.clone());
-    Ok(Started { address, server, trust, port, leases, hooks, signal })
+    let ports = Ports { target: address.port(), node: options.cluster.kubernetes_service_node_port };
+    let (trust, signal) = (files::trust(options), owners.signal.clone());
+    Ok(Started { address, server, trust, ports, leases, hooks, signal })
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, shares_port: bool) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // The connections of a server that was here before may still be closing.
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(shares_port)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -236,6 +243,7 @@ fn assemble(
     let mut health = Health::new(store.clone(), owners.signal.clone());
     encryption::add_check(encryption, &options.etcd, &mut health);
     health.set_livez_grace(options.serving.livez_grace_period.0);
+    health.set_etcd_timeouts(options.etcd.etcd_healthcheck_timeout.0, options.etcd.etcd_readycheck_timeout.0);
     let has_rbac = authorizer.modes.iter().any(|m| matches!(m, Mode::Rbac(_)));
     let hooks = Hooks::add(&mut health, has_rbac.then(|| rbac.clone()));
     let admission_metrics = Arc::<apiserver_admission::metrics::Metrics>::default();
@@ -249,7 +257,7 @@ fn assemble(
     let escalation = Escalation { authorizer: authorizer.clone(), rbac };
     let conversion = Webhooks::new(Means { store: store.clone(), supervisor: serving.clone() });
     let served = served(options)?;
-    let discovery = Catalog::new(&served.built(), &authority(endpoint));
+    let discovery = Catalog::new(&served.built(), &authority(options, endpoint));
     let answers = registry_options(options, reviews, escalation, conversion, tokens.clone());
     let answers = apiserver_registry::Options { unserved: served.without, ..answers };
     let registry = Arc::new(Registry::new(store, chain, answers));
@@ -306,13 +314,19 @@ fn registry_options(
         token_issuer: tokens.map(|tokens| tokens as Arc<dyn TokenIssuer>),
         escalation: Some(Arc::new(escalation)),
         conversion: Some(Arc::new(conversion)),
+        has_garbage_collector: options.etcd.enable_garbage_collector,
+        collection_workers: options.etcd.delete_collection_workers,
         unserved: Vec::new(),
     }
 }
 
-fn server_options(options: &Options, gates: &Gates, shown: BTreeMap<String, String>) -> apiserver_server::Options {
+fn server_options(
+    options: &Options,
+    gates: &Gates,
+    shown: BTreeMap<String, String>,
+) -> anyhow::Result<apiserver_server::Options> {
     let default = apiserver_server::Options::default();
-    apiserver_server::Options {
+    Ok(apiserver_server::Options {
         max_requests_inflight: options.serving.max_requests_inflight,
         max_mutating_requests_inflight: options.serving.max_mutating_requests_inflight,
         request_timeout: options.serving.request_timeout.0,
@@ -321,11 +335,27 @@ fn server_options(options: &Options, gates: &Gates, shown: BTreeMap<String, Stri
         max_streams: options.serving.tls.max_streams().unwrap_or(default.max_streams),
         profiling: options.serving.profiling,
         constrained_impersonation: gates.enabled("ConstrainedImpersonation"),
+        browsers: browsers(options)?,
         flags: shown,
-    }
+    })
 }
 
-fn authority(endpoint: Endpoint) -> String {
+/// What is added to answers for browsers.
+fn browsers(options: &Options) -> anyhow::Result<Browsers> {
+    let strict = options.web.strict_transport();
+    Browsers::new(options.web.origins()?, strict.as_deref()).context("--strict-transport-security-directives")
+}
+
+/// The name that this server goes by, with its port.
+fn authority(options: &Options, endpoint: Endpoint) -> String {
+    let name = options.web.external_hostname.as_str();
+    let has_port = name.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    match name {
+        "" => {}
+        name if has_port => return name.to_owned(),
+        name if name.contains(':') => return format!("[{}]:{}", name.trim_matches(['[', ']']), endpoint.port),
+        name => return format!("{name}:{}", endpoint.port),
+    }
     SocketAddr::new(endpoint.address, endpoint.port).to_string()
 }
 
@@ -336,7 +366,7 @@ fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoin
         return BTreeMap::new();
     }
     let keys = options.authentication.service_account_jwks_uri.clone();
-    let keys = keys.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", authority(endpoint)));
+    let keys = keys.unwrap_or_else(|| format!("https://{}/openid/v1/jwks", authority(options, endpoint)));
     let configuration = json!({
         "issuer": tokens.issuer(), "jwks_uri": keys, "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": tokens.algorithms(),
@@ -349,7 +379,7 @@ fn documents(options: &Options, tokens: &ServiceAccountTokens, endpoint: Endpoin
 
 /// Writes what every cluster contains; each step until it succeeds. What needs no namespace does not wait for any.
 pub async fn bootstrap(started: Started) {
-    let Started { server, trust, port, leases, hooks, signal, .. } = started;
+    let Started { server, trust, ports, leases, hooks, signal, .. } = started;
     let (registry, supervisor) = (server.registry.clone(), server.supervisor.clone());
     aggregation::register(&server, [hooks.api_services, hooks.registration]);
     let policy = async {
@@ -380,7 +410,7 @@ pub async fn bootstrap(started: Started) {
         hooks.namespaces.done();
         // These leave the cluster while the server still serves.
         let served = move || hooks.service.done();
-        let service = bootstrap::keep_service(registry.clone(), port, leases, signal.clone(), served);
+        let service = bootstrap::keep_service(registry.clone(), ports, leases, signal.clone(), served);
         supervisor.spawn("kubernetes service", service);
         let identity = bootstrap::Identity::of_this_process();
         let identity = bootstrap::keep_identity(registry.clone(), identity, signal, move || hooks.identity.done());

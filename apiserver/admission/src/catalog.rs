@@ -69,6 +69,12 @@ pub const ORDER: &[(&str, Switch, Part)] = &[
     ("AlwaysDeny", Off, Both),
 ];
 
+/// The names of all plugins but these.
+pub fn all_but(these: &[String]) -> Vec<String> {
+    let others = ORDER.iter().map(|(name, ..)| *name).filter(|name| these.iter().all(|this| this != name));
+    others.map(str::to_owned).collect()
+}
+
 /// Whether upstream has a plugin of this name.
 pub fn is_known(name: &str) -> bool {
     ORDER.iter().any(|(known, ..)| *known == name)

@@ -21,4 +21,5 @@ mod pod;
 mod testing;
 
 pub use builder::{Authorize, Built, Means, PluginError, plugins};
+pub use catalog::all_but;
 pub use configuration::{Configuration, ConfigurationError};

@@ -142,12 +142,20 @@ impl Aggregator {
     }
 
     /// Follows `APIService`s, their Services and endpoints. `publish` is told what is served
-    /// elsewhere whenever that changes. Never ends by itself.
-    pub async fn run(&self, registry: &Registry, mut publish: impl FnMut(&[Arc<RemoteVersion>])) {
+    /// elsewhere whenever that changes, and `routed` once, when the servers that are known at the start have
+    /// routes. Never ends by itself.
+    pub async fn run(
+        &self,
+        registry: &Registry,
+        routed: impl FnOnce(),
+        mut publish: impl FnMut(&[Arc<RemoteVersion>]),
+    ) {
+        let mut routed = Some(routed);
         let mut known: Vec<Arc<RemoteVersion>> = Vec::new();
         loop {
             let since = self.store.revision();
             self.reload();
+            routed.take().into_iter().for_each(|routed| routed());
             let changes = self.changes(since);
             let found = self.look(registry, &known).await;
             if found != known {

@@ -8,7 +8,6 @@ pub mod authorization;
 pub mod bootstrap;
 pub mod issuer;
 pub mod keys;
-pub mod remote;
 pub mod reviews;
 
 pub use authentication::{Authenticated, Authenticator};

@@ -86,6 +86,10 @@ pub struct Options {
     pub permission: Option<Arc<dyn Permission>>,
     /// Reaches the webhooks that convert custom resources.
     pub conversion: Option<Arc<dyn WebhookCaller>>,
+    /// `--enable-garbage-collector`: whether deletions leave finalizers for it.
+    pub has_garbage_collector: bool,
+    /// `--delete-collection-workers`.
+    pub collection_workers: usize,
     /// Built-in resources that are not served (`--runtime-config`).
     pub unserved: Vec<Arc<ResourceInfo>>,
 }
@@ -101,6 +105,8 @@ impl Default for Options {
             escalation: None,
             permission: None,
             conversion: None,
+            has_garbage_collector: true,
+            collection_workers: 1,
             unserved: Vec::new(),
         }
     }

@@ -116,7 +116,11 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     let audit_id = audit_id(&parts);
     let warnings = Arc::default();
     let arrival = Arrival { server: &server, peer: &peer, audit_id: &audit_id, warnings: &warnings };
-    let answer = AssertUnwindSafe(filter(arrival, parts, body)).catch_unwind().await;
+    let (added, answer) = server.options.browsers.greet(&parts.method, &parts.headers);
+    let answer = match answer {
+        Some(answer) => Ok((answer, RequestLabels::default())),
+        None => AssertUnwindSafe(filter(arrival, parts, body)).catch_unwind().await,
+    };
     let (mut response, mut labels) = answer.unwrap_or_else(|_| {
         let status = Status::internal("the handler of this request panicked; the details are in the server's log");
         (response::failure(&status, negotiate::Output::default()), RequestLabels::default())
@@ -130,6 +134,7 @@ pub async fn handle<B: Incoming>(server: Arc<Server>, peer: Arc<Peer>, request: 
     let is_early = response.extensions_mut().remove::<response::BeforeCaching>().is_some();
     let headers = response.headers_mut();
     headers.insert(response::AUDIT_ID, audit_id);
+    headers.extend(added.into_iter().flatten());
     if !is_early {
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     }

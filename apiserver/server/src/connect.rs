@@ -78,6 +78,9 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, kind: Kind, body: B) ->
     if !passed_on && (is_head || !subresource.verbs.iter().any(|v| v == verb)) {
         return Err(Status::method_not_allowed());
     }
+    if exchange.info.is_in_namespace && exchange.info.namespace.is_empty() {
+        return Err(Status::bad_request("Namespace parameter required."));
+    }
     if kind != Kind::Log && exchange.query.get("dryRun").is_some() {
         return Err(Status::bad_request("dryRun is not supported"));
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long etcd may take to answer a check (`--etcd-healthcheck-timeout`).
+/// How long etcd may take to answer a check, if not told otherwise.
 const ETCD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The three families of checks.
@@ -53,7 +53,10 @@ impl Family {
 enum Probe {
     /// Answering is the check.
     Ping,
+    /// Etcd answers in time.
     Etcd,
+    /// The same, in the time for checks whether the server is ready.
+    EtcdReady,
     /// The watch cache has its first state.
     Warm,
     /// The server is not stopping.
@@ -88,6 +91,10 @@ pub struct Health {
     store: Store,
     supervisor: Supervisor,
     indicators: Indicators,
+    /// `--etcd-healthcheck-timeout`.
+    etcd_timeout: Duration,
+    /// `--etcd-readycheck-timeout`.
+    ready_timeout: Duration,
     /// When the steps after the start begin to count for `/livez`.
     lenient_until: Instant,
 }
@@ -116,16 +123,29 @@ impl Health {
             check("ping", Probe::Ping, false),
             check("log", Probe::Ping, false),
             check("etcd", Probe::Etcd, false),
-            check("etcd-readiness", Probe::Etcd, true),
+            check("etcd-readiness", Probe::EtcdReady, true),
             check("informer-sync", Probe::Warm, true),
             check("shutdown", Probe::Shutdown, true),
         ];
-        Self { checks, store, supervisor, indicators: Indicators::new(), lenient_until: Instant::now() }
+        Self {
+            checks,
+            store,
+            supervisor,
+            indicators: Indicators::new(),
+            etcd_timeout: ETCD_TIMEOUT,
+            ready_timeout: ETCD_TIMEOUT,
+            lenient_until: Instant::now(),
+        }
     }
 
     /// `--livez-grace-period`: so long from now, `/livez` does not ask for the steps after the start.
     pub fn set_livez_grace(&mut self, grace: Duration) {
         self.lenient_until = Instant::now() + grace;
+    }
+
+    /// `--etcd-healthcheck-timeout` and `--etcd-readycheck-timeout`.
+    pub fn set_etcd_timeouts(&mut self, health: Duration, ready: Duration) {
+        (self.etcd_timeout, self.ready_timeout) = (health, ready);
     }
 
     /// Adds a check of all families.
@@ -225,19 +245,23 @@ impl Health {
         }
     }
 
-    async fn etcd(&self) -> Result<(), StorageError> {
-        self.store.healthy().await?;
-        self.store.others_healthy().await
+    async fn etcd(&self, timeout: Duration) -> Result<(), String> {
+        let answer = async {
+            self.store.healthy().await?;
+            self.store.others_healthy().await
+        };
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer.map_err(|error: StorageError| error.to_string()),
+            Err(_) => Err("etcd did not answer in time".into()),
+        }
     }
 
     async fn run(&self, family: Family, check: &Check) -> Result<(), String> {
         match &check.probe {
             Probe::Hook(_) | Probe::Warm if family == Family::Livez && Instant::now() < self.lenient_until => Ok(()),
             Probe::Ping => Ok(()),
-            Probe::Etcd => match tokio::time::timeout(ETCD_TIMEOUT, self.etcd()).await {
-                Ok(answer) => answer.map_err(|error| error.to_string()),
-                Err(_) => Err("etcd did not answer in time".into()),
-            },
+            Probe::Etcd => self.etcd(self.etcd_timeout).await,
+            Probe::EtcdReady => self.etcd(self.ready_timeout).await,
             Probe::Warm if self.store.is_warm() => Ok(()),
             Probe::Warm => Err("the watch cache is not filled yet".into()),
             Probe::Shutdown if self.supervisor.is_stopping() => Err("process is shutting down".into()),

@@ -13,6 +13,7 @@ pub mod aggregated;
 pub mod audit;
 pub mod authorization;
 pub mod body;
+pub mod browsers;
 pub mod chain;
 mod components;
 pub mod compress;

@@ -29,6 +29,10 @@ pub struct RequestInfo<'a> {
     pub name: Cow<'a, str>,
     /// Path segments from the resource on.
     pub parts: Vec<&'a str>,
+    /// Whether the path leads through a namespace, be its name empty.
+    pub is_in_namespace: bool,
+    /// Whether the path itself says the verb: `/api/v1/watch/pods`.
+    pub says_verb: bool,
 }
 
 /// Path segments after a namespace that belong to the namespace itself.
@@ -64,6 +68,7 @@ impl<'a> RequestInfo<'a> {
                 return Err(BadPath { path });
             }
             info.verb = special;
+            info.says_verb = true;
             parts.remove(0);
         }
         info.take_parts(parts);
@@ -76,6 +81,7 @@ impl<'a> RequestInfo<'a> {
             self.namespace = parts[1];
             if parts.len() > 2 && !NAMESPACE_SUBRESOURCES.contains(&parts[2]) {
                 parts.drain(..2);
+                self.is_in_namespace = true;
             }
         }
         self.resource = parts[0];

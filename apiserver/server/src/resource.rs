@@ -11,6 +11,7 @@ use crate::encode::events::Encoder;
 use crate::encode::{list, object};
 use crate::negotiate::{self, Media, Offers, Output};
 use crate::params::{self, ListOptions};
+use crate::request_info::RequestInfo;
 use crate::{deprecation, response, watch, websocket};
 use apimachinery::resources::{self, ResourceInfo, Subresource};
 use apimachinery::status::{Reason, Status};
@@ -39,6 +40,7 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
     let Some(route) = route(exchange)? else { return Ok(response::not_found()) };
     if route.resource.custom.is_none() {
         negotiate::routed(&exchange.parts.headers, route.verb)?;
+        named(exchange.info, &route)?;
     }
     exchange.warnings.lock().extend(deprecation::warning(&route.resource).map(str::to_owned));
     match route.verb {
@@ -104,7 +106,7 @@ fn route(exchange: &Exchange<'_>) -> Result<Option<Route>, Status> {
     if resource.custom.is_some() {
         return custom::route(exchange, resource);
     }
-    let namespaced_path = !info.namespace.is_empty() && info.resource != "namespaces";
+    let namespaced_path = info.is_in_namespace;
     let names_object = info.names_object();
     let misplaced = namespaced_path && !resource.namespaced || names_object && resource.namespaced && !namespaced_path;
     if misplaced || info.parts.len() > 3 || info.verb == "proxy" {
@@ -117,7 +119,17 @@ fn route(exchange: &Exchange<'_>) -> Result<Option<Route>, Status> {
     if names_object && subresource.is_none() && !has_objects(&resource) {
         return Err(unknown());
     }
-    let verb = verb(info.verb).ok_or_else(Status::method_not_allowed)?;
+    let is_watched = subresource.is_none() && resource.verbs.iter().any(|verb| *verb == "watch");
+    if info.says_verb && !is_watched {
+        return Err(unknown());
+    }
+    let verb_name = match (info.verb, &subresource) {
+        // The path is one object's, though the object has no name.
+        ("list" | "watch", Some(_)) => "get",
+        ("deletecollection", Some(_)) => "delete",
+        (name, _) => name,
+    };
+    let verb = verb(verb_name).ok_or_else(Status::method_not_allowed)?;
     let served = subresource.as_ref().map_or(&resource.verbs, |s| &s.verbs);
     let acts_everywhere =
         matches!(verb, Verb::Create | Verb::DeleteCollection) && resource.namespaced && !namespaced_path;
@@ -130,10 +142,29 @@ fn route(exchange: &Exchange<'_>) -> Result<Option<Route>, Status> {
     let is_head = exchange.parts.method == http::Method::HEAD;
     // Paths of watches are for reading only.
     let writes_watch = verb == Verb::Watch && exchange.parts.method != http::Method::GET;
-    if is_head || writes_watch || acts_everywhere || wrong_level || !served.iter().any(|v| v == info.verb) {
+    if is_head || writes_watch || acts_everywhere || wrong_level || !served.iter().any(|v| v == verb_name) {
         return Err(Status::method_not_allowed());
     }
     Ok(Some(Route { verb, resource, subresource }))
+}
+
+/// Refuses requests whose path leaves a name empty, as in `namespaces//pods/x`. What is made in no namespace is refused when
+/// it is validated.
+///
+/// Upstream: `ContextBasedNaming` in `apiserver/pkg/endpoints/handlers/namer.go`.
+fn named(info: &RequestInfo<'_>, route: &Route) -> Result<(), Status> {
+    let needs_names = match route.verb {
+        Verb::List | Verb::Watch => false,
+        Verb::Create => route.subresource.is_some() || &*route.resource.plural == "bindings",
+        _ => true,
+    };
+    if needs_names && info.is_in_namespace && info.namespace.is_empty() {
+        return Err(Status::bad_request("Namespace parameter required."));
+    }
+    match route.subresource.is_some() && info.name.is_empty() {
+        true => Err(Status::bad_request("name must be provided")),
+        false => Ok(()),
+    }
 }
 
 /// Whether upstream's router has paths of a group: of those that are built in.

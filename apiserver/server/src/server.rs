@@ -1,6 +1,7 @@
 //! Everything that requests need, in one place.
 
 use crate::audit::Audit;
+use crate::browsers::Browsers;
 use crate::connect::Kubelets;
 use crate::discovery::Catalog;
 use crate::document::Document;
@@ -37,6 +38,8 @@ pub struct Options {
     pub profiling: bool,
     /// The gate `ConstrainedImpersonation`.
     pub constrained_impersonation: bool,
+    /// What is added to answers for browsers.
+    pub browsers: Browsers,
     /// All flags with their values, for `/flagz`.
     pub flags: BTreeMap<String, String>,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             max_streams: 100,
             profiling: true,
             constrained_impersonation: true,
+            browsers: Browsers::default(),
             flags: BTreeMap::new(),
         }
     }

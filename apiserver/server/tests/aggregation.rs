@@ -110,7 +110,7 @@ async fn cluster(bundle: impl FnOnce(&str) -> Value) -> TestServer {
     let (port, authority) = serve_backend().await;
     let running = server.server.clone();
     server.supervisor.spawn_until_stop("aggregation", async move {
-        running.aggregator.run(&running.registry, |remote| running.discovery.set_remote(remote)).await;
+        running.aggregator.run(&running.registry, || {}, |remote| running.discovery.set_remote(remote)).await;
     });
     server
         .create("/api/v1/namespaces", json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns"}}))

@@ -31,14 +31,15 @@ pub struct Endpoint {
 /// this server.
 pub async fn keep_service(
     registry: Arc<Registry>,
-    port: u16,
+    ports: Ports,
     leases: Option<MasterLeases>,
     supervisor: Supervisor,
     done: impl FnOnce(),
 ) {
+    let port = ports.target;
     let mut done = Some(done);
     while !supervisor.is_stopping() {
-        if let Err(error) = reconcile(&registry, port, leases.as_ref()).await {
+        if let Err(error) = reconcile(&registry, ports, leases.as_ref(), done.is_some()).await {
             tracing::warn!(%error, cause = error.source().map(tracing::field::display), "kubernetes service");
         }
         // As upstream, an address that nobody can be sent to does not keep the server from its work.
@@ -58,8 +59,28 @@ pub async fn keep_service(
 
 use std::error::Error as _;
 
-async fn reconcile(registry: &Registry, port: u16, leases: Option<&MasterLeases>) -> Result<(), BootstrapError> {
-    create(registry, service(&registry.options.service_ranges, port)).await?;
+/// The ports of the Service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Where this server listens.
+    pub target: u16,
+    /// `--kubernetes-service-node-port`; 0 is none.
+    pub node: u16,
+}
+
+/// Once after the start, a Service with other ports is changed; after that it only has to be there.
+async fn reconcile(
+    registry: &Registry,
+    ports: Ports,
+    leases: Option<&MasterLeases>,
+    is_start: bool,
+) -> Result<(), BootstrapError> {
+    let port = ports.target;
+    let service = service(&registry.options.service_ranges, ports);
+    create(registry, service.clone()).await?;
+    if is_start {
+        keep_ports(registry, &service).await?;
+    }
     let Some(leases) = leases else { return Ok(()) };
     leases.renew().await?;
     let live = leases.live().await?;
@@ -68,6 +89,24 @@ async fn reconcile(registry: &Registry, port: u16, leases: Option<&MasterLeases>
         return Err(BootstrapError::NobodyLives);
     }
     publish(registry, &live, port).await
+}
+
+/// Gives the Service the type and the ports that it should have.
+async fn keep_ports(registry: &Registry, wanted: &Value) -> Result<(), BootstrapError> {
+    let cx = context(wanted, Verb::Update)?;
+    let key = cx.resource.key(wanted.namespace(), wanted.name());
+    let Some(mut current) = registry.store.cached(&cx.resource, &key).map(|current| current.value()) else {
+        return Ok(());
+    };
+    let members = ["type", "ports"];
+    if members.iter().all(|member| current["spec"].get(*member) == wanted["spec"].get(*member)) {
+        return Ok(());
+    }
+    for member in members {
+        current["spec"][member] = wanted["spec"][member].clone();
+    }
+    let written = registry.update(&cx, body(&current)).await;
+    written.map(drop).map_err(|source| BootstrapError::Refused { name: wanted.name().to_owned(), source })
 }
 
 async fn leave(registry: &Registry, port: u16, leases: &MasterLeases) -> Result<(), BootstrapError> {
@@ -95,11 +134,15 @@ async fn ensure_slice(registry: &Registry, slice: Value) -> Result<(), Bootstrap
     ensure(registry, slice, &["endpoints", "ports"]).await
 }
 
-fn service(ranges: &[IpNet], port: u16) -> Value {
+fn service(ranges: &[IpNet], ports: Ports) -> Value {
     let mut spec = json!({
         "type": "ClusterIP", "sessionAffinity": "None", "ipFamilyPolicy": "SingleStack",
-        "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
+        "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": ports.target}],
     });
+    if ports.node != 0 {
+        spec["type"] = "NodePort".into();
+        spec["ports"][0]["nodePort"] = ports.node.into();
+    }
     if let Some(address) = ranges.first().and_then(first_address) {
         spec["clusterIP"] = address.to_string().into();
         spec["clusterIPs"] = json!([address.to_string()]);
@@ -157,9 +200,15 @@ mod tests {
     #[test]
     fn the_service_has_the_first_address() {
         for (range, want) in [("10.96.0.0/16", "10.96.0.1"), ("10.96.7.9/16", "10.96.0.1"), ("fd00::/108", "fd00::1")] {
-            let service = service(&[range.parse().expect("a range")], 6443);
-            assert_eq!(service["spec"]["clusterIP"], want);
+            let service = service(&[range.parse().expect("a range")], Ports { target: 6443, node: 0 });
+            assert_eq!((&service["spec"]["clusterIP"], &service["spec"]["type"]), (&json!(want), &json!("ClusterIP")));
         }
+    }
+
+    #[test]
+    fn the_service_may_have_a_node_port() {
+        let spec = service(&[], Ports { target: 6443, node: 31000 })["spec"].take();
+        assert_eq!((&spec["type"], &spec["ports"][0]["nodePort"]), (&json!("NodePort"), &json!(31000)));
     }
 
     #[test]

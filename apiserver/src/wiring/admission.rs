@@ -31,8 +31,13 @@ pub(super) fn chain(
     };
     let configuration = options.admission_control_config_file.as_deref().map(Configuration::read).transpose();
     let configuration = configuration.context("--admission-control-config-file")?.unwrap_or_default();
-    let (enabled, disabled) = (&options.enable_admission_plugins, &options.disable_admission_plugins);
-    let built = apiserver_admission::plugins(enabled, disabled, &configuration, &means).context("admission")?;
+    let (mut enabled, mut disabled) =
+        (options.enable_admission_plugins.clone(), options.disable_admission_plugins.clone());
+    if !options.admission_control.is_empty() {
+        enabled.clone_from(&options.admission_control);
+        disabled = apiserver_admission::all_but(&enabled);
+    }
+    let built = apiserver_admission::plugins(&enabled, &disabled, &configuration, &means).context("admission")?;
     for plugin in built.missing {
         tracing::warn!(plugin, "admission plugin {plugin} is known but not built; it has no effect");
     }

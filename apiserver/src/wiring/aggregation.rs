@@ -26,11 +26,12 @@ pub(super) fn config(options: &Cluster) -> anyhow::Result<Config> {
     })
 }
 
-/// Keeps routes, conditions and discovery of aggregated servers.
-pub(super) fn follow(server: &Arc<Server>, supervisor: &Supervisor) {
+/// Keeps routes, conditions and discovery of aggregated servers; `first_sync` is told when those that were there have routes.
+pub(super) fn follow(server: &Arc<Server>, first_sync: Hook, supervisor: &Supervisor) {
     let server = server.clone();
     supervisor.spawn_until_stop("aggregation", async move {
-        server.aggregator.run(&server.registry, |remote| server.discovery.set_remote(remote)).await;
+        let routed = || first_sync.done();
+        server.aggregator.run(&server.registry, routed, |remote| server.discovery.set_remote(remote)).await;
     });
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Hooks {
     pub(super) identity: Hook,
     pub(super) token_tracking: Hook,
     pub(super) api_services: Hook,
+    /// The servers behind this one that are there at the start have routes.
+    pub(super) first_sync: Hook,
     pub(super) registration: Hook,
 }
 
@@ -27,7 +29,6 @@ const INFORMERS: &[&str] = &[
     "start-apiextensions-informers",
     "start-apiextensions-controllers",
     "crd-informer-synced",
-    "start-service-ip-repair-controllers",
 ];
 const AGGREGATION: &[&str] = &[
     "aggregator-reload-proxy-client-cert",
@@ -35,34 +36,34 @@ const AGGREGATION: &[&str] = &[
     "apiservice-status-local-available-controller",
     "apiservice-status-remote-available-controller",
 ];
-const DOCUMENTS: &[&str] =
-    &["apiservice-discovery-controller", "apiservice-openapi-controller", "apiservice-openapiv3-controller"];
 
 impl Hooks {
     /// Adds all checks.
     pub(super) fn add(health: &mut Health, rbac: Option<Rbac>) -> Self {
         let warm = |health: &mut Health, names: &[&str]| names.iter().for_each(|name| health.warm_hook(name));
         warm(health, INFORMERS);
+        let namespaces = health.hook("start-system-namespaces-controller");
+        let authentication = health.hook("start-cluster-authentication-info-controller");
+        let identity = health.hook("start-kube-apiserver-identity-lease-controller");
+        warm(health, &["start-kube-apiserver-identity-lease-garbage-collector", "storage-readiness"]);
+        let token_tracking = health.hook("start-legacy-token-tracking-controller");
+        warm(health, &["start-service-ip-repair-controllers"]);
         let policy = rbac.map(|rbac| (health.hook("rbac/bootstrap-roles"), rbac));
         let objects = health.hook("scheduling/bootstrap-system-priority-classes");
         let flow_control = health.hook("priority-and-fairness-config-producer");
-        let namespaces = health.hook("start-system-namespaces-controller");
         let service = health.hook("bootstrap-controller");
         warm(health, &["start-kubernetes-service-cidr-controller"]);
-        let authentication = health.hook("start-cluster-authentication-info-controller");
-        let identity = health.hook("start-kube-apiserver-identity-lease-controller");
-        warm(health, &["start-kube-apiserver-identity-lease-garbage-collector"]);
-        let token_tracking = health.hook("start-legacy-token-tracking-controller");
-        warm(health, &["storage-readiness"]);
         warm(health, AGGREGATION);
         let api_services = health.hook("apiservice-registration-controller");
+        let first_sync = health.hook("apiservice-wait-for-first-sync");
+        warm(health, &["apiservice-discovery-controller"]);
         let registration = health.hook("kube-apiserver-autoregistration");
-        warm(health, DOCUMENTS);
         let registered = registration.clone();
         health.add("autoregister-completion", move || match registered.is_done() {
             true => Ok(()),
             false => Err("missing APIService".to_owned()),
         });
+        warm(health, &["apiservice-openapi-controller", "apiservice-openapiv3-controller"]);
         Self {
             policy,
             objects,
@@ -73,6 +74,7 @@ impl Hooks {
             identity,
             token_tracking,
             api_services,
+            first_sync,
             registration,
         }
     }

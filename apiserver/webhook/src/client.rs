@@ -44,7 +44,7 @@ pub struct Client {
     config: Config,
     means: Means,
     tls: Connector,
-    bearer: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -144,16 +144,12 @@ impl Client {
     /// Prepares TLS; connects when called.
     pub fn new(config: Config, identity: Option<Identity>, means: &Means) -> Result<Self, ConfigError> {
         let tls = Connector(tls::connector(&config.authorities, identity)?);
-        Ok(Self { config, means: means.clone(), tls, bearer: None, idle: Mutex::default() })
+        Ok(Self { config, means: means.clone(), tls, authorization: None, idle: Mutex::default() })
     }
 
-    /// Proves who this server is by a token, which no log shows.
-    pub fn with_bearer(mut self, token: &str) -> Self {
-        self.bearer = HeaderValue::from_str(&format!("Bearer {token}")).ok().map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-        self
+    /// Proves who this server is by a header.
+    pub fn with_authorization(self, authorization: Option<HeaderValue>) -> Self {
+        Self { authorization, ..self }
     }
 
     /// Posts JSON, and answers the body of a success.
@@ -199,8 +195,8 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, */*")
             .header(USER_AGENT, concat!("kube-apiserver/v", env!("CARGO_PKG_VERSION")));
-        let request = match &self.bearer {
-            Some(bearer) => request.header(AUTHORIZATION, bearer),
+        let request = match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
             None => request,
         };
         request.body(Full::new(body)).map_err(Cause::Request)

@@ -49,6 +49,9 @@ pub enum ConfigError {
     /// The bundle is no certificates.
     #[error("invalid caBundle: {0}")]
     Authorities(String),
+    /// This server cannot prove who it is.
+    #[error("{0}")]
+    Credentials(String),
 }
 
 /// The port of a Service when none is named.
@@ -79,6 +82,14 @@ impl Config {
         match &self.target {
             Target::Url(url) => url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             Target::Service { namespace, name, .. } => format!("{name}.{namespace}.svc"),
+        }
+    }
+
+    /// The port that the webhook listens on, or its Service.
+    pub fn port(&self) -> u16 {
+        match &self.target {
+            Target::Url(url) => url.port_or_known_default().unwrap_or(DEFAULT_PORT),
+            Target::Service { port, .. } => *port,
         }
     }
 

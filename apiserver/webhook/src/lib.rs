@@ -9,6 +9,7 @@
 
 mod client;
 mod config;
+pub mod remote;
 mod tls;
 
 pub use client::{CallError, Client, Means, connect_text};

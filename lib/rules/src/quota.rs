@@ -9,7 +9,7 @@ mod usage;
 
 pub use crate::placement::requests::Amounts;
 pub use demand::amounts_of_pod;
-pub use scope::covers;
+pub use scope::{covers, fits_requirement, fitting};
 pub use usage::{is_over, of, unspecified};
 
 use apimachinery::quantity::{Format, Quantity};

@@ -7,6 +7,7 @@ mod default_classes;
 mod default_toleration_seconds;
 mod event_rate_limit;
 mod extended_resource_toleration;
+mod image_policy;
 mod limit_ranger;
 mod namespace_auto_provision;
 mod namespace_lifecycle;
@@ -30,8 +31,16 @@ use crate::builder::Boxed;
 use apimachinery::Value;
 
 /// Plugins that read a configuration.
-pub(crate) const CONFIGURABLE: &[&str] =
-    &["EventRateLimit", "PodNodeSelector", "PodSecurity", "PodTolerationRestriction"];
+pub(crate) const CONFIGURABLE: &[&str] = &[
+    "EventRateLimit",
+    "ImagePolicyWebhook",
+    "MutatingAdmissionWebhook",
+    "PodNodeSelector",
+    "PodSecurity",
+    "PodTolerationRestriction",
+    "ResourceQuota",
+    "ValidatingAdmissionWebhook",
+];
 
 /// The plugin of this name, if it is built.
 ///
@@ -77,10 +86,11 @@ pub(crate) fn build(name: &str, configuration: Option<&Value>, means: &Means) ->
         "ClusterTrustBundleAttest" => Box::new(certificates::TrustBundleAttest::new(means)),
         "PodTopologyLabels" => Box::new(pod_topology_labels::PodTopologyLabels::new(store())),
         "MutatingAdmissionPolicy" => Box::new(policies::Mutating::new(means)),
-        "MutatingAdmissionWebhook" => Box::new(webhooks::Mutating::new(means)),
+        "MutatingAdmissionWebhook" => Box::new(webhooks::Mutating::new(means, configuration)?),
         "ValidatingAdmissionPolicy" => Box::new(policies::Validating::new(means)),
-        "ValidatingAdmissionWebhook" => Box::new(webhooks::Validating::new(means)),
-        "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store())),
+        "ValidatingAdmissionWebhook" => Box::new(webhooks::Validating::new(means, configuration)?),
+        "ImagePolicyWebhook" => Box::new(image_policy::ImagePolicyWebhook::new(means, configuration)?),
+        "ResourceQuota" => Box::new(resource_quota::ResourceQuota::new(store(), configuration)?),
         _ => return Ok(None),
     }))
 }

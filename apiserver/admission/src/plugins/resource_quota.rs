@@ -5,6 +5,8 @@
 //!
 //! Upstream: `apiserver/pkg/admission/plugin/resourcequota`.
 
+mod limits;
+
 use crate::denial::forbidden;
 use crate::lookup::list;
 use crate::pod::map;
@@ -12,11 +14,12 @@ use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
 use apimachinery::quantity::Quantity;
 use apimachinery::resources;
-use apimachinery::status::Status;
+use apimachinery::status::{Reason, Status};
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_storage::{Change, Match, Object, StorageError, Store};
 use async_trait::async_trait;
+use limits::{Limits, Uncovered};
 use rules::placement::requests::amounts;
 use rules::quota::{self, Amounts};
 use std::sync::Arc;
@@ -26,11 +29,17 @@ const ATTEMPTS: usize = 10;
 
 pub(crate) struct ResourceQuota {
     store: Store,
+    limits: Limits,
 }
 
 impl ResourceQuota {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    /// With its configuration, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn new(store: Store, configuration: Option<&Value>) -> Result<Self, String> {
+        let limits = configuration.map(Limits::parse).transpose()?.unwrap_or_default();
+        Ok(Self { store, limits })
     }
 
     async fn charge(&self, attributes: &Attributes<'_>, quota: Arc<Object>, delta: &Amounts) -> Result<(), Status> {
@@ -73,27 +82,46 @@ impl Plugin for ResourceQuota {
     async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
         let context = attributes.context;
         let quotas = list(&self.store, ("", "v1", "resourcequotas"), Some(&context.namespace));
-        if quotas.is_empty() {
+        if quotas.is_empty() && self.limits.is_empty() {
             return Ok(());
         }
-        let mut whole = quota::of(counted(context), attributes.object);
+        let (resource, object): (_, &Value) = (counted(context), &*attributes.object);
+        let mut whole = quota::of(resource, object);
         whole.retain(|_, amount| !amount.is_zero());
-        let growth = growth(&whole, &quota::of(counted(context), attributes.old_object));
-        for quota in quotas {
-            let tree = quota.value();
-            if !quota::covers(&tree, counted(context), attributes.object) {
-                continue;
-            }
-            let was_covered = attributes.operation == Operation::Update
-                && quota::covers(&tree, counted(context), attributes.old_object);
-            if was_covered {
-                self.charge(attributes, quota, &growth).await?;
+        let growth = growth(&whole, &quota::of(resource, attributes.old_object));
+        let is_update = attributes.operation == Operation::Update;
+        let trees: Vec<Value> = quotas.iter().map(|quota| quota.value()).collect();
+        let mut charges = Vec::new();
+        for (quota, tree) in quotas.into_iter().zip(&trees).filter(|(_, tree)| quota::covers(tree, resource, object)) {
+            if is_update && quota::covers(tree, resource, attributes.old_object) {
+                charges.push((quota, &growth));
             } else {
-                check_specified(&tree, attributes)?;
-                self.charge(attributes, quota, &whole).await?;
+                check_specified(tree, attributes)?;
+                charges.push((quota, &whole));
             }
         }
+        let uses_more = match charges.is_empty() {
+            true => !(if is_update { &growth } else { &whole }).is_empty(),
+            false => charges.iter().any(|(_, delta)| !delta.is_empty()),
+        };
+        if uses_more {
+            let checked = self.limits.check(resource, object, &whole, &trees);
+            checked.map_err(|uncovered| uncovered_status(attributes, uncovered))?;
+        }
+        for (quota, delta) in charges {
+            self.charge(attributes, quota, delta).await?;
+        }
         Ok(())
+    }
+}
+
+/// Upstream's answers: one of them is no refusal of an admission plugin.
+fn uncovered_status(attributes: &Attributes<'_>, uncovered: Uncovered) -> Status {
+    match uncovered {
+        Uncovered::Amounts(names) => forbidden(attributes, &format!("insufficient quota to consume: {names}")),
+        Uncovered::Scopes(scopes) => {
+            Status::plain(500, Reason::Unknown, format!("insufficient quota to match these scopes: [{scopes}]"))
+        }
     }
 }
 
@@ -179,7 +207,7 @@ mod tests {
     async fn plugin(quota: Value) -> (Cluster, ResourceQuota) {
         let cluster = Cluster::start().await;
         cluster.add("/resourcequotas", quota).await;
-        let plugin = ResourceQuota::new(cluster.store.clone());
+        let plugin = ResourceQuota::new(cluster.store.clone(), None).expect("a plugin");
         (cluster, plugin)
     }
 

@@ -3,9 +3,9 @@
 //! Upstream: `apiserver/plugin/pkg/authenticator/token/webhook`.
 
 use super::{AUTHENTICATED, Audiences, TokenVerdict};
-use crate::remote::{Expiring, Remote, RemoteError};
 use apiserver_registry::UserInfo;
 use apiserver_webhook::Means;
+use apiserver_webhook::remote::{Expiring, Remote, RemoteError};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;

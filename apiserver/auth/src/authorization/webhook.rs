@@ -4,11 +4,11 @@
 
 use super::conditions::MatchConditions;
 use super::{Attributes, Decision, Reason};
-use crate::remote::{Expiring, Remote, RemoteError};
 use crate::reviews::user_value;
 use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
 use apiserver_registry::UserInfo;
 use apiserver_webhook::Means;
+use apiserver_webhook::remote::{Expiring, Remote, RemoteError};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ mod plan;
 use super::{Target, reply, success, tree, validate, value_reply};
 use crate::admission::Operation;
 use crate::failure::Failure;
-use crate::strategy::{self, Allocates, Deleted, Strategy};
+use crate::strategy::{self, Allocates, Deleted, Dependents, Strategy};
 use crate::transaction::{self, Decide};
 use crate::{Context, Registry, Reply, UserInfo, convert};
 use apimachinery::Value;
@@ -18,6 +18,8 @@ use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::{Reason, Status};
 use apiserver_storage::{Change, ListPage, ListQuery, Match, Object};
 use async_trait::async_trait;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt as _, StreamExt as _};
 use options::DeleteOptions;
 use plan::Plan;
 use serde_json::json;
@@ -123,7 +125,9 @@ impl Decide for Deletion<'_> {
             self.admitted = true;
         }
         let mut before = old;
-        let (change, after) = match plan::plan(self.strategy, &before, self.options, jiff::Timestamp::now()) {
+        let without_collector = Strategy { dependents: Dependents::Unsupported, ..*self.strategy };
+        let strategy = if self.registry.options.has_garbage_collector { self.strategy } else { &without_collector };
+        let (change, after) = match plan::plan(strategy, &before, self.options, jiff::Timestamp::now()) {
             Plan::Wait => (Change::Keep, Some(before.clone())),
             Plan::Mark(new) => {
                 let stored = convert::stored(self.registry, &cx.resource, new.clone()).await?;
@@ -184,16 +188,35 @@ pub(crate) async fn delete_collection(
     let parsed = DeleteOptions::parse(options)?;
     rules::warnings::delete(&cx.resource, options, &mut |text| cx.warn(text));
     let page = super::read::list(registry, cx, query).await?;
+    let mut running = FuturesOrdered::new();
     for object in &page.items {
-        let one = single(cx, object);
-        match remove(registry, &one, &parsed, options).await {
-            // Somebody else was faster.
-            Err(status) if status.reason == Reason::NotFound => {}
-            result => drop(result?),
+        if running.len() >= registry.options.collection_workers {
+            running.next().await.transpose()?;
         }
-        cx.warnings.lock().append(&mut one.warnings.lock());
+        running.push_back(remove_of_many(registry, cx, object.clone(), &parsed, options).boxed());
+    }
+    while let Some(removed) = running.next().await {
+        removed?;
     }
     Ok(page)
+}
+
+/// Deletes one object of a collection, if it is still there.
+async fn remove_of_many(
+    registry: &Registry,
+    cx: &Context,
+    object: Arc<Object>,
+    parsed: &DeleteOptions,
+    options: &Value,
+) -> Result<(), Status> {
+    let one = single(cx, &object);
+    match remove(registry, &one, parsed, options).await {
+        // Somebody else was faster.
+        Err(status) if status.reason == Reason::NotFound => {}
+        result => drop(result?),
+    }
+    cx.warnings.lock().append(&mut one.warnings.lock());
+    Ok(())
 }
 
 /// Deletes all objects of a resource on behalf of the server itself; how many are left.

@@ -3,8 +3,8 @@
 //! Upstream: `apiserver/plugin/pkg/audit/webhook`.
 
 use super::sink::Encoded;
-use apiserver_auth::remote::{Remote, RemoteError};
 use apiserver_webhook::Means;
+use apiserver_webhook::remote::{Remote, RemoteError};
 use bytes::Bytes;
 use std::path::Path;
 use std::time::Duration;

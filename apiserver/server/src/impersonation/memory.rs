@@ -4,8 +4,8 @@
 
 use super::mode::Mode;
 use apiserver_auth::Attributes;
-use apiserver_auth::remote::Expiring;
 use apiserver_registry::UserInfo;
+use apiserver_webhook::remote::Expiring;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

@@ -7,12 +7,29 @@ use apimachinery::Value;
 /// Whether all of the quota's scopes fit the object. Scopes are about pods, and one about claims;
 /// a quota that has any is about nothing else.
 pub fn covers(quota: &Value, resource: Resource<'_>, object: &Value) -> bool {
-    let Some(spec) = quota.at("spec") else { return true };
+    scopes(quota).all(|(scope, expression)| fits(scope, expression, resource, object))
+}
+
+/// The scopes of a quota, each with its requirement; plain ones have none.
+fn scopes(quota: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let spec = quota.at("spec").unwrap_or(&Value::Null);
     let plain = spec.texts("scopes").map(|scope| (scope, &Value::Null));
     let expressions = spec.at("scopeSelector").map(|selector| selector.items("matchExpressions")).unwrap_or_default();
-    let selected = expressions.iter().map(|expression| (expression.text("scopeName"), expression));
-    let mut all = plain.chain(selected);
-    all.all(|(scope, expression)| fits(scope, expression, resource, object))
+    plain.chain(expressions.iter().map(|expression| (expression.text("scopeName"), expression)))
+}
+
+/// Whether a requirement (`scopeName`, `operator`, `values`) fits the object.
+pub fn fits_requirement(requirement: &Value, resource: Resource<'_>, object: &Value) -> bool {
+    fits(requirement.text("scopeName"), requirement, resource, object)
+}
+
+/// The names of those scopes of a quota that fit the object, be the quota about it or not.
+pub fn fitting<'a>(
+    quota: &'a Value,
+    resource: Resource<'a>,
+    object: &'a Value,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    scopes(quota).filter(move |(scope, expression)| fits(scope, expression, resource, object)).map(|(scope, _)| scope)
 }
 
 fn fits(scope: &str, expression: &Value, resource: Resource<'_>, object: &Value) -> bool {

@@ -1,5 +1,6 @@
 //! A webhook's configuration, compiled.
 
+use super::configuration::Clients;
 use crate::dynamic::FailurePolicy;
 use crate::dynamic::conditions::Conditions;
 use crate::dynamic::rules::{self, MatchPolicy, Rule};
@@ -7,7 +8,7 @@ use crate::dynamic::selectors::Selectors;
 use ::rules::expressions::Compiler;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use apiserver_webhook::{Client, Config, ConfigError, Means};
+use apiserver_webhook::{Client, Config, ConfigError};
 use std::time::Duration;
 
 /// One configuration object.
@@ -61,14 +62,14 @@ pub(super) enum Reinvoke {
 }
 
 impl Configuration {
-    pub(super) fn compile(value: &Value, means: &Means) -> Self {
+    pub(super) fn compile(value: &Value, clients: &Clients) -> Self {
         let hooks = value.get("webhooks").and_then(Value::as_array).into_iter().flatten();
-        Self { hooks: hooks.map(|hook| Hook::compile(value.name(), hook, means)).collect() }
+        Self { hooks: hooks.map(|hook| Hook::compile(value.name(), hook, clients)).collect() }
     }
 }
 
 impl Hook {
-    fn compile(configuration: &str, value: &Value, means: &Means) -> Self {
+    fn compile(configuration: &str, value: &Value, clients: &Clients) -> Self {
         let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
         let config = Config::parse(value.get("clientConfig").unwrap_or(&Value::Null));
         Self {
@@ -86,7 +87,7 @@ impl Hook {
             timeout: Duration::from_secs(value.get("timeoutSeconds").and_then(Value::as_u64).unwrap_or(10)),
             version: version(value),
             reinvocation: if text("reinvocationPolicy") == "IfNeeded" { Reinvoke::IfNeeded } else { Reinvoke::Never },
-            client: config.and_then(|config| Client::new(config, None, means)),
+            client: config.and_then(|config| clients.client(config)),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Upstream: `apiserver/pkg/admission/plugin/webhook/{mutating,validating,generic}`.
 
 mod call;
+mod configuration;
 mod hook;
 mod review;
 
@@ -15,11 +16,13 @@ use crate::builder::Authorize;
 use crate::dynamic::compiled::Compiled;
 use crate::dynamic::is_exempt;
 use crate::metrics::Metrics;
+use apimachinery::Value;
 use apimachinery::status::Status;
 use apiserver_registry::Context;
 use apiserver_registry::admission::{Attributes, Operation, Plugin};
 use apiserver_storage::Store;
 use async_trait::async_trait;
+use configuration::Clients;
 use futures::future::join_all;
 use hook::{Configuration, Hook};
 use std::sync::Arc;
@@ -35,16 +38,17 @@ struct Webhooks {
 }
 
 impl Webhooks {
-    fn new(means: &Means, plural: &str, step: &'static str) -> Self {
+    fn new(means: &Means, configuration: Option<&Value>, plural: &str, step: &'static str) -> Result<Self, String> {
         let client = apiserver_webhook::Means { store: means.store.clone(), supervisor: means.supervisor.clone() };
-        let compile = move |value: &_| Configuration::compile(value, &client);
-        Self {
+        let clients = Clients::new(client, configuration)?;
+        let compile = move |value: &_| Configuration::compile(value, &clients);
+        Ok(Self {
             store: means.store.clone(),
             authorizer: means.authorizer.clone(),
             metrics: means.metrics.clone(),
             step,
             configurations: Compiled::new(means.store.clone(), plural, compile),
-        }
+        })
     }
 
     fn handles(&self, context: &Context) -> bool {
@@ -64,8 +68,12 @@ impl Webhooks {
 pub(crate) struct Mutating(Webhooks);
 
 impl Mutating {
-    pub(crate) fn new(means: &Means) -> Self {
-        Self(Webhooks::new(means, "mutatingwebhookconfigurations", "admit"))
+    /// With its configuration, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn new(means: &Means, configuration: Option<&Value>) -> Result<Self, String> {
+        Webhooks::new(means, configuration, "mutatingwebhookconfigurations", "admit").map(Self)
     }
 }
 
@@ -94,8 +102,12 @@ impl Plugin for Mutating {
 pub(crate) struct Validating(Webhooks);
 
 impl Validating {
-    pub(crate) fn new(means: &Means) -> Self {
-        Self(Webhooks::new(means, "validatingwebhookconfigurations", "validating"))
+    /// With its configuration, if there is one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn new(means: &Means, configuration: Option<&Value>) -> Result<Self, String> {
+        Webhooks::new(means, configuration, "validatingwebhookconfigurations", "validating").map(Self)
     }
 }
 

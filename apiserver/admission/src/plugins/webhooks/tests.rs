@@ -125,7 +125,7 @@ fn config_map() -> Value {
 async fn validated(hook: impl FnOnce(&Server) -> Value) -> (Result<Value, Status>, usize) {
     let (cluster, server) = (cluster().await, Server::start().await);
     configure(&cluster, "validatingwebhookconfigurations", "c", vec![hook(&server)]).await;
-    let result = create(&Validating::new(&cluster.means()), "/configmaps", config_map()).await;
+    let result = create(&Validating::new(&cluster.means(), None).expect("a plugin"), "/configmaps", config_map()).await;
     let asked = server.asked.lock().len();
     (result, asked)
 }
@@ -168,8 +168,10 @@ async fn managed_fields_are_shown_as_trees() {
     }
     let mut closed = config_map();
     closed["metadata"]["managedFields"] = json!([{"manager": "m", "fieldsV1": "{\"f:data\":{}}"}]);
-    let changed = create(&Mutating::new(&cluster.means()), "/configmaps", closed.clone()).await.expect("admitted");
-    create(&Validating::new(&cluster.means()), "/configmaps", closed).await.expect("admitted");
+    let changed = create(&Mutating::new(&cluster.means(), None).expect("a plugin"), "/configmaps", closed.clone())
+        .await
+        .expect("admitted");
+    create(&Validating::new(&cluster.means(), None).expect("a plugin"), "/configmaps", closed).await.expect("admitted");
     for review in server.asked.lock().iter() {
         let fields = review.pointer("/request/object/metadata/managedFields/0/fieldsV1");
         assert_eq!(fields, Some(&json!({"f:data": {}})), "{review}");
@@ -210,7 +212,7 @@ async fn services_are_reached_by_their_endpoints() {
     let with = json!({"clientConfig": {"service": service, "caBundle": BASE64.encode(&server.authority)},
         "admissionReviewVersions": ["v9", "v1beta1", "v1"]});
     configure(&cluster, "validatingwebhookconfigurations", "c", vec![server.hook("h", "", with)]).await;
-    let plugin = Validating::new(&cluster.means());
+    let plugin = Validating::new(&cluster.means(), None).expect("a plugin");
     for _ in 0..2 {
         let refused = create(&plugin, "/configmaps", config_map()).await.expect_err("denied");
         assert_eq!((refused.code, refused.message.ends_with("not today")), (403, true), "{refused}");
@@ -228,7 +230,9 @@ async fn mutations_follow_each_other() {
     configure(&cluster, "mutatingwebhookconfigurations", "b", vec![second]).await;
     let first = server.hook("one", "/mark?first", json!({}));
     configure(&cluster, "mutatingwebhookconfigurations", "a", vec![first]).await;
-    let object = create(&Mutating::new(&cluster.means()), "/configmaps", config_map()).await.expect("changed");
+    let object = create(&Mutating::new(&cluster.means(), None).expect("a plugin"), "/configmaps", config_map())
+        .await
+        .expect("changed");
     assert_eq!(object["data"], json!({"k": "v", "first": "yes", "second": "yes"}));
     let asked = server.asked.lock();
     assert_eq!(asked[1]["request"]["object"]["data"]["first"], "yes", "the second sees what the first did");

@@ -4,11 +4,13 @@
 
 mod cache;
 mod kubeconfig;
+mod users;
 
 pub use cache::Expiring;
 pub use kubeconfig::KubeconfigError;
+pub use users::{Credentials, Users};
 
-use apiserver_webhook::{Client, ConfigError, Means};
+use crate::{Client, ConfigError, Means};
 use bytes::Bytes;
 use serde_json::Value;
 use std::path::Path;
@@ -40,6 +42,8 @@ pub enum RemoteError {
 pub struct Remote {
     client: Client,
     timeout: Duration,
+    /// Wait before the second call.
+    pause: Duration,
 }
 
 impl Remote {
@@ -48,17 +52,19 @@ impl Remote {
         let access = kubeconfig::read(file)?;
         let wrong = |source| RemoteError::Config { file: file.display().to_string(), source };
         let client = Client::new(access.config, access.identity, means).map_err(wrong)?;
-        let client = match access.token {
-            Some(token) => client.with_bearer(&token),
-            None => client,
-        };
-        Ok(Self { client, timeout })
+        let client = client.with_authorization(access.authorization);
+        Ok(Self { client, timeout, pause: PAUSE })
+    }
+
+    /// Waits so long before it asks a second time.
+    pub fn with_pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// Posts a review, again after a while if there is no answer, and reads the one that comes.
-    pub(crate) async fn review(&self, review: &Value) -> Result<Value, String> {
+    pub async fn review(&self, review: &Value) -> Result<Value, String> {
         let body = Bytes::from(review.to_string());
-        let mut pause = PAUSE;
+        let mut pause = self.pause;
         let mut attempt = 1;
         loop {
             match self.client.post(body.clone(), self.timeout).await {

@@ -3,9 +3,10 @@
 //!
 //! Upstream: `client-go/tools/clientcmd`.
 
-use apiserver_webhook::{Config, Identity, Target};
+use crate::{Config, Identity, Target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::header::HeaderValue;
 use serde_json::Value;
 use std::path::Path;
 
@@ -29,13 +30,19 @@ pub enum KubeconfigError {
 pub(super) struct Access {
     pub(super) config: Config,
     pub(super) identity: Option<Identity>,
-    pub(super) token: Option<String>,
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+/// The kubeconfig as a tree.
+pub(super) fn parse(file: &Path) -> Result<Value, KubeconfigError> {
+    let text = pki::pem::read(file)?;
+    apimachinery::codec::yaml::to_value(&text)
+        .map_err(|error| KubeconfigError::Value { file: file.display().to_string(), why: error.to_string() })
 }
 
 pub(super) fn read(file: &Path) -> Result<Access, KubeconfigError> {
-    let text = pki::pem::read(file)?;
     let wrong = |why: String| KubeconfigError::Value { file: file.display().to_string(), why };
-    let value = apimachinery::codec::yaml::to_value(&text).map_err(|error| wrong(error.to_string()))?;
+    let value = parse(file)?;
     let context = match value.get("current-context").and_then(Value::as_str).filter(|c| !c.is_empty()) {
         Some(name) => {
             entry(&value, "contexts", name, "context").ok_or_else(|| wrong(format!("no context {name:?}")))?
@@ -57,11 +64,11 @@ pub(super) fn read(file: &Path) -> Result<Access, KubeconfigError> {
     Ok(Access {
         config: Config { target: Target::Url(url), authorities },
         identity: identity(user, file)?,
-        token: token(user, file)?,
+        authorization: authorization(user, file)?,
     })
 }
 
-fn identity(user: &Value, file: &Path) -> Result<Option<Identity>, KubeconfigError> {
+pub(super) fn identity(user: &Value, file: &Path) -> Result<Option<Identity>, KubeconfigError> {
     let (certificate, key) = (material(user, "client-certificate", file)?, material(user, "client-key", file)?);
     let place = file.display().to_string();
     match (certificate, key) {
@@ -74,6 +81,24 @@ fn identity(user: &Value, file: &Path) -> Result<Option<Identity>, KubeconfigErr
             Err(KubeconfigError::Value { file: place, why: "client-certificate and client-key belong together".into() })
         }
     }
+}
+
+/// A token or a password, as a header has it; logs do not show it.
+pub(super) fn authorization(user: &Value, file: &Path) -> Result<Option<HeaderValue>, KubeconfigError> {
+    let password = || {
+        let (name, password) = (text_of(user, "username"), text_of(user, "password"));
+        let is_given = !name.is_empty() || !password.is_empty();
+        is_given.then(|| format!("Basic {}", STANDARD.encode(format!("{name}:{password}"))))
+    };
+    let Some(text) = token(user, file)?.map(|token| format!("Bearer {token}")).or_else(password) else {
+        return Ok(None);
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| KubeconfigError::Value {
+        file: file.display().to_string(),
+        why: "a token or password that no header can hold".into(),
+    })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 fn token(user: &Value, file: &Path) -> Result<Option<String>, KubeconfigError> {
@@ -106,7 +131,7 @@ fn beside(file: &Path, path: &str) -> std::path::PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }
 
-fn entry<'a>(value: &'a Value, list: &str, name: &str, member: &str) -> Option<&'a Value> {
+pub(super) fn entry<'a>(value: &'a Value, list: &str, name: &str, member: &str) -> Option<&'a Value> {
     let mut entries = value.get(list)?.as_array()?.iter();
     entries.find(|entry| text_of(entry, "name") == name)?.get(member)
 }
@@ -136,7 +161,7 @@ mod tests {
         let access =
             parse("server: 'https://a/authorize', certificate-authority: ca.crt", "tokenFile: token").expect("access");
         assert_eq!((access.config.authority().as_str(), access.config.authorities.as_slice()), ("a", &b"PEM"[..]));
-        assert_eq!(access.token.as_deref(), Some("secret"));
+        assert_eq!(access.authorization.expect("a header"), "Bearer secret");
         assert!(access.identity.is_none());
     }
 
