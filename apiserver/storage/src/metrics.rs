@@ -4,7 +4,7 @@
 
 use crate::StorageError;
 use crate::core::Core;
-use apimachinery::gvk::GroupResource;
+use apimachinery::gvk::{GroupResource, Str};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -26,8 +26,8 @@ const BUCKETS: [f64; 25] = [
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     operation: &'static str,
-    group: String,
-    resource: String,
+    group: Str,
+    resource: Str,
 }
 
 #[derive(Debug, EncodeLabelSet)]
@@ -61,8 +61,7 @@ impl Metrics {
     ) -> Result<T, StorageError> {
         let start = Instant::now();
         let answer = request.await;
-        let (group, resource) = (resource.group.to_string(), resource.resource.to_string());
-        let labels = Request { operation, group, resource };
+        let labels = Request { operation, group: resource.group.clone(), resource: resource.resource.clone() };
         self.durations.get_or_create(&labels).observe(start.elapsed().as_secs_f64());
         self.requests.get_or_create(&labels).inc();
         if answer.is_err() {
