@@ -104,6 +104,12 @@ fields! {
     cpu_cfs_quota_period: GoDuration, "cpu-cfs-quota-period" => "cpuCFSQuotaPeriod";
     /// CPU Manager policy to use: none or static.
     cpu_manager_policy: String, "cpu-manager-policy" => "cpuManagerPolicy";
+    /// From which NUMA nodes containers have their memory: None, Static.
+    memory_manager_policy: String, "memory-manager-policy" => "memoryManagerPolicy";
+    /// Whether what a pod gets is to be close together: none, best-effort, restricted, single-numa-node.
+    topology_manager_policy: String, "topology-manager-policy" => "topologyManagerPolicy";
+    /// What is brought close together: container, pod.
+    topology_manager_scope: String, "topology-manager-scope" => "topologyManagerScope";
     /// How often containers are told again where they may run.
     cpu_manager_reconcile_period: GoDuration, "cpu-manager-reconcile-period" => "cpuManagerReconcilePeriod";
     /// Whether logs of containers are served, and commands run in them.
@@ -240,12 +246,18 @@ struct Several {
     /// Taints of the node when it registers: key=value:effect.
     #[arg(long)]
     register_with_taints: Vec<String>,
+    /// What the system keeps of the memory of NUMA nodes: 0:memory=1Gi,hugepages-1M=2Gi.
+    #[arg(long)]
+    reserved_memory: Vec<String>,
     /// What the system needs of the node: cpu=200m,memory=500Mi.
     #[arg(long)]
     system_reserved: Vec<String>,
     /// Cipher suites of TLS 1.2 for the server.
     #[arg(long)]
     tls_cipher_suites: Vec<String>,
+    /// Options of the Topology Manager's policy: prefer-closest-numa-nodes=true.
+    #[arg(long)]
+    topology_manager_policy_options: Vec<String>,
 }
 
 /// Flags that set a list of texts; those of several flags come one after the other.
@@ -265,6 +277,7 @@ const MAPS: &[(FieldFlag, char)] = &[
     (FieldFlag { flag: "eviction-soft-grace-period", path: "evictionSoftGracePeriod" }, '='),
     (FieldFlag { flag: "kube-reserved", path: "kubeReserved" }, '='),
     (FieldFlag { flag: "system-reserved", path: "systemReserved" }, '='),
+    (FieldFlag { flag: "topology-manager-policy-options", path: "topologyManagerPolicyOptions" }, '='),
 ];
 
 /// A flag whose values have not the form they should have.
@@ -305,7 +318,27 @@ pub fn several(given: &[(String, String)]) -> Result<Map<String, Value>, Several
         let taints: Result<Vec<Taint>, _> = entries(given, TAINTS).map(taint).collect();
         fields.insert("registerWithTaints".to_owned(), json!(taints?));
     }
+    const RESERVED: &str = "reserved-memory";
+    if is_given(given, RESERVED) {
+        let values = given.iter().filter(|(name, _)| name == RESERVED);
+        let reserved: Result<Vec<_>, _> = values.map(|(_, value)| reservation(value)).collect();
+        fields.insert("reservedMemory".to_owned(), json!(reserved?));
+    }
     Ok(fields)
+}
+
+/// `0:memory=1Gi,hugepages-2Mi=2Gi`.
+fn reservation(text: &str) -> Result<Value, SeveralError> {
+    let wrong = |why: &str| SeveralError { flag: "reserved-memory", value: text.to_owned(), why: why.to_owned() };
+    let (node, limits) =
+        text.split_once(':').ok_or_else(|| wrong("the limits stand behind a NUMA node: 0:memory=1Gi"))?;
+    let node: i32 = node.trim().parse().map_err(|_| wrong("the NUMA node is no number"))?;
+    let pair = |pair: &str| {
+        let (resource, amount) = pair.split_once('=').ok_or_else(|| wrong("a limit is resource=amount"))?;
+        Ok((resource.trim().to_owned(), Value::from(amount.trim())))
+    };
+    let limits = limits.split(',').map(pair).collect::<Result<Map<_, _>, _>>()?;
+    Ok(json!({ "numaNode": node, "limits": limits }))
 }
 
 fn is_given(given: &[(String, String)], flag: &str) -> bool {
@@ -348,6 +381,8 @@ mod tests {
             ("kube-reserved", "memory=1Gi"),
             ("cluster-dns", "10.0.0.10,10.0.0.11"),
             ("enforce-node-allocatable", ""),
+            ("reserved-memory", "0:memory=1Gi,hugepages-2Mi=4Mi"),
+            ("reserved-memory", "1:memory=2Gi"),
             ("register-with-taints", "a=b:NoSchedule,c:NoExecute"),
             ("port", "1"),
         ];
@@ -356,6 +391,10 @@ mod tests {
             "kubeReserved": {"cpu": "200m", "memory": "1Gi"},
             "clusterDNS": ["10.0.0.10", "10.0.0.11"],
             "enforceNodeAllocatable": [],
+            "reservedMemory": [
+                {"numaNode": 0, "limits": {"memory": "1Gi", "hugepages-2Mi": "4Mi"}},
+                {"numaNode": 1, "limits": {"memory": "2Gi"}},
+            ],
             "registerWithTaints": [
                 {"key": "a", "value": "b", "effect": "NoSchedule"}, {"key": "c", "effect": "NoExecute"},
             ],
@@ -367,6 +406,8 @@ mod tests {
     fn malformed_values_are_named() {
         for (flag, value) in [
             ("eviction-hard", "memory.available=1Gi"),
+            ("reserved-memory", "memory=1Gi"),
+            ("reserved-memory", "0:memory"),
             ("register-with-taints", "a=b"),
             ("register-with-taints", "a:Never"),
             ("register-with-taints", ":NoSchedule"),

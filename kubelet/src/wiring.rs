@@ -18,7 +18,7 @@ use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::network::iptables;
 use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
-use crate::placement::{self, Placement};
+use crate::placement;
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
 use crate::pod::PodExt;
@@ -37,7 +37,6 @@ use anyhow::Context;
 use client::informer::Informer;
 use component::Supervisor;
 use component::daemon::Daemon;
-use component::gates::{Gates, go_bool};
 use connection::{cluster, connect, events, storage};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
@@ -87,9 +86,9 @@ impl Kubelet {
             tracing::warn!(%error, "mounts of volumes cannot be propagated into running containers");
         });
         placement::reserve_named(&mut config, Path::new(SYS))?;
-        let placement = placement(daemon, &config)?;
-        let clients = connect(&options, &config, supervisor).await?;
         let node = node_facts(&options, &config)?;
+        let placement = preparation::placement(daemon, &config, &node, Path::new(SYS))?;
+        let clients = connect(&options, &config, supervisor).await?;
         let events = events(clients.as_ref().map(|clients| &clients.events), &node.name(), supervisor);
         let client = clients.map(|clients| clients.client);
         let cluster = cluster(client.as_ref(), supervisor);
@@ -297,17 +296,6 @@ fn devices_folder(root: &Path) -> PathBuf {
     let own = root.join("device-plugins");
     tracing::warn!(folder = %own.display(), "another kubelet serves device plugins; those of this one register here");
     own
-}
-
-/// The processors of containers, by the gates of the command line and of the file.
-fn placement(daemon: &Daemon<Options>, config: &KubeletConfiguration) -> anyhow::Result<Placement> {
-    let given = daemon.common.feature_gates.iter().flat_map(|all| all.split(','));
-    let given = given.filter_map(|gate| gate.split_once('=')).filter_map(|(k, v)| Some((k.trim(), go_bool(v.trim())?)));
-    let mut gates = config.feature_gates.clone();
-    gates.extend(given.map(|(gate, on)| (gate.trim_start_matches("kube:").to_owned(), on)));
-    let gates = Gates::from_map(gates)?;
-    let placed = Placement::load(&daemon.options.root_dir, config, &gates, Path::new(SYS));
-    placed.context("initialize the CPU manager")
 }
 
 /// Claims of devices, which only an apiserver has.

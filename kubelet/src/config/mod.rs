@@ -4,11 +4,13 @@
 //! Upstream: `pkg/kubelet/apis/config`.
 
 mod dropins;
+mod placement;
 pub mod shutdown;
 pub mod unbuilt;
 mod validation;
 
 use crate::flags::{self, Options};
+use crate::placement::memory::reserved::MemoryReservation;
 use crate::resources::Amount;
 use crate::resources::memory::SwapBehavior;
 use component::GoDuration;
@@ -105,6 +107,7 @@ pub struct KubeletConfiguration {
     pub system_reserved: BTreeMap<String, String>,
     #[serde(rename = "makeIPTablesUtilChains")]
     pub make_iptables_util_chains: bool,
+    pub memory_manager_policy: String,
     pub memory_swap: MemorySwap,
     pub max_pods: u32,
     pub max_open_files: u64,
@@ -129,6 +132,7 @@ pub struct KubeletConfiguration {
     pub registry_burst: u32,
     #[serde(rename = "registryPullQPS")]
     pub registry_pull_qps: u32,
+    pub reserved_memory: Vec<MemoryReservation>,
     #[serde(rename = "reservedSystemCPUs")]
     pub reserved_system_cpus: String,
     #[serde(rename = "resolvConf")]
@@ -150,6 +154,9 @@ pub struct KubeletConfiguration {
     /// Runtimes serve streams and end them; nothing in v1.36 reads this.
     pub streaming_connection_idle_timeout: GoDuration,
     pub sync_frequency: GoDuration,
+    pub topology_manager_policy: String,
+    pub topology_manager_policy_options: BTreeMap<String, String>,
+    pub topology_manager_scope: String,
 }
 
 /// How pods may use the node's swap.
@@ -307,6 +314,7 @@ impl Default for KubeletConfiguration {
             local_storage_capacity_isolation: true,
             system_reserved: BTreeMap::new(),
             make_iptables_util_chains: true,
+            memory_manager_policy: "None".to_owned(),
             memory_swap: MemorySwap::default(),
             max_pods: 110,
             max_open_files: 1_000_000,
@@ -328,6 +336,7 @@ impl Default for KubeletConfiguration {
             register_with_taints: Vec::new(),
             registry_burst: 10,
             registry_pull_qps: 5,
+            reserved_memory: Vec::new(),
             reserved_system_cpus: String::new(),
             resolv_conf: "/etc/resolv.conf".to_owned(),
             rotate_certificates: false,
@@ -343,6 +352,9 @@ impl Default for KubeletConfiguration {
             static_pod_path: String::new(),
             streaming_connection_idle_timeout: seconds(4 * 3600),
             sync_frequency: seconds(60),
+            topology_manager_policy: "none".to_owned(),
+            topology_manager_policy_options: BTreeMap::new(),
+            topology_manager_scope: "container".to_owned(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/apis/config/validation`.
 
-use super::{ConfigError, KubeletConfiguration, QUOTA_PERIOD, Threshold, shutdown};
+use super::{ConfigError, KubeletConfiguration, QUOTA_PERIOD, Threshold, placement, shutdown};
 use crate::eviction::Signal;
 use crate::placement::cpuset::CpuSet;
 use crate::resources::Amount;
@@ -71,6 +71,7 @@ pub(super) fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError>
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
     validate_reserved_cpus(config)?;
+    placement::validate(config)?;
     validate_logs(config)?;
     shutdown::validate(config)?;
     validate_eviction(config)?;

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `pkg/kubelet/cm/devicemanager/{manager,pod_devices}.go`.
 
+mod nodes;
+
 use super::checkpoint::{Data, Entry};
 use k8s_openapi::api::core::v1::{ResourceHealth, ResourceStatus};
 use prost::Message;
@@ -52,14 +54,17 @@ pub struct Open {
     pub free: Ids,
     /// How many there are to be in all.
     pub size: usize,
+    /// Those of the free ones that are the last to be taken.
+    pub last: Ids,
 }
 
 impl Open {
     /// The preferred ones that are free first, then any.
     pub fn close(self, preferred: &Ids) -> Ids {
         let mut out = self.taken;
-        let rest = self.free.difference(preferred);
-        let order: Vec<&String> = self.free.intersection(preferred).chain(rest).collect();
+        let (first, rest): (Vec<_>, Vec<_>) = self.free.iter().partition(|id| preferred.contains(*id));
+        let (last, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|id| self.last.contains(*id));
+        let order = first.into_iter().chain(rest).chain(last);
         for id in order {
             if out.len() < self.size {
                 out.insert(id.clone());
@@ -265,7 +270,7 @@ impl Ledger {
         if free.len() < needed {
             return Err(Refusal::TooFew { resource: resource.to_owned(), wanted: needed, free: free.len() });
         }
-        Ok(Choice::Open(Open { taken, free, size: wanted }))
+        Ok(Choice::Open(Open { taken, free, size: wanted, last: Ids::new() }))
     }
 
     fn in_use(&self, resource: &str) -> Ids {
@@ -403,8 +408,9 @@ mod tests {
 
     #[test]
     fn what_a_container_gets() {
-        let open =
-            |taken: &[&str], free: &[&str], size| Ok(Choice::Open(Open { taken: ids(taken), free: ids(free), size }));
+        let open = |taken: &[&str], free: &[&str], size| {
+            Ok(Choice::Open(Open { taken: ids(taken), free: ids(free), size, last: Ids::new() }))
+        };
         let few = |wanted, free| Err(Refusal::TooFew { resource: GPU.into(), wanted, free });
         for (wanted, reusable, want) in [
             (0, &[][..], Ok(Choice::Nothing)),
@@ -420,7 +426,7 @@ mod tests {
 
     #[test]
     fn what_the_plugin_prefers_comes_first() {
-        let open = Open { taken: ids(&["t"]), free: ids(&["a", "b", "c"]), size: 3 };
+        let open = Open { taken: ids(&["t"]), free: ids(&["a", "b", "c"]), size: 3, last: Ids::new() };
         for (preferred, want) in [
             (&[][..], &["a", "b", "t"][..]),
             (&["c"], &["a", "c", "t"]),

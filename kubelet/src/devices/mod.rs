@@ -10,8 +10,10 @@ pub mod ledger;
 pub mod plugin;
 pub mod pod_resources;
 pub mod registration;
+mod turn;
 
-use crate::pod::{PodExt, is_sidecar};
+use crate::placement::hints::Mask;
+use crate::pod::PodExt;
 use crate::resources::Amount;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceStatus};
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
+
+pub use turn::Turn;
 
 /// Where plugins look for the kubelet, whatever its `--root-dir` is.
 pub const FOLDER: &str = "/var/lib/kubelet/device-plugins";
@@ -197,27 +201,19 @@ impl Devices {
         all.any(|container| !self.wanted(pod, container).is_empty())
     }
 
-    /// Chooses the devices of all containers of a pod, and has their plugins prepare them. Init
-    /// containers leave theirs to those that come after; sidecars keep theirs. `runs` says that
-    /// the pod ran before this kubelet did.
+    /// Begins the admission of a pod. `runs` says that the pod ran before this kubelet did.
+    pub async fn turn(&self, runs: bool) -> Turn<'_> {
+        Turn { devices: self, _alone: self.0.turn.lock().await, runs, reusable: BTreeMap::new() }
+    }
+
+    /// Chooses the devices of all containers of a pod, wherever they are.
     ///
     /// # Errors
     /// Not all can be had.
     pub async fn allocate(&self, pod: &Pod, runs: bool) -> Result<(), AllocateError> {
-        let _turn = self.0.turn.lock().await;
-        let mut reusable: BTreeMap<String, Ids> = BTreeMap::new();
-        for container in pod.init_containers() {
-            self.allocate_container(pod, container, &reusable, runs).await?;
-            let granted = self.0.ledger.lock().all_granted(pod.uid(), &container.name);
-            if is_sidecar(container) {
-                take_away(&mut reusable, &granted);
-            } else {
-                granted.into_iter().for_each(|(name, ids)| reusable.entry(name).or_default().extend(ids));
-            }
-        }
-        for container in &PodExt::spec(pod).containers {
-            self.allocate_container(pod, container, &reusable, runs).await?;
-            take_away(&mut reusable, &self.0.ledger.lock().all_granted(pod.uid(), &container.name));
+        let mut turn = self.turn(runs).await;
+        for container in pod.init_containers().iter().chain(&PodExt::spec(pod).containers) {
+            turn.allocate(pod, container, None).await?;
         }
         Ok(())
     }
@@ -226,14 +222,20 @@ impl Devices {
         &self,
         pod: &Pod,
         container: &Container,
-        reusable: &BTreeMap<String, Ids>,
+        (reusable, nodes): (&BTreeMap<String, Ids>, Option<Mask>),
         runs: bool,
     ) -> Result<(), AllocateError> {
         let owner = (pod.uid(), container.name.as_str());
         for (resource, wanted) in self.wanted(pod, container) {
             let none = Ids::new();
             let reusable = reusable.get(&resource).unwrap_or(&none);
-            let choice = self.0.ledger.lock().choose(owner, &resource, wanted, reusable, runs)?;
+            let choice = {
+                let ledger = self.0.ledger.lock();
+                match ledger.choose(owner, &resource, wanted, reusable, runs)? {
+                    Choice::Open(open) => ledger.align(&resource, open, nodes),
+                    decided => decided,
+                }
+            };
             let ids = match choice {
                 Choice::Nothing => continue,
                 Choice::These(ids) => ids,
@@ -276,7 +278,7 @@ impl Devices {
             if granted().is_none() {
                 // Its plugin came after the pod.
                 let _turn = self.0.turn.lock().await;
-                self.allocate_container(pod, container, &BTreeMap::new(), false).await?;
+                self.allocate_container(pod, container, (&BTreeMap::new(), None), false).await?;
             }
             let ids = granted().ok_or_else(|| AllocateError::NoneGranted {
                 pod: owner.0.to_owned(),
@@ -326,14 +328,6 @@ impl Devices {
     fn save(&self, ledger: &Ledger) {
         if let Err(error) = checkpoint::write(&self.0.folder.join(checkpoint::FILE), ledger.data()) {
             tracing::warn!(error = &error as &dyn std::error::Error, "cannot keep which devices pods have");
-        }
-    }
-}
-
-fn take_away(reusable: &mut BTreeMap<String, Ids>, granted: &BTreeMap<String, Ids>) {
-    for (name, ids) in granted {
-        if let Some(left) = reusable.get_mut(name) {
-            left.retain(|id| !ids.contains(id));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::Devices;
 use crate::dra::Dra;
-use crate::placement::{Placement, cpuset::CpuSet};
+use crate::placement::{Placement, cpuset::CpuSet, memory::machine::Block};
 use crate::plugins::socket;
 use crate::pod::{PodExt, is_sidecar};
 use crate::rate::Rate;
@@ -69,7 +69,7 @@ impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
             devices: self.devices.listed(pod.uid(), &c.name),
             dynamic_resources: self.dra.listed(pod, c),
             cpu_ids: numbers(&self.placement.own(pod.uid(), &c.name)),
-            ..api::ContainerResources::default()
+            memory: memory(self.placement.memory().blocks(pod.uid(), &c.name)),
         });
         api::PodResources {
             name: pod.name().to_owned(),
@@ -77,6 +77,16 @@ impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
             containers: containers.collect(),
         }
     }
+}
+
+fn memory(blocks: Vec<Block>) -> Vec<api::ContainerMemory> {
+    let node = |id: usize| api::NumaNode { id: i64::try_from(id).unwrap_or(i64::MAX) };
+    let one = |block: Block| api::ContainerMemory {
+        memory_type: block.resource,
+        size: block.size,
+        topology: Some(api::TopologyInfo { nodes: block.numa_affinity.into_iter().map(node).collect() }),
+    };
+    blocks.into_iter().map(one).collect()
 }
 
 fn numbers(cpus: &CpuSet) -> Vec<i64> {
@@ -100,7 +110,8 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
     ) -> Result<Response<api::AllocatableResourcesResponse>, Status> {
         self.admit()?;
         let (devices, cpu_ids) = (self.devices.all_listed(), numbers(&self.placement.allocatable()));
-        Ok(Response::new(api::AllocatableResourcesResponse { devices, cpu_ids, ..Default::default() }))
+        let memory = memory(self.placement.memory().allocatable());
+        Ok(Response::new(api::AllocatableResourcesResponse { devices, cpu_ids, memory }))
     }
 
     async fn get(

@@ -256,23 +256,23 @@ impl Reporter {
     }
 }
 
-/// What pods may have: the capacity without what is reserved and what eviction defends.
+/// What pods may have: the capacity without what is held back.
 pub fn allocatable(capacity: &BTreeMap<String, Amount>, config: &KubeletConfiguration) -> BTreeMap<String, Amount> {
-    let reserved = |name: &str| -> Amount {
-        let of = |map: &BTreeMap<String, String>| map.get(name).and_then(|a| Amount::parse(a)).unwrap_or_default();
-        of(&config.kube_reserved) + of(&config.system_reserved)
-    };
-    let defended = |name: &str, capacity: Amount| {
-        let signal = match name {
-            "memory" => "memory.available",
-            "ephemeral-storage" => "nodefs.available",
-            _ => return Amount::default(),
-        };
-        let limit = config.eviction_hard.get(signal).and_then(|limit| Threshold::parse(limit));
-        limit.map(|t| Amount::whole(t.of(capacity.value()))).unwrap_or_default()
-    };
-    let left = |name: &str, all: Amount| (all - reserved(name) - defended(name, all)).max(Amount::default());
+    let left = |name: &str, all: Amount| (all - held_back(name, all, config)).max(Amount::default());
     capacity.iter().map(|(name, all)| (name.clone(), left(name, *all))).collect()
+}
+
+/// What is reserved of a resource, and what eviction defends of it.
+pub fn held_back(name: &str, capacity: Amount, config: &KubeletConfiguration) -> Amount {
+    let of = |map: &BTreeMap<String, String>| map.get(name).and_then(|a| Amount::parse(a)).unwrap_or_default();
+    let reserved = of(&config.kube_reserved) + of(&config.system_reserved);
+    let signal = match name {
+        "memory" => "memory.available",
+        "ephemeral-storage" => "nodefs.available",
+        _ => return reserved,
+    };
+    let limit = config.eviction_hard.get(signal).and_then(|limit| Threshold::parse(limit));
+    reserved + limit.map(|t| Amount::whole(t.of(capacity.value()))).unwrap_or_default()
 }
 
 /// The facts at start.

@@ -74,7 +74,7 @@ fn list(path: &Path) -> Result<CpuSet, DiscoverError> {
     CpuSet::parse(&text(path)?).map_err(|why| DiscoverError::List { path: path.to_owned(), why })
 }
 
-fn number(path: &Path) -> Result<usize, DiscoverError> {
+pub(super) fn number(path: &Path) -> Result<usize, DiscoverError> {
     let text = text(path)?;
     // Virtual machines may say -1 of their only socket.
     if text == "-1" {
@@ -83,7 +83,7 @@ fn number(path: &Path) -> Result<usize, DiscoverError> {
     text.parse().map_err(|_| DiscoverError::Number { path: path.to_owned(), text })
 }
 
-fn text(path: &Path) -> Result<String, DiscoverError> {
+pub(super) fn text(path: &Path) -> Result<String, DiscoverError> {
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
     read.map_err(|source| DiscoverError::Read { path: path.to_owned(), source })?;

@@ -9,7 +9,7 @@ use std::fmt;
 pub const MOST_NODES: usize = 64;
 
 /// A set of NUMA nodes below 64.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mask(u64);
 
 impl Mask {

@@ -2,9 +2,16 @@
 //!
 //! Upstream: `pkg/kubelet/cm/cpumanager/cpu_manager.go`.
 
+use super::admission::unexpected;
+use super::alignment::{Alignment, AlignmentError};
 use super::assignments::{self, Assignments, RestoreError};
 use super::cpuset::{CpuSet, CpuSetError};
 use super::discover::{self, DiscoverError};
+use super::hints::Mask;
+use super::memory::manager::Settings;
+use super::memory::{Memory, MemoryError};
+use super::metrics::Counts;
+use super::numa;
 use super::options::{Options, OptionsError};
 use super::policy::{CpuRefusal, Grant, PolicyError, Static};
 use super::topology::Topology;
@@ -16,10 +23,10 @@ use crate::workers::admission::Rejection;
 use component::Gates;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 const NONE: &str = "none";
 const STATIC: &str = "static";
@@ -49,6 +56,10 @@ pub enum PlacementError {
     Restore { why: RestoreError, file: PathBuf },
     #[error("invalid state, please drain node and remove policy state file: {0}")]
     State(PolicyError),
+    #[error("initialize the memory manager: {0}")]
+    Memory(#[from] MemoryError),
+    #[error("initialize the topology manager: {0}")]
+    Alignment(#[from] AlignmentError),
     #[error("cannot keep which processors containers have")]
     Keep(#[from] crate::checkpoint::CheckpointError),
 }
@@ -61,14 +72,22 @@ struct Shared {
     file: PathBuf,
     /// `None`: the kernel spreads all containers over all processors.
     policy: Option<Mutex<Static>>,
+    memory: Memory,
+    alignment: Alignment,
+    /// One aligned admission at a time.
+    turn: tokio::sync::Mutex<()>,
     counts: Counts,
 }
 
-/// What has been counted since the kubelet started.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) requests: AtomicU64,
-    pub(super) errors: AtomicU64,
+/// The machine, and what it does not give to pods.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'m> {
+    /// Where the kernel tells of it: /sys.
+    pub sys: &'m Path,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Of memory and huge pages.
+    pub held_back: &'m BTreeMap<String, Amount>,
 }
 
 /// The processors that `reservedSystemCPUs` names take the place of the number of them in `systemReserved` and
@@ -91,42 +110,48 @@ pub fn reserve_named(config: &mut KubeletConfiguration, sys: &Path) -> Result<()
 }
 
 impl Placement {
-    /// The configured policy on the machine that `sys` (/sys) tells of, with what the file below `root` has kept.
+    /// The configured policies on the machine, with what the files below `root` have kept.
     ///
     /// # Errors
-    /// The policy cannot be, or the file is not one of it.
-    pub fn load(root: &Path, config: &KubeletConfiguration, gates: &Gates, sys: &Path) -> Result<Self, PlacementError> {
+    /// A policy cannot be, or a file is not one of it.
+    pub fn load(
+        root: &Path,
+        config: &KubeletConfiguration,
+        gates: &Gates,
+        machine: Machine<'_>,
+    ) -> Result<Self, PlacementError> {
+        let nodes = numa::nodes(machine.sys, machine.memory)?;
         let file = root.join(assignments::FILE);
-        let options = &config.cpu_manager_policy_options;
-        match config.cpu_manager_policy.as_str() {
-            NONE if !options.is_empty() => {
-                let all: Vec<_> = options.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-                Err(PlacementError::NoOptions(all.join(" ")))
-            }
-            NONE => {
-                if restore(&file, NONE)?.is_none() {
-                    assignments::write(&file, NONE, &Assignments::default())?;
-                }
-                Ok(Self::shared(file, None))
-            }
-            STATIC => {
-                let topology = discover::discover(sys)?;
-                let policy = new_static(topology, Options::new(options, gates)?, config, &file)?;
-                tracing::info!(reserved = %policy.topology().cpus.all().difference(&policy.allocatable()), "static CPU policy");
-                assignments::write(&file, STATIC, policy.assignments())?;
-                Ok(Self::shared(file, Some(Mutex::new(policy))))
-            }
-            other => Err(PlacementError::Policy(other.to_owned())),
-        }
+        let policy = load_policy(&file, config, gates, machine.sys)?;
+        let reserved = &config.reserved_memory;
+        let settings = Settings { policy: &config.memory_manager_policy, reserved, held_back: machine.held_back };
+        let memory = Memory::load(root, settings, &nodes)?;
+        let (policy_name, scope) = (&config.topology_manager_policy, &config.topology_manager_scope);
+        let alignment = Alignment::new(policy_name, scope, &config.topology_manager_policy_options, nodes)?;
+        Ok(Self::shared(file, policy, memory, alignment))
     }
 
-    /// All containers share all processors, and nothing is kept.
+    /// All containers share all processors and all memory, and nothing is kept.
     pub fn none() -> Self {
-        Self::shared(PathBuf::new(), None)
+        Self::shared(PathBuf::new(), None, Memory::default(), Alignment::None)
     }
 
-    fn shared(file: PathBuf, policy: Option<Mutex<Static>>) -> Self {
-        Self(Arc::new(Shared { file, policy, counts: Counts::default() }))
+    fn shared(file: PathBuf, policy: Option<Static>, memory: Memory, alignment: Alignment) -> Self {
+        let (policy, turn, counts) = (policy.map(Mutex::new), tokio::sync::Mutex::default(), Counts::default());
+        Self(Arc::new(Shared { file, policy, memory, alignment, turn, counts }))
+    }
+
+    /// The memory of containers.
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    pub(super) fn alignment(&self) -> &Alignment {
+        &self.0.alignment
+    }
+
+    pub(super) fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.0.turn
     }
 
     pub(super) fn policy(&self) -> Option<&Mutex<Static>> {
@@ -137,31 +162,34 @@ impl Placement {
         &self.0.counts
     }
 
-    /// Gives all containers of a pod what they are to have for themselves.
+    /// Gives a container the processors that it is to have for itself, from these nodes if possible.
     ///
     /// # Errors
     /// There is not enough: the pod fails.
-    pub fn admit(&self, pod: &Pod) -> Result<(), Rejection> {
+    pub(super) fn allocate(&self, pod: &Pod, container: &Container, nodes: Option<Mask>) -> Result<(), Rejection> {
         let Some(policy) = self.policy() else { return Ok(()) };
         let mut policy = policy.lock();
-        for container in pod.init_containers().iter().chain(&PodExt::spec(pod).containers) {
-            let granted = policy.allocate(pod, container, None);
-            if !matches!(granted, Ok(Grant::Shared)) {
-                self.0.counts.requests.fetch_add(1, Ordering::Relaxed);
+        let granted = policy.allocate(pod, container, nodes);
+        if !matches!(granted, Ok(Grant::Shared)) {
+            self.0.counts.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        match granted {
+            Ok(Grant::New(cpus)) => {
+                tracing::info!(pod = pod.formatted(), container = container.name, %cpus, "processors of its own");
+                self.save(&policy);
             }
-            match granted {
-                Ok(Grant::New(cpus)) => {
-                    tracing::info!(pod = pod.formatted(), container = container.name, %cpus, "processors of its own");
-                    self.save(&policy);
-                }
-                Ok(Grant::Shared | Grant::Kept) => {}
-                Err(refusal) => {
-                    self.0.counts.errors.fetch_add(1, Ordering::Relaxed);
-                    return Err(rejection(&refusal));
-                }
+            Ok(Grant::Shared | Grant::Kept) => {}
+            Err(refusal) => {
+                self.0.counts.errors.fetch_add(1, Ordering::Relaxed);
+                return Err(rejection(&refusal));
             }
         }
         Ok(())
+    }
+
+    /// A container starts: memory of init containers before it is free.
+    pub fn starts(&self, pod: &Pod, container: &Container) {
+        self.0.memory.starts(pod, container);
     }
 
     /// What a container is to run on; empty if on anything.
@@ -218,6 +246,7 @@ impl Placement {
     }
 
     fn keep(&self, stays: impl Fn(&str) -> bool) {
+        self.0.memory.release(|uid| !stays(uid));
         let Some(policy) = self.policy() else { return };
         let mut policy = policy.lock();
         let entries = policy.assignments().entries.iter().filter(|(uid, _)| !stays(uid));
@@ -237,6 +266,35 @@ impl Placement {
     }
 }
 
+fn load_policy(
+    file: &Path,
+    config: &KubeletConfiguration,
+    gates: &Gates,
+    sys: &Path,
+) -> Result<Option<Static>, PlacementError> {
+    let options = &config.cpu_manager_policy_options;
+    match config.cpu_manager_policy.as_str() {
+        NONE if !options.is_empty() => {
+            let all: Vec<_> = options.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            Err(PlacementError::NoOptions(all.join(" ")))
+        }
+        NONE => {
+            if restore(file, NONE)?.is_none() {
+                assignments::write(file, NONE, &Assignments::default())?;
+            }
+            Ok(None)
+        }
+        STATIC => {
+            let topology = discover::discover(sys)?;
+            let policy = new_static(topology, Options::new(options, gates)?, config, file)?;
+            tracing::info!(reserved = %policy.topology().cpus.all().difference(&policy.allocatable()), "static CPU policy");
+            assignments::write(file, STATIC, policy.assignments())?;
+            Ok(Some(policy))
+        }
+        other => Err(PlacementError::Policy(other.to_owned())),
+    }
+}
+
 fn restore(file: &Path, policy: &'static str) -> Result<Option<Assignments>, PlacementError> {
     assignments::read(file, policy).map_err(|why| PlacementError::Restore { why, file: file.to_owned() })
 }
@@ -247,13 +305,13 @@ fn new_static(
     config: &KubeletConfiguration,
     file: &Path,
 ) -> Result<Static, PlacementError> {
-    let of = |map: &std::collections::BTreeMap<String, String>| map.get("cpu").and_then(|text| Amount::parse(text));
+    let of = |map: &BTreeMap<String, String>| map.get("cpu").and_then(|text| Amount::parse(text));
     let reserved = [&config.kube_reserved, &config.system_reserved].into_iter().filter_map(of).sum::<Amount>();
     let count = usize::try_from(reserved.value()).unwrap_or(0);
     if count == 0 {
         return Err(PlacementError::NothingReserved);
     }
-    options.check(&topology, false)?;
+    options.check(&topology, config.topology_manager_policy == "single-numa-node")?;
     let named = CpuSet::parse(&config.reserved_system_cpus)?;
     let kept = restore(file, STATIC)?.unwrap_or_default();
     Static::new(topology, options, (&named, count), kept).map_err(|error| match error {
@@ -267,10 +325,7 @@ fn rejection(refusal: &CpuRefusal) -> Rejection {
         CpuRefusal::PartsOfCores { .. } | CpuRefusal::Cores { .. } => {
             Rejection { reason: "SMTAlignmentError".into(), message: refusal.to_string() }
         }
-        CpuRefusal::Take(_) => {
-            let message = format!("Allocate failed due to {refusal}, which is unexpected");
-            Rejection { reason: "UnexpectedAdmissionError".into(), message }
-        }
+        CpuRefusal::Take(_) => unexpected(refusal),
     }
 }
 
@@ -289,6 +344,7 @@ mod tests {
         };
         write("cpu/online", "0-3");
         write("node/node0/cpulist", "0-3");
+        write("node/node0/meminfo", "Node 0 MemTotal: 1024 kB");
         for cpu in 0..4 {
             write(&format!("cpu/cpu{cpu}/topology/physical_package_id"), "0");
             write(&format!("cpu/cpu{cpu}/topology/thread_siblings_list"), &cpu.to_string());
@@ -311,14 +367,23 @@ mod tests {
         pod
     }
 
+    fn load(root: &Path, config: &KubeletConfiguration, sys: &Path) -> Result<Placement, PlacementError> {
+        let machine = Machine { sys, memory: 0, held_back: &BTreeMap::new() };
+        Placement::load(root, config, &Gates::default(), machine)
+    }
+
+    fn admit(placement: &Placement, pod: &Pod) -> Result<(), Rejection> {
+        PodExt::spec(pod).containers.iter().try_for_each(|container| placement.allocate(pod, container, None))
+    }
+
     #[test]
     fn pods_come_and_go_over_restarts() {
         let (root, sys) = (tempfile::tempdir().unwrap(), sys());
-        let load = || Placement::load(root.path(), &config("static", "500m"), &Gates::default(), sys.path());
+        let load = || load(root.path(), &config("static", "500m"), sys.path());
         let first = load().unwrap();
-        first.admit(&pod("a", "2")).unwrap();
+        admit(&first, &pod("a", "2")).unwrap();
         assert_eq!(first.affinity("b", "c").to_string(), "0,3");
-        let refused = first.admit(&pod("b", "2")).unwrap_err();
+        let refused = admit(&first, &pod("b", "2")).unwrap_err();
         assert_eq!(refused.reason, "UnexpectedAdmissionError");
         assert_eq!(
             refused.message,
@@ -331,9 +396,9 @@ mod tests {
         assert!(second.has_pinned(&pod("a", "2")) && !second.has_pinned(&pod("b", "2")));
         assert_eq!(second.judge_resize(&pod("a", "2"), true).unwrap_err().reason, "Infeasible");
         second.keep_only(&BTreeSet::new());
-        second.admit(&pod("b", "3")).unwrap();
+        admit(&second, &pod("b", "3")).unwrap();
         assert_eq!(second.own("b", "c").to_string(), "1-3");
-        let other = Placement::load(root.path(), &config("none", "1"), &Gates::default(), sys.path()).err().unwrap();
+        let other = super::tests::load(root.path(), &config("none", "1"), sys.path()).err().unwrap();
         let want = "could not restore state from checkpoint: configured policy \"none\" differs from state checkpoint policy \"static\", please drain this node and delete the CPU manager checkpoint file";
         assert!(other.to_string().starts_with(want), "{other}");
     }
@@ -343,7 +408,7 @@ mod tests {
         let sys = sys();
         let refusal = |config: &KubeletConfiguration| {
             let root = tempfile::tempdir().unwrap();
-            Placement::load(root.path(), config, &Gates::default(), sys.path()).err().map(|e| e.to_string())
+            load(root.path(), config, sys.path()).err().map(|e| e.to_string())
         };
         let nothing =
             "[cpumanager] the static policy requires systemreserved.cpu + kubereserved.cpu to be greater than zero";

@@ -1,12 +1,14 @@
 //! The same choices as upstream's kubelet made, on random machines.
 //!
 //! `upstream.txt` holds some; `UPSTREAM_PLACEMENTS` may name a file with more. A line is
-//! `take|MANNER|CPUS|FREE|WANTED|RESULT` or `hints|BY SOCKET|CPUS|FREE|REUSED|WANTED|RESULT`; CPUS has core, socket,
-//! node and cache of each processor.
+//! `take|MANNER|CPUS|FREE|WANTED|RESULT`, `hints|BY SOCKET|CPUS|FREE|REUSED|WANTED|RESULT` or
+//! `merge|POLICY|CLOSEST|NODES|DISTANCES|HINTS;HINTS;|RESULT|ADMITTED`; CPUS has core, socket, node and cache of each processor.
 
 use super::cpuset::CpuSet;
 use super::distribute::distributed;
-use super::hints::Hint;
+use super::hints::{Hint, Hints};
+use super::merge::{Merger, Policy};
+use super::numa::Node;
 use super::options::Options;
 use super::policy::hints_for;
 use super::take::{Manner, packed};
@@ -33,13 +35,34 @@ fn taken(manner: &str, topology: &Topology, free: &CpuSet, wanted: usize) -> Str
     got.map_or_else(|error| format!("!{error}"), |cpus| cpus.to_string())
 }
 
+fn merged(policy: &str, closest: bool, distances: &str, hints: &str) -> String {
+    let policy = match policy {
+        "best-effort" => Policy::BestEffort,
+        "restricted" => Policy::Restricted,
+        _ => Policy::SingleNode,
+    };
+    let row = |text: &str| text.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let node = |(id, text)| Node { id, distances: row(text), ..Node::default() };
+    let nodes = distances.split_terminator(',').enumerate().map(node).collect();
+    let list = |text: &str| match text {
+        "nil" => Hints::new(),
+        "none" => [("x".to_owned(), Vec::new())].into(),
+        hints => [("x".to_owned(), hints.split_whitespace().map(hint).collect())].into(),
+    };
+    let providers: Vec<Hints> = hints.split_terminator(';').map(list).collect();
+    let (best, admitted) = Merger { policy, closest, nodes }.merge(&providers);
+    format!("{}|{admitted}", show(&[best]))
+}
+
+fn hint(text: &str) -> Hint {
+    let (nodes, preferred) = text.split_at(text.len() - 1);
+    let bits = nodes.chars().rev().enumerate().filter(|(_, c)| *c == '1').map(|(node, _)| node);
+    Hint { nodes: Some(bits.collect()), preferred: preferred == "p" }
+}
+
 fn show(hints: &[Hint]) -> String {
-    plain(
-        &hints
-            .iter()
-            .map(|h| format!("{}{} ", h.nodes.unwrap(), if h.preferred { "p" } else { "n" }))
-            .collect::<String>(),
-    )
+    let nodes = |hint: &Hint| hint.nodes.map_or("-".to_owned(), |nodes| nodes.to_string());
+    plain(&hints.iter().map(|h| format!("{}{} ", nodes(h), if h.preferred { "p" } else { "n" })).collect::<String>())
 }
 
 /// Masks without leading zeros, of which upstream writes some.
@@ -59,6 +82,9 @@ fn difference(line: &str) -> Option<String> {
             let options = Options { by_socket: by_socket == "true", ..Options::default() };
             let hints = hints_for(&machine(cpus), options, &set(free), &set(reused), wanted.parse().unwrap());
             (show(&hints), plain(want))
+        }
+        ["merge", policy, closest, _, distances, hints, want, admitted] => {
+            (merged(policy, closest == "true", distances, hints), format!("{}|{admitted}", plain(want)))
         }
         _ => return None,
     };

@@ -63,6 +63,8 @@ pub struct ContainerInput {
     pub enforce_quota: bool,
     /// The processors that it may run on; empty for all.
     pub cpus: String,
+    /// The NUMA nodes that its memory is from; empty for any.
+    pub memory_nodes: String,
     /// The container whose processes an ephemeral container sees.
     pub target: Option<String>,
     /// Whether it has the runtime's seccomp profile if it says nothing of one.
@@ -123,6 +125,7 @@ fn resources(pod: &Pod, container: &Container, input: &ContainerInput) -> cri::L
     cri::LinuxContainerResources {
         oom_score_adj: linux::oom_score(pod, container, input.node_memory),
         cpuset_cpus: input.cpus.clone(),
+        cpuset_mems: input.memory_nodes.clone(),
         ..with_memory(to_cri(&linux::of_container(container, input.enforce_quota)), input.memory.of(pod, container))
     }
 }

@@ -4,10 +4,14 @@ use crate::cluster::Cluster;
 use crate::config::KubeletConfiguration;
 use crate::flags::Options;
 use crate::images::providers::Providers;
-use crate::node::{kernel, machine};
+use crate::node::{NodeFacts, kernel, machine, reporter};
+use crate::placement::memory::demand::is_memory;
+use crate::placement::{Machine, Placement};
 use crate::resources::Amount;
 use crate::resources::memory::MemoryRules;
 use anyhow::Context as _;
+use component::daemon::Daemon;
+use component::gates::{Gates, go_bool};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,6 +35,28 @@ pub(super) fn memory_rules(config: &KubeletConfiguration, node_memory: Amount) -
         node_memory: node_memory.value(),
         node_swap,
     })
+}
+
+/// The processors and the memory of containers, by the gates of the command line and of the file.
+pub(super) fn placement(
+    daemon: &Daemon<Options>,
+    config: &KubeletConfiguration,
+    node: &NodeFacts,
+    sys: &Path,
+) -> anyhow::Result<Placement> {
+    let given = daemon.common.feature_gates.iter().flat_map(|all| all.split(','));
+    let given = given.filter_map(|gate| gate.split_once('=')).filter_map(|(k, v)| Some((k.trim(), go_bool(v.trim())?)));
+    let mut gates = config.feature_gates.clone();
+    gates.extend(given.map(|(gate, on)| (gate.trim_start_matches("kube:").to_owned(), on)));
+    let gates = Gates::from_map(gates)?;
+    let memory = u64::try_from(node.memory().value()).unwrap_or(0);
+    let reserved =
+        config.kube_reserved.keys().chain(config.system_reserved.keys()).map(String::as_str).chain(["memory"]);
+    let of = |name: &str| (name.to_owned(), reporter::held_back(name, node.memory(), config));
+    let held_back = reserved.filter(|name| is_memory(name)).map(of).collect();
+    let machine = Machine { sys, memory, held_back: &held_back };
+    let placed = Placement::load(&daemon.options.root_dir, config, &gates, machine);
+    placed.context("initialize the resource managers")
 }
 
 /// Without `protectKernelDefaults` the kernel's parameters are set.

@@ -171,6 +171,7 @@ impl Worker {
         let created = self.deps.runtime.create_container(&look.sandbox, config, look.sandbox_config.clone()).await;
         let id = created.map_err(|e| StartError::Create(e.message()))?;
         self.event(&look.pod, container, "Created", "Container created");
+        self.deps.placement.starts(&look.pod, container);
         self.deps.runtime.start_container(&id).await.map_err(|e| StartError::Run(e.message()))?;
         self.event(&look.pod, container, "Started", "Container started");
         files::link_log(&self.deps.settings, &look.pod, container, &id, restarts);
@@ -218,6 +219,7 @@ impl Worker {
             node_memory: self.deps.node.memory(),
             enforce_quota: self.deps.cgroups.enforces_quota() && !self.deps.placement.is_pinned(pod, container),
             cpus: self.deps.placement.affinity(pod.uid(), &container.name).to_string(),
+            memory_nodes: self.deps.placement.memory().nodes(pod.uid(), &container.name).to_string(),
             seccomp_default: self.deps.settings.seccomp_default,
             memory: self.deps.settings.memory,
             target,

@@ -144,42 +144,31 @@ impl Worker {
         }
     }
 
-    /// The pod's devices and processors, before anything of it starts; the verdict on the pod if they cannot be had.
+    /// The pod's devices, processors and memory, before anything of it starts; the verdict on the pod if they cannot be
+    /// had.
     async fn claim_resources(&self) -> Option<Verdict> {
-        if let Some(verdict) = self.claim_devices().await {
-            return Some(verdict);
-        }
+        let pod = self.pod();
+        let runs = self.deps.devices.concern(&pod) && self.runs_already(&pod).await;
         let pod = self.pod();
         if pod.is_being_deleted() {
             return None;
         }
-        let rejection = self.deps.placement.admit(&pod).err()?;
+        let rejection = self.deps.placement.admit(&self.deps.devices, &pod, runs).await.err()?;
         self.deps.events.pod(&pod, Severity::Warning, &rejection.reason, rejection.message.clone());
         let message = format!("Pod was rejected: {}", rejection.message);
         Some(Verdict { reason: rejection.reason, message, ..Verdict::default() })
     }
 
-    /// The pod's devices, before anything of it starts; the verdict on the pod if they cannot be had.
-    async fn claim_devices(&self) -> Option<Verdict> {
-        let pod = self.pod();
-        if !self.deps.devices.concern(&pod) {
-            return None;
-        }
-        let record = loop {
+    async fn runs_already(&self, pod: &Pod) -> bool {
+        loop {
             match self.deps.runtime.pod(pod.uid()).await {
-                Ok(record) => break record,
+                Ok(record) => return record.running().next().is_some(),
                 Err(error) => {
                     tracing::warn!(pod = pod.formatted(), %error, "cannot see yet whether the pod runs already");
                     tokio::time::sleep(RETRY).await;
                 }
             }
-        };
-        let runs = record.running().next().is_some();
-        let error = self.deps.devices.allocate(&pod, runs).await.err()?;
-        let (reason, text) =
-            ("UnexpectedAdmissionError", format!("Allocate failed due to {error}, which is unexpected"));
-        self.deps.events.pod(&pod, Severity::Warning, reason, text.clone());
-        Some(Verdict { reason: reason.into(), message: format!("Pod was rejected: {text}"), ..Verdict::default() })
+        }
     }
 
     async fn terminating(&mut self) -> Stage {
