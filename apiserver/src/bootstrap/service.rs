@@ -39,7 +39,7 @@ pub async fn keep_service(
     let port = ports.target;
     let mut done = Some(done);
     while !supervisor.is_stopping() {
-        if let Err(error) = reconcile(&registry, ports, leases.as_ref(), done.is_some()).await {
+        if let Err(error) = reconcile(&registry, ports, leases.as_ref()).await {
             tracing::warn!(%error, cause = error.source().map(tracing::field::display), "kubernetes service");
         }
         // As upstream, an address that nobody can be sent to does not keep the server from its work.
@@ -68,19 +68,10 @@ pub struct Ports {
     pub node: u16,
 }
 
-/// Once after the start, a Service with other ports is changed; after that it only has to be there.
-async fn reconcile(
-    registry: &Registry,
-    ports: Ports,
-    leases: Option<&MasterLeases>,
-    is_start: bool,
-) -> Result<(), BootstrapError> {
+/// A Service that is there stays as it is, with another node port, too.
+async fn reconcile(registry: &Registry, ports: Ports, leases: Option<&MasterLeases>) -> Result<(), BootstrapError> {
     let port = ports.target;
-    let service = service(&registry.options.service_ranges, ports);
-    create(registry, service.clone()).await?;
-    if is_start {
-        keep_ports(registry, &service).await?;
-    }
+    create(registry, service(&registry.options.service_ranges, ports)).await?;
     let Some(leases) = leases else { return Ok(()) };
     leases.renew().await?;
     let live = leases.live().await?;
@@ -89,24 +80,6 @@ async fn reconcile(
         return Err(BootstrapError::NobodyLives);
     }
     publish(registry, &live, port).await
-}
-
-/// Gives the Service the type and the ports that it should have.
-async fn keep_ports(registry: &Registry, wanted: &Value) -> Result<(), BootstrapError> {
-    let cx = context(wanted, Verb::Update)?;
-    let key = cx.resource.key(wanted.namespace(), wanted.name());
-    let Some(mut current) = registry.store.cached(&cx.resource, &key).map(|current| current.value()) else {
-        return Ok(());
-    };
-    let members = ["type", "ports"];
-    if members.iter().all(|member| current["spec"].get(*member) == wanted["spec"].get(*member)) {
-        return Ok(());
-    }
-    for member in members {
-        current["spec"][member] = wanted["spec"][member].clone();
-    }
-    let written = registry.update(&cx, body(&current)).await;
-    written.map(drop).map_err(|source| BootstrapError::Refused { name: wanted.name().to_owned(), source })
 }
 
 async fn leave(registry: &Registry, port: u16, leases: &MasterLeases) -> Result<(), BootstrapError> {

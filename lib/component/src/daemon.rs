@@ -115,11 +115,14 @@ fn use_small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
+/// Bytes of each thread's stack, of which only what is used is resident: what recurses is bounded, but not by Rust's 2 MiB.
+const STACK: usize = 16 << 20;
+
 /// Few threads: a daemon idles nearly always, and each thread's stack and heap count.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).clamp(1, 8);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(threads).on_thread_park(memory::before_sleep).enable_all().build()
+    builder.worker_threads(threads).thread_stack_size(STACK).on_thread_park(memory::before_sleep).enable_all().build()
 }
 
 async fn live(

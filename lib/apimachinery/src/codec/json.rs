@@ -68,10 +68,23 @@ fn read(ty: &TypeRef, bytes: &[u8], mismatches: Mismatches) -> Result<Decoded, D
 /// trees, and what they make must fit the type. The first thing that is wrong is told, as upstream does of trees.
 pub fn conform(ty: &TypeRef, value: &Value) -> Result<Decoded, DecodeError> {
     if ty.schema.origin == Origin::Definition {
+        if is_deeper(value, MAX_DEPTH) {
+            return Err(DecodeError::Limit("exceeded max depth"));
+        }
         return custom::conform(ty, value.clone());
     }
     let bytes = serde_json::to_vec(value).map_err(|e| DecodeError::Syntax(e.to_string()))?;
     read(ty, &bytes, Mismatches::End)
+}
+
+/// Whether something in a tree lies deeper than its text could be read again.
+fn is_deeper(value: &Value, most: usize) -> bool {
+    let is_beyond = |value: &Value| most == 0 || is_deeper(value, most - 1);
+    match value {
+        Value::Array(list) => list.iter().any(is_beyond),
+        Value::Object(map) => map.values().any(is_beyond),
+        _ => false,
+    }
 }
 
 /// Decodes JSON without a type, with the members that are given twice, of which the last one counts.
@@ -158,7 +171,7 @@ impl<'a> Decoder<'a> {
             other => {
                 let error = self.wrong_type(other.describe(), &Shape::Message(id));
                 // What is no JSON at all is told before.
-                self.reader.any(0)?;
+                self.reader.pass(0)?;
                 Err(error)
             }
         }
@@ -199,7 +212,7 @@ impl<'a> Decoder<'a> {
             (Shape::SchemaOrBool, _) => Err(DecodeError::Type(scalars::NO_SCHEMA.into())),
             (shape, token) => {
                 let error = self.wrong_type(token.describe(), shape);
-                self.reader.any(self.path.len())?;
+                self.reader.pass(self.path.len())?;
                 self.refuse(shape, error)
             }
         }
@@ -241,7 +254,7 @@ impl<'a> Decoder<'a> {
             match (field, implicit) {
                 (None, false) => {
                     self.find("unknown", &key);
-                    self.reader.any(self.path.len())?;
+                    self.reader.pass(self.path.len() + 1)?;
                 }
                 (Some(field @ Field { shape, json, .. }), _) => {
                     self.path.push(Segment::Field(json));
@@ -530,7 +543,23 @@ mod tests {
         ] {
             assert!(matches!(deployment(text), Err(DecodeError::Syntax(_))), "{text:?}");
         }
-        let deep = format!("{}{}", r#"{"x":"#.repeat(2000), "1");
-        assert!(matches!(deployment(&deep), Err(DecodeError::Limit(_))));
+    }
+
+    #[test]
+    fn what_is_not_kept_may_be_deep() {
+        let nested = |levels: usize| format!("{}1{}", r#"{"x":"#.repeat(levels), "}".repeat(levels));
+        assert!(deployment(&nested(10_000)).is_ok());
+        assert!(matches!(deployment(&nested(10_001)), Err(DecodeError::Limit(_))));
+        assert!(head(nested(10_000).as_bytes()).is_ok_and(|head| head == Head::default()));
+        assert!(matches!(head(nested(10_001).as_bytes()), Err(DecodeError::Limit(_))));
+        // What is kept is not.
+        assert!(to_value(nested(120).as_bytes()).is_ok());
+        assert!(matches!(to_value(nested(121).as_bytes()), Err(DecodeError::Limit(_))));
+    }
+
+    #[test]
+    fn trees_that_could_not_be_read_again_are_refused() {
+        let tree = |levels: usize| (0..levels).fold(Value::from(1), |inner, _| Value::Array(vec![inner]));
+        assert!(!is_deeper(&tree(120), MAX_DEPTH) && is_deeper(&tree(121), MAX_DEPTH));
     }
 }

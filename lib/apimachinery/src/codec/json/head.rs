@@ -4,8 +4,8 @@
 
 use super::reader::{Reader, Token};
 use super::text;
-use crate::Value;
 use crate::codec::{DecodeError, TYPE_META};
+use crate::{Map, Value};
 
 /// The kind and version that an object gives itself; empty where it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
     let mut reader = Reader::new(&text);
     let token = reader.peek()?;
     if token != Token::Object {
-        reader.any(0)?;
+        reader.pass(0)?;
         reader.end()?;
         return if token == Token::Null { Ok(Head::default()) } else { Err(no_object(token)) };
     }
@@ -32,7 +32,18 @@ pub fn head(bytes: &[u8]) -> Result<Head, DecodeError> {
     reader.open(b'{')?;
     while let Some(key) = reader.key()? {
         let token = reader.peek()?;
-        let value = reader.any(1)?;
+        let value = match token {
+            _ if name(&key).is_none() => {
+                reader.pass(1)?;
+                continue;
+            }
+            // Only that it is no text is told of it.
+            Token::Object | Token::Array => {
+                reader.pass(1)?;
+                if token == Token::Array { Value::Array(Vec::new()) } else { Value::Object(Map::new()) }
+            }
+            _ => reader.any(1)?,
+        };
         found.member(&key, token, value);
     }
     reader.end()?;

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 /// Deepest nesting taken: what serde_json reads, so that whatever is stored can be read again
 /// by everybody.
 pub(super) const MAX_DEPTH: usize = 120;
+/// Deepest nesting of what is not kept, as Go has it.
+const MAX_PASSED: usize = 10_000;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +158,32 @@ impl<'a> Reader<'a> {
                     map.insert(key.into_owned(), value);
                 }
                 Ok(Value::Object(map))
+            }
+        }
+    }
+
+    /// Any value, which is not kept: so deep as Go takes it, without recursion.
+    pub(super) fn pass(&mut self, depth: usize) -> Result<(), DecodeError> {
+        let mut around = Vec::new();
+        loop {
+            match self.peek()? {
+                token @ (Token::Object | Token::Array) if depth + around.len() < MAX_PASSED => {
+                    self.open(if token == Token::Object { b'{' } else { b'[' })?;
+                    around.push(token);
+                }
+                Token::Object | Token::Array => return Err(DecodeError::Limit("exceeded max depth")),
+                _ => drop(self.any(0)?),
+            }
+            loop {
+                let goes_on = match around.last() {
+                    None => return Ok(()),
+                    Some(Token::Array) => self.element()?,
+                    Some(_) => self.key()?.is_some(),
+                };
+                if goes_on {
+                    break;
+                }
+                around.pop();
             }
         }
     }
