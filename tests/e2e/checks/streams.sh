@@ -44,8 +44,16 @@ forward_out() { curl -sf "http://127.0.0.1:$port/data" | sha256sum; }
 forward_in() {
     # Its own output stays open, as runtimes give up what is open in one direction only.
     k exec streams -- "$b" sh -c "$b rm -f /tmp/open && $b mkfifo /tmp/open && $b nc -l -p 9000 <>/tmp/open | $b sha256sum" &
-    local listener=$!
-    until k exec streams -- "$b" grep -q ':2328 .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done
+    local listener=$! deadline=$((SECONDS + 30))
+    until k exec streams -- "$b" grep -q ':2328 .* 0A ' /proc/net/tcp /proc/net/tcp6; do
+        # It ended, or does not listen: that fails here instead of being waited for.
+        if [ "$SECONDS" -ge "$deadline" ] || ! kill -0 "$listener" 2>/dev/null; then
+            kill "$listener" 2>/dev/null
+            wait "$listener"
+            return 1
+        fi
+        read -rt 0.2 <> <(:) || :
+    done
     "$b" nc 127.0.0.1 "$port" <"$dir/data" >/dev/null
     wait "$listener"
 }
