@@ -333,7 +333,8 @@ impl Merged {
             cache: Some(global.cache_dir.clone().unwrap_or_else(|| home().join(".kube/cache"))),
             ..Connection::default()
         };
-        apply_cluster(&mut connection, &chosen.cluster)?;
+        let is_secure = connection.is_secure();
+        apply_cluster(&mut connection, &chosen.cluster, is_secure)?;
         connection.compression &= !global.disable_compression;
         // Whoever listens on the way must not learn who we are.
         if connection.is_secure() {
@@ -377,9 +378,10 @@ fn default_server() -> String {
     named.unwrap_or_else(|| "http://localhost:8080".into())
 }
 
-fn apply_cluster(connection: &mut Connection, cluster: &Entry) -> Result<(), ConfigError> {
+fn apply_cluster(connection: &mut Connection, cluster: &Entry, is_secure: bool) -> Result<(), ConfigError> {
     let is = |key: &str| cluster.settings.get(key).and_then(Value::as_bool) == Some(true);
-    connection.authority = data_or_file(cluster, "certificate-authority")?;
+    // Whom to trust matters only where somebody has to show who they are.
+    connection.authority = if is_secure { data_or_file(cluster, "certificate-authority")? } else { None };
     connection.insecure = is("insecure-skip-tls-verify");
     connection.server_name = cluster.text("tls-server-name").map(str::to_owned);
     connection.proxy = cluster.text("proxy-url").map(str::to_owned);
