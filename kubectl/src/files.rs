@@ -6,6 +6,7 @@ mod json;
 mod named;
 pub(crate) mod objects;
 mod typed;
+mod validate;
 
 use crate::cli::Files;
 use crate::commands::Session;
@@ -18,9 +19,9 @@ use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use documents::{Documents, Fault};
 use named::Place;
-pub(crate) use objects::not_validated;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+pub(crate) use validate::not_validated;
 
 /// Said of a command line that wants standard input for two things.
 pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
@@ -218,8 +219,8 @@ impl<'a> Reading<'a> {
             };
             let document = document.map(|document| match self.check {
                 Check::Decoded | Check::Bare | Check::Local | Check::Typed | Check::Registered => document,
-                Check::Validated => document.and_then(|document| objects::validated(name, document)),
-                Check::Warned => document.and_then(|document| objects::warned(name, document, self.discovery)),
+                Check::Validated => document.and_then(|document| validate::validated(name, document)),
+                Check::Warned => document.and_then(|document| validate::warned(name, document, self.discovery)),
             });
             match document {
                 None => self.open = None,
@@ -279,8 +280,8 @@ pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> an
 /// Why a text is not valid as one document, if it is not.
 pub(crate) fn invalid(text: &str, check: Check, discovery: &Discovery) -> Option<String> {
     match yaml::to_value(text.as_bytes()) {
-        Ok(document) if check == Check::Warned => objects::invalid_or_warned(&document, discovery),
-        Ok(document) => objects::invalid(&document),
+        Ok(document) if check == Check::Warned => validate::invalid_or_warned(&document, discovery),
+        Ok(document) => validate::invalid(&document),
         Err(why) => Some(why.to_string()),
     }
 }

@@ -171,6 +171,9 @@ impl<'a> Query<'a> {
             (Some(Words::Types { names, .. }), false) if self.filters() && !names.is_empty() => {
                 bail!("name cannot be provided when a selector is specified")
             }
+            (Some(Words::Types { names, .. }), false) if names.is_empty() && !self.subresource.is_empty() => {
+                bail!("subresource cannot be used when bulk resources are specified")
+            }
             (Some(_), false) => Ok(()),
         }
     }
@@ -267,7 +270,8 @@ impl Selected {
             return;
         }
         let mut path = manifest.path();
-        if !query.subresource.is_empty() {
+        // What manifests say is fetched as a whole.
+        if !query.subresource.is_empty() && manifest.source.is_empty() {
             path = format!("{path}/{}", query.subresource);
         }
         let fetched = match query.typed {

@@ -240,9 +240,7 @@ impl Editing<'_> {
             return None;
         }
         // Comments do not count among the lines.
-        let is_comment = |line: &&str| line.trim().starts_with('#') && !line.trim().starts_with("#!");
-        let text: String = text.split_inclusive('\n').filter(|line| !is_comment(line)).collect();
-        match files::invalid(&text, Check::of(self.validate), self.discovery) {
+        match files::invalid(&text::without_comments(text), Check::of(self.validate), self.discovery) {
             None => self.session.asked_how_to_validate().await.err().map(|why| format!("{why:#}")),
             why => why,
         }
