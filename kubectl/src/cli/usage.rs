@@ -138,6 +138,11 @@ fn lone_equals_signs(command: &Command, words: &mut [String]) -> Option<UsageErr
 
 /// What is wrong, flags first: whether a command is there is asked once they have been read.
 fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: Option<String>) -> UsageError {
+    if error.kind() == ErrorKind::DisplayHelp
+        && let Some(wrong) = wrong_beside_help(command, words)
+    {
+        return of_diff(command, words, wrong);
+    }
     let (words, earlier) = match first_fault(command, words) {
         Some((length, error)) => (&words[..length], Some(error)),
         None => (words, None),
@@ -154,6 +159,27 @@ fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: 
         None => complaint(command, words, error),
     };
     of_diff(command, words, first.unwrap_or_else(other))
+}
+
+/// What is wrong with the flags beside one that asks for help, which Go's gives once it has read all of them.
+fn wrong_beside_help(command: &Command, words: &[String]) -> Option<UsageError> {
+    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let is_asked = |(place, word): (usize, &String)| match word.strip_prefix("-h") {
+        _ if place >= own => Some(word.clone()),
+        Some("") => None,
+        Some(rest) => Some(format!("-{rest}")),
+        None => Some(word.clone()).filter(|word| word != "--help"),
+    };
+    let others: Vec<String> = words.iter().enumerate().filter_map(is_asked).collect();
+    let (length, error) = match first_fault(command, &others) {
+        Some(fault) => fault,
+        None => (others.len(), command.clone().try_get_matches_from(&others).err()?),
+    };
+    let is_flag =
+        !matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if !arg.starts_with('-'));
+    let of_flag =
+        matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    (of_flag && is_flag).then(|| complaint(command, &others[..length], &error))
 }
 
 /// The first flag that is wrong, as how many words lead up to it: the parser tells of a flag that is not there before it
@@ -435,6 +461,15 @@ mod tests {
                 "kubectl create role r --v = -f x",
                 "error: invalid argument \"=\" for \"-v, --v\" flag: strconv.ParseInt: parsing \"=\": invalid syntax\nSee 'kubectl create role --help' for usage.",
             ),
+            (
+                "kubectl rollout pause d -hx",
+                "error: unknown shorthand flag: 'x' in -x\nSee 'kubectl rollout pause --help' for usage.",
+            ),
+            (
+                "kubectl get -h --allow-missing-template-keys=cpu pods",
+                "error: invalid argument \"cpu\" for \"--allow-missing-template-keys\" flag: strconv.ParseBool: parsing \"cpu\": invalid syntax\nSee 'kubectl get --help' for usage.",
+            ),
+            ("kubectl get x y -h", "help: Display one or many resources."),
             ("kubectl get pods --all_namespaces --show_labels=true", "fine"),
             ("kubectl get pods --all_names", "error: unknown flag: --all_names\nSee 'kubectl get --help' for usage."),
             (
