@@ -5,6 +5,7 @@ pub mod apply;
 pub mod auth;
 pub mod certificate;
 pub mod cluster_info;
+mod complaint;
 pub mod config;
 mod create;
 pub mod debug;
@@ -26,10 +27,12 @@ pub mod label;
 mod language;
 mod logs;
 mod manual;
+mod near;
 pub mod node;
 pub mod patch;
 mod print_flags;
 pub mod replace;
+mod retold;
 pub mod rollout;
 pub mod run;
 mod scale;
@@ -54,9 +57,10 @@ pub use get::Get;
 pub use global::Global;
 pub use help::{help_of, options};
 pub use logs::Logs;
+pub(crate) use near::distance;
 pub use print_flags::PrintFlags;
+pub(crate) use retold::retold;
 pub use scale::{Autoscale, Scale};
-pub(crate) use usage::distance;
 pub use usage::{UsageError, command, has_command, parse};
 pub use version::Version;
 pub use words::{Walk, flag, given, reads_manifest, takes_word, walk};
@@ -244,9 +248,10 @@ impl Files {
         }
     }
 
-    /// The names that say something: `-f ""` names nothing.
+    /// The names: `-f ""` names nothing, while among others an empty one is a name that leads nowhere.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.filenames.iter().map(String::as_str).filter(|name| !name.is_empty())
+        let alone = self.filenames.len() == 1;
+        self.filenames.iter().map(String::as_str).filter(move |name| !(alone && name.is_empty()))
     }
 }
 

@@ -10,6 +10,7 @@ mod oidc;
 mod prompt;
 mod renewal;
 mod shape;
+mod twice;
 
 pub use renewal::{Credentials, Renewal};
 
@@ -223,6 +224,14 @@ fn load(global: &Global, wants: Wants) -> Result<Connection, ConfigError> {
     merged.connection(global, wants)
 }
 
+impl ConfigError {
+    /// What was named is no file.
+    pub(crate) fn is_folder(path: &Path) -> Self {
+        let path = path.display().to_string();
+        Self::Syntax { why: format!("read {path}: is a directory"), path }
+    }
+}
+
 /// The files in order of precedence, and whether each must exist.
 pub fn paths(global: &Global) -> Vec<(PathBuf, bool)> {
     if let Some(path) = &global.kubeconfig {
@@ -246,7 +255,7 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Value, ConfigError> {
     shape::check(&value).map_err(wrong)?;
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     match (text("apiVersion"), text("kind")) {
-        ("" | "v1", "" | "Config") => Ok(value),
+        ("" | "v1", "" | "Config") => twice::check(&value).map_err(wrong).map(|()| value),
         (version, kind) => {
             let version = if version.is_empty() { "v1" } else { version };
             let kind = if kind.is_empty() { "Config" } else { kind };
@@ -287,8 +296,7 @@ impl Merged {
             match std::fs::read(&path) {
                 Ok(text) => configs.push((parse(&path, &text)?, path)),
                 Err(why) if why.kind() == std::io::ErrorKind::IsADirectory => {
-                    let why = format!("read {}: is a directory", path.display());
-                    return Err(ConfigError::Syntax { path: path.display().to_string(), why });
+                    return Err(ConfigError::is_folder(&path));
                 }
                 Err(why) if required => return Err(ConfigError::Read { path: path.display().to_string(), why }),
                 Err(_) => {}
@@ -333,7 +341,8 @@ impl Merged {
             cache: Some(global.cache_dir.clone().unwrap_or_else(|| home().join(".kube/cache"))),
             ..Connection::default()
         };
-        apply_cluster(&mut connection, &chosen.cluster)?;
+        let is_secure = connection.is_secure();
+        apply_cluster(&mut connection, &chosen.cluster, is_secure)?;
         connection.compression &= !global.disable_compression;
         // Whoever listens on the way must not learn who we are.
         if connection.is_secure() {
@@ -377,9 +386,10 @@ fn default_server() -> String {
     named.unwrap_or_else(|| "http://localhost:8080".into())
 }
 
-fn apply_cluster(connection: &mut Connection, cluster: &Entry) -> Result<(), ConfigError> {
+fn apply_cluster(connection: &mut Connection, cluster: &Entry, is_secure: bool) -> Result<(), ConfigError> {
     let is = |key: &str| cluster.settings.get(key).and_then(Value::as_bool) == Some(true);
-    connection.authority = data_or_file(cluster, "certificate-authority")?;
+    // Whom to trust matters only where somebody has to show who they are.
+    connection.authority = if is_secure { data_or_file(cluster, "certificate-authority")? } else { None };
     connection.insecure = is("insecure-skip-tls-verify");
     connection.server_name = cluster.text("tls-server-name").map(str::to_owned);
     connection.proxy = cluster.text("proxy-url").map(str::to_owned);

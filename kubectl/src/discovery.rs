@@ -88,6 +88,36 @@ impl Resource {
     }
 }
 
+/// How often a server is asked what it serves before nothing is known of it: upstream looks for a type in several ways,
+/// each of which asks anew as long as there is no answer.
+///
+/// Upstream: `client-go/restmapper` (`shortcutExpander`, `DeferredDiscoveryRESTMapper`, each of which asks once),
+/// `cli-runtime/pkg/resource/builder.go` (`ResourceTypeOrNameArgs`, `mappingFor`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks(usize);
+
+impl Asks {
+    /// For the kind of an object, or all that there is.
+    pub const ONCE: Self = Self(1);
+    /// For the name of a type: as a short one, and as it is.
+    pub const TYPE: Self = Self(2);
+    /// For `TYPE/NAME`: as a resource, and as a kind.
+    pub const PAIR: Self = Self(4);
+
+    /// For the words of a command line, of which upstream also wants to know whether they are categories.
+    pub fn of(words: &[String]) -> Self {
+        let first = words.first().map_or("", String::as_str);
+        if first.contains('/') {
+            return Self::PAIR;
+        }
+        let mut types = first.split(',').filter(|word| !word.is_empty());
+        // With a version, too, it is looked for with that first.
+        let with_version = types.clone().next().is_some_and(|word| word.splitn(3, '.').count() == 3);
+        let extra = if with_version { Self::TYPE.0 } else { 0 };
+        Self(types.by_ref().count() + Self::PAIR.0 + extra)
+    }
+}
+
 /// All resources of a server, preferred versions first.
 #[derive(Clone, Debug, Default)]
 pub struct Discovery {
@@ -95,6 +125,8 @@ pub struct Discovery {
     pub resources: Vec<Resource>,
     /// Group versions whose resources the server could not tell.
     pub failed: Vec<Failed>,
+    /// Why nothing is known.
+    pub unknown: Option<String>,
 }
 
 /// A group version whose resources the server could not tell.
@@ -116,21 +148,40 @@ impl Failed {
 }
 
 impl Discovery {
+    /// What is known of a server that does not tell.
+    pub fn unknown(why: String) -> Self {
+        Self { unknown: Some(why), ..Self::default() }
+    }
+
     /// What is known from before, or what the server says.
-    pub async fn load(client: &Client) -> anyhow::Result<Self> {
+    pub async fn load(client: &Client, asks: Asks) -> anyhow::Result<Self> {
         match cache::read(client) {
             Some(known) => Ok(known),
-            None => Self::fetch(client).await,
+            None => Self::fetch(client, asks).await,
         }
     }
 
-    /// Asks the server. Upstream looks for a type in several ways, each of which asks anew if nothing is known yet: an
-    /// answer that is nonsense once ends nothing.
-    pub async fn fetch(client: &Client) -> anyhow::Result<Self> {
-        match Self::ask(client).await {
-            Err(error) if !crate::http::is_unanswered(&error) => Self::ask(client).await,
-            asked => asked,
+    /// Asks the server, and tells each time that it has no answer.
+    pub async fn fetch(client: &Client, asks: Asks) -> anyhow::Result<Self> {
+        let mut left = asks.0;
+        loop {
+            left -= 1;
+            match Self::ask(client).await {
+                Err(error) => {
+                    let text = format!("couldn't get current server API group list: {error:#}");
+                    log_unhandled("memcache.go:265", &text);
+                    if left == 0 {
+                        return Err(error);
+                    }
+                }
+                found => return found,
+            }
         }
+    }
+
+    /// The same for what says itself that there is no answer.
+    pub async fn fetch_quietly(client: &Client) -> anyhow::Result<Self> {
+        Self::ask(client).await
     }
 
     async fn ask(client: &Client) -> anyhow::Result<Self> {
@@ -190,7 +241,7 @@ impl Discovery {
             verbs: info.verbs.iter().map(ToString::to_string).collect(),
             subresources: Vec::new(),
         };
-        Self { resources: resources::builtin().iter().map(resource).collect(), failed: Vec::new() }
+        Self { resources: resources::builtin().iter().map(resource).collect(), ..Self::default() }
     }
 
     /// Whether there is a group version, even if its resources are not known.
@@ -398,7 +449,7 @@ pub(crate) mod tests {
         let groups = json!({"items": [
             {"metadata": {"name": "apps"}, "versions": [{"version": "v1", "resources": [resource("deployments", "deployment", "Deployment", &["deploy"], "Namespaced")]}]},
             {"metadata": {"name": "events.k8s.io"}, "versions": [{"version": "v1", "resources": [resource("events", "event", "Event", &["ev"], "Namespaced")]}]}]});
-        Discovery { resources: [read(&core), read(&groups)].concat(), failed: Vec::new() }
+        Discovery { resources: [read(&core), read(&groups)].concat(), ..Discovery::default() }
     }
 
     #[test]

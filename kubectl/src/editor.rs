@@ -2,6 +2,7 @@
 //!
 //! Upstream: `kubectl/pkg/cmd/util/editor/editor.go`.
 
+use crate::http::io_words;
 use anyhow::{Context, bail};
 use rustix::termios::{self, OptionalActions};
 use std::io::Write;
@@ -50,7 +51,7 @@ impl Editor {
     /// There can be no such file, or no editor, or the editor fails.
     pub fn edit(&self, prefix: &str, suffix: &str, text: &str) -> anyhow::Result<Edited> {
         let path = written(prefix, suffix, text)?;
-        let edited = self.launch(&path).and_then(|()| Ok(std::fs::read(&path)?));
+        let edited = self.launch(&path).and_then(|()| read(&path));
         match edited {
             Ok(bytes) => Ok(Edited { path, text: String::from_utf8_lossy(&bytes).into_owned() }),
             Err(error) => {
@@ -97,6 +98,10 @@ impl Edited {
 }
 
 /// A file that is gone already is what was wanted.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| anyhow::anyhow!("open {}: {}", path.display(), io_words(&error)))
+}
+
 fn discard(path: &Path) {
     let _ = std::fs::remove_file(path);
 }

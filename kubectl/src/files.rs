@@ -6,6 +6,7 @@ mod json;
 mod named;
 pub(crate) mod objects;
 mod typed;
+mod validate;
 
 use crate::cli::Files;
 use crate::commands::Session;
@@ -18,9 +19,9 @@ use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
 use documents::{Documents, Fault};
 use named::Place;
-pub(crate) use objects::not_validated;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+pub(crate) use validate::not_validated;
 
 /// Said of a command line that wants standard input for two things.
 pub(crate) const STDIN_TWICE: &str = "standard input cannot be used for multiple arguments";
@@ -102,7 +103,9 @@ impl Manifests {
 pub enum Check {
     /// It must be an object of a known type.
     Decoded,
-    /// The same, but what it does not say is not filled in, as it is for no server.
+    /// The same, but what it does not say is not filled in.
+    Bare,
+    /// It is for no server, and may be of any type.
     Local,
     /// The same, and its type must be one that is built in.
     Typed,
@@ -110,12 +113,23 @@ pub enum Check {
     Registered,
     /// It must have a kind and a version, or the rest of its file is not read.
     Validated,
+    /// The same, and what no server looks at for members that should not be there is warned of.
+    Warned,
 }
 
 impl Check {
     /// The check of a value of `--validate`.
     pub fn of(validate: &str) -> Self {
-        if matches!(validate, "ignore" | "false") { Check::Decoded } else { Check::Validated }
+        match validate {
+            "ignore" | "false" => Check::Decoded,
+            "warn" => Check::Warned,
+            _ => Check::Validated,
+        }
+    }
+
+    /// Whether it is one of `--validate`.
+    pub(crate) fn validates(self) -> bool {
+        matches!(self, Check::Validated | Check::Warned)
     }
 }
 
@@ -194,19 +208,26 @@ impl<'a> Reading<'a> {
                 }
                 continue;
             };
+            let mut written = None;
             let document = match source {
-                Source::Stream(documents) => documents.next().map(|document| document.map_err(|why| unread(name, why))),
+                Source::Stream(documents) => {
+                    let document = documents.next().map(|document| document.map_err(|why| unread(name, why)));
+                    written = documents.written();
+                    document
+                }
                 Source::Built(objects) => objects.next().map(Ok),
             };
             let document = document.map(|document| match self.check {
-                Check::Decoded | Check::Local | Check::Typed | Check::Registered => document,
-                Check::Validated => document.and_then(|document| objects::validated(name, document)),
+                Check::Decoded | Check::Bare | Check::Local | Check::Typed | Check::Registered => document,
+                Check::Validated => document.and_then(|document| validate::validated(name, document)),
+                Check::Warned => document.and_then(|document| validate::warned(name, document, self.discovery)),
             });
             match document {
                 None => self.open = None,
                 Some(Ok(document)) => {
                     let reader = objects::Reader {
                         source: name,
+                        written,
                         discovery: self.discovery,
                         namespace: &self.session.namespace,
                         namespace_given: self.session.namespace_given,
@@ -235,7 +256,7 @@ fn unread(name: &str, why: Fault) -> anyhow::Error {
 pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> anyhow::Result<Vec<Manifest>> {
     let source = "edited-file";
     let (namespace, check) = (session.namespace.as_str(), Check::Decoded);
-    let reader = objects::Reader { source, discovery, namespace, namespace_given: false, check };
+    let reader = objects::Reader { source, written: None, discovery, namespace, namespace_given: false, check };
     let (mut manifests, mut failures) = (Vec::new(), Vec::new());
     for document in Documents::of(text.to_owned()) {
         match document {
@@ -257,9 +278,10 @@ pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> an
 }
 
 /// Why a text is not valid as one document, if it is not.
-pub(crate) fn invalid(text: &str) -> Option<String> {
+pub(crate) fn invalid(text: &str, check: Check, discovery: &Discovery) -> Option<String> {
     match yaml::to_value(text.as_bytes()) {
-        Ok(document) => objects::invalid(&document),
+        Ok(document) if check == Check::Warned => validate::invalid_or_warned(&document, discovery),
+        Ok(document) => validate::invalid(&document),
         Err(why) => Some(why.to_string()),
     }
 }

@@ -184,7 +184,18 @@ impl Client {
 
     async fn written(&self, method: Method, path: &str, content_type: &str, body: &Value) -> anyhow::Result<Bytes> {
         let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, content_type)];
-        let response = self.send(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await?;
+        self.send_as_it_is(method, path, &headers, Bytes::from(serde_json::to_vec(body)?)).await
+    }
+
+    /// Sends bytes for an object, whatever they say.
+    pub async fn send_as_it_is(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Bytes> {
+        let response = self.send(method, path, headers, body).await?;
         let media = foreign_media(response.headers(), "application/json");
         let body = self.read_bytes(response).await?;
         match media {

@@ -71,7 +71,12 @@ fn instead(words: &[String], usage: UsageError) -> ExitCode {
 
 fn fail(text: &str) -> ExitCode {
     // The text may repeat what a server says.
-    eprintln!("{}", print::harmless(text));
+    let text = print::harmless(text);
+    if text.ends_with('\n') {
+        eprint!("{text}")
+    } else {
+        eprintln!("{text}")
+    }
     ExitCode::FAILURE
 }
 
@@ -105,7 +110,7 @@ fn run_with(
         // Whoever read our output has had enough, as in `get pods | head -1`.
         Err(error) if commands::is_broken_pipe(&error) => ExitCode::from(141),
         Err(error) => {
-            let code = fail(commands::error_text(&error).trim_end_matches('\n'));
+            let code = fail(&commands::error_text(&error));
             also_tell(&error);
             code
         }

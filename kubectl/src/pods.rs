@@ -3,7 +3,8 @@
 //! Upstream: `kubectl/pkg/polymorphichelpers/attachablepodforobject.go`, `kubectl/pkg/cmd/util/podcmd`.
 
 use crate::commands::Session;
-use crate::discovery::Resource;
+use crate::discovery::{Asks, Resource};
+use crate::http::is_unanswered;
 use crate::selected::{had, list, named};
 use crate::targets;
 use anyhow::bail;
@@ -51,12 +52,20 @@ fn readiness(pod: &Value) -> (bool, bool, bool, std::cmp::Reverse<String>) {
     (assigned, phase == "Running", ready, std::cmp::Reverse(pod.meta_str("creationTimestamp").to_owned()))
 }
 
+/// What came of asking for pods. Upstream has asked the server what a pod is by then, and tells if it does not answer.
+pub async fn noticed<T>(session: &Session, outcome: anyhow::Result<T>) -> anyhow::Result<T> {
+    if outcome.as_ref().is_err_and(is_unanswered) {
+        session.discovery(Asks::PAIR).await?;
+    }
+    outcome
+}
+
 /// All pods that a word means.
 pub async fn all_of(session: &Session, target: &str) -> anyhow::Result<Vec<Value>> {
     let Some((kind, name)) = target.split_once('/') else {
-        return Ok(vec![had(session, &named(session, resource(), target)).await?]);
+        return Ok(vec![noticed(session, had(session, &named(session, resource(), target)).await).await?]);
     };
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery(Asks::PAIR).await?;
     let words = [format!("{kind}/{name}")];
     let Some(found) = targets::parse(&discovery, "logs", &words)?.pop() else { bail!("no resource named {target}") };
     let object = had(session, &named(session, found.resource.clone(), name)).await?;
@@ -130,8 +139,16 @@ pub fn container_names(pod: &Value) -> Vec<String> {
     containers.filter_map(|c| c["name"].as_str()).map(str::to_owned).collect()
 }
 
-/// The container of a name, of the annotation, or the first; says so if there are more.
+/// The container of a name, of the annotation, or the first; says so if there are more, unless it is to be quiet.
 pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String> {
+    match quiet {
+        true => container_told(pod, name, &mut std::io::sink()),
+        false => container_told(pod, name, &mut std::io::stderr()),
+    }
+}
+
+/// The same, said elsewhere.
+pub fn container_told(pod: &Value, name: &str, told: &mut dyn std::io::Write) -> anyhow::Result<String> {
     let names = container_names(pod);
     if !name.is_empty() {
         return match names.iter().any(|n| n == name) {
@@ -151,9 +168,8 @@ pub fn container(pod: &Value, name: &str, quiet: bool) -> anyhow::Result<String>
     let Some(first) = regular.first() else {
         bail!("pod {}/{} does not have any containers", pod.namespace(), pod.name())
     };
-    if names.len() > 1 && !quiet {
-        let shown: Vec<String> = shown_names(pod);
-        eprintln!("Defaulted container {first:?} out of: {}", shown.join(", "));
+    if names.len() > 1 {
+        writeln!(told, "Defaulted container {first:?} out of: {}", shown_names(pod).join(", "))?;
     }
     Ok((*first).to_owned())
 }

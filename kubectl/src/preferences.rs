@@ -64,7 +64,9 @@ pub fn place(flag: Option<&Path>) -> anyhow::Result<Option<Place>> {
     let flag = flag.filter(|p| !p.as_os_str().is_empty());
     if variable == "off" {
         return match flag {
-            Some(_) => bail!("disabling kuberc via KUBERC=off and passing kuberc flag are mutually exclusive"),
+            Some(_) => {
+                bail!("kuberc error disabling kuberc via KUBERC=off and passing kuberc flag are mutually exclusive")
+            }
             None => Ok(None),
         };
     }

@@ -14,8 +14,8 @@ pub mod template;
 pub mod typed;
 
 pub(crate) use apimachinery::go::plain_float as go_float;
+pub(crate) use apimachinery::go::quoted as quote;
 pub use printer::{OutputError, Printer, Set};
-pub(crate) use template::quote;
 
 use crate::discovery::Resource;
 use apimachinery::Value;

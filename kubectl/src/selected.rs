@@ -4,8 +4,7 @@
 
 use crate::cli::Files;
 use crate::commands::{Session, with_query};
-use crate::discovery::{Discovery, Resource};
-use crate::files::objects::NoKind;
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::targets::{self, Words};
@@ -133,12 +132,17 @@ impl<'a> Query<'a> {
 
     /// What the server serves, unless the query makes no sense, which is told without asking it.
     pub async fn discovery(&self, session: &Session) -> anyhow::Result<Discovery> {
+        self.discovery_asking(session, Asks::of(self.words)).await
+    }
+
+    /// The same for words that upstream looks for in another way.
+    pub async fn discovery_asking(&self, session: &Session, asks: Asks) -> anyhow::Result<Discovery> {
         // Manifests that are not there are told of before words that should not be.
         if self.files.kustomize.is_empty() {
             files::all_named_exist(self.files)?;
         }
         self.check()?;
-        session.discovery_for(self.files, Check::Decoded).await
+        session.discovery_for(self.files, asks, Check::Decoded).await
     }
 
     /// Whether the words, the manifests and the selectors go together.
@@ -167,6 +171,9 @@ impl<'a> Query<'a> {
             (Some(Words::Types { names, .. }), false) if self.filters() && !names.is_empty() => {
                 bail!("name cannot be provided when a selector is specified")
             }
+            (Some(Words::Types { names, .. }), false) if names.is_empty() && !self.subresource.is_empty() => {
+                bail!("subresource cannot be used when bulk resources are specified")
+            }
             (Some(_), false) => Ok(()),
         }
     }
@@ -178,7 +185,7 @@ impl<'a> Query<'a> {
 pub struct Selected {
     /// Objects in the order of the command line.
     pub objects: Vec<Manifest>,
-    /// What went wrong.
+    /// What could not be had. Upstream tells it after what went wrong with objects (`Failures::with_unread`).
     pub failures: Vec<anyhow::Error>,
 }
 
@@ -188,19 +195,6 @@ impl Selected {
         Failures::outcome(self.failures)?;
         Ok(self.objects)
     }
-}
-
-/// Finds what the manifests of a query say, which needs a server only for types that are not built in.
-pub async fn resolve_locally(session: &Session, query: &Query<'_>) -> anyhow::Result<Selected> {
-    // What comes from standard input is read but once.
-    if query.files.names().all(|name| name != "-") {
-        let selected = resolve(session, &Discovery::builtin(), query).await?;
-        if !selected.failures.iter().any(|failure| failure.is::<NoKind>()) {
-            return Ok(selected);
-        }
-    }
-    let discovery = query.discovery(session).await?;
-    resolve(session, &discovery, query).await
 }
 
 /// Finds what a query selects.
@@ -241,8 +235,9 @@ pub async fn resolve(session: &Session, discovery: &Discovery, query: &Query<'_>
             Some(name) if query.local => selected.objects.push(named(session, target.resource, &name)),
             Some(name) => selected.fetch(session, query, named(session, target.resource, &name)).await,
             None if query.selects() => {
-                let listed = selected.list(session, query, target.resource).await;
-                selected.failures.extend(listed.err());
+                if let Err(error) = selected.list(session, query, target.resource).await {
+                    selected.failures.push(error);
+                }
             }
             None => bail!("resource(s) were provided, but no name was specified"),
         }
@@ -269,8 +264,14 @@ pub fn named(session: &Session, resource: Resource, name: &str) -> Manifest {
 
 impl Selected {
     async fn fetch(&mut self, session: &Session, query: &Query<'_>, mut manifest: Manifest) {
+        // What has no name stays as it is written.
+        if manifest.object.name().is_empty() && !manifest.source.is_empty() {
+            self.objects.push(manifest);
+            return;
+        }
         let mut path = manifest.path();
-        if !query.subresource.is_empty() {
+        // What manifests say is fetched as a whole.
+        if !query.subresource.is_empty() && manifest.source.is_empty() {
             path = format!("{path}/{}", query.subresource);
         }
         let fetched = match query.typed {

@@ -5,7 +5,7 @@
 
 use crate::apply::{CHANGE_CAUSE, annotate};
 use crate::cli::writing::Printing;
-use crate::commands::{Session, command_line, with_query};
+use crate::commands::{Session, with_query};
 use crate::files::Manifest;
 use crate::generate::typed;
 use crate::http::Refused;
@@ -13,7 +13,8 @@ use crate::print::{self, OutputError, Printer, Set};
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
-use http::Method;
+use bytes::Bytes;
+use http::{Method, header};
 use serde_json::json;
 use std::cell::RefCell;
 
@@ -36,7 +37,7 @@ impl DryRun {
             "none" => Ok(DryRun::None),
             "client" => Ok(DryRun::Client),
             "unchanged" => {
-                log_warning("helpers.go:718", "--dry-run is deprecated and can be replaced with --dry-run=client.");
+                log_warning("helpers.go:719", "--dry-run is deprecated and can be replaced with --dry-run=client.");
                 Ok(DryRun::Client)
             }
             "server" => Ok(DryRun::Server),
@@ -50,7 +51,7 @@ impl DryRun {
     fn of_boolean(text: &str, meant: Self) -> Self {
         let name = if meant == DryRun::Client { "client" } else { "none" };
         let hint = format!("--dry-run={text} is deprecated (boolean value) and can be replaced with --dry-run={name}.");
-        log_warning("helpers.go:731", &hint);
+        log_warning(if meant == DryRun::Client { "helpers.go:733" } else { "helpers.go:736" }, &hint);
         meant
     }
 
@@ -102,6 +103,8 @@ pub struct Writing<'a> {
     unprintable: RefCell<Option<OutputError>>,
     /// Whether outcomes are printed as Go's types, with all members that these have.
     typed: bool,
+    /// Whether each outcome is printed as if it were the first.
+    apart: bool,
 }
 
 impl<'a> Writing<'a> {
@@ -122,7 +125,7 @@ impl<'a> Writing<'a> {
         };
         let (printer, unprintable) = (RefCell::new(printer), RefCell::new(unprintable));
         let dry_run = DryRun::parse(dry_run)?;
-        Ok(Self { dry_run, manager, validation: "", printing, printer, unprintable, typed: false })
+        Ok(Self { dry_run, manager, validation: "", printing, printer, unprintable, typed: false, apart: false })
     }
 
     /// With validation.
@@ -135,6 +138,12 @@ impl<'a> Writing<'a> {
     pub fn typed(mut self) -> Self {
         self.printer = RefCell::new(self.printer.take().map(Printer::typed));
         self.typed = true;
+        self
+    }
+
+    /// For a command with a printer for each object: nothing sets the outcomes off from each other.
+    pub fn apart(mut self) -> Self {
+        self.apart = true;
         self
     }
 
@@ -174,6 +183,20 @@ impl<'a> Writing<'a> {
         self.send(session, Method::PATCH, path, kind.content_type(), patch).await
     }
 
+    /// Sends a patch as it was typed, which is for the server to refuse.
+    pub async fn patch_as_typed(
+        &self,
+        session: &Session,
+        path: &str,
+        kind: PatchKind,
+        patch: &str,
+    ) -> anyhow::Result<Value> {
+        let headers = [(header::ACCEPT, "application/json"), (header::CONTENT_TYPE, kind.content_type())];
+        let body = Bytes::from(patch.to_owned());
+        let answer = session.client.send_as_it_is(Method::PATCH, &self.path(path), &headers, body).await?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
     async fn send(
         &self,
         session: &Session,
@@ -203,7 +226,12 @@ impl<'a> Writing<'a> {
             crate::outln!("{name} {done}{}", self.dry_run.suffix());
             return Ok(());
         };
-        self.print(printer, object)
+        self.print(printer, object)?;
+        match printer {
+            Printer::Yaml { documents } if self.apart => *documents = 0,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Whether outcomes are printed as objects, not as a line of text or a name.
@@ -374,7 +402,7 @@ pub fn with_source(error: anyhow::Error, doing: &str, source: &str) -> anyhow::E
 /// `--record`: the command line as an annotation.
 pub fn record(object: &mut Value, asked: bool) {
     if asked {
-        annotate(object, CHANGE_CAUSE, command_line());
+        annotate(object, CHANGE_CAUSE, crate::cli::retold(&std::env::args().collect::<Vec<_>>()));
     }
 }
 

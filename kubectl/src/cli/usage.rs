@@ -2,6 +2,7 @@
 //!
 //! Upstream: `spf13/cobra`, `spf13/pflag`, `kubectl/pkg/cmd/util/helpers.go`.
 
+use super::complaint::{complaint, path};
 use super::{Args, switches};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -27,6 +28,7 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
     }
     let mut command = command();
     let mut words = commands_first(&command, words);
+    spell_with_dashes(&command, &mut words);
     let misread = lone_equals_signs(&command, &mut words);
     drop_empty_lists(&command, &mut words);
     let unexpected = unexpected_words(&command, &words);
@@ -54,8 +56,27 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
     Ok(Args { global: args.global.without_empty_paths(), ..args })
 }
 
-/// Drops `--verb=`: a list of nothing, while a list elsewhere of one empty text is that to Go.
+/// Spells `--dry_run` as `--dry-run`, which is the same flag to upstream. One that is not there keeps its name.
+///
+/// Upstream: `component-base/cli/flag` (`WordSepNormalizeFunc`).
+fn spell_with_dashes(command: &Command, words: &mut [String]) {
+    for place in 1..words.len() {
+        let before = super::walk(command, &words[..place]);
+        if before.ended {
+            return;
+        }
+        let Some(long) = words[place].strip_prefix("--").filter(|_| before.open_flag.is_none()) else { continue };
+        let (name, value) = long.split_at(long.find('=').unwrap_or(long.len()));
+        let spelt = name.replace('_', "-");
+        if spelt != name && super::words::flag(command, super::walk(command, words).command, &spelt).is_some() {
+            words[place] = format!("--{spelt}{value}");
+        }
+    }
+}
+
+/// Drops `--verb=` and `-f ''`: a list of nothing, while a list elsewhere of one empty text is that to Go.
 fn drop_empty_lists(command: &Command, words: &mut Vec<String>) {
+    drop_empty_words(command, words);
     let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
     let walk = super::walk(command, words);
     let (at, path) = (walk.command, walk.path);
@@ -70,6 +91,20 @@ fn drop_empty_lists(command: &Command, words: &mut Vec<String>) {
         place += 1;
         place > own || !is_empty_list(word)
     });
+}
+
+/// The same for values that are words of their own.
+fn drop_empty_words(command: &Command, words: &mut Vec<String>) {
+    for place in (2..words.len()).rev().filter(|place| words[*place].is_empty()).collect::<Vec<_>>() {
+        let before = super::walk(command, &words[..place]);
+        let alone = before.open_flag.filter(|arg| is_list(arg) && words[place - 1].len() > 1);
+        // What a command cannot do without is missed otherwise.
+        let required = |long| REQUIRED.iter().any(|(of, flags)| *of == before.path && flags.contains(&long));
+        let stands_alone = |word: &str| word.starts_with("--") || word.len() == 2;
+        if alone.and_then(clap::Arg::get_long).is_some_and(|long| !required(long)) && stands_alone(&words[place - 1]) {
+            words.drain(place - 1..=place);
+        }
+    }
 }
 
 fn is_list(arg: &clap::Arg) -> bool {
@@ -103,10 +138,20 @@ fn lone_equals_signs(command: &Command, words: &mut [String]) -> Option<UsageErr
 
 /// What is wrong, flags first: whether a command is there is asked once they have been read.
 fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: Option<String>) -> UsageError {
+    if error.kind() == ErrorKind::DisplayHelp
+        && let Some(wrong) = wrong_beside_help(command, words)
+    {
+        return of_diff(command, words, wrong);
+    }
+    let (words, earlier) = match first_fault(command, words) {
+        Some((length, error)) => (&words[..length], Some(error)),
+        None => (words, None),
+    };
+    let error = earlier.as_ref().unwrap_or(error);
     let first = match error.kind() {
         ErrorKind::InvalidSubcommand => wrong_flag(command, words),
         // A word like any other, not a command behind flags that it has not.
-        ErrorKind::ArgumentConflict if unexpected.is_some() => None,
+        ErrorKind::ArgumentConflict if unexpected.is_some() => wrong_flag(command, words),
         _ => Some(complaint(command, words, error)),
     };
     let other = || match unexpected {
@@ -114,6 +159,41 @@ fn worded(command: &Command, words: &[String], error: &clap::Error, unexpected: 
         None => complaint(command, words, error),
     };
     of_diff(command, words, first.unwrap_or_else(other))
+}
+
+/// What is wrong with the flags beside one that asks for help, which Go's gives once it has read all of them.
+fn wrong_beside_help(command: &Command, words: &[String]) -> Option<UsageError> {
+    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let is_asked = |(place, word): (usize, &String)| match word.strip_prefix("-h") {
+        _ if place >= own => Some(word.clone()),
+        Some("") => None,
+        Some(rest) => Some(format!("-{rest}")),
+        None => Some(word.clone()).filter(|word| word != "--help"),
+    };
+    let others: Vec<String> = words.iter().enumerate().filter_map(is_asked).collect();
+    let (length, error) = match first_fault(command, &others) {
+        Some(fault) => fault,
+        None => (others.len(), command.clone().try_get_matches_from(&others).err()?),
+    };
+    let is_flag =
+        !matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if !arg.starts_with('-'));
+    let of_flag =
+        matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+    (of_flag && is_flag).then(|| complaint(command, &others[..length], &error))
+}
+
+/// The first flag that is wrong, as how many words lead up to it: the parser tells of a flag that is not there before it
+/// looks at values, Go's tells of what it meets first.
+fn first_fault(command: &Command, words: &[String]) -> Option<(usize, clap::Error)> {
+    let ends = super::walk(command, words).commands.last().map_or(1, |place| place + 1);
+    (ends..words.len()).find_map(|length| {
+        if super::walk(command, &words[..length]).open_flag.is_some() {
+            return None;
+        }
+        let error = command.clone().try_get_matches_from(&words[..length]).err()?;
+        let of_value = matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+        of_value.then_some((length, error))
+    })
 }
 
 /// What is wrong with the flags of a command that has commands, none of which is named.
@@ -258,193 +338,6 @@ pub fn has_command(name: &str) -> bool {
     Args::command().get_subcommands().any(|c| c.get_name() == name || c.get_all_aliases().any(|a| a == name))
 }
 
-fn complaint(command: &Command, words: &[String], error: &clap::Error) -> UsageError {
-    let path = path(command, words);
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        Some(ContextValue::Strings(texts)) => texts.join(" "),
-        _ => String::new(),
-    };
-    let flag = text(ContextKind::InvalidArg);
-    let name = flag.split([' ', '=', '[']).next().unwrap_or_default().to_owned();
-    let usage = |what: String| UsageError::Wrong(format!("error: {what}\nSee '{path} --help' for usage."));
-    match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-        | ErrorKind::MissingSubcommand => {
-            let names: Vec<&str> = path.split(' ').skip(1).collect();
-            let help = super::help::help_of(&names);
-            // Upstream's commands differ in what they do without a command of their own.
-            match (error.kind(), names.as_slice()) {
-                (ErrorKind::DisplayHelp, _) | (_, [] | ["certificate"]) => UsageError::Help(help),
-                (_, ["rollout"]) => UsageError::Lost(help),
-                _ => UsageError::Wrong(help.trim_end().to_owned()),
-            }
-        }
-        ErrorKind::UnknownArgument => usage(unknown_flag(words, &name)),
-        // Clap's own flag for help takes no value, Go's is a switch.
-        ErrorKind::TooManyValues if name == "--help" => {
-            let value = text(ContextKind::InvalidValue);
-            usage(format!("invalid argument {value:?} for \"-h, --help\" flag: {}", switch(&value)))
-        }
-        ErrorKind::InvalidSubcommand => unknown_command(command, words, &path, &text(ContextKind::InvalidSubcommand)),
-        ErrorKind::InvalidValue | ErrorKind::NoEquals
-            if text(ContextKind::InvalidValue).is_empty() && !(is_switch(error) && has_value(words, &name)) =>
-        {
-            usage(no_argument(words, &name))
-        }
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let value = text(ContextKind::InvalidValue);
-            let why = std::error::Error::source(error).map_or_else(|| switch(&value), ToString::to_string);
-            usage(format!(
-                "invalid argument {value:?} for {} flag: {}",
-                both_names(command, words, &name),
-                number(&value, &why)
-            ))
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let names: Vec<String> =
-                flag.split(' ').filter_map(|f| f.strip_prefix("--")).map(|f| format!("{f:?}")).collect();
-            match names.is_empty() {
-                true => {
-                    UsageError::Wrong(format!("error: missing argument {flag}\nSee '{path} -h' for help and examples"))
-                }
-                false => UsageError::Wrong(format!("error: required flag(s) {} not set", names.join(", "))),
-            }
-        }
-        _ => UsageError::Wrong(error.render().to_string().trim_end().to_owned()),
-    }
-}
-
-/// `kubectl config view`: how deep the words lead into the commands.
-fn path(command: &Command, words: &[String]) -> String {
-    let (mut path, mut at) = (command.get_name().to_owned(), command);
-    for word in words.iter().skip(1).filter(|w| !w.starts_with('-')) {
-        let Some(next) = at.find_subcommand(word) else { continue };
-        path = format!("{path} {}", next.get_name());
-        at = next;
-    }
-    path
-}
-
-fn unknown_flag(words: &[String], name: &str) -> String {
-    match name.strip_prefix('-').filter(|n| !n.starts_with('-')) {
-        Some(letter) => {
-            let whole = words.iter().find(|w| w.starts_with('-') && !w.starts_with("--") && w.contains(letter));
-            // Letters in front of it have been read.
-            let rest = whole.and_then(|word| Some(&word[word.find(letter)?..])).unwrap_or(letter);
-            format!("unknown shorthand flag: '{letter}' in -{rest}")
-        }
-        None if name.starts_with("---") => format!("bad flag syntax: {name}"),
-        None if name == "--" => {
-            let whole = words.iter().find(|word| word.starts_with("--="));
-            format!("bad flag syntax: {}", whole.map_or(name, String::as_str))
-        }
-        None => format!("unknown flag: {name}"),
-    }
-}
-
-fn no_argument(words: &[String], name: &str) -> String {
-    let last = words.last().map(String::as_str).unwrap_or_default();
-    match last.starts_with("--") {
-        false if last.starts_with('-') => {
-            format!("flag needs an argument: '{}' in {last}", last.chars().last().unwrap_or_default())
-        }
-        _ => format!("flag needs an argument: {name}"),
-    }
-}
-
-/// Whether a flag takes `true` and `false`, as opposed to one that must not be empty.
-fn is_switch(error: &clap::Error) -> bool {
-    let choices = error.get(ContextKind::ValidValue);
-    std::error::Error::source(error).is_some() || matches!(choices, Some(ContextValue::Strings(all)) if !all.is_empty())
-}
-
-/// Whether a flag stands with a value, be it an empty one: `--flag=`.
-fn has_value(words: &[String], name: &str) -> bool {
-    words.iter().any(|word| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
-}
-
-/// Go's words for a switch that is neither on nor off.
-fn switch(value: &str) -> String {
-    format!("strconv.ParseBool: parsing {value:?}: invalid syntax")
-}
-
-/// `"-o, --output"` for a flag with a letter.
-fn both_names(command: &Command, words: &[String], name: &str) -> String {
-    let mut at = command;
-    for word in words.iter().skip(1) {
-        at = at.find_subcommand(word).unwrap_or(at);
-    }
-    let long = name.trim_start_matches('-');
-    let found = at.get_arguments().find(|a| a.get_long() == Some(long));
-    match found.and_then(clap::Arg::get_short) {
-        Some(short) => format!("\"-{short}, --{long}\""),
-        None => format!("\"--{long}\""),
-    }
-}
-
-/// Go's words for a number that is none.
-fn number(value: &str, why: &str) -> String {
-    match why {
-        why if why.starts_with("invalid digit") || why.starts_with("cannot parse integer") => {
-            format!("strconv.ParseInt: parsing {value:?}: invalid syntax")
-        }
-        why if why.starts_with("number too") || why.contains(" is not in ") => {
-            format!("strconv.ParseInt: parsing {value:?}: value out of range")
-        }
-        why => why.to_owned(),
-    }
-}
-
-/// Words that some people type for a command.
-const MEANT: [(&str, &[&str]); 4] =
-    [("delete", &["rm", "remove"]), ("describe", &["inspect"]), ("get", &["list", "ls"]), ("top", &["stats"])];
-
-/// Whether a command may be what somebody meant.
-fn is_near(word: &str, name: &str) -> bool {
-    let word = word.to_lowercase();
-    let meant = MEANT.iter().any(|(of, words)| *of == name && words.contains(&word.as_str()));
-    meant || distance(&word, name) <= 2 || name.starts_with(&word)
-}
-
-fn unknown_command(command: &Command, words: &[String], path: &str, word: &str) -> UsageError {
-    // It tells what it can do to whoever says anything else.
-    if path.ends_with(" certificate") {
-        return UsageError::Help(super::help::help_of(&["certificate"]));
-    }
-    if path != command.get_name() {
-        let walk = super::walk(command, words);
-        let rest: Vec<&str> = walk.rest.iter().map(|place| words[*place].as_str()).collect();
-        let word = if rest.is_empty() { word.to_owned() } else { rest.join(" ") };
-        return UsageError::Wrong(format!("error: unknown command {word:?}\nSee '{path} -h' for help and examples"));
-    }
-    let names = command.get_subcommands().map(Command::get_name);
-    let near: Vec<&str> = names.filter(|name| is_near(word, name)).collect();
-    let mut text = format!("error: unknown command {word:?} for {path:?}");
-    if !near.is_empty() {
-        text.push_str(&format!("\n\nDid you mean this?\n\t{}", near.join("\n\t")));
-    }
-    UsageError::Wrong(text)
-}
-
-/// How many letters differ (Levenshtein).
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.to_lowercase().chars().collect(), b.to_lowercase().chars().collect());
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -564,6 +457,25 @@ mod tests {
                 "kubectl config --kubeconfig f set a.b ---x",
                 "error: bad flag syntax: ---x\nSee 'kubectl config set --help' for usage.",
             ),
+            (
+                "kubectl create role r --v = -f x",
+                "error: invalid argument \"=\" for \"-v, --v\" flag: strconv.ParseInt: parsing \"=\": invalid syntax\nSee 'kubectl create role --help' for usage.",
+            ),
+            (
+                "kubectl rollout pause d -hx",
+                "error: unknown shorthand flag: 'x' in -x\nSee 'kubectl rollout pause --help' for usage.",
+            ),
+            (
+                "kubectl get -h --allow-missing-template-keys=cpu pods",
+                "error: invalid argument \"cpu\" for \"--allow-missing-template-keys\" flag: strconv.ParseBool: parsing \"cpu\": invalid syntax\nSee 'kubectl get --help' for usage.",
+            ),
+            ("kubectl get x y -h", "help: Display one or many resources."),
+            ("kubectl get pods --all_namespaces --show_labels=true", "fine"),
+            ("kubectl get pods --all_names", "error: unknown flag: --all_names\nSee 'kubectl get --help' for usage."),
+            (
+                "kubectl create --tcp --validate x --dry-run service clusterip q",
+                "error: unknown flag: --tcp\nSee 'kubectl create --help' for usage.",
+            ),
             ("kubectl list", "error: unknown command \"list\" for \"kubectl\"\n\nDid you mean this?\n\tget"),
         ] {
             assert_eq!(said(line), want, "{line}");
@@ -579,10 +491,5 @@ mod tests {
                 assert!(at.get_arguments().any(|arg| arg.get_id() == *flag), "{path:?} {flag}");
             }
         }
-    }
-
-    #[test]
-    fn counts_letters() {
-        assert_eq!((distance("got", "get"), distance("", "abc"), distance("pods", "pod")), (1, 3, 1));
     }
 }

@@ -34,7 +34,9 @@ pub fn walk<'a>(root: &'a Command, words: &[String]) -> Walk<'a> {
         } else if word == "--" {
             walk.ended = true;
         } else if word.len() > 1 && word.starts_with('-') {
-            walk.open_flag = awaits_value(root, walk.command, word);
+            // Where commands may follow, cobra looks for the value of no letters but a lone one.
+            let looks = word.starts_with("--") || word.len() == 2 || !walk.command.has_subcommands();
+            walk.open_flag = awaits_value(root, walk.command, word).filter(|_| looks);
             // A flag of a command that comes later is taken for one with a value, as cobra does.
             is_value = walk.command.has_subcommands() && is_unknown(root, walk.command, word);
         } else {
@@ -58,7 +60,8 @@ pub fn flag<'a>(root: &'a Command, command: &'a Command, long: &str) -> Option<&
     command.get_arguments().find(named).or_else(|| root.get_arguments().filter(|a| a.is_global_set()).find(named))
 }
 
-fn letter<'a>(root: &'a Command, command: &'a Command, short: char) -> Option<&'a Arg> {
+/// The flag of a letter, of the command or of all commands.
+pub(super) fn letter<'a>(root: &'a Command, command: &'a Command, short: char) -> Option<&'a Arg> {
     let named = |a: &&Arg| a.get_short() == Some(short);
     command.get_arguments().find(named).or_else(|| root.get_arguments().filter(|a| a.is_global_set()).find(named))
 }
@@ -144,6 +147,8 @@ mod tests {
             ("k exec p -- get --x", "exec", "p get --x", None),
             ("k foo get", "", "foo get", None),
             ("k create --verb get role r", "create role", "r", None),
+            ("k set -R5s image x", "set image", "x", None),
+            ("k create --tcp --validate x --foo service clusterip", "create", "x clusterip", None),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let walk = walk(&root, &words);

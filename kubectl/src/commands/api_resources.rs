@@ -4,7 +4,7 @@
 
 use super::Session;
 use crate::cli::{ApiResources, PrintFlags};
-use crate::discovery::{Discovery, Resource};
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, json};
 use crate::writing::usage;
@@ -42,7 +42,11 @@ pub(super) async fn run(session: &Session, flags: &ApiResources) -> anyhow::Resu
     if !matches!(flags.sort_by.as_str(), "" | "name" | "kind") {
         bail!("--sort-by accepts only name or kind");
     }
-    let discovery = if flags.cached { Discovery::load(&session.client).await? } else { session.discovery().await? };
+    let discovery = if flags.cached {
+        Discovery::load(&session.client, Asks::ONCE).await?
+    } else {
+        session.discovery(Asks::ONCE).await?
+    };
     let resources = chosen(&discovery, flags);
     match output {
         _ if output.eq_ignore_ascii_case("name") => {

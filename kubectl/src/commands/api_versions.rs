@@ -4,6 +4,7 @@
 
 use super::Session;
 use crate::cli::cluster_info::ApiVersions;
+use crate::discovery::Asks;
 use crate::writing::usage;
 use anyhow::Context;
 
@@ -11,7 +12,7 @@ pub(super) async fn run(session: &Session, flags: &ApiVersions) -> anyhow::Resul
     if !flags.words.is_empty() {
         return Err(usage("api-versions", format!("unexpected arguments: [{}]", flags.words.join(" "))));
     }
-    let discovery = session.discovery().await.context("couldn't get available api versions from server")?;
+    let discovery = session.discovery(Asks::ONCE).await.context("couldn't get available api versions from server")?;
     let failed = discovery.failed.iter().map(|failed| failed.api_version());
     let mut versions: Vec<String> = discovery.resources.iter().map(|r| r.api_version()).chain(failed).collect();
     versions.sort_unstable();

@@ -14,6 +14,7 @@ use super::{Session, edit};
 use crate::apply::{self as patches, LAST_APPLIED, with_last_applied};
 use crate::cli::Apply;
 use crate::cli::apply::LastApplied;
+use crate::discovery::Asks;
 use crate::files::{self, Check, Manifest, Reading};
 use crate::http::Refused;
 use crate::selected::labelled;
@@ -60,14 +61,14 @@ pub(super) async fn run(session: &Session, flags: &Apply) -> anyhow::Result<()> 
         bail!("unknown flag: --applyset\nSee 'kubectl apply --help' for usage.");
     }
     if flags.prune && !flags.prune_allowlist.is_empty() {
-        prune::check(&session.discovery().await?, &flags.prune_allowlist)?;
+        prune::check(&session.discovery(Asks::ONCE).await?, &flags.prune_allowlist)?;
     }
     // What the flags say against each other is told before the server is asked, if it need not be.
     if flags.applyset.is_empty() {
         check(flags, writing.dry_run)?;
     }
     let check = Check::of(&flags.validate.validate);
-    let discovery = session.discovery_for(&flags.files, check).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, check).await?;
     let mut set = match flags.applyset.as_str() {
         "" => None,
         text => {

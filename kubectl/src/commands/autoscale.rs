@@ -23,14 +23,14 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
     let query = Query::new(&flags.words, &flags.files).as_written();
     let discovery = query.discovery(session).await?;
     let selected = resolve(session, &discovery, &query).await?;
-    let mut failures = selected.failures;
-    if selected.objects.is_empty() && failures.is_empty() {
+    let mut failures = Vec::new();
+    if selected.objects.is_empty() && selected.failures.is_empty() {
         bail!("no objects passed to autoscale");
     }
     // Looked for only now: what is to be scaled comes first.
     let resource = discovery.for_kind("autoscaling/v2", "HorizontalPodAutoscaler").cloned();
     let Some(resource) = resource.filter(|_| !selected.objects.is_empty()) else {
-        Failures::outcome(failures)?;
+        Failures::outcome(selected.failures)?;
         bail!("the server doesn't have a resource type \"horizontalpodautoscalers\"");
     };
     for manifest in &selected.objects {
@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, flags: &Autoscale) -> anyhow::Result<
             Err(error) => failures.push(error),
         }
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 /// Only what has a scale can be scaled.

@@ -5,7 +5,8 @@
 use super::Session;
 use super::drain::typed;
 use crate::cli::certificate::{Certificate, Verdict};
-use crate::files::Manifest;
+use crate::discovery::Asks;
+use crate::files::{self, Manifest};
 use crate::selected::{Query, resolve};
 use crate::writing::{Failures, Writing, code, member};
 use anyhow::bail;
@@ -28,27 +29,31 @@ pub(super) async fn run(session: &Session, command: &Certificate) -> anyhow::Res
     let writing = Writing::new("none", "", &flags.printing)?.typed();
     let words = match flags.names.is_empty() {
         true => Vec::new(),
-        false if flags.files.any() => bail!("resource/name arguments cannot be provided when a path is specified"),
+        // Files that are not there are told of first.
+        false if flags.files.any() => match files::all_named_exist(&flags.files) {
+            Ok(_) => bail!("resource/name arguments cannot be provided when a path is specified"),
+            Err(error) => return Err(error),
+        },
         false => typed("certificatesigningrequests", &flags.names)?,
     };
     let query = Query::new(&words, &flags.files);
-    let discovery = query.discovery(session).await?;
+    let discovery = query.discovery_asking(session, Asks::PAIR).await?;
     let kinds = words.iter().filter_map(|word| word.split_once('/')).filter_map(|(kind, _)| discovery.find(kind));
     if kinds.into_iter().any(|resource| resource.namespaced) {
         bail!("namespace may not be empty when retrieving a resource by name");
     }
     let selected = resolve(session, &discovery, &query).await?;
-    let mut failures = selected.failures;
-    if selected.objects.is_empty() && failures.is_empty() {
+    if selected.objects.is_empty() && selected.failures.is_empty() {
         crate::outln!("No resources found");
     }
+    let mut failures = Vec::new();
     for manifest in selected.objects {
         match decide(session, &writing, flags, manifest, kind, other).await {
             Ok(manifest) => writing.done(&manifest, &manifest.object, done)?,
             Err(error) => failures.push(error),
         }
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 async fn decide(

@@ -5,6 +5,7 @@
 use super::{Session, encode, with_query};
 use crate::cli::PrintFlags;
 use crate::cli::cluster_info::{ClusterInfo, Dump, More};
+use crate::discovery::Asks;
 use crate::print::{Printer, Set};
 use crate::{selected, targets};
 use anyhow::{Context, bail};
@@ -26,7 +27,7 @@ async fn addresses(session: &Session) -> anyhow::Result<()> {
     let selector = "kubernetes.io/cluster-service=true";
     let path = with_query(&path, &[("labelSelector", selector), ("limit", "500")]);
     let services = async {
-        let discovery = session.discovery().await?;
+        let discovery = session.discovery(Asks::of(&["services".to_owned()])).await?;
         targets::parse(&discovery, "get", &["services".to_owned()])?;
         session.client.get(&path, "application/json").await.map_err(|error| {
             let what = "\"/v1, Resource=services\"";
@@ -43,8 +44,14 @@ async fn addresses(session: &Session) -> anyhow::Result<()> {
             crate::outln!("{name} is running at {}", link(service, session.client.server()));
         }
     }
-    crate::outln!("\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.");
+    tell_more()?;
     services.map(drop)
+}
+
+/// Where more is told.
+pub(super) fn tell_more() -> anyhow::Result<()> {
+    crate::outln!("\nTo further debug and diagnose cluster problems, use 'kubectl cluster-info dump'.");
+    Ok(())
 }
 
 /// The balancer's address, or the way through the server's proxy.
@@ -93,8 +100,10 @@ async fn dump(session: &Session, flags: &Dump) -> anyhow::Result<()> {
     if apimachinery::time::parse_go_duration(&flags.pod_running_timeout).is_none_or(|t| t.is_zero()) {
         bail!("--pod-running-timeout must be higher than zero");
     }
-    let output = if flags.print.output.is_empty() { "json".to_owned() } else { flags.print.output.clone() };
-    let print = PrintFlags { output, ..flags.print.clone() };
+    let mut print = flags.print.clone();
+    if print.output.is_empty() && print.template.is_empty() {
+        print.output = "json".to_owned();
+    }
     Printer::of(&print, Set::Objects, false)?;
     let mut dumper = Dumper { folder: &flags.output_directory, extension: extension(&print.output), print: &print };
     dumper.list(session, "nodes", "/api/v1/nodes").await?;
@@ -117,7 +126,7 @@ async fn dump(session: &Session, flags: &Dump) -> anyhow::Result<()> {
 
 fn extension(output: &str) -> &'static str {
     match output {
-        "json" => ".json",
+        "" | "json" => ".json",
         "yaml" => ".yaml",
         _ => ".txt",
     }

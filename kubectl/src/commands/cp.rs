@@ -23,13 +23,13 @@ pub(super) async fn run(session: &Session, flags: &Cp) -> anyhow::Result<()> {
     let [source, target] = flags.words.as_slice() else { bail!("source and destination are required") };
     match (Spec::parse(source)?, Spec::parse(target)?) {
         (Spec::Remote { pod, path }, Spec::Local(local)) => {
-            Copy::new(session, flags, &pod).await?.down(&path, &local).await
+            Copy::new(session, flags, &pod, &mut std::io::stdout()).await?.down(&path, &local).await
         }
         (Spec::Local(local), Spec::Remote { .. }) if !local.exists() => {
             bail!("{} doesn't exist in local filesystem", local.display())
         }
         (Spec::Local(local), Spec::Remote { pod, path }) => {
-            Copy::new(session, flags, &pod).await?.up(&local, &path).await
+            Copy::new(session, flags, &pod, &mut std::io::stderr()).await?.up(&local, &path).await
         }
         (Spec::Remote { .. }, Spec::Remote { .. }) => bail!("one of src or dest must be a local file specification"),
         _ => bail!("one of src or dest must be a remote file specification"),
@@ -44,11 +44,17 @@ struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    async fn new(session: &'a Session, flags: &'a Cp, pod: &spec::Pod) -> anyhow::Result<Self> {
+    /// What is to be told of the container goes to `told`, which upstream has differ between the directions.
+    async fn new(
+        session: &'a Session,
+        flags: &'a Cp,
+        pod: &spec::Pod,
+        told: &mut (dyn Write + Send),
+    ) -> anyhow::Result<Self> {
         let namespace = pod.namespace.as_deref().unwrap_or(&session.namespace);
         let path = format!("/api/v1/namespaces/{namespace}/pods/{}", pod.name);
         let pod = session.client.get(&path, "application/json").await?;
-        let container = pods::container(&pod, &flags.container, false)?;
+        let container = pods::container_told(&pod, &flags.container, told)?;
         Ok(Self { session, flags, pod, container })
     }
 

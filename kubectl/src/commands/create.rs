@@ -6,7 +6,7 @@ use super::{Session, edit};
 use crate::apply::with_last_applied;
 use crate::cli::Create;
 use crate::cli::generators::{Creation, Generator, Secret, Service, Token};
-use crate::discovery::Discovery;
+use crate::discovery::{Asks, Discovery};
 use crate::files::{Check, Manifest, Reading};
 use crate::generate::{self, access, data, ingress, policy, service, typed, workload};
 use crate::print::{Printer, Set};
@@ -42,7 +42,7 @@ async fn from_files(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
     let check = Check::of(&flags.validate.validate);
-    let discovery = session.discovery_for(&flags.files, check).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, check).await?;
     let mut reading = Reading::of(&flags.files, &discovery, session, check)?;
     let (mut failures, mut unread, mut created) = (Vec::new(), Vec::new(), 0);
     while let Some(outcome) = reading.next().await {
@@ -198,7 +198,8 @@ async fn generated(session: &Session, generator: &Generator) -> anyhow::Result<(
     // Upstream's typed clients do not ask whether a server has their types, unless an object depends on it.
     let asks = matches!(generator, Generator::ClusterRole(_) | Generator::Role(_))
         || matches!(generator, Generator::Job(flags) if is_from_cron_job(flags));
-    let discovery = if asks { session.discovery().await? } else { Discovery::builtin() };
+    let times = if matches!(generator, Generator::Job(_)) { Asks::PAIR } else { Asks::TYPE };
+    let discovery = if asks { session.discovery(times).await? } else { Discovery::builtin() };
     let mut object = make(session, &discovery, generator, name).await?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let Some(resource) = discovery.for_kind(text("apiVersion"), text("kind")).cloned() else {

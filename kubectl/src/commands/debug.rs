@@ -11,6 +11,7 @@ mod profile;
 use super::Session;
 use crate::cli::Files;
 use crate::cli::debug::Debug;
+use crate::discovery::Asks;
 use crate::files;
 use crate::http::Refused;
 use crate::selected::{had, named};
@@ -173,7 +174,7 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
         wanted.extend(flags.targets.iter().map(|name| named(session, pods::resource(), name)));
     } else {
         let files = Files { filenames: flags.filenames.clone(), ..Files::default() };
-        let discovery = session.discovery_for(&files, files::Check::Decoded).await?;
+        let discovery = session.discovery_for(&files, Asks::PAIR, files::Check::Decoded).await?;
         if files.any() {
             for manifest in files::read(&files, &discovery, session).await?.all()? {
                 // The complaint about the type needs no object.
@@ -192,7 +193,7 @@ async fn targets(session: &Session, flags: &Debug) -> anyhow::Result<Vec<Value>>
     }
     let mut found = Vec::new();
     for manifest in &wanted {
-        found.push(had(session, manifest).await?);
+        found.push(pods::noticed(session, had(session, manifest).await).await?);
     }
     Ok(found)
 }

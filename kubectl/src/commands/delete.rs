@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, flags: &Delete) -> anyhow::Result<()>
     let mut deleting = Deleting::new(session, flags, &deletion);
     if flags.files.any() && !flags.interactive {
         // Whoever is not asked need not be shown all of it first.
-        let mut reading = Reading::of(&flags.files, &discovery, session, Check::Local)?;
+        let mut reading = Reading::of(&flags.files, &discovery, session, Check::Bare)?;
         check(flags, &deletion)?;
         while let Some(outcome) = reading.next().await {
             match outcome {

@@ -5,8 +5,9 @@
 use super::Session;
 use crate::cli::Describe;
 use crate::describe::{self, Source, described_version};
-use crate::discovery::{Discovery, Resource};
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::files;
+use crate::files::objects::among_others;
 use crate::http::Refused;
 use crate::selected::{self, Query};
 use crate::targets::{self, Target, TargetError};
@@ -26,7 +27,10 @@ pub(super) async fn run(session: &Session, flags: &Describe) -> anyhow::Result<(
         bail!("error: {}", TargetError::Nothing("describe"));
     }
     Query::new(&flags.resources, &flags.files).selector(&flags.selection.selector).check()?;
-    let discovery = session.discovery_for(&flags.files, files::Check::Decoded).await?;
+    let discovery = session
+        .discovery_for(&flags.files, Asks::of(&flags.resources), files::Check::Decoded)
+        .await
+        .map_err(among_others)?;
     let (found, mut failures) = find(session, &discovery, flags).await?;
     let events = flags.show_events.unwrap_or(found.len() <= 1 && failures.is_empty());
     let source = Source { session, chunk: flags.chunk_size, events };

@@ -10,11 +10,11 @@ use super::{Session, undo};
 use crate::apply::{last_applied, three_way, without_last_applied};
 use crate::cli::diff::Diff;
 use crate::cli::writing::Printing;
-use crate::discovery::Discovery;
+use crate::discovery::{Asks, Discovery};
 use crate::files::{self, Manifest};
 use crate::print;
 use crate::selected::labelled;
-use crate::writing::{PatchKind, Writing, code, live};
+use crate::writing::{Failures, PatchKind, Writing, code, live};
 use anyhow::{Context, bail};
 use apimachinery::Value;
 use apimachinery::meta::ObjectMeta;
@@ -38,6 +38,15 @@ pub(super) async fn run(session: &Session, flags: &Diff) -> anyhow::Result<ExitC
     compare(session, flags).await.or_else(|error| Ok(failed(&error)))
 }
 
+/// What goes wrong first: nothing behind it is looked at.
+fn first(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failures>() {
+        Ok(Failures(mut failures)) if !failures.is_empty() => failures.remove(0),
+        Ok(failures) => failures.into(),
+        Err(error) => error,
+    }
+}
+
 /// Tells what went wrong. An exit code of one would mean that there is a difference.
 pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("{}", print::harmless(&super::error_text(error)));
@@ -52,7 +61,7 @@ async fn compare(session: &Session, flags: &Diff) -> anyhow::Result<ExitCode> {
     let printing = Printing::default();
     let manager = super::apply::manager(&flags.field_manager, flags.server_side);
     let writing = Writing::new("server", manager, &printing)?;
-    let discovery = session.discovery_for(&flags.files, files::Check::Decoded).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, files::Check::Decoded).await.map_err(first)?;
     let mut manifests = files::read(&flags.files, &discovery, session).await?.all()?;
     if !flags.selector.is_empty() {
         let mut kept = Vec::new();

@@ -7,6 +7,7 @@ mod filter;
 use super::{Session, with_query};
 use crate::cli::node::{Cordon, Drain};
 use crate::cli::writing::Printing;
+use crate::discovery::Asks;
 use crate::files::Manifest;
 use crate::http::Refused;
 use crate::progress::Progress;
@@ -48,21 +49,27 @@ impl Mark {
 }
 
 pub(super) async fn cordon(session: &Session, flags: &Cordon, mark: Mark) -> anyhow::Result<()> {
+    check(flags, mark.verb())?;
     let printing = Printing::default();
     let writing = Writing::new(&flags.dry_run.dry_run, "", &printing)?;
-    let nodes = nodes(session, flags, mark.verb(), 0).await?;
+    let nodes = nodes(session, flags, 0).await?;
     mark_nodes(session, &writing, &nodes, mark).await
 }
 
-async fn nodes(session: &Session, flags: &Cordon, command: &str, page: i64) -> anyhow::Result<Vec<Manifest>> {
+/// That nodes are named, or selected.
+fn check(flags: &Cordon, command: &str) -> anyhow::Result<()> {
     if flags.nodes.is_empty() && flags.selector.is_none() {
         return Err(usage(command, format_args!("USAGE: {command} NODE [flags]")));
     }
     if !flags.nodes.is_empty() && flags.selector.as_ref().is_some_and(|s| !s.is_empty()) {
         return Err(usage(command, "error: cannot specify both a node name and a --selector option"));
     }
+    Ok(())
+}
+
+async fn nodes(session: &Session, flags: &Cordon, page: i64) -> anyhow::Result<Vec<Manifest>> {
     let words = typed("nodes", &flags.nodes)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery(Asks::PAIR).await?;
     let files = crate::cli::Files::default();
     let selector = flags.selector.as_deref().unwrap_or_default();
     if flags.nodes.is_empty() && selector.is_empty() {
@@ -114,6 +121,7 @@ async fn mark_nodes(session: &Session, writing: &Writing<'_>, nodes: &[Manifest]
 }
 
 pub(super) async fn run(session: &Session, flags: &Drain) -> anyhow::Result<()> {
+    check(&flags.nodes, "drain")?;
     let printing = Printing::default();
     let writing = Writing::new(&flags.nodes.dry_run.dry_run, "", &printing)?;
     if LabelSelector::parse(&flags.pod_selector).is_err() {
@@ -121,7 +129,7 @@ pub(super) async fn run(session: &Session, flags: &Drain) -> anyhow::Result<()> 
     }
     let timeout = time::parse_go_duration(&flags.timeout)
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
-    let nodes = nodes(session, &flags.nodes, "drain", flags.chunk_size).await?;
+    let nodes = nodes(session, &flags.nodes, flags.chunk_size).await?;
     mark_nodes(session, &writing, &nodes, Mark::Cordoned).await?;
     let drainer = Drainer { session, flags, dry_run: writing.dry_run, timeout };
     let (mut failures, mut pending) = (Vec::new(), Vec::new());

@@ -10,7 +10,7 @@ use crate::apply::{LAST_APPLIED, annotate, go_json, last_applied, merge_patch, p
 use crate::cli::Create;
 use crate::cli::apply::EditLastApplied;
 use crate::cli::edit::Edit;
-use crate::discovery::Discovery;
+use crate::discovery::{Asks, Discovery};
 use crate::editor::{Edited, Editor};
 use crate::files::{self, Check, Manifest};
 use crate::http::Refused;
@@ -49,7 +49,7 @@ pub(super) async fn run(session: &Session, flags: &Edit) -> anyhow::Result<ExitC
 pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::Result<()> {
     let writing = Writing::late(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?
         .validating(&flags.validate.validate)?;
-    let discovery = session.discovery_for(&flags.files, Check::Decoded).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, Check::Decoded).await?;
     let read = files::read(&flags.files, &discovery, session).await?;
     let mut failures = Vec::new();
     let form = Form::of(&flags.printing.output, flags.windows_line_endings);
@@ -72,6 +72,7 @@ pub(super) async fn before_create(session: &Session, flags: &Create) -> anyhow::
 
 /// `apply edit-last-applied`.
 pub(super) async fn last_applied_of(session: &Session, flags: &EditLastApplied) -> anyhow::Result<()> {
+    warn_of_record(flags.record.record);
     let writing = Writing::late("none", &flags.field_manager, &flags.printing)?;
     let query = Query::new(&flags.words, &flags.files).all(true);
     let discovery = query.discovery(session).await?;
@@ -235,10 +236,11 @@ impl Editing<'_> {
 
     /// Why a text is not valid, as far as that is told without the server; the rest is the server's, if it validates.
     async fn invalid(&self, text: &str) -> Option<String> {
-        if Check::of(self.validate) != Check::Validated {
+        if !Check::of(self.validate).validates() {
             return None;
         }
-        match files::invalid(text) {
+        // Comments do not count among the lines.
+        match files::invalid(&text::without_comments(text), Check::of(self.validate), self.discovery) {
             None => self.session.asked_how_to_validate().await.err().map(|why| format!("{why:#}")),
             why => why,
         }

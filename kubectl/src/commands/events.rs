@@ -4,7 +4,7 @@
 
 use super::{Session, with_query};
 use crate::cli::events::Events;
-use crate::discovery::{Discovery, one_segment};
+use crate::discovery::{Asks, Discovery, one_segment};
 use crate::generate::GenerateError;
 use crate::print::table::Grid;
 use crate::print::{Printer, Set, harmless, without_managed_fields};
@@ -41,9 +41,9 @@ async fn selector(session: &Session, object: &str) -> anyhow::Result<String> {
         [kind, name] => (kind.to_lowercase(), (*name).to_owned()),
         _ => bail!("arguments in resource/name form may not have more than one slash"),
     };
-    let mut found = Discovery::load(&session.client).await?.find(&kind).cloned();
+    let mut found = Discovery::load(&session.client, Asks::TYPE).await?.find(&kind).cloned();
     if found.is_none() {
-        found = session.discovery().await?.find(&kind).cloned();
+        found = session.discovery(Asks::TYPE).await?.find(&kind).cloned();
     }
     let Some(resource) = found else {
         let (name, group) = kind.split_once('.').unwrap_or((&kind, ""));

@@ -6,6 +6,7 @@ use super::{Session, encode};
 use crate::cli::streams::Attach;
 use crate::cli::{Exec, Files};
 use crate::detach::Detach;
+use crate::discovery::Asks;
 use crate::exec::{self, Streams};
 use crate::files;
 use crate::pods;
@@ -45,7 +46,7 @@ pub(super) async fn run(session: &Session, flags: &Exec) -> anyhow::Result<ExitC
 /// The pod or workload of a manifest.
 async fn target_of(session: &Session, filenames: &[String]) -> anyhow::Result<String> {
     let files = Files { filenames: filenames.to_vec(), ..Files::default() };
-    let discovery = session.discovery_for(&files, crate::files::Check::Decoded).await?;
+    let discovery = session.discovery_for(&files, Asks::ONCE, crate::files::Check::Decoded).await?;
     let mut manifests = files::read(&files, &discovery, session).await?.all()?.into_iter();
     let manifest = manifests.next();
     if manifests.next().is_some() {
@@ -101,7 +102,12 @@ pub(super) async fn attach_to(
     quiet: bool,
     detach_keys: &str,
 ) -> anyhow::Result<ExitCode> {
-    let tty = terminal(tty && has_tty(pod, container), stdin, quiet);
+    let has = has_tty(pod, container);
+    if tty && !has && !quiet {
+        eprintln!("error: Unable to use a TTY - container {container} did not allocate one");
+    }
+    // A container with a terminal speaks to one, wanted or not.
+    let tty = terminal(has, stdin, quiet);
     if !quiet {
         eprintln!(
             "All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt."
@@ -126,7 +132,7 @@ fn check_running(pod: &Value) -> anyhow::Result<()> {
 /// A terminal is raw only if there is one.
 fn terminal(wanted: bool, stdin: bool, quiet: bool) -> bool {
     let there = wanted && stdin && exec::is_terminal();
-    if wanted && !there && !quiet {
+    if wanted && stdin && !there && !quiet {
         eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
     }
     there

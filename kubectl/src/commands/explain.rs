@@ -4,7 +4,7 @@
 
 use super::Session;
 use crate::cli::explain::Explain;
-use crate::discovery::{Discovery, Resource};
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::explain::{Subject, older, plain};
 use crate::generate::GenerateError;
 use crate::print::jsonpath::JsonPath;
@@ -86,11 +86,11 @@ async fn old_document(session: &Session) -> anyhow::Result<Value> {
 
 /// The resource at the beginning of `deployments.apps.spec.replicas`, and the fields behind it.
 async fn find(session: &Session, word: &str, with_group: bool) -> anyhow::Result<(Resource, Vec<String>)> {
-    let known = Discovery::load(&session.client).await?;
+    let known = Discovery::load(&session.client, Asks::TYPE).await?;
     if let Some(found) = split(&known, word, with_group) {
         return Ok(found);
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery(Asks::TYPE).await?;
     match split(&discovery, word, with_group) {
         Some(found) => Ok(found),
         None => {

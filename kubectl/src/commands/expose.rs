@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()>
         bail!("the server doesn't have a resource type \"services\"");
     };
     let selected = resolve(session, &discovery, &query).await?;
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for manifest in &selected.objects {
         let kind = manifest.resource.kind.as_str();
         if !matches!(kind, "ReplicationController" | "Service" | "Pod" | "Deployment" | "ReplicaSet") {
@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()>
             Err(error) => failures.push(error),
         }
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 /// Go's words for a list where an object should be.

@@ -7,7 +7,8 @@ mod watch;
 
 use super::{Session, with_query};
 use crate::cli::Get;
-use crate::discovery::Discovery;
+use crate::discovery::{Asks, Discovery};
+use crate::files::objects::among_others;
 use crate::files::{self, Reading};
 use crate::http::Refused;
 use crate::print::sort::SortError;
@@ -92,7 +93,10 @@ impl Asked {
     }
 
     async fn files(session: &Session, get: &Get) -> anyhow::Result<Self> {
-        let discovery = session.discovery_for(&get.files, files::Check::Decoded).await?;
+        let discovery = session
+            .discovery_for(&get.files, Asks::of(&get.resources), files::Check::Decoded)
+            .await
+            .map_err(among_others)?;
         // What is built is told of as one of several.
         let reading = Reading::of(&get.files, &discovery, session, files::Check::Decoded);
         let mut reading = reading.map_err(|error| Failures(vec![error]))?;
@@ -142,11 +146,11 @@ async fn targets(session: &Session, get: &Get) -> anyhow::Result<Asked> {
     if get.files.any() {
         return Asked::files(session, get).await;
     }
-    let known = Discovery::load(&session.client).await?;
+    let known = Discovery::load(&session.client, Asks::of(&get.resources)).await?;
     match targets::parse(&known, "get", &get.resources) {
         // A type may be younger than the cache.
         Err(TargetError::NoSuchType { .. }) => {
-            let discovery = Discovery::fetch(&session.client).await?;
+            let discovery = session.discovery(Asks::of(&get.resources)).await?;
             Ok(Asked::words(targets::parse(&discovery, "get", &get.resources)?))
         }
         found => Ok(Asked::words(found?)),

@@ -5,9 +5,10 @@
 use super::Session;
 use crate::apply::merge_patch;
 use crate::cli::label::Marking;
+use crate::discovery::Discovery;
 use crate::files::Manifest;
 use crate::print::harmless;
-use crate::selected::{Query, resolve, resolve_locally};
+use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::bail;
 use apimachinery::meta::ObjectMeta;
@@ -47,6 +48,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
     let (resources, specs) = split(kind, &flags.words)?;
     let edit = Edit::parse(kind, &specs)?;
     let writing = Writing::late(&flags.dry_run.dry_run, manager, &flags.printing)?;
+    let writing = if kind == Kind::Label { writing.apart() } else { writing };
     check(flags, kind, &resources, &edit, writing.dry_run)?;
     let query = Query {
         selector: &flags.selector,
@@ -57,14 +59,14 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
         ..Query::new(&resources, &flags.files)
     };
     let selected = match flags.local {
-        true => resolve_locally(session, &query).await?,
+        true => resolve(session, &Discovery::builtin(), &query).await?,
         false => resolve(session, &query.discovery(session).await?, &query).await?,
     };
     let single = selected.objects.len() == 1;
     if !flags.resource_version.is_empty() && !single {
         bail!("--resource-version may only be used with a single resource");
     }
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for manifest in selected.objects {
         let outcome = match flags.list {
             true => show(kind, &manifest, single),
@@ -72,7 +74,7 @@ pub(super) async fn run(session: &Session, kind: Kind, flags: &Marking, manager:
         };
         failures.extend(outcome.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 /// Words up to the first edit, and the edits.

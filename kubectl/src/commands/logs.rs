@@ -34,7 +34,9 @@ pub(super) async fn run(session: &Session, flags: &Logs) -> anyhow::Result<()> {
             vec![pod]
         }
         Some(target) => pods::all_of(session, target).await?,
-        None => pods::selected(session, &flags.selector).await.map_err(|e| missing(e, session))?,
+        None => pods::noticed(session, pods::selected(session, &flags.selector).await)
+            .await
+            .map_err(|e| missing(e, session))?,
     };
     if pods.is_empty() {
         eprintln!("No resources found in {} namespace.", session.namespace);

@@ -5,8 +5,9 @@
 use super::Session;
 use crate::apply::schema_of;
 use crate::cli::patch::Patch;
+use crate::discovery::Discovery;
 use crate::files::Manifest;
-use crate::selected::{Query, resolve, resolve_locally};
+use crate::selected::{Query, resolve};
 use crate::writing::{DryRun, Failures, PatchKind, Writing, record, warn_of_record};
 use anyhow::{Context, bail};
 use apimachinery::Value;
@@ -23,17 +24,17 @@ pub(super) async fn run(session: &Session, flags: &Patch) -> anyhow::Result<()> 
     // What a file says is patched unseen.
     let query = Query::new(&flags.words, &flags.files).local(flags.local).as_written().subresource(&flags.subresource);
     let selected = match flags.local {
-        true => resolve_locally(session, &query).await?,
+        true => resolve(session, &Discovery::builtin(), &query).await?,
         false => resolve(session, &query.discovery(session).await?, &query).await?,
     };
-    let mut failures = selected.failures;
-    if selected.objects.is_empty() && failures.is_empty() {
+    if selected.objects.is_empty() && selected.failures.is_empty() {
         bail!("no objects passed to patch");
     }
+    let mut failures = Vec::new();
     for manifest in selected.objects {
         failures.extend(one(session, (&writing, &telling), flags, kind, &patch, manifest).await.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 fn check(flags: &Patch, dry_run: DryRun) -> anyhow::Result<PatchKind> {
@@ -57,12 +58,35 @@ fn check(flags: &Patch, dry_run: DryRun) -> anyhow::Result<PatchKind> {
     }
 }
 
-fn read(flags: &Patch) -> anyhow::Result<Value> {
+/// A patch as it was given.
+struct Given {
+    text: String,
+    value: anyhow::Result<Value>,
+}
+
+impl Given {
+    /// What it says.
+    fn value(&self) -> anyhow::Result<&Value> {
+        self.value.as_ref().map_err(|why| anyhow::anyhow!("{why:#}"))
+    }
+
+    /// Whether it begins as JSON and is none: upstream leaves that to the server.
+    fn is_no_json(&self) -> bool {
+        self.text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(&self.text).is_err()
+    }
+}
+
+fn read(flags: &Patch) -> anyhow::Result<Given> {
     let text = match flags.patch_file.as_str() {
         "" => flags.patch.clone(),
         path => std::fs::read_to_string(path).with_context(|| format!("unable to read patch file: open {path}"))?,
     };
-    yaml::to_value(text.as_bytes()).map_err(|e| anyhow::anyhow!("unable to parse {:?}: {e}", flags.patch))
+    let value = yaml::to_value(text.as_bytes()).map_err(|e| anyhow::anyhow!("unable to parse {:?}: {e}", flags.patch));
+    let given = Given { text, value };
+    if !given.is_no_json() {
+        given.value()?;
+    }
+    Ok(given)
 }
 
 async fn one(
@@ -70,11 +94,11 @@ async fn one(
     (writing, telling): (&Writing<'_>, &Writing<'_>),
     flags: &Patch,
     kind: PatchKind,
-    patch: &Value,
+    patch: &Given,
     manifest: Manifest,
 ) -> anyhow::Result<()> {
     if flags.local || !writing.sends() {
-        let mut patched = locally(manifest.object.clone(), kind, patch)?;
+        let mut patched = locally(manifest.object.clone(), kind, patch.value()?)?;
         record(&mut patched, flags.record.record);
         let done = if patched == manifest.object { "patched (no change)" } else { "patched" };
         return telling.done(&manifest, &patched, done);
@@ -83,7 +107,10 @@ async fn one(
     if !flags.subresource.is_empty() {
         path = format!("{path}/{}", flags.subresource);
     }
-    let mut patched = writing.patch(session, &path, kind, patch).await?;
+    let mut patched = match patch.is_no_json() {
+        true => writing.patch_as_typed(session, &path, kind, &patch.text).await?,
+        false => writing.patch(session, &path, kind, patch.value()?).await?,
+    };
     if flags.record.record {
         let mut recorded = patched.clone();
         record(&mut recorded, true);

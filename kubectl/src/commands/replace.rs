@@ -8,6 +8,7 @@ use super::delete::{Deadline, Deletion, Victim};
 use crate::apply::{last_applied, with_last_applied};
 use crate::cli::Files;
 use crate::cli::replace::Replace;
+use crate::discovery::Asks;
 use crate::files::{Check, Manifest, Reading};
 use crate::writing::{DryRun, Failures, Writing, is_not_found, record, warn_of_record, with_source};
 use anyhow::bail;
@@ -30,7 +31,7 @@ pub(super) async fn run(session: &Session, flags: &Replace) -> anyhow::Result<()
     }
     // What is to be deleted first need not be well-formed otherwise.
     let check = if flags.removal.force { Check::Decoded } else { Check::of(&flags.validate.validate) };
-    let discovery = session.discovery_for(&flags.files, check).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, check).await?;
     // What is to be deleted first is read twice.
     let spooled = match flags.removal.force {
         true => Spooled::of(&flags.files)?,

@@ -5,7 +5,7 @@
 use super::delete::{Deadline, Deletion, Victim};
 use super::{Session, create, exec, expose, watch_one, with_query};
 use crate::cli::run::Run;
-use crate::discovery::Discovery;
+use crate::discovery::{Asks, Discovery};
 use crate::exec::ended;
 use crate::files::Manifest;
 use crate::generate::{pod, typed};
@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, flags: &Run) -> anyhow::Result<ExitCo
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?.typed();
     let generated = typed(&pod::pod(name, flags)?);
     // What pods are is asked of the server, even if nothing is sent to it.
-    Discovery::load(&session.client).await?;
+    Discovery::load(&session.client, Asks::ONCE).await?;
     let mut object = expose::overridden(generated, &flags.overrides, &flags.override_type)?;
     record(&mut object, flags.record.record);
     if session.namespace_given {

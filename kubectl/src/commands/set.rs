@@ -87,6 +87,8 @@ impl Change<'_> {
     /// What is wrong with a change; upstream has looked for the objects by then, and says so if it found none.
     async fn refuse(&self, session: &Session, why: impl Into<anyhow::Error>) -> anyhow::Result<()> {
         self.check()?;
+        let setting = self.setting;
+        Writing::new(&setting.dry_run.dry_run, &setting.field_manager, &setting.printing)?;
         let (_, failures) = self.objects(session).await?;
         Failures::outcome(failures)?;
         Err(why.into())

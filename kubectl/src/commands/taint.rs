@@ -5,6 +5,7 @@
 use super::Session;
 use crate::apply::merge_patch;
 use crate::cli::node::Taint as Flags;
+use crate::discovery::Asks;
 use crate::files::Manifest;
 use crate::generate::GenerateError;
 use crate::selected::{Query, resolve};
@@ -24,7 +25,7 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
     check(flags, &words, &edit)?;
     let files = crate::cli::Files::default();
     let query = Query::new(&words, &files).selector(&flags.selector).all(flags.all).typed();
-    let discovery = query.discovery(session).await?;
+    let discovery = query.discovery_asking(session, Asks::TYPE).await?;
     if let Some(word) = words.first() {
         match discovery.find(word.split('/').next().unwrap_or_default()) {
             None => return Err(GenerateError::NoSuchType(word.clone(), String::new()).into()),
@@ -35,11 +36,11 @@ pub(super) async fn run(session: &Session, flags: &Flags) -> anyhow::Result<()> 
         }
     }
     let selected = resolve(session, &discovery, &query).await?;
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for node in &selected.objects {
         failures.extend(one(session, &writing, flags, &edit, node).await.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 fn split(words: &[String]) -> anyhow::Result<(Vec<String>, Vec<String>)> {

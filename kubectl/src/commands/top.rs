@@ -40,7 +40,7 @@ fn checked<'a>(flags: &'a Usage, command: &str, selects: bool, selector: &str) -
 
 /// The metrics API must be there.
 async fn available(session: &Session) -> anyhow::Result<()> {
-    let discovery = Discovery::fetch(&session.client).await?;
+    let discovery = Discovery::fetch_quietly(&session.client).await?;
     match discovery.serves("metrics.k8s.io", "v1beta1") {
         true => Ok(()),
         false => bail!("Metrics API not available"),

@@ -6,6 +6,7 @@ use super::Session;
 use crate::cli::delete::Removal;
 use crate::cli::diff::Undo;
 use crate::commands::delete::{Deletion, Victim};
+use crate::discovery::Asks;
 use crate::files::Manifest;
 use crate::writing::{DryRun, Failures, Writing, is_not_found};
 use anyhow::{Context, bail};
@@ -52,7 +53,7 @@ pub(super) async fn run(session: &Session, flags: &Undo) -> anyhow::Result<()> {
         std::fs::read(&path).map_err(|_| anyhow::anyhow!("nothing to undo: run 'diff --record' before 'apply'"))?;
     let entries: Vec<Value> = serde_json::from_slice(&text).with_context(|| format!("reading {}", path.display()))?;
     let writing = Writing::new(&flags.dry_run.dry_run, &flags.field_manager, &flags.printing)?;
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery(Asks::ONCE).await?;
     let mut failures = Vec::new();
     // What was applied last depends on what was applied before it.
     for entry in entries.iter().rev() {

@@ -58,8 +58,8 @@ pub(super) async fn run(session: &Session, flags: &Wait) -> anyhow::Result<()> {
     if for_delete {
         selected.failures.retain(|error| !is_not_found(error));
     }
-    let mut failures = selected.failures;
-    if selected.objects.is_empty() && failures.is_empty() && !for_delete {
+    let mut failures = Vec::new();
+    if selected.objects.is_empty() && selected.failures.is_empty() && !for_delete {
         bail!("no matching resources found");
     }
     for manifest in &selected.objects {
@@ -73,7 +73,7 @@ pub(super) async fn run(session: &Session, flags: &Wait) -> anyhow::Result<()> {
             }
         }
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 fn patience(text: &str) -> anyhow::Result<Patience> {
@@ -99,6 +99,9 @@ async fn one(
 ) -> anyhow::Result<Value> {
     if *condition == Condition::Create {
         return Ok(manifest.object.clone());
+    }
+    if manifest.object.name().is_empty() {
+        bail!("resource name must be provided");
     }
     let until = match patience {
         Patience::Once => return follow::once(session, manifest, condition).await,

@@ -6,7 +6,7 @@ use super::{Answer, Directive};
 use crate::cli::{self, Global, Walk};
 use crate::commands::with_query;
 use crate::config;
-use crate::discovery::{Discovery, Resource};
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::http::Client;
 use crate::kubeconfig::Access;
 use apimachinery::Value;
@@ -149,7 +149,7 @@ impl Cluster {
         let client =
             Client::new(config::connect(&global(line), config::Wants::Server, config::Asking::Never).await.ok()?)
                 .ok()?;
-        let discovery = Discovery::load(&client).await.ok()?;
+        let discovery = Discovery::load(&client, Asks::ONCE).await.ok()?;
         Some(Self { client, discovery })
     }
 

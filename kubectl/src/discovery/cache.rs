@@ -26,7 +26,7 @@ pub(super) fn read(client: &Client) -> Option<Discovery> {
             resources.extend(from_list(group_version, &list));
         }
     }
-    Some(Discovery { resources, failed: Vec::new() })
+    Some(Discovery { resources, failed: Vec::new(), unknown: None })
 }
 
 /// Keeps what the server said. A cache that cannot be written is no reason to fail.

@@ -41,6 +41,8 @@ pub(crate) struct Documents {
     values: usize,
     /// How many bytes were read as JSON.
     offset: usize,
+    /// The last document as it was written, if it was JSON.
+    written: Option<String>,
 }
 
 impl Documents {
@@ -64,16 +66,22 @@ impl Documents {
             stream.consume(3);
         }
         let form = guess(peek(&mut stream)?);
-        Ok(Self { stream: Box::new(stream), form, values: 0, offset: 0 })
+        Ok(Self { stream: Box::new(stream), form, values: 0, offset: 0, written: None })
     }
 
     /// Reads a text.
     pub(crate) fn of(text: String) -> Self {
         let form = guess(text.as_bytes());
-        Self { stream: Box::new(Cursor::new(text.into_bytes())), form, values: 0, offset: 0 }
+        Self { stream: Box::new(Cursor::new(text.into_bytes())), form, values: 0, offset: 0, written: None }
+    }
+
+    /// The text of the last document, if it was JSON. What is wrong with YAML is told of what is made of it.
+    pub(crate) fn written(&self) -> Option<&str> {
+        self.written.as_deref()
     }
 
     fn next_document(&mut self) -> Result<Option<Value>, Fault> {
+        self.written = None;
         match self.form {
             Form::Json => self.json_value(),
             Form::Yaml => self.yaml_document(),
@@ -105,8 +113,9 @@ impl Documents {
         let Some(fault) = fault else {
             self.values += 1;
             self.offset += text.len();
-            let text = String::from_utf8_lossy(&text);
+            let text = String::from_utf8_lossy(&text).into_owned();
             let value = serde_json::from_str(&text).or_else(|_| json::to_value(text.as_bytes()));
+            self.written = Some(text);
             return value.map(Some).map_err(|error| Fault::Syntax(error.to_string()));
         };
         if self.values > 1 {

@@ -121,7 +121,9 @@ mod tests {
         let (file, all, below) = (path("c.txt"), path("*.yaml"), path("c.txt/x"));
         let below_file = format!("error: the path {below:?} cannot be accessed: stat {below}: not a directory");
         for (names, want) in [
-            (&["-", "https://example.com/a.yaml", "", &file][..], "3 places"),
+            (&["-", "https://example.com/a.yaml", &file][..], "3 places"),
+            (&[""], "0 places"),
+            (&["-", ""], "error: the path \"\" does not exist"),
             (&[&all], "2 places"),
             (&["/none"], "error: the path \"/none\" does not exist"),
             (&["/none", &file, "/*.none"], "the path \"/none\" does not exist\nthe path \"/*.none\" does not exist"),

@@ -25,9 +25,24 @@ pub(crate) struct NoKind {
     pub(crate) near: Vec<String>,
 }
 
+/// An object that nobody can tell the type of, as the server does not say what it serves.
+#[derive(Debug, thiserror::Error)]
+#[error("unable to recognize {}: {why}", quote(place))]
+pub(crate) struct Unrecognized {
+    place: String,
+    why: String,
+}
+
+/// An error of a command that tells of an object without a known type as of one among others.
+pub(crate) fn among_others(error: anyhow::Error) -> anyhow::Error {
+    if error.is::<Unrecognized>() { Failures(vec![error]).into() } else { error }
+}
+
 /// Where a document comes from and what it is read for.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a str,
+    /// How it is written, if that is what is told where something is missing.
+    pub(super) written: Option<&'a str>,
     pub(super) discovery: &'a Discovery,
     /// The namespace of the command line or the context.
     pub(super) namespace: &'a str,
@@ -54,9 +69,14 @@ impl Reader<'_> {
         let source = self.source;
         let wrong = |why: String| anyhow!("unable to decode \"{source}\": {why}");
         if matches!(self.check, Check::Typed | Check::Registered)
-            && let Some(why) = typed::misfit(&document)
+            && let Some(why) = typed::misfit(&document, self.written)
         {
             return Err(wrong(why));
+        }
+        // The items become Go's types all together.
+        let misfits = self.misfits(&document);
+        if !misfits.is_empty() {
+            return Err(Failures(misfits).into());
         }
         if !document.is_object() {
             let is = go_kind(&document);
@@ -69,18 +89,18 @@ impl Reader<'_> {
                 Items::Nested => anyhow!("*unstructured.Unstructured is not a list: no Items field in this object"),
             })?),
         };
-        if let Some(why) = mistyped_type(&document) {
-            return Err(wrong(why));
-        }
         let (version, kind) = type_of(&document);
         if kind.is_empty() {
-            return Err(wrong(format!("Object 'Kind' is missing in '{}'", crate::apply::go_json(&document))));
+            return Err(wrong(missing("Kind", &document, self.written)));
         }
-        let resource = find(self.discovery, &version, kind);
-        if let Some(why) = mistyped(&document) {
+        let found = self.resource(&version, kind);
+        if let Some(why) = mistyped_version(&document).or_else(|| mistyped(&document)) {
             return Err(wrong(why));
         }
-        let missing = || {
+        if let Some(why) = self.discovery.unknown.clone().filter(|_| found.is_none()) {
+            return Err(Unrecognized { place: source.to_owned(), why }.into());
+        }
+        let no_kind = || {
             let text = format!(
                 "resource mapping not found for name: {} namespace: {} from \"{source}\": {}\nensure CRDs are installed first",
                 quote(text(&document["metadata"], "name")),
@@ -90,14 +110,31 @@ impl Reader<'_> {
             anyhow::Error::from(NoKind { text, near: self.discovery.nearest_kinds(kind) })
         };
         match items {
-            Some(items) if resource.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
-            None if let Some(resource) = resource => {
-                let resource = resource.clone();
-                Ok(Decoded::Object(document, Box::new(resource)))
+            Some(items) if found.is_some() || is_list(self.discovery, &version, kind) => Ok(Decoded::List(items)),
+            // Go's type of lists is one without items, too.
+            None if self.check == Check::Typed && is_list(self.discovery, &version, kind) => {
+                Ok(Decoded::List(Vec::new()))
             }
+            None if let Some(resource) = found => Ok(Decoded::Object(document, Box::new(resource))),
             // A list without items has none.
             None if is_list(self.discovery, &version, kind) => Ok(Decoded::List(Vec::new())),
-            _ => Err(missing()),
+            _ => Err(no_kind()),
+        }
+    }
+
+    /// What of the items of a `List` is of no type that is built in, where it has to be.
+    fn misfits(&self, document: &Value) -> Vec<anyhow::Error> {
+        let wanted = matches!(self.check, Check::Typed | Check::Registered) && document["kind"] == "List";
+        let items = document["items"].as_array().filter(|_| wanted).into_iter().flatten();
+        items.filter_map(|item| typed::misfit(item, None)).map(|why| anyhow!(why)).collect()
+    }
+
+    /// The resource of a kind. Where no server is asked any kind has one.
+    fn resource(&self, version: &str, kind: &str) -> Option<Resource> {
+        let found = find(self.discovery, version, kind).cloned();
+        match self.check {
+            Check::Local | Check::Typed => found.or_else(|| Some(unknown(version, kind))),
+            _ => found,
         }
     }
 
@@ -117,10 +154,9 @@ impl Reader<'_> {
         if version.is_empty() {
             return Err(without("apiVersion"));
         }
-        let Some(resource) = find(self.discovery, &version, kind) else {
+        let Some(resource) = self.resource(&version, kind) else {
             bail!("unable to recognize {}", no_match(&version, kind));
         };
-        let resource = resource.clone();
         self.manifest(item, &resource)
     }
 
@@ -134,7 +170,7 @@ impl Reader<'_> {
             );
         }
         let namespace = if own.is_empty() { self.namespace.to_owned() } else { own.to_owned() };
-        if resource.namespaced && !matches!(self.check, Check::Local | Check::Typed) {
+        if resource.namespaced && !matches!(self.check, Check::Bare | Check::Local | Check::Typed) {
             object.set_meta("namespace", namespace.as_str());
         }
         Ok(Manifest { source: self.source.into(), object, resource: resource.clone(), namespace })
@@ -152,7 +188,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 }
 
 /// Group and version, and kind; of a version that is none neither is known.
-fn type_of(object: &Value) -> (String, &str) {
+pub(super) fn type_of(object: &Value) -> (String, &str) {
     match group_version(text(object, "apiVersion")) {
         Ok((group, version)) => (api_version(group, version), text(object, "kind")),
         Err(_) => (String::new(), ""),
@@ -160,7 +196,7 @@ fn type_of(object: &Value) -> (String, &str) {
 }
 
 /// Group and version, either of which may be missing.
-fn group_version(text: &str) -> Result<(&str, &str), String> {
+pub(super) fn group_version(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('/') {
         None => Ok(("", text)),
         Some((_, version)) if version.contains('/') => Err(format!("unexpected GroupVersion string: {text}")),
@@ -173,17 +209,23 @@ fn no_match(version: &str, kind: &str) -> String {
 }
 
 /// The resource of a kind, which may be in small letters; without a version the preferred one.
-fn find<'a>(discovery: &'a Discovery, version: &str, kind: &str) -> Option<&'a Resource> {
-    discovery.resources.iter().find(|r| {
-        let fits = if version.is_empty() { r.group.is_empty() } else { r.api_version() == version };
-        fits && (r.kind == kind || r.kind.to_lowercase() == kind)
-    })
+pub(super) fn find<'a>(discovery: &'a Discovery, version: &str, kind: &str) -> Option<&'a Resource> {
+    let named = |r: &&Resource| r.kind == kind || r.kind.to_lowercase() == kind;
+    discovery.resources.iter().filter(|r| is_of(r, version)).find(named)
+}
+
+/// Whether a resource is of a version, or of the group of one without a number: `apps/`.
+fn is_of(resource: &Resource, version: &str) -> bool {
+    match version.strip_suffix('/').or(version.is_empty().then_some("")) {
+        Some(group) => resource.group == group,
+        None => resource.api_version() == version,
+    }
 }
 
 /// Whether it is a kind of lists: `List` of every version, and one for each kind.
 fn is_list(discovery: &Discovery, version: &str, kind: &str) -> bool {
     let Some(of) = kind.strip_suffix("List") else { return false };
-    let mut served = discovery.resources.iter().filter(|r| r.api_version() == version);
+    let mut served = discovery.resources.iter().filter(|r| is_of(r, version));
     served.any(|r| of.is_empty() || r.kind == of)
 }
 
@@ -236,11 +278,29 @@ fn misfit(value: &Value, member: &str, wanted: &str) -> String {
     format!("json: cannot unmarshal {is} into Go struct field metadataOnlyObject.{member} of type {wanted}")
 }
 
-/// What of a document's type is no text, in Go's words.
-fn mistyped_type(document: &Value) -> Option<String> {
-    let types = ["apiVersion", "kind"].map(|key| (&document[key], format!("TypeMeta.{key}")));
-    let mut other = types.iter().filter(|(value, _)| !value.is_string() && !value.is_null());
-    other.next().map(|(value, member)| misfit(value, member, "string"))
+/// That a document's version is no text, in Go's words. A kind that is none is missing.
+fn mistyped_version(document: &Value) -> Option<String> {
+    let version = Some(&document["apiVersion"]).filter(|version| !version.is_string() && !version.is_null());
+    version.map(|version| misfit(version, "TypeMeta.apiVersion", "string"))
+}
+
+/// That a document does not say something, with all that it says.
+pub(super) fn missing(what: &str, document: &Value, written: Option<&str>) -> String {
+    let said = written.map_or_else(|| crate::apply::go_json(document), |text| text.trim().to_owned());
+    format!("Object '{what}' is missing in '{said}'")
+}
+
+/// The resource of a kind that nobody was asked for.
+fn unknown(version: &str, kind: &str) -> Resource {
+    let (group, version) = group_version(version).unwrap_or_default();
+    Resource {
+        group: group.into(),
+        version: version.into(),
+        plural: kind.to_lowercase(),
+        singular: kind.to_lowercase(),
+        kind: kind.into(),
+        ..crate::pods::resource()
+    }
 }
 
 /// What is of another type than objects have it, in Go's words.
@@ -254,51 +314,6 @@ fn mistyped(document: &Value) -> Option<String> {
     conform(&ty, &json!({"metadata": metadata})).err().map(|error| error.to_string())
 }
 
-/// The document, if it says what it is, and what each of its items is.
-pub(super) fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
-    match invalid(&document) {
-        None => Ok(document),
-        Some(why) => Err(not_validated(source, why)),
-    }
-}
-
-/// Why a document is not valid, if it does not say what it is, or an item of it does not.
-pub(super) fn invalid(document: &Value) -> Option<String> {
-    let mut wrong = unsaid(document);
-    if wrong.is_empty() && document["apiVersion"] == "v1" && document["kind"] == "List" {
-        match document["items"].as_array() {
-            Some(items) => wrong.extend(items.iter().flat_map(unsaid)),
-            None => wrong.push("invalid object to validate".into()),
-        }
-    }
-    match wrong.as_slice() {
-        [] => None,
-        [one] => Some(one.clone()),
-        several => Some(format!("[{}]", several.join(", "))),
-    }
-}
-
-/// What an object does not say of its type.
-fn unsaid(object: &Value) -> Vec<String> {
-    if !object.is_object() {
-        return vec!["invalid object to validate".into()];
-    }
-    let unsaid = |key: &str| match &object[key] {
-        Value::Null => Some(format!("{key} not set")),
-        Value::String(version) if key == "apiVersion" => group_version(version).err(),
-        Value::String(_) => None,
-        _ => Some(format!("{key} isn't string type")),
-    };
-    ["apiVersion", "kind"].into_iter().filter_map(unsaid).collect()
-}
-
-/// A document that is not valid, or cannot be validated.
-pub(crate) fn not_validated(source: impl std::fmt::Display, why: impl std::fmt::Display) -> anyhow::Error {
-    anyhow!(
-        "error validating \"{source}\": error validating data: {why}; if you choose to ignore these errors, turn validation off with --validate=false"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,7 +321,9 @@ mod tests {
 
     fn read(document: Value, check: Check) -> Vec<anyhow::Result<Manifest>> {
         let discovery = sample();
-        Reader { source: "f", discovery: &discovery, namespace: "ns", namespace_given: true, check }.objects(document)
+        let (written, namespace) = (None, "ns");
+        Reader { source: "f", written, discovery: &discovery, namespace, namespace_given: true, check }
+            .objects(document)
     }
 
     fn said(document: Value) -> Vec<String> {
@@ -344,6 +361,7 @@ mod tests {
             (json!({"a": 1}), "unable to decode \"f\": Object 'Kind' is missing in '{\"a\":1}'".to_owned()),
             (json!({"kind": "Pod", "apiVersion": "a/b/c"}), "unable to decode \"f\": Object 'Kind' is missing in '{\"apiVersion\":\"a/b/c\",\"kind\":\"Pod\"}'".into()),
             (json!(5), format!("{unmarshal} number into Go value of type unstructured.detector")),
+            (json!({"kind": true}), "unable to decode \"f\": Object 'Kind' is missing in '{\"kind\":true}'".into()),
             (metadata(json!([])), format!("{unmarshal} array into Go struct field metadataOnlyObject.metadata of type v1.ObjectMeta")),
             (metadata(json!({"name": 5})), format!("{unmarshal} number into Go struct field ObjectMeta.metadata.name of type string")),
             (metadata(json!({"labels": {"a": true}})), format!("{unmarshal} bool into Go struct field ObjectMeta.metadata.labels of type string")),
@@ -387,24 +405,5 @@ mod tests {
             list("List", json!("x")),
             [format!("{whole} struct field decodeList.items of type []jsontext.Value")]
         );
-    }
-
-    #[test]
-    fn documents_that_are_validated_say_what_they_are() {
-        let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();
-        let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
-        let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
-        for (value, want) in [
-            (json!({"kind": "Pod"}), "apiVersion not set"),
-            (json!({}), "[apiVersion not set, kind not set]"),
-            (json!({"kind": 1, "apiVersion": "v1"}), "kind isn't string type"),
-            (json!({"kind": "Pod", "apiVersion": "a/b/c"}), "unexpected GroupVersion string: a/b/c"),
-            (json!([1]), "invalid object to validate"),
-            (list(json!([{"kind": "Pod"}, 5])), "[apiVersion not set, invalid object to validate]"),
-            (list(json!({})), "invalid object to validate"),
-        ] {
-            assert_eq!(why(value), format!("error validating \"f\": error validating data: {want}{ending}"));
-        }
-        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"})).is_ok());
     }
 }

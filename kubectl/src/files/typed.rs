@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apimachinery/pkg/runtime/serializer/json` (`Decode`), `kubectl/pkg/scheme`.
 
+use super::objects::missing;
 use crate::print::quote;
 use apimachinery::Value;
 use apimachinery::codec::json::conform;
@@ -17,7 +18,7 @@ const SCHEME: &str = "pkg/scheme/scheme.go:28";
 const WITHOUT_TYPES: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
 /// Why a document is no object of a type that is built in; what it is told with is the caller's.
-pub(super) fn misfit(document: &Value) -> Option<String> {
+pub(super) fn misfit(document: &Value, written: Option<&str>) -> Option<String> {
     if !document.is_object() {
         let is = go_kind(document);
         return Some(format!("{NO_KIND}json: cannot unmarshal {is} into Go value of type {TYPE_META}"));
@@ -37,7 +38,7 @@ pub(super) fn misfit(document: &Value) -> Option<String> {
     }
     for (what, said) in [("Kind", kind), ("apiVersion", version)] {
         if said.is_empty() {
-            return Some(format!("Object '{what}' is missing in '{}'", crate::apply::go_json(document)));
+            return Some(missing(what, document, written));
         }
     }
     match Schema::builtin().kind(&GroupVersionKind::new(group.to_owned(), number.to_owned(), kind.to_owned())) {
@@ -96,11 +97,11 @@ mod tests {
                 unknown("CustomResourceDefinition", "apiextensions.k8s.io/v1"),
             ),
         ] {
-            assert_eq!(misfit(&document), want, "{document}");
+            assert_eq!(misfit(&document, None), want, "{document}");
         }
         let mut deployment = object("apps/v1", "Deployment");
         deployment["spec"] = json!({"replicas": "x"});
-        let why = misfit(&deployment).expect("no number");
+        let why = misfit(&deployment, None).expect("no number");
         assert!(why.ends_with("into Go struct field DeploymentSpec.spec.replicas of type int32"), "{why}");
     }
 }

@@ -51,6 +51,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Kubeconfig>, EditError> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
+            return Err(config::ConfigError::is_folder(path).into());
+        }
         Err(why) => return Err(EditError::File { path: path.display().to_string(), why }),
     };
     Ok(Some(from_value(&config::parse(path, &text)?, path)))

@@ -11,7 +11,6 @@ mod lex;
 mod parse;
 
 pub use format::print;
-pub(crate) use format::quote;
 
 use apimachinery::Value;
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use super::described;
 use crate::apply::{LAST_APPLIED, go_json, last_applied, with_last_applied};
 use crate::cli::apply::{SetLastApplied, ViewLastApplied};
 use crate::commands::Session;
+use crate::discovery::Asks;
 use crate::files;
 use crate::print;
 use crate::selected::{NOTHING, Query, not_had, resolve};
@@ -20,7 +21,7 @@ pub(super) async fn set(session: &Session, flags: &SetLastApplied) -> anyhow::Re
     if !flags.files.any() {
         bail!(NOTHING);
     }
-    let discovery = session.discovery_for(&flags.files, crate::files::Check::Decoded).await?;
+    let discovery = session.discovery_for(&flags.files, Asks::ONCE, crate::files::Check::Decoded).await?;
     let mut plans = Vec::new();
     for manifest in files::read(&flags.files, &discovery, session).await?.all()? {
         let current = match session.client.get_object(&manifest.path()).await {

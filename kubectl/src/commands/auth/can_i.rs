@@ -5,7 +5,7 @@
 use super::Session;
 use super::rules::{Rule, compact};
 use crate::cli::auth::CanI;
-use crate::discovery::{Discovery, Resource};
+use crate::discovery::{Asks, Discovery, Resource};
 use crate::print::table::Grid;
 use anyhow::bail;
 use apimachinery::Value;
@@ -109,10 +109,10 @@ async fn resource(session: &Session, flags: &CanI, verb: &str, what: &str) -> an
 async fn find(session: &Session, kind: &str) -> anyhow::Result<Option<Resource>> {
     let lower = kind.to_lowercase();
     // The server may judge what it does not tell.
-    let known = Discovery::load(&session.client).await.ok();
+    let known = Discovery::load(&session.client, Asks::TYPE).await.ok();
     let mut found = known.as_ref().and_then(|known| known.find(&lower).cloned());
     if found.is_none() && known.is_some() {
-        found = session.discovery().await.unwrap_or_default().find(&lower).cloned();
+        found = session.discovery(Asks::TYPE).await.unwrap_or_default().find(&lower).cloned();
     }
     if found.is_none() && !matches!(lower.as_str(), "users" | "groups") {
         match lower.split_once('.') {

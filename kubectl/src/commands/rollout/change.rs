@@ -4,6 +4,7 @@ use super::some_workloads;
 use crate::cli::rollout::Change;
 use crate::commands::Session;
 use crate::files::Manifest;
+use crate::files::objects::among_others;
 use crate::writing::{Failures, PatchKind, Writing};
 use anyhow::bail;
 use apimachinery::Value;
@@ -34,7 +35,7 @@ impl Kind {
 
 pub(super) async fn run(session: &Session, flags: &Change, kind: Kind) -> anyhow::Result<()> {
     let writing = Writing::late("none", &flags.field_manager, &flags.printing)?.typed();
-    let selected = some_workloads(session, &flags.workloads).await?;
+    let selected = some_workloads(session, &flags.workloads).await.map_err(among_others)?;
     let mut failures = selected.failures;
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, manifest, kind).await.err());

@@ -25,11 +25,11 @@ pub(super) async fn run(session: &Session, flags: &History) -> anyhow::Result<()
         bail!("revision must be a positive integer: {}", flags.revision);
     }
     let selected = workloads(session, &flags.workloads).await?;
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for manifest in &selected.objects {
         failures.extend(one(session, flags, manifest).await.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 async fn one(session: &Session, flags: &History, manifest: &Manifest) -> anyhow::Result<()> {

@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, flags: &Status) -> anyhow::Result<()>
     let timeout = time::parse_go_duration(&flags.timeout)
         .with_context(|| format!("invalid argument {:?} for \"--timeout\" flag", flags.timeout))?;
     let selected = some_workloads(session, &flags.workloads).await?;
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for manifest in &selected.objects {
         let follow = follow(session, flags, manifest);
         let outcome = match timeout.is_zero() {
@@ -37,7 +37,7 @@ pub(super) async fn run(session: &Session, flags: &Status) -> anyhow::Result<()>
         };
         failures.extend(outcome.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 async fn follow(session: &Session, flags: &Status, manifest: &Manifest) -> anyhow::Result<()> {
@@ -67,7 +67,11 @@ fn stage(kind: &str, object: &Value, revision: i64) -> anyhow::Result<Stage> {
         "Deployment" => deployment(object, revision),
         "DaemonSet" => daemon_set(object),
         "StatefulSet" => stateful_set(object),
-        kind => bail!("no status viewer has been implemented for {kind}"),
+        kind => {
+            let group = object["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+            let of = group.map_or_else(|| kind.to_owned(), |(group, _)| format!("{kind}.{group}"));
+            bail!("no status viewer has been implemented for {of}")
+        }
     }
 }
 

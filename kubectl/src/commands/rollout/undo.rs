@@ -28,11 +28,11 @@ const HASH: &str = "pod-template-hash";
 pub(super) async fn run(session: &Session, flags: &Undo) -> anyhow::Result<()> {
     let writing = Writing::late(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
     let selected = workloads(session, &flags.workloads).await?;
-    let mut failures = selected.failures;
+    let mut failures = Vec::new();
     for manifest in &selected.objects {
         failures.extend(one(session, &writing, flags.to_revision, manifest).await.err());
     }
-    Failures::outcome(failures)
+    Failures::with_unread(failures, selected.failures)
 }
 
 async fn one(session: &Session, writing: &Writing<'_>, to: i64, manifest: &Manifest) -> anyhow::Result<()> {

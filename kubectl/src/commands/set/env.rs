@@ -3,6 +3,7 @@
 use super::{Change, containers, fits, pod_spec};
 use crate::cli::set::Env;
 use crate::commands::Session;
+use crate::discovery::Asks;
 use crate::files::Manifest;
 use crate::generate::data::env_name_error;
 use crate::selected::{had, named};
@@ -126,7 +127,7 @@ async fn imported(session: &Session, flags: &Env) -> anyhow::Result<Vec<Value>> 
         // Only the manifests could have it.
         bail!("unsupported resource specified in --from");
     }
-    let discovery = session.discovery().await?;
+    let discovery = session.discovery(Asks::of(from)).await?;
     let target = targets::parse(&discovery, "set env", from)?.pop();
     let target = target.context("unsupported resource specified in --from")?;
     let Some(name) = &target.name else { bail!("resource(s) were provided, but no name was specified") };

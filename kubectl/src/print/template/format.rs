@@ -167,7 +167,7 @@ fn one(verb: char, spec: &Spec, value: &Val<'_>) -> String {
         ('g', _, Some(f)) => Some(crate::print::go_float(f)),
         ('t', Val::Data(data), _) => data.as_bool().map(|b| b.to_string()),
         ('s', _, _) => value.as_str().map(|s| cut(s.to_owned(), spec.precision)),
-        ('q', _, _) => value.as_str().map(quote),
+        ('q', _, _) => value.as_str().map(apimachinery::go::quoted),
         ('x', _, _) => value.as_str().map(|s| s.bytes().map(|b| format!("{b:02x}")).collect()),
         _ => None,
     };
@@ -183,22 +183,4 @@ fn cut(text: String, length: Option<usize>) -> String {
         Some(length) => text.chars().take(length).collect(),
         None => text,
     }
-}
-
-/// `%q`.
-pub(crate) fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
