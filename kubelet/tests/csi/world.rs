@@ -258,7 +258,7 @@ fn kubelet(root: PathBuf, objects: &Arc<Objects>) -> (Csi, Volumes, Supervisor) 
             in_use.set_reported(in_use.wanted());
         }
     });
-    supervisor.spawn_until_stop("stats", csi.clone().measure());
+    supervisor.spawn_until_stop("stats", csi.clone().measure(Duration::from_secs(60)));
     (csi, volumes, supervisor)
 }
 

@@ -100,10 +100,14 @@ fn difference(line: &str) -> Option<String> {
     for deed in parts[2].split_terminator(';') {
         if let Some(uid) = deed.strip_prefix('-') {
             let pod: Pod = pods.remove(uid).unwrap();
-            all(&pod).iter().for_each(|c| drop(policy.release(uid, &c.name)));
+            for container in all(&pod) {
+                policy.release(uid, &container.name);
+            }
         } else if let Some(uid) = deed.strip_prefix('~') {
             let init = pods[uid].init_containers().iter().filter(|c| !crate::pod::is_sidecar(c));
-            init.for_each(|c| drop(policy.release(uid, &c.name)));
+            for container in init {
+                policy.release(uid, &container.name);
+            }
         } else {
             let of: Vec<&str> = deed.split(':').collect();
             let pod = pod(of[0], of[2]);
