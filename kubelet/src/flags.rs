@@ -146,6 +146,8 @@ fields! {
     kube_api_burst: i32, "kube-api-burst" => "kubeAPIBurst";
     /// Requests to the apiserver per second.
     kube_api_qps: i32, "kube-api-qps" => "kubeAPIQPS";
+    /// The control group of Kubernetes' components, to be limited to --kube-reserved.
+    kube_reserved_cgroup: String, "kube-reserved-cgroup" => "kubeReservedCgroup";
     /// Whether pods may use only so much of the node's disk as they say.
     local_storage_capacity_isolation: bool, "local-storage-capacity-isolation" => "localStorageCapacityIsolation";
     /// Whether the chains of iptables are made that show which iptables the node uses and keep local addresses local.
@@ -205,12 +207,16 @@ fields! {
     streaming_connection_idle_timeout: GoDuration, "streaming-connection-idle-timeout" => "streamingConnectionIdleTimeout";
     /// How often a pod is looked at when nothing happens.
     sync_frequency: GoDuration, "sync-frequency" => "syncFrequency";
+    /// The control group of the system, to be limited to --system-reserved.
+    system_reserved_cgroup: String, "system-reserved-cgroup" => "systemReservedCgroup";
     /// File containing x509 Certificate used for serving HTTPS.
     tls_cert_file: String, "tls-cert-file" => "tlsCertFile";
     /// Minimum TLS version supported: VersionTLS12 or VersionTLS13.
     tls_min_version: String, "tls-min-version" => "tlsMinVersion";
     /// File containing x509 private key matching --tls-cert-file.
     tls_private_key_file: String, "tls-private-key-file" => "tlsPrivateKeyFile";
+    /// How long what pods and their volumes use of the disk is believed.
+    volume_stats_agg_period: GoDuration, "volume-stats-agg-period" => "volumeStatsAggPeriod";
 }
 
 /// Flags with several values.

@@ -182,7 +182,7 @@ impl Kubelet {
         if self.client.is_some() {
             supervisor.spawn_until_stop("csi-node", self.csi.clone().introduce_node());
         }
-        supervisor.spawn_until_stop("volume-stats", self.csi.clone().measure());
+        supervisor.spawn_until_stop("volume-stats", self.csi.clone().measure(self.config.stats_lifetime()));
         match pod_resources::listen(&self.options.root_dir) {
             Ok(listener) => {
                 let workers = self.workers.clone();
@@ -403,6 +403,7 @@ fn cgroups(config: &KubeletConfiguration, naming: Naming, node: &NodeFacts) -> a
     let cores = facts.capacity.get("cpu").copied().unwrap_or_default();
     let memory = facts.allocatable.get("memory").copied().filter(|_| enforced);
     groups.prepare(cores, memory).context("prepare the pods' control groups")?;
+    preparation::enforce(&groups, config)?;
     Ok(groups)
 }
 

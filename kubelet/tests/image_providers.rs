@@ -1,9 +1,7 @@
 //! Programs that know credentials for images: what they are told, what is believed, and for how long.
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
@@ -23,22 +21,6 @@ fn none<T>(kind: &'static str, name: &str) -> Result<T, ClusterError> {
 
 #[async_trait]
 impl Cluster for Accounts {
-    async fn config_map(&self, _: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
-        none("configmap", name)
-    }
-
-    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
-        none("secret", name)
-    }
-
-    async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
-        none("persistentvolumeclaim", name)
-    }
-
-    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
-        none("persistentvolume", name)
-    }
-
     async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
         if name != "puller" {
             return none("serviceaccount", name);
@@ -54,22 +36,6 @@ impl Cluster for Accounts {
         let uid = wish.service_account_uid.clone().unwrap_or_default();
         let token = format!("{}/{}/{}/{uid}", wish.audience.clone().unwrap_or_default(), wish.pod_name, wish.pod_uid);
         Ok(Token { token, expires: Timestamp::MAX })
-    }
-
-    fn services(&self, _: &str) -> Vec<Arc<Service>> {
-        Vec::new()
-    }
-
-    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
-        Ok(pod.clone())
-    }
-
-    async fn delete_pod(&self, _: &str, _: &str, _: &str) -> Result<(), ClusterError> {
-        Ok(())
-    }
-
-    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
-        Ok(())
     }
 }
 

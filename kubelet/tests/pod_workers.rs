@@ -6,15 +6,15 @@ mod shutdown;
 use async_trait::async_trait;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ContainerResizePolicy, ImageVolumeSource, PersistentVolume, PersistentVolumeClaim, Pod,
-    PodSpec, PodStatus, ResourceRequirements, Secret, Service, ServiceAccount, Volume, VolumeMount,
+    Container, ContainerResizePolicy, ImageVolumeSource, Pod, PodSpec, PodStatus, ResourceRequirements, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cgroups::{Cgroups, Naming, Policy, v2::Unified};
 use kubelet::cluster::storage::NoStorage;
-use kubelet::cluster::{Cluster, ClusterError, Token, TokenWish};
+use kubelet::cluster::{Cluster, ClusterError};
 use kubelet::csi::Csi;
 use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
@@ -31,7 +31,6 @@ use kubelet::status::{StatusWriter, Verdict};
 use kubelet::volumes::Volumes;
 use kubelet::workers::{Deps, Nudges, Settings, Workers};
 use parking_lot::Mutex;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::cri::FakeCri;
@@ -42,44 +41,8 @@ struct Deletions(Mutex<Vec<String>>);
 
 #[async_trait]
 impl Cluster for Deletions {
-    async fn config_map(&self, _: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
-        Err(ClusterError::NotFound { kind: "configmap", name: name.to_owned() })
-    }
-
-    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
-        Err(ClusterError::NotFound { kind: "secret", name: name.to_owned() })
-    }
-
-    async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
-        Err(ClusterError::NotFound { kind: "persistentvolumeclaim", name: name.to_owned() })
-    }
-
-    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
-        Err(ClusterError::NotFound { kind: "persistentvolume", name: name.to_owned() })
-    }
-
-    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
-        Err(ClusterError::NotFound { kind: "serviceaccount", name: name.to_owned() })
-    }
-
-    async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
-        Err(ClusterError::NotFound { kind: "serviceaccount", name: wish.service_account.clone() })
-    }
-
-    fn services(&self, _: &str) -> Vec<Arc<Service>> {
-        Vec::new()
-    }
-
-    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
-        Ok(pod.clone())
-    }
-
     async fn delete_pod(&self, _: &str, name: &str, _: &str) -> Result<(), ClusterError> {
         self.0.lock().push(name.to_owned());
-        Ok(())
-    }
-
-    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
         Ok(())
     }
 }

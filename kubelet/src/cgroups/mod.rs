@@ -36,6 +36,8 @@ pub enum CgroupError {
     Remove { path: PathBuf, source: io::Error },
     #[error("systemd cannot do that to {unit}: {why}")]
     Systemd { unit: String, why: String },
+    #[error("\"{0}\" cgroup does not exist")]
+    Missing(String),
 }
 
 /// One version of the kernel's interface. Paths are relative to the hierarchy's root.
@@ -50,6 +52,8 @@ pub trait Driver: Send + Sync + std::fmt::Debug {
     fn children(&self, path: &Path) -> Vec<String>;
     /// Bytes that the processes below `path` may use at most, if there is a limit.
     fn memory_limit(&self, path: &Path) -> Option<u64>;
+    /// Whether there is a group.
+    fn exists(&self, path: &Path) -> bool;
     /// What the processes below `path` use.
     fn usage(&self, path: &Path) -> GroupUsage;
     /// The processes of the group itself.
@@ -112,6 +116,15 @@ impl Cgroups {
         }
         let least = LinuxResources { shares: Some(2), ..LinuxResources::default() };
         self.driver.apply(&self.class(QosClass::BestEffort), &least)
+    }
+
+    /// Limits a group that somebody else has made.
+    pub fn limit(&self, group: &str, limits: &LinuxResources) -> Result<(), CgroupError> {
+        let path = Path::new(group.trim_start_matches('/'));
+        if !self.driver.exists(path) {
+            return Err(CgroupError::Missing(group.to_owned()));
+        }
+        self.driver.apply(path, limits)
     }
 
     /// Shares the processor among the classes by what their pods request.

@@ -118,6 +118,10 @@ impl Driver for Slices {
         self.kernel.memory_limit(path)
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        self.kernel.exists(path)
+    }
+
     fn usage(&self, path: &Path) -> GroupUsage {
         self.kernel.usage(path)
     }

@@ -69,6 +69,11 @@ impl Driver for Hierarchies {
         text.trim().parse().ok().filter(|limit| *limit < 1 << 60)
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        let limited = self.roots.iter().filter(|(c, _)| ["cpu", "memory", "pids"].contains(c));
+        limited.map(|(_, root)| root.join(path)).all(|group| group.is_dir())
+    }
+
     fn usage(&self, path: &Path) -> GroupUsage {
         usage::v1(|controller| Some(self.roots.iter().find(|(c, _)| *c == controller)?.1.join(path)))
     }

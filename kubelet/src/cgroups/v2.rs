@@ -56,6 +56,10 @@ impl Driver for Unified {
         text.trim().parse().ok()
     }
 
+    fn exists(&self, path: &Path) -> bool {
+        self.root.join(path).is_dir()
+    }
+
     fn usage(&self, path: &Path) -> GroupUsage {
         usage::v2(&self.root.join(path))
     }

@@ -53,50 +53,29 @@ pub struct Token {
     pub expires: Timestamp,
 }
 
-/// The apiserver as the pods' side of the kubelet sees it.
+/// The apiserver as the pods' side of the kubelet sees it. What is not said otherwise is as it is without one: nothing
+/// can be read, and what is written is done with.
 #[async_trait]
 pub trait Cluster: Send + Sync + 'static {
-    async fn config_map(&self, namespace: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError>;
-    async fn secret(&self, namespace: &str, name: &str) -> Result<Arc<Secret>, ClusterError>;
-    /// A claim of a volume.
-    async fn claim(&self, namespace: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError>;
-    /// A persistent volume.
-    async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError>;
-    async fn service_account(&self, namespace: &str, name: &str) -> Result<ServiceAccount, ClusterError>;
-    async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError>;
-    /// The services that a pod of this namespace is told of.
-    fn services(&self, namespace: &str) -> Vec<Arc<Service>>;
-    /// Patches the status; the pod as it is afterwards.
-    async fn patch_status(&self, pod: &Pod, patch: &Value) -> Result<Pod, ClusterError>;
-    /// Removes the object for good, if it is still this very pod.
-    async fn delete_pod(&self, namespace: &str, name: &str, uid: &str) -> Result<(), ClusterError>;
-    /// Creates a pod (a mirror of a static one).
-    async fn create_pod(&self, pod: &Pod) -> Result<(), ClusterError>;
-}
-
-/// No apiserver: static pods only.
-#[derive(Debug)]
-pub struct Standalone;
-
-#[async_trait]
-impl Cluster for Standalone {
-    async fn config_map(&self, _: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
+    async fn config_map(&self, _namespace: &str, name: &str) -> Result<Arc<ConfigMap>, ClusterError> {
         Err(ClusterError::Standalone { kind: "configmap", name: name.to_owned() })
     }
 
-    async fn secret(&self, _: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
+    async fn secret(&self, _namespace: &str, name: &str) -> Result<Arc<Secret>, ClusterError> {
         Err(ClusterError::Standalone { kind: "secret", name: name.to_owned() })
     }
 
-    async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
+    /// A claim of a volume.
+    async fn claim(&self, _namespace: &str, name: &str) -> Result<PersistentVolumeClaim, ClusterError> {
         Err(ClusterError::Standalone { kind: "persistentvolumeclaim", name: name.to_owned() })
     }
 
+    /// A persistent volume.
     async fn volume(&self, name: &str) -> Result<PersistentVolume, ClusterError> {
         Err(ClusterError::Standalone { kind: "persistentvolume", name: name.to_owned() })
     }
 
-    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
+    async fn service_account(&self, _namespace: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
         Err(ClusterError::Standalone { kind: "serviceaccount", name: name.to_owned() })
     }
 
@@ -104,19 +83,29 @@ impl Cluster for Standalone {
         Err(ClusterError::Standalone { kind: "token", name: wish.service_account.clone() })
     }
 
-    fn services(&self, _: &str) -> Vec<Arc<Service>> {
+    /// The services that a pod of this namespace is told of.
+    fn services(&self, _namespace: &str) -> Vec<Arc<Service>> {
         Vec::new()
     }
 
-    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
+    /// Patches the status; the pod as it is afterwards.
+    async fn patch_status(&self, pod: &Pod, _patch: &Value) -> Result<Pod, ClusterError> {
         Ok(pod.clone())
     }
 
-    async fn delete_pod(&self, _: &str, _: &str, _: &str) -> Result<(), ClusterError> {
+    /// Removes the object for good, if it is still this very pod.
+    async fn delete_pod(&self, _namespace: &str, _name: &str, _uid: &str) -> Result<(), ClusterError> {
         Ok(())
     }
 
-    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
+    /// Creates a pod (a mirror of a static one).
+    async fn create_pod(&self, _pod: &Pod) -> Result<(), ClusterError> {
         Ok(())
     }
 }
+
+/// No apiserver: static pods only.
+#[derive(Debug)]
+pub struct Standalone;
+
+impl Cluster for Standalone {}

@@ -4,6 +4,7 @@
 //! Upstream: `pkg/kubelet/apis/config`.
 
 mod dropins;
+pub mod enforcement;
 mod placement;
 pub mod shutdown;
 pub mod unbuilt;
@@ -100,11 +101,13 @@ pub struct KubeletConfiguration {
     #[serde(rename = "kubeAPIQPS")]
     pub kube_api_qps: i32,
     pub kube_reserved: BTreeMap<String, String>,
+    pub kube_reserved_cgroup: String,
     /// Since v1.28 nothing marks packets any more: both bits have no effect.
     pub iptables_drop_bit: i32,
     pub iptables_masquerade_bit: i32,
     pub local_storage_capacity_isolation: bool,
     pub system_reserved: BTreeMap<String, String>,
+    pub system_reserved_cgroup: String,
     #[serde(rename = "makeIPTablesUtilChains")]
     pub make_iptables_util_chains: bool,
     pub memory_manager_policy: String,
@@ -157,6 +160,7 @@ pub struct KubeletConfiguration {
     pub topology_manager_policy: String,
     pub topology_manager_policy_options: BTreeMap<String, String>,
     pub topology_manager_scope: String,
+    pub volume_stats_agg_period: GoDuration,
 }
 
 /// How pods may use the node's swap.
@@ -309,10 +313,12 @@ impl Default for KubeletConfiguration {
             kube_api_burst: 100,
             kube_api_qps: 50,
             kube_reserved: BTreeMap::new(),
+            kube_reserved_cgroup: String::new(),
             iptables_drop_bit: 15,
             iptables_masquerade_bit: 14,
             local_storage_capacity_isolation: true,
             system_reserved: BTreeMap::new(),
+            system_reserved_cgroup: String::new(),
             make_iptables_util_chains: true,
             memory_manager_policy: "None".to_owned(),
             memory_swap: MemorySwap::default(),
@@ -355,6 +361,7 @@ impl Default for KubeletConfiguration {
             topology_manager_policy: "none".to_owned(),
             topology_manager_policy_options: BTreeMap::new(),
             topology_manager_scope: "container".to_owned(),
+            volume_stats_agg_period: seconds(60),
         }
     }
 }
@@ -398,11 +405,8 @@ pub fn load(options: &Options, given: &[(String, String)]) -> Result<KubeletConf
         file = Some(dropins::merged(serde_json::to_value(base).map_err(wrong)?, folder)?);
     }
     let mut config = with_flags(file.as_ref(), given)?;
-    let is_set = |field: &str| {
-        let value = file.as_ref().and_then(|f| f.get(field)).and_then(serde_json::Value::as_str);
-        value.is_some_and(|group| !group.is_empty())
-    };
-    if !config.reserved_system_cpus.is_empty() && (is_set("systemReservedCgroup") || is_set("kubeReservedCgroup")) {
+    let groups = [&config.system_reserved_cgroup, &config.kube_reserved_cgroup];
+    if !config.reserved_system_cpus.is_empty() && groups.iter().any(|group| !group.is_empty()) {
         let why = "can't use reservedSystemCPUs (--reserved-cpus) with systemReservedCgroup (--system-reserved-cgroup) or kubeReservedCgroup (--kube-reserved-cgroup)";
         return Err(ConfigError::Whole(why.to_owned()));
     }
@@ -446,6 +450,12 @@ impl KubeletConfiguration {
     /// What the server offers in a handshake.
     pub fn tls_offer(&self) -> Result<Offer, OfferError> {
         Offer::new(&self.tls_cipher_suites, &self.tls_curve_preferences, &self.tls_min_version)
+    }
+
+    /// `volumeStatsAggPeriod`; zero stands for the default.
+    pub fn stats_lifetime(&self) -> Duration {
+        let given = self.volume_stats_agg_period.0;
+        if given.is_zero() { Duration::from_secs(60) } else { given }
     }
 
     /// Bytes from which on a container's log is rotated.

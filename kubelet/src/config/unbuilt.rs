@@ -11,7 +11,6 @@ pub const FIELDS: &[&str] = &[
     "httpCheckFrequency",
     "imagePullCredentialsVerificationPolicy",
     "kernelMemcgNotification",
-    "kubeReservedCgroup",
     "kubeletCgroups",
     "logging",
     "memoryReservationPolicy",
@@ -22,9 +21,7 @@ pub const FIELDS: &[&str] = &[
     "staticPodURL",
     "staticPodURLHeader",
     "systemCgroups",
-    "systemReservedCgroup",
     "tracing",
     "userNamespaces",
     "volumePluginDir",
-    "volumeStatsAggPeriod",
 ];

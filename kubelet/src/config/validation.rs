@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/apis/config/validation`.
 
-use super::{ConfigError, KubeletConfiguration, QUOTA_PERIOD, Threshold, placement, shutdown};
+use super::{ConfigError, KubeletConfiguration, QUOTA_PERIOD, Threshold, enforcement, placement, shutdown};
 use crate::eviction::Signal;
 use crate::placement::cpuset::CpuSet;
 use crate::resources::Amount;
@@ -72,6 +72,7 @@ pub(super) fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError>
     }
     validate_reserved_cpus(config)?;
     placement::validate(config)?;
+    enforcement::validate(config)?;
     validate_logs(config)?;
     shutdown::validate(config)?;
     validate_eviction(config)?;

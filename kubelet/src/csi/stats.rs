@@ -11,9 +11,6 @@ use proto::csi::{NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How long what was measured counts (`volumeStatsAggPeriod`).
-const FRESH: Duration = Duration::from_secs(60);
-
 /// Where a volume of a pod is.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -39,9 +36,9 @@ pub(super) struct Measured {
 
 impl Csi {
     /// Asks drivers for ever, a minute after they were asked last; give it to the supervisor.
-    pub async fn measure(self) {
+    pub async fn measure(self, lifetime: Duration) {
         loop {
-            for (key, place) in self.stale() {
+            for (key, place) in self.stale(lifetime) {
                 let fs = self.usage(&place).await.unwrap_or_else(|error| {
                     tracing::debug!(%error, volume = place.handle, "a volume is not measured");
                     None
@@ -53,14 +50,14 @@ impl Csi {
             }
             tokio::select! {
                 () = self.0.mounted.notified() => {}
-                () = tokio::time::sleep(FRESH / 6) => {}
+                () = tokio::time::sleep(lifetime / 6) => {}
             }
         }
     }
 
-    fn stale(&self) -> Vec<(Key, Place)> {
+    fn stale(&self, lifetime: Duration) -> Vec<(Key, Place)> {
         let state = self.0.state.lock();
-        let fresh = |key: &Key| state.measured.get(key).is_some_and(|measured| measured.at.elapsed() < FRESH);
+        let fresh = |key: &Key| state.measured.get(key).is_some_and(|measured| measured.at.elapsed() < lifetime);
         state.published.iter().filter(|(key, _)| !fresh(key)).map(|(k, p)| (k.clone(), p.clone())).collect()
     }
 

@@ -66,8 +66,9 @@ impl Manager {
     async fn watch(&self) -> Result<(), LogindError> {
         let logind = Logind::connect(&self.place).await?;
         self.ensure_delay(&logind).await?;
-        let mut lock = Some(logind.inhibit().await?);
+        // Who sees that the lock is held may announce a shutdown at once: it has to be heard.
         let mut shutdowns = logind.shutdowns().await?;
+        let mut lock = Some(logind.inhibit().await?);
         tracing::info!(periods = ?self.periods, "a shutdown of the node waits for its pods");
         while let Some(shuts_down) = shutdowns.next().await {
             self.note(shuts_down);

@@ -14,9 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long what was found counts (`volumeStatsAggPeriod`).
-const FRESH: Duration = Duration::from_secs(60);
-
 /// What one pod has on the disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnDisk {
@@ -33,10 +30,10 @@ pub(super) struct Found(HashMap<String, (Instant, OnDisk)>);
 
 impl Found {
     /// Looks again at what is older than a minute, and forgets pods that are not in `pods`.
-    pub(super) fn refresh(&mut self, pods: &[Arc<Pod>], folders: &Folders, time: Time) {
+    pub(super) fn refresh(&mut self, pods: &[Arc<Pod>], folders: &Folders, lifetime: Duration, time: Time) {
         let mut fresh = HashMap::with_capacity(pods.len());
         for pod in pods {
-            let known = self.0.remove(pod.uid()).filter(|(at, _)| at.elapsed() < FRESH);
+            let known = self.0.remove(pod.uid()).filter(|(at, _)| at.elapsed() < lifetime);
             fresh.insert(pod.uid().to_owned(), known.unwrap_or_else(|| (Instant::now(), look(pod, folders, time))));
         }
         self.0 = fresh;
@@ -165,7 +162,7 @@ mod tests {
         std::fs::write(&file, vec![1; 20_000]).expect("written");
         let mut found = Found::default();
         let pods = [Arc::new(pod)];
-        found.refresh(&pods, &folders, Time::default());
+        found.refresh(&pods, &folders, Duration::from_secs(60), Time::default());
         let first = found.of("u");
         let scratch = first.volumes.iter().find(|v| v.name == "scratch").expect("the volume");
         assert!(scratch.fs.used_bytes >= Some(20_000) && scratch.fs.inodes_used == Some(3), "{scratch:?}");
@@ -175,9 +172,9 @@ mod tests {
         assert_eq!(first.volumes.len(), 2, "drivers measure theirs");
         assert!(first.logs.contains_key("c") && first.local.0 >= 20_000);
         std::fs::remove_file(&file).expect("removed");
-        found.refresh(&pods, &folders, Time::default());
+        found.refresh(&pods, &folders, Duration::from_secs(60), Time::default());
         assert_eq!(found.of("u").local, first.local, "what was found a moment ago still counts");
-        found.refresh(&[], &folders, Time::default());
+        found.refresh(&[], &folders, Duration::from_secs(60), Time::default());
         assert!(found.of("u").volumes.is_empty());
     }
 

@@ -33,6 +33,7 @@ use rates::Rates;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use types::{
     ContainerStats, Cpu, FileSystem, Memory, PodReference, PodStats, ProcessCount, RuntimeStats, Summary, Swap, Time,
 };
@@ -54,6 +55,8 @@ pub struct Sources {
     pub cgroups: Cgroups,
     pub csi: Csi,
     pub folders: Folders,
+    /// How long what lies in folders is believed.
+    pub fresh: Duration,
 }
 
 /// Why nothing was measured.
@@ -138,7 +141,8 @@ impl Stats {
         let pods: Vec<Arc<Pod>> =
             self.sources.workers.pods().into_iter().filter(|pod| by_pod.contains_key(pod.uid())).collect();
         if extent == Extent::All {
-            self.found.lock().refresh(&pods, &self.sources.folders, Time(Some(now)));
+            let sources = &self.sources;
+            self.found.lock().refresh(&pods, &sources.folders, sources.fresh, Time(Some(now)));
         }
         let look = Look { stats: self, now, extent, images };
         let node = look.node();

@@ -1,7 +1,8 @@
 //! What has to be as it should on the machine, or at hand, before any subsystem is made.
 
+use crate::cgroups::Cgroups;
 use crate::cluster::Cluster;
-use crate::config::KubeletConfiguration;
+use crate::config::{KubeletConfiguration, enforcement};
 use crate::flags::Options;
 use crate::images::providers::Providers;
 use crate::node::{NodeFacts, kernel, machine, reporter};
@@ -57,6 +58,17 @@ pub(super) fn placement(
     let machine = Machine { sys, memory, held_back: &held_back };
     let placed = Placement::load(&daemon.options.root_dir, config, &gates, machine);
     placed.context("initialize the resource managers")
+}
+
+/// Limits the groups of those for whom something is reserved; they have to be there.
+pub(super) fn enforce(groups: &Cgroups, config: &KubeletConfiguration) -> anyhow::Result<()> {
+    for reserved in enforcement::reserved(config) {
+        let enforcement::Reserved { whose, group, limits } = reserved;
+        let failed = || format!("Failed to enforce {whose} Cgroup Limits on {group:?}");
+        groups.limit(&group, &limits).with_context(failed)?;
+        tracing::info!(group, "Updated limits on a reserved cgroup");
+    }
+    Ok(())
 }
 
 /// Without `protectKernelDefaults` the kernel's parameters are set.

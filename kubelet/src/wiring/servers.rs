@@ -97,6 +97,7 @@ impl Kubelet {
             cgroups: self.deps.cgroups.clone(),
             csi: self.csi.clone(),
             folders: Folders { root: self.options.root_dir.clone(), logs: self.deps.settings.logs.clone() },
+            fresh: self.config.stats_lifetime(),
         })
     }
 

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use component::Supervisor;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, VolumeAttachment};
 use k8s_openapi::jiff::Timestamp;
 use kubelet::cluster::storage::Storage;
@@ -70,29 +68,9 @@ impl Cluster for Objects {
         self.get("persistentvolume", name)
     }
 
-    async fn service_account(&self, _: &str, name: &str) -> Result<ServiceAccount, ClusterError> {
-        Err(ClusterError::NotFound { kind: "serviceaccount", name: name.to_owned() })
-    }
-
     async fn token(&self, wish: &TokenWish) -> Result<Token, ClusterError> {
         let expires = Timestamp::from_second(4_000_000_000).expect("a time");
         Ok(Token { token: format!("token for {}", wish.audience.clone().unwrap_or_default()), expires })
-    }
-
-    fn services(&self, _: &str) -> Vec<Arc<Service>> {
-        Vec::new()
-    }
-
-    async fn patch_status(&self, pod: &Pod, _: &Value) -> Result<Pod, ClusterError> {
-        Ok(pod.clone())
-    }
-
-    async fn delete_pod(&self, _: &str, _: &str, _: &str) -> Result<(), ClusterError> {
-        Ok(())
-    }
-
-    async fn create_pod(&self, _: &Pod) -> Result<(), ClusterError> {
-        Ok(())
     }
 }
 
@@ -258,7 +236,7 @@ fn kubelet(root: PathBuf, objects: &Arc<Objects>) -> (Csi, Volumes, Supervisor) 
             in_use.set_reported(in_use.wanted());
         }
     });
-    supervisor.spawn_until_stop("stats", csi.clone().measure());
+    supervisor.spawn_until_stop("stats", csi.clone().measure(Duration::from_secs(60)));
     (csi, volumes, supervisor)
 }
 

@@ -100,10 +100,14 @@ fn difference(line: &str) -> Option<String> {
     for deed in parts[2].split_terminator(';') {
         if let Some(uid) = deed.strip_prefix('-') {
             let pod: Pod = pods.remove(uid).unwrap();
-            all(&pod).iter().for_each(|c| drop(policy.release(uid, &c.name)));
+            for container in all(&pod) {
+                policy.release(uid, &container.name);
+            }
         } else if let Some(uid) = deed.strip_prefix('~') {
             let init = pods[uid].init_containers().iter().filter(|c| !crate::pod::is_sidecar(c));
-            init.for_each(|c| drop(policy.release(uid, &c.name)));
+            for container in init {
+                policy.release(uid, &container.name);
+            }
         } else {
             let of: Vec<&str> = deed.split(':').collect();
             let pod = pod(of[0], of[2]);
@@ -136,7 +140,9 @@ fn upstreams_files_are_read() {
         let kept = state::read(&file, "Static").unwrap().unwrap();
         assert_eq!(state::tests::text("Static", &kept), parts[4]);
         let mut later = machine(parts[1], parts[4].contains(HUGE)).state().cells.clone();
-        later.values_mut().for_each(|cell| drop(cell.memory_map.remove(HUGE)));
+        for cell in later.values_mut() {
+            cell.memory_map.remove(HUGE);
+        }
         assert!(Static::new(later, kept).is_err() || !parts[4].contains(HUGE));
     }
 }
