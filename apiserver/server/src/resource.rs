@@ -109,7 +109,9 @@ fn route(exchange: &Exchange<'_>) -> Result<Option<Route>, Status> {
     let namespaced_path = info.is_in_namespace;
     let names_object = info.names_object();
     let misplaced = namespaced_path && !resource.namespaced || names_object && resource.namespaced && !namespaced_path;
-    if misplaced || info.parts.len() > 3 || info.verb == "proxy" {
+    // Across namespaces there are lists only.
+    let is_nowhere = resource.namespaced && !namespaced_path && !resource.verbs.iter().any(|verb| *verb == "list");
+    if misplaced || is_nowhere || info.parts.len() > 3 || info.verb == "proxy" {
         return Err(unknown());
     }
     let subresource = match info.subresource {
