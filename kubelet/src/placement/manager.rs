@@ -56,9 +56,9 @@ pub enum PlacementError {
     Restore { why: RestoreError, file: PathBuf },
     #[error("invalid state, please drain node and remove policy state file: {0}")]
     State(PolicyError),
-    #[error("initialize the memory manager: {0}")]
+    #[error("initialize the memory manager")]
     Memory(#[from] MemoryError),
-    #[error("initialize the topology manager: {0}")]
+    #[error("initialize the topology manager")]
     Alignment(#[from] AlignmentError),
     #[error("cannot keep which processors containers have")]
     Keep(#[from] crate::checkpoint::CheckpointError),

@@ -36,7 +36,7 @@ pub enum MemoryError {
     )]
     Restore { why: RestoreError, file: PathBuf },
     #[error("invalid state, please drain node and remove policy state file: {0}")]
-    State(#[from] StateError),
+    State(StateError),
     #[error("cannot keep which memory containers have")]
     Keep(#[from] CheckpointError),
 }
@@ -81,7 +81,7 @@ impl Memory {
             STATIC => {
                 let reserved: BTreeMap<usize, Bytes> = reserved::by_node(nodes, settings.held_back, settings.reserved)?;
                 let fresh = machine::fresh(nodes, &reserved);
-                let policy = Static::new(fresh, restored(STATIC)?.unwrap_or_default())?;
+                let policy = Static::new(fresh, restored(STATIC)?.unwrap_or_default()).map_err(MemoryError::State)?;
                 state::write(&file, STATIC, policy.state())?;
                 Some(Mutex::new(policy))
             }
