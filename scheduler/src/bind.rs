@@ -14,7 +14,7 @@ use component::Supervisor;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -183,10 +183,7 @@ impl Binder {
         nominated: Option<String>,
     ) -> Result<(), kube::Error> {
         let pods: Api<core::Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let mut status = json!({"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": reason, "message": message,
-            "lastProbeTime": null, "lastTransitionTime": apimachinery::time::now(),
-        }]});
+        let mut status = json!({"conditions": [unscheduled(pod, reason, message)]});
         if let Some(node) = nominated {
             status["nominatedNodeName"] = node.into();
         }
@@ -194,6 +191,15 @@ impl Binder {
         pods.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         Ok(())
     }
+}
+
+/// The condition of a pod that is not scheduled, which may have been so before.
+fn unscheduled(pod: &Pod, reason: &str, message: &str) -> Value {
+    let since = pod.unscheduled.map_or_else(apimachinery::time::now, |since| since.to_string());
+    json!({
+        "type": "PodScheduled", "status": "False", "observedGeneration": pod.generation, "reason": reason,
+        "message": message, "lastProbeTime": null, "lastTransitionTime": since,
+    })
 }
 
 /// What is done so that a pod that fits nowhere may fit later: PostFilter.
@@ -236,4 +242,29 @@ enum BindError {
     /// The apiserver took too long.
     #[error("timed out")]
     Timeout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::from_value;
+
+    #[test]
+    fn a_pod_that_still_fits_nowhere_is_so_since_it_was_said_first() {
+        let pod = |conditions: Value| {
+            let pod = json!({"metadata": {"name": "p", "generation": 3}, "status": {"conditions": conditions}});
+            Pod::of(&from_value(pod).unwrap())
+        };
+        let since = |status: &str, pod: &Pod| {
+            let condition = unscheduled(pod, "Unschedulable", "no room");
+            assert_eq!(condition["observedGeneration"], 3, "{status}");
+            condition["lastTransitionTime"] == "2026-01-01T00:00:00Z"
+        };
+        for (status, keeps) in [("False", true), ("True", false)] {
+            let known =
+                json!([{"type": "PodScheduled", "status": status, "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+            assert_eq!(since(status, &pod(known)), keeps, "{status}");
+        }
+        assert!(!since("unsaid", &pod(json!([]))));
+    }
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use serde_json::json;
+use serde_json::{Value, json};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -244,11 +244,7 @@ pub(crate) async fn evict(client: &kube::Client, recorder: &Recorder, preemptor:
         return true;
     }
     let pods: Api<core::Pod> = Api::namespaced(client.clone(), &victim.namespace);
-    let message = format!("{}: preempting to accommodate a higher priority pod", preemptor.scheduler_name);
-    let patch = json!({"metadata": {"uid": victim.uid}, "status": {"conditions": [{
-        "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": message,
-        "lastTransitionTime": apimachinery::time::now(),
-    }]}});
+    let patch = json!({"metadata": {"uid": victim.uid}, "status": {"conditions": [disruption(preemptor, victim)]}});
     if let Err(error) = pods.patch_status(&victim.name, &PatchParams::default(), &Patch::Strategic(patch)).await {
         tracing::warn!(pod = %victim.key(), %error, "cannot write why the pod is preempted");
         return false;
@@ -266,6 +262,15 @@ pub(crate) async fn evict(client: &kube::Client, recorder: &Recorder, preemptor:
             false
         }
     }
+}
+
+/// The condition of a pod that is driven away.
+fn disruption(preemptor: &Pod, victim: &Pod) -> Value {
+    let message = format!("{}: preempting to accommodate a higher priority pod", preemptor.scheduler_name);
+    json!({
+        "type": "DisruptionTarget", "status": "True", "observedGeneration": victim.generation,
+        "reason": "PreemptionByScheduler", "message": message, "lastTransitionTime": apimachinery::time::now(),
+    })
 }
 
 #[cfg(test)]

@@ -105,3 +105,11 @@ fn a_few_candidates_are_enough() {
         assert_eq!(enough(&args, nodes), expected);
     }
 }
+
+#[test]
+fn a_victim_is_told_which_generation_of_it_goes() {
+    let mut victim = pod("victim").build();
+    victim.generation = Some(2);
+    let condition = disruption(&pod("dear").build(), &victim);
+    assert_eq!((&condition["type"], &condition["observedGeneration"]), (&"DisruptionTarget".into(), &2.into()));
+}

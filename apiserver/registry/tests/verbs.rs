@@ -514,6 +514,27 @@ async fn evictions_ask_the_budget() {
 }
 
 #[tokio::test]
+async fn unready_pods_are_evicted_as_they_are_seen() {
+    let server = Server::start().await;
+    let mut labelled = pod("p");
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    server.create("/pods", labelled).await.expect("created");
+    server.merge(On("/pods", "p", "status"), json!({"status": {"phase": "Running"}})).await.expect("running");
+    let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow"}});
+    server.create("policy/poddisruptionbudgets", budget).await.expect("created");
+    let eviction =
+        |preconditions: Value| json!({"metadata": {"name": "p"}, "deleteOptions": {"preconditions": preconditions}});
+    // What the client means itself is its own business, and an other pod than that is not marked.
+    let other = refusal(server.post(On("/pods", "p", "eviction"), eviction(json!({"resourceVersion": "1"}))).await);
+    assert_eq!(other.0, 409);
+    let kept = server.get("/pods", "p").await.expect("still there");
+    assert_eq!(kept.pointer("/status/conditions"), None);
+    server.post(On("/pods", "p", "eviction"), eviction(json!({}))).await.expect("evicted");
+    assert_eq!(refusal(server.get("/pods", "p").await).0, 404);
+}
+
+#[tokio::test]
 async fn collections_are_deleted_by_selection() {
     let server = Server::start().await;
     for (name, label) in [("a", "x"), ("b", "x"), ("c", "y")] {

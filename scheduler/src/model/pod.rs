@@ -113,6 +113,10 @@ pub struct Pod {
     pub uid: String,
     /// As last seen.
     pub resource_version: String,
+    /// Of what is wanted of it; conditions say which one they are of.
+    pub generation: Option<i64>,
+    /// Since when its status says that it is not scheduled; `None` if it does not say so.
+    pub unscheduled: Option<Timestamp>,
     /// Who schedules it.
     pub scheduler_name: String,
     /// Where it is; `None` while unscheduled.
@@ -180,6 +184,8 @@ impl Pod {
             nominated: given(status.and_then(|status| status.nominated_node_name.as_ref())),
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
+            generation: meta.generation,
+            unscheduled: status.and_then(unscheduled),
             scheduler_name: spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".to_owned()),
             is_terminating: meta.deletion_timestamp.is_some(),
             priority: spec.priority.unwrap_or(0),
@@ -232,6 +238,12 @@ impl Pod {
             field_path: None,
         }
     }
+}
+
+fn unscheduled(status: &core::PodStatus) -> Option<Timestamp> {
+    let mut known = status.conditions.iter().flatten();
+    let said = known.find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    Some(said.last_transition_time.as_ref()?.0)
 }
 
 fn containers(spec: &core::PodSpec) -> impl Iterator<Item = &core::Container> {

@@ -34,13 +34,15 @@ pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Resu
     let mut options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let on_pod = for_resource(cx, cx.resource.clone(), &cx.name);
     let pod = read::fetch(registry, &on_pod, Match::MostRecent).await?.value();
-    match ask(registry, &on_pod, &pod).await? {
-        Answer::Free => {}
-        Answer::FreeAsOf(version) => pin(&mut options, &version),
+    let pinned_to = match ask(registry, &on_pod, &pod).await? {
+        Answer::Free => None,
+        Answer::FreeAsOf { budget, version } => pin(&mut options, &version).then_some(budget),
+    };
+    match (remove(registry, &on_pod, options).await, pinned_to) {
+        // It became another pod meanwhile, maybe a healthy one: the client may ask again.
+        (Err(status), Some(budget)) if status.reason == Reason::Conflict => Err(unsettled(&budget)),
+        (gone, _) => gone.map(|()| created()),
     }
-    mark_disrupted(registry, &on_pod).await?;
-    delete::delete_with(registry, &on_pod, &options).await?;
-    Ok(created())
 }
 
 /// Refuses to give up a pod that cannot be read.
@@ -72,7 +74,12 @@ enum Answer {
     /// It may go.
     Free,
     /// It may go as long as it is in the state of this version.
-    FreeAsOf(String),
+    FreeAsOf {
+        /// The budget that says so.
+        budget: String,
+        /// That version.
+        version: String,
+    },
 }
 
 async fn ask(registry: &Registry, cx: &Context, pod: &Value) -> Result<Answer, Status> {
@@ -83,7 +90,9 @@ async fn ask(registry: &Registry, cx: &Context, pod: &Value) -> Result<Answer, S
     let budgets = budgets(registry, pod);
     match budgets.as_slice() {
         [] => Ok(Answer::Free),
-        [budget] if !counts(pod, budget) => Ok(Answer::FreeAsOf(pod.resource_version().to_owned())),
+        [budget] if !counts(pod, budget) => {
+            Ok(Answer::FreeAsOf { budget: budget.name().to_owned(), version: pod.resource_version().to_owned() })
+        }
         [budget] => spend(registry, cx, budget.name()).await.map(|()| Answer::Free),
         _ => Err(Status::plain(
             500,
@@ -138,8 +147,7 @@ async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Stat
 fn spent(mut budget: Value, pod: &str) -> Result<Value, Status> {
     let generation = metadata::generation(&budget);
     if number(&budget, "observedGeneration") < generation {
-        let message = format!("The disruption budget {} is still being processed by the server.", budget.name());
-        return Err(exhausted(message, 10));
+        return Err(unsettled(budget.name()));
     }
     let allowed = number(&budget, "disruptionsAllowed");
     let disrupted = budget.pointer("/status/disruptedPods").and_then(Value::as_object).map_or(0, |m| m.len());
@@ -166,6 +174,10 @@ fn spent(mut budget: Value, pod: &str) -> Result<Value, Status> {
     Ok(budget)
 }
 
+fn unsettled(budget: &str) -> Status {
+    exhausted(format!("The disruption budget {budget} is still being processed by the server."), 10)
+}
+
 fn exhausted(message: String, retry_after_seconds: u32) -> Status {
     let cause = Cause { reason: "DisruptionBudget".into(), message, field: String::new() };
     let details = Details { causes: vec![cause], retry_after_seconds, ..Details::default() };
@@ -173,24 +185,39 @@ fn exhausted(message: String, retry_after_seconds: u32) -> Status {
     Status { details: Some(Box::new(details)), ..Status::plain(429, Reason::TooManyRequests, why) }
 }
 
-fn pin(options: &mut Value, version: &str) {
+/// Whether the client left it open which version goes: then it is this one.
+fn pin(options: &mut Value, version: &str) -> bool {
     let preconditions = member(options, "preconditions");
-    preconditions.entry("resourceVersion").or_insert_with(|| version.into());
+    let is_open = !preconditions.contains_key("resourceVersion");
+    if is_open {
+        preconditions.insert("resourceVersion".into(), version.into());
+    }
+    is_open
+}
+
+/// Marks the pod, then deletes it. Which version goes is a matter of before the mark.
+async fn remove(registry: &Registry, cx: &Context, mut options: Value) -> Result<(), Status> {
+    let marked = mark_disrupted(registry, cx, &options).await?;
+    if let (Some(marked), Some(version)) = (marked, options.pointer_mut("/preconditions/resourceVersion")) {
+        *version = marked.revision().to_string().into();
+    }
+    delete::delete_with(registry, cx, &options).await
 }
 
 /// The pod says why it goes, if it stays long enough to say so.
-async fn mark_disrupted(registry: &Registry, cx: &Context) -> Result<(), Status> {
+async fn mark_disrupted(registry: &Registry, cx: &Context, options: &Value) -> Result<Option<Arc<Object>>, Status> {
     if cx.dry_run {
-        return Ok(());
+        return Ok(None);
     }
     let target = Target::of(cx)?;
     let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
         let mut pod = current.value();
+        delete::check_preconditions(cx, options, &pod, current.revision())?;
         add_condition(&mut pod);
         Ok(Change::Put(pod))
     });
     let written = transaction::run(&registry.store, &target, &mut change).await;
-    written.map(drop).map_err(|failure| failure.status(&cx.resource.group_resource(), &cx.name))
+    written.map(Some).map_err(|failure| failure.status(&cx.resource.group_resource(), &cx.name))
 }
 
 fn add_condition(pod: &mut Value) {

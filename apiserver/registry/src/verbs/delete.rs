@@ -270,6 +270,11 @@ fn single(cx: &Context, object: &Object) -> Context {
     }
 }
 
+/// Refuses another object, or another state of it, than the one that these `DeleteOptions` mean.
+pub(crate) fn check_preconditions(cx: &Context, options: &Value, object: &Value, revision: u64) -> Result<(), Status> {
+    DeleteOptions::parse(options)?.check_preconditions(cx, object, revision)
+}
+
 /// Deletes an object on behalf of a subresource: eviction.
 pub(crate) async fn delete_with(registry: &Registry, cx: &Context, options: &Value) -> Result<(), Status> {
     remove(registry, cx, &DeleteOptions::parse(options)?, options).await.map(drop)
