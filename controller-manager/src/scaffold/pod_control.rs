@@ -137,6 +137,7 @@ impl Disruption {
             reason: Some(self.reason.to_owned()),
             message: Some(self.message.to_owned()),
             last_transition_time: Some(Time(now)),
+            observed_generation: pod.metadata.generation,
             ..PodCondition::default()
         };
         conditions::set(pod.status.get_or_insert_default().conditions.get_or_insert_default(), condition);

@@ -200,7 +200,7 @@ pub(super) fn retracted(pod: &Pod, now: Timestamp) -> Pod {
             type_: TARGET.to_owned(),
             status: "False".to_owned(),
             last_transition_time: Some(Time(now)),
-            observed_generation: condition.observed_generation.and(pod.metadata.generation),
+            observed_generation: pod.metadata.generation,
             ..PodCondition::default()
         };
     }
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn only_announcements_that_wait_for_somebody_are_retracted() {
         let with = |phase: &str, status: &str, reason: &str| -> Pod {
-            serde_json::from_value(json!({"metadata": {"name": "p"}, "status": {"phase": phase, "conditions": [
+            serde_json::from_value(json!({"metadata": {"name": "p", "generation": 2}, "status": {"phase": phase, "conditions": [
                 {"type": "DisruptionTarget", "status": status, "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
             .unwrap()
         };
@@ -307,8 +307,8 @@ mod tests {
         }
         let after = retracted(&pod, now());
         assert_eq!(
-            pods::condition(&after, TARGET).map(|c| (c.status.as_str(), c.reason.clone())),
-            Some(("False", None))
+            pods::condition(&after, TARGET).map(|c| (c.status.as_str(), c.reason.clone(), c.observed_generation)),
+            Some(("False", None, Some(2)))
         );
     }
 }

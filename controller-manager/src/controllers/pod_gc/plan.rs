@@ -101,7 +101,9 @@ pub(super) fn failed(pod: &Pod, why: Why, now: Timestamp) -> Option<Pod> {
         return None;
     }
     let mut pod = pod.clone();
-    pod.status.get_or_insert_default().phase = Some("Failed".to_owned());
+    let status = pod.status.get_or_insert_default();
+    status.phase = Some("Failed".to_owned());
+    status.observed_generation = pod.metadata.generation;
     if why == Why::Orphaned {
         ORPHANED.mark(&mut pod, now);
     }
@@ -155,10 +157,12 @@ mod tests {
 
     #[test]
     fn an_orphan_fails_with_a_reason() {
-        let pod = pod("a", "gone", "Running", false);
+        let mut pod = Arc::unwrap_or_clone(pod("a", "gone", "Running", false));
+        pod.metadata.generation = Some(3);
         let failed = failed(&pod, Why::Orphaned, Timestamp::UNIX_EPOCH).unwrap();
         let status = failed.status.unwrap();
-        assert_eq!(status.phase.as_deref(), Some("Failed"));
-        assert_eq!(status.conditions.unwrap()[0].reason.as_deref(), Some("DeletionByPodGC"));
+        assert_eq!((status.phase.as_deref(), status.observed_generation), (Some("Failed"), Some(3)));
+        let condition = &status.conditions.unwrap()[0];
+        assert_eq!((condition.reason.as_deref(), condition.observed_generation), (Some("DeletionByPodGC"), Some(3)));
     }
 }
