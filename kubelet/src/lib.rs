@@ -23,6 +23,7 @@ pub mod gc;
 pub mod images;
 pub mod lifecycle;
 pub mod logs;
+pub mod metrics;
 pub mod network;
 pub mod node;
 pub mod placement;

@@ -34,13 +34,16 @@ impl Pleg {
     /// Compares lists for ever and calls `changed` with each pod that differs and how it is now;
     /// give it to the supervisor.
     pub async fn run(self, runtime: Runtime, changed: impl Fn(&str, &Outline) + Send + Sync) {
-        let mut known = HashMap::new();
+        let (mut known, mut before) = (HashMap::new(), None::<Instant>);
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let began = Instant::now();
+            let interval = before.replace(began).map(|before| began - before);
             match runtime.relist().await {
                 Ok(now) => {
+                    runtime.metrics().listed(&now, began.elapsed(), interval);
                     for (uid, outline) in differences(&known, &now) {
                         changed(uid, outline);
                     }

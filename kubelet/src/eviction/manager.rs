@@ -125,7 +125,10 @@ impl Manager {
                 Some(_) => self.longest_grace.min(pod.grace()),
             };
             let verdict = Verdict { reason: REASON.into(), message, grace: Some(grace), disruption: true };
-            self.end(pod, verdict).then(|| pod.uid().to_owned())
+            self.end(pod, verdict).then(|| {
+                self.deps.runtime.metrics().evicted(threshold.signal.name());
+                pod.uid().to_owned()
+            })
         })
     }
 

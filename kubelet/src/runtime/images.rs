@@ -1,6 +1,6 @@
 //! Images at the runtime.
 
-use super::{Runtime, RuntimeError, error::call};
+use super::{Runtime, RuntimeError};
 use proto::cri;
 use std::time::Duration;
 
@@ -38,14 +38,14 @@ impl Runtime {
     pub async fn image(&self, name: &str) -> Result<Option<Image>, RuntimeError> {
         let mut client = self.images.clone();
         let request = cri::ImageStatusRequest { image: Some(spec(name)), verbose: false };
-        Ok(call(self.timeout, "ImageStatus", client.image_status(request)).await?.image.map(image))
+        Ok(self.call(self.timeout, "ImageStatus", client.image_status(request)).await?.image.map(image))
     }
 
     /// All images.
     pub async fn images(&self) -> Result<Vec<Image>, RuntimeError> {
         let mut client = self.images.clone();
         let answer =
-            call(self.timeout, "ListImages", client.list_images(cri::ListImagesRequest { filter: None })).await?;
+            self.call(self.timeout, "ListImages", client.list_images(cri::ListImagesRequest { filter: None })).await?;
         Ok(answer.images.into_iter().map(image).collect())
     }
 
@@ -65,20 +65,20 @@ impl Runtime {
             ..cri::AuthConfig::default()
         });
         let request = cri::PullImageRequest { image: Some(spec(name)), auth, sandbox_config: Some(sandbox.clone()) };
-        Ok(call(PULL_PATIENCE, "PullImage", client.pull_image(request)).await?.image_ref)
+        Ok(self.call(PULL_PATIENCE, "PullImage", client.pull_image(request)).await?.image_ref)
     }
 
     /// Removes an image that no container uses.
     pub async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
         let mut client = self.images.clone();
         let request = cri::RemoveImageRequest { image: Some(spec(name)) };
-        call(self.timeout, "RemoveImage", client.remove_image(request)).await.map(drop)
+        self.call(self.timeout, "RemoveImage", client.remove_image(request)).await.map(drop)
     }
 
     /// The folder that holds the images, and the bytes in it.
     pub async fn image_filesystem(&self) -> Result<Option<(String, u64)>, RuntimeError> {
         let mut client = self.images.clone();
-        let answer = call(self.timeout, "ImageFsInfo", client.image_fs_info(cri::ImageFsInfoRequest {})).await?;
+        let answer = self.call(self.timeout, "ImageFsInfo", client.image_fs_info(cri::ImageFsInfoRequest {})).await?;
         Ok(answer
             .image_filesystems
             .into_iter()
@@ -108,8 +108,11 @@ impl Runtime {
     /// Ids and names of the images that containers and sandboxes were made from, and of those that containers mount.
     pub async fn images_in_use(&self) -> Result<std::collections::HashSet<String>, RuntimeError> {
         let mut client = self.runtime.clone();
-        let all =
-            call(self.timeout, "ListContainers", client.list_containers(cri::ListContainersRequest { filter: None }));
+        let all = self.call(
+            self.timeout,
+            "ListContainers",
+            client.list_containers(cri::ListContainersRequest { filter: None }),
+        );
         let containers = all.await?.containers;
         let mut mounted = Vec::new();
         for container in &containers {
@@ -127,7 +130,7 @@ impl Runtime {
     async fn mounted_images(&self, id: &str) -> Result<Vec<String>, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
-        match call(self.timeout, "ContainerStatus", client.container_status(request)).await {
+        match self.call(self.timeout, "ContainerStatus", client.container_status(request)).await {
             Ok(answer) => {
                 let mounts = answer.status.unwrap_or_default().mounts;
                 Ok(mounts.into_iter().filter_map(|m| Some(m.image?.image)).collect())
@@ -146,7 +149,7 @@ impl Runtime {
     /// What the runtime says of its configuration.
     pub(super) async fn configuration(&self) -> Result<Option<serde_json::Value>, RuntimeError> {
         let mut client = self.runtime.clone();
-        let answer = call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: true })).await?;
+        let answer = self.call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: true })).await?;
         Ok(answer.info.get("config").and_then(|text| serde_json::from_str(text).ok()))
     }
 }

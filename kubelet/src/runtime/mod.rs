@@ -20,14 +20,15 @@ pub use error::RuntimeError;
 pub use record::{ContainerRecord, ContainerState, PodRecord, SandboxRecord};
 
 use crate::config::CgroupDriver;
+use crate::metrics::Metrics;
 use crate::resources::memory::Extra;
-use error::call;
 use k8s_openapi::api::core::v1::Container;
 use proto::{cri, snapshots};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
+use tonic::{Response, Status};
 
 type RuntimeClient = cri::runtime_service_client::RuntimeServiceClient<Channel>;
 type ImageClient = cri::image_service_client::ImageServiceClient<Channel>;
@@ -43,6 +44,7 @@ pub struct Runtime {
     images: ImageClient,
     snapshots: SnapshotClient,
     timeout: Duration,
+    metrics: Metrics,
 }
 
 /// Who answers at the other end.
@@ -78,21 +80,40 @@ impl Runtime {
             images: ImageClient::new(image_endpoint.channel()).max_decoding_message_size(MAX_MESSAGE),
             snapshots: SnapshotClient::new(image_endpoint.channel()),
             timeout,
+            metrics: Metrics::default(),
         }
+    }
+
+    /// What is counted of its calls, and of what they are made for.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Awaits one call with a time limit, and counts it.
+    async fn call<T>(
+        &self,
+        patience: Duration,
+        name: &'static str,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, RuntimeError> {
+        let began = Instant::now();
+        let answer = error::call(patience, name, answer).await;
+        self.metrics.operation(name, began, answer.is_err());
+        answer
     }
 
     /// Name and version of the runtime.
     pub async fn version(&self) -> Result<RuntimeVersion, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::VersionRequest { version: "0.1.0".into() };
-        let answer = call(self.timeout, "Version", client.version(request)).await?;
+        let answer = self.call(self.timeout, "Version", client.version(request)).await?;
         Ok(RuntimeVersion { name: answer.runtime_name, version: answer.runtime_version })
     }
 
     /// How the runtime makes control groups; `None` if it does not say.
     pub async fn cgroup_driver(&self) -> Result<Option<CgroupDriver>, RuntimeError> {
         let mut client = self.runtime.clone();
-        match call(self.timeout, "RuntimeConfig", client.runtime_config(cri::RuntimeConfigRequest {})).await {
+        match self.call(self.timeout, "RuntimeConfig", client.runtime_config(cri::RuntimeConfigRequest {})).await {
             Ok(answer) => Ok(answer.linux.map(|linux| match linux.cgroup_driver() {
                 cri::CgroupDriver::Systemd => CgroupDriver::Systemd,
                 cri::CgroupDriver::Cgroupfs => CgroupDriver::Cgroupfs,
@@ -105,7 +126,7 @@ impl Runtime {
     /// Whether runtime and network are ready.
     pub async fn health(&self) -> Result<RuntimeHealth, RuntimeError> {
         let mut client = self.runtime.clone();
-        let answer = call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: false })).await?;
+        let answer = self.call(self.timeout, "Status", client.status(cri::StatusRequest { verbose: false })).await?;
         let conditions = answer.status.unwrap_or_default().conditions;
         Ok(record::health(&conditions))
     }
@@ -115,8 +136,8 @@ impl Runtime {
     pub async fn relist(&self) -> Result<HashMap<String, record::Outline>, RuntimeError> {
         let (mut a, mut b) = (self.runtime.clone(), self.runtime.clone());
         let (sandboxes, containers) = tokio::try_join!(
-            call(self.timeout, "ListPodSandbox", a.list_pod_sandbox(cri::ListPodSandboxRequest { filter: None })),
-            call(self.timeout, "ListContainers", b.list_containers(cri::ListContainersRequest { filter: None })),
+            self.call(self.timeout, "ListPodSandbox", a.list_pod_sandbox(cri::ListPodSandboxRequest { filter: None })),
+            self.call(self.timeout, "ListContainers", b.list_containers(cri::ListContainersRequest { filter: None })),
         )?;
         Ok(record::outlines(&sandboxes.items, &containers.containers))
     }
@@ -127,7 +148,7 @@ impl Runtime {
         let state = cri::ContainerStateValue { state: cri::ContainerState::ContainerRunning.into() };
         let filter = cri::ContainerFilter { state: Some(state), ..Default::default() };
         let request = cri::ListContainersRequest { filter: Some(filter) };
-        let answer = call(self.timeout, "ListContainers", client.list_containers(request)).await?;
+        let answer = self.call(self.timeout, "ListContainers", client.list_containers(request)).await?;
         Ok(answer.containers.iter().filter_map(|c| Some((c.id.clone(), record::log_file(c)?))).collect())
     }
 
@@ -138,8 +159,12 @@ impl Runtime {
         let pods = cri::PodSandboxFilter { label_selector: selector.clone(), ..Default::default() };
         let containers = cri::ContainerFilter { label_selector: selector, ..Default::default() };
         let (sandboxes, containers) = tokio::try_join!(
-            call(self.timeout, "ListPodSandbox", a.list_pod_sandbox(cri::ListPodSandboxRequest { filter: Some(pods) })),
-            call(
+            self.call(
+                self.timeout,
+                "ListPodSandbox",
+                a.list_pod_sandbox(cri::ListPodSandboxRequest { filter: Some(pods) })
+            ),
+            self.call(
                 self.timeout,
                 "ListContainers",
                 b.list_containers(cri::ListContainersRequest { filter: Some(containers) })
@@ -159,7 +184,7 @@ impl Runtime {
     async fn sandbox_status(&self, id: &str) -> Result<Option<SandboxRecord>, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
-        match call(self.timeout, "PodSandboxStatus", client.pod_sandbox_status(request)).await {
+        match self.call(self.timeout, "PodSandboxStatus", client.pod_sandbox_status(request)).await {
             Ok(answer) => Ok(answer.status.map(record::sandbox)),
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
@@ -169,7 +194,7 @@ impl Runtime {
     async fn container_status(&self, id: &str, sandbox: &str) -> Result<Option<ContainerRecord>, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
-        match call(self.timeout, "ContainerStatus", client.container_status(request)).await {
+        match self.call(self.timeout, "ContainerStatus", client.container_status(request)).await {
             Ok(answer) => Ok(answer.status.map(|s| record::container(s, sandbox))),
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
@@ -187,21 +212,27 @@ impl Runtime {
         let mut client = self.runtime.clone();
         let request = cri::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
         // Network plug-ins may be slow: upstream gives them twice the time.
-        Ok(call(self.timeout * 2, "RunPodSandbox", client.run_pod_sandbox(request)).await?.pod_sandbox_id)
+        Ok(self.call(self.timeout * 2, "RunPodSandbox", client.run_pod_sandbox(request)).await?.pod_sandbox_id)
     }
 
     /// Stops what runs in a sandbox and takes its network away.
     pub async fn stop_sandbox(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        call(self.timeout, "StopPodSandbox", client.stop_pod_sandbox(request)).await.or_else(gone_is_fine).map(drop)
+        self.call(self.timeout, "StopPodSandbox", client.stop_pod_sandbox(request))
+            .await
+            .or_else(gone_is_fine)
+            .map(drop)
     }
 
     /// Forgets a stopped sandbox and the containers in it.
     pub async fn remove_sandbox(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
-        call(self.timeout, "RemovePodSandbox", client.remove_pod_sandbox(request)).await.or_else(gone_is_fine).map(drop)
+        self.call(self.timeout, "RemovePodSandbox", client.remove_pod_sandbox(request))
+            .await
+            .or_else(gone_is_fine)
+            .map(drop)
     }
 
     /// Makes a container in a sandbox; its id.
@@ -217,14 +248,14 @@ impl Runtime {
             config: Some(config),
             sandbox_config: Some(sandbox_config),
         };
-        Ok(call(self.timeout, "CreateContainer", client.create_container(request)).await?.container_id)
+        Ok(self.call(self.timeout, "CreateContainer", client.create_container(request)).await?.container_id)
     }
 
     /// Starts a container that was made.
     pub async fn start_container(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::StartContainerRequest { container_id: id.to_owned() };
-        call(self.timeout, "StartContainer", client.start_container(request)).await.map(drop)
+        self.call(self.timeout, "StartContainer", client.start_container(request)).await.map(drop)
     }
 
     /// Asks a container to end and kills it after `grace` seconds; returns when it has ended.
@@ -232,14 +263,17 @@ impl Runtime {
         let mut client = self.runtime.clone();
         let request = cri::StopContainerRequest { container_id: id.to_owned(), timeout: grace };
         let patience = self.timeout + Duration::from_secs(u64::try_from(grace).unwrap_or(0));
-        call(patience, "StopContainer", client.stop_container(request)).await.or_else(gone_is_fine).map(drop)
+        self.call(patience, "StopContainer", client.stop_container(request)).await.or_else(gone_is_fine).map(drop)
     }
 
     /// Forgets a container that has ended.
     pub async fn remove_container(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::RemoveContainerRequest { container_id: id.to_owned() };
-        call(self.timeout, "RemoveContainer", client.remove_container(request)).await.or_else(gone_is_fine).map(drop)
+        self.call(self.timeout, "RemoveContainer", client.remove_container(request))
+            .await
+            .or_else(gone_is_fine)
+            .map(drop)
     }
 
     /// Gives a running container what it asks for now.
@@ -254,7 +288,7 @@ impl Runtime {
         let linux = Some(config::changed_resources(container, enforce_quota, extra));
         let request = cri::UpdateContainerResourcesRequest { container_id: id.to_owned(), linux, ..Default::default() };
         let answer = client.update_container_resources(request);
-        call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
+        self.call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
     }
 
     /// Moves a running container to these processors.
@@ -263,14 +297,14 @@ impl Runtime {
         let linux = Some(cri::LinuxContainerResources { cpuset_cpus: cpus.to_owned(), ..Default::default() });
         let request = cri::UpdateContainerResourcesRequest { container_id: id.to_owned(), linux, ..Default::default() };
         let answer = client.update_container_resources(request);
-        call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
+        self.call(self.timeout, "UpdateContainerResources", answer).await.map(drop)
     }
 
     /// Tells the runtime that the log file was moved away.
     pub async fn reopen_log(&self, id: &str) -> Result<(), RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::ReopenContainerLogRequest { container_id: id.to_owned() };
-        call(self.timeout, "ReopenContainerLog", client.reopen_container_log(request)).await.map(drop)
+        self.call(self.timeout, "ReopenContainerLog", client.reopen_container_log(request)).await.map(drop)
     }
 
     /// Runs a command in a container and waits for it. `Err(Timeout)` if it takes too long.
@@ -282,7 +316,7 @@ impl Runtime {
             timeout: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
         };
         let patience = if limit.is_zero() { Duration::from_secs(3600) } else { limit + self.timeout };
-        let answer = call(patience, "ExecSync", client.exec_sync(request)).await?;
+        let answer = self.call(patience, "ExecSync", client.exec_sync(request)).await?;
         let mut output = answer.stdout;
         output.extend(answer.stderr);
         Ok(ExecOutcome { exit_code: answer.exit_code, output })

@@ -1,6 +1,6 @@
 //! What containers use.
 
-use super::{Runtime, RuntimeError, error::call, labels};
+use super::{Runtime, RuntimeError, labels};
 use proto::cri;
 
 /// One container's use of processor and memory.
@@ -46,7 +46,7 @@ impl Runtime {
     pub async fn usage(&self) -> Result<Vec<Usage>, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::ListContainerStatsRequest { filter: None };
-        let answer = call(self.timeout, "ListContainerStats", client.list_container_stats(request)).await?;
+        let answer = self.call(self.timeout, "ListContainerStats", client.list_container_stats(request)).await?;
         Ok(answer.stats.into_iter().filter_map(usage).collect())
     }
 }

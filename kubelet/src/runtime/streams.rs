@@ -1,6 +1,6 @@
 //! Where the runtime serves exec, attach and port-forward streams.
 
-use super::{Runtime, RuntimeError, error::call};
+use super::{Runtime, RuntimeError};
 use proto::cri;
 
 /// Which streams a session has.
@@ -24,7 +24,7 @@ impl Runtime {
             stdout: streams.stdout,
             stderr: streams.stderr && !streams.tty,
         };
-        Ok(call(self.timeout, "Exec", client.exec(request)).await?.url)
+        Ok(self.call(self.timeout, "Exec", client.exec(request)).await?.url)
     }
 
     /// A single-use URL for the streams of a container's own process.
@@ -37,13 +37,13 @@ impl Runtime {
             stdout: streams.stdout,
             stderr: streams.stderr && !streams.tty,
         };
-        Ok(call(self.timeout, "Attach", client.attach(request)).await?.url)
+        Ok(self.call(self.timeout, "Attach", client.attach(request)).await?.url)
     }
 
     /// A single-use URL for connections to ports in a sandbox.
     pub async fn port_forward_url(&self, sandbox: &str, ports: Vec<i32>) -> Result<String, RuntimeError> {
         let mut client = self.runtime.clone();
         let request = cri::PortForwardRequest { pod_sandbox_id: sandbox.to_owned(), port: ports };
-        Ok(call(self.timeout, "PortForward", client.port_forward(request)).await?.url)
+        Ok(self.call(self.timeout, "PortForward", client.port_forward(request)).await?.url)
     }
 }

@@ -43,6 +43,7 @@ impl Kubelet {
         endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
+        self.deps.runtime.metrics().register(&mut endpoints.registry, &self.deps.node.name());
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
         self.start_serving_certificate(supervisor, &mut endpoints.registry);

@@ -67,12 +67,27 @@ impl StartError {
     }
 }
 
+/// What a container is to its pod, as metrics call it.
+fn container_type(pod: &Pod, name: &str) -> &'static str {
+    let spec = PodExt::spec(pod);
+    if spec.init_containers.iter().flatten().any(|container| container.name == name) {
+        "init_container"
+    } else if spec.ephemeral_containers.iter().flatten().any(|container| container.name == name) {
+        "ephemeral_container"
+    } else {
+        "container"
+    }
+}
+
 impl Worker {
     pub(super) async fn start(&mut self, look: &Look, container: &Container, pulled: &Pulled) -> Started {
         if let Some(later) = self.held_back(look, container) {
             return later;
         }
-        match Box::pin(self.try_start(look, container, pulled)).await {
+        let started = Box::pin(self.try_start(look, container, pulled)).await;
+        let failure = started.as_ref().err().map(|e| e.waiting().reason);
+        self.deps.runtime.metrics().container_started(container_type(&look.pod, &container.name), failure.as_deref());
+        match started {
             Ok(()) => Started::Yes,
             Err(e) => {
                 tracing::info!(pod = look.pod.formatted(), container = container.name, error = %e, "container not started");

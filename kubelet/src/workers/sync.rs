@@ -207,7 +207,9 @@ impl Worker {
                 }
                 let sandbox_config = self.sandbox_config(pod, *attempt);
                 let handler = PodExt::spec(pod.as_ref()).runtime_class_name.clone().unwrap_or_default();
-                let sandbox = self.deps.runtime.run_sandbox(sandbox_config.clone(), &handler).await?;
+                let sandbox = self.deps.runtime.run_sandbox(sandbox_config.clone(), &handler).await;
+                self.deps.runtime.metrics().pod_started(sandbox.is_err());
+                let sandbox = sandbox?;
                 let record = self.deps.runtime.pod(pod.uid()).await?;
                 let ips = self.ips(pod, &record);
                 Ok(Some(Look { pod: pod.clone(), record, mounted, sandbox, sandbox_config, ips }))
