@@ -62,9 +62,7 @@ impl Configuration {
         match (text("apiVersion"), text("kind")) {
             ("", "") => return Ok(Self(OF_OLD.iter().map(|name| ((*name).to_owned(), value.clone())).collect())),
             (version, "AdmissionConfiguration") if VERSIONS.contains(&version) => {}
-            (version, kind) => {
-                return Err(failed(format!("no kind {kind:?} is registered for version {version:?}")));
-            }
+            (version, kind) => return Err(failed(unregistered(kind, version))),
         }
         let wire = Wire::deserialize(&value).map_err(|error| failed(error.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -83,6 +81,11 @@ impl Configuration {
     pub(crate) fn of(&self, plugin: &str) -> Option<&Value> {
         self.0.get(plugin)
     }
+}
+
+/// What is said of a configuration of another kind or version than there is.
+pub(crate) fn unregistered(kind: &str, version: &str) -> String {
+    format!("no kind {kind:?} is registered for version {version:?}")
 }
 
 fn read(path: &Path) -> Result<Value, ConfigurationError> {

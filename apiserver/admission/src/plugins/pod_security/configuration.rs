@@ -3,6 +3,7 @@
 //! Upstream: `pod-security-admission/admission/api`.
 
 use super::level::{Level, Policy, Standard, Version};
+use crate::configuration::unregistered;
 use apimachinery::Value;
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::quoted;
@@ -65,7 +66,7 @@ impl Configuration {
         let wire = Wire::deserialize(value).map_err(|error| error.to_string())?;
         let version = wire.api_version.strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('/'));
         if wire.kind != "PodSecurityConfiguration" || !version.is_some_and(|version| VERSIONS.contains(&version)) {
-            return Err(format!("no kind {:?} is registered for version {:?}", wire.kind, wire.api_version));
+            return Err(unregistered(&wire.kind, &wire.api_version));
         }
         let mut errors = Vec::new();
         let given = &wire.defaults;

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/admission/plugin/resourcequota/apis/resourcequota`, `CheckRequest` beside it.
 
+use crate::configuration::unregistered;
 use apimachinery::Value;
 use rules::quota::{self, Amounts, Resource};
 use serde::Deserialize;
@@ -71,7 +72,7 @@ impl Limits {
     pub(super) fn parse(configuration: &Value) -> Result<Self, String> {
         let wire = Wire::deserialize(configuration).map_err(|error| error.to_string())?;
         if !VERSIONS.contains(&(wire.api_version.as_str(), wire.kind.as_str())) {
-            return Err(format!("no kind {:?} is registered for version {:?}", wire.kind, wire.api_version));
+            return Err(unregistered(&wire.kind, &wire.api_version));
         }
         let limits = wire.limited_resources.unwrap_or_default();
         match limits.iter().position(|limit| limit.resource.is_empty()) {

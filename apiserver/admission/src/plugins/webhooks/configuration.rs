@@ -2,6 +2,7 @@
 //!
 //! Upstream: `apiserver/pkg/admission/plugin/webhook/config`.
 
+use crate::configuration::unregistered;
 use apimachinery::Value;
 use apiserver_webhook::remote::Users;
 use apiserver_webhook::{Client, Config, ConfigError, Means};
@@ -36,7 +37,7 @@ impl Clients {
         if (wire.api_version.as_str(), wire.kind.as_str())
             != ("apiserver.config.k8s.io/v1", "WebhookAdmissionConfiguration")
         {
-            return Err(format!("no kind {:?} is registered for version {:?}", wire.kind, wire.api_version));
+            return Err(unregistered(&wire.kind, &wire.api_version));
         }
         if !wire.static_manifests_dir.is_empty() {
             return Err("staticManifestsDir is known but not built".to_owned());

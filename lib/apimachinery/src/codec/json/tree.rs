@@ -31,7 +31,7 @@ struct Converter<'a> {
 
 impl<'a> Converter<'a> {
     /// Checks a value of this shape, and makes of numbers what their type can hold. `name` is what Go calls the type, if
-    /// the table of names knows it; `old` is the value that was there.
+    /// the table of names knows it; `old` is another value, which was there.
     fn value(
         &mut self,
         shape: &'a Shape,
@@ -39,7 +39,7 @@ impl<'a> Converter<'a> {
         value: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), DecodeError> {
-        if value.is_null() || old == Some(value) {
+        if value.is_null() {
             return Ok(());
         }
         match (shape, &mut *value) {
@@ -50,8 +50,10 @@ impl<'a> Converter<'a> {
             (Shape::Strings, Value::Array(list)) => return self.elements(list, old, &Shape::String, None),
             (Shape::Map(inner), Value::Object(map)) => {
                 let name = name.and_then(|name| Some(name.strip_prefix("map[")?.split_once(']')?.1));
-                let old = |key: &str| old.and_then(|old| old.get(key));
-                return map.iter_mut().try_for_each(|(key, value)| self.value(inner, name, value, old(key)));
+                return map.iter_mut().try_for_each(|(key, value)| {
+                    let old = old.and_then(|old| old.get(key));
+                    if old == Some(value) { Ok(()) } else { self.value(inner, name, value, old) }
+                });
             }
             _ => {}
         }
@@ -74,8 +76,12 @@ impl<'a> Converter<'a> {
     ) -> Result<(), DecodeError> {
         let length = self.path.len();
         for (at, value) in list.iter_mut().enumerate() {
+            let old = old.and_then(|old| old.get(at));
+            if old == Some(value) {
+                continue;
+            }
             self.path.push_str(&format!("[{at}]"));
-            self.value(inner, name, value, old.and_then(|old| old.get(at)))?;
+            self.value(inner, name, value, old)?;
             self.path.truncate(length);
         }
         Ok(())
