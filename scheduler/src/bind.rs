@@ -4,6 +4,7 @@ use crate::claims;
 use crate::diagnosis::Diagnosis;
 use crate::metrics::Metrics;
 use crate::model::Pod;
+use crate::model::pod::Unscheduled;
 use crate::plugins::dynamic_resources::{self, Relief};
 use crate::plugins::volume_binding;
 use crate::preempt::{Preemption, evict};
@@ -182,6 +183,10 @@ impl Binder {
         message: &str,
         nominated: Option<String>,
     ) -> Result<(), kube::Error> {
+        let is_new = nominated.is_some() && nominated.as_deref() != pod.nominated.as_deref();
+        if !is_new && is_said(pod, reason, message) {
+            return Ok(());
+        }
         let pods: Api<core::Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
         let mut status = json!({"conditions": [unscheduled(pod, reason, message)]});
         if let Some(node) = nominated {
@@ -193,9 +198,17 @@ impl Binder {
     }
 }
 
+/// Whether the pod's status says so already: a pod is tried many times, and would be written as often.
+fn is_said(pod: &Pod, reason: &str, message: &str) -> bool {
+    let is_same =
+        |said: &Unscheduled| said.reason == reason && said.message == message && said.generation == pod.generation;
+    pod.unscheduled.as_deref().is_some_and(is_same)
+}
+
 /// The condition of a pod that is not scheduled, which may have been so before.
 fn unscheduled(pod: &Pod, reason: &str, message: &str) -> Value {
-    let since = pod.unscheduled.map_or_else(apimachinery::time::now, |since| since.to_string());
+    let since = pod.unscheduled.as_deref().and_then(|said| said.since);
+    let since = since.map_or_else(apimachinery::time::now, |since| since.to_string());
     json!({
         "type": "PodScheduled", "status": "False", "observedGeneration": pod.generation, "reason": reason,
         "message": message, "lastProbeTime": null, "lastTransitionTime": since,
@@ -266,5 +279,19 @@ mod tests {
             assert_eq!(since(status, &pod(known)), keeps, "{status}");
         }
         assert!(!since("unsaid", &pod(json!([]))));
+    }
+
+    #[test]
+    fn what_a_pod_says_already_is_not_said_again() {
+        let pod = |generation: i64| {
+            let said = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
+                "observedGeneration": 1});
+            let pod = json!({"metadata": {"name": "p", "generation": generation}, "status": {"conditions": [said]}});
+            Pod::of(&from_value(pod).unwrap())
+        };
+        assert!(is_said(&pod(1), "Unschedulable", "no room"));
+        assert!(!is_said(&pod(2), "Unschedulable", "no room"));
+        assert!(!is_said(&pod(1), "Unschedulable", "a taint"));
+        assert!(!is_said(&pod(1), "SchedulerError", "no room"));
     }
 }

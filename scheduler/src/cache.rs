@@ -77,19 +77,27 @@ impl Cache {
     }
 
     /// A pod that the apiserver shows on a node.
-    pub fn set_pod(&mut self, pod: Arc<Pod>) -> Option<Event> {
-        let node = pod.node.clone()?;
+    pub fn set_pod(&mut self, pod: Arc<Pod>) -> Vec<Event> {
+        let Some(node) = pod.node.clone() else { return Vec::new() };
         let key = pod.key();
         self.drop_nomination(&key);
-        let event = match self.pods.get(&key) {
-            None => Some(Event::PodAssigned),
-            Some(known) if known.pod.labels != pod.labels => Some(Event::PodLabels),
-            Some(known) if known.standing == Standing::Assumed => Some(Event::PodAssigned),
-            Some(_) => None,
-        };
+        let mut events = Vec::new();
+        match self.pods.get(&key) {
+            None => events.push(Event::PodAssigned),
+            Some(known) => {
+                if known.pod.labels != pod.labels {
+                    events.push(Event::PodLabels);
+                } else if known.standing == Standing::Assumed {
+                    events.push(Event::PodAssigned);
+                }
+                if !known.pod.requests.fits_in(&pod.requests) {
+                    events.push(Event::PodScaledDown);
+                }
+            }
+        }
         self.take_out(&key);
         self.put_in(key, pod, node, Standing::Bound);
-        event
+        events
     }
 
     /// A pod that is gone from its node.
@@ -280,13 +288,25 @@ mod tests {
     fn a_bound_pod_is_counted_once_and_cannot_be_forgotten() {
         let (mut cache, waiting) = assumed();
         let bound = Arc::new(pod("p").requests("1", "1Gi").on("n1").build());
-        assert_eq!(cache.set_pod(Arc::clone(&bound)), Some(Event::PodAssigned));
-        assert_eq!(cache.set_pod(bound), None);
+        assert_eq!(cache.set_pod(Arc::clone(&bound)), [Event::PodAssigned]);
+        assert_eq!(cache.set_pod(bound), []);
         assert_eq!(cache.forget(&waiting.key()), None);
         assert_eq!(used(&cache, "n1"), 1000);
         assert_eq!(cache.remove_pod(&waiting.key()), Some(Event::PodRemoved));
         assert_eq!(cache.remove_pod(&waiting.key()), None);
         assert_eq!(used(&cache, "n1"), 0);
+    }
+
+    #[test]
+    fn a_pod_that_asks_for_less_makes_room() {
+        let mut cache = Cache::default();
+        cache.set_node("n1", node().facts());
+        let resized = |cpu: &str, memory: &str| Arc::new(pod("p").requests(cpu, memory).on("n1").build());
+        cache.set_pod(resized("2", "1Gi"));
+        assert_eq!(cache.set_pod(resized("1", "1Gi")), [Event::PodScaledDown]);
+        assert_eq!(cache.set_pod(resized("1", "2Gi")), []);
+        assert_eq!(cache.set_pod(resized("2", "1Gi")), [Event::PodScaledDown]);
+        assert_eq!(used(&cache, "n1"), 2000);
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub enum Event {
     PodRemoved,
     /// A pod on a node has other labels.
     PodLabels,
+    /// A pod on a node gave something back.
+    PodScaledDown,
     /// A namespace's labels changed.
     NamespaceLabels,
     /// A claim came.
@@ -167,6 +169,7 @@ impl Event {
             Self::PodAssigned => "AssignedPodAdd",
             Self::PodRemoved => "AssignedPodDelete",
             Self::PodLabels => "AssignedPodUpdatePodLabel",
+            Self::PodScaledDown => "AssignedPodUpdatePodScaleDown",
             Self::NamespaceLabels => "NamespaceUpdate",
             Self::ClaimAdded(_) => "PersistentVolumeClaimAdd",
             Self::ClaimUpdated(_) => "PersistentVolumeClaimUpdate",

@@ -6,7 +6,8 @@ mod storage;
 use crate::model::Pod;
 use crate::model::budgets::Budget;
 use crate::model::node::NodeFacts;
-use crate::model::pod::{Owner, OwnerKind};
+use crate::model::pod::{Owner, OwnerKind, Unscheduled};
+use crate::model::requests::{is_of_resize, is_resized};
 use crate::model::selector::PodSelector;
 use crate::model::volumes::PodVolume;
 use crate::scheduler::Scheduler;
@@ -315,11 +316,35 @@ fn trim_pod(pod: &mut core::Pod) {
         spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(trim_container);
     }
     if let Some(status) = &mut pod.status {
-        let (start_time, nominated_node_name) = (status.start_time.take(), status.nominated_node_name.take());
-        let resource_claim_statuses = status.resource_claim_statuses.take();
-        *status =
-            core::PodStatus { start_time, nominated_node_name, resource_claim_statuses, ..core::PodStatus::default() };
+        trim_status(status, pod.spec.as_ref());
     }
+}
+
+/// Few pods say anything but that they run as they were meant to, of which nothing is kept.
+fn trim_status(status: &mut core::PodStatus, spec: Option<&core::PodSpec>) {
+    let is_resized = |status: &core::ContainerStatus| {
+        let containers =
+            spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
+        containers.filter(|container| container.name == status.name).any(|container| is_resized(status, container))
+    };
+    let statuses = |list: &mut Option<Vec<core::ContainerStatus>>| {
+        list.take().map(|list| list.into_iter().filter(is_resized).collect()).filter(|list: &Vec<_>| !list.is_empty())
+    };
+    let conditions = status.conditions.take().map(|mut conditions| {
+        conditions.retain(|condition| Unscheduled::is(condition) || is_of_resize(condition));
+        conditions
+    });
+    *status = core::PodStatus {
+        start_time: status.start_time.take(),
+        nominated_node_name: status.nominated_node_name.take(),
+        resource_claim_statuses: status.resource_claim_statuses.take(),
+        conditions: conditions.filter(|conditions| !conditions.is_empty()),
+        container_statuses: statuses(&mut status.container_statuses),
+        init_container_statuses: statuses(&mut status.init_container_statuses),
+        resources: status.resources.take(),
+        allocated_resources: status.allocated_resources.take(),
+        ..core::PodStatus::default()
+    };
 }
 
 fn trim_container(container: &mut core::Container) {
@@ -339,22 +364,37 @@ mod tests {
 
     #[test]
     fn trimming_takes_nothing_that_is_read() {
+        let status = |name: &str, cpu: &str| {
+            serde_json::json!({"name": name, "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                "resources": {"requests": {"cpu": cpu}}, "allocatedResources": {"cpu": cpu}})
+        };
         let json = serde_json::json!({
             "metadata": {"name": "p", "namespace": "n", "uid": "u", "labels": {"a": "b"}, "annotations": {"x": "y"},
                 "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "1"},
                     {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "rs", "uid": "2", "controller": true}]},
             "spec": {
                 "containers": [{"name": "c", "image": "i", "env": [{"name": "E"}], "ports": [{"containerPort": 1, "hostPort": 2}],
-                    "resources": {"requests": {"cpu": "1"}}}],
+                    "resources": {"requests": {"cpu": "1"}}}, {"name": "same", "resources": {"requests": {"cpu": "1"}}}],
+                "resources": {"requests": {"cpu": "5"}},
                 "volumes": [{"name": "token", "projected": {}}, {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
                     {"name": "c", "persistentVolumeClaim": {"claimName": "c"}}], "tolerations": [{"operator": "Exists"}], "nodeSelector": {"k": "v"},
             },
-            "status": {"nominatedNodeName": "n1", "startTime": "2026-01-01T00:00:00Z", "phase": "Pending"},
+            "status": {
+                "nominatedNodeName": "n1", "startTime": "2026-01-01T00:00:00Z", "phase": "Pending",
+                "conditions": [{"type": "Ready", "status": "False"},
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room",
+                        "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1},
+                    {"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+                "containerStatuses": [status("c", "2"), status("same", "1")],
+                "resources": {"requests": {"cpu": "7"}}, "allocatedResources": {"cpu": "6"},
+            },
         });
         let whole: core::Pod = serde_json::from_value(json).unwrap();
         let mut trimmed = whole.clone();
         trim_pod(&mut trimmed);
         assert_eq!(format!("{:?}", Pod::of(&whole)), format!("{:?}", Pod::of(&trimmed)));
+        let kept = trimmed.status.unwrap();
+        assert_eq!((kept.container_statuses.unwrap().len(), kept.conditions.unwrap().len()), (1, 2));
         let spec = trimmed.spec.unwrap();
         assert_eq!((spec.containers[0].env.clone(), spec.volumes.unwrap().len()), (None, 2));
     }

@@ -8,6 +8,7 @@ pub mod device_claims;
 pub mod groups;
 pub mod node;
 pub mod pod;
+pub mod requests;
 pub mod resources;
 pub mod selector;
 pub mod storage;

@@ -266,6 +266,7 @@ mod tests {
         let waiting = pod("p").claims(&["mine"]).build();
         let woken = |plugins: &[&'static str], event: Event| profile.is_woken(&waiting, plugins, &event);
         assert!(woken(&["NodeResourcesFit"], Event::PodRemoved));
+        assert!(woken(&["NodeResourcesFit"], Event::PodScaledDown));
         assert!(!woken(&["NodeResourcesFit"], Event::NodeTaints));
         assert!(woken(&["NodeResourcesFit", "TaintToleration"], Event::NodeTaints));
         assert!(woken(&[], Event::NodeLabels));

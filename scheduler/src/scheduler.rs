@@ -172,8 +172,8 @@ impl Scheduler {
     pub fn set_pod(&self, pod: Arc<Pod>) {
         if pod.node.is_some() {
             self.drop_waiting(&pod.key());
-            let event = self.cache.lock().set_pod(pod);
-            event.into_iter().for_each(|event| self.queue.wake(event));
+            let events = self.cache.lock().set_pod(pod);
+            events.into_iter().for_each(|event| self.queue.wake(event));
         } else if self.profiles.contains_key(&pod.scheduler_name) {
             let mut cache = self.cache.lock();
             if let Some(node) = &pod.nominated {

@@ -2,6 +2,7 @@
 
 use super::affinity::{PodAffinity, Spread};
 use super::device_claims::{Asking, Made, asking};
+use super::requests::{Demand, is_sidecar};
 use super::resources::Resources;
 use super::selector::{Labels, NodeSelector, NodeTerm};
 use super::taints::Toleration;
@@ -9,10 +10,6 @@ use super::volumes::{ClaimKey, PodVolume};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use std::sync::Arc;
-
-/// What a container without a request counts as when nodes are compared.
-const DEFAULT_CPU: i64 = 100;
-const DEFAULT_MEMORY: i64 = 200 << 20;
 
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,8 +112,8 @@ pub struct Pod {
     pub resource_version: String,
     /// Of what is wanted of it; conditions say which one they are of.
     pub generation: Option<i64>,
-    /// Since when its status says that it is not scheduled; `None` if it does not say so.
-    pub unscheduled: Option<Timestamp>,
+    /// What its status says of why it is not scheduled; `None` if it does not say so.
+    pub unscheduled: Option<Box<Unscheduled>>,
     /// Who schedules it.
     pub scheduler_name: String,
     /// Where it is; `None` while unscheduled.
@@ -178,14 +175,14 @@ impl Pod {
         let labels = meta.labels.clone().unwrap_or_default();
         let created = meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
         let given = |text: Option<&String>| text.filter(|text| !text.is_empty()).map(|text| Arc::from(text.as_str()));
-        let (weight_cpu, weight_memory) = weights(spec);
+        let Demand { requests, weight_cpu, weight_memory } = Demand::of(spec, status);
         Self {
             node: given(spec.node_name.as_ref()),
             nominated: given(status.and_then(|status| status.nominated_node_name.as_ref())),
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             generation: meta.generation,
-            unscheduled: status.and_then(unscheduled),
+            unscheduled: status.and_then(Unscheduled::of),
             scheduler_name: spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".to_owned()),
             is_terminating: meta.deletion_timestamp.is_some(),
             priority: spec.priority.unwrap_or(0),
@@ -196,7 +193,7 @@ impl Pod {
             created,
             started: status.and_then(|status| status.start_time.as_ref()).map_or(created, |time| time.0),
             gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
-            requests: requests(spec),
+            requests,
             weight_cpu,
             weight_memory,
             node_selector: NodeSelector::of(spec),
@@ -240,77 +237,38 @@ impl Pod {
     }
 }
 
-fn unscheduled(status: &core::PodStatus) -> Option<Timestamp> {
-    let mut known = status.conditions.iter().flatten();
-    let said = known.find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some(said.last_transition_time.as_ref()?.0)
+/// The condition of a pod that is not scheduled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unscheduled {
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Why, in a word.
+    pub reason: String,
+    /// Why.
+    pub message: String,
+    /// Of which generation of the pod that was said.
+    pub generation: Option<i64>,
+}
+
+impl Unscheduled {
+    /// Whether a condition is one.
+    pub fn is(condition: &core::PodCondition) -> bool {
+        condition.type_ == "PodScheduled" && condition.status == "False"
+    }
+
+    fn of(status: &core::PodStatus) -> Option<Box<Self>> {
+        let said = status.conditions.iter().flatten().find(|condition| Self::is(condition))?;
+        Some(Box::new(Self {
+            since: said.last_transition_time.as_ref().map(|time| time.0),
+            reason: said.reason.clone().unwrap_or_default(),
+            message: said.message.clone().unwrap_or_default(),
+            generation: said.observed_generation,
+        }))
+    }
 }
 
 fn containers(spec: &core::PodSpec) -> impl Iterator<Item = &core::Container> {
     spec.containers.iter().chain(spec.init_containers.iter().flatten())
-}
-
-fn is_sidecar(container: &core::Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
-}
-
-/// What the pod asks for: all containers together with the sidecars, or the largest init container
-/// with the sidecars before it; plus overhead. Requests of the pod itself come before its
-/// containers'.
-fn requests(spec: &core::PodSpec) -> Resources {
-    let of =
-        |container: &core::Container| Resources::of(container.resources.as_ref().and_then(|r| r.requests.as_ref()));
-    let mut total = sum(spec, of);
-    if let Some(list) = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()) {
-        let pod = Resources::of(Some(list));
-        if list.contains_key("cpu") {
-            total.cpu = pod.cpu;
-        }
-        if list.contains_key("memory") {
-            total.memory = pod.memory;
-        }
-        total.maximum(&Resources { cpu: 0, memory: 0, ephemeral: 0, scalars: pod.scalars });
-    }
-    total.add(&Resources::of(spec.overhead.as_ref()));
-    total
-}
-
-fn sum(spec: &core::PodSpec, of: impl Fn(&core::Container) -> Resources) -> Resources {
-    let mut total = Resources::default();
-    spec.containers.iter().for_each(|container| total.add(&of(container)));
-    let mut sidecars = Resources::default();
-    let mut init = Resources::default();
-    for container in spec.init_containers.iter().flatten() {
-        let mut own = of(container);
-        if is_sidecar(container) {
-            total.add(&own);
-            sidecars.add(&own);
-            init.maximum(&sidecars);
-        } else {
-            own.add(&sidecars);
-            init.maximum(&own);
-        }
-    }
-    total.maximum(&init);
-    total
-}
-
-/// CPU and memory with the defaults, for scores.
-fn weights(spec: &core::PodSpec) -> (i64, i64) {
-    let of = |container: &core::Container| {
-        let list = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
-        let mut own = Resources::of(list);
-        if !list.is_some_and(|list| list.contains_key("cpu")) {
-            own.cpu = DEFAULT_CPU;
-        }
-        if !list.is_some_and(|list| list.contains_key("memory")) {
-            own.memory = DEFAULT_MEMORY;
-        }
-        own
-    };
-    let mut total = sum(spec, of);
-    total.add(&Resources::of(spec.overhead.as_ref()));
-    (total.cpu, total.memory)
 }
 
 fn preferred_nodes(spec: &core::PodSpec) -> Vec<PreferredNode> {
@@ -339,35 +297,6 @@ mod tests {
     fn pod(spec: Value) -> Pod {
         let pod = json!({"metadata": {"namespace": "n", "name": "p"}, "spec": spec});
         Pod::of(&serde_json::from_value(pod).unwrap())
-    }
-
-    fn container(cpu: &str) -> Value {
-        json!({"name": "c", "resources": {"requests": {"cpu": cpu}}})
-    }
-
-    fn sidecar(cpu: &str) -> Value {
-        json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": cpu}}})
-    }
-
-    #[test]
-    fn requests_follow_the_order_of_the_containers() {
-        let table = [
-            (json!({"containers": [container("1"), container("500m")]}), 1500),
-            (json!({"containers": [container("1")], "initContainers": [container("3")]}), 3000),
-            (json!({"containers": [container("1")], "initContainers": [sidecar("1"), container("3")]}), 4000),
-            (json!({"containers": [container("1")], "initContainers": [container("1"), sidecar("1")]}), 2000),
-            (json!({"containers": [container("1")], "overhead": {"cpu": "100m"}}), 1100),
-            (json!({"containers": [container("1")], "resources": {"requests": {"cpu": "5"}}}), 5000),
-        ];
-        for (spec, cpu) in table {
-            assert_eq!(pod(spec.clone()).requests.cpu, cpu, "{spec}");
-        }
-    }
-
-    #[test]
-    fn containers_without_requests_still_weigh() {
-        let light = pod(json!({"containers": [{"name": "a"}, container("1")]}));
-        assert_eq!((light.requests.cpu, light.weight_cpu, light.weight_memory), (1000, 1100, 400 << 20));
     }
 
     #[test]

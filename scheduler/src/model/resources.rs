@@ -63,6 +63,20 @@ impl Resources {
         self.combine(other, i64::max);
     }
 
+    /// Takes the amount of one resource from another.
+    pub fn replace(&mut self, name: &str, other: &Self) {
+        match name {
+            "cpu" => self.cpu = other.cpu,
+            "memory" => self.memory = other.memory,
+            "ephemeral-storage" => self.ephemeral = other.ephemeral,
+            _ => {
+                self.scalars.retain(|(known, _)| &**known != name);
+                self.scalars.extend(other.scalars.iter().filter(|(known, _)| &**known == name).cloned());
+                self.scalars.sort();
+            }
+        }
+    }
+
     fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {
         self.cpu = with(self.cpu, other.cpu);
         self.memory = with(self.memory, other.memory);
@@ -76,6 +90,14 @@ impl Resources {
                 }
             }
         }
+    }
+
+    /// Whether there is as much of each in the other.
+    pub fn fits_in(&self, other: &Self) -> bool {
+        self.cpu <= other.cpu
+            && self.memory <= other.memory
+            && self.ephemeral <= other.ephemeral
+            && self.scalars.iter().all(|(name, amount)| *amount <= other.scalar(name))
     }
 
     /// Whether nothing is asked for.

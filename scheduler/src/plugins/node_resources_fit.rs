@@ -106,7 +106,10 @@ impl Filter for NodeResourcesFit {
     }
 
     fn is_woken_by(&self, event: &Event) -> bool {
-        matches!(event, Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved | Event::DeviceClass)
+        matches!(
+            event,
+            Event::NodeAdded | Event::NodeAllocatable | Event::PodRemoved | Event::PodScaledDown | Event::DeviceClass
+        )
     }
 }
 
