@@ -9,16 +9,12 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
-use support::TestServer;
+use support::{TestServer, serve_tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 const GROUP: &str = "wardle.example.com";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -76,38 +72,10 @@ async fn backend(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>
     Ok(answer.expect("an answer"))
 }
 
-/// Starts the backend; its port and the PEM of its authority.
-async fn serve_backend() -> (u16, String) {
-    let made = pki::serving::self_signed("api.ns.svc", &["api.ns.svc"]).expect("a certificate");
-    let certificates = pki::pem::parse_certificates(made.certificate_pem.as_bytes(), "test").expect("certificates");
-    let key = pki::pem::parse_private_key(made.key_pem.as_bytes(), "test").expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .expect("a configuration");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(stream) = acceptor.accept(stream).await else { continue };
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(backend))
-                    .with_upgrades(),
-            );
-        }
-    });
-    (port, made.certificate_pem)
-}
-
 /// A server that follows API services, with the backend's Service and its `APIService`.
 async fn cluster(bundle: impl FnOnce(&str) -> Value) -> TestServer {
     let server = TestServer::start().await;
-    let (port, authority) = serve_backend().await;
+    let (port, authority) = serve_tls("api.ns.svc", backend).await;
     let running = server.server.clone();
     server.supervisor.spawn_until_stop("aggregation", async move {
         running.aggregator.run(&running.registry, || {}, |remote| running.discovery.set_remote(remote)).await;

@@ -7,15 +7,11 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
-use std::sync::Arc;
-use support::TestServer;
+use support::{TestServer, serve_tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// Answers logs with the request's own path, echoes four bytes of an exec, refuses WebSocket v5.
 async fn kubelet(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -50,37 +46,10 @@ async fn kubelet(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>
     Ok(answer.expect("an answer"))
 }
 
-async fn serve_kubelet() -> u16 {
-    let made = pki::serving::self_signed("127.0.0.1", &["127.0.0.1"]).expect("a certificate");
-    let certificates = pki::pem::parse_certificates(made.certificate_pem.as_bytes(), "test").expect("certificates");
-    let key = pki::pem::parse_private_key(made.key_pem.as_bytes(), "test").expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .expect("a configuration");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let stream = acceptor.accept(stream).await.expect("a handshake");
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service_fn(kubelet))
-                    .with_upgrades(),
-            );
-        }
-    });
-    port
-}
-
 /// A server with a pod `p` of two containers on a node whose kubelet is the one above.
 async fn cluster() -> TestServer {
     let server = TestServer::start().await;
-    let port = serve_kubelet().await;
+    let (port, _) = serve_tls("127.0.0.1", kubelet).await;
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": {
         "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}}}});

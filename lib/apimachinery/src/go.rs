@@ -118,6 +118,38 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// What stands between the quotes of a literal, its escapes resolved; `None` if one of them is wrong.
+pub fn unescaped(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        out.push(match chars.next()? {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'v' => '\u{b}',
+            same @ ('\\' | '\'' | '"') => same,
+            'x' => code_point(&mut chars, 2)?,
+            'u' => code_point(&mut chars, 4)?,
+            'U' => code_point(&mut chars, 8)?,
+            _ => return None,
+        });
+    }
+    Some(out)
+}
+
+fn code_point(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
+    let code = (0..digits).try_fold(0_u32, |code, _| Some(code << 4 | chars.next()?.to_digit(16)?))?;
+    char::from_u32(code)
+}
+
 /// Whether Go prints a character outside of ASCII as it is: letters, marks, numbers, punctuation and symbols. Rust's
 /// table is the same, but that it escapes marks that have nothing to stand on.
 fn is_printable(c: char) -> bool {

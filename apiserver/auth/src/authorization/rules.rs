@@ -107,20 +107,22 @@ pub fn path_matches(rule: &str, path: &str) -> bool {
     }
 }
 
+/// A rule of lists that are separated by spaces; `core` is the group without a name.
+#[cfg(test)]
+pub(super) fn rule(verbs: &str, groups: &str, resources: &str, names: &str, paths: &str) -> Rule {
+    let list = |text: &str| text.split_whitespace().map(|w| if w == "core" { "" } else { w }.to_owned()).collect();
+    Rule {
+        verbs: list(verbs),
+        groups: list(groups),
+        resources: list(resources),
+        names: list(names),
+        paths: list(paths),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rule(verbs: &str, groups: &str, resources: &str, names: &str, paths: &str) -> Rule {
-        let list = |text: &str| text.split_whitespace().map(|w| if w == "core" { "" } else { w }.to_owned()).collect();
-        Rule {
-            verbs: list(verbs),
-            groups: list(groups),
-            resources: list(resources),
-            names: list(names),
-            paths: list(paths),
-        }
-    }
 
     #[test]
     fn resource_rules() {

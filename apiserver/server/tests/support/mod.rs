@@ -23,8 +23,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Token of a user of `system:masters`.
 pub const ADMIN: &str = "admin-token";
@@ -187,4 +191,36 @@ impl TestServer {
         });
         self.create("/api/v1/namespaces/default/configmaps", object).await
     }
+}
+
+/// Starts a server behind TLS that answers with `answer`, as which it can be called `host`; its port and the PEM of
+/// its authority.
+pub async fn serve_tls<F>(host: &str, answer: fn(Request<Incoming>) -> F) -> (u16, String)
+where
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
+{
+    let made = pki::serving::self_signed(host, &[host]).expect("a certificate");
+    let certificates = pki::pem::parse_certificates(made.certificate_pem.as_bytes(), "test").expect("certificates");
+    let key = pki::pem::parse_private_key(made.key_pem.as_bytes(), "test").expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .expect("a configuration");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Who does not trust the certificate hangs up.
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(answer))
+                .with_upgrades();
+            tokio::spawn(connection);
+        }
+    });
+    (port, made.certificate_pem)
 }

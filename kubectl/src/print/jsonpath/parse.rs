@@ -1,7 +1,7 @@
 //! Reading templates. Upstream: `client-go/util/jsonpath/parser.go`.
 
 use super::{End, Filter, Part, Step, SyntaxError};
-use apimachinery::Value;
+use apimachinery::{Value, go};
 
 /// Unions and filters hold expressions, which may hold more.
 const MAX_DEPTH: usize = 32;
@@ -155,44 +155,9 @@ fn quote<'a>(action: &mut Action, text: &'a str, mark: char) -> Result<&'a str, 
     });
     let (end, _) = end.ok_or(SyntaxError::UnterminatedQuote)?;
     let (literal, rest) = text.split_at(end + 1);
-    let value = unquote(&literal[1..end]).ok_or_else(|| SyntaxError::Quote(literal.to_owned()))?;
+    let value = go::unescaped(&literal[1..end]).ok_or_else(|| SyntaxError::Quote(literal.to_owned()))?;
     action.steps.push(Step::Constant(Value::String(value)));
     Ok(rest)
-}
-
-/// Go's escapes.
-fn unquote(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        out.push(match chars.next()? {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            'a' => '\u{7}',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'v' => '\u{b}',
-            same @ ('\\' | '\'' | '"') => same,
-            'x' => code_point(&mut chars, 2)?,
-            'u' => code_point(&mut chars, 4)?,
-            'U' => code_point(&mut chars, 8)?,
-            _ => return None,
-        });
-    }
-    Some(out)
-}
-
-fn code_point(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
-    let code: String = chars.take(digits).collect();
-    if code.len() != digits {
-        return None;
-    }
-    u32::from_str_radix(&code, 16).ok().and_then(char::from_u32)
 }
 
 fn array<'a>(action: &mut Action, text: &'a str, depth: usize) -> Result<&'a str, SyntaxError> {

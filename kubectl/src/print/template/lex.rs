@@ -1,5 +1,7 @@
 //! The words of an action. Upstream: Go's `text/template/parse/lex.go`.
 
+use apimachinery::go;
+
 /// A word with its place.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
@@ -92,7 +94,7 @@ pub(super) fn quote_end(text: &str, mark: char) -> Option<usize> {
 
 fn quoted(text: &str) -> Result<(Kind, usize), String> {
     let end = quote_end(text, '"').ok_or("unterminated quoted string")?;
-    let value = unescape(&text[1..end - 1]).ok_or_else(|| "invalid syntax".to_owned())?;
+    let value = go::unescaped(&text[1..end - 1]).ok_or_else(|| "invalid syntax".to_owned())?;
     Ok((Kind::Text(value), end))
 }
 
@@ -103,44 +105,12 @@ fn raw(text: &str) -> Result<(Kind, usize), String> {
 
 fn character(text: &str) -> Result<(Kind, usize), String> {
     let end = quote_end(text, '\'').ok_or("unterminated character constant")?;
-    let value = unescape(&text[1..end - 1]).unwrap_or_default();
+    let value = go::unescaped(&text[1..end - 1]).unwrap_or_default();
     let mut chars = value.chars();
     match (chars.next(), chars.next()) {
         (Some(c), None) => Ok((Kind::Int(i64::from(u32::from(c))), end)),
         _ => Err(format!("malformed character constant: {}", &text[..end])),
     }
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let digits = match chars.next()? {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            'a' => '\u{7}',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'v' => '\u{b}',
-            same @ ('\\' | '\'' | '"') => same,
-            'x' => code_point(&mut chars, 2)?,
-            'u' => code_point(&mut chars, 4)?,
-            'U' => code_point(&mut chars, 8)?,
-            _ => return None,
-        };
-        out.push(digits);
-    }
-    Some(out)
-}
-
-fn code_point(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
-    let code: String = chars.take(digits).collect();
-    u32::from_str_radix(&code, 16).ok().filter(|_| code.len() == digits).and_then(char::from_u32)
 }
 
 fn number(text: &str) -> Result<(Kind, usize), String> {

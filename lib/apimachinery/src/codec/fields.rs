@@ -140,7 +140,7 @@ fn keys(a: &Value, b: &Value) -> Ordering {
 }
 
 /// Upstream's order of values: numbers, texts, bools, lists, maps, null.
-fn values(a: &Value, b: &Value) -> Ordering {
+pub fn values(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => a.cmp(&b),
@@ -148,6 +148,7 @@ fn values(a: &Value, b: &Value) -> Ordering {
         },
         (Value::String(a), Value::String(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Array(_) | Value::Object(_), _) if rank(a) == rank(b) => a.to_string().cmp(&b.to_string()),
         _ => rank(a).cmp(&rank(b)),
     }
 }

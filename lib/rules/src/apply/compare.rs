@@ -3,9 +3,10 @@
 //! Upstream: `structured-merge-diff/typed/compare.go`. There both states are Go structs, whose
 //! members without a pointer are never absent; [`Place::zero`] stands in for those.
 
-use super::element::{Element, values};
+use super::element::Element;
 use super::place::{Form, KeyError, Keys, Place};
 use super::set::{FieldSet, Node};
+use apimachinery::codec::fields::values;
 use apimachinery::{Map, Value};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 //! Upstream: `structured-merge-diff/fieldpath/{element,serialize-pe}.go`, `value/value.go`.
 
 use apimachinery::Value;
+use apimachinery::codec::fields::values;
 use std::cmp::Ordering;
 use std::fmt::{self, Write};
 
@@ -187,31 +188,6 @@ impl Eq for Element {}
 fn keys(a: &[(Box<str>, Value)], b: &[(Box<str>, Value)]) -> Ordering {
     let unequal = a.iter().zip(b).map(|(a, b)| a.0.cmp(&b.0).then_with(|| values(&a.1, &b.1))).find(|o| o.is_ne());
     unequal.unwrap_or_else(|| a.len().cmp(&b.len()))
-}
-
-/// Upstream's order of values: numbers, strings, booleans, lists, maps, null.
-pub(super) fn values(a: &Value, b: &Value) -> Ordering {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
-            (Some(a), Some(b)) => a.cmp(&b),
-            _ => a.as_f64().unwrap_or_default().total_cmp(&b.as_f64().unwrap_or_default()),
-        },
-        (Value::String(a), Value::String(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
-        (Value::Array(_) | Value::Object(_), _) if rank(a) == rank(b) => a.to_string().cmp(&b.to_string()),
-        _ => rank(a).cmp(&rank(b)),
-    }
-}
-
-fn rank(value: &Value) -> u8 {
-    match value {
-        Value::Number(_) => 0,
-        Value::String(_) => 1,
-        Value::Bool(_) => 2,
-        Value::Array(_) => 3,
-        Value::Object(_) => 4,
-        Value::Null => 5,
-    }
 }
 
 #[cfg(test)]

@@ -102,18 +102,8 @@ pub(super) fn quoted(list: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::rules::rule;
     use super::*;
-
-    fn rule(verbs: &str, groups: &str, resources: &str, names: &str, paths: &str) -> Rule {
-        let list = |text: &str| text.split_whitespace().map(|w| if w == "core" { "" } else { w }.to_owned()).collect();
-        Rule {
-            verbs: list(verbs),
-            groups: list(groups),
-            resources: list(resources),
-            names: list(names),
-            paths: list(paths),
-        }
-    }
 
     #[test]
     fn what_is_not_held_is_named() {

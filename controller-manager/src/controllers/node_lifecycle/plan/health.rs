@@ -121,21 +121,10 @@ fn unknown(kind: &str, reason: &str, message: &str, now: Timestamp) -> NodeCondi
 
 #[cfg(test)]
 mod tests {
+    use super::super::options;
     use super::*;
     use serde_json::json;
     use std::time::Duration;
-
-    fn options() -> NodeHealth {
-        NodeHealth {
-            period: Duration::from_secs(5),
-            grace: Duration::from_secs(40),
-            startup_grace: Duration::from_secs(60),
-            rate: 0.1,
-            secondary_rate: 0.01,
-            large_zone: 50,
-            unhealthy_share: 0.55,
-        }
-    }
 
     fn node(conditions: serde_json::Value) -> Node {
         serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"conditions": conditions}})).unwrap()

@@ -94,20 +94,9 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options;
     use super::*;
     use std::time::Duration;
-
-    fn options() -> NodeHealth {
-        NodeHealth {
-            period: Duration::from_secs(5),
-            grace: Duration::from_secs(40),
-            startup_grace: Duration::from_secs(60),
-            rate: 0.1,
-            secondary_rate: 0.01,
-            large_zone: 50,
-            unhealthy_share: 0.55,
-        }
-    }
 
     #[test]
     fn states_of_zones() {
