@@ -25,6 +25,7 @@ pub mod kuberc;
 pub mod kustomize;
 pub mod label;
 mod language;
+mod lists;
 mod logs;
 mod manual;
 mod near;

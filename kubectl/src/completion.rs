@@ -79,9 +79,12 @@ impl Answer {
 /// Answers a shell; the words are what stands behind `__complete`.
 pub async fn answer(words: &[String]) -> Answer {
     let (typed, before) = words.split_last().map_or(("", [].as_slice()), |(typed, before)| (typed.as_str(), before));
+    let root = cli::command();
+    if let Some((_, path)) = before.split_first().filter(|(first, _)| *first == "help" && !typed.starts_with('-')) {
+        return of_help(&root, path, typed);
+    }
     let mut line = vec!["kubectl".to_owned()];
     line.extend_from_slice(before);
-    let root = cli::command();
     let walk = cli::walk(&root, &line);
     if walk.path.is_empty() && !walk.rest.is_empty() {
         return of_plugin(&line[1..], typed);
@@ -135,11 +138,28 @@ fn open_value<'a, 't>(root: &'a Command, walk: &Walk<'a>, typed: &'t str) -> Opt
     flag.map(|flag| (flag, value))
 }
 
-/// Commands, and at the top the plugins.
-fn commands(walk: &Walk<'_>, typed: &str) -> Answer {
+/// The commands that there is help of: those behind a path of commands.
+fn of_help(root: &Command, path: &[String], typed: &str) -> Answer {
+    let line: Vec<String> = [&["kubectl".to_owned()], path].concat();
+    let walk = cli::walk(root, &line);
+    let mut candidates = if walk.rest.is_empty() { own_commands(&walk) } else { Vec::new() };
+    if path.is_empty() {
+        candidates.push(("help".into(), "Help about any command".into()));
+    }
+    candidates.retain(|(name, _)| name.starts_with(typed));
+    candidates.sort();
+    Answer { candidates, directive: Directive::NoFiles }
+}
+
+fn own_commands(walk: &Walk<'_>) -> Vec<(String, String)> {
     let own = walk.command.get_subcommands().filter(|c| !c.is_hide_set());
     let about = |c: &Command| c.get_about().map(|a| a.to_string().trim_end_matches('.').to_owned()).unwrap_or_default();
-    let mut candidates: Vec<(String, String)> = own.map(|c| (c.get_name().to_owned(), about(c))).collect();
+    own.map(|c| (c.get_name().to_owned(), about(c))).collect()
+}
+
+/// Commands, and at the top the plugins.
+fn commands(walk: &Walk<'_>, typed: &str) -> Answer {
+    let mut candidates = own_commands(walk);
     if walk.path.is_empty() {
         for plugin in crate::plugins::all(false) {
             let name = plugin.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -259,6 +279,8 @@ mod tests {
         for (line, want) in [
             ("rollout re", "restart resume :4 "),
             ("config v", "view :4 "),
+            ("help he", "help :4 "),
+            ("help rollout re", "restart resume :4 "),
             ("get --out", "--output --output-watch-events :4 "),
             ("get pods -o js", "json jsonpath jsonpath-as-json jsonpath-file :4 "),
             ("get pods --output=ya", "yaml :4 "),

@@ -5,6 +5,7 @@ mod glob;
 mod json;
 mod named;
 pub(crate) mod objects;
+mod schema;
 mod typed;
 mod validate;
 
@@ -20,7 +21,7 @@ use apimachinery::meta::ObjectMeta;
 use documents::{Documents, Fault};
 use named::Place;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 pub(crate) use validate::not_validated;
 
 /// Said of a command line that wants standard input for two things.
@@ -165,6 +166,8 @@ pub struct Reading<'a> {
     discovery: &'a Discovery,
     session: &'a Session,
     check: Check,
+    /// What the server publishes of its types, once a document needs it.
+    published: Option<Value>,
 }
 
 /// Where documents come from.
@@ -178,8 +181,15 @@ enum Source {
 impl<'a> Reading<'a> {
     /// Begins to read what the flags name.
     pub fn of(files: &Files, discovery: &'a Discovery, session: &'a Session, check: Check) -> anyhow::Result<Self> {
-        let mut reading =
-            Self { places: VecDeque::new(), open: None, waiting: VecDeque::new(), discovery, session, check };
+        let mut reading = Self {
+            places: VecDeque::new(),
+            open: None,
+            waiting: VecDeque::new(),
+            discovery,
+            session,
+            check,
+            published: None,
+        };
         match (files.names().next().is_none(), files.kustomize.is_empty()) {
             (true, true) => bail!("must specify one of -f and -k"),
             (false, false) => bail!("only one of -f or -k can be specified"),
@@ -217,9 +227,23 @@ impl<'a> Reading<'a> {
                 }
                 Source::Built(objects) => objects.next().map(Ok),
             };
+            if let (Check::Validated, Some(Ok(document)), None) = (self.check, &document, &self.published)
+                && validate::wants_published(document, self.discovery)
+            {
+                match self.session.published().await {
+                    Ok(published) => self.published = Some(published),
+                    Err(why) => {
+                        let error = not_validated(name, format_args!("{why:#}"));
+                        self.open = None;
+                        return Some(Err(error));
+                    }
+                }
+            }
             let document = document.map(|document| match self.check {
                 Check::Decoded | Check::Bare | Check::Local | Check::Typed | Check::Registered => document,
-                Check::Validated => document.and_then(|document| validate::validated(name, document)),
+                Check::Validated => {
+                    document.and_then(|document| validate::validated(name, document, self.published.as_ref()))
+                }
                 Check::Warned => document.and_then(|document| validate::warned(name, document, self.discovery)),
             });
             match document {
@@ -278,10 +302,14 @@ pub(crate) fn edited(text: &str, discovery: &Discovery, session: &Session) -> an
 }
 
 /// Why a text is not valid as one document, if it is not.
-pub(crate) fn invalid(text: &str, check: Check, discovery: &Discovery) -> Option<String> {
+pub(crate) async fn invalid(text: &str, check: Check, discovery: &Discovery, session: &Session) -> Option<String> {
     match yaml::to_value(text.as_bytes()) {
         Ok(document) if check == Check::Warned => validate::invalid_or_warned(&document, discovery),
-        Ok(document) => validate::invalid(&document),
+        Ok(document) if validate::wants_published(&document, discovery) => match session.published().await {
+            Ok(published) => validate::invalid(&document, Some(&published)),
+            Err(why) => Some(format!("{why:#}")),
+        },
+        Ok(document) => validate::invalid(&document, None),
         Err(why) => Some(why.to_string()),
     }
 }
@@ -330,7 +358,7 @@ fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) ->
     if !top && !recursive {
         return Ok(());
     }
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|e| e.path()).collect();
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(path)?.flatten().map(|e| in_short(&e.path())).collect();
     entries.sort();
     for entry in entries {
         let is_manifest = entry.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json");
@@ -340,6 +368,19 @@ fn collect(path: &Path, recursive: bool, top: bool, files: &mut Vec<PathBuf>) ->
         }
     }
     Ok(())
+}
+
+/// A path without parts that lead nowhere, as Go names what it finds in folders: `x.yaml`, not `./x.yaml`.
+fn in_short(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        match (part, short.components().next_back()) {
+            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(short.pop()),
+            _ => short.push(part),
+        }
+    }
+    short
 }
 
 /// The documents of a stream, without empty ones: YAML between lines of dashes, or JSON, one value
@@ -420,6 +461,18 @@ mod tests {
         assert!(!is_one(&["-".into()], "") && !is_one(&[name("a.yaml"), "-".into()], ""));
         std::fs::write(name("b.json"), "").expect("written");
         assert!(!is_one(&[name("")], ""));
+    }
+
+    #[test]
+    fn what_is_in_folders_is_named_in_short() {
+        for (path, want) in [
+            ("./a.yaml", "a.yaml"),
+            ("x/../y/./a.yaml", "y/a.yaml"),
+            ("../../a.yaml", "../../a.yaml"),
+            ("/../a.yaml", "/a.yaml"),
+        ] {
+            assert_eq!(in_short(Path::new(path)), Path::new(want));
+        }
     }
 
     #[test]

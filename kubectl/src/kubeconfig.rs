@@ -328,6 +328,15 @@ mod tests {
     }
 
     #[test]
+    fn entries_without_a_name_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("one"), "users: [{user: {username: a}}, {name: b}]").expect("writes");
+        let config = access(folder.path(), &["one"]).load().expect("loads");
+        assert_eq!(config.entry("users", "").expect("there")["username"], "a");
+        assert!(config.entry("users", "b").is_some());
+    }
+
+    #[test]
     fn files_are_private_locked_and_have_relative_paths() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");

@@ -292,6 +292,15 @@ spec:
         assert!(says("resources: [https://example.com/x]\n").contains("remote resources"));
         assert_eq!(says("a: b: c\n"), "invalid Kustomization: yaml: mapping values are not allowed in this context");
         assert_eq!(says("resourcez: [x]\n"), "invalid Kustomization: json: unknown field \"resourcez\"");
+        for (text, want) in [
+            ("[]", "array into Go value of type types.Kustomization"),
+            ("resources: x", "string into Go struct field Kustomization.resources of type []string"),
+            ("resources: [5]", "number into Go struct field Kustomization.resources of type string"),
+            ("namePrefix: [x]", "array into Go struct field Kustomization.namePrefix of type string"),
+            ("commonLabels: {a: true}", "bool into Go struct field Kustomization.commonLabels of type string"),
+        ] {
+            assert_eq!(says(text), format!("invalid Kustomization: json: cannot unmarshal {want}"));
+        }
         assert_eq!(says(""), "kustomization.yaml is empty");
         assert!(says("kind: Foo\n").ends_with(":\nkind should be Kustomization or Component"));
         let missing = says("resources: [none.yaml]\n");
@@ -306,6 +315,8 @@ spec:
         assert!(patch.starts_with(config), "{patch}");
         let sources = says("configMapGenerator: [{name: x, files: [a, b]}]\n");
         assert!(sources.starts_with("loading KV pairs: file sources: [a b]: evalsymlink failure on '"), "{sources}");
+        let repeated = says("secretGenerator: [{name: x, literals: [a=b, a=c]}]\n");
+        assert_eq!(repeated, "configmap x illegally repeats the key `a`");
         let one = |name: &'static str, text: &'static str| {
             let files = [("kustomization.yaml", "resources: [a.yaml, a.yaml]\n"), (name, text)];
             built(&files, "").expect_err("wrong").to_string()

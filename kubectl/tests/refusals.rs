@@ -36,8 +36,11 @@ fn told(server: SocketAddr, line: &str) -> String {
 /// What begins a line that tells of a server that does not say what it serves.
 const VAIN: &str = "memcache.go:265] \"Unhandled Error\" err=\"couldn't get current server API group list: ";
 
+/// What a line of the log says of an answer that broke off.
+const BROKEN_OFF: &str = "request.go:1196] \"Unexpected error when reading response body\" err=\"unexpected EOF\"";
+
 fn without_vain_asks(told: &str) -> String {
-    told.split_inclusive('\n').filter(|line| !line.contains(VAIN)).collect()
+    told.split_inclusive('\n').filter(|line| !line.contains(VAIN) && !line.contains(BROKEN_OFF)).collect()
 }
 
 /// Pods, services and configmaps, aggregated.
@@ -282,6 +285,7 @@ fn lines_that_are_cut_are_told_of() {
     let server = serve(|_, path| discovery(path).unwrap_or(Answer::Cut("{\"kind\":")));
     let want = "unexpected error when reading response body. Please retry. Original error: unexpected EOF\n";
     assert_eq!(told(server, "get pods"), want);
+    assert_eq!(run(server, "get pods").1.matches(BROKEN_OFF).count(), 1);
     assert_eq!(told(server, "get pod p"), format!("error: {want}"));
     assert_eq!(told(server, "create -f cm.yaml"), format!("error: error when creating \"cm.yaml\": {want}"));
     let raw = run(server, "get --raw /api/v1/pods");
@@ -290,6 +294,18 @@ fn lines_that_are_cut_are_told_of() {
 
 /// A table with a pod.
 const PODS: &str = r#"{"kind": "Table", "metadata": {"resourceVersion": "5"}, "columnDefinitions": [{"name": "Name"}, {"name": "Status"}], "rows": [{"cells": ["a-long-name", "Running"]}]}"#;
+
+#[test]
+fn names_have_kinds_only_where_several_are_there() {
+    let server = serve(|_, path| match discovery(path) {
+        Some(answer) => answer,
+        None if path.contains("/services/") => Answer::text(404, "no"),
+        None => Answer::json(200, PODS),
+    });
+    let shown = |line| run(server, line).0;
+    assert_eq!(shown("get service/s pod/p"), "NAME          STATUS\na-long-name   Running\n");
+    assert_eq!(shown("get service/s pod/p --show-kind"), "NAME              STATUS\npod/a-long-name   Running\n");
+}
 
 /// The head of a watch, and a change.
 macro_rules! change {

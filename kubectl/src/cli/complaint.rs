@@ -46,11 +46,12 @@ pub(super) fn complaint(command: &Command, words: &[String], error: &clap::Error
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let value = text(ContextKind::InvalidValue);
-            let why = std::error::Error::source(error).map_or_else(|| switch(&value), ToString::to_string);
+            let value = super::lists::typed(&value);
+            let why = std::error::Error::source(error).map_or_else(|| switch(value), ToString::to_string);
             usage(format!(
                 "invalid argument {value:?} for {} flag: {}",
                 both_names(command, words, &name),
-                number(&value, &why)
+                number(value, &why)
             ))
         }
         ErrorKind::MissingRequiredArgument => {

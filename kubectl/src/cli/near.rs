@@ -9,6 +9,54 @@ use clap::Command;
 const MEANT: [(&str, &[&str]); 4] =
     [("delete", &["rm", "remove"]), ("describe", &["inspect"]), ("get", &["list", "ls"]), ("top", &["stats"])];
 
+/// Commands in the order in which upstream adds them, which is that of what it suggests.
+const ORDER: [&str; 44] = [
+    "create",
+    "expose",
+    "run",
+    "set",
+    "explain",
+    "get",
+    "edit",
+    "delete",
+    "rollout",
+    "scale",
+    "autoscale",
+    "certificate",
+    "cluster-info",
+    "top",
+    "cordon",
+    "uncordon",
+    "drain",
+    "taint",
+    "describe",
+    "logs",
+    "attach",
+    "exec",
+    "port-forward",
+    "proxy",
+    "cp",
+    "auth",
+    "debug",
+    "events",
+    "diff",
+    "apply",
+    "patch",
+    "replace",
+    "wait",
+    "kustomize",
+    "label",
+    "annotate",
+    "completion",
+    "alpha",
+    "config",
+    "plugin",
+    "version",
+    "api-versions",
+    "api-resources",
+    "options",
+];
+
 /// Whether a command may be what somebody meant.
 fn is_near(word: &str, name: &str) -> bool {
     let word = word.to_lowercase();
@@ -29,7 +77,8 @@ pub(super) fn unknown_command(command: &Command, words: &[String], path: &str, w
         return UsageError::Wrong(format!("error: unknown command {word:?}\nSee '{path} -h' for help and examples"));
     }
     let names = command.get_subcommands().map(Command::get_name);
-    let near: Vec<&str> = names.filter(|name| is_near(word, name)).collect();
+    let mut near: Vec<&str> = names.filter(|name| is_near(word, name)).collect();
+    near.sort_by_key(|name| ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()));
     let mut text = format!("error: unknown command {word:?} for {path:?}");
     if !near.is_empty() {
         text.push_str(&format!("\n\nDid you mean this?\n\t{}", near.join("\n\t")));

@@ -3,7 +3,7 @@
 //! Upstream: `spf13/cobra`, `spf13/pflag`, `kubectl/pkg/cmd/util/helpers.go`.
 
 use super::complaint::{complaint, path};
-use super::{Args, switches};
+use super::{Args, lists, switches};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -30,7 +30,9 @@ pub fn parse(words: &[String]) -> Result<Args, UsageError> {
     let mut words = commands_first(&command, words);
     spell_with_dashes(&command, &mut words);
     let misread = lone_equals_signs(&command, &mut words);
-    drop_empty_lists(&command, &mut words);
+    drop_uncounted(&command, &mut words);
+    lists::drop_empty(&command, &mut words);
+    lists::read_parts(&command, &mut words);
     let unexpected = unexpected_words(&command, &words);
     let matches = loop {
         match command.try_get_matches_from_mut(&words) {
@@ -74,41 +76,17 @@ fn spell_with_dashes(command: &Command, words: &mut [String]) {
     }
 }
 
-/// Drops `--verb=` and `-f ''`: a list of nothing, while a list elsewhere of one empty text is that to Go.
-fn drop_empty_lists(command: &Command, words: &mut Vec<String>) {
-    drop_empty_words(command, words);
-    let own = words.iter().position(|word| word == "--").unwrap_or(words.len());
+/// Drops what stands behind `--` where `create` wants a name: upstream counts the words in front of it.
+///
+/// Upstream: `kubectl/pkg/cmd/create/create.go` (`NameFromCommandArgs`).
+fn drop_uncounted(command: &Command, words: &mut Vec<String>) {
     let walk = super::walk(command, words);
-    let (at, path) = (walk.command, walk.path);
-    let required = |long: &str| REQUIRED.iter().any(|(of, flags)| *of == path && flags.contains(&long));
-    let is_empty_list = |word: &String| {
-        let long = word.strip_prefix("--").and_then(|word| word.strip_suffix('='));
-        let listed = |long: &&str| at.get_arguments().any(|a| a.get_long() == Some(*long) && is_list(a));
-        long.filter(listed).is_some_and(|long| !required(long))
-    };
-    let mut place = 0;
-    words.retain(|word| {
-        place += 1;
-        place > own || !is_empty_list(word)
-    });
-}
-
-/// The same for values that are words of their own.
-fn drop_empty_words(command: &Command, words: &mut Vec<String>) {
-    for place in (2..words.len()).rev().filter(|place| words[*place].is_empty()).collect::<Vec<_>>() {
-        let before = super::walk(command, &words[..place]);
-        let alone = before.open_flag.filter(|arg| is_list(arg) && words[place - 1].len() > 1);
-        // What a command cannot do without is missed otherwise.
-        let required = |long| REQUIRED.iter().any(|(of, flags)| *of == before.path && flags.contains(&long));
-        let stands_alone = |word: &str| word.starts_with("--") || word.len() == 2;
-        if alone.and_then(clap::Arg::get_long).is_some_and(|long| !required(long)) && stands_alone(&words[place - 1]) {
-            words.drain(place - 1..=place);
-        }
+    let is_generator = walk.path.len() > 1 && walk.path[0] == "create";
+    if !walk.ended || !is_generator || walk.command.get_arguments().any(clap::Arg::is_last_set) {
+        return;
     }
-}
-
-fn is_list(arg: &clap::Arg) -> bool {
-    arg.get_value_delimiter() == Some(',') && matches!(arg.get_action(), clap::ArgAction::Append)
+    let end = (1..words.len()).find(|place| super::walk(command, &words[..=*place]).ended);
+    words.truncate(end.unwrap_or(words.len()));
 }
 
 /// Spells `-o=` out: the sign is the value, since Go looks for one behind it only if there is more. A switch takes no
@@ -245,7 +223,7 @@ fn of_diff(command: &Command, words: &[String], complaint: UsageError) -> UsageE
 }
 
 /// Flags that a command cannot do without; they are missed before its words are counted.
-const REQUIRED: [(&[&str], &[&str]); 8] = [
+pub(super) const REQUIRED: [(&[&str], &[&str]); 8] = [
     (&["autoscale"], &["max"]),
     (&["create", "clusterrolebinding"], &["clusterrole"]),
     (&["create", "cronjob"], &["image", "schedule"]),
@@ -322,7 +300,7 @@ pub fn command() -> Command {
         "set" => sub.mut_subcommands(looks_through),
         _ => sub,
     });
-    switches::loosen(command).args_override_self(true)
+    lists::separate(switches::loosen(command)).args_override_self(true)
 }
 
 /// `set selector` looks through folders to their end, unless somebody says otherwise.
@@ -371,7 +349,7 @@ mod tests {
             ),
             (
                 "kubectl got",
-                "error: unknown command \"got\" for \"kubectl\"\n\nDid you mean this?\n\tget\n\tset\n\ttop",
+                "error: unknown command \"got\" for \"kubectl\"\n\nDid you mean this?\n\tset\n\tget\n\ttop",
             ),
             (
                 "kubectl get pods -A=maybe",
@@ -441,6 +419,11 @@ mod tests {
             (
                 "kubectl logs a --limit-bytes=",
                 "error: invalid argument \"\" for \"--limit-bytes\" flag: strconv.ParseInt: parsing \"\": invalid syntax\nSee 'kubectl logs --help' for usage.",
+            ),
+            ("kubectl create role r --verb=get --resource=pods -- x --y", "fine"),
+            (
+                "kubectl create role r --verb=\"get",
+                "error: invalid argument \"\\\"get\" for \"--verb\" flag: parse error on line 1, column 5: extraneous or missing \" in quoted-field\nSee 'kubectl create role --help' for usage.",
             ),
             ("kubectl create cronjob a b", "error: required flag(s) \"image\", \"schedule\" not set"),
             ("kubectl create cronjob a --schedule=x", "error: required flag(s) \"image\" not set"),

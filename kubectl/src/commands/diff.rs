@@ -209,7 +209,10 @@ impl Folders {
                 Some(1) => Ok(ExitCode::from(1)),
                 code => bail!("failed to run {program:?}: exit status {}", code.unwrap_or(-1)),
             },
-            Err(error) => bail!("failed to run {program:?}: {error}"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !program.contains('/') => {
+                bail!("failed to run {program:?}: executable file not found in $PATH")
+            }
+            Err(error) => bail!("failed to run {program:?}: {}", crate::http::io_words(&error)),
         }
     }
 }

@@ -240,7 +240,8 @@ impl Editing<'_> {
             return None;
         }
         // Comments do not count among the lines.
-        match files::invalid(&text::without_comments(text), Check::of(self.validate), self.discovery) {
+        let text = text::without_comments(text);
+        match files::invalid(&text, Check::of(self.validate), self.discovery, self.session).await {
             None => self.session.asked_how_to_validate().await.err().map(|why| format!("{why:#}")),
             why => why,
         }

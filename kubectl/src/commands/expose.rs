@@ -26,7 +26,9 @@ pub(super) async fn run(session: &Session, flags: &Expose) -> anyhow::Result<()>
     for manifest in &selected.objects {
         let kind = manifest.resource.kind.as_str();
         if !matches!(kind, "ReplicationController" | "Service" | "Pod" | "Deployment" | "ReplicaSet") {
-            failures.push(anyhow::anyhow!("cannot expose a {kind}"));
+            let group = manifest.resource.group.as_str();
+            let dot = if group.is_empty() { "" } else { "." };
+            failures.push(anyhow::anyhow!("cannot expose a {kind}{dot}{group}"));
             continue;
         }
         let service = exposure::service(flags, &manifest.object)?;

@@ -50,7 +50,7 @@ fn view(flags: &View, place: &Place) -> anyhow::Result<()> {
         Err(_) if place.explicit => bail!("kuberc file not found at {path}"),
         Err(_) => return offer(&place.path),
     };
-    let mut value = yaml::to_value(&text).context("error parsing kuberc file")?;
+    let mut value = yaml::to_value(&text).context("error parsing kuberc file: error converting YAML to JSON")?;
     for key in ["aliases", "defaults"] {
         if value[key].is_null() {
             value[key] = json!([]);
@@ -100,7 +100,9 @@ fn save(value: &Value, path: &Path) -> anyhow::Result<()> {
 fn set(flags: &Set, path: &Path) -> anyhow::Result<()> {
     check(flags)?;
     let mut value = match std::fs::read(path) {
-        Ok(text) if !text.is_empty() => yaml::to_value(&text).context("error parsing kuberc file")?,
+        Ok(text) if !text.is_empty() => {
+            yaml::to_value(&text).context("error parsing kuberc file: error converting YAML to JSON")?
+        }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             bail!("error reading kuberc file: open {}: {}", path.display(), crate::http::io_words(&error))
         }

@@ -8,6 +8,7 @@ use crate::files::objects::Unrecognized;
 use crate::files::{self, Check};
 use crate::http::Client;
 use crate::writing::Failures;
+use apimachinery::Value;
 
 /// The form in which upstream takes the older document of a server's types.
 const OLDER_DOCUMENT: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -97,6 +98,12 @@ impl Session {
         let Err(why) = self.asked_how_to_validate().await else { return Ok(()) };
         let failed = |source| files::not_validated(source, &why);
         Failures::outcome(sources.iter().map(failed).collect())
+    }
+
+    /// What the server publishes of its types, as upstream's validation reads it.
+    pub(crate) async fn published(&self) -> anyhow::Result<Value> {
+        let published = self.client.get("/openapi/v2", "application/json").await;
+        published.map_err(|why| anyhow::anyhow!("failed to download openapi: {why:#}"))
     }
 
     /// The same for what is in no file.

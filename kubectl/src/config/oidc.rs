@@ -69,12 +69,33 @@ pub struct Login {
     authority: Option<Vec<u8>>,
 }
 
+/// Providers that were there once: the program that does it now, and where to read about it.
+const REMOVED: [(&str, &str, &str); 2] = [
+    (
+        "azure",
+        "https://github.com/Azure/kubelogin",
+        "https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins",
+    ),
+    (
+        "gcp",
+        "\"gke-gcloud-auth-plugin\"",
+        "https://cloud.google.com/blog/products/containers-kubernetes/kubectl-auth-changes-in-gke",
+    ),
+];
+
 /// Uses the token of a user's entry, or remembers that it must be renewed.
 pub(super) fn apply(connection: &mut Connection, user: &str, provider: &Value) -> Result<(), ConfigError> {
     let wrong = |why: &str| Err(ConfigError::Unsupported(why.to_owned()));
     let name = text(provider, "name").unwrap_or_default();
     if name != "oidc" {
-        return Err(ConfigError::Unsupported(format!("no Auth Provider found for name {name:?}")));
+        let removed = REMOVED.iter().find(|(provider, ..)| *provider == name);
+        let why = match removed {
+            Some((_, instead, page)) => format!(
+                "The {name} auth plugin has been removed.\nPlease use the {instead} kubectl/client-go credential plugin instead.\nSee {page} for further details"
+            ),
+            None => format!("no Auth Provider found for name {name:?}"),
+        };
+        return Err(ConfigError::Unsupported(why));
     }
     let config = provider.get("config").cloned().unwrap_or_default();
     let Some(issuer) = text(&config, "idp-issuer-url") else { return wrong("Must provide idp-issuer-url") };

@@ -50,7 +50,7 @@ fn kind_of(document: &Value, subject: &Subject<'_>) -> Result<(String, String, S
             return Ok((text("group"), text("version"), text("kind")));
         }
     }
-    Err(ExplainError::NoResource(format!("{group}/{version}, Resource={plural}").trim_start_matches('/').to_owned()))
+    Err(ExplainError::NoResource(format!("{group}/{version}, Resource={plural}")))
 }
 
 struct Explainer<'a> {

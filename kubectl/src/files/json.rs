@@ -157,7 +157,7 @@ impl Scanner {
             b'"' if role == Role::Key => self.go(State::Colon),
             b'"' => self.value_ended(),
             b'\\' => self.go(State::Escape(role)),
-            0..0x20 => Err(format!("invalid character {} in string", quoted(byte))),
+            0..0x20 => Err(format!("invalid character {} in string literal", quoted(byte))),
             _ => Ok(Step::More),
         }
     }
@@ -166,14 +166,13 @@ impl Scanner {
         match byte {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.go(State::String(role)),
             b'u' => self.go(State::Digits(role, 4)),
-            b'!'..=b'~' if byte != b'`' => Err(format!("invalid escape sequence `\\{}` in string", char::from(byte))),
-            _ => Err(format!("invalid escape sequence {:?} in string", format!("\\{}", char::from(byte)))),
+            _ => Err(format!("invalid character {} in string escape code", quoted(byte))),
         }
     }
 
     fn in_digits(&mut self, byte: u8, role: Role, left: u8) -> Result<Step, String> {
         match (byte.is_ascii_hexdigit(), left) {
-            (false, _) => Err(format!("invalid character {} in string escape code", quoted(byte))),
+            (false, _) => Err(format!("invalid character {} in \\u hexadecimal character escape", quoted(byte))),
             (true, 1) => self.go(State::String(role)),
             (true, left) => self.go(State::Digits(role, left - 1)),
         }
@@ -198,8 +197,12 @@ impl Scanner {
             (Number::Zero | Number::Digits | Number::Fraction, b'e' | b'E') => Number::E,
             (Number::E, b'+' | b'-') => Number::Sign,
             (Number::E | Number::Sign | Number::Exponent, b'0'..=b'9') => Number::Exponent,
-            (Number::Minus | Number::Point | Number::E | Number::Sign, _) => {
-                return Err(format!("invalid character {} in numeric literal", quoted(byte)));
+            (Number::Minus, _) => return Err(format!("invalid character {} in numeric literal", quoted(byte))),
+            (Number::Point, _) => {
+                return Err(format!("invalid character {} after decimal point in numeric literal", quoted(byte)));
+            }
+            (Number::E | Number::Sign, _) => {
+                return Err(format!("invalid character {} in exponent of numeric literal", quoted(byte)));
             }
             _ if self.value_ended()? == Step::Last => return Ok(Step::Before),
             _ => return self.step(byte),
@@ -256,12 +259,14 @@ mod tests {
             ("{\"a\":}", "'}' looking for beginning of value"),
             ("nil", "'i' in literal null (expecting 'u')"),
             ("--", "'-' in numeric literal"),
-            ("1.x", "'x' in numeric literal"),
-            ("\"\u{1}", "'\\x01' in string"),
+            ("1.x", "'x' after decimal point in numeric literal"),
+            ("1e+x", "'x' in exponent of numeric literal"),
+            ("\"\\u12g", "'g' in \\u hexadecimal character escape"),
+            ("\"\u{1}", "'\\x01' in string literal"),
         ] {
             assert_eq!(read(text), Err(format!("invalid character {want}")), "{text}");
         }
-        assert_eq!(read("\"\\q"), Err("invalid escape sequence `\\q` in string".into()));
+        assert_eq!(read("\"\\q"), Err("invalid character 'q' in string escape code".into()));
         assert_eq!(read("{\"a\":01"), Err("invalid character '1' after object key:value pair".into()));
     }
 }

@@ -245,7 +245,7 @@ fn items(list: &Value) -> Result<Vec<Value>, Items> {
         other => {
             let is = go_kind(other);
             return Err(Items::Mistyped(format!(
-                "json: cannot unmarshal {is} into Go struct field decodeList.items of type []jsontext.Value"
+                "json: cannot unmarshal {is} into Go struct field decodeList.items of type []json.RawMessage"
             )));
         }
     };
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(list("List", json!(["x"])), [format!("{whole} value of type map[string]interface {{}}")]);
         assert_eq!(
             list("List", json!("x")),
-            [format!("{whole} struct field decodeList.items of type []jsontext.Value")]
+            [format!("{whole} struct field decodeList.items of type []json.RawMessage")]
         );
     }
 }

@@ -3,14 +3,17 @@
 //! Upstream: `kubectl/pkg/validation/schema.go`.
 
 use super::objects::{find, group_version, type_of};
-use crate::discovery::Discovery;
+use super::schema;
+use crate::discovery::{Discovery, Resource};
 use crate::writing::log_warning;
 use anyhow::anyhow;
 use apimachinery::Value;
+use std::collections::HashSet;
 
-/// The document, if it says what it is, and what each of its items is.
-pub(super) fn validated(source: &str, document: Value) -> anyhow::Result<Value> {
-    match invalid(&document) {
+/// The document, if it says what it is, and what each of its items is. What no server looks at is looked at here, in what
+/// it publishes of its types.
+pub(super) fn validated(source: &str, document: Value, published: Option<&Value>) -> anyhow::Result<Value> {
+    match invalid(&document, published) {
         None => Ok(document),
         Some(why) => Err(not_validated(source, why)),
     }
@@ -39,20 +42,47 @@ pub(super) fn invalid_or_warned(document: &Value, discovery: &Discovery) -> Opti
     None
 }
 
-/// Why a document is not valid, if it does not say what it is, or an item of it does not.
-pub(super) fn invalid(document: &Value) -> Option<String> {
+/// Whether a document is of a kind that no server looks at before it is taken apart, or into its parts.
+pub(super) fn wants_published(document: &Value, discovery: &Discovery) -> bool {
+    let (version, kind) = type_of(document);
+    if is_list(document) {
+        return document["items"].as_array().is_some_and(|items| !items.is_empty());
+    }
+    let of = kind.strip_suffix("List").and_then(|of| find(discovery, &version, of));
+    // What is only asked, as a review is.
+    let is_asked = |resource: &Resource| resource.verbs.iter().all(|verb| verb == "create");
+    of.is_some() || find(discovery, &version, kind).is_some_and(is_asked)
+}
+
+fn is_list(document: &Value) -> bool {
+    document["apiVersion"] == "v1" && document["kind"] == "List"
+}
+
+/// Why a document is not valid, if it does not say what it is, or an item of it does not, or if it is not as the server
+/// published its type.
+pub(super) fn invalid(document: &Value, published: Option<&Value>) -> Option<String> {
     let mut wrong = unsaid(document);
-    if wrong.is_empty() && document["apiVersion"] == "v1" && document["kind"] == "List" {
-        match document["items"].as_array() {
-            Some(items) => wrong.extend(items.iter().flat_map(unsaid)),
-            None => wrong.push("invalid object to validate".into()),
+    if !wrong.is_empty() {
+        return told_of(wrong);
+    }
+    let misfits = |object: &Value| published.map(|published| schema::misfits(published, object)).unwrap_or_default();
+    match document["items"].as_array() {
+        _ if !is_list(document) => wrong.extend(misfits(document)),
+        None => wrong.push("invalid object to validate".into()),
+        Some(items) => {
+            for item in items {
+                let unsaid = unsaid(item);
+                wrong.extend(if unsaid.is_empty() { misfits(item) } else { unsaid });
+            }
         }
     }
     told_of(wrong)
 }
 
-/// Several things that are wrong as one, as Go tells of them.
+/// Several things that are wrong as one, each told once, as Go tells of them.
 fn told_of(wrong: Vec<String>) -> Option<String> {
+    let mut seen = HashSet::new();
+    let wrong: Vec<String> = wrong.into_iter().filter(|why| seen.insert(why.clone())).collect();
     match wrong.as_slice() {
         [] => None,
         [one] => Some(one.clone()),
@@ -88,7 +118,7 @@ mod tests {
 
     #[test]
     fn documents_that_are_validated_say_what_they_are() {
-        let why = |value| validated("f", value).map(drop).expect_err("wrong").to_string();
+        let why = |value| validated("f", value, None).map(drop).expect_err("wrong").to_string();
         let ending = "; if you choose to ignore these errors, turn validation off with --validate=false";
         let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
         for (value, want) in [
@@ -102,6 +132,24 @@ mod tests {
         ] {
             assert_eq!(why(value), format!("error validating \"f\": error validating data: {want}{ending}"));
         }
-        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"})).is_ok());
+        assert!(validated("f", json!({"kind": "Pod", "apiVersion": "v1"}), None).is_ok());
+    }
+
+    #[test]
+    fn what_no_server_looks_at_is_looked_at_here() {
+        let kinds = json!([{"group": "", "version": "v1", "kind": "Pod"}]);
+        let pod =
+            json!({"properties": {"apiVersion": {}, "kind": {}, "x": {}}, "x-kubernetes-group-version-kind": kinds});
+        let published = json!({"definitions": {"Pod": pod}});
+        let item = json!({"apiVersion": "v1", "kind": "Pod", "y": 1});
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": [item, item, {"kind": "Pod"}]});
+        let want = "[ValidationError(Pod): unknown field \"y\" in Pod, apiVersion not set]";
+        assert_eq!(invalid(&list, Some(&published)).as_deref(), Some(want));
+        let discovery = crate::discovery::tests::sample();
+        let wants = |version: &str, kind: &str| {
+            wants_published(&json!({"apiVersion": version, "kind": kind, "items": [1]}), &discovery)
+        };
+        assert!(wants("v1", "List") && wants("v1", "PodList"));
+        assert!(!wants("v1", "Foo") && !wants("x/v1", "List"));
     }
 }

@@ -218,8 +218,7 @@ fn bad_host(host: &str) -> Option<String> {
     {
         return Some(why);
     }
-    let odd =
-        name.chars().find(|c| c.is_ascii_control() || matches!(c, ' ' | '"' | '\\' | '^' | '`' | '{' | '|' | '}'));
+    let odd = name.chars().find(|c| c.is_ascii_control() || matches!(c, ' ' | '\\' | '^' | '`' | '{' | '|' | '}'));
     odd.map(|c| format!("invalid character {:?} in host name", c.to_string()))
 }
 

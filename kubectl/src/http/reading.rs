@@ -4,6 +4,7 @@
 
 use super::unanswered::{self, CutShort};
 use super::{Deadline, Route, refusal, watch};
+use crate::writing::log_error;
 use anyhow::bail;
 use apimachinery::Value;
 use apimachinery::codec::{NO_KIND, TYPE_META};
@@ -96,8 +97,18 @@ fn read_json(body: &[u8]) -> anyhow::Result<Value> {
     }
 }
 
-/// All of a body, if it comes in time.
+/// All of a body, if it comes in time. One that does not is told in the log, too, unless it is a stream that broke off.
 pub(super) async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes> {
+    let is_logged = response.version() != http::Version::HTTP_2;
+    all(response).await.map_err(|cut| {
+        if is_logged {
+            log_error("request.go:1196", &format!("\"Unexpected error when reading response body\" err={:?}", cut.0));
+        }
+        cut.into()
+    })
+}
+
+async fn all(response: Response<Incoming>) -> Result<Bytes, CutShort> {
     let deadline = response.extensions().get::<Deadline>().copied();
     let route = Route::of(&response);
     let body = response.into_body().collect();
@@ -105,7 +116,7 @@ pub(super) async fn whole(response: Response<Incoming>) -> anyhow::Result<Bytes>
         None => body.await,
         Some(Deadline(deadline)) => match tokio::time::timeout_at(deadline, body).await {
             Ok(body) => body,
-            Err(_) => bail!(CutShort(unanswered::TOO_LONG.into())),
+            Err(_) => return Err(CutShort(unanswered::TOO_LONG.into())),
         },
     };
     Ok(body.map_err(|error| CutShort(unanswered::body(&error, &route)))?.to_bytes())

@@ -98,7 +98,7 @@ pub(crate) fn io_words(error: &io::Error) -> String {
 
 /// What Go says of a body that `--request-timeout` ended.
 pub(super) const TOO_LONG: &str =
-    "net/http: request canceled (Client.Timeout or context cancellation while reading body)";
+    "context deadline exceeded (Client.Timeout or context cancellation while reading body)";
 
 /// What Go says of a body that ends before its end.
 pub(super) const UNEXPECTED_END: &str = "unexpected EOF";

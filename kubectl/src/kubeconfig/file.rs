@@ -63,7 +63,11 @@ fn from_value(value: &Value, path: &Path) -> Kubeconfig {
     let mut config = Kubeconfig::default();
     for list in LISTS {
         for entry in value.get(list).and_then(Value::as_array).into_iter().flatten() {
-            let Some(name) = entry.get("name").and_then(Value::as_str) else { continue };
+            if !entry.is_object() && !entry.is_null() {
+                continue;
+            }
+            // One without a name has an empty one, as Go reads it.
+            let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
             let empty = Map::new();
             let content = entry.get(fields::holder(list)).and_then(Value::as_object).unwrap_or(&empty);
             let shaped = fields::shaped(fields::of_list(list), content);

@@ -6,6 +6,7 @@ use crate::generate::GenerateError;
 use crate::generate::data::{self, Entries};
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
+use std::collections::HashSet;
 
 pub(super) fn run(folder: &Folder, items: &mut Vec<Item>) -> Result<(), KustomizeError> {
     for (field, secret) in [("configMapGenerator", false), ("secretGenerator", true)] {
@@ -24,6 +25,11 @@ fn generated(folder: &Folder, spec: &Value, secret: bool) -> Result<Item, Kustom
     }
     let invalid = |error: GenerateError| KustomizeError::Invalid(format!("{name}: {error}"));
     let entries = entries(folder, spec)?;
+    let mut keys = HashSet::new();
+    if let Some((key, _)) = entries.iter().find(|(key, _)| !keys.insert(key)) {
+        // So upstream says of secrets, too.
+        return Err(KustomizeError::Invalid(format!("configmap {name} illegally repeats the key `{key}`")));
+    }
     let mut object = match secret {
         true => data::secret(name, spec["type"].as_str().unwrap_or("Opaque"), entries, false),
         false => data::config_map(name, entries, false),

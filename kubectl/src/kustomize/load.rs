@@ -7,6 +7,7 @@ use crate::generate::data::go_error;
 use apimachinery::Value;
 use apimachinery::codec::yaml;
 use apimachinery::meta::ObjectMeta;
+use rules::patch::go_kind;
 use std::path::{Path, PathBuf};
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -75,9 +76,9 @@ pub(super) fn order(path: &Path) -> Result<Order, KustomizeError> {
     match open(path)?.says["sortOptions"]["order"].as_str() {
         None | Some("legacy") => Ok(Order::Legacy),
         Some("fifo") => Ok(Order::AsWritten),
-        Some(other) => Err(KustomizeError::Invalid(format!(
-            "the field 'sortOptions.order' must be one of [fifo, legacy], not {other}"
-        ))),
+        Some(_) => {
+            Err(KustomizeError::Invalid("the field 'sortOptions.order' must be one of [fifo, legacy]".to_owned()))
+        }
     }
 }
 
@@ -95,6 +96,9 @@ fn open(path: &Path) -> Result<Folder, KustomizeError> {
     }
     let says = yaml::to_value(text.as_bytes()).map_err(|error| KustomizeError::Malformed(error.to_string()))?;
     let says = in_known_spelling(says);
+    if let Some(why) = mistyped(&says) {
+        return Err(KustomizeError::Malformed(format!("json: cannot unmarshal {why}")));
+    }
     let unknown = says.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !KNOWN.contains(&key.as_str()));
     match (unknown, says["kind"].as_str().unwrap_or_default()) {
         (Some(field), _) if NOT_BUILT.contains(&field.as_str()) => Err(KustomizeError::Unsupported(field.clone())),
@@ -102,6 +106,41 @@ fn open(path: &Path) -> Result<Folder, KustomizeError> {
         (None, "" | "Kustomization" | "Component") => Ok(Folder { path, says }),
         (None, _) => Err(KustomizeError::OtherKind(path)),
     }
+}
+
+/// Fields that are texts.
+const TEXTS: [&str; 5] = ["apiVersion", "kind", "namePrefix", "nameSuffix", "namespace"];
+/// Fields that are lists of texts.
+const LISTS: [&str; 4] = ["bases", "buildMetadata", "components", "resources"];
+/// Fields that are texts by name.
+const MAPS: [&str; 2] = ["commonAnnotations", "commonLabels"];
+
+/// What is of another type than upstream has it, in Go's words.
+fn mistyped(says: &Value) -> Option<String> {
+    let Value::Object(fields) = says else {
+        return (!says.is_null()).then(|| format!("{} into Go value of type types.Kustomization", go_kind(says)));
+    };
+    let mut fields: Vec<_> = fields.iter().filter(|(_, value)| !value.is_null()).collect();
+    fields.sort_by_key(|(field, _)| *field);
+    fields.into_iter().find_map(|(field, value)| {
+        let name = field.as_str();
+        let wrong = |value: &Value, ty: &str| {
+            Some(format!("{} into Go struct field Kustomization.{field} of type {ty}", go_kind(value)))
+        };
+        let no_text = |value: &&Value| !value.is_string() && !value.is_null();
+        match value {
+            value if TEXTS.contains(&name) => no_text(&value).then(|| wrong(value, "string"))?,
+            Value::Array(items) if LISTS.contains(&name) => {
+                items.iter().find(no_text).and_then(|item| wrong(item, "string"))
+            }
+            value if LISTS.contains(&name) => wrong(value, "[]string"),
+            Value::Object(pairs) if MAPS.contains(&name) => {
+                pairs.iter().map(|(_, value)| value).find(no_text).and_then(|value| wrong(value, "string"))
+            }
+            value if MAPS.contains(&name) => wrong(value, "map[string]string"),
+            _ => None,
+        }
+    })
 }
 
 /// Fields are known by their letters, in whatever case.

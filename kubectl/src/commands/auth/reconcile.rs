@@ -9,7 +9,7 @@ use crate::cli::auth::Reconcile;
 use crate::discovery::{Discovery, Resource};
 use crate::files::{self, Manifest};
 use crate::writing::{DryRun, Failures, Writing, code, is_not_found};
-use anyhow::bail;
+use anyhow::{Context, bail};
 use apimachinery::meta::ObjectMeta;
 use apimachinery::{Map, Value};
 use http::Method;
@@ -26,7 +26,9 @@ pub(super) async fn run(session: &Session, flags: &Reconcile) -> anyhow::Result<
     if !flags.words.is_empty() {
         bail!("no arguments are allowed");
     }
-    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)?.typed();
+    let writing = Writing::new(&flags.dry_run.dry_run, "", &flags.printing)
+        .context("error accessing --dry-run flag for command reconcile")?
+        .typed();
     if writing.dry_run == DryRun::Server {
         bail!("--dry-run=server for command reconcile is not supported yet");
     }

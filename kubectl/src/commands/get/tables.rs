@@ -38,6 +38,14 @@ pub(super) async fn run(
         });
         failed.extend(outcome.await.err().map(|error| (place, error)));
     }
+    let all_one = grids.iter().all(|(target, _)| target.resource == grids[0].0.resource);
+    if several && all_one && !get.show_kind {
+        // Of the types that were named only one is there, and needs no telling from others.
+        for (target, grid) in &mut grids {
+            let kind = format!("{}/", target.resource.kind_name());
+            grid.rows.iter_mut().chain(rows.iter_mut().map(|(_, row)| row)).for_each(|row| without_kind(row, &kind));
+        }
+    }
     let errors = in_order(unread, failed);
     if let Some((_, grid)) = grids.last_mut().filter(|_| !get.sort_by.is_empty()) {
         match sort::by(&mut rows, &get.sort_by, |(object, _)| object) {
@@ -58,6 +66,13 @@ pub(super) async fn run(
     match targets.iter().all(|target| target.name.is_some()) && !get.files.any() {
         true => Failures::outcome(errors),
         false => Failures::among_others(errors),
+    }
+}
+
+/// Takes the kind from the name, which is the first cell that has it.
+fn without_kind(row: &mut [String], kind: &str) {
+    if let Some(cell) = row.iter_mut().find(|cell| cell.starts_with(kind)) {
+        cell.drain(..kind.len());
     }
 }
 
