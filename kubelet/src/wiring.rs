@@ -238,6 +238,7 @@ impl Kubelet {
             node: self.deps.node.clone(),
             cluster: self.deps.cluster.clone(),
             statuses: self.deps.statuses.clone(),
+            counts: self.deps.runtime.metrics().pods.clone(),
         };
         supervisor.spawn_until_stop("mirror-pods", mirrors.run());
     }

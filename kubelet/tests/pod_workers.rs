@@ -20,6 +20,7 @@ use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
+use kubelet::metrics::census::Census;
 use kubelet::node::{Facts, NodeFacts};
 use kubelet::pleg::Pleg;
 use kubelet::probes::Probes;
@@ -53,6 +54,7 @@ struct Node {
     statuses: StatusWriter,
     deletions: Arc<Deletions>,
     facts: NodeFacts,
+    runtime: Runtime,
     supervisor: Supervisor,
 }
 
@@ -116,7 +118,7 @@ impl Node {
         });
         let workers = Workers::new(deps, nudges, supervisor.clone());
         let told = workers.clone();
-        let watch = Pleg::default().run(runtime, move |uid, outline| {
+        let watch = Pleg::default().run(runtime.clone(), move |uid, outline| {
             if told.knows(uid) {
                 told.nudge(uid);
             } else if !outline.sandboxes.is_empty() {
@@ -124,7 +126,7 @@ impl Node {
             }
         });
         supervisor.spawn_until_stop("pleg", watch);
-        Self { cri, workers, statuses, deletions, facts, supervisor }
+        Self { cri, workers, statuses, deletions, facts, runtime, supervisor }
     }
 
     fn phase(&self) -> String {
@@ -134,6 +136,15 @@ impl Node {
     fn condition(&self, kind: &str) -> String {
         let all = self.statuses.get("u").and_then(|s| s.conditions).unwrap_or_default();
         all.into_iter().find(|c| c.type_ == kind).map(|c| c.status).unwrap_or_default()
+    }
+
+    /// What is served of the metrics.
+    fn metrics(&self) -> String {
+        let mut registry = component::metrics::Registry::default();
+        self.runtime.metrics().register(&mut registry, "n");
+        self.statuses.register(&mut registry);
+        registry.register_collector(Box::new(Census(self.workers.clone())));
+        component::metrics::encode(&registry)
     }
 
     /// Why a container waits.
@@ -202,6 +213,55 @@ async fn from_start_to_last_trace() {
     until("nothing is left", || !node.workers.knows("u") && node.cri.state().sandboxes.is_empty()).await;
     assert!(node.cri.state().containers.is_empty());
     assert!(node.supervisor.shutdown(Duration::from_secs(5)).await);
+}
+
+/// Asserts that metrics have these lines.
+fn assert_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|have| have == *line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pods_life_is_counted() {
+    let node = Node::start().await;
+    let mut pod = pod("Never", vec![container("i")], vec![container("a")]);
+    pod.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+    node.workers.update(Arc::new(pod.clone()));
+    until("the init container runs", || node.cri.state().count("StartContainer", "i") == 1).await;
+    node.cri.state().exit("i", 0);
+    until("the pod runs", || node.phase() == "Running").await;
+    node.workers.update(Arc::new(Pod { status: node.statuses.get("u"), ..pod.clone() }));
+    assert_lines(
+        &node.metrics(),
+        &[
+            "kubelet_pod_worker_start_duration_seconds_count 1",
+            "kubelet_containers_per_pod_count_sum 1.0",
+            "kubelet_pod_worker_duration_seconds_count{operation_type=\"create\"} 1",
+            "kubelet_pod_start_duration_seconds_count 1",
+            "kubelet_pod_start_total_duration_seconds_count 1",
+            "kubelet_pod_start_sli_duration_seconds_count 1",
+            "kubelet_run_podsandbox_duration_seconds_count{runtime_handler=\"\"} 1",
+            "kubelet_terminated_containers_total{container_type=\"init_container\",exit_code=\"0\",reason=\"Completed\"} 1",
+            "kubelet_desired_pods{static=\"\"} 1",
+            "kubelet_active_pods{static=\"\"} 1",
+            "kubelet_active_pods{static=\"true\"} 0",
+            "kubelet_working_pods{lifecycle=\"sync\",config=\"desired\",static=\"\"} 1",
+        ],
+    );
+    node.cri.state().exit("a", 3);
+    until("it failed", || node.phase() == "Failed").await;
+    let done = "kubelet_pod_worker_duration_seconds_count{operation_type=\"terminated\"} 1";
+    until("it is over", || node.metrics().lines().any(|line| line == done)).await;
+    assert_lines(
+        &node.metrics(),
+        &[
+            "kubelet_working_pods{lifecycle=\"terminated\",config=\"desired\",static=\"\"} 1",
+            "kubelet_terminated_containers_total{container_type=\"container\",exit_code=\"3\",reason=\"Error\"} 1",
+            "kubelet_pod_worker_duration_seconds_count{operation_type=\"kill\"} 1",
+            "kubelet_active_pods{static=\"\"} 0",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,6 +361,7 @@ async fn a_pod_that_nobody_asks_for_is_ended() {
     until("it is gone", || second.cri.state().sandboxes.is_empty()).await;
     assert_eq!(second.cri.state().count("StopContainer", "a"), 1);
     assert!(second.deletions.0.lock().is_empty(), "no object is deleted for it");
+    assert_lines(&second.metrics(), &["kubelet_orphaned_runtime_pods_total 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,6 +378,7 @@ async fn a_rejected_pod_fails_and_runs_nothing() {
     until("it failed", || node.phase() == "Failed").await;
     assert_eq!(node.statuses.get("u").unwrap().reason.as_deref(), Some("NodePorts"));
     until("the first one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    assert_lines(&node.metrics(), &["kubelet_admission_rejections_total{reason=\"Other\"} 1"]);
 }
 
 fn with_cpu(mut container: Container, cpu: &str) -> Container {

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/images/image_gc_manager.go`.
 
+use crate::metrics::images::Removal;
 use crate::runtime::Runtime;
 use crate::runtime::images::Image;
 use std::collections::{HashMap, HashSet};
@@ -50,6 +51,7 @@ async fn round(
         for image in victims(&images, &used, seen, now, age) {
             tracing::info!(image = image.id, bytes = image.size, "removing an image that nobody has used for long");
             runtime.remove_image(&image.id).await?;
+            runtime.metrics().images.removed(Removal::Age);
         }
     }
     let Some((mount, _)) = runtime.image_filesystem().await? else { return Ok(()) };
@@ -61,6 +63,7 @@ async fn round(
         }
         tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
         runtime.remove_image(&image.id).await?;
+        runtime.metrics().images.removed(Removal::Space);
         freed += image.size;
     }
     Ok(())
@@ -72,6 +75,7 @@ pub async fn remove_unused(runtime: &Runtime) -> Result<(), crate::runtime::Runt
     for image in runtime.images().await?.iter().filter(|i| !i.pinned && !is_used(i, &used)) {
         tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
         runtime.remove_image(&image.id).await?;
+        runtime.metrics().images.removed(Removal::Space);
     }
     Ok(())
 }

@@ -188,8 +188,12 @@ impl Images {
         let _slot = self.slots.acquire().await;
         self.event(pod, wish, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
         let pulling = Instant::now();
-        match self.pull_with(pod, name, auths, sandbox).await {
+        let pulled = self.pull_with(pod, name, auths, sandbox).await;
+        let metrics = self.runtime.metrics();
+        metrics.pods.startups.pulled(pod.uid(), pulling, Instant::now());
+        match pulled {
             Ok(image) => {
+                metrics.images.pulled(image.size, pulling.elapsed());
                 let mut failures = self.backoff.lock();
                 failures.delays.forget(&key);
                 failures.last.remove(&key);

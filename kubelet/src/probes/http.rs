@@ -30,6 +30,8 @@ pub enum GetError {
     Request(#[from] ::http::Error),
     #[error("{0} is not a server name")]
     Name(String),
+    #[error("http: server gave HTTP response to HTTPS client")]
+    NotTls,
 }
 
 impl Get {
@@ -38,7 +40,8 @@ impl Get {
         format!("{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
     }
 
-    fn authority(&self) -> String {
+    /// The server, as the request names it.
+    pub fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -98,8 +101,16 @@ pub async fn fetch(request: &Get) -> Result<Answer, GetError> {
         return exchange(stream, request).await;
     }
     let name = ServerName::try_from(request.host.clone()).map_err(|_| GetError::Name(request.host.clone()))?;
-    let stream = tokio_rustls::TlsConnector::from(TLS.clone()).connect(name, stream).await.map_err(dial)?;
+    let refused = |e: io::Error| if is_plain(&e) { GetError::NotTls } else { dial(e) };
+    let stream = tokio_rustls::TlsConnector::from(TLS.clone()).connect(name, stream).await.map_err(refused)?;
     exchange(stream, request).await
+}
+
+/// Whether a handshake failed because the other side answered with something that is no TLS, such as HTTP.
+fn is_plain(error: &io::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(inner, Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)))
 }
 
 /// The words of Go's dialer, which people search their logs for.
@@ -221,6 +232,20 @@ mod tests {
         ] {
             assert_eq!(get.redirected(location).map(|get| get.url()).as_deref(), want, "{location}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_apart() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
+            stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+        };
+        let request = Get { tls: true, host: "127.0.0.1".into(), port, path: "/".into(), headers: Vec::new() };
+        let (answer, ()) = tokio::join!(get(&request), server);
+        assert!(matches!(answer, Err(GetError::NotTls)), "{answer:?}");
     }
 
     #[tokio::test]

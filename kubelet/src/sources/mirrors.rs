@@ -7,6 +7,7 @@
 
 use super::manifest;
 use crate::cluster::Cluster;
+use crate::metrics::pods::PodCounts;
 use crate::node::NodeFacts;
 use crate::pod::{CONFIG_HASH, CONFIG_MIRROR, PodExt};
 use crate::status::StatusWriter;
@@ -28,6 +29,7 @@ pub struct Mirrors {
     pub node: NodeFacts,
     pub cluster: Arc<dyn Cluster>,
     pub statuses: StatusWriter,
+    pub counts: PodCounts,
 }
 
 /// What is to be done for one pod.
@@ -59,7 +61,9 @@ impl Mirrors {
         });
         loop {
             let statics = self.statics.borrow_and_update().clone();
-            let retry = self.act(plan(&statics, &self.seen.list())).await == Outcome::Again;
+            let seen = self.seen.list();
+            self.counts.mirrored(seen.iter().filter(|pod| pod.is_mirror()).count());
+            let retry = self.act(plan(&statics, &seen)).await == Outcome::Again;
             tokio::select! {
                 () = changed.notified() => {}
                 told = self.statics.changed() => if told.is_err() { return },

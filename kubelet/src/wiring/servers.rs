@@ -6,6 +6,7 @@ use crate::credentials::serving::{self, Serving};
 use crate::credentials::store::Store;
 use crate::csi::metrics::VolumeMetrics;
 use crate::eviction::measure::Folders;
+use crate::metrics::census::Census;
 use crate::placement::metrics::PlacementMetrics;
 use crate::server::{self, Api, attributes};
 use crate::stats::{self, Stats};
@@ -44,6 +45,9 @@ impl Kubelet {
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
         self.deps.runtime.metrics().register(&mut endpoints.registry, &self.deps.node.name());
+        endpoints.registry.register_collector(Box::new(Census(self.workers.clone())));
+        self.deps.statuses.register(&mut endpoints.registry);
+        self.deps.cgroups.register(&mut endpoints.registry);
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
         self.start_serving_certificate(supervisor, &mut endpoints.registry);
