@@ -28,6 +28,7 @@ use kubelet::rate::Rate;
 use kubelet::resize::Allocations;
 use kubelet::resources::Amount;
 use kubelet::runtime::{Endpoint, Runtime};
+use kubelet::sources::{statics::Statics, web::Web};
 use kubelet::status::{StatusWriter, Verdict};
 use kubelet::volumes::Volumes;
 use kubelet::workers::{Deps, Nudges, Settings, Workers};
@@ -35,6 +36,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::cri::FakeCri;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Remembers what was deleted; knows no other objects.
 #[derive(Default)]
@@ -362,6 +364,53 @@ async fn a_pod_that_nobody_asks_for_is_ended() {
     assert_eq!(second.cri.state().count("StopContainer", "a"), 1);
     assert!(second.deletions.0.lock().is_empty(), "no object is deleted for it");
     assert_lines(&second.metrics(), &["kubelet_orphaned_runtime_pods_total 1"]);
+}
+
+/// Answers every request with what is in `body`, and notes the request.
+async fn serve(listener: tokio::net::TcpListener, body: Arc<Mutex<String>>, seen: Arc<Mutex<String>>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).await.unwrap_or(0);
+        *seen.lock() = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let body = body.lock().clone();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        // A client that has gone needs none.
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_has_static_pods() {
+    let node = Node::start().await;
+    let manifest = |name: &str| {
+        format!(
+            "{{kind: Pod, apiVersion: v1, metadata: {{name: {name}}}, spec: {{containers: [{{name: {name}, image: 'x:1'}}]}}}}"
+        )
+    };
+    let (body, seen) = (Arc::new(Mutex::new(manifest("a"))), Arc::<Mutex<String>>::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/pods?of=this", listener.local_addr().unwrap());
+    node.supervisor.spawn_until_stop("server", serve(listener, body.clone(), seen.clone()));
+    let headers = [("X-Own".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into();
+    let statics = Statics::new(node.workers.clone());
+    let wanted = statics.wanted();
+    let web = Web::new(&url, &headers, "n".into(), statics).unwrap();
+    node.supervisor.spawn_until_stop("web", web.run(Duration::from_millis(20)));
+    until("it runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    let request = seen.lock().clone();
+    assert!(request.starts_with("GET /pods?of=this HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("X-Own: 1\r\nX-Own: 2\r\n") || request.contains("x-own: 1\r\nx-own: 2\r\n"), "{request}");
+    let pods = wanted.borrow().values().flatten().map(|pod| pod.metadata.name.clone()).collect::<Vec<_>>();
+    assert_eq!(pods, [Some("a-n".to_owned())]);
+    *body.lock() = "no manifest".to_owned();
+    seen.lock().clear();
+    until("it was asked again", || !seen.lock().is_empty()).await;
+    *body.lock() = manifest("b");
+    until("the other one runs", || node.cri.state().count("StartContainer", "b") == 1).await;
+    until("the first one is gone", || node.cri.state().container("a").is_none()).await;
+    *body.lock() = String::new();
+    until("none is left", || node.cri.state().containers.is_empty()).await;
+    assert!(Web::new("ftp://r.test/", &headers, "n".into(), Statics::new(node.workers.clone())).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,9 +52,17 @@ struct Reason {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Wish {
+    pull_policy: String,
+    present_locally: &'static str,
+    pull_required: &'static str,
+}
+
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ImageCounts {
+    wishes: Family<Wish, Counter>,
     pull_seconds: Durations<Size>,
     removed: Family<Reason, Counter>,
     volumes: Counter,
@@ -65,6 +73,7 @@ pub struct ImageCounts {
 impl Default for ImageCounts {
     fn default() -> Self {
         Self {
+            wishes: Family::default(),
             pull_seconds: PULLS.family(),
             removed: Family::default(),
             volumes: Counter::default(),
@@ -76,6 +85,8 @@ impl Default for ImageCounts {
 
 impl ImageCounts {
     pub(super) fn register(&self, registry: &mut Registry) {
+        let help = "[ALPHA] Number of ensure-image requests processed by the kubelet";
+        registry.register("kubelet_image_manager_ensure_image_requests", help, self.wishes.clone());
         let help = "[ALPHA] Duration in seconds to pull an image";
         registry.register("kubelet_image_pull_duration_seconds", help, self.pull_seconds.clone());
         let help = "[ALPHA] Total number of images garbage collected by the kubelet, whether through disk usage or \
@@ -87,6 +98,17 @@ impl ImageCounts {
         registry.register("kubelet_image_volume_mounted_succeed", help, self.volumes_mounted.clone());
         let help = "[BETA] Number of failed image volume mounts";
         registry.register("kubelet_image_volume_mounted_errors", help, self.volume_errors.clone());
+    }
+
+    /// A pod wants an image, that is here or not and has to be pulled or not, as far as that is looked at.
+    pub(crate) fn asked(&self, policy: &str, present: Option<bool>, pull: Option<bool>) {
+        let text = |answer| match answer {
+            None => "unknown",
+            Some(true) => "true",
+            Some(false) => "false",
+        };
+        let (present_locally, pull_required) = (text(present), text(pull));
+        self.wishes.get_or_create(&Wish { pull_policy: policy.to_owned(), present_locally, pull_required }).inc();
     }
 
     /// An image of so many bytes was pulled.
