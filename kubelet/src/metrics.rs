@@ -2,19 +2,27 @@
 //!
 //! Upstream: `pkg/kubelet/metrics/metrics.go`, `pkg/kubelet/kuberuntime/instrumented_services.go`.
 
+pub mod census;
+pub mod images;
+pub mod pods;
+pub mod startups;
+
 use crate::runtime::ContainerState;
 use crate::runtime::record::Outline;
-use component::metrics::Registry;
+use component::metrics::{Durations, Exponential, Histograms, PlainCounter, Registry, SECONDS};
+use images::ImageCounts;
+use pods::PodCounts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Seconds: the client library's default, which lists of containers are counted in.
-const LIST_SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Seconds that calls of the runtime take.
+const CALLS: Exponential = Exponential { first: 0.005, factor: 2.5, count: 14 };
 
 /// All states of containers, as the runtime calls them.
 const STATES: [(ContainerState, &str); 4] = [
@@ -58,9 +66,11 @@ struct Node {
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    pub(crate) pods: PodCounts,
+    pub(crate) images: ImageCounts,
     operations: Family<Operation, Counter>,
     operation_errors: Family<Operation, Counter>,
-    operation_seconds: Family<Operation, Histogram, fn() -> Histogram>,
+    operation_seconds: Histograms<Operation>,
     started_pods: Counter,
     started_pod_errors: Counter,
     started_containers: Family<Started, Counter>,
@@ -69,26 +79,30 @@ pub struct Metrics {
     running_containers: Family<State, Gauge>,
     list_seconds: Histogram,
     list_intervals: Histogram,
-    /// A counter whose name does not end as this library has counters end.
-    evictions: Family<Evicted, Gauge>,
+    last_list: Gauge<f64, AtomicU64>,
+    evictions: Family<Evicted, PlainCounter>,
+    eviction_ages: Durations<Evicted>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.005, 2.5, 14));
         Self {
+            pods: PodCounts::default(),
+            images: ImageCounts::default(),
             operations: Family::default(),
             operation_errors: Family::default(),
-            operation_seconds: Family::new_with_constructor(seconds),
+            operation_seconds: CALLS.family(),
             started_pods: Counter::default(),
             started_pod_errors: Counter::default(),
             started_containers: Family::default(),
             started_container_errors: Family::default(),
             running_pods: Gauge::default(),
             running_containers: Family::default(),
-            list_seconds: Histogram::new(LIST_SECONDS),
-            list_intervals: Histogram::new(LIST_SECONDS),
+            list_seconds: SECONDS.histogram(),
+            list_intervals: SECONDS.histogram(),
+            last_list: Gauge::default(),
             evictions: Family::default(),
+            eviction_ages: SECONDS.family(),
         }
     }
 }
@@ -96,6 +110,8 @@ impl Default for Metrics {
 impl Metrics {
     /// Adds them to what is served, with the name of the node.
     pub fn register(&self, registry: &mut Registry, node: &str) {
+        self.pods.register(registry);
+        self.images.register(registry);
         let help = "[ALPHA] Cumulative number of runtime operations by operation type";
         registry.register("kubelet_runtime_operations", help, self.operations.clone());
         let help = "[ALPHA] Cumulative number of runtime operation errors by operation type";
@@ -118,8 +134,13 @@ impl Metrics {
         registry.register("kubelet_pleg_relist_duration_seconds", help, self.list_seconds.clone());
         let help = "[ALPHA] Interval in seconds between listings of pods and containers";
         registry.register("kubelet_pleg_relist_interval_seconds", help, self.list_intervals.clone());
+        let help = "[ALPHA] Timestamp in seconds when PLEG was last seen active";
+        registry.register("kubelet_pleg_last_seen_seconds", help, self.last_list.clone());
         let help = "[ALPHA] Cumulative number of pod evictions by eviction signal";
         registry.register("kubelet_evictions", help, self.evictions.clone());
+        let help = "[ALPHA] Time between when stats are collected, and when pod is evicted based on those stats by \
+                    eviction signal";
+        registry.register("kubelet_eviction_stats_age_seconds", help, self.eviction_ages.clone());
         let name = Family::<Node, Gauge>::default();
         name.get_or_create(&Node { node: node.to_owned() }).set(1);
         registry.register("kubelet_node_name", "[ALPHA] The node's name. The count is always 1.", name);
@@ -153,6 +174,7 @@ impl Metrics {
     /// Notes what a list of everything has in it, how long it took, and how long after the one before it began.
     pub(crate) fn listed(&self, all: &HashMap<String, Outline>, took: Duration, interval: Option<Duration>) {
         self.list_seconds.observe(took.as_secs_f64());
+        self.last_list.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as f64);
         interval.into_iter().for_each(|interval| self.list_intervals.observe(interval.as_secs_f64()));
         let runs = |outline: &&Outline| outline.sandboxes.values().any(|is_ready| *is_ready);
         self.running_pods.set(i64::try_from(all.values().filter(runs).count()).unwrap_or(i64::MAX));
@@ -163,9 +185,14 @@ impl Metrics {
         }
     }
 
-    /// Counts a pod that is evicted because of what is short on the node.
+    /// Counts a pod that is evicted because of what is short on the node, or because it goes over a limit of its own.
     pub(crate) fn evicted(&self, eviction_signal: &'static str) {
         self.evictions.get_or_create(&Evicted { eviction_signal }).inc();
+    }
+
+    /// Notes how old the figures are by which a pod is going to be evicted.
+    pub(crate) fn judged(&self, eviction_signal: &'static str, age: Duration) {
+        self.eviction_ages.get_or_create(&Evicted { eviction_signal }).observe(age.as_secs_f64());
     }
 }
 
@@ -216,6 +243,10 @@ mod tests {
         metrics.container_started("init_container", None);
         metrics.container_started("container", Some("CreateContainerError"));
         metrics.evicted("memory.available");
+        metrics.pods.worked(pods::Work::Create, Instant::now());
+        metrics.pods.restarted(&k8s_openapi::api::core::v1::Pod::default());
+        metrics.images.removed(images::Removal::Space);
+        metrics.images.pulled(1000, Duration::from_secs(2));
         let outline = |ready, state| Outline {
             sandboxes: [("s".to_owned(), ready)].into(),
             containers: [("c".to_owned(), state)].into(),
@@ -237,6 +268,11 @@ mod tests {
             r#"kubelet_running_containers{container_state="created"} 0"#,
             "kubelet_pleg_relist_duration_seconds_count 1",
             "kubelet_pleg_relist_interval_seconds_count 0",
+            "kubelet_pod_worker_duration_seconds_count{operation_type=\"create\"} 1",
+            "kubelet_restarted_pods_total{static=\"\"} 1",
+            "kubelet_image_garbage_collected_total{reason=\"space\"} 1",
+            "kubelet_image_pull_duration_seconds_count{image_size_in_bytes=\"0-10MB\"} 1",
+            "# TYPE kubelet_evictions counter",
             r#"kubelet_evictions{eviction_signal="memory.available"} 1"#,
             r#"kubelet_node_name{node="n1"} 1"#,
         ] {

@@ -11,6 +11,7 @@ use crate::devices::{self, Devices, pod_resources, registration};
 use crate::dra::{self, Dra};
 use crate::events::Severity;
 use crate::flags::Options;
+use crate::images::access::Access;
 use crate::images::node_config::NodeConfig;
 use crate::images::providers::Providers;
 use crate::images::{Images, gc as image_gc};
@@ -28,7 +29,7 @@ use crate::resources::Amount;
 use crate::runtime::record::Outline;
 use crate::runtime::{Endpoint, Runtime};
 use crate::shutdown;
-use crate::sources::{self, files::Files, mirrors::Mirrors};
+use crate::sources::{self, files::Files, mirrors::Mirrors, statics::Statics, web::Web};
 use crate::status::StatusWriter;
 use crate::volumes::{Volumes, mounts};
 use crate::workers::{Deps, Nudges, Settings, Workers, sysctls};
@@ -72,6 +73,7 @@ struct Kubelet {
     pleg: Pleg,
     csi: Csi,
     providers: Providers,
+    access: Option<Access>,
     shutdown: shutdown::state::Record,
 }
 
@@ -104,6 +106,7 @@ impl Kubelet {
         let dra = dra(client.as_ref(), &options.root_dir, &node.name(), supervisor);
         let parallel = if config.serialize_image_pulls { 1 } else { config.max_parallel_image_pulls.unwrap_or(64) };
         let providers = preparation::providers(&options, cluster.clone())?;
+        let access = preparation::access(daemon, &config)?;
         let pulls = rate::Rate::new(config.registry_pull_qps, config.registry_burst);
         let storage = storage(client.as_ref(), &node.name());
         let csi = Csi::new(options.root_dir.clone(), node.name(), cluster.clone(), storage, events.clone());
@@ -111,7 +114,8 @@ impl Kubelet {
             volumes: Volumes::new(options.root_dir.clone(), cluster.clone(), csi.clone()),
             cgroups: cgroups(&config, naming, &node)?,
             images: Images::new(runtime.clone(), events.clone(), parallel, pulls)
-                .with_credentials(NodeConfig::new(&options.root_dir), providers.clone()),
+                .with_credentials(NodeConfig::new(&options.root_dir), providers.clone())
+                .with_access(access.clone()),
             settings: settings(&config, node.memory())?,
             runtime,
             cluster,
@@ -128,7 +132,7 @@ impl Kubelet {
         let neighbours = workers.clone();
         deps.allocations.follow(move || neighbours.active());
         let shutdown = shutdown::state::Record::load(&options.root_dir);
-        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi, providers, shutdown })
+        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi, providers, access, shutdown })
     }
 
     async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
@@ -142,7 +146,7 @@ impl Kubelet {
             supervisor.spawn_until_stop("pods", feed);
             pods
         });
-        self.start_static_pods(supervisor, api_pods.clone());
+        self.start_static_pods(supervisor, api_pods.clone())?;
         let (deps, workers, pleg) = (self.deps.clone(), self.workers.clone(), self.pleg.clone());
         let housekeeping = housekeeping(deps, workers, pleg, api_pods, self.csi.clone(), supervisor.clone());
         supervisor.spawn_until_stop("housekeeping", housekeeping);
@@ -161,7 +165,8 @@ impl Kubelet {
             min_age: self.config.image_minimum_gc_age.0,
             max_age: Some(self.config.image_maximum_gc_age.0).filter(|age| !age.is_zero()),
         };
-        supervisor.spawn_until_stop("image-gc", image_gc::run(self.deps.runtime.clone(), thresholds, IMAGE_GC_PERIOD));
+        let (runtime, access) = (self.deps.runtime.clone(), self.access.clone());
+        supervisor.spawn_until_stop("image-gc", image_gc::run(runtime, access, thresholds, IMAGE_GC_PERIOD));
         Ok(())
     }
 
@@ -223,23 +228,32 @@ impl Kubelet {
         }
     }
 
-    fn start_static_pods(&self, supervisor: &Supervisor, api_pods: Option<Informer<Pod>>) {
-        if self.config.static_pod_path.is_empty() {
-            return;
+    fn start_static_pods(&self, supervisor: &Supervisor, api_pods: Option<Informer<Pod>>) -> anyhow::Result<()> {
+        let (config, node) = (&self.config, self.deps.node.name());
+        if config.static_pod_path.is_empty() && config.static_pod_url.is_empty() {
+            return Ok(());
         }
-        let (folder, node) = (PathBuf::from(&self.config.static_pod_path), self.deps.node.name());
-        let (mut files, statics) = Files::new(folder, node, self.workers.clone());
-        files.look();
-        supervisor.spawn_until_stop("static-pods", files.run(self.config.file_check_frequency.0));
-        let Some(seen) = api_pods else { return };
+        let statics = Statics::new(self.workers.clone());
+        if !config.static_pod_path.is_empty() {
+            let files = Files::new(PathBuf::from(&config.static_pod_path), node.clone(), statics.clone());
+            files.look();
+            supervisor.spawn_until_stop("static-pods", files.run(config.file_check_frequency.0));
+        }
+        if !config.static_pod_url.is_empty() {
+            let web = Web::new(&config.static_pod_url, &config.static_pod_url_header, node, statics.clone())?;
+            supervisor.spawn_until_stop("static-pods-of-url", web.run(config.http_check_frequency.0));
+        }
+        let Some(seen) = api_pods else { return Ok(()) };
         let mirrors = Mirrors {
-            statics,
+            statics: statics.wanted(),
             seen,
             node: self.deps.node.clone(),
             cluster: self.deps.cluster.clone(),
             statuses: self.deps.statuses.clone(),
+            counts: self.deps.runtime.metrics().pods.clone(),
         };
         supervisor.spawn_until_stop("mirror-pods", mirrors.run());
+        Ok(())
     }
 
     /// Without a period a shutdown of the node is nothing to the kubelet.

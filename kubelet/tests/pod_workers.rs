@@ -20,6 +20,7 @@ use kubelet::devices::Devices;
 use kubelet::dra::{Dra, api::Standalone};
 use kubelet::events::{Events, LogOnly};
 use kubelet::images::Images;
+use kubelet::metrics::census::Census;
 use kubelet::node::{Facts, NodeFacts};
 use kubelet::pleg::Pleg;
 use kubelet::probes::Probes;
@@ -27,6 +28,7 @@ use kubelet::rate::Rate;
 use kubelet::resize::Allocations;
 use kubelet::resources::Amount;
 use kubelet::runtime::{Endpoint, Runtime};
+use kubelet::sources::{statics::Statics, web::Web};
 use kubelet::status::{StatusWriter, Verdict};
 use kubelet::volumes::Volumes;
 use kubelet::workers::{Deps, Nudges, Settings, Workers};
@@ -34,6 +36,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::cri::FakeCri;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Remembers what was deleted; knows no other objects.
 #[derive(Default)]
@@ -53,6 +56,7 @@ struct Node {
     statuses: StatusWriter,
     deletions: Arc<Deletions>,
     facts: NodeFacts,
+    runtime: Runtime,
     supervisor: Supervisor,
 }
 
@@ -116,7 +120,7 @@ impl Node {
         });
         let workers = Workers::new(deps, nudges, supervisor.clone());
         let told = workers.clone();
-        let watch = Pleg::default().run(runtime, move |uid, outline| {
+        let watch = Pleg::default().run(runtime.clone(), move |uid, outline| {
             if told.knows(uid) {
                 told.nudge(uid);
             } else if !outline.sandboxes.is_empty() {
@@ -124,7 +128,7 @@ impl Node {
             }
         });
         supervisor.spawn_until_stop("pleg", watch);
-        Self { cri, workers, statuses, deletions, facts, supervisor }
+        Self { cri, workers, statuses, deletions, facts, runtime, supervisor }
     }
 
     fn phase(&self) -> String {
@@ -134,6 +138,15 @@ impl Node {
     fn condition(&self, kind: &str) -> String {
         let all = self.statuses.get("u").and_then(|s| s.conditions).unwrap_or_default();
         all.into_iter().find(|c| c.type_ == kind).map(|c| c.status).unwrap_or_default()
+    }
+
+    /// What is served of the metrics.
+    fn metrics(&self) -> String {
+        let mut registry = component::metrics::Registry::default();
+        self.runtime.metrics().register(&mut registry, "n");
+        self.statuses.register(&mut registry);
+        registry.register_collector(Box::new(Census(self.workers.clone())));
+        component::metrics::encode(&registry)
     }
 
     /// Why a container waits.
@@ -202,6 +215,55 @@ async fn from_start_to_last_trace() {
     until("nothing is left", || !node.workers.knows("u") && node.cri.state().sandboxes.is_empty()).await;
     assert!(node.cri.state().containers.is_empty());
     assert!(node.supervisor.shutdown(Duration::from_secs(5)).await);
+}
+
+/// Asserts that metrics have these lines.
+fn assert_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.lines().any(|have| have == *line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pods_life_is_counted() {
+    let node = Node::start().await;
+    let mut pod = pod("Never", vec![container("i")], vec![container("a")]);
+    pod.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+    node.workers.update(Arc::new(pod.clone()));
+    until("the init container runs", || node.cri.state().count("StartContainer", "i") == 1).await;
+    node.cri.state().exit("i", 0);
+    until("the pod runs", || node.phase() == "Running").await;
+    node.workers.update(Arc::new(Pod { status: node.statuses.get("u"), ..pod.clone() }));
+    assert_lines(
+        &node.metrics(),
+        &[
+            "kubelet_pod_worker_start_duration_seconds_count 1",
+            "kubelet_containers_per_pod_count_sum 1.0",
+            "kubelet_pod_worker_duration_seconds_count{operation_type=\"create\"} 1",
+            "kubelet_pod_start_duration_seconds_count 1",
+            "kubelet_pod_start_total_duration_seconds_count 1",
+            "kubelet_pod_start_sli_duration_seconds_count 1",
+            "kubelet_run_podsandbox_duration_seconds_count{runtime_handler=\"\"} 1",
+            "kubelet_terminated_containers_total{container_type=\"init_container\",exit_code=\"0\",reason=\"Completed\"} 1",
+            "kubelet_desired_pods{static=\"\"} 1",
+            "kubelet_active_pods{static=\"\"} 1",
+            "kubelet_active_pods{static=\"true\"} 0",
+            "kubelet_working_pods{lifecycle=\"sync\",config=\"desired\",static=\"\"} 1",
+        ],
+    );
+    node.cri.state().exit("a", 3);
+    until("it failed", || node.phase() == "Failed").await;
+    let done = "kubelet_pod_worker_duration_seconds_count{operation_type=\"terminated\"} 1";
+    until("it is over", || node.metrics().lines().any(|line| line == done)).await;
+    assert_lines(
+        &node.metrics(),
+        &[
+            "kubelet_working_pods{lifecycle=\"terminated\",config=\"desired\",static=\"\"} 1",
+            "kubelet_terminated_containers_total{container_type=\"container\",exit_code=\"3\",reason=\"Error\"} 1",
+            "kubelet_pod_worker_duration_seconds_count{operation_type=\"kill\"} 1",
+            "kubelet_active_pods{static=\"\"} 0",
+        ],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,6 +363,54 @@ async fn a_pod_that_nobody_asks_for_is_ended() {
     until("it is gone", || second.cri.state().sandboxes.is_empty()).await;
     assert_eq!(second.cri.state().count("StopContainer", "a"), 1);
     assert!(second.deletions.0.lock().is_empty(), "no object is deleted for it");
+    assert_lines(&second.metrics(), &["kubelet_orphaned_runtime_pods_total 1"]);
+}
+
+/// Answers every request with what is in `body`, and notes the request.
+async fn serve(listener: tokio::net::TcpListener, body: Arc<Mutex<String>>, seen: Arc<Mutex<String>>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).await.unwrap_or(0);
+        *seen.lock() = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let body = body.lock().clone();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        // A client that has gone needs none.
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_has_static_pods() {
+    let node = Node::start().await;
+    let manifest = |name: &str| {
+        format!(
+            "{{kind: Pod, apiVersion: v1, metadata: {{name: {name}}}, spec: {{containers: [{{name: {name}, image: 'x:1'}}]}}}}"
+        )
+    };
+    let (body, seen) = (Arc::new(Mutex::new(manifest("a"))), Arc::<Mutex<String>>::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/pods?of=this", listener.local_addr().unwrap());
+    node.supervisor.spawn_until_stop("server", serve(listener, body.clone(), seen.clone()));
+    let headers = [("X-Own".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into();
+    let statics = Statics::new(node.workers.clone());
+    let wanted = statics.wanted();
+    let web = Web::new(&url, &headers, "n".into(), statics).unwrap();
+    node.supervisor.spawn_until_stop("web", web.run(Duration::from_millis(20)));
+    until("it runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    let request = seen.lock().clone();
+    assert!(request.starts_with("GET /pods?of=this HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("X-Own: 1\r\nX-Own: 2\r\n") || request.contains("x-own: 1\r\nx-own: 2\r\n"), "{request}");
+    let pods = wanted.borrow().values().flatten().map(|pod| pod.metadata.name.clone()).collect::<Vec<_>>();
+    assert_eq!(pods, [Some("a-n".to_owned())]);
+    *body.lock() = "no manifest".to_owned();
+    seen.lock().clear();
+    until("it was asked again", || !seen.lock().is_empty()).await;
+    *body.lock() = manifest("b");
+    until("the other one runs", || node.cri.state().count("StartContainer", "b") == 1).await;
+    until("the first one is gone", || node.cri.state().container("a").is_none()).await;
+    *body.lock() = String::new();
+    until("none is left", || node.cri.state().containers.is_empty()).await;
+    assert!(Web::new("ftp://r.test/", &headers, "n".into(), Statics::new(node.workers.clone())).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,6 +427,7 @@ async fn a_rejected_pod_fails_and_runs_nothing() {
     until("it failed", || node.phase() == "Failed").await;
     assert_eq!(node.statuses.get("u").unwrap().reason.as_deref(), Some("NodePorts"));
     until("the first one runs", || node.cri.state().count("StartContainer", "a") == 1).await;
+    assert_lines(&node.metrics(), &["kubelet_admission_rejections_total{reason=\"Other\"} 1"]);
 }
 
 fn with_cpu(mut container: Container, cpu: &str) -> Container {

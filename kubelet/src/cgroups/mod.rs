@@ -16,10 +16,14 @@ use crate::resize::apply::between;
 use crate::resources::linux::{self, LinuxResources};
 use crate::resources::requests::{self, Side};
 use crate::resources::{Amount, QosClass};
+use component::metrics::{Durations, Registry, SECONDS};
 use k8s_openapi::api::core::v1::Pod;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::gauge::Gauge;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use usage::GroupUsage;
 
 /// Where the kernel shows its control groups.
@@ -67,6 +71,12 @@ pub struct Cgroups {
     naming: Naming,
     root: PathBuf,
     policy: Policy,
+    seconds: Durations<Operation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation_type: &'static str,
 }
 
 /// What the groups of pods are for.
@@ -83,7 +93,32 @@ pub struct Policy {
 impl Cgroups {
     /// The groups below `root` (`cgroupRoot`, usually `/`).
     pub fn new(driver: Arc<dyn Driver>, naming: Naming, root: &str, policy: Policy) -> Self {
-        Self { driver, naming, root: Path::new(root.trim_start_matches('/')).to_owned(), policy }
+        let root = Path::new(root.trim_start_matches('/')).to_owned();
+        Self { driver, naming, root, policy, seconds: SECONDS.family() }
+    }
+
+    /// Adds how long groups take to be made, set and removed, and their version, to what is served.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "[ALPHA] Duration in seconds for cgroup manager operations. Broken down by method";
+        registry.register("kubelet_cgroup_manager_duration_seconds", help, self.seconds.clone());
+        let version = Gauge::<i64>::default();
+        version.set(if is_unified() { 2 } else { 1 });
+        registry.register("kubelet_cgroup_version", "[ALPHA] cgroup version on the hosts", version);
+    }
+
+    fn timed<T>(&self, operation_type: &'static str, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = work();
+        self.seconds.get_or_create(&Operation { operation_type }).observe(began.elapsed().as_secs_f64());
+        done
+    }
+
+    fn create(&self, path: &Path) -> Result<(), CgroupError> {
+        self.timed("create", || self.driver.create(path))
+    }
+
+    fn apply(&self, path: &Path, resources: &LinuxResources) -> Result<(), CgroupError> {
+        self.timed("update", || self.driver.apply(path, resources))
     }
 
     /// The driver of the version that is mounted.
@@ -109,13 +144,13 @@ impl Cgroups {
             memory: memory.map(Amount::value),
             ..LinuxResources::default()
         };
-        self.driver.create(&self.kubepods())?;
-        self.driver.apply(&self.kubepods(), &top)?;
+        self.create(&self.kubepods())?;
+        self.apply(&self.kubepods(), &top)?;
         for class in [QosClass::Burstable, QosClass::BestEffort] {
-            self.driver.create(&self.class(class))?;
+            self.create(&self.class(class))?;
         }
         let least = LinuxResources { shares: Some(2), ..LinuxResources::default() };
-        self.driver.apply(&self.class(QosClass::BestEffort), &least)
+        self.apply(&self.class(QosClass::BestEffort), &least)
     }
 
     /// Limits a group that somebody else has made.
@@ -124,7 +159,7 @@ impl Cgroups {
         if !self.driver.exists(path) {
             return Err(CgroupError::Missing(group.to_owned()));
         }
-        self.driver.apply(path, limits)
+        self.apply(path, limits)
     }
 
     /// Shares the processor among the classes by what their pods request.
@@ -136,7 +171,7 @@ impl Cgroups {
         let sum: Amount =
             burstable.map(|p| requests::of_pod(p, Side::Requests).get("cpu").copied().unwrap_or_default()).sum();
         let shares = LinuxResources { shares: Some(linux::shares(sum.milli_value())), ..LinuxResources::default() };
-        self.driver.apply(&self.class(QosClass::Burstable), &shares)
+        self.apply(&self.class(QosClass::Burstable), &shares)
     }
 
     /// Makes the pod's group and sets its limits.
@@ -146,8 +181,8 @@ impl Cgroups {
             return Ok(());
         }
         let path = self.pod(QosClass::of(pod), pod.uid());
-        self.driver.create(&path)?;
-        self.driver.apply(&path, &self.limits(pod, pinned))
+        self.create(&path)?;
+        self.apply(&path, &self.limits(pod, pinned))
     }
 
     /// Sets limits under which the containers of the pod as it was and as it is to be both fit; `pinned` as for
@@ -157,14 +192,14 @@ impl Cgroups {
             return Ok(());
         }
         let path = self.pod(QosClass::of(new), new.uid());
-        self.driver.create(&path)?;
-        self.driver.apply(&path, &between(&self.limits(old, pinned), &self.limits(new, pinned)))
+        self.create(&path)?;
+        self.apply(&path, &between(&self.limits(old, pinned), &self.limits(new, pinned)))
     }
 
     /// Removes the group of a pod, of whichever class.
     pub fn remove(&self, uid: &str) -> Result<(), CgroupError> {
         for class in [QosClass::Guaranteed, QosClass::Burstable, QosClass::BestEffort] {
-            self.driver.remove(&self.pod(class, uid))?;
+            self.timed("destroy", || self.driver.remove(&self.pod(class, uid)))?;
         }
         Ok(())
     }

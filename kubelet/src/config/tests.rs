@@ -23,6 +23,14 @@ fn upstreams_defaults_are_known_fields() {
 }
 
 #[test]
+fn headers_are_not_shown() {
+    let mut config = KubeletConfiguration::default();
+    config.static_pod_url_header.insert("Authorization".into(), vec!["secret".into()]);
+    let shown = kinds::show(&config.shown(), &KIND).to_string();
+    assert!(shown.contains("<masked>") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
 fn unknown_fields_and_impossible_values_are_refused() {
     let text = r#"{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration","nope":1}"#;
     assert!(kinds::parse::<KubeletConfiguration>(text, "f", &KIND).is_err());
@@ -37,6 +45,9 @@ fn unknown_fields_and_impossible_values_are_refused() {
     assert!(bad(|c| c.eviction_soft = [("memory.available".to_owned(), "1".to_owned())].into()));
     assert!(bad(|c| c.eviction_hard = [("nothing.available".to_owned(), "1".to_owned())].into()));
     assert!(bad(|c| c.container_log_max_size = "-1".into()));
+    assert!(bad(|c| (c.enable_system_log_query, c.enable_system_log_handler) = (true, false)));
+    assert!(bad(|c| c.image_pull_credentials_verification_policy = "Sometimes".into()));
+    assert!(bad(|c| c.preloaded_images_verification_allowlist = vec!["r.test/a".into()]));
     assert!(bad(|c| c.container_log_max_files = 1));
     assert!(bad(|c| c.container_log_monitor_interval = GoDuration::from_secs(2)));
     assert!(bad(|c| c.eviction_hard = [("memory.available".to_owned(), "x".to_owned())].into()));

@@ -4,6 +4,7 @@
 
 use super::{ConfigError, KubeletConfiguration, QUOTA_PERIOD, Threshold, enforcement, placement, shutdown};
 use crate::eviction::Signal;
+use crate::images::access::policy::Policy;
 use crate::placement::cpuset::CpuSet;
 use crate::resources::Amount;
 use crate::runtime::Endpoint;
@@ -70,6 +71,13 @@ pub(super) fn validate(config: &KubeletConfiguration) -> Result<(), ConfigError>
     if let Some(bad) = config.cluster_dns.iter().find(|ip| ip.parse::<IpAddr>().is_err()) {
         return fail("clusterDNS", format!("{bad:?} is no IP address"));
     }
+    if config.enable_system_log_query && !config.enable_system_log_handler {
+        let why = "enableSystemLogHandler is required for enableSystemLogQuery";
+        return Err(ConfigError::Whole(why.to_owned()));
+    }
+    let (policy, list) =
+        (&config.image_pull_credentials_verification_policy, &config.preloaded_images_verification_allowlist);
+    Policy::parse(policy, list).map(drop).map_err(|error| ConfigError::Whole(error.to_string()))?;
     validate_reserved_cpus(config)?;
     placement::validate(config)?;
     enforcement::validate(config)?;

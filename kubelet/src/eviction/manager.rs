@@ -68,6 +68,12 @@ impl Manager {
         }
     }
 
+    /// The UID of a pod that went over its limit, which is counted.
+    fn counted(&self, over: &Excess) -> String {
+        self.deps.runtime.metrics().evicted(over.limit.signal());
+        over.pod.uid().to_owned()
+    }
+
     /// One look; the pods that it ended.
     async fn look(&mut self) -> Vec<String> {
         let observed = self.observe().await;
@@ -76,7 +82,8 @@ impl Manager {
         let pods = self.workers.active();
         let over_limit = self.over_limit(&pods).await;
         if !over_limit.is_empty() {
-            return over_limit.into_iter().filter(|(pod, verdict)| self.end(pod, verdict.clone())).map(uid).collect();
+            let ended = over_limit.into_iter().filter(|over| self.end(&over.pod, over.verdict()));
+            return ended.map(|over| self.counted(&over)).collect();
         }
         let Some(threshold) = judgement.act.first() else { return Vec::new() };
         self.reclaim(threshold, pods).await.into_iter().collect()
@@ -114,10 +121,11 @@ impl Manager {
         if matches!(resource, Resource::Disk | Resource::Inodes) && self.free_disk(threshold).await {
             return None;
         }
-        let observed = self.observe().await;
+        let (observed, looked) = (self.observe().await, Instant::now());
         let usage = self.usage(&pods, resource).await;
         rank::order(&mut pods, &usage, resource);
         let seen = observed.get(&threshold.signal).copied().unwrap_or_default();
+        self.deps.runtime.metrics().judged(threshold.signal.name(), looked.elapsed());
         pods.iter().find_map(|pod| {
             let message = message::pressure(threshold, &seen, pod, usage.get(pod.uid()));
             let grace = match threshold.grace {
@@ -148,7 +156,7 @@ impl Manager {
 
     /// Pods that use more local storage than their own limits let them. Walking their folders costs,
     /// so that this is not done at every look.
-    async fn over_limit(&mut self, pods: &[Arc<Pod>]) -> Vec<(Arc<Pod>, Verdict)> {
+    async fn over_limit(&mut self, pods: &[Arc<Pod>]) -> Vec<Excess> {
         self.looks = self.looks.wrapping_add(1);
         let limited: Vec<_> = pods.iter().filter(|pod| is_limited(pod)).cloned().collect();
         if !self.keep_limits || limited.is_empty() || !self.looks.is_multiple_of(DISK_EVERY) {
@@ -156,8 +164,8 @@ impl Manager {
         }
         let usage = self.usage(&limited, Resource::Disk).await;
         let over = limited.into_iter().filter_map(|pod| {
-            let message = over_limit(&pod, usage.get(pod.uid())?)?;
-            Some((pod, Verdict { reason: REASON.into(), message, grace: Some(AT_ONCE), disruption: false }))
+            let (limit, message) = over_limit(&pod, usage.get(pod.uid())?)?;
+            Some(Excess { pod, limit, message })
         });
         over.collect()
     }
@@ -183,8 +191,39 @@ impl Manager {
     }
 }
 
-fn uid((pod, _): (Arc<Pod>, Verdict)) -> String {
-    pod.uid().to_owned()
+/// A pod that uses more local storage than it may.
+struct Excess {
+    pod: Arc<Pod>,
+    limit: Limit,
+    message: String,
+}
+
+impl Excess {
+    fn verdict(&self) -> Verdict {
+        Verdict { reason: REASON.into(), message: self.message.clone(), grace: Some(AT_ONCE), disruption: false }
+    }
+}
+
+/// What limits a pod's local storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// The size of an `emptyDir`.
+    Volume,
+    /// What its containers may use together.
+    Pod,
+    /// What one of them may use.
+    Container,
+}
+
+impl Limit {
+    /// As metrics call it.
+    fn signal(self) -> &'static str {
+        match self {
+            Self::Volume => "emptydirfs.limit",
+            Self::Pod => "ephemeralpodfs.limit",
+            Self::Container => "ephemeralcontainerfs.limit",
+        }
+    }
 }
 
 /// Whether anything limits the pod's local storage.
@@ -196,23 +235,24 @@ fn is_limited(pod: &Pod) -> bool {
 }
 
 /// What is wrong with a pod's use of local storage, if anything is.
-fn over_limit(pod: &Pod, usage: &PodUsage) -> Option<String> {
+fn over_limit(pod: &Pod, usage: &PodUsage) -> Option<(Limit, String)> {
     let spec = PodExt::spec(pod);
     for volume in spec.volumes.iter().flatten() {
         let Some(limit) = volume.empty_dir.as_ref().and_then(|e| e.size_limit.as_ref()) else { continue };
         let used = usage.volumes.get(&volume.name).copied().unwrap_or(0);
         if Amount::of(limit).value() > 0 && used > Amount::of(limit).value() {
-            return Some(message::empty_dir(&volume.name, &limit.0));
+            return Some((Limit::Volume, message::empty_dir(&volume.name, &limit.0)));
         }
     }
     let all = requests::of_pod(pod, Side::Limits).get(Resource::Disk.name()).copied();
     if let Some(all) = all.map(Amount::value).filter(|all| usage.disk.is_some_and(|used| used > *all)) {
-        return Some(message::pod_storage(all));
+        return Some((Limit::Pod, message::pod_storage(all)));
     }
     usage.containers(Resource::Disk).find_map(|(name, used)| {
         let container = spec.containers.iter().find(|c| c.name == name)?;
         let limit = requests::quantities(container, Side::Limits)?.get(Resource::Disk.name())?;
-        (used > Amount::of(limit).value()).then(|| message::container_storage(name, &limit.0))
+        let text = || (Limit::Container, message::container_storage(name, &limit.0));
+        (used > Amount::of(limit).value()).then(text)
     })
 }
 
@@ -264,14 +304,17 @@ mod tests {
         };
         for (usage, want) in [
             (usage(4096, 10_240, 10_240), None),
-            (usage(4097, 0, 0), Some("Usage of EmptyDir volume \"v\" exceeds the limit \"4Ki\". ")),
+            (usage(4097, 0, 0), Some((Limit::Volume, "Usage of EmptyDir volume \"v\" exceeds the limit \"4Ki\". "))),
             (
                 usage(0, 10_241, 0),
-                Some("Pod ephemeral local storage usage exceeds the total limit of containers 10Ki. "),
+                Some((Limit::Pod, "Pod ephemeral local storage usage exceeds the total limit of containers 10Ki. ")),
             ),
-            (usage(0, 0, 10_241), Some("Container c exceeded its local ephemeral storage limit \"10Ki\". ")),
+            (
+                usage(0, 0, 10_241),
+                Some((Limit::Container, "Container c exceeded its local ephemeral storage limit \"10Ki\". ")),
+            ),
         ] {
-            assert_eq!(over_limit(&pod, &usage).as_deref(), want);
+            assert_eq!(over_limit(&pod, &usage), want.map(|(limit, text)| (limit, text.to_owned())));
         }
     }
 

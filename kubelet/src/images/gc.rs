@@ -2,10 +2,16 @@
 //!
 //! Upstream: `pkg/kubelet/images/image_gc_manager.go`.
 
+use crate::images::access::Access;
+use crate::metrics::images::Removal;
 use crate::runtime::Runtime;
 use crate::runtime::images::Image;
+use k8s_openapi::jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
+
+/// Pause before a runtime that did not answer is asked again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// When to begin and how far to go.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +27,31 @@ pub struct Thresholds {
 }
 
 /// Looks after the images from time to time; give it to the supervisor.
-pub async fn run(runtime: Runtime, thresholds: Thresholds, every: Duration) {
+pub async fn run(runtime: Runtime, access: Option<Access>, thresholds: Thresholds, every: Duration) {
     let mut seen = HashMap::new();
+    if let Some(access) = &access {
+        settle(&runtime, access).await;
+    }
     loop {
         tokio::time::sleep(every).await;
+        let began = Timestamp::now();
         if let Err(e) = round(&runtime, thresholds, &mut seen).await {
             tracing::warn!(error = %e, "image garbage collection");
         }
+        if let (Some(access), Ok(left)) = (&access, runtime.images().await) {
+            access.keep_only(&left.into_iter().map(|image| image.id).collect(), began);
+        }
+    }
+}
+
+/// Has it noted which images a kubelet before this one has pulled, as soon as the runtime tells of its images.
+async fn settle(runtime: &Runtime, access: &Access) {
+    loop {
+        match runtime.images().await {
+            Ok(images) => return access.settle(&images),
+            Err(error) => tracing::warn!(%error, "cannot see yet which images were pulled"),
+        }
+        tokio::time::sleep(RETRY).await;
     }
 }
 
@@ -50,6 +74,7 @@ async fn round(
         for image in victims(&images, &used, seen, now, age) {
             tracing::info!(image = image.id, bytes = image.size, "removing an image that nobody has used for long");
             runtime.remove_image(&image.id).await?;
+            runtime.metrics().images.removed(Removal::Age);
         }
     }
     let Some((mount, _)) = runtime.image_filesystem().await? else { return Ok(()) };
@@ -61,6 +86,7 @@ async fn round(
         }
         tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
         runtime.remove_image(&image.id).await?;
+        runtime.metrics().images.removed(Removal::Space);
         freed += image.size;
     }
     Ok(())
@@ -72,6 +98,7 @@ pub async fn remove_unused(runtime: &Runtime) -> Result<(), crate::runtime::Runt
     for image in runtime.images().await?.iter().filter(|i| !i.pinned && !is_used(i, &used)) {
         tracing::info!(image = image.id, bytes = image.size, "removing an unused image");
         runtime.remove_image(&image.id).await?;
+        runtime.metrics().images.removed(Removal::Space);
     }
     Ok(())
 }

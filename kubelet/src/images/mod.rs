@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/kubelet/images`.
 
+pub mod access;
 pub mod credentials;
 pub mod gc;
 pub mod node_config;
@@ -10,6 +11,7 @@ pub mod registry;
 
 use crate::backoff::Backoff;
 use crate::events::{Events, Severity};
+use crate::images::access::{Access, Source, Standing};
 use crate::images::node_config::NodeConfig;
 use crate::images::providers::Providers;
 use crate::images::registry::Keyring;
@@ -102,6 +104,9 @@ enum PullError {
     /// There are too many.
     #[error("pull QPS exceeded")]
     TooMany,
+    /// It could not be noted that it begins.
+    #[error("{0}")]
+    Unnoted(String),
     /// The runtime's words.
     #[error("{0}")]
     Runtime(String),
@@ -117,6 +122,8 @@ pub struct Images {
     backoff: Arc<Mutex<Failures>>,
     node: Option<Arc<NodeConfig>>,
     providers: Providers,
+    /// Without it every pod may have what is here.
+    access: Option<Access>,
 }
 
 struct Failures {
@@ -137,7 +144,13 @@ impl Images {
             backoff: Arc::new(Mutex::new(failures)),
             node: None,
             providers: Providers::default(),
+            access: None,
         }
+    }
+
+    /// The same, which asks pods for credentials also for images that are here.
+    pub fn with_access(self, access: Option<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// The same, with credentials of the node and of programs.
@@ -157,19 +170,44 @@ impl Images {
         let inspect = |e: RuntimeError| ImageError::Inspect { image: name.clone(), why: e.to_string() };
         let present = self.runtime.image(&name).await.map_err(inspect)?;
         let shown = wish.reference;
-        match (present, wish.policy) {
-            (Some(image), "IfNotPresent" | "Never") => {
-                let text =
-                    format!("Container image \"{shown}\" already present on machine and can be accessed by the pod");
-                self.event(pod, wish, Severity::Normal, "Pulled", text);
-                Ok(image)
+        let is_here = present.is_some();
+        let asked = self.asked(wish, is_here);
+        if let Some(image) = present.filter(|_| wish.policy != "Always")
+            && self.may_have(pod, wish, &name, &image, auths).await
+        {
+            let text = format!("Container image \"{shown}\" already present on machine and can be accessed by the pod");
+            self.event(pod, wish, Severity::Normal, "Pulled", text);
+            asked(Some(false));
+            return Ok(image);
+        }
+        asked(Some(true).filter(|_| wish.policy != "Never" || is_here));
+        if wish.policy == "Never" {
+            // Whether it is here is nobody's business who may not have it.
+            let error = ImageError::Never(shown.to_owned());
+            self.event(pod, wish, Severity::Warning, "ErrImageNeverPull", error.to_string());
+            return Err(error);
+        }
+        self.pull(pod, wish, &name, auths, sandbox).await
+    }
+
+    /// Counts the wish, when it is known whether the image has to be pulled.
+    fn asked(&self, wish: Wish<'_>, is_here: bool) -> impl Fn(Option<bool>) + use<> {
+        let (counts, policy) = (self.runtime.metrics().images.clone(), wish.policy.to_lowercase());
+        // Who always pulls does not look.
+        let present = (wish.policy != "Always").then_some(is_here);
+        move |pulls| counts.asked(&policy, present, pulls)
+    }
+
+    /// Whether the pod has credentials that are as good as those that an image was pulled with, where they are asked for.
+    async fn may_have(&self, pod: &Pod, wish: Wish<'_>, name: &str, image: &Image, auths: &[RegistryAuth]) -> bool {
+        let Some(access) = &self.access else { return true };
+        match access.standing(wish.reference, &image.id) {
+            Standing::Free => true,
+            Standing::Unknown => false,
+            Standing::For(known) => {
+                let own = self.credentials(pod, &registry::repository(name), auths).await;
+                access.suffices(wish.reference, &image.id, &known, &own)
             }
-            (None, "Never") => {
-                let error = ImageError::Never(shown.to_owned());
-                self.event(pod, wish, Severity::Warning, "ErrImageNeverPull", error.to_string());
-                Err(error)
-            }
-            _ => self.pull(pod, wish, &name, auths, sandbox).await,
         }
     }
 
@@ -188,8 +226,12 @@ impl Images {
         let _slot = self.slots.acquire().await;
         self.event(pod, wish, Severity::Normal, "Pulling", format!("Pulling image \"{shown}\""));
         let pulling = Instant::now();
-        match self.pull_with(pod, name, auths, sandbox).await {
+        let pulled = self.pull_noted(pod, wish, name, auths, sandbox).await;
+        let metrics = self.runtime.metrics();
+        metrics.pods.startups.pulled(pod.uid(), pulling, Instant::now());
+        match pulled {
             Ok(image) => {
+                metrics.images.pulled(image.size, pulling.elapsed());
                 let mut failures = self.backoff.lock();
                 failures.delays.forget(&key);
                 failures.last.remove(&key);
@@ -204,6 +246,7 @@ impl Images {
             Err(e) => {
                 let why = match e {
                     PullError::TooMany => e.to_string(),
+                    PullError::Unnoted(_) => format!("failed to record image pull intent: {e}"),
                     PullError::Runtime(_) => format!("failed to pull image \"{name}\": {e}"),
                 };
                 let mut failures = self.backoff.lock();
@@ -241,14 +284,34 @@ impl Images {
         found
     }
 
-    /// Tries each credential that fits, or none at all if none does.
+    /// Pulls, and notes whose credentials were good for it.
+    async fn pull_noted(
+        &self,
+        pod: &Pod,
+        wish: Wish<'_>,
+        name: &str,
+        auths: &[RegistryAuth],
+        sandbox: &cri::PodSandboxConfig,
+    ) -> Result<Image, PullError> {
+        let Some(access) = &self.access else {
+            return self.pull_with(pod, name, auths, sandbox).await.map(|(image, _)| image);
+        };
+        access.begin(wish.reference).map_err(|error| PullError::Unnoted(error.to_string()))?;
+        // A pod that goes meanwhile takes this with it: the note is then taken back by who is dropped.
+        let mut noted = Noted { access, image: wish.reference, pulled: None };
+        let (image, source) = self.pull_with(pod, name, auths, sandbox).await?;
+        noted.pulled = Some((image.id.clone(), source));
+        Ok(image)
+    }
+
+    /// Tries each credential that fits, or none at all if none does. Whose was good is told.
     async fn pull_with(
         &self,
         pod: &Pod,
         name: &str,
         auths: &[RegistryAuth],
         sandbox: &cri::PodSandboxConfig,
-    ) -> Result<Image, PullError> {
+    ) -> Result<(Image, Source), PullError> {
         if !self.rate.admits() {
             return Err(PullError::TooMany);
         }
@@ -259,7 +322,8 @@ impl Images {
             match self.runtime.pull(name, auth, sandbox).await {
                 Ok(reference) => {
                     let known = self.runtime.image(&reference).await.ok().flatten();
-                    return Ok(known.unwrap_or(Image { id: reference, ..Image::default() }));
+                    let source = auth.map(|auth| auth.source.clone()).unwrap_or_default();
+                    return Ok((known.unwrap_or(Image { id: reference, ..Image::default() }), source));
                 }
                 Err(e) => last = Some(e),
             }
@@ -272,6 +336,22 @@ impl Images {
         match wish.container {
             Some(name) => self.events.container(pod, name, severity, reason, text),
             None => self.events.pod(pod, severity, reason, text),
+        }
+    }
+}
+
+/// A pull that was noted; its end is noted when this is dropped.
+struct Noted<'a> {
+    access: &'a Access,
+    image: &'a str,
+    pulled: Option<(String, Source)>,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        match &self.pulled {
+            Some((id, source)) => self.access.pulled(self.image, id, source),
+            None => self.access.failed(self.image),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The small HTTP client of probes and hooks: one GET on a fresh connection, no certificate check.
+//! The small HTTP client of probes and hooks: one GET on a fresh connection, no certificate check unless somebody says
+//! whom to trust.
 
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
@@ -30,15 +31,25 @@ pub enum GetError {
     Request(#[from] ::http::Error),
     #[error("{0} is not a server name")]
     Name(String),
+    #[error("http: server gave HTTP response to HTTPS client")]
+    NotTls,
 }
 
 impl Get {
+    /// The request for a URL; `None` if that is no address of the web.
+    pub fn of_url(url: &str, headers: Vec<(String, String)>) -> Option<Self> {
+        let whole = url.contains("://").then_some(url)?;
+        let nowhere = Self { tls: false, host: String::new(), port: 0, path: String::new(), headers };
+        nowhere.redirected(whole).filter(|get| !get.host.is_empty())
+    }
+
     /// As messages print it.
     pub fn url(&self) -> String {
         format!("{}://{}{}", if self.tls { "https" } else { "http" }, self.authority(), self.path)
     }
 
-    fn authority(&self) -> String {
+    /// The server, as the request names it.
+    pub fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -90,16 +101,33 @@ pub async fn get(request: &Get) -> Result<u16, GetError> {
     fetch(request).await.map(|answer| answer.status)
 }
 
-/// Sends the request.
+/// Sends the request to whoever answers, and reads the beginning of the answer.
 pub async fn fetch(request: &Get) -> Result<Answer, GetError> {
+    fetch_trusted(request, TLS.clone(), MAX_BODY).await
+}
+
+/// Sends the request to a server that is trusted, and reads so many bytes of the answer at most.
+pub async fn fetch_trusted(
+    request: &Get,
+    trust: Arc<rustls::ClientConfig>,
+    longest: usize,
+) -> Result<Answer, GetError> {
     let dial = |e: io::Error| GetError::Dial(dial_error(&request.host, request.port, &e));
     let stream = TcpStream::connect((request.host.as_str(), request.port)).await.map_err(dial)?;
     if !request.tls {
-        return exchange(stream, request).await;
+        return exchange(stream, request, longest).await;
     }
     let name = ServerName::try_from(request.host.clone()).map_err(|_| GetError::Name(request.host.clone()))?;
-    let stream = tokio_rustls::TlsConnector::from(TLS.clone()).connect(name, stream).await.map_err(dial)?;
-    exchange(stream, request).await
+    let refused = |e: io::Error| if is_plain(&e) { GetError::NotTls } else { dial(e) };
+    let stream = tokio_rustls::TlsConnector::from(trust).connect(name, stream).await.map_err(refused)?;
+    exchange(stream, request, longest).await
+}
+
+/// Whether a handshake failed because the other side answered with something that is no TLS, such as HTTP.
+fn is_plain(error: &io::Error) -> bool {
+    use rustls::{Error, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(inner, Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)))
 }
 
 /// The words of Go's dialer, which people search their logs for.
@@ -116,6 +144,7 @@ pub fn dial_error(host: &str, port: u16, e: &io::Error) -> String {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: &Get,
+    longest: usize,
 ) -> Result<Answer, GetError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let mut builder = ::http::Request::get(&request.path);
@@ -131,7 +160,7 @@ async fn exchange(
         builder = builder.header(name, value);
     }
     let request = builder.header("Connection", "close").body(Empty::<bytes::Bytes>::new())?;
-    let answer = async move { read(sender.send_request(request).await?).await };
+    let answer = async move { read(sender.send_request(request).await?, longest).await };
     let mut answer = std::pin::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
@@ -140,15 +169,15 @@ async fn exchange(
     }
 }
 
-async fn read(answer: ::http::Response<hyper::body::Incoming>) -> Result<Answer, GetError> {
+async fn read(answer: ::http::Response<hyper::body::Incoming>, longest: usize) -> Result<Answer, GetError> {
     let location = answer.headers().get(::http::header::LOCATION).and_then(|value| value.to_str().ok());
     let (status, location) = (answer.status().as_u16(), location.map(str::to_owned));
     let (mut body, mut text) = (answer.into_body(), Vec::new());
-    while text.len() < MAX_BODY
+    while text.len() < longest
         && let Some(frame) = body.frame().await
     {
         if let Ok(data) = frame?.into_data() {
-            text.extend_from_slice(&data[..data.len().min(MAX_BODY - text.len())]);
+            text.extend_from_slice(&data[..data.len().min(longest - text.len())]);
         }
     }
     Ok(Answer { status, location, body: String::from_utf8_lossy(&text).into_owned() })
@@ -221,6 +250,20 @@ mod tests {
         ] {
             assert_eq!(get.redirected(location).map(|get| get.url()).as_deref(), want, "{location}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_apart() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
+            stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").await.unwrap();
+        };
+        let request = Get { tls: true, host: "127.0.0.1".into(), port, path: "/".into(), headers: Vec::new() };
+        let (answer, ()) = tokio::join!(get(&request), server);
+        assert!(matches!(answer, Err(GetError::NotTls)), "{answer:?}");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Images at the runtime.
 
 use super::{Runtime, RuntimeError};
+use crate::images::access::Source;
 use proto::cri;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct RegistryAuth {
     pub registry_token: String,
     /// The registry, or a part of it, that they are for. The runtime is not told: it has been asked for one image.
     pub server: String,
+    /// Whose they are.
+    pub source: Source,
 }
 
 impl Runtime {

@@ -212,7 +212,10 @@ impl Runtime {
         let mut client = self.runtime.clone();
         let request = cri::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
         // Network plug-ins may be slow: upstream gives them twice the time.
-        Ok(self.call(self.timeout * 2, "RunPodSandbox", client.run_pod_sandbox(request)).await?.pod_sandbox_id)
+        let began = Instant::now();
+        let made = self.call(self.timeout * 2, "RunPodSandbox", client.run_pod_sandbox(request)).await;
+        self.metrics.pods.sandbox(handler, began, made.is_err());
+        Ok(made?.pod_sandbox_id)
     }
 
     /// Stops what runs in a sandbox and takes its network away.

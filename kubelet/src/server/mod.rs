@@ -6,6 +6,8 @@ pub mod attributes;
 mod debug;
 pub mod log_format;
 pub mod logs;
+pub mod metrics;
+mod node_logs;
 pub mod route;
 pub mod summary;
 pub mod system_logs;
@@ -22,7 +24,7 @@ use component::serve::{Endpoints, Request, Response, Router, router};
 use http::{Method, StatusCode};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the endpoint answers from.
@@ -116,6 +118,8 @@ pub struct Switches {
     pub flags: bool,
     /// The node's own logs.
     pub system_logs: bool,
+    /// Questions about them.
+    pub log_queries: bool,
 }
 
 /// All paths that are switched on.
@@ -139,7 +143,11 @@ pub fn routes(api: Arc<Api>, endpoints: Endpoints, switches: &Switches) -> Route
     let router = with(router, &api, &["/run/"], run);
     let router = debug::routes(router, switches.profiling, switches.flags);
     match switches.system_logs {
-        true => router.route("/logs/", |request| system_logs::serve(system_logs::FOLDER.into(), request)),
+        true => {
+            let queries = switches.log_queries;
+            let serve = move |request| system_logs::serve(Path::new(system_logs::FOLDER), request, queries);
+            router.route("/logs/", serve)
+        }
         false => router.route("/logs/", |_| debug::disabled("logs endpoint is disabled.\n")),
     }
 }

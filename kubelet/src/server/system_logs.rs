@@ -2,9 +2,11 @@
 //!
 //! Upstream: `logServer` of `pkg/kubelet/kubelet.go`, which is Go's `http.FileServer`.
 
+use super::node_logs;
 use bytes::Bytes;
 use component::serve::{Request, Response, router};
-use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
 use http::{Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -30,14 +32,45 @@ enum Found {
     Elsewhere(String),
 }
 
-/// Answers a request below `/logs/` from the files of a folder.
-pub(super) async fn serve(folder: PathBuf, request: Request) -> Response {
+/// Answers a request below `/logs/` from the files of a folder, or what it asks of the journal if that is answered.
+pub(super) async fn serve(folder: &Path, request: Request, queries: bool) -> Response {
     if request.http.method() != Method::GET && request.http.method() != Method::HEAD {
         return router::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed");
     }
     let path = request.path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
+    match request.http.uri().query().filter(|_| queries) {
+        Some(query) => node_logs::serve(folder, path, query).await,
+        None => at(folder.to_owned(), path).await,
+    }
+}
+
+/// The file or the folder at a path.
+pub(super) async fn at(folder: PathBuf, path: String) -> Response {
     let answer = tokio::task::spawn_blocking(move || answer(&folder, &path)).await;
     answer.unwrap_or_else(|_| router::text(StatusCode::INTERNAL_SERVER_ERROR, "500 Internal Server Error\n"))
+}
+
+/// Whether there is something at a path.
+pub(super) fn exists(folder: &Path, path: &str) -> io::Result<()> {
+    find(folder, path).map(drop)
+}
+
+/// What a service has written to its file, or that it has none.
+pub(super) fn of_service(folder: &Path, service: &str) -> BoxStream<'static, Bytes> {
+    let told = |text: String| futures::stream::once(std::future::ready(Bytes::from(text))).boxed();
+    for name in [service.to_owned(), format!("{service}.log"), format!("{service}/{service}.log")] {
+        let pieces = match find(folder, &name) {
+            Ok(Found::File(file)) => read(&file),
+            Ok(Found::Folder(_) | Found::Elsewhere(_)) => continue,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            Err(error) => Err(error),
+        };
+        return match pieces {
+            Ok((first, rest)) => futures::stream::once(std::future::ready(first)).chain(rest).boxed(),
+            Err(error) => told(format!("\nerror getting log for {service}: {error}\n")),
+        };
+    }
+    told(format!("\nlog not found for {service}\n"))
 }
 
 fn answer(folder: &Path, path: &str) -> Response {
@@ -117,30 +150,34 @@ fn escaped(name: &str) -> String {
         .fold(name.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// The file as it is now, piece by piece; what is written to it meanwhile is left out.
 fn send(path: &Path) -> io::Result<Response> {
+    let (first, rest) = read(path)?;
+    let kind = kind(path, &first);
+    let pieces = futures::stream::once(std::future::ready(first)).chain(rest);
+    let frames = pieces.map(|piece| Ok(Frame::data(piece)));
+    let mut response = http::Response::new(StreamBody::new(frames).boxed_unsync());
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+/// The file as it is now, its first piece and the others; what is written to it meanwhile is left out.
+fn read(path: &Path) -> io::Result<(Bytes, impl Stream<Item = Bytes> + Send + use<>)> {
     let file = std::fs::File::open(path)?;
     let length = file.metadata()?.len();
     let mut file = file.take(length);
     let mut first = vec![0; CHUNK];
-    let read = file.read(&mut first)?;
-    first.truncate(read);
-    let kind = kind(path, &first);
+    let length = file.read(&mut first)?;
+    first.truncate(length);
     let (sender, receiver) = mpsc::channel::<Bytes>(BUFFERED);
-    let pieces = futures::stream::once(std::future::ready(Bytes::from(first)))
-        .chain(tokio_stream::wrappers::ReceiverStream::new(receiver));
-    let frames = pieces.map(|piece| Ok(Frame::data(piece)));
     tokio::task::spawn_blocking(move || {
         let mut piece = vec![0; CHUNK];
-        while let Ok(read @ 1..) = file.read(&mut piece) {
-            if sender.blocking_send(Bytes::copy_from_slice(&piece[..read])).is_err() {
+        while let Ok(length @ 1..) = file.read(&mut piece) {
+            if sender.blocking_send(Bytes::copy_from_slice(&piece[..length])).is_err() {
                 break;
             }
         }
     });
-    let mut response = http::Response::new(StreamBody::new(frames).boxed_unsync());
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    Ok(response)
+    Ok((Bytes::from(first), tokio_stream::wrappers::ReceiverStream::new(receiver)))
 }
 
 fn kind(path: &Path, start: &[u8]) -> &'static str {

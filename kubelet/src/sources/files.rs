@@ -1,79 +1,40 @@
 //! Static pods: every manifest in a folder.
 //!
-//! A pod whose manifest changed is another pod. It begins when the one before, which may hold its
-//! ports, has ended.
-//!
 //! Upstream: `pkg/kubelet/config/file.go`.
 
 use super::manifest::{self, MAX_MANIFEST};
-use crate::pod::{CONFIG_HASH, PodExt};
-use crate::workers::Workers;
+use super::statics::{Pods, Source, Statics};
+use crate::pod::PodExt;
 use k8s_openapi::api::core::v1::Pod;
-use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How often the folder is looked at for changes.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Pods by UID.
-type Pods = HashMap<String, Arc<Pod>>;
 
 /// The folder, and who is told of its pods.
 pub struct Files {
     folder: PathBuf,
     node: String,
-    workers: Workers,
-    /// What the workers were told of.
-    told: Pods,
-    wanted: watch::Sender<Vec<Arc<Pod>>>,
+    statics: Statics,
 }
 
 impl Files {
-    /// The manifests of `folder` for the node `node`, and the pods that are wanted as they change.
-    pub fn new(folder: PathBuf, node: String, workers: Workers) -> (Self, watch::Receiver<Vec<Arc<Pod>>>) {
-        let (wanted, receiver) = watch::channel(Vec::new());
-        (Self { folder, node, workers, told: Pods::new(), wanted }, receiver)
+    /// The manifests of `folder` for the node `node`.
+    pub fn new(folder: PathBuf, node: String, statics: Statics) -> Self {
+        Self { folder, node, statics }
     }
 
     /// Tells of the folder's pods as they are now; whether one has to wait for its predecessor.
     /// Called once before the first orphan is looked for.
-    pub fn look(&mut self) -> bool {
-        let now = self.read();
-        let gone: Vec<String> = self.told.keys().filter(|uid| !now.contains_key(*uid)).cloned().collect();
-        for uid in gone {
-            self.workers.remove(&uid);
-            self.told.remove(&uid);
-        }
-        let mut waiting = false;
-        let is_new = |pod: &Pod| self.told.get(pod.uid()).is_none_or(|told| !same(told, pod));
-        let new: Vec<_> = now.values().filter(|pod| is_new(pod)).cloned().collect();
-        for pod in new {
-            let uid = pod.uid().to_owned();
-            if self.workers.find(pod.namespace(), pod.name()).is_some_and(|other| other.uid() != uid) {
-                waiting = true;
-                continue;
-            }
-            tracing::info!(pod = pod.formatted(), "a static pod");
-            self.workers.update(pod.clone());
-            self.told.insert(uid, pod);
-        }
-        self.wanted.send_if_modified(|wanted| {
-            let is_there = |pod: &Arc<Pod>| now.get(pod.uid()).is_some_and(|now| same(now, pod));
-            let changed = wanted.len() != now.len() || !wanted.iter().all(is_there);
-            if changed {
-                *wanted = now.into_values().collect();
-            }
-            changed
-        });
-        waiting
+    pub fn look(&self) -> bool {
+        self.statics.set(Source::File, self.read())
     }
 
     /// Follows the folder for ever; give it to the supervisor.
-    pub async fn run(mut self, every: Duration) {
+    pub async fn run(self, every: Duration) {
         loop {
             let pause = if self.look() { LOOK } else { every };
             self.changed(pause).await;
@@ -108,11 +69,6 @@ impl Files {
             .inspect_err(|e| tracing::warn!(path = %path.display(), error = %e, "skipping a manifest"))
             .ok()
     }
-}
-
-/// Whether two pods come from one state of a manifest.
-fn same(a: &Pod, b: &Pod) -> bool {
-    a.annotation(CONFIG_HASH) == b.annotation(CONFIG_HASH)
 }
 
 /// When each file of the folder was written.

@@ -22,15 +22,56 @@ pub enum ManifestError {
     Kind(String),
 }
 
+/// Where a manifest was found.
+#[derive(Clone, Copy, Debug)]
+enum Origin<'a> {
+    /// In this file of the node.
+    File(&'a str),
+    /// Behind this address, from which other nodes may have the same.
+    Url(&'a str),
+}
+
 /// Reads a manifest, YAML or JSON, from the file `path`.
 pub fn parse(text: &str, path: &str, node: &str) -> Result<Pod, ManifestError> {
-    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
-    match value.get("kind").and_then(|k| k.as_str()) {
-        Some("Pod") => {}
-        other => return Err(ManifestError::Kind(other.unwrap_or("thing without a kind").to_owned())),
+    let value = read(text)?;
+    match kind(&value) {
+        "Pod" => one(value, Origin::File(path), node),
+        other => Err(ManifestError::Kind(other.to_owned())),
     }
-    let digest = digest(&value, path, node);
-    let mut pod: Pod = serde_json::from_value(value).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+}
+
+/// Reads the manifest of one pod, or a list of pods, that was found behind an address. All are pods or none is taken.
+pub fn several(text: &str, url: &str, node: &str) -> Result<Vec<Pod>, ManifestError> {
+    let mut value = read(text)?;
+    match kind(&value) {
+        "Pod" => Ok(vec![one(value, Origin::Url(url), node)?]),
+        "PodList" => {
+            let items = value.get_mut("items").map(serde_json::Value::take).unwrap_or_default();
+            let items = if items.is_null() { Vec::new() } else { from_json::<Vec<serde_json::Value>>(items)? };
+            items.into_iter().map(|item| one(item, Origin::Url(url), node)).collect()
+        }
+        other => Err(ManifestError::Kind(other.to_owned())),
+    }
+}
+
+fn read(text: &str) -> Result<serde_json::Value, ManifestError> {
+    serde_saphyr::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))
+}
+
+fn kind(value: &serde_json::Value) -> &str {
+    value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("thing without a kind")
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, ManifestError> {
+    serde_json::from_value(value).map_err(|e| ManifestError::Syntax(e.to_string()))
+}
+
+fn one(value: serde_json::Value, origin: Origin<'_>, node: &str) -> Result<Pod, ManifestError> {
+    let digest = match origin {
+        Origin::File(path) => digest(&value, &[node, path]),
+        Origin::Url(url) => digest(&value, &[url]),
+    };
+    let mut pod: Pod = from_json(value)?;
     if pod.metadata.name.as_deref().is_none_or(str::is_empty) {
         return Err(ManifestError::NoName);
     }
@@ -39,9 +80,11 @@ pub fn parse(text: &str, path: &str, node: &str) -> Result<Pod, ManifestError> {
     spec.restart_policy.get_or_insert_with(|| "Always".to_owned());
     spec.dns_policy.get_or_insert_with(|| "ClusterFirst".to_owned());
     spec.termination_grace_period_seconds.get_or_insert(30);
-    spec.tolerations.get_or_insert_default().push(tolerate_everything());
+    if matches!(origin, Origin::File(_)) {
+        spec.tolerations.get_or_insert_default().push(tolerate_everything());
+    }
     spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(set_defaults);
-    identify(&mut pod, digest, node);
+    identify(&mut pod, digest, origin, node);
     Ok(pod)
 }
 
@@ -59,22 +102,26 @@ fn set_defaults(c: &mut Container) {
     c.termination_message_policy.get_or_insert_with(|| "File".to_owned());
 }
 
-/// Follows from node, file and what the manifest says: the same manifest is the same pod after a
+/// Follows from where it was found and what the manifest says: the same manifest is the same pod after a
 /// restart, and a comment makes no other pod of it.
-fn digest(manifest: &serde_json::Value, path: &str, node: &str) -> String {
-    let parts = [node, path, &manifest.to_string()].join("\0");
+fn digest(manifest: &serde_json::Value, place: &[&str]) -> String {
+    let parts = format!("{}\0{manifest}", place.join("\0"));
     Sha256::digest(parts).iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
 /// The digest is the UID, unless the manifest gives one, and tells one state of the manifest from another.
-fn identify(pod: &mut Pod, hash: String, node: &str) {
+fn identify(pod: &mut Pod, hash: String, origin: Origin<'_>, node: &str) {
+    let source = match origin {
+        Origin::File(_) => "file",
+        Origin::Url(_) => "http",
+    };
     let meta = &mut pod.metadata;
     meta.name = meta.name.take().map(|n| format!("{n}-{node}"));
     meta.namespace.get_or_insert_with(|| "default".to_owned());
     meta.uid.get_or_insert_with(|| hash.clone());
     let annotations = meta.annotations.get_or_insert_default();
     annotations.insert(CONFIG_HASH.into(), hash);
-    annotations.insert(CONFIG_SOURCE.into(), "file".into());
+    annotations.insert(CONFIG_SOURCE.into(), source.into());
     annotations.insert(CONFIG_SEEN.into(), Timestamp::now().to_string());
 }
 
@@ -118,6 +165,28 @@ mod tests {
         let mirror = mirror(&pod, "n1", "u1");
         assert!(mirror.is_mirror() && mirror.metadata.uid.is_none());
         assert_eq!(mirror.metadata.owner_references.unwrap()[0].uid, "u1");
+    }
+
+    #[test]
+    fn a_server_has_one_pod_or_a_list_of_them() {
+        let item =
+            |name: &str| format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"containers":[{{"name":"c"}}]}}}}"#);
+        let list = format!(r#"{{"kind":"PodList","apiVersion":"v1","items":[{},{}]}}"#, item("a"), item("b"));
+        let names = |text: &str| {
+            let pods = several(text, "http://r.test/", "n1").map_err(|e| e.to_string())?;
+            Ok::<_, String>(pods.iter().map(|pod| pod.name().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&list), Ok(vec!["a-n1".to_owned(), "b-n1".to_owned()]));
+        assert_eq!(names(POD), Ok(vec!["web-n1".to_owned()]));
+        assert_eq!(names("kind: PodList"), Ok(Vec::new()));
+        let broken = list.replace(&item("b"), "{}");
+        for bad in [broken.as_str(), "kind: Service", "kind: PodList\nitems: 1"] {
+            assert!(names(bad).is_err(), "{bad}");
+        }
+        let pod = several(POD, "http://r.test/", "n1").unwrap().remove(0);
+        assert_eq!(pod.annotation(CONFIG_SOURCE), Some("http"));
+        assert!(pod.is_static() && PodExt::spec(&pod).tolerations.is_none());
+        assert_ne!(pod.uid(), several(POD, "http://s.test/", "n1").unwrap()[0].uid());
     }
 
     #[test]

@@ -6,12 +6,15 @@
 //! Upstream: `pkg/kubelet/pod/mirror_client.go`, `SyncPod` of `pkg/kubelet/kubelet.go`.
 
 use super::manifest;
+use super::statics::Source;
 use crate::cluster::Cluster;
+use crate::metrics::pods::PodCounts;
 use crate::node::NodeFacts;
 use crate::pod::{CONFIG_HASH, CONFIG_MIRROR, PodExt};
 use crate::status::StatusWriter;
 use client::informer::Informer;
 use k8s_openapi::api::core::v1::Pod;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -22,12 +25,13 @@ const RETRY: Duration = Duration::from_secs(2);
 /// What the mirrors are made from, and where they are.
 pub struct Mirrors {
     /// The static pods that are wanted.
-    pub statics: watch::Receiver<Vec<Arc<Pod>>>,
+    pub statics: watch::Receiver<HashMap<Source, Vec<Arc<Pod>>>>,
     /// The pods of this node at the apiserver.
     pub seen: Informer<Pod>,
     pub node: NodeFacts,
     pub cluster: Arc<dyn Cluster>,
     pub statuses: StatusWriter,
+    pub counts: PodCounts,
 }
 
 /// What is to be done for one pod.
@@ -58,8 +62,10 @@ impl Mirrors {
             }
         });
         loop {
-            let statics = self.statics.borrow_and_update().clone();
-            let retry = self.act(plan(&statics, &self.seen.list())).await == Outcome::Again;
+            let statics: Vec<_> = self.statics.borrow_and_update().values().flatten().cloned().collect();
+            let seen = self.seen.list();
+            self.counts.mirrored(seen.iter().filter(|pod| pod.is_mirror()).count());
+            let retry = self.act(plan(&statics, &seen)).await == Outcome::Again;
             tokio::select! {
                 () = changed.notified() => {}
                 told = self.statics.changed() => if told.is_err() { return },

@@ -1,4 +1,4 @@
-//! Where pods come from: the apiserver, and manifests on the node.
+//! Where pods come from: the apiserver, and manifests on the node or behind an address.
 //!
 //! Upstream: `pkg/kubelet/config`.
 
@@ -6,3 +6,5 @@ pub mod api;
 pub mod files;
 pub mod manifest;
 pub mod mirrors;
+pub mod statics;
+pub mod web;

@@ -6,15 +6,19 @@
 use super::patch::status_patch;
 use crate::cluster::Cluster;
 use component::Supervisor;
+use component::metrics::{Bounds, Registry};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
+use prometheus_client::metrics::histogram::Histogram;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 const PARALLEL: usize = 10;
 const RETRY: Duration = Duration::from_secs(1);
+/// Seconds that a status takes to be written.
+const SECONDS: Bounds = Bounds(&[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0]);
 
 /// Hands statuses to the writer. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +26,7 @@ pub struct StatusWriter {
     newest: Arc<Mutex<HashMap<String, Entry>>>,
     wake: mpsc::UnboundedSender<String>,
     done: Arc<Notify>,
+    seconds: Histogram,
 }
 
 #[derive(Debug)]
@@ -30,6 +35,8 @@ struct Entry {
     pod: Arc<Pod>,
     status: PodStatus,
     progress: WriteState,
+    /// Since when the apiserver has an old one.
+    since: Instant,
 }
 
 /// Where the newest status of a pod is.
@@ -57,9 +64,18 @@ impl StatusWriter {
     /// A writer, and the future that writes.
     pub fn new(cluster: Arc<dyn Cluster>, supervisor: Supervisor) -> (Self, impl Future<Output = ()> + Send) {
         let (wake, requests) = mpsc::unbounded_channel();
-        let writer = Self { newest: Arc::default(), wake, done: Arc::default() };
+        let seconds = SECONDS.histogram();
+        let writer = Self { newest: Arc::default(), wake, done: Arc::default(), seconds };
         let task = run(writer.clone(), requests, cluster, supervisor);
         (writer, task)
+    }
+
+    /// Adds how long statuses take to be written to what is served.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "[ALPHA] Duration in seconds to sync a pod status update. Measures time from detection of a change \
+                    to pod status until the API is successfully updated for that pod, even if multiple intevening \
+                    changes to pod status occur";
+        registry.register("kubelet_pod_status_sync_duration_seconds", help, self.seconds.clone());
     }
 
     /// The pod now has this status.
@@ -70,7 +86,9 @@ impl StatusWriter {
         let known = newest.get(&uid).map(|e| e.pod.clone()).filter(|k| is_newer(k, pod));
         let base = known.unwrap_or_else(|| pod.clone());
         let progress = before.map_or(WriteState::Queued, WriteState::changed);
-        newest.insert(uid.clone(), Entry { pod: base, status, progress });
+        let under_way = newest.get(&uid).filter(|e| e.progress != WriteState::Written);
+        let since = under_way.map_or_else(Instant::now, |e| e.since);
+        newest.insert(uid.clone(), Entry { pod: base, status, progress, since });
         if before.is_none_or(|b| b == WriteState::Written) {
             // The receiver lives as long as the kubelet.
             let _ = self.wake.send(uid);
@@ -134,7 +152,7 @@ async fn run(
     while let Some(uid) = requests.recv().await {
         let (writer, cluster, slots) = (writer.clone(), cluster.clone(), slots.clone());
         supervisor.spawn_until_stop("status-write", async move {
-            while write_newest(&writer.newest, &uid, cluster.as_ref(), &slots).await == Next::Again {}
+            while write_newest(&writer, &uid, cluster.as_ref(), &slots).await == Next::Again {}
             writer.done.notify_waiters();
         });
     }
@@ -146,12 +164,17 @@ enum Next {
     Done,
 }
 
-async fn write_newest(newest: &Newest, uid: &str, cluster: &dyn Cluster, slots: &Semaphore) -> Next {
+async fn write_newest(writer: &StatusWriter, uid: &str, cluster: &dyn Cluster, slots: &Semaphore) -> Next {
+    let newest = &writer.newest;
     let Ok(_slot) = slots.acquire().await else { return Next::Done };
     let Some((pod, status)) = take(newest, uid) else { return Next::Done };
     let Some(patch) = status_patch(&pod, &status) else { return finish(newest, uid, None, &status) };
     match cluster.patch_status(&pod, &patch).await {
-        Ok(after) => finish(newest, uid, Some(after), &status),
+        Ok(after) => {
+            let since = newest.lock().get(uid).map(|e| e.since);
+            since.into_iter().for_each(|since| writer.seconds.observe(since.elapsed().as_secs_f64()));
+            finish(newest, uid, Some(after), &status)
+        }
         Err(e) if e.is_not_found() => finish(newest, uid, None, &status),
         Err(e) => {
             tracing::warn!(pod = pod.metadata.name.as_deref(), error = %e, "cannot write the status yet");

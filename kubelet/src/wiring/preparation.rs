@@ -4,6 +4,7 @@ use crate::cgroups::Cgroups;
 use crate::cluster::Cluster;
 use crate::config::{KubeletConfiguration, enforcement};
 use crate::flags::Options;
+use crate::images::access::{Access, policy::Policy};
 use crate::images::providers::Providers;
 use crate::node::{NodeFacts, kernel, machine, reporter};
 use crate::placement::memory::demand::is_memory;
@@ -15,6 +16,8 @@ use component::daemon::Daemon;
 use component::gates::{Gates, go_bool};
 use std::path::Path;
 use std::sync::Arc;
+
+const ENSURE_PULLED: &str = "KubeletEnsureSecretPulledImages";
 
 /// What there is of swap, and whether one process may be ended alone.
 pub(super) fn memory_rules(config: &KubeletConfiguration, node_memory: Amount) -> anyhow::Result<MemoryRules> {
@@ -45,11 +48,7 @@ pub(super) fn placement(
     node: &NodeFacts,
     sys: &Path,
 ) -> anyhow::Result<Placement> {
-    let given = daemon.common.feature_gates.iter().flat_map(|all| all.split(','));
-    let given = given.filter_map(|gate| gate.split_once('=')).filter_map(|(k, v)| Some((k.trim(), go_bool(v.trim())?)));
-    let mut gates = config.feature_gates.clone();
-    gates.extend(given.map(|(gate, on)| (gate.trim_start_matches("kube:").to_owned(), on)));
-    let gates = Gates::from_map(gates)?;
+    let gates = gates(daemon, config)?;
     let memory = u64::try_from(node.memory().value()).unwrap_or(0);
     let reserved =
         config.kube_reserved.keys().chain(config.system_reserved.keys()).map(String::as_str).chain(["memory"]);
@@ -58,6 +57,26 @@ pub(super) fn placement(
     let machine = Machine { sys, memory, held_back: &held_back };
     let placed = Placement::load(&daemon.options.root_dir, config, &gates, machine);
     placed.context("initialize the resource managers")
+}
+
+/// The gates of the command line and of the file.
+fn gates(daemon: &Daemon<Options>, config: &KubeletConfiguration) -> anyhow::Result<Gates> {
+    let given = daemon.common.feature_gates.iter().flat_map(|all| all.split(','));
+    let given = given.filter_map(|gate| gate.split_once('=')).filter_map(|(k, v)| Some((k.trim(), go_bool(v.trim())?)));
+    let mut gates = config.feature_gates.clone();
+    gates.extend(given.map(|(gate, on)| (gate.trim_start_matches("kube:").to_owned(), on)));
+    Ok(Gates::from_map(gates)?)
+}
+
+/// Who may have images that are here, unless `KubeletEnsureSecretPulledImages` is off: then everybody.
+pub(super) fn access(daemon: &Daemon<Options>, config: &KubeletConfiguration) -> anyhow::Result<Option<Access>> {
+    if !gates(daemon, config)?.enabled(ENSURE_PULLED) {
+        return Ok(None);
+    }
+    let (name, list) =
+        (&config.image_pull_credentials_verification_policy, &config.preloaded_images_verification_allowlist);
+    let access = Access::open(&daemon.options.root_dir, Policy::parse(name, list)?);
+    access.map(Some).context("keep who may have which image")
 }
 
 /// Limits the groups of those for whom something is reserved; they have to be there.

@@ -6,7 +6,9 @@ use crate::credentials::serving::{self, Serving};
 use crate::credentials::store::Store;
 use crate::csi::metrics::VolumeMetrics;
 use crate::eviction::measure::Folders;
+use crate::metrics::census::Census;
 use crate::placement::metrics::PlacementMetrics;
+use crate::server::metrics::{Port, Requests};
 use crate::server::{self, Api, attributes};
 use crate::stats::{self, Stats};
 use component::Supervisor;
@@ -40,10 +42,13 @@ impl Kubelet {
         }
         let mut endpoints = Endpoints::new("kubelet");
         endpoints.healthz = health;
-        endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config, &config::KIND)));
+        endpoints.configz = Some(("kubeletconfig", component::kinds::show(&self.config.shown(), &config::KIND)));
         endpoints.flags = shown;
         endpoints.registry.register_collector(Box::new(VolumeMetrics(self.csi.clone())));
         self.deps.runtime.metrics().register(&mut endpoints.registry, &self.deps.node.name());
+        endpoints.registry.register_collector(Box::new(Census(self.workers.clone())));
+        self.deps.statuses.register(&mut endpoints.registry);
+        self.deps.cgroups.register(&mut endpoints.registry);
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
         self.start_serving_certificate(supervisor, &mut endpoints.registry);
@@ -53,11 +58,17 @@ impl Kubelet {
             profiling: self.config.enable_profiling_handler,
             flags: self.config.enable_debug_flags_handler,
             system_logs: self.config.enable_system_log_handler,
+            log_queries: self.config.enable_system_log_query,
         };
+        let requests = Requests::default();
+        requests.register(&mut endpoints.registry);
+        if let Some(access) = &self.access {
+            access.register(&mut endpoints.registry);
+        }
         let router = server::routes(Arc::new(self.api(supervisor)), endpoints, &switches);
         if self.config.read_only_port != 0 {
             let server = Server::bind((self.config.address, self.config.read_only_port).into()).await?;
-            let router = router.only(server::READ_ONLY);
+            let router = requests.watch(router.only(server::READ_ONLY), Port::ReadOnly);
             supervisor.spawn("read-only", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
         }
         let tls = Tls::open(tls::Settings {
@@ -71,6 +82,7 @@ impl Kubelet {
         let tls = tls.await?;
         let server = Server::bind((self.config.address, self.config.port).into()).await?;
         supervisor.spawn_until_stop("certificate reload", tls.clone().keep_current());
+        let router = requests.watch(router, Port::Guarded);
         let access = Access::Delegated(Arc::new(self.delegated()));
         supervisor.spawn("server", server.run(Protocol::Tls(tls), router, access, supervisor.clone()));
         Ok(())

@@ -7,6 +7,7 @@ pub mod actions;
 pub mod admission;
 pub mod deps;
 pub mod files;
+pub mod headcount;
 pub mod messages;
 pub mod mounts;
 pub mod nudges;
@@ -18,14 +19,17 @@ pub mod sysctls;
 pub mod worker;
 
 pub use deps::{Deps, Settings};
+pub use headcount::Headcount;
 pub use nudges::Nudges;
 
+use crate::metrics::pods::PodCounts;
 use crate::pod::PodExt;
 use crate::runtime::record::Outline;
 use crate::status::Verdict;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -94,6 +98,9 @@ impl Workers {
 
     /// A pod is new or has changed.
     pub fn update(&self, pod: Arc<Pod>) {
+        if !pod.is_static() {
+            self.counts().startups.shown(&pod, Timestamp::now());
+        }
         let mut entries = self.shared.entries.lock();
         if let Some(entry) = entries.get_mut(pod.uid()) {
             if entry.desired.borrow().fate == Fate::Gone {
@@ -105,6 +112,10 @@ impl Workers {
         }
         let fate = self.admit(&pod, &entries);
         self.begin(&mut entries, Desired { pod, fate });
+    }
+
+    fn counts(&self) -> &PodCounts {
+        &self.shared.deps.runtime.metrics().pods
     }
 
     /// A pod's source has it no more.
@@ -121,6 +132,7 @@ impl Workers {
         if entries.contains_key(uid) {
             return;
         }
+        self.counts().orphaned();
         tracing::info!(pod = outline.name, namespace = outline.namespace, uid, "ending a pod that nobody asks for");
         let metadata = ObjectMeta {
             name: Some(outline.name.clone()),
@@ -198,6 +210,7 @@ impl Workers {
         match verdict {
             Ok(()) => Fate::Wanted,
             Err(rejection) => {
+                self.counts().refused(&rejection.reason);
                 deps.events.pod(pod, crate::events::Severity::Warning, &rejection.reason, rejection.message.clone());
                 let message = format!("Pod was rejected: {}", rejection.message);
                 Fate::Ended(Verdict { reason: rejection.reason, message, ..Verdict::default() })
@@ -222,6 +235,7 @@ impl Workers {
         let mut entries = self.shared.entries.lock();
         self.shared.nudges.forget(uid);
         if let Some(pod) = entries.remove(uid).and_then(|e| e.successor) {
+            self.counts().restarted(&pod);
             let fate = self.admit(&pod, &entries);
             self.begin(&mut entries, Desired { pod, fate });
         }

@@ -12,7 +12,7 @@ use crate::lifecycle;
 use crate::pod::PodExt;
 use crate::runtime::config::{ContainerInput, Mount, MountedImage, container_config};
 use crate::runtime::images::{Image, RegistryAuth};
-use crate::runtime::{ContainerState, security};
+use crate::runtime::{ContainerState, RuntimeError, security};
 use crate::status::Waiting;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 const RETRY: Duration = Duration::from_secs(5);
 const HOOK_LIMIT: Duration = Duration::from_secs(3600);
+/// How a runtime begins to say that the image of a volume is what is missing.
+const NOT_MOUNTED: &str = "ImageVolumeMountFailed";
 
 /// The images of a pod's volumes by volume name, or why one is not there.
 pub(super) type Pulled = BTreeMap<String, Result<MountedImage, ImageError>>;
@@ -184,6 +186,9 @@ impl Worker {
         let restarts = input.restart_count;
         let config = container_config(&look.pod, container, &input);
         let created = self.deps.runtime.create_container(&look.sandbox, config, look.sandbox_config.clone()).await;
+        let unmounted = |e: &RuntimeError| e.message().starts_with(NOT_MOUNTED);
+        let counts = &self.deps.runtime.metrics().images;
+        counts.volumes(images.len(), !created.as_ref().is_err_and(unmounted));
         let id = created.map_err(|e| StartError::Create(e.message()))?;
         self.event(&look.pod, container, "Created", "Container created");
         self.deps.placement.starts(&look.pod, container);
@@ -308,9 +313,17 @@ impl Worker {
         let Some(hook) = container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return Ok(()) };
         let ip = look.ips.first().cloned().unwrap_or_default();
         let done = lifecycle::run(&self.deps.runtime, container, id, &ip, hook, HOOK_LIMIT).await;
-        let Err(e) = done else { return Ok(()) };
-        tracing::warn!(pod = look.pod.formatted(), container = container.name, error = %e, "postStart hook failed");
         let events = &self.deps.events;
+        let e = match done {
+            Ok(ran) => {
+                if let Some((reason, text)) = ran.warning() {
+                    events.pod(&look.pod, Severity::Warning, reason, text);
+                }
+                return Ok(());
+            }
+            Err(e) => e,
+        };
+        tracing::warn!(pod = look.pod.formatted(), container = container.name, error = %e, "postStart hook failed");
         events.container(&look.pod, &container.name, Severity::Warning, "FailedPostStartHook", "PostStartHook failed");
         events.container(&look.pod, &container.name, Severity::Normal, "Killing", "FailedPostStartHook");
         if let Err(e) = self.deps.runtime.stop_container(id, look.pod.grace()).await {

@@ -62,9 +62,16 @@ async fn pre_stop(deps: &Deps, pod: &Pod, record: &PodRecord, c: &ContainerRecor
     let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.pre_stop.clone()) else { return };
     let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0));
     let ip = record.ips().first().cloned().unwrap_or_default();
-    if let Err(e) = lifecycle::run(&deps.runtime, &spec, &c.id, &ip, &hook, limit).await {
-        tracing::warn!(pod = pod.formatted(), container = c.name, error = %e, "preStop hook failed");
-        deps.events.container(pod, &c.name, Severity::Warning, "FailedPreStopHook", "PreStopHook failed");
+    match lifecycle::run(&deps.runtime, &spec, &c.id, &ip, &hook, limit).await {
+        Ok(ran) => {
+            if let Some((reason, text)) = ran.warning() {
+                deps.events.pod(pod, Severity::Warning, reason, text);
+            }
+        }
+        Err(e) => {
+            tracing::warn!(pod = pod.formatted(), container = c.name, error = %e, "preStop hook failed");
+            deps.events.container(pod, &c.name, Severity::Warning, "FailedPreStopHook", "PreStopHook failed");
+        }
     }
 }
 

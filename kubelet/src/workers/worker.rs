@@ -5,6 +5,7 @@ use super::stop;
 use super::{Desired, Fate};
 use crate::backoff::Backoff;
 use crate::events::Severity;
+use crate::metrics::pods::{PodCounts, Work};
 use crate::pod::PodExt;
 use crate::resize::{self, Applied, Resources, Standing};
 use crate::runtime::PodRecord;
@@ -13,7 +14,7 @@ use crate::{clock, workers::messages};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
 /// Where a pod stands. Each stage is entered once and in this order.
@@ -43,6 +44,8 @@ pub struct Worker {
     pub(super) desired: watch::Receiver<Desired>,
     nudge: Arc<Notify>,
     stage: watch::Sender<Stage>,
+    /// When the pod was handed to this task.
+    seen: Instant,
     /// The last status computed.
     pub(super) status: PodStatus,
     pub(super) waiting: HashMap<String, Waiting>,
@@ -76,6 +79,7 @@ impl Worker {
             desired,
             nudge,
             stage,
+            seen: Instant::now(),
             status,
             waiting: HashMap::new(),
             crashes,
@@ -92,7 +96,8 @@ impl Worker {
         let mut stage = Stage::Syncing;
         while stage != Stage::Gone {
             self.stage.send_replace(stage);
-            stage = match stage {
+            let began = Instant::now();
+            let next = match stage {
                 // Boxed, here and below: a pod's types are large, and so is a future that holds some.
                 Stage::Syncing => Box::pin(self.syncing()).await,
                 Stage::Terminating => Box::pin(self.terminating()).await,
@@ -100,12 +105,22 @@ impl Worker {
                 Stage::Released => Box::pin(self.released()).await,
                 Stage::Gone => Stage::Gone,
             };
+            match stage {
+                Stage::Terminating => self.counts().worked(Work::Kill, began),
+                Stage::Terminated => self.counts().worked(Work::Terminated, began),
+                Stage::Syncing | Stage::Released | Stage::Gone => {}
+            }
+            stage = next;
         }
         self.stage.send_replace(Stage::Gone);
     }
 
     pub(super) fn pod(&self) -> Arc<Pod> {
         self.desired.borrow().pod.clone()
+    }
+
+    fn counts(&self) -> &PodCounts {
+        &self.deps.runtime.metrics().pods
     }
 
     /// The pod with what it was granted.
@@ -127,20 +142,24 @@ impl Worker {
             self.verdict = Some(verdict);
             return Stage::Terminating;
         }
+        self.counts().first_look(&self.pod(), self.seen);
+        let mut work = Work::Create;
         loop {
+            let began = Instant::now();
             let next = tokio::select! {
                 biased;
                 () = must_stop(&mut watched) => return Stage::Terminating,
                 next = Box::pin(self.sync()) => next,
             };
+            self.counts().worked(work, began);
             let Some(wait) = next else { return Stage::Terminating };
             let _ = self.desired.borrow_and_update();
-            tokio::select! {
+            work = tokio::select! {
                 () = must_stop(&mut watched) => return Stage::Terminating,
-                () = self.nudge.notified() => {}
-                _ = self.desired.changed() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+                () = self.nudge.notified() => Work::Sync,
+                _ = self.desired.changed() => Work::Update,
+                () = tokio::time::sleep(wait) => Work::Sync,
+            };
         }
     }
 
@@ -154,6 +173,7 @@ impl Worker {
             return None;
         }
         let rejection = self.deps.placement.admit(&self.deps.devices, &pod, runs).await.err()?;
+        self.counts().refused(&rejection.reason);
         self.deps.events.pod(&pod, Severity::Warning, &rejection.reason, rejection.message.clone());
         let message = format!("Pod was rejected: {}", rejection.message);
         Some(Verdict { reason: rejection.reason, message, ..Verdict::default() })
@@ -292,6 +312,7 @@ impl Worker {
         self.deps.statuses.forget(uid);
         self.deps.allocations.forget(uid);
         self.deps.images.forget(uid);
+        self.counts().startups.forget(uid);
     }
 
     /// Computes the status from what the runtime holds and hands it to the writer.
@@ -334,6 +355,11 @@ impl Worker {
         if pod.spec.as_ref().is_some_and(|s| s.containers.is_empty()) {
             // An orphan: nobody has its object.
             return;
+        }
+        self.counts().ended(&self.status, &status);
+        let pending = self.status.phase.as_deref().unwrap_or("Pending") == "Pending";
+        if pending && status.phase.as_deref() == Some("Running") {
+            self.counts().startups.runs(self.seen);
         }
         self.status = status.clone();
         self.deps.statuses.set(pod, status);

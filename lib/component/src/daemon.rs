@@ -83,7 +83,7 @@ where
 }
 
 /// The gates that a daemon heeds.
-const BUILT_GATES: &[&str] = &["ConstrainedImpersonation"];
+const BUILT_GATES: &[&str] = &["ConstrainedImpersonation", "KubeletEnsureSecretPulledImages"];
 
 fn run<O, F, Fut>(name: &'static str, start_with: Start<O>, start: F) -> anyhow::Result<()>
 where

@@ -7,7 +7,7 @@ mod protobuf;
 mod shapes;
 
 pub use exposition::expose;
-pub use shapes::{Exponential, Histograms, gauges};
+pub use shapes::{Bounds, Durations, Exponential, Histograms, PlainCounter, SECONDS, gauge, gauges};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
@@ -57,7 +57,8 @@ fn this_build() -> Build {
 }
 
 /// The registry in Prometheus' text format 0.0.4. The crate writes OpenMetrics, which names a
-/// counter's family without `_total`, ends a help with a dot and a text with `# EOF`.
+/// counter's family without `_total`, ends a help with a dot and a text with `# EOF`. What it does not know the type of
+/// is a [`PlainCounter`].
 pub fn encode(registry: &Registry) -> String {
     let mut open = String::new();
     if prometheus_client::encoding::text::encode(&mut open, registry).is_err() {
@@ -71,7 +72,13 @@ pub fn encode(registry: &Registry) -> String {
         let name = head.and_then(|head| head.split(' ').next()).filter(|name| counters.contains(name));
         match name {
             Some(name) => text.push_str(&line.replacen(name, &format!("{name}_total"), 1)),
-            None => text.push_str(line),
+            None => match line.strip_suffix(" unknown").filter(|_| line.starts_with("# TYPE ")) {
+                Some(plain) => {
+                    text.push_str(plain);
+                    text.push_str(" counter");
+                }
+                None => text.push_str(line),
+            },
         }
         text.push('\n');
     }

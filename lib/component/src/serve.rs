@@ -18,7 +18,7 @@ pub use endpoints::Endpoints;
 pub use health::Health;
 pub use listener::{Protocol, Server};
 pub use peer::watch as watch_peer;
-pub use router::{Request, Response, Router};
+pub use router::{Observation, Request, Response, Router};
 pub use tls::{ClientAuthority, FrontAuthority, Presented, ServerIdentity, Tls, TlsFlags};
 
 use crate::Supervisor;

@@ -7,6 +7,8 @@ pub mod exec;
 pub mod metrics;
 
 use crate::cluster::{Cluster, ClusterError, TokenWish};
+use crate::images::access::Source;
+use crate::images::access::records::Object;
 use crate::images::registry::{self, Keyring};
 use crate::pod::PodExt;
 use crate::runtime::images::RegistryAuth;
@@ -90,6 +92,8 @@ struct Account {
     owner: Owner,
     token: String,
     annotations: BTreeMap<String, String>,
+    /// The account itself.
+    object: Option<Object>,
 }
 
 impl Providers {
@@ -181,7 +185,9 @@ impl Plugin {
             Scope::Registry => registry_of(image).to_owned(),
             Scope::Global => String::new(),
         };
-        let auths: Vec<RegistryAuth> = auths(&answer);
+        let source = account.object.clone().map_or(Source::Node, Source::Account);
+        let auths: Vec<RegistryAuth> =
+            auths(&answer).into_iter().map(|auth| RegistryAuth { source: source.clone(), ..auth }).collect();
         let lifetime = answer.cache_duration.or(self.provider().default_cache_duration).unwrap_or_default().0;
         if let Some(until) = Instant::now().checked_add(lifetime).filter(|_| !lifetime.is_zero()) {
             self.kept.lock().insert((place, account.owner), Kept { auths: auths.clone(), until });
@@ -222,8 +228,9 @@ impl Plugin {
         };
         let token = self.tokens.get(&wish).await.map_err(LookupError::Token)?;
         let counts = if attributes.cache_type == "Token" { digest(&token) } else { String::new() };
-        let owner = format!("{:?}", (pod.namespace(), name, uid, &annotations, counts));
-        Ok(Some(Account { owner, token, annotations }))
+        let owner = format!("{:?}", (pod.namespace(), name, &uid, &annotations, counts));
+        let object = Object { namespace: pod.namespace().to_owned(), name: name.to_owned(), uid };
+        Ok(Some(Account { owner, token, annotations, object: Some(object) }))
     }
 
     /// Runs the program, once for all who have the same question at the same time.

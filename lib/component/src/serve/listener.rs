@@ -161,11 +161,16 @@ impl App {
     /// A panic of a handler costs its request, not the daemon.
     async fn answer(self, request: http::Request<Incoming>, peer: SocketAddr, presented: Presented) -> Response {
         let path = request.uri().path().to_owned();
+        let observation = self.router.observe(request.method(), &path);
         let answer = AssertUnwindSafe(self.checked(request, peer, presented)).catch_unwind().await;
-        answer.unwrap_or_else(|_| {
+        let answer = answer.unwrap_or_else(|_| {
             tracing::error!(path, "handler panicked");
             router::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error\n")
-        })
+        });
+        match observation {
+            Some(observation) => router::until_sent(answer, observation),
+            None => answer,
+        }
     }
 
     async fn checked(&self, request: http::Request<Incoming>, peer: SocketAddr, presented: Presented) -> Response {

@@ -7,7 +7,9 @@ use http::{Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// An error of a body's stream.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -44,12 +46,17 @@ impl Request {
 }
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>;
+type Observer = Arc<dyn Fn(&Method, &str) -> Observation + Send + Sync>;
+
+/// Lives as long as a request is served, and notes its end when it is dropped.
+pub type Observation = Box<dyn Send>;
 
 /// Paths with their handlers. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Router {
     exact: BTreeMap<String, Handler>,
     prefixes: BTreeMap<String, Handler>,
+    observer: Option<Observer>,
 }
 
 impl std::fmt::Debug for Router {
@@ -92,6 +99,17 @@ impl Router {
         })
     }
 
+    /// Tells `observer` the method and the path of every request, served or refused. What it gives is dropped when
+    /// the last byte of the answer's body has been handed on.
+    #[must_use]
+    pub fn observed(self, observer: impl Fn(&Method, &str) -> Observation + Send + Sync + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
+    }
+
+    pub(super) fn observe(&self, method: &Method, path: &str) -> Option<Observation> {
+        self.observer.as_ref().map(|observer| observer(method, path))
+    }
+
     /// The same handlers for these paths alone.
     #[must_use]
     pub fn only(&self, paths: &[&str]) -> Self {
@@ -99,7 +117,7 @@ impl Router {
             let kept = all.iter().filter(|(path, _)| paths.contains(&path.as_str()));
             kept.map(|(path, handler)| (path.clone(), handler.clone())).collect()
         };
-        Self { exact: kept(&self.exact), prefixes: kept(&self.prefixes) }
+        Self { exact: kept(&self.exact), prefixes: kept(&self.prefixes), observer: self.observer.clone() }
     }
 
     /// All paths, sorted.
@@ -122,6 +140,37 @@ impl Router {
         };
         self.exact.get(path).or_else(|| longest().map(|(_, handler)| handler))
     }
+}
+
+/// A body that holds on to the observation of its request.
+struct Observed {
+    body: Body,
+    _observation: Observation,
+}
+
+impl hyper::body::Body for Observed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The response, whose body holds on to the observation.
+pub(super) fn until_sent(response: Response, observation: Observation) -> Response {
+    response.map(|body| Observed { body, _observation: observation }.boxed_unsync())
 }
 
 /// A plain text response.

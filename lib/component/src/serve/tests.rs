@@ -183,3 +183,31 @@ async fn a_taken_address_is_named() {
     let error = Server::bind(server.address()).await.unwrap_err().to_string();
     assert!(error.starts_with("failed to listen on 127.0.0.1:"), "{error}");
 }
+
+/// Notes when it is dropped.
+struct Watch(Arc<parking_lot::Mutex<Vec<String>>>, String);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.lock().push(format!("{} done", self.1));
+    }
+}
+
+#[tokio::test]
+async fn requests_are_observed_until_they_are_answered() {
+    let (supervisor, seen) = (Supervisor::new(), Arc::<parking_lot::Mutex<Vec<String>>>::default());
+    let log = seen.clone();
+    let router = Router::new().get("/a", |_| router::text(StatusCode::OK, "yes")).observed(move |method, path| {
+        let what = format!("{method} {path}");
+        log.lock().push(what.clone());
+        Box::new(Watch(log.clone(), what))
+    });
+    let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = server.address();
+    supervisor.spawn("server", server.run(Protocol::Plain, router, Access::Open, supervisor.clone()));
+    let answer = plain(address, "/a").await;
+    assert!(answer.to_lowercase().contains("content-length: 3\r\n"), "{answer}");
+    assert!(plain(address, "/b").await.starts_with("HTTP/1.1 404"));
+    supervisor.shutdown(std::time::Duration::from_secs(5)).await;
+    assert_eq!(*seen.lock(), ["GET /a", "GET /a done", "GET /b", "GET /b done"]);
+}
