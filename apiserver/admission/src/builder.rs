@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::plugins::{CONFIGURABLE, build};
 use apimachinery::gvk::GroupResource;
 use apiserver_registry::UserInfo;
-use apiserver_registry::admission::{Chain, Plugin};
+use apiserver_registry::admission::{Chain, Link, Plugin};
 use apiserver_storage::Store;
 use async_trait::async_trait;
 use component::Supervisor;
@@ -78,9 +78,9 @@ pub fn plugins(
     means: &Means,
 ) -> Result<Built, PluginError> {
     check(enabled, disabled)?;
-    let chain = Chain { plugins: Vec::new(), observer: Some(means.metrics.clone()) };
+    let chain = Chain { links: Vec::new(), observer: Some(means.metrics.of_chain()) };
     let mut built = Built { chain, missing: Vec::new() };
-    for (name, default, _) in catalog::ORDER {
+    for (name, default, part) in catalog::ORDER {
         let is_enabled = enabled.iter().any(|e| e == name);
         let runs = (is_enabled || *default == Switch::On) && !disabled.iter().any(|d| d == name);
         if !runs {
@@ -93,7 +93,10 @@ pub fn plugins(
             return Err(failed("this server reads no configuration of it".to_owned()));
         }
         match build(name, of_plugin, means).map_err(failed)? {
-            Some(plugin) => built.chain.plugins.push(plugin),
+            Some(plugin) => {
+                let observer = means.metrics.of_plugin(name);
+                built.chain.links.push(Link { plugin, part: *part, observer });
+            }
             None => built.missing.push(name),
         }
     }
@@ -130,7 +133,7 @@ mod tests {
         let run = |on: &[&str], off: &[&str]| -> Result<Vec<&'static str>, String> {
             let built = plugins(&names(on), &names(off), &Configuration::default(), &cluster.means())
                 .map_err(|e| e.to_string())?;
-            Ok(built.chain.plugins.iter().map(|p| p.name()).collect())
+            Ok(built.chain.links.iter().map(|link| link.plugin.name()).collect())
         };
         let default = run(&[], &[]).expect("the default chain");
         assert!(default.contains(&"NamespaceLifecycle") && !default.contains(&"AlwaysPullImages"), "{default:?}");

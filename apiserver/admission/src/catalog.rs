@@ -3,7 +3,7 @@
 //! Upstream: `pkg/kubeapiserver/options/plugins.go` (`AllOrderedPlugins`,
 //! `DefaultOffAdmissionPlugins`).
 
-use apiserver_registry::admission::Step;
+use apiserver_registry::admission::Part;
 
 /// Whether a plugin runs unless the command line says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,17 +15,6 @@ pub enum Switch {
 }
 
 use Switch::{Off, On};
-
-/// Which steps a plugin takes part in: metrics are about those.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// It changes objects.
-    Admit,
-    /// It judges them.
-    Validate,
-    /// It does both.
-    Both,
-}
 
 use Part::{Admit, Both, Validate};
 
@@ -78,13 +67,4 @@ pub fn all_but(these: &[String]) -> Vec<String> {
 /// Whether upstream has a plugin of this name.
 pub fn is_known(name: &str) -> bool {
     ORDER.iter().any(|(known, ..)| *known == name)
-}
-
-/// Whether a plugin takes part in a step.
-pub(crate) fn takes_part(name: &str, step: Step) -> bool {
-    let part = ORDER.iter().find(|(known, ..)| *known == name).map(|(_, _, part)| *part);
-    match step {
-        Step::Admit => matches!(part, Some(Admit | Both)),
-        Step::Validate => matches!(part, Some(Validate | Both)),
-    }
 }

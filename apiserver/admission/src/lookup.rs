@@ -1,8 +1,8 @@
 //! Objects that plugins look up: from the cache, and from etcd only where a miss would refuse.
 
-use apimachinery::Value;
 use apimachinery::resources::{self, ResourceInfo};
 use apimachinery::status::Status;
+use apimachinery::{Name, Value};
 use apiserver_storage::{Match, Object, Store};
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
         let (step, after) = steps.split_at(end);
         value = match value {
             Value::Array(list) => list.get(step.parse::<usize>().ok()?)?,
-            value => value.get(step)?,
+            value => value.as_object()?.get(Name::of(step))?,
         };
         rest = after;
     }

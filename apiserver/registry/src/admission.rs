@@ -136,13 +136,30 @@ pub enum Step {
     Validate,
 }
 
-/// Is told how long admission takes.
-pub trait Observer: Send + Sync {
-    /// A plugin has run.
-    fn plugin(&self, name: &'static str, ran: &Ran);
+/// Which steps a plugin takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It changes objects.
+    Admit,
+    /// It judges them.
+    Validate,
+    /// It does both.
+    Both,
+}
 
-    /// All plugins have run, or the request was refused by one of them.
-    fn step(&self, ran: &Ran);
+impl Part {
+    fn is_in(self, step: Step) -> bool {
+        match step {
+            Step::Admit => self != Self::Validate,
+            Step::Validate => self != Self::Admit,
+        }
+    }
+}
+
+/// Is told how long something of admission takes.
+pub trait Observer: Send + Sync {
+    /// It has run.
+    fn ran(&self, ran: &Ran);
 }
 
 /// What has run.
@@ -155,22 +172,32 @@ pub struct Ran {
     pub elapsed: Duration,
 }
 
+/// A plugin in its place.
+pub struct Link {
+    /// The plugin.
+    pub plugin: Box<dyn Plugin>,
+    /// The steps that it is asked in.
+    pub part: Part,
+    /// Who is told how long it takes.
+    pub observer: Arc<dyn Observer>,
+}
+
 /// The configured plugins in upstream's order.
 #[derive(Default)]
 pub struct Chain {
     /// The plugins.
-    pub plugins: Vec<Box<dyn Plugin>>,
-    /// Who is told how long they take.
+    pub links: Vec<Link>,
+    /// Who is told how long all of them take, or those up to one that refuses.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
 impl Chain {
     /// Runs all mutating steps; a second time if somebody has to see what others changed.
     pub async fn admit(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        let (started, operation) = (Instant::now(), attributes.operation);
+        let (mut clock, operation) = (Clock::start(), attributes.operation);
         let result = self.admit_all(attributes).await;
         if let Some(observer) = &self.observer {
-            observer.step(&ran(Step::Admit, operation, started, &result));
+            observer.ran(&clock.ran(Step::Admit, operation, &result));
         }
         result
     }
@@ -185,13 +212,12 @@ impl Chain {
     }
 
     async fn admit_once(&self, attributes: &mut Attributes<'_>) -> Result<(), Status> {
-        for plugin in &self.plugins {
-            if plugin.handles(attributes.operation, attributes.context) {
-                let (started, operation) = (Instant::now(), attributes.operation);
-                let result = plugin.admit(attributes).await;
-                if let Some(observer) = &self.observer {
-                    observer.plugin(plugin.name(), &ran(Step::Admit, operation, started, &result));
-                }
+        let mut clock = Clock::start();
+        for link in self.links.iter().filter(|link| link.part.is_in(Step::Admit)) {
+            if link.plugin.handles(attributes.operation, attributes.context) {
+                let operation = attributes.operation;
+                let result = link.plugin.admit(attributes).await;
+                link.observer.ran(&clock.ran(Step::Admit, operation, &result));
                 result?;
             }
         }
@@ -200,33 +226,43 @@ impl Chain {
 
     /// Runs all validating steps.
     pub async fn validate(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        let started = Instant::now();
+        let mut clock = Clock::start();
         let result = self.validate_all(attributes).await;
         if let Some(observer) = &self.observer {
-            observer.step(&ran(Step::Validate, attributes.operation, started, &result));
+            observer.ran(&clock.ran(Step::Validate, attributes.operation, &result));
         }
         result
     }
 
     async fn validate_all(&self, attributes: &Attributes<'_>) -> Result<(), Status> {
-        for plugin in self.plugins.iter().filter(|p| p.handles(attributes.operation, attributes.context)) {
-            let started = Instant::now();
-            let result = plugin.validate(attributes).await;
-            if let Some(observer) = &self.observer {
-                observer.plugin(plugin.name(), &ran(Step::Validate, attributes.operation, started, &result));
+        let mut clock = Clock::start();
+        for link in self.links.iter().filter(|link| link.part.is_in(Step::Validate)) {
+            if link.plugin.handles(attributes.operation, attributes.context) {
+                let result = link.plugin.validate(attributes).await;
+                link.observer.ran(&clock.ran(Step::Validate, attributes.operation, &result));
+                result?;
             }
-            result?;
         }
         Ok(())
     }
 }
 
-fn ran(step: Step, operation: Operation, started: Instant, result: &Result<(), Status>) -> Ran {
-    Ran { step, operation, rejected: result.is_err(), elapsed: started.elapsed() }
+/// Measures what runs one after the other: the end of one is the beginning of the next.
+struct Clock(Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn ran(&mut self, step: Step, operation: Operation, result: &Result<(), Status>) -> Ran {
+        let began = std::mem::replace(&mut self.0, Instant::now());
+        Ran { step, operation, rejected: result.is_err(), elapsed: self.0 - began }
+    }
 }
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.plugins.iter().map(|p| p.name())).finish()
+        f.debug_list().entries(self.links.iter().map(|link| link.plugin.name())).finish()
     }
 }

@@ -1,11 +1,11 @@
 //! How the objects of one resource are stored and what of them is kept at hand.
 
-use apimachinery::Value;
 use apimachinery::codec::DecodeError;
 use apimachinery::codec::protobuf::transcode;
 use apimachinery::gvk::GroupVersionKind;
 use apimachinery::resources::{Custom, ResourceInfo, SelectableField};
 use apimachinery::schema::{Schema, TypeRef};
+use apimachinery::{Name, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -114,7 +114,7 @@ pub(crate) fn field_of_message(ty: &TypeRef, message: &[u8], field: &SelectableF
 }
 
 fn at_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
-    path.trim_start_matches('.').split('.').try_fold(value, |value, member| value.get(member))
+    path.trim_start_matches('.').split('.').try_fold(value, |value, member| value.as_object()?.get(Name::of(member)))
 }
 
 fn scalar(value: &Value) -> Option<String> {

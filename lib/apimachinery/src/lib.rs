@@ -12,6 +12,7 @@ pub mod field;
 pub mod go;
 pub mod gvk;
 pub mod meta;
+mod name;
 pub mod openapi;
 pub mod quantity;
 pub mod resources;
@@ -20,6 +21,8 @@ pub mod selector;
 pub mod status;
 pub mod sysctl;
 pub mod time;
+
+pub use name::Name;
 
 /// The tree form of an API object. Keys are sorted, numbers are `i64`, `u64` or `f64`.
 pub use serde_json::Value;

@@ -1,6 +1,6 @@
 //! Reading and writing object metadata on trees.
 
-use crate::{Map, Value};
+use crate::{Map, Name, Value};
 
 /// The members of metadata that are present, in the order that upstream prints them in.
 pub fn in_order(metadata: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
@@ -33,7 +33,7 @@ pub trait ObjectMeta {
 
     /// A string member of `metadata`.
     fn meta_str(&self, key: &str) -> &str {
-        self.metadata().and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or_default()
+        self.metadata().and_then(|m| m.get(Name::of(key))).and_then(Value::as_str).unwrap_or_default()
     }
     /// `metadata.name`.
     fn name(&self) -> &str {
@@ -60,20 +60,20 @@ pub trait ObjectMeta {
     }
     /// `metadata.labels`.
     fn labels(&self) -> Option<&Map> {
-        self.metadata()?.get("labels")?.as_object()
+        self.metadata()?.get(Name::of("labels"))?.as_object()
     }
     /// `metadata.annotations`.
     fn annotations(&self) -> Option<&Map> {
-        self.metadata()?.get("annotations")?.as_object()
+        self.metadata()?.get(Name::of("annotations"))?.as_object()
     }
     /// `metadata.finalizers`; empty if absent.
     fn finalizers(&self) -> Vec<&str> {
-        let list = self.metadata().and_then(|m| m.get("finalizers")).and_then(Value::as_array);
+        let list = self.metadata().and_then(|m| m.get(Name::of("finalizers"))).and_then(Value::as_array);
         list.map(|l| l.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
     }
     /// `metadata.ownerReferences`; empty if absent.
     fn owner_references(&self) -> Vec<OwnerReference<'_>> {
-        let list = self.metadata().and_then(|m| m.get("ownerReferences")).and_then(Value::as_array);
+        let list = self.metadata().and_then(|m| m.get(Name::of("ownerReferences"))).and_then(Value::as_array);
         list.map(|l| l.iter().map(OwnerReference::of).collect()).unwrap_or_default()
     }
     /// The owner that manages this object, if one does.
@@ -82,7 +82,7 @@ pub trait ObjectMeta {
     }
     /// `metadata.generation`; 0 if absent.
     fn generation(&self) -> i64 {
-        self.metadata().and_then(|m| m.get("generation")).and_then(Value::as_i64).unwrap_or_default()
+        self.metadata().and_then(|m| m.get(Name::of("generation"))).and_then(Value::as_i64).unwrap_or_default()
     }
     /// Whether `metadata.deletionTimestamp` is set.
     fn is_deleting(&self) -> bool {
@@ -137,7 +137,7 @@ impl<'a> OwnerReference<'a> {
 
 impl ObjectMeta for Value {
     fn metadata(&self) -> Option<&Map> {
-        self.get("metadata")?.as_object()
+        self.as_object()?.get(Name::of("metadata"))?.as_object()
     }
 
     fn metadata_mut(&mut self) -> &mut Map {

@@ -8,7 +8,8 @@ pub use settle::settle;
 pub(crate) use table::full_name;
 
 use crate::gvk::GroupVersionKind;
-use crate::{Map, Value};
+use crate::name::{START, start};
+use crate::{Map, Name, Value};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
@@ -313,7 +314,7 @@ impl TypeRef {
 impl TypeDef {
     /// The place of the member with this JSON name in [`Self::members`].
     pub fn member(&self, json: &str) -> Option<usize> {
-        let start = start(json);
+        let start = start(json.as_bytes());
         let first = self.starts.partition_point(|other| *other < start);
         let same = |at: &usize| self.starts.get(*at) == Some(&start);
         (first..).take_while(same).find(|at| {
@@ -333,7 +334,7 @@ impl TypeDef {
     /// Adds the members that an object always has where they are not set.
     pub(crate) fn fill(&self, map: &mut Map) {
         for zero in &self.zeros {
-            if !map.contains_key(&*zero.name) {
+            if !map.contains_key(Name::of(&zero.name)) {
                 map.insert(zero.name.to_string(), zero.value.clone());
             }
         }
@@ -341,7 +342,7 @@ impl TypeDef {
 
     /// Gives the type, which is the one of this index, its members, which are sorted.
     fn set_members(&mut self, id: u32, members: Vec<(Box<str>, u32, u32)>) {
-        self.starts = members.iter().map(|(name, ..)| start(name)).collect();
+        self.starts = members.iter().map(|(name, ..)| start(name.as_bytes())).collect();
         self.places = vec![None; self.fields.len()];
         for (at, (_, owner, position)) in (0..).zip(&members) {
             if let Some(place) = self.places.get_mut(*position as usize).filter(|_| *owner == id) {
@@ -359,21 +360,6 @@ impl TypeDef {
     /// The last part of the name, such as `Pod`.
     pub fn short_name(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)
-    }
-}
-
-/// How many bytes of a name are its start.
-const START: usize = 8;
-
-/// The start of a name, as a number that sorts as the name does.
-fn start(name: &str) -> u64 {
-    match name.as_bytes().first_chunk::<START>() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let short = name.bytes().fold(0, |number, byte| number << 8 | u64::from(byte));
-            // An empty name is 0 already.
-            short.checked_shl(8 * (START - name.len()) as u32).unwrap_or(short)
-        }
     }
 }
 

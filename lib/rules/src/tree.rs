@@ -1,7 +1,7 @@
 //! Reading and writing [`Value`] trees without ceremony: what is absent or of another type reads
 //! as empty, as upstream's zero values do.
 
-use apimachinery::{Map, Value};
+use apimachinery::{Map, Name, Value};
 
 /// Reads members of an object; on anything but an object, nothing is there.
 pub trait Tree {
@@ -73,7 +73,7 @@ impl Tree for Value {
 
 impl Tree for Map {
     fn at(&self, key: &str) -> Option<&Value> {
-        self.get(key).filter(|v| !v.is_null())
+        self.get(Name::of(key)).filter(|v| !v.is_null())
     }
 }
 
@@ -101,7 +101,7 @@ pub trait Fill {
 
     /// A member to write to; `None` if it is absent or null.
     fn inner(&mut self, key: &str) -> Option<&mut Value> {
-        self.members()?.get_mut(key).filter(|v| !v.is_null())
+        self.members()?.get_mut(Name::of(key)).filter(|v| !v.is_null())
     }
 
     /// The elements of a list member to write to.

@@ -1,5 +1,6 @@
 //! etcd, over gRPC.
 
+mod channel;
 mod ending;
 mod failure;
 
@@ -8,11 +9,11 @@ use super::{
 };
 use crate::{StorageError, StoreConfig};
 use async_trait::async_trait;
-use ending::Ending;
+use channel::KeepAlive;
 use etcd_client::{
-    Certificate, Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, GetResponse,
-    Identity, KeyValue, KvClient, LeaseClient, PutOptions, ResponseHeader, TlsOptions, Txn, TxnOp, TxnOpResponse,
-    WatchClient, WatchOptions, WatchResponse, WatchStream,
+    Client, CompactionOptions, Compare, CompareOp, ConnectOptions, EventType, GetOptions, GetResponse, KeyValue,
+    KvClient, LeaseClient, PutOptions, ResponseHeader, Txn, TxnOp, TxnOpResponse, WatchClient, WatchOptions,
+    WatchResponse, WatchStream,
 };
 use failure::storage_error;
 use std::future::Future;
@@ -24,10 +25,9 @@ const CALL_DEADLINE: Duration = Duration::from_secs(10);
 const BULK_DEADLINE: Duration = Duration::from_secs(60);
 /// Pauses between attempts of a read: the balancer needs a moment to leave a dead member.
 const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(10), Duration::from_millis(50), Duration::from_millis(200)];
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// How soon a peer that is gone without a word is noticed (upstream: 30 s and 10 s).
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-const WATCH_KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
+/// As upstream.
+const KEEP_ALIVE: KeepAlive = KeepAlive { interval: Duration::from_secs(30), timeout: Duration::from_secs(10) };
+const WATCH_KEEP_ALIVE: KeepAlive = KeepAlive { interval: Duration::from_secs(10), timeout: Duration::from_secs(10) };
 /// Pages and event batches are bounded by etcd, not here.
 const MAX_MESSAGE: usize = i32::MAX as usize;
 
@@ -61,32 +61,10 @@ impl Etcd {
     }
 }
 
-async fn connect(
-    config: &StoreConfig,
-    (interval, timeout): (Duration, Duration),
-    require_leader: bool,
-) -> Result<Client, StorageError> {
-    let mut options = ConnectOptions::new()
-        .with_connect_timeout(CONNECT_DEADLINE)
-        .with_keep_alive(interval, timeout)
-        .with_keep_alive_while_idle(true)
-        .with_require_leader(require_leader);
-    if config.servers.iter().any(|server| server.starts_with("https://")) {
-        options = options.with_tls(tls(config));
-    }
-    let client = Client::connect_with_balanced_channel(&config.servers, Some(options), Ending);
-    client.await.map_err(storage_error)
-}
-
-fn tls(config: &StoreConfig) -> TlsOptions {
-    let mut tls = TlsOptions::new();
-    if let Some(ca) = &config.ca {
-        tls = tls.ca_certificate(Certificate::from_pem(ca));
-    }
-    if let Some((certificate, key)) = &config.identity {
-        tls = tls.identity(Identity::from_pem(certificate, key));
-    }
-    tls
+async fn connect(config: &StoreConfig, keep_alive: KeepAlive, require_leader: bool) -> Result<Client, StorageError> {
+    let options = ConnectOptions::new().with_require_leader(require_leader);
+    let channel = channel::channel(config, keep_alive)?;
+    Client::from_channel(channel, Some(options)).await.map_err(storage_error)
 }
 
 /// Repeats a read while a member of the cluster is gone, within its deadline.

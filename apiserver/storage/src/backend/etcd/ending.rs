@@ -4,35 +4,14 @@
 //! to etcd as an empty frame of its own: with a large object that is another TLS record, another system call, and
 //! another wakeup of etcd.
 
-use etcd_client::{BalancedChannelBuilder, Channel};
+use bytes::Bytes;
 use http_body::Frame;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::sync::mpsc::Sender;
 use tonic::body::Body;
-use tonic::codegen::{Bytes, http};
-use tonic::transport::channel::Change;
-use tonic::transport::{self, Endpoint};
-use tower::ServiceExt;
-use tower::util::BoxCloneSyncService;
-
-/// Makes channels whose requests end with their last message.
-pub(super) struct Ending;
-
-impl BalancedChannelBuilder for Ending {
-    type Error = transport::Error;
-
-    fn balanced_channel(self, buffer: usize) -> Result<(Channel, Sender<Change<http::Uri, Endpoint>>), Self::Error> {
-        let (channel, endpoints) = transport::Channel::balance_channel(buffer);
-        let channel = channel
-            .map_request(|request: http::Request<Body>| request.map(|body| Body::new(LookAhead::new(body))))
-            .map_err(tower::BoxError::from);
-        Ok((Channel::Custom(BoxCloneSyncService::new(channel)), endpoints))
-    }
-}
 
 /// A body that knows with each frame whether it is the last one, if the body in it knows by then.
-struct LookAhead {
+pub(super) struct LookAhead {
     body: Body,
     next: Option<Result<Frame<Bytes>, tonic::Status>>,
     /// Nothing comes after `next`.
@@ -40,7 +19,7 @@ struct LookAhead {
 }
 
 impl LookAhead {
-    fn new(body: Body) -> Self {
+    pub(super) fn new(body: Body) -> Self {
         Self { body, next: None, is_over: false }
     }
 
