@@ -248,6 +248,14 @@ async fn bad_input_gets_upstreams_status() {
         ),
         (
             Method::GET,
+            "/api/v1/namespaces/default/configmaps/x?export=",
+            vec![],
+            "",
+            400,
+            "the export parameter, deprecated since v1.14, is no longer supported",
+        ),
+        (
+            Method::GET,
             "/api/v1/pods?watch=1&resourceVersion=x",
             vec![],
             "",
