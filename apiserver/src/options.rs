@@ -20,6 +20,7 @@ pub use web::Web;
 use apiserver_storage::Override;
 use clap::ArgAction;
 use component::GoDuration;
+use component::metrics::MetricFlags;
 use component::serve::TlsFlags;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -52,6 +53,8 @@ pub struct Options {
     pub web: Web,
     #[command(flatten)]
     pub versions: Versions,
+    #[command(flatten)]
+    pub metrics: MetricFlags,
 }
 
 /// Flags about etcd.

@@ -62,6 +62,7 @@ const RETRY: Duration = Duration::from_millis(200);
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let options = daemon.options;
     options.validate()?;
+    options.metrics.apply()?;
     if options.etcd.wants_no_cache() {
         tracing::warn!("the watch cache cannot be switched off: --watch-cache=false and sizes of zero have no effect");
     }

@@ -22,6 +22,7 @@ const PORT: u16 = 10259;
 /// Runs the scheduler.
 pub async fn run(daemon: Daemon<Options>) -> anyhow::Result<()> {
     let config = configuration(&daemon)?;
+    daemon.options.metrics.apply()?;
     let scheduler = Arc::new(Scheduler::new(&config)?);
     let kubeconfig = Some(config.client_connection.kubeconfig.as_str()).filter(|path| !path.is_empty());
     let rate = Rate::of(config.client_connection.qps, config.client_connection.burst);

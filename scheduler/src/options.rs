@@ -6,6 +6,7 @@ use component::daemon::Daemon;
 use component::kinds;
 use component::layers::{self, FieldFlag};
 use component::leading::{self, LeaderFlags};
+use component::metrics::MetricFlags;
 use component::serve::SecureServing;
 use std::path::PathBuf;
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// Leader election.
     #[command(flatten)]
     pub leader: LeaderFlags,
+    /// Metrics.
+    #[command(flatten)]
+    pub metrics: MetricFlags,
 }
 
 const KUBECONFIG: FieldFlag = FieldFlag { flag: "kubeconfig", path: "clientConnection.kubeconfig" };

@@ -313,6 +313,12 @@ async fn preconditions_and_finalizers_hold_a_deletion() {
     assert!(wrong.0 == 409 && wrong.1.contains("the UID in the precondition (other)"), "{wrong:?}");
     let marked = server.delete("/configmaps", "a", json!({})).await.expect("marked");
     assert!(marked.is_deleting());
+    let mut cx = server.context(On("/configmaps", "a", ""), Verb::Delete);
+    for dry_run in [true, false] {
+        cx.dry_run = dry_run;
+        let cascading = server.registry.delete(&cx, &json!({"orphanDependents": false})).await.expect("still marked");
+        assert!(matches!(cascading, Reply::Accepted(_)), "dry run: {dry_run}");
+    }
     server.merge(On("/configmaps", "a", ""), json!({"metadata": {"finalizers": null}})).await.expect("released");
     assert_eq!(refusal(server.get("/configmaps", "a").await).0, 404);
 }
@@ -525,12 +531,15 @@ async fn unready_pods_are_evicted_as_they_are_seen() {
     server.create("policy/poddisruptionbudgets", budget).await.expect("created");
     let eviction =
         |preconditions: Value| json!({"metadata": {"name": "p"}, "deleteOptions": {"preconditions": preconditions}});
-    // What the client means itself is its own business, and an other pod than that is not marked.
-    let other = refusal(server.post(On("/pods", "p", "eviction"), eviction(json!({"resourceVersion": "1"}))).await);
-    assert_eq!(other.0, 409);
+    // Another pod than the client means is not marked, and neither is one that only might be evicted.
+    let other = refusal(server.post(On("/pods", "p", "eviction"), eviction(json!({"uid": "other"}))).await);
+    assert_eq!(other.0, 429);
+    let trial = json!({"metadata": {"name": "p"}, "deleteOptions": {"dryRun": ["All"]}});
+    server.post(On("/pods", "p", "eviction"), trial).await.expect("it could be");
     let kept = server.get("/pods", "p").await.expect("still there");
     assert_eq!(kept.pointer("/status/conditions"), None);
-    server.post(On("/pods", "p", "eviction"), eviction(json!({}))).await.expect("evicted");
+    // Which version goes is not the client's choice: it is the one that has been looked at.
+    server.post(On("/pods", "p", "eviction"), eviction(json!({"resourceVersion": "1"}))).await.expect("evicted");
     assert_eq!(refusal(server.get("/pods", "p").await).0, 404);
 }
 

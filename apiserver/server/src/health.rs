@@ -7,10 +7,12 @@ mod indicators;
 use crate::body::Body;
 use crate::query::Query;
 use crate::response;
+use apimachinery::go::quoted;
 use apiserver_storage::{StorageError, Store};
 use component::Supervisor;
 use http::{Response, StatusCode};
 use indicators::Indicators;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,10 +55,10 @@ impl Family {
 enum Probe {
     /// Answering is the check.
     Ping,
-    /// Etcd answers in time.
-    Etcd,
+    /// An etcd cluster answers in time: the main one, or one of `--etcd-servers-overrides`.
+    Etcd(usize),
     /// The same, in the time for checks whether the server is ready.
-    EtcdReady,
+    EtcdReady(usize),
     /// The watch cache has its first state.
     Warm,
     /// The server is not stopping.
@@ -80,8 +82,39 @@ impl std::fmt::Debug for Other {
 #[derive(Clone, Debug)]
 struct Check {
     name: String,
+    /// Who excludes this, excludes the check.
+    group: Option<&'static str>,
     probe: Probe,
-    readyz_only: bool,
+    families: Families,
+}
+
+/// Where a check is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Families {
+    All,
+    OnlyReadyz,
+    AllButReadyz,
+}
+
+impl Families {
+    fn have(self, family: Family) -> bool {
+        match self {
+            Self::All => true,
+            Self::OnlyReadyz => family == Family::Readyz,
+            Self::AllButReadyz => family != Family::Readyz,
+        }
+    }
+}
+
+impl Check {
+    fn new(name: &str, probe: Probe, families: Families) -> Self {
+        Self { name: name.into(), group: None, probe, families }
+    }
+
+    /// The word by which it is left out, if it is.
+    fn excluded_by<'w>(&self, words: &[&'w str]) -> Option<&'w str> {
+        words.iter().copied().find(|word| *word == self.name || self.group == Some(word))
+    }
 }
 
 /// All checks of a server.
@@ -118,15 +151,23 @@ impl Hook {
 impl Health {
     /// The checks that every server has. It is not ready once `supervisor` stops.
     pub fn new(store: Store, supervisor: Supervisor) -> Self {
-        let check = |name: &str, probe, readyz_only| Check { name: name.into(), probe, readyz_only };
-        let checks = vec![
-            check("ping", Probe::Ping, false),
-            check("log", Probe::Ping, false),
-            check("etcd", Probe::Etcd, false),
-            check("etcd-readiness", Probe::EtcdReady, true),
-            check("informer-sync", Probe::Warm, true),
-            check("shutdown", Probe::Shutdown, true),
+        let mut checks = vec![
+            Check::new("ping", Probe::Ping, Families::All),
+            Check::new("log", Probe::Ping, Families::All),
+            // There is no such certificate here that could end.
+            Check::new("loopback-serving-certificate", Probe::Ping, Families::AllButReadyz),
+            Check::new("etcd", Probe::Etcd(0), Families::All),
+            Check::new("etcd-readiness", Probe::EtcdReady(0), Families::OnlyReadyz),
         ];
+        for (number, cluster) in store.other_clusters().into_iter().enumerate() {
+            let healthy = Check::new(&format!("etcd-override-{number}"), Probe::Etcd(cluster), Families::All);
+            checks.push(Check { group: Some("etcd"), ..healthy });
+            let name = format!("etcd-override-readiness-{number}");
+            let ready = Check::new(&name, Probe::EtcdReady(cluster), Families::OnlyReadyz);
+            checks.push(Check { group: Some("etcd-readiness"), ..ready });
+        }
+        checks.push(Check::new("informer-sync", Probe::Warm, Families::OnlyReadyz));
+        checks.push(Check::new("shutdown", Probe::Shutdown, Families::OnlyReadyz));
         Self {
             checks,
             store,
@@ -152,13 +193,13 @@ impl Health {
     pub fn add(&mut self, name: &str, check: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
         let last = self.checks.len() - 1;
         let probe = Probe::Other(Other(Arc::new(check)));
-        self.checks.insert(last, Check { name: name.into(), probe, readyz_only: false });
+        self.checks.insert(last, Check::new(name, probe, Families::All));
     }
 
     /// Adds `poststarthook/NAME`, which is done when the watch cache has its first state.
     pub fn warm_hook(&mut self, name: &str) {
         let last = self.checks.len() - 1;
-        let check = Check { name: format!("poststarthook/{name}"), probe: Probe::Warm, readyz_only: false };
+        let check = Check::new(&format!("poststarthook/{name}"), Probe::Warm, Families::All);
         self.checks.insert(last, check);
     }
 
@@ -166,8 +207,7 @@ impl Health {
     pub fn hook(&mut self, name: &str) -> Hook {
         let done = Arc::new(AtomicBool::new(false));
         let last = self.checks.len() - 1;
-        let check =
-            Check { name: format!("poststarthook/{name}"), probe: Probe::Hook(done.clone()), readyz_only: false };
+        let check = Check::new(&format!("poststarthook/{name}"), Probe::Hook(done.clone()), Families::All);
         self.checks.insert(last, check);
         Hook(done)
     }
@@ -188,7 +228,7 @@ impl Health {
     }
 
     fn of(&self, family: Family) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(move |c| family == Family::Readyz || !c.readyz_only)
+        self.checks.iter().filter(move |check| check.families.have(family))
     }
 
     /// Answers a request for a family or for one check of it.
@@ -215,25 +255,33 @@ impl Health {
     }
 
     async fn all(&self, family: Family, query: &Query<'_>) -> Response<Body> {
-        let excluded: Vec<&str> = query.all("exclude").flat_map(|e| e.split(',')).collect();
+        let excluded: Vec<&str> = query.all("exclude").collect();
+        let mut unknown: BTreeSet<&str> = excluded.iter().copied().collect();
         let (mut report, mut failed) = (String::new(), false);
         for check in self.of(family) {
+            let name = &check.name;
             // Writing to a string cannot fail.
-            let _ = match excluded.contains(&check.name.as_str()) {
-                true => writeln!(report, "[+]{} excluded: ok", check.name),
-                false => match self.checked(family, check).await {
-                    Ok(()) => writeln!(report, "[+]{} ok", check.name),
+            let _ = match check.excluded_by(&excluded) {
+                Some(word) => {
+                    unknown.remove(word);
+                    match word == name {
+                        true => writeln!(report, "[+]{name} excluded: ok"),
+                        false => writeln!(report, "[+]{name} excluded with {word}: ok"),
+                    }
+                }
+                None => match self.checked(family, check).await {
+                    Ok(()) => writeln!(report, "[+]{name} ok"),
                     Err(why) => {
                         failed = true;
-                        tracing::debug!(check = check.name, why, "health check failed");
-                        writeln!(report, "[-]{} failed: reason withheld", check.name)
+                        tracing::debug!(check = name, why, "health check failed");
+                        writeln!(report, "[-]{name} failed: reason withheld")
                     }
                 },
             };
         }
-        let unknown: Vec<&str> = excluded.into_iter().filter(|e| !self.of(family).any(|c| c.name == *e)).collect();
         if !unknown.is_empty() {
-            let _ = writeln!(report, "warn: some health checks cannot be excluded: no matches for {unknown:?}");
+            let unknown = unknown.into_iter().map(quoted).collect::<Vec<_>>().join(",");
+            let _ = writeln!(report, "warn: some health checks cannot be excluded: no matches for {unknown}");
         }
         let family = family.name();
         match (failed, query.get("verbose")) {
@@ -245,12 +293,8 @@ impl Health {
         }
     }
 
-    async fn etcd(&self, timeout: Duration) -> Result<(), String> {
-        let answer = async {
-            self.store.healthy().await?;
-            self.store.others_healthy().await
-        };
-        match tokio::time::timeout(timeout, answer).await {
+    async fn etcd(&self, cluster: usize, timeout: Duration) -> Result<(), String> {
+        match tokio::time::timeout(timeout, self.store.answers(cluster)).await {
             Ok(answer) => answer.map_err(|error: StorageError| error.to_string()),
             Err(_) => Err("etcd did not answer in time".into()),
         }
@@ -260,8 +304,8 @@ impl Health {
         match &check.probe {
             Probe::Hook(_) | Probe::Warm if family == Family::Livez && Instant::now() < self.lenient_until => Ok(()),
             Probe::Ping => Ok(()),
-            Probe::Etcd => self.etcd(self.etcd_timeout).await,
-            Probe::EtcdReady => self.etcd(self.ready_timeout).await,
+            Probe::Etcd(cluster) => self.etcd(*cluster, self.etcd_timeout).await,
+            Probe::EtcdReady(cluster) => self.etcd(*cluster, self.ready_timeout).await,
             Probe::Warm if self.store.is_warm() => Ok(()),
             Probe::Warm => Err("the watch cache is not filled yet".into()),
             Probe::Shutdown if self.supervisor.is_stopping() => Err("process is shutting down".into()),
@@ -276,6 +320,19 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checks_are_excluded_by_their_name_or_their_group() {
+        let other = Check::new("etcd-override-0", Probe::Etcd(1), Families::All);
+        let other = Check { group: Some("etcd"), ..other };
+        for (words, want) in [
+            (&["etcd"][..], Some("etcd")),
+            (&["ping", "etcd-override-0"], Some("etcd-override-0")),
+            (&["etcd,ping", "etcd-override"], None),
+        ] {
+            assert_eq!(other.excluded_by(words), want, "{words:?}");
+        }
+    }
 
     #[test]
     fn paths_name_families_and_checks() {

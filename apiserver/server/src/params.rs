@@ -241,6 +241,16 @@ pub fn get_revision(query: &Query<'_>, resource: &ResourceInfo) -> Result<Match,
     }
 }
 
+/// Refuses to leave out what a cluster adds to an object, which nobody does any more.
+pub fn refuse_export(query: &Query<'_>) -> Result<(), Status> {
+    match query.get("export") {
+        Some(word) if word != "0" && !word.eq_ignore_ascii_case("false") => {
+            Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `dryRun` and `fieldValidation` of a write, checked; `kind` is `CreateOptions` and the like.
 pub fn write_options(query: &Query<'_>, kind: &'static str) -> Result<(bool, FieldValidation), Status> {
     checked_options(query, kind, Vec::new())

@@ -60,7 +60,10 @@ pub async fn serve<B: Incoming>(exchange: &Exchange<'_>, body: B) -> Result<Resp
             let value = components::get(exchange.server, &cx.name).await?;
             Reply::Value { value, ty: resource.schema.clone() }
         }
-        Verb::Get => exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await?,
+        Verb::Get => {
+            params::refuse_export(exchange.query)?;
+            exchange.server.registry.get(&cx, params::get_revision(exchange.query, &resource)?).await?
+        }
         // Boxed, so that reading does not set aside the room that writing needs.
         _ => return Box::pin(serve_write(exchange, cx, body, output)).await,
     };

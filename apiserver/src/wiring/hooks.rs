@@ -43,6 +43,7 @@ impl Hooks {
         let warm = |health: &mut Health, names: &[&str]| names.iter().for_each(|name| health.warm_hook(name));
         warm(health, INFORMERS);
         let namespaces = health.hook("start-system-namespaces-controller");
+        warm(health, &["peer-endpoint-reconciler-controller"]);
         let authentication = health.hook("start-cluster-authentication-info-controller");
         let identity = health.hook("start-kube-apiserver-identity-lease-controller");
         warm(health, &["start-kube-apiserver-identity-lease-garbage-collector", "storage-readiness"]);

@@ -345,18 +345,21 @@ impl Store {
         self.revisions.current().await.map(drop)
     }
 
-    /// Whether the clusters of `--etcd-servers-overrides` answer: their checks of `/healthz`.
-    pub async fn others_healthy(&self) -> Result<(), StorageError> {
-        for (_, store) in self.elsewhere.iter() {
-            store.revisions.current().await?;
-        }
-        Ok(())
-    }
-
     /// How many etcd clusters there are, as `componentstatuses` counts them: one, and one for each
     /// of `--etcd-servers-overrides`.
     pub fn clusters(&self) -> usize {
         1 + self.elsewhere.len()
+    }
+
+    /// Those of these clusters that are not the first, each once however many overrides name it.
+    pub fn other_clusters(&self) -> Vec<usize> {
+        let is_first = |at: &usize| {
+            let (before, from) = self.elsewhere.split_at(*at);
+            let mut servers = from.first().map(|(other, _)| other.servers.clone()).unwrap_or_default();
+            servers.sort();
+            !before.iter().any(|(earlier, _)| same_servers(&earlier.servers, &servers))
+        };
+        (0..self.elsewhere.len()).filter(is_first).map(|at| at + 1).collect()
     }
 
     /// Whether one of these clusters answers.

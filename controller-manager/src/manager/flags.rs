@@ -9,6 +9,7 @@ pub use groups::{AccountFlags, AttachFlags, AutoscalerFlags, MirroringFlags, Quo
 use super::options::{Ipam, NodeHealth, Options, Workers};
 use component::GoDuration;
 use component::leading::LeaderFlags;
+use component::metrics::MetricFlags;
 use component::serve::SecureServing;
 use ipnet::IpNet;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ pub struct Flags {
     /// Leader election.
     #[command(flatten)]
     pub leading: LeaderFlags,
+    /// Metrics.
+    #[command(flatten)]
+    pub metrics: MetricFlags,
     /// Path to kubeconfig file with authorization and master location information.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,

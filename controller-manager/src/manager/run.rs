@@ -29,6 +29,7 @@ struct Configuration {
 pub async fn run(daemon: Daemon<Flags>) -> anyhow::Result<()> {
     let Daemon { options: flags, given, shown, supervisor, .. } = daemon;
     let options = flags.options()?;
+    flags.metrics.apply()?;
     let selection = Selection::parse(&flags.controllers, registry::canonical)?;
     let leading = leader_election(&given)?;
     let agent = component::version::user_agent(NAME);

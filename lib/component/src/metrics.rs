@@ -3,15 +3,17 @@
 //! Upstream: `component-base/metrics`.
 
 mod exposition;
+mod limits;
 mod protobuf;
 mod shapes;
 
 pub use exposition::expose;
+pub use limits::{MetricFlagError, MetricFlags};
 pub use shapes::{Bounds, Durations, Exponential, Histograms, PlainCounter, SECONDS, gauge, gauges};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 pub use prometheus_client::registry::Registry;
@@ -38,6 +40,9 @@ pub fn registry() -> Registry {
     build.get_or_create(&this_build()).set(1);
     let help = "A metric with a constant '1' value labeled by version and platform on which Kubernetes was built";
     registry.register("kubernetes_build_info", help, build);
+    let disabled = Counter::<u64>::default();
+    disabled.inc_by(limits::disabled());
+    registry.register("disabled_metrics", "The count of disabled metrics", disabled);
     client::metrics::register(&mut registry);
     registry
 }
@@ -58,7 +63,7 @@ fn this_build() -> Build {
 
 /// The registry in Prometheus' text format 0.0.4. The crate writes OpenMetrics, which names a
 /// counter's family without `_total`, ends a help with a dot and a text with `# EOF`. What it does not know the type of
-/// is a [`PlainCounter`].
+/// is a [`PlainCounter`]. What flags say about metrics is heeded here.
 pub fn encode(registry: &Registry) -> String {
     let mut open = String::new();
     if prometheus_client::encoding::text::encode(&mut open, registry).is_err() {
@@ -82,7 +87,7 @@ pub fn encode(registry: &Registry) -> String {
         }
         text.push('\n');
     }
-    text
+    limits::limited(text)
 }
 
 /// `process_*`, read from /proc at each scrape.
@@ -149,7 +154,6 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prometheus_client::metrics::counter::Counter;
 
     #[test]
     fn the_text_is_prometheus_not_openmetrics() {

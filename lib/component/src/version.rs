@@ -155,7 +155,7 @@ pub fn architecture() -> &'static str {
     }
 }
 
-fn minor_before() -> String {
+pub(crate) fn minor_before() -> String {
     MINOR.parse::<u32>().map_or_else(|_| MINOR.to_owned(), |minor| minor.saturating_sub(1).to_string())
 }
 

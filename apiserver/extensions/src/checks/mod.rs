@@ -9,6 +9,7 @@ mod formats;
 mod openapi;
 mod spec;
 mod structural;
+mod unsupported;
 
 use crate::definition::Names;
 use crate::status;

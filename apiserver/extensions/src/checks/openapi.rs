@@ -3,7 +3,7 @@
 //! Upstream: `ValidateCustomResourceDefinitionOpenAPISchema` in
 //! `apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go`.
 
-use super::{defaults, field_path, structural};
+use super::{defaults, field_path, structural, unsupported};
 use crate::schema::{Node, Total, check_rules};
 use apimachinery::Value;
 use rules::tree::Tree;
@@ -58,36 +58,49 @@ pub(super) fn check(schema: &Value, before: Option<&Value>, has_status: bool, at
 }
 
 fn all(schema: &Value, has_status: bool, at: &At<'_>, out: &mut Report) -> Total {
+    let mut errors = Report::default();
     if has_status {
-        root(schema, at, out);
+        root(schema, at, &mut errors);
     }
     if schema.flag("nullable") {
-        out.forbidden(&at.child("nullable"), "nullable cannot be true at the root");
+        errors.forbidden(&at.child("nullable"), "nullable cannot be true at the root");
     }
-    let mut found = Report::default();
-    structural::check(schema, at, &mut found);
-    let mut errors = found.finish();
-    errors.sort_by_key(ToString::to_string);
-    let is_structural = errors.is_empty();
     let mut own = Report::default();
     walk(schema, true, Rules { no_defaults: "", inside_metadata: false }, at, &mut own);
     let own = own.finish();
+    let mut unreadable = unsupported::first(schema).map(str::to_owned);
+    // What cannot be read has no structure that could be wrong.
+    let mut structure = Vec::new();
+    if unreadable.is_none() {
+        let mut found = Report::default();
+        structural::check(schema, at, &mut found);
+        structure = found.finish();
+        structure.sort_by_key(ToString::to_string);
+    }
     let (mut total, mut rest) = (Total::default(), Report::default());
     match Node::read(schema) {
-        Ok(node) if is_structural => {
+        Ok(node) if unreadable.is_none() && structure.is_empty() => {
             let mut found = Report::default();
             defaults::check(&node, at, &mut found);
-            errors = found.finish();
+            structure = found.finish();
             // Rules are only looked at if their types can be.
-            if errors.is_empty() {
+            if structure.is_empty() {
                 total = check_rules(&node, at, &own, &mut rest);
             }
         }
         Ok(_) => {}
-        Err(error) => rest.invalid(at, "", error.to_string()),
+        Err(error) => _ = unreadable.get_or_insert_with(|| error.to_string()),
     }
-    errors.extend(own);
-    *out = Report::from(std::mem::take(out).with(Report::from(errors).with(rest.finish())));
+    structure.extend(own);
+    structure.extend(rest.finish());
+    let mut errors = errors.with(structure);
+    // It repeats what the others say, if there are any.
+    if let Some(why) = unreadable.filter(|_| errors.is_empty()) {
+        let mut found = Report::default();
+        found.invalid(at, "", why);
+        errors = found.finish();
+    }
+    *out = Report::from(std::mem::take(out).with(errors));
     total
 }
 
@@ -113,22 +126,35 @@ fn walk(schema: &Value, is_root: bool, rules: Rules<'_>, at: &At<'_>, out: &mut 
         out.forbidden(&at.child("uniqueItems"), why);
     }
     parts(schema, is_root, rules, at, out);
+    if let Some(not) = schema.at("not") {
+        walk(not, false, rules, &at.child("not"), out);
+    }
     for key in ["allOf", "oneOf", "anyOf"] {
         let at = at.child(key);
         for (index, branch) in schema.items(key).iter().enumerate() {
             walk(branch, false, rules, &at.index(index), out);
         }
     }
-    if let Some(not) = schema.at("not") {
-        walk(not, false, rules, &at.child("not"), out);
+    named(schema, "definitions", rules, at, out);
+    if let Some(items) = schema.at("items").filter(|items| items.is_object()) {
+        walk(items, false, rules, &at.child("items"), out);
     }
+    named(schema, "dependencies", rules, at, out);
     extensions(schema, at, out);
     list_map(schema, at, out);
     list_keys(schema, at, out);
     validations(schema, at, out);
 }
 
-/// Members, values and elements.
+/// Schemas by names, where there should be none.
+fn named(schema: &Value, key: &str, rules: Rules<'_>, at: &At<'_>, out: &mut Report) {
+    let at = at.child(key);
+    for (name, schema) in schema.entries(key).filter(|(_, schema)| schema.is_object()) {
+        walk(schema, false, rules, &at.key(name), out);
+    }
+}
+
+/// Members and values.
 fn parts(schema: &Value, is_root: bool, rules: Rules<'_>, at: &At<'_>, out: &mut Report) {
     let has_properties = schema.object("properties").is_some_and(|p| !p.is_empty());
     if let Some(additional) = schema.at("additionalProperties") {
@@ -154,9 +180,6 @@ fn parts(schema: &Value, is_root: bool, rules: Rules<'_>, at: &At<'_>, out: &mut
         };
         walk(property, false, rules, &properties.key(name), out);
     }
-    if let Some(items) = schema.at("items").filter(|items| items.is_object()) {
-        walk(items, false, rules, &at.child("items"), out);
-    }
 }
 
 /// Members of JSON schemas that definitions may not use.
@@ -169,8 +192,9 @@ fn standard(schema: &Value, rules: Rules<'_>, at: &At<'_>, out: &mut Report) {
         out.forbidden(&at.child("default"), format!("must not be set {}", rules.no_defaults));
     }
     for key in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
-        // A reference is one even if it is empty.
-        if !schema.lacks(key) || key == "$ref" && schema.has(key) {
+        // These are there even if they are empty.
+        let counts_empty = matches!(key, "additionalItems" | "dependencies" | "$ref");
+        if !schema.lacks(key) || counts_empty && schema.has(key) {
             out.forbidden(&at.child(key), format!("{key} is not supported"));
         }
     }
@@ -179,6 +203,10 @@ fn standard(schema: &Value, rules: Rules<'_>, at: &At<'_>, out: &mut Report) {
     }
     if schema.at("items").is_some_and(Value::is_array) {
         out.forbidden(&at.child("items"), "items must be a schema object and not an array");
+    }
+    const EMBEDDED: &str = "x-kubernetes-embedded-resource";
+    if rules.inside_metadata && schema.flag(EMBEDDED) {
+        out.forbidden(&at.child(EMBEDDED), "must not be used inside of resource meta");
     }
 }
 

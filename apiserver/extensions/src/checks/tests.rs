@@ -105,6 +105,55 @@ fn schemas() {
 }
 
 #[test]
+fn what_is_wrong_is_said_once() {
+    for (schema, want) in [
+        (
+            json!({"type": "string", "pattern": "("}),
+            &[
+                "pattern: Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing \
+               closing ): `(`",
+            ][..],
+        ),
+        // What is wrong with its structure is only looked at once it has one.
+        (json!({"$ref": "x"}), &["$ref: Forbidden: $ref is not supported"]),
+        (json!({"id": "x", "type": "array"}), &["id: Forbidden: id is not supported"]),
+        (
+            json!({"type": "string", "additionalItems": false}),
+            &["additionalItems: Forbidden: additionalItems is not supported"],
+        ),
+        // Without anything in it, the schema can be read.
+        (
+            json!({"dependencies": {}}),
+            &[
+                "type: Required value: must not be empty for specified object fields",
+                "dependencies: Forbidden: dependencies is not supported",
+            ],
+        ),
+        (
+            json!({"definitions": {"d": {"type": "x"}}}),
+            &[
+                "definitions: Forbidden: definitions is not supported",
+                "definitions[d].type: Unsupported value: \"x\": supported values: \"array\", \"boolean\", \"integer\", \
+                 \"number\", \"object\", \"string\"",
+            ],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "string", "$schema": "x"}}}),
+            &["spec.validation.openAPIV3Schema: Invalid value: \"\": OpenAPIV3Schema 'schema' is not supported"],
+        ),
+    ] {
+        assert_eq!(of_property(schema.clone()), want, "{schema}");
+    }
+    let metadata = json!({"type": "object", "x-kubernetes-embedded-resource": true,
+        "x-kubernetes-preserve-unknown-fields": true, "properties": {"metadata": {"type": "object",
+            "properties": {"a": {"type": "object", "x-kubernetes-embedded-resource": true,
+                "x-kubernetes-preserve-unknown-fields": true}}}}});
+    let inside = "properties[metadata].properties[a].x-kubernetes-embedded-resource: Forbidden: must not be used inside of \
+                  resource meta";
+    assert_eq!(of_property(metadata), [inside]);
+}
+
+#[test]
 fn specs() {
     let change = |pointer: &str, value: Value| {
         let mut changed = plain();
@@ -176,6 +225,16 @@ fn parts_of_versions() {
             "must be one of boolean,date,integer,number,string",
         ),
         (
+            "subresources",
+            json!({"scale": {"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".x"}}),
+            r#"spec.subresources.scale.labelSelectorPath: Invalid value: ".x": should be a json path under either .spec or .status"#,
+        ),
+        (
+            "additionalPrinterColumns",
+            json!([{"name": "A", "type": "string", "jsonPath": "a"}]),
+            r#"additionalPrinterColumns[0].JSONPath: Invalid value: "a": must be a simple json path starting with ."#,
+        ),
+        (
             "additionalPrinterColumns",
             json!([{"name": "A", "type": "string"}]),
             "additionalPrinterColumns[0].JSONPath: Required value",
@@ -193,13 +252,15 @@ fn parts_of_versions() {
             json!([{"jsonPath": ".spec.list"}]),
             "must point to a field of type string, boolean or integer",
         ),
-        ("selectableFields", json!([{"jsonPath": ".metadata.name"}]), "must not point to fields in metadata"),
+        ("selectableFields", json!([{"jsonPath": ".metadata.name"}]), "does not refer to a valid field"),
         ("selectableFields", json!([{"jsonPath": ".spec.color"}, {"jsonPath": ".spec.color"}]), "Duplicate value"),
     ] {
         let found = with(key, value);
         assert!(found.iter().any(|f| f.contains(want)), "{key}: {found:#?}");
     }
     assert_eq!(with("selectableFields", json!([{"jsonPath": ".spec.color"}])), [""; 0]);
+    let odd = json!([{"name": "A", "type": "string", "jsonPath": ".spec["}]);
+    assert_eq!(with("additionalPrinterColumns", odd), [""; 0]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! Upstream: `pkg/registry/core/pod/storage/eviction.go`.
 
+mod budget;
+
 use super::{admit_posted, decode_body, for_resource};
 use crate::failure::Failure;
 use crate::strategies::{member, text};
@@ -10,17 +12,17 @@ use crate::verbs::{Target, created, delete, read};
 use crate::{Body, Context, Registry, Reply, metadata};
 use apimachinery::field::{FieldError, FieldErrorKind, Path};
 use apimachinery::go::Plain;
-use apimachinery::gvk::{GroupResource, GroupVersionKind};
+use apimachinery::gvk::GroupVersionKind;
 use apimachinery::meta::{ObjectMeta, list_mut};
 use apimachinery::selector::LabelSelector;
-use apimachinery::status::{Cause, Details, Reason, Status};
+use apimachinery::status::{Reason, Status};
 use apimachinery::{Value, resources, time};
 use apiserver_storage::{Change, Match, Object};
 use serde_json::json;
 use std::sync::Arc;
 
-/// More evictions than this, unseen by the budget's controller, and it is waited for.
-const MAX_DISRUPTED: usize = 2000;
+/// How often a pod that changes while it goes is looked at again.
+const ATTEMPTS: usize = 20;
 
 pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Result<Reply, Status> {
     let (mut eviction, _) = decode_body(cx, &body)?;
@@ -29,19 +31,43 @@ pub(super) async fn evict(registry: &Registry, cx: &Context, body: Body) -> Resu
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     check_options(cx, &eviction)?;
-    check_dry_run(cx, &eviction)?;
+    let options = options(cx, &eviction)?;
     admit_posted(registry, cx, &mut eviction).await?;
-    let mut options = eviction.get("deleteOptions").cloned().unwrap_or_else(|| json!({}));
     let on_pod = for_resource(cx, cx.resource.clone(), &cx.name);
-    let pod = read::fetch(registry, &on_pod, Match::MostRecent).await?.value();
-    let pinned_to = match ask(registry, &on_pod, &pod).await? {
-        Answer::Free => None,
-        Answer::FreeAsOf { budget, version } => pin(&mut options, &version).then_some(budget),
+    let Some(pod) = evict_undisturbing(registry, &on_pod, &options).await? else { return Ok(created()) };
+    let was_open = is_open(&options);
+    let gone = match ask(registry, &on_pod, &pod, is_trial(&options)).await? {
+        Answer::Free => remove(registry, &on_pod, options).await,
+        Answer::FreeAsOf { budget, version } => match remove(registry, &on_pod, pinned(options, &version)).await {
+            // It became another pod meanwhile, maybe a healthy one: the client may ask again.
+            Err(status) if status.reason == Reason::Conflict && was_open => Err(budget::unsettled(&budget)),
+            gone => gone,
+        },
     };
-    match (remove(registry, &on_pod, options).await, pinned_to) {
-        // It became another pod meanwhile, maybe a healthy one: the client may ask again.
-        (Err(status), Some(budget)) if status.reason == Reason::Conflict => Err(unsettled(&budget)),
-        (gone, _) => gone.map(|()| created()),
+    gone.map(|()| created())
+}
+
+/// Evicts a pod whose going disturbs nobody; `Some` is one that has budgets to be asked.
+///
+/// One that does not run yet may begin to while it goes, which is why it is this version that goes. Another is looked at
+/// again, unless the client meant a version.
+async fn evict_undisturbing(registry: &Registry, cx: &Context, options: &Value) -> Result<Option<Value>, Status> {
+    let mut attempts = 0;
+    loop {
+        let pod = read::fetch(registry, cx, Match::MostRecent).await?.value();
+        let is_over = pod.is_deleting() || matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
+        if !is_over && text(&pod, "/status/phase") != "Pending" {
+            return Ok(Some(pod));
+        }
+        let as_of = match is_open(options) && !is_over {
+            true => pinned(options.clone(), pod.resource_version()),
+            false => options.clone(),
+        };
+        attempts += 1;
+        match remove(registry, cx, as_of).await {
+            Err(status) if status.reason == Reason::Conflict && is_open(options) && attempts < ATTEMPTS => {}
+            gone => return gone.map(|()| None),
+        }
     }
 }
 
@@ -57,16 +83,34 @@ fn check_options(cx: &Context, eviction: &Value) -> Result<(), Status> {
     Err(Status::invalid(&GroupVersionKind::new("policy", "v1", "Eviction"), &cx.name, &[error]))
 }
 
-/// Refuses a trial that the body does not mean as one, or the other way round.
-fn check_dry_run(cx: &Context, eviction: &Value) -> Result<(), Status> {
-    let given = eviction.pointer("/deleteOptions/dryRun").filter(|words| **words != json!([]));
-    match given.filter(|words| cx.dry_run && **words != json!(["All"])) {
-        None => Ok(()),
-        Some(words) => {
+/// The options of the deletion: what the request says of a trial counts for a body that says nothing of it.
+fn options(cx: &Context, eviction: &Value) -> Result<Value, Status> {
+    let mut options = eviction.get("deleteOptions").filter(|o| !o.is_null()).cloned().unwrap_or_else(|| json!({}));
+    match options.get("dryRun").filter(|words| **words != json!([]) && !words.is_null()) {
+        Some(words) if cx.dry_run && *words != json!(["All"]) => {
             let why = "Non-matching dry-run options in request and content";
-            Err(Status::plain(500, Reason::Unknown, format!("{why}: [All] and {}", Plain(words))))
+            return Err(Status::plain(500, Reason::Unknown, format!("{why}: [All] and {}", Plain(words))));
         }
+        None if cx.dry_run => options["dryRun"] = json!(["All"]),
+        _ => {}
     }
+    Ok(options)
+}
+
+/// Whether nothing is written.
+fn is_trial(options: &Value) -> bool {
+    options.get("dryRun").and_then(Value::as_array).is_some_and(|words| !words.is_empty())
+}
+
+/// Whether the client left it open which version goes.
+fn is_open(options: &Value) -> bool {
+    options.pointer("/preconditions/resourceVersion").is_none_or(Value::is_null)
+}
+
+/// Only this version goes.
+fn pinned(mut options: Value, version: &str) -> Value {
+    member(&mut options, "preconditions").insert("resourceVersion".into(), version.into());
+    options
 }
 
 /// What the budgets say of a pod that may go.
@@ -82,18 +126,14 @@ enum Answer {
     },
 }
 
-async fn ask(registry: &Registry, cx: &Context, pod: &Value) -> Result<Answer, Status> {
-    // A pod that does not run disturbs nobody by going.
-    if pod.is_deleting() || matches!(text(pod, "/status/phase"), "Succeeded" | "Failed" | "Pending") {
-        return Ok(Answer::Free);
-    }
+async fn ask(registry: &Registry, cx: &Context, pod: &Value, is_trial: bool) -> Result<Answer, Status> {
     let budgets = budgets(registry, pod);
     match budgets.as_slice() {
         [] => Ok(Answer::Free),
-        [budget] if !counts(pod, budget) => {
+        [budget] if !budget::counts(pod, budget) => {
             Ok(Answer::FreeAsOf { budget: budget.name().to_owned(), version: pod.resource_version().to_owned() })
         }
-        [budget] => spend(registry, cx, budget.name()).await.map(|()| Answer::Free),
+        [budget] => spend(registry, cx, budget.name(), is_trial).await.map(|()| Answer::Free),
         _ => Err(Status::plain(
             500,
             Reason::Unknown,
@@ -117,82 +157,18 @@ fn selects(budget: &Value, pod: &Value) -> bool {
     }
 }
 
-/// Whether the pod counts as healthy: if it does not, and enough others are, its going costs nothing.
-fn counts(pod: &Value, budget: &Value) -> bool {
-    let ready = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-    let ready = ready.into_iter().any(|c| text(c, "/type") == "Ready" && text(c, "/status") == "True");
-    let always = text(budget, "/spec/unhealthyPodEvictionPolicy") == "AlwaysAllow";
-    let (current, desired) = (number(budget, "currentHealthy"), number(budget, "desiredHealthy"));
-    ready || !(always || current >= desired && desired > 0)
-}
-
-fn number(budget: &Value, key: &str) -> i64 {
-    budget.pointer(&format!("/status/{key}")).and_then(Value::as_i64).unwrap_or_default()
-}
-
 /// Takes one disruption out of the budget.
-async fn spend(registry: &Registry, cx: &Context, name: &str) -> Result<(), Status> {
+async fn spend(registry: &Registry, cx: &Context, name: &str, is_trial: bool) -> Result<(), Status> {
     let resource =
         resources::find("policy", "v1", "poddisruptionbudgets").ok_or_else(|| Status::internal("no budgets"))?;
     let on_budget = for_resource(cx, resource.clone(), name);
     let target = Target::of(&on_budget)?;
     let mut change = Now(|current: &Arc<Object>| -> Result<Change, Failure> {
-        let budget = spent(current.value(), &cx.name)?;
-        Ok(if cx.dry_run { Change::Keep } else { Change::Put(budget) })
+        let budget = budget::spent(current.value(), &cx.name)?;
+        Ok(if is_trial { Change::Keep } else { Change::Put(budget) })
     });
     let written = transaction::run(&registry.store, &target, &mut change).await;
     written.map(drop).map_err(|failure| failure.status(&resource.group_resource(), name))
-}
-
-fn spent(mut budget: Value, pod: &str) -> Result<Value, Status> {
-    let generation = metadata::generation(&budget);
-    if number(&budget, "observedGeneration") < generation {
-        return Err(unsettled(budget.name()));
-    }
-    let allowed = number(&budget, "disruptionsAllowed");
-    let disrupted = budget.pointer("/status/disruptedPods").and_then(Value::as_object).map_or(0, |m| m.len());
-    let refused =
-        |why: &str| Status::forbidden(&GroupResource::new("policy", "poddisruptionbudget"), budget.name(), why);
-    if allowed < 0 {
-        return Err(refused("pdb disruptions allowed is negative"));
-    }
-    if disrupted > MAX_DISRUPTED {
-        return Err(refused("DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
-    }
-    if allowed == 0 {
-        let (desired, current) = (number(&budget, "desiredHealthy"), number(&budget, "currentHealthy"));
-        let name = budget.name();
-        let message = format!("The disruption budget {name} needs {desired} healthy pods and has {current} currently");
-        return Err(exhausted(message, 0));
-    }
-    let status = member(&mut budget, "status");
-    status.insert("disruptionsAllowed".into(), (allowed - 1).into());
-    let pods = status.entry("disruptedPods").or_insert_with(|| json!({}));
-    if let Some(pods) = pods.as_object_mut() {
-        pods.insert(pod.to_owned(), time::now().into());
-    }
-    Ok(budget)
-}
-
-fn unsettled(budget: &str) -> Status {
-    exhausted(format!("The disruption budget {budget} is still being processed by the server."), 10)
-}
-
-fn exhausted(message: String, retry_after_seconds: u32) -> Status {
-    let cause = Cause { reason: "DisruptionBudget".into(), message, field: String::new() };
-    let details = Details { causes: vec![cause], retry_after_seconds, ..Details::default() };
-    let why = "Cannot evict pod as it would violate the pod's disruption budget.";
-    Status { details: Some(Box::new(details)), ..Status::plain(429, Reason::TooManyRequests, why) }
-}
-
-/// Whether the client left it open which version goes: then it is this one.
-fn pin(options: &mut Value, version: &str) -> bool {
-    let preconditions = member(options, "preconditions");
-    let is_open = !preconditions.contains_key("resourceVersion");
-    if is_open {
-        preconditions.insert("resourceVersion".into(), version.into());
-    }
-    is_open
 }
 
 /// Marks the pod, then deletes it. Which version goes is a matter of before the mark.
@@ -206,7 +182,7 @@ async fn remove(registry: &Registry, cx: &Context, mut options: Value) -> Result
 
 /// The pod says why it goes, if it stays long enough to say so.
 async fn mark_disrupted(registry: &Registry, cx: &Context, options: &Value) -> Result<Option<Arc<Object>>, Status> {
-    if cx.dry_run {
+    if is_trial(options) {
         return Ok(None);
     }
     let target = Target::of(cx)?;
@@ -222,49 +198,48 @@ async fn mark_disrupted(registry: &Registry, cx: &Context, options: &Value) -> R
 
 fn add_condition(pod: &mut Value) {
     let list = list_mut(member(pod, "status"), "conditions");
-    if list.iter().any(|c| text(c, "/type") == "DisruptionTarget") {
-        return;
+    let mut condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": time::now()});
+    match list.iter_mut().find(|c| text(c, "/type") == "DisruptionTarget") {
+        Some(old) => {
+            if text(old, "/status") == "True" {
+                condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
+            }
+            *old = condition;
+        }
+        None => list.push(condition),
     }
-    list.push(json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": time::now()}));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn budget(allowed: i64) -> Value {
-        json!({"metadata": {"name": "b", "generation": 1}, "spec": {"selector": {"matchLabels": {"a": "b"}}},
-            "status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": 2, "desiredHealthy": 2}})
+    #[test]
+    fn a_pod_says_once_why_it_goes() {
+        let mut pod = json!({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True",
+            "reason": "PreemptionByScheduler", "lastTransitionTime": "t"}]}});
+        add_condition(&mut pod);
+        let conditions = pod["status"]["conditions"].as_array().expect("a list");
+        assert_eq!(conditions.len(), 1);
+        assert_eq!(
+            (&conditions[0]["reason"], &conditions[0]["lastTransitionTime"]),
+            (&json!("EvictionByEvictionAPI"), &json!("t"))
+        );
     }
 
     #[test]
-    fn spending_takes_one_and_notes_the_pod() {
-        let spent = spent(budget(1), "p").expect("allowed");
-        assert_eq!(number(&spent, "disruptionsAllowed"), 0);
-        assert!(spent["status"]["disruptedPods"]["p"].is_string());
-    }
-
-    #[test]
-    fn an_empty_budget_is_a_429() {
-        let status = super::spent(budget(0), "p").expect_err("refused");
-        let cause = &status.details.as_ref().expect("details").causes[0];
-        assert_eq!((status.code, cause.reason.as_str()), (429, "DisruptionBudget"));
-        assert_eq!(cause.message, "The disruption budget b needs 2 healthy pods and has 2 currently");
-        let mut fresh = budget(1);
-        fresh.set_meta("generation", 2);
-        assert_eq!(super::spent(fresh, "p").expect_err("refused").code, 429);
-    }
-
-    #[test]
-    fn unready_pods_cost_nothing_while_enough_others_are_healthy() {
-        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
-        assert!(counts(&ready, &budget(0)));
-        assert!(!counts(&json!({}), &budget(0)));
-        let mut low = budget(0);
-        low["status"]["currentHealthy"] = 1.into();
-        assert!(counts(&json!({}), &low));
-        low["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow".into();
-        assert!(!counts(&json!({}), &low));
+    fn a_trial_may_be_asked_for_in_the_body_or_the_request() {
+        let mut cx = crate::context::testing::context("", "pods");
+        for (dry_run, body, want) in [
+            (false, json!({}), Some(false)),
+            (true, json!({}), Some(true)),
+            (true, json!({"deleteOptions": {"dryRun": []}}), Some(true)),
+            (false, json!({"deleteOptions": {"dryRun": ["All"]}}), Some(true)),
+            (true, json!({"deleteOptions": {"dryRun": ["x"]}}), None),
+        ] {
+            cx.dry_run = dry_run;
+            assert_eq!(options(&cx, &body).ok().map(|options| is_trial(&options)), want, "{dry_run} {body}");
+        }
     }
 }

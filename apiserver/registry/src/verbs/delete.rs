@@ -159,14 +159,19 @@ struct Answer {
 }
 
 fn answer(cx: &Context, strategy: &Strategy, options: &DeleteOptions, answer: Answer) -> Reply {
-    match (answer.after, answer.stored) {
-        (None, _) if strategy.deleted == Deleted::Status => success(Some(details(cx, &answer.before))),
+    let Answer { before, after, stored } = answer;
+    if after.is_none() && strategy.deleted == Deleted::Status {
+        return success(Some(details(cx, &before)));
+    }
+    let stays = after.is_some();
+    let last = match stored {
         // The last state, with the revision of the deletion.
-        (_, Some(stored)) if options.wants_accepted() && strategy.deleted == Deleted::Status => {
-            Reply::Accepted(Box::new(reply(cx, stored)))
-        }
-        (_, Some(stored)) => reply(cx, stored),
-        (after, None) => value_reply(cx, after.unwrap_or(answer.before)),
+        Some(stored) => reply(cx, stored),
+        None => value_reply(cx, after.unwrap_or(before)),
+    };
+    match stays && options.wants_accepted() {
+        true => Reply::Accepted(Box::new(last)),
+        false => last,
     }
 }
 

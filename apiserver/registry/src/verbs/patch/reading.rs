@@ -78,7 +78,7 @@ fn head(members: &Members<'_>, name: &str) -> Result<String, String> {
 /// Without a version upstream reads its inner type, whose members have other names: nothing is left of the object.
 fn unversioned(own: &GroupVersionKind, members: &Members<'_>) -> Decoded {
     let unknown = members.keys().filter(|name| !matches!(name.as_str(), "kind" | "apiVersion"));
-    let findings = unknown.map(|name| format!("unknown field {name:?}")).collect();
+    let findings = unknown.map(|name| format!("unknown field {}", apimachinery::go::quoted(name))).collect();
     let value = Map::from_iter([
         ("kind".to_owned(), own.kind.as_ref().into()),
         ("apiVersion".to_owned(), own.api_version().into()),

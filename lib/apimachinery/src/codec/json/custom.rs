@@ -43,7 +43,7 @@ pub(super) fn conform(ty: &TypeRef, mut value: Value) -> Result<Decoded, DecodeE
     pruner.object(ty.id, map);
     let mut pruned = pruner.unknown;
     pruned.sort();
-    findings.extend(pruned.into_iter().map(|path| format!("unknown field {path:?}")));
+    findings.extend(pruned.into_iter().map(|path| format!("unknown field {}", crate::go::quoted(&path))));
     let mut embedded = Embedded { schema: &ty.schema, findings: Vec::new(), path: String::new(), root: true };
     embedded.object(ty.id, map)?;
     embedded.findings.sort();
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn prunes_and_says_so() {
-        let text = r#"{"kind":"Thing","metadata":{"name":"a","bad":1},"x":1,
+        let text = r#"{"kind":"Thing","metadata":{"name":"a","bad":1},"x":1,"\u0000y":1,
             "spec":{"n":"no number","n":null,"list":[{"a":"1","b":{}}],"map":{"k":"v"},"any":{"z":[1]},"y":2,
             "template":{"kind":"Pod","apiVersion":"v1","metadata":{"labels":{},"odd":1},"spec":{"q":1}}}}"#;
         let decoded = decode(&thing(), text).expect("well-formed");
@@ -373,6 +373,7 @@ mod tests {
             [
                 r#"duplicate field "spec.n""#,
                 r#"unknown field "metadata.bad""#,
+                r#"unknown field "\x00y""#,
                 r#"unknown field "spec.list[0].b""#,
                 r#"unknown field "spec.y""#,
                 r#"unknown field "x""#,

@@ -138,6 +138,7 @@ fn named(schema: &Schema, shape: &Shape) -> String {
     match shape {
         Shape::IntOrString => "intstr.IntOrString".into(),
         Shape::Quantity => "resource.Quantity".into(),
+        Shape::Json => "v1.JSON".into(),
         Shape::Time => "v1.Time".into(),
         Shape::MicroTime => "v1.MicroTime".into(),
         Shape::Duration => "v1.Duration".into(),

@@ -136,6 +136,16 @@ fn names_wrong_types_as_go_does() {
 }
 
 #[test]
+fn lists_of_any_json_are_named_as_go_does() {
+    let kind = GroupVersionKind::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let ty = Schema::builtin().kind(&kind).expect("built in");
+    let text = r#"{"spec":{"versions":[{"schema":{"openAPIV3Schema":{"properties":{"a":{"enum":"x"}}}}}]}}"#;
+    let want = "json: cannot unmarshal string into Go struct field \
+                JSONSchemaProps.spec.versions.schema.openAPIV3Schema.properties.enum of type []v1.JSON";
+    assert_eq!(decode(&ty, text.as_bytes()).map(|d| d.value).map_err(|e| e.to_string()), Err(want.to_owned()));
+}
+
+#[test]
 fn refuses_malformed_text() {
     for text in [
         "",
