@@ -66,11 +66,15 @@ async fn orphans(deps: &Deps, workers: &Workers) {
             tracing::warn!(uid, error = %e, "cannot remove an orphan's cgroup");
         }
     }
+    let (mut orphans, mut failures) = (0, 0);
     for uid in deps.volumes.pods_on_disk().into_iter().filter(|uid| !workers.knows(uid)) {
+        orphans += 1;
         if let Err(e) = deps.remove_volumes(&uid).await {
+            failures += 1;
             tracing::warn!(uid, error = %e, "cannot remove an orphan's folder");
         }
     }
+    deps.runtime.metrics().pods.swept(orphans, failures);
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod images;
 pub mod pods;
 pub mod startups;
 
+use crate::resize::metrics::ResizeCounts;
 use crate::runtime::ContainerState;
 use crate::runtime::record::Outline;
 use component::metrics::{Durations, Exponential, Histograms, PlainCounter, Registry, SECONDS};
@@ -68,6 +69,7 @@ struct Node {
 pub struct Metrics {
     pub(crate) pods: PodCounts,
     pub(crate) images: ImageCounts,
+    pub(crate) resizes: ResizeCounts,
     operations: Family<Operation, Counter>,
     operation_errors: Family<Operation, Counter>,
     operation_seconds: Histograms<Operation>,
@@ -89,6 +91,7 @@ impl Default for Metrics {
         Self {
             pods: PodCounts::default(),
             images: ImageCounts::default(),
+            resizes: ResizeCounts::default(),
             operations: Family::default(),
             operation_errors: Family::default(),
             operation_seconds: CALLS.family(),
@@ -112,6 +115,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry, node: &str) {
         self.pods.register(registry);
         self.images.register(registry);
+        self.resizes.register(registry);
         let help = "[ALPHA] Cumulative number of runtime operations by operation type";
         registry.register("kubelet_runtime_operations", help, self.operations.clone());
         let help = "[ALPHA] Cumulative number of runtime operation errors by operation type";

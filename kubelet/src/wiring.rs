@@ -6,6 +6,7 @@ mod servers;
 
 use crate::cgroups::{Cgroups, Naming, Policy as GroupPolicy};
 use crate::config::{self, CgroupDriver, KubeletConfiguration};
+use crate::credentials::{metrics::ClientMetrics, store::Store};
 use crate::csi::Csi;
 use crate::devices::{self, Devices, pod_resources, registration};
 use crate::dra::{self, Dra};
@@ -18,7 +19,7 @@ use crate::images::{Images, gc as image_gc};
 use crate::logs::{Rotation, rotate};
 use crate::network::dns::ClusterDns;
 use crate::network::iptables;
-use crate::node::{Heartbeat, NodeFacts, Reporter, lease, machine, reporter};
+use crate::node::{Heartbeat, NodeFacts, Reporter, Startup, lease, machine, reporter};
 use crate::placement;
 use crate::pleg::Pleg;
 use crate::plugins::{Handlers, watcher};
@@ -74,6 +75,8 @@ struct Kubelet {
     csi: Csi,
     providers: Providers,
     access: Option<Access>,
+    certificate: Option<(Store, ClientMetrics)>,
+    startup: Startup,
     shutdown: shutdown::state::Record,
 }
 
@@ -92,7 +95,8 @@ impl Kubelet {
         let placement = preparation::placement(daemon, &config, &node, Path::new(SYS))?;
         let clients = connect(&options, &config, supervisor).await?;
         let events = events(clients.as_ref().map(|clients| &clients.events), &node.name(), supervisor);
-        let client = clients.map(|clients| clients.client);
+        let (client, certificate) = clients.map(|all| (all.client, all.certificate)).unzip();
+        let certificate = certificate.flatten();
         let cluster = cluster(client.as_ref(), supervisor);
         let runtime = runtime(&config)?;
         let naming = naming(&config, &runtime).await?;
@@ -132,7 +136,21 @@ impl Kubelet {
         let neighbours = workers.clone();
         deps.allocations.follow(move || neighbours.active());
         let shutdown = shutdown::state::Record::load(&options.root_dir);
-        Ok(Self { config, options, client, deps, workers, pleg: Pleg::default(), csi, providers, access, shutdown })
+        let (pleg, startup) = (Pleg::default(), Startup::default());
+        Ok(Self {
+            config,
+            options,
+            client,
+            deps,
+            workers,
+            pleg,
+            csi,
+            providers,
+            access,
+            certificate,
+            startup,
+            shutdown,
+        })
     }
 
     async fn start(self, supervisor: &Supervisor, shown: BTreeMap<String, String>) -> anyhow::Result<()> {
@@ -219,6 +237,7 @@ impl Kubelet {
             config: self.config.clone(),
             root_dir: self.options.root_dir.clone(),
             labels: self.options.node_labels.clone(),
+            startup: self.startup.clone(),
             provider: Some(self.config.provider_id.clone()).filter(|id| !id.is_empty()),
         };
         supervisor.spawn_until_stop("node", reporter.run());

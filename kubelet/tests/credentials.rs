@@ -91,7 +91,8 @@ async fn a_node_gets_a_certificate_and_the_next_one() {
     bootstrap::ensure(&kubeconfig, Path::new("/nonexistent"), &store, "n1").await.unwrap();
     assert_eq!(std::fs::read_link(store.current()).unwrap(), file);
 
-    let rotation = Rotation { client: client.clone(), renewal, store: store.clone(), node: "n1".into() };
+    let counts = Default::default();
+    let rotation = Rotation { client: client.clone(), renewal, store: store.clone(), node: "n1".into(), counts };
     tasks.spawn(async {
         rotation.run().await;
         Ok(())
@@ -144,7 +145,7 @@ async fn a_server_shows_what_the_cluster_has_signed() {
     tasks.spawn(sign(admin.clone(), authority));
     let mut file = Watch::new([store.current()]);
     let names = serving::names("n1", &["192.0.2.1".to_owned()]);
-    let metrics = serving::Metrics::default();
+    let metrics = kubelet::credentials::metrics::Metrics::default();
     let serving = Serving { client: admin.clone(), store, node: "n1".into(), names, metrics };
     tasks.spawn(async {
         serving.run().await;

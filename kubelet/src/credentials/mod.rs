@@ -4,6 +4,7 @@
 //! Upstream: `pkg/kubelet/certificate`, `client-go/util/certificate`.
 
 pub mod bootstrap;
+pub mod metrics;
 pub mod order;
 pub mod rotation;
 pub mod serving;

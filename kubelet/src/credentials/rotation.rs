@@ -2,6 +2,7 @@
 //!
 //! Upstream: `client-go/util/certificate/certificate_manager.go`.
 
+use super::metrics::ClientMetrics;
 use super::store::Store;
 use super::{CredentialsError, order};
 use client::config::Renewal;
@@ -18,6 +19,7 @@ pub struct Rotation {
     pub renewal: Renewal,
     pub store: Store,
     pub node: String,
+    pub counts: ClientMetrics,
 }
 
 impl Rotation {
@@ -34,7 +36,10 @@ impl Rotation {
                     retry = FIRST_RETRY;
                     continue;
                 }
-                Err(error) => tracing::error!(%error, "cannot renew the client certificate"),
+                Err(error) => {
+                    self.counts.failures.inc();
+                    tracing::error!(%error, "cannot renew the client certificate");
+                }
             }
             tokio::time::sleep(retry).await;
             retry = (retry * 2).min(LAST_RETRY);

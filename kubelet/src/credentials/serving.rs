@@ -3,24 +3,16 @@
 //! Upstream: `NewKubeletServerCertificateManager` of `pkg/kubelet/certificate/kubelet.go`,
 //! `client-go/util/certificate/certificate_manager.go`.
 
+use super::metrics::Metrics;
 use super::store::Store;
 use super::{CredentialsError, order};
 use k8s_openapi::jiff::Timestamp;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// After what time a certificate that could not be had is asked for again; twice as long each time.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(128);
-/// Seconds that certificates lived: a minute, an hour, … four years.
-const AGES: [f64; 10] =
-    [60.0, 3600.0, 14_400.0, 86_400.0, 604_800.0, 2_592_000.0, 7_776_000.0, 15_552_000.0, 31_104_000.0, 124_416_000.0];
 
 /// What it takes to have a certificate.
 pub struct Serving {
@@ -108,46 +100,6 @@ fn missing(store: &Store, node: &str, names: &[String]) -> Vec<String> {
     missing.chain((!is_user).then_some(user)).collect()
 }
 
-/// What is counted of it.
-#[derive(Clone, Debug)]
-pub struct Metrics {
-    /// Upstream's counter without `_total`, which the encoder would add to a counter.
-    failures: Gauge,
-    ages: Histogram,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self { failures: Gauge::default(), ages: Histogram::new(AGES) }
-    }
-}
-
-impl Metrics {
-    /// Serves them, and how long the stored certificate is still good for.
-    pub fn register(&self, registry: &mut Registry, store: Store) {
-        let help = "[ALPHA] Counter of certificate renewal errors";
-        registry.register("kubelet_server_expiration_renew_errors", help, self.failures.clone());
-        let help = "[ALPHA] Histogram of the number of seconds the previous certificate lived before being rotated";
-        registry.register("kubelet_certificate_manager_server_rotation_seconds", help, self.ages.clone());
-        registry.register_collector(Box::new(TimeLeft(store)));
-    }
-}
-
-#[derive(Debug)]
-struct TimeLeft(Store);
-
-impl Collector for TimeLeft {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let left = self.0.validity().map(|v| v.not_after.duration_since(Timestamp::now()).as_secs() as f64);
-        let help = "[ALPHA] Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in \
-                    seconds until certificate expiry (negative if already expired). If serving certificate is invalid or \
-                    unused, the value will be +INF";
-        let name = "kubelet_certificate_manager_server_ttl_seconds";
-        let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        ConstGauge::new(left.unwrap_or(f64::INFINITY)).encode(family)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,17 +126,5 @@ mod tests {
         assert!(missing(&store, "n1", &all).is_empty());
         assert_eq!(missing(&store, "n1", &["n1".to_owned(), "10.0.0.2".to_owned()]), ["10.0.0.2"]);
         assert_eq!(missing(&store, "n2", &all), ["system:node:n2"]);
-    }
-
-    #[test]
-    fn metrics_say_how_long_the_certificate_is_good_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut registry = Registry::default();
-        Metrics::default().register(&mut registry, Store::new(folder.path(), "kubelet-server"));
-        let text = component::metrics::encode(&registry).to_lowercase();
-        for line in ["kubelet_certificate_manager_server_ttl_seconds +inf", "kubelet_server_expiration_renew_errors 0"]
-        {
-            assert!(text.lines().any(|other| other == line || other == line.replace('+', "")), "no {line} in {text}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/volume/csi/csi_client.go`.
 
+use super::metrics::Calls;
 use crate::plugins::socket;
 use proto::csi::node_client::NodeClient;
 use proto::csi::node_service_capability::{self, rpc};
@@ -12,7 +13,7 @@ use proto::csi::{
 };
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
@@ -63,27 +64,37 @@ fn code(status: &Status) -> String {
     }
 }
 
-/// A connection to a driver.
-pub struct Driver(NodeClient<Channel>);
+/// A connection to a driver, whose calls are counted.
+pub struct Driver {
+    client: NodeClient<Channel>,
+    name: String,
+    counts: Calls,
+}
 
 impl Driver {
-    /// Connects to a driver's socket.
-    pub async fn connect(socket: &Path) -> Result<Self, DriverError> {
+    /// Connects to the socket of the driver of this name.
+    pub async fn connect(socket: &Path, name: &str, counts: Calls) -> Result<Self, DriverError> {
         let unreachable = |e: tonic::transport::Error| {
             let text = format!("connection error: desc = \"transport: Error while dialing: {}\"", chain(&e));
             DriverError::Rpc(Status::unavailable(text))
         };
-        Ok(Self(NodeClient::new(socket::channel(socket).await.map_err(unreachable)?)))
+        let client = NodeClient::new(socket::channel(socket).await.map_err(unreachable)?);
+        Ok(Self { client, name: name.to_owned(), counts })
     }
 
     /// What the driver calls this node.
     pub async fn info(&mut self) -> Result<NodeGetInfoResponse, DriverError> {
-        within(self.0.node_get_info(NodeGetInfoRequest {})).await
+        within((&self.counts, &self.name, "NodeGetInfo"), self.client.node_get_info(NodeGetInfoRequest {})).await
     }
 
     /// What the driver can do.
     pub async fn capabilities(&mut self) -> Result<BTreeSet<Capability>, DriverError> {
-        let all = within(self.0.node_get_capabilities(NodeGetCapabilitiesRequest {})).await?.capabilities;
+        let all = within(
+            (&self.counts, &self.name, "NodeGetCapabilities"),
+            self.client.node_get_capabilities(NodeGetCapabilitiesRequest {}),
+        )
+        .await?
+        .capabilities;
         let known = all.into_iter().filter_map(|c| match c.r#type? {
             node_service_capability::Type::Rpc(rpc) => Capability::try_from(rpc.r#type).ok(),
         });
@@ -92,27 +103,33 @@ impl Driver {
 
     /// Makes a volume ready for the pods of this node.
     pub async fn stage(&mut self, request: NodeStageVolumeRequest) -> Result<(), DriverError> {
-        within(self.0.node_stage_volume(request)).await.map(drop)
+        within((&self.counts, &self.name, "NodeStageVolume"), self.client.node_stage_volume(request)).await.map(drop)
     }
 
     /// Undoes it.
     pub async fn unstage(&mut self, request: NodeUnstageVolumeRequest) -> Result<(), DriverError> {
-        within(self.0.node_unstage_volume(request)).await.map(drop)
+        within((&self.counts, &self.name, "NodeUnstageVolume"), self.client.node_unstage_volume(request))
+            .await
+            .map(drop)
     }
 
     /// Mounts a volume for a pod.
     pub async fn publish(&mut self, request: NodePublishVolumeRequest) -> Result<(), DriverError> {
-        within(self.0.node_publish_volume(request)).await.map(drop)
+        within((&self.counts, &self.name, "NodePublishVolume"), self.client.node_publish_volume(request))
+            .await
+            .map(drop)
     }
 
     /// Undoes it.
     pub async fn unpublish(&mut self, request: NodeUnpublishVolumeRequest) -> Result<(), DriverError> {
-        within(self.0.node_unpublish_volume(request)).await.map(drop)
+        within((&self.counts, &self.name, "NodeUnpublishVolume"), self.client.node_unpublish_volume(request))
+            .await
+            .map(drop)
     }
 
     /// Makes a volume's file system as large as the volume.
     pub async fn expand(&mut self, request: NodeExpandVolumeRequest) -> Result<(), DriverError> {
-        within(self.0.node_expand_volume(request)).await.map(drop)
+        within((&self.counts, &self.name, "NodeExpandVolume"), self.client.node_expand_volume(request)).await.map(drop)
     }
 
     /// What is used of a volume.
@@ -120,15 +137,26 @@ impl Driver {
         &mut self,
         request: NodeGetVolumeStatsRequest,
     ) -> Result<NodeGetVolumeStatsResponse, DriverError> {
-        within(self.0.node_get_volume_stats(request)).await
+        within((&self.counts, &self.name, "NodeGetVolumeStats"), self.client.node_get_volume_stats(request)).await
     }
 }
 
-async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, DriverError> {
-    match tokio::time::timeout(LIMIT, call).await {
+/// Waits for the answer of a call of this name to this driver, and counts it.
+async fn within<T>(
+    (counts, driver, method): (&Calls, &str, &str),
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, DriverError> {
+    let began = Instant::now();
+    let answer = match tokio::time::timeout(LIMIT, call).await {
         Ok(answer) => answer.map(Response::into_inner).map_err(DriverError::Rpc),
         Err(_) => Err(DriverError::timed_out()),
-    }
+    };
+    let code = match &answer {
+        Err(DriverError::Rpc(status)) => code(status),
+        Ok(_) | Err(DriverError::NotRegistered(_)) => code(&Status::ok("")),
+    };
+    counts.called(driver, method, began, code);
+    answer
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -32,6 +32,7 @@ use crate::events::Events;
 use crate::volumes::VolumeError;
 use crate::volumes::tokens::Tokens;
 use driver::Driver;
+use metrics::{Calls, StorageWork};
 use parking_lot::Mutex;
 use registration::Registered;
 use source::{Source, Traits};
@@ -66,6 +67,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something was mounted: it wants to be measured.
     mounted: tokio::sync::Notify,
+    calls: Calls,
+    work: StorageWork,
 }
 
 /// A pod's UID and what it has: the volume's name in its specification or on the node.
@@ -127,7 +130,19 @@ impl Csi {
             turns: Mutex::default(),
             state: Mutex::default(),
             mounted: tokio::sync::Notify::new(),
+            calls: Calls::default(),
+            work: StorageWork::default(),
         }))
+    }
+
+    /// What is counted of the work on volumes.
+    pub fn work(&self) -> &StorageWork {
+        &self.0.work
+    }
+
+    /// What is counted of the calls of drivers.
+    pub fn calls(&self) -> &Calls {
+        &self.0.calls
     }
 
     /// What the node's status says of volumes in use.
@@ -138,7 +153,7 @@ impl Csi {
     async fn connect(&self, driver: &str) -> Result<Driver, DriverError> {
         let socket = self.0.drivers.lock().get(driver).map(|registered| registered.socket.clone());
         let socket = socket.ok_or_else(|| DriverError::NotRegistered(driver.to_owned()))?;
-        Driver::connect(&socket).await
+        Driver::connect(&socket, driver, self.0.calls.clone()).await
     }
 
     /// What a driver says of itself.

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use proto::csi::{NodePublishVolumeRequest, NodeStageVolumeRequest};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 const TOKENS: &str = "csi.storage.k8s.io/serviceAccount.tokens";
 const DEFAULT_TOKEN_SECONDS: i64 = 3600;
@@ -56,7 +57,13 @@ impl Csi {
         self.want(&uid, &wish.source);
         let turn = self.turn(&unique);
         let _turn = turn.lock().await;
+        let is_new = !self.0.state.lock().published.contains_key(&(uid, wish.source.spec.clone()));
+        let began = Instant::now();
         let done = Box::pin(self.bring(wish)).await;
+        if is_new && !matches!(done, Err(VolumeError::Later { .. })) {
+            let (operation, plugin) = (wish.source.operation(), format!("csi:{}", wish.source.driver));
+            self.0.work.done(operation, &plugin, began, done.is_ok());
+        }
         self.note(key, done.as_ref().err());
         done
     }

@@ -103,7 +103,8 @@ impl Csi {
         let failed = |error: DriverError| {
             HandlerError::Refused(format!("failed to get NodeGetInfo from driver \"{driver}\": {error}"))
         };
-        let ask = async { Driver::connect(endpoint).await?.info().await };
+        let calls = self.0.calls.clone();
+        let ask = async { Driver::connect(endpoint, driver, calls).await?.info().await };
         let info = match tokio::time::timeout(INFO_LIMIT, ask).await {
             Ok(info) => info.map_err(failed)?,
             Err(_) => return Err(failed(DriverError::timed_out())),

@@ -54,6 +54,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// What it is to bring it to a pod, as metrics call it.
+    pub fn operation(&self) -> &'static str {
+        if self.block { "map_volume" } else { "volume_mount" }
+    }
+
     /// Of a persistent volume; `None` if it is no CSI volume.
     pub fn persistent(volume: &PersistentVolume, read_only: bool) -> Option<Self> {
         let spec = volume.spec.as_ref()?;

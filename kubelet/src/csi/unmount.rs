@@ -9,7 +9,7 @@ use crate::volumes::unmounting::{gone, remove_mount_dir};
 use crate::volumes::{VolumeError, mounts};
 use proto::csi::{NodeUnpublishVolumeRequest, NodeUnstageVolumeRequest};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often volumes are looked for that could not be taken from the node yet.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -42,6 +42,14 @@ impl Csi {
     }
 
     async fn unpublish(&self, found: &Found) -> Result<(), VolumeError> {
+        let began = Instant::now();
+        let done = self.take_back(found).await;
+        let operation = if found.block { "unmap_volume" } else { "volume_unmount" };
+        self.0.work.done(operation, &format!("csi:{}", found.data.driver), began, done.is_ok());
+        done
+    }
+
+    async fn take_back(&self, found: &Found) -> Result<(), VolumeError> {
         let data = &found.data;
         let turn = self.turn(&data.unique());
         let _turn = turn.lock().await;
@@ -90,7 +98,10 @@ impl Csi {
             return Ok(());
         }
         for (staging, data) in data::staged(&self.0.root).into_iter().filter(|(_, data)| data.unique() == unique) {
-            self.unstage(&staging, &data).await.map_err(|e| e.of_step("UnmountDevice", &data.handle))?;
+            let began = Instant::now();
+            let done = self.unstage(&staging, &data).await;
+            self.0.work.done("unmount_device", &format!("csi:{}", data.driver), began, done.is_ok());
+            done.map_err(|e| e.of_step("UnmountDevice", &data.handle))?;
         }
         let mut state = self.0.state.lock();
         state.staged.remove(unique);

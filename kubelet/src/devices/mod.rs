@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod ledger;
+pub mod metrics;
 pub mod plugin;
 pub mod pod_resources;
 pub mod registration;
@@ -18,6 +19,7 @@ use crate::resources::Amount;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceStatus};
 use ledger::{Amounts, Choice, Ids, Ledger, Refusal};
+use metrics::Counts;
 use parking_lot::Mutex;
 use plugin::{Plugin, PluginError};
 use proto::deviceplugin as api;
@@ -85,6 +87,7 @@ struct Shared {
     new_node: AtomicBool,
     bell: Box<dyn Fn(&str) + Send + Sync>,
     supervisor: Supervisor,
+    counts: Counts,
 }
 
 impl Devices {
@@ -106,7 +109,13 @@ impl Devices {
             new_node: AtomicBool::new(new_node),
             bell: Box::new(bell),
             supervisor,
+            counts: Counts::default(),
         }))
+    }
+
+    /// What is counted of plugins, and of who asks what pods have.
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
     }
 
     /// Where plugins have their sockets.
@@ -246,7 +255,10 @@ impl Devices {
                     open.close(&preferred.into_iter().collect())
                 }
             };
-            let response = self.plugin(&resource)?.allocate(ids.iter().cloned().collect()).await?;
+            let (plugin, asked) = (self.plugin(&resource)?, Instant::now());
+            let response = plugin.allocate(ids.iter().cloned().collect()).await;
+            self.0.counts.allocated(&resource, asked);
+            let response = response?;
             let mut ledger = self.0.ledger.lock();
             ledger.grant(owner, &resource, ids, response);
             self.save(&ledger);

@@ -3,6 +3,7 @@
 //! Upstream: `pkg/kubelet/apis/podresources`.
 
 use super::Devices;
+use super::metrics::Question;
 use crate::dra::Dra;
 use crate::placement::{Placement, cpuset::CpuSet, memory::machine::Block};
 use crate::plugins::socket;
@@ -58,6 +59,13 @@ struct Lister<F> {
 }
 
 impl<F: Fn() -> Vec<Arc<Pod>>> Lister<F> {
+    /// Counts a question, unless there are too many.
+    fn asked(&self, question: Question) -> Result<(), Status> {
+        self.admit()?;
+        self.devices.counts().asked(question);
+        Ok(())
+    }
+
     fn admit(&self) -> Result<(), Status> {
         if self.rate.admits() { Ok(()) } else { Err(Status::resource_exhausted("rejected by rate limit")) }
     }
@@ -99,7 +107,7 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
         &self,
         _: Request<api::ListPodResourcesRequest>,
     ) -> Result<Response<api::ListPodResourcesResponse>, Status> {
-        self.admit()?;
+        self.asked(Question::List)?;
         let pod_resources = (self.active)().iter().map(|pod| self.of_pod(pod)).collect();
         Ok(Response::new(api::ListPodResourcesResponse { pod_resources }))
     }
@@ -108,7 +116,7 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
         &self,
         _: Request<api::AllocatableResourcesRequest>,
     ) -> Result<Response<api::AllocatableResourcesResponse>, Status> {
-        self.admit()?;
+        self.asked(Question::Allocatable)?;
         let (devices, cpu_ids) = (self.devices.all_listed(), numbers(&self.placement.allocatable()));
         let memory = memory(self.placement.memory().allocatable());
         Ok(Response::new(api::AllocatableResourcesResponse { devices, cpu_ids, memory }))
@@ -118,11 +126,11 @@ impl<F: Fn() -> Vec<Arc<Pod>> + Send + Sync + 'static> PodResourcesLister for Li
         &self,
         request: Request<api::GetPodResourcesRequest>,
     ) -> Result<Response<api::GetPodResourcesResponse>, Status> {
-        self.admit()?;
+        self.asked(Question::Get)?;
         let api::GetPodResourcesRequest { pod_name, pod_namespace } = request.into_inner();
         let found = (self.active)().into_iter().find(|p| p.name() == pod_name && p.namespace() == pod_namespace);
         let missing = || Status::unknown(format!("pod {pod_name} in namespace {pod_namespace} not found"));
-        let pod: Arc<Pod> = found.ok_or_else(missing)?;
+        let pod: Arc<Pod> = found.ok_or_else(missing).inspect_err(|_| self.devices.counts().failed(Question::Get))?;
         let pod_resources = Some(self.of_pod(&pod));
         Ok(Response::new(api::GetPodResourcesResponse { pod_resources }))
     }

@@ -55,6 +55,7 @@ impl Registration for Service {
     async fn register(&self, request: Request<api::RegisterRequest>) -> Result<Response<api::Empty>, Status> {
         let request = request.into_inner();
         tracing::info!(resource = request.resource_name, "a device plugin registers");
+        self.0.counts().registered(&request.resource_name);
         let supported = [VERSION];
         if request.version != VERSION {
             let text = format!(
@@ -81,6 +82,7 @@ impl Handler for Devices {
             let why = format!("manager version, {VERSION}, is not among plugin supported versions {versions:?}");
             return Err(HandlerError::Invalid(why));
         }
+        self.counts().registered(&info.name);
         self.connect(&info.name, endpoint).await.map_err(|error| HandlerError::Refused(error.to_string()))
     }
 

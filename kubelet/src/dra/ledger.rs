@@ -82,6 +82,16 @@ impl Ledger {
         }
     }
 
+    /// How many claims are prepared, in all and by driver.
+    pub fn prepared(&self) -> (usize, BTreeMap<String, usize>) {
+        let mut by_driver = BTreeMap::new();
+        let prepared = || self.claims.values().filter(|entry| entry.is_prepared);
+        for driver in prepared().flat_map(|entry| entry.claim.drivers.keys()) {
+            *by_driver.entry(driver.clone()).or_default() += 1;
+        }
+        (prepared().count(), by_driver)
+    }
+
     /// A pod does not use the claim any more. It is noted as its user until the drivers have taken
     /// back what the last user had.
     pub fn release(&mut self, key: &Key, pod: &str) -> Release {
@@ -171,7 +181,9 @@ mod tests {
         let drivers = ["d".to_owned()];
         assert!(ledger.take(&key(), "u1", &drivers, "p1").unwrap().is_some());
         ledger.set_devices(&key(), "d", vec![device(&["r"], "x=1"), device(&[], "x=2"), device(&["s"], "x=3")]);
+        assert_eq!(ledger.prepared().0, 0);
         ledger.set_prepared(&key());
+        assert_eq!(ledger.prepared(), (1, [("d".to_owned(), 1)].into()));
         assert_eq!(ledger.take(&key(), "u1", &drivers, "p2").unwrap(), None);
         assert!(ledger.take(&key(), "u2", &drivers, "p3").unwrap_err().contains("different UID u1 still exists"));
         for (request, want) in [("", vec!["x=1", "x=2", "x=3"]), ("r", vec!["x=1", "x=2"]), ("t", vec!["x=2"])] {

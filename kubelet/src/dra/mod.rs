@@ -11,6 +11,7 @@
 pub mod api;
 pub mod checkpoint;
 pub mod ledger;
+pub mod metrics;
 pub mod names;
 pub mod plugin;
 pub mod plugins;
@@ -21,6 +22,7 @@ use checkpoint::Device;
 use component::Supervisor;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use ledger::{Key, Ledger, Release};
+use metrics::Counts;
 use parking_lot::Mutex;
 use plugin::{Plugin, rpc};
 use plugins::Plugins;
@@ -29,7 +31,7 @@ use proto::podresources as listed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often claims of pods that are gone are looked for.
 const RECONCILE: Duration = Duration::from_secs(60);
@@ -104,6 +106,7 @@ struct Shared {
     offers: Arc<dyn Offers>,
     /// Drivers are asked about one claim at a time: pods may share it.
     turns: tokio::sync::Mutex<()>,
+    counts: Counts,
 }
 
 /// What each driver is to be asked about.
@@ -123,6 +126,7 @@ impl Dra {
             plugins: Plugins::new(Arc::clone(&offers), supervisor),
             offers,
             turns: tokio::sync::Mutex::default(),
+            counts: Counts::default(),
         }))
     }
 
@@ -136,10 +140,17 @@ impl Dra {
     /// # Errors
     /// Not all are prepared; those that are stay so, until the pod ends.
     pub async fn prepare(&self, pod: &Pod) -> Result<(), DraError> {
+        let began = Instant::now();
         let names = names::of_pod(pod).map_err(DraError::Claim)?;
         if names.is_empty() {
             return Ok(());
         }
+        let done = Box::pin(self.prepare_all(pod, names)).await;
+        self.0.counts.done("PrepareResources", began, done.is_err());
+        done
+    }
+
+    async fn prepare_all(&self, pod: &Pod, names: Vec<names::Name>) -> Result<(), DraError> {
         // First all that can go wrong without leaving anything behind.
         let mut claims = Vec::new();
         for name in &names {
@@ -180,7 +191,9 @@ impl Dra {
 
     async fn prepare_batch(&self, driver: &str, batch: &[(Key, wire::Claim)]) -> Result<(), DraError> {
         let plugin = self.plugin(driver)?;
+        let began = Instant::now();
         let answer = plugin.prepare(batch.iter().map(|(_, claim)| claim.clone()).collect()).await;
+        self.called(driver, plugin.method(PREPARE), began, answer.as_ref().err());
         let answer = answer.map_err(|status| DraError::Call { call: PREPARE, why: rpc(&status) })?;
         let count = answer.claims.len();
         for (uid, result) in answer.claims {
@@ -192,6 +205,10 @@ impl Dra {
             self.0.ledger.lock().set_devices(key, driver, devices);
         }
         skipped(batch.len(), count, PREPARE)
+    }
+
+    fn called(&self, driver: &str, method: String, began: Instant, refused: Option<&tonic::Status>) {
+        self.0.counts.called(driver, method, began, refused.map_or(tonic::Code::Ok, tonic::Status::code));
     }
 
     /// What the runtime is told of the claims of a container.
@@ -224,7 +241,10 @@ impl Dra {
         if keys.is_empty() {
             return Ok(());
         }
-        self.give_back(uid, &keys).await
+        let began = Instant::now();
+        let done = self.give_back(uid, &keys).await;
+        self.0.counts.done("UnprepareResources", began, done.is_err());
+        done
     }
 
     async fn give_back(&self, pod: &str, keys: &[Key]) -> Result<(), DraError> {
@@ -242,7 +262,9 @@ impl Dra {
             }
         }
         for (driver, batch) in &batches {
-            let answer = self.plugin(driver)?.unprepare(batch.iter().map(|(_, claim)| claim.clone()).collect()).await;
+            let (plugin, began) = (self.plugin(driver)?, Instant::now());
+            let answer = plugin.unprepare(batch.iter().map(|(_, claim)| claim.clone()).collect()).await;
+            self.called(driver, plugin.method(UNPREPARE), began, answer.as_ref().err());
             let answer = answer.map_err(|status| DraError::Call { call: UNPREPARE, why: rpc(&status) })?;
             for (uid, result) in &answer.claims {
                 let key = key_of(batch, uid, UNPREPARE)?;

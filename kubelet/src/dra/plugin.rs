@@ -86,6 +86,15 @@ impl Plugin {
         }
     }
 
+    /// A call as gRPC names it.
+    pub fn method(&self, call: &str) -> String {
+        let version = match self.version {
+            Version::Stable => "v1",
+            Version::Beta => "v1beta1",
+        };
+        format!("/k8s.io.kubelet.pkg.apis.dra.{version}.DRAPlugin/{call}")
+    }
+
     fn channel(&self) -> Channel {
         self.channel.lock().clone()
     }

@@ -6,6 +6,7 @@ use crate::workers::{Headcount, Workers};
 use component::metrics::{gauge, gauges};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Where in the life of a pod its worker is.
@@ -39,6 +40,15 @@ fn write(encoder: &mut DescriptorEncoder<'_>, count: &Headcount) -> Result<(), f
     gauges(encoder, "kubelet_active_pods", help, by_source(&count.active))?;
     let help = "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet";
     gauge(encoder, "kubelet_managed_ephemeral_containers", help, count.ephemeral_containers)?;
+    let pending = &count.pending_resizes;
+    let reasons = pending.iter().collect::<BTreeSet<_>>();
+    let rows = reasons.into_iter().map(|reason| {
+        let count = pending.iter().filter(|other| *other == reason).count();
+        ([("reason", reason.to_lowercase())], count)
+    });
+    gauges(encoder, "kubelet_pod_pending_resizes", "[ALPHA] Number of pending resizes for pods", rows)?;
+    let help = "[ALPHA] Number of in-progress resizes for pods";
+    gauge(encoder, "kubelet_pod_in_progress_resizes", help, count.going_resizes)?;
     let all = LIFECYCLES.into_iter().flat_map(|lifecycle| ORIGINS.map(|(config, origin)| (lifecycle, config, origin)));
     let rows = all.map(|row| {
         let (lifecycle, config, origin) = row;

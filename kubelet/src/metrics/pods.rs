@@ -4,7 +4,7 @@
 
 use super::startups::Startups;
 use crate::pod::PodExt;
-use component::metrics::{Durations, Exponential, Registry, SECONDS};
+use component::metrics::{Durations, Exponential, PlainCounter, Registry, SECONDS};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -89,6 +89,11 @@ struct Reason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Signal {
+    preemption_signal: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Handler {
     runtime_handler: String,
 }
@@ -105,7 +110,10 @@ pub struct PodCounts {
     restarted: Family<Static, Counter>,
     orphans: Counter,
     mirrors: Gauge,
+    swept: Gauge,
+    unswept: Gauge,
     refusals: Family<Reason, Counter>,
+    preemptions: Family<Signal, PlainCounter>,
     sandbox_seconds: Durations<Handler>,
     sandbox_errors: Family<Handler, Counter>,
     fallbacks: Counter,
@@ -123,7 +131,10 @@ impl Default for PodCounts {
             restarted: Family::default(),
             orphans: Counter::default(),
             mirrors: Gauge::default(),
+            swept: Gauge::default(),
+            unswept: Gauge::default(),
             refusals: Family::default(),
+            preemptions: Family::default(),
             sandbox_seconds: SECONDS.family(),
             sandbox_errors: Family::default(),
             fallbacks: Counter::default(),
@@ -154,8 +165,14 @@ impl PodCounts {
         registry.register("kubelet_orphaned_runtime_pods", help, self.orphans.clone());
         let help = "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)";
         registry.register("kubelet_mirror_pods", help, self.mirrors.clone());
+        let help = "[ALPHA] The total number of orphaned Pods whose volumes were cleaned in the last periodic sweep";
+        registry.register("kubelet_orphan_pod_cleaned_volumes", help, self.swept.clone());
+        let help = "[ALPHA] The number of orphaned Pods whose volumes failed to be cleaned in the last periodic sweep";
+        registry.register("kubelet_orphan_pod_cleaned_volumes_errors", help, self.unswept.clone());
         let help = "[ALPHA] Cumulative number pod admission rejections by the Kubelet";
         registry.register("kubelet_admission_rejections", help, self.refusals.clone());
+        let help = "[ALPHA] Cumulative number of pod preemptions by preemption resource";
+        registry.register("kubelet_preemptions", help, self.preemptions.clone());
         let help = "[ALPHA] Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler";
         registry.register("kubelet_run_podsandbox_duration_seconds", help, self.sandbox_seconds.clone());
         let help = "[ALPHA] Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler";
@@ -200,11 +217,22 @@ impl PodCounts {
         self.mirrors.set(i64::try_from(pods).unwrap_or(i64::MAX));
     }
 
+    /// So many pods that nobody knows had folders, of which so many could not be removed.
+    pub(crate) fn swept(&self, pods: i64, failures: i64) {
+        self.swept.set(pods);
+        self.unswept.set(failures);
+    }
+
     /// A pod is not taken.
     pub(crate) fn refused(&self, reason: &str) {
         let known = REFUSALS.iter().find(|known| **known == reason).copied();
         let other = if reason.starts_with("OutOf") { "OutOfExtendedResources" } else { "Other" };
         self.refusals.get_or_create(&Reason { reason: known.unwrap_or(other) }).inc();
+    }
+
+    /// A pod ends so that a critical one has enough of a resource.
+    pub(crate) fn preempted(&self, resource: &str) {
+        self.preemptions.get_or_create(&Signal { preemption_signal: resource.to_owned() }).inc();
     }
 
     /// A sandbox was made, or not, by this handler.

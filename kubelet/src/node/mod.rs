@@ -9,8 +9,10 @@ pub mod kernel;
 pub mod lease;
 pub mod machine;
 pub mod reporter;
+pub mod startup;
 pub mod status;
 
 pub use facts::{Facts, NodeFacts};
 pub use heartbeat::Heartbeat;
 pub use reporter::Reporter;
+pub use startup::Startup;

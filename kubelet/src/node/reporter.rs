@@ -10,7 +10,7 @@ use super::conditions::{self, Health};
 use super::heartbeat::{Heartbeat, HeartbeatError};
 use super::machine;
 use super::status::{self, Observed};
-use super::{Facts, NodeFacts};
+use super::{Facts, NodeFacts, Startup};
 use crate::clock;
 use crate::config::{KubeletConfiguration, Threshold};
 use crate::csi::InUse;
@@ -22,6 +22,7 @@ use crate::runtime::{Runtime, RuntimeHealth};
 use crate::shutdown;
 use client::informer::{Builder, Informer, Scope};
 use k8s_openapi::api::core::v1::{Node, NodeStatus, NodeSystemInfo};
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ pub struct Reporter {
     pub config: KubeletConfiguration,
     pub root_dir: PathBuf,
     pub labels: Vec<String>,
+    pub startup: Startup,
     pub provider: Option<String>,
 }
 
@@ -108,6 +110,9 @@ impl Reporter {
                 if observed.health.problems.is_empty() { self.config.node_status_update_frequency.0 } else { SOON };
             match self.report_if_connected(&observed, &mut written).await {
                 Ok(()) => {
+                    if observed.health.problems.is_empty() {
+                        self.startup.ready(Timestamp::now());
+                    }
                     self.in_use.set_reported(observed.volumes_in_use);
                     // A pod waits for it that its volume stands there.
                     tokio::select! {
@@ -206,13 +211,18 @@ impl Reporter {
 
     /// Creates the node, or takes over the one that is there.
     async fn register(&self, nodes: &Api<Node>, observed: &Observed) -> kube::Result<Written> {
+        self.startup.tries(Timestamp::now());
         let now = clock::now();
         let name = self.facts.name();
         let wanted =
             status::node(observed, &self.labels, self.provider.as_deref(), &self.config.register_with_taints, &now);
         let old = match nodes.get_opt(&name).await? {
             Some(node) => self.take_over(nodes, node, &wanted).await?,
-            None if self.config.register_node => self.create(nodes, &wanted).await?,
+            None if self.config.register_node => {
+                let node = self.create(nodes, &wanted).await?;
+                self.startup.registered(Timestamp::now());
+                node
+            }
             None => nodes.get(&name).await?,
         };
         let old_status = old.status.unwrap_or_default();

@@ -8,6 +8,7 @@
 
 pub mod allocations;
 pub mod apply;
+pub mod metrics;
 
 pub use allocations::Allocations;
 pub use apply::Applied;

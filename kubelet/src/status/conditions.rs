@@ -4,6 +4,7 @@ use super::{Verdict, phase};
 use crate::clock;
 use crate::pod::PodExt;
 use crate::resize::{self, Progress, Standing};
+use crate::workers::preemption;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
@@ -45,11 +46,12 @@ pub fn with_disruption(mut all: Vec<PodCondition>, verdict: Option<&Verdict>, po
     let Some(verdict) = verdict.filter(|v| v.disruption) else { return all };
     let old = all.iter().position(|c| c.type_ == DISRUPTION).map(|index| all.remove(index));
     let since = old.filter(|c| c.status == "True").and_then(|c| c.last_transition_time);
+    let message = if verdict.reason == preemption::REASON { preemption::CONDITION } else { &verdict.message };
     all.push(PodCondition {
         type_: DISRUPTION.to_owned(),
         status: "True".to_owned(),
         reason: Some(BY_KUBELET.to_owned()),
-        message: Some(verdict.message.clone()),
+        message: Some(message.to_owned()),
         last_transition_time: Some(since.unwrap_or_else(clock::now)),
         last_probe_time: None,
         observed_generation: pod.generation(),

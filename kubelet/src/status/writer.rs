@@ -111,6 +111,13 @@ impl StatusWriter {
         self.newest.lock().get(uid).map(|e| e.status.clone())
     }
 
+    /// The reasons of all conditions of a kind that hold.
+    pub fn reasons(&self, kind: &str) -> Vec<String> {
+        let newest = self.newest.lock();
+        let all = newest.values().flat_map(|e| e.status.conditions.iter().flatten());
+        all.filter(|c| c.type_ == kind && c.status == "True").map(|c| c.reason.clone().unwrap_or_default()).collect()
+    }
+
     /// Whether the apiserver has the newest status.
     pub fn is_written(&self, uid: &str) -> bool {
         self.newest.lock().get(uid).is_none_or(|e| e.progress == WriteState::Written)

@@ -25,7 +25,7 @@ use crate::pod::PodExt;
 use crate::resources::Amount;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,12 +47,21 @@ pub struct Volumes {
     tokens: Tokens,
     /// Since when a pod waits for its volumes.
     waiting: Arc<Mutex<HashMap<String, Instant>>>,
+    /// The volumes of pods that were counted.
+    begun: Arc<Mutex<HashMap<String, BTreeSet<String>>>>,
 }
 
 impl Volumes {
     /// Volumes below `root` (`--root-dir`).
     pub fn new(root: PathBuf, cluster: Arc<dyn Cluster>, csi: Csi) -> Self {
-        Self { root, tokens: Tokens::new(cluster.clone()), cluster, csi, waiting: Arc::default() }
+        Self {
+            root,
+            tokens: Tokens::new(cluster.clone()),
+            cluster,
+            csi,
+            waiting: Arc::default(),
+            begun: Arc::default(),
+        }
     }
 
     /// The pod's folder.
@@ -68,12 +77,28 @@ impl Volumes {
         let mut mounted = Mounted::new();
         let wanted = |v: &&Volume| (mounts.contains(&v.name) || devices.contains(&v.name)) && v.image.is_none();
         for volume in PodExt::spec(pod).volumes.iter().flatten().filter(wanted) {
+            let began = Instant::now();
             let done = self.ensure_one(facts, volume).await;
+            if let Some(plugin) = self.newly_done(pod, volume) {
+                self.csi.work().done("volume_mount", plugin, began, done.is_ok());
+            }
             let path = done.map_err(|e| self.overdue(pod.uid(), &volume.name, e))?;
             mounted.insert(volume.name.clone(), path);
         }
         self.waiting.lock().remove(pod.uid());
         Ok(mounted)
+    }
+
+    /// The plugin whose work on a volume counts: each time where contents are kept current, otherwise the first time.
+    /// Drivers' volumes, and with them claims, are counted where drivers are called.
+    fn newly_done(&self, pod: &Pod, volume: &Volume) -> Option<&'static str> {
+        let once = match () {
+            () if volume.host_path.is_some() => "host-path",
+            () if volume.empty_dir.is_some() => "empty-dir",
+            () => return payload::kind(volume).map(|(plugin, _)| plugin),
+        };
+        let mut begun = self.begun.lock();
+        begun.entry(pod.uid().to_owned()).or_default().insert(volume.name.clone()).then_some(once)
     }
 
     /// The error; where it is that the pod waits, and has for long, that this is so.
@@ -132,6 +157,7 @@ impl Volumes {
         let dir = self.pod_dir(uid);
         self.tokens.forget(uid);
         self.waiting.lock().remove(uid);
+        self.begun.lock().remove(uid);
         // What containers saw of a volume goes before the volume.
         let parts = dir.join("volume-subpaths");
         mounts::blocking(move || mounts::unmount_below(&parts)).await?;

@@ -4,7 +4,7 @@ use crate::cluster::api::ApiCluster;
 use crate::cluster::storage::{ApiStorage, NoStorage, Storage};
 use crate::cluster::{Cluster, Standalone};
 use crate::config::KubeletConfiguration;
-use crate::credentials::{bootstrap, rotation, store::Store};
+use crate::credentials::{bootstrap, metrics::ClientMetrics, rotation, store::Store};
 use crate::events::{Events, LogOnly, Sink};
 use crate::flags::Options;
 use crate::node::machine;
@@ -21,6 +21,8 @@ pub(super) struct Clients {
     pub(super) client: kube::Client,
     /// For events only.
     pub(super) events: kube::Client,
+    /// The certificate that is renewed, and what is counted of that.
+    pub(super) certificate: Option<(Store, ClientMetrics)>,
 }
 
 /// The clients, with a certificate that is there or asked for, and renewed if that is wanted.
@@ -41,13 +43,14 @@ pub(super) async fn connect(
     let agent = component::version::user_agent("kubelet");
     let (unlimited, renewal) = client::config::connect_renewable(path, &agent, None).await?;
     let client = client::config::limited(&unlimited, Rate::of(config.kube_api_qps as f32, config.kube_api_burst));
-    if config.rotate_certificates {
-        let rotation = rotation::Rotation { client: client.clone(), renewal, store, node };
+    let certificate = config.rotate_certificates.then(|| (store.clone(), ClientMetrics::default()));
+    if let Some((store, counts)) = certificate.clone() {
+        let rotation = rotation::Rotation { client: client.clone(), renewal, store, node, counts };
         supervisor.spawn_until_stop("certificate-rotation", rotation.run());
     }
     // Events are kept to a limit of their own, so that they hold nothing else up.
     let events = client::config::limited(&unlimited, Rate::of(config.event_record_qps as f32, config.event_burst));
-    Ok(Some(Clients { client, events }))
+    Ok(Some(Clients { client, events, certificate }))
 }
 
 pub(super) fn events(client: Option<&kube::Client>, node: &str, supervisor: &Supervisor) -> Events {

@@ -2,6 +2,7 @@
 
 use super::Kubelet;
 use crate::config::{self, AuthorizationMode};
+use crate::credentials::metrics::Metrics;
 use crate::credentials::serving::{self, Serving};
 use crate::credentials::store::Store;
 use crate::csi::metrics::VolumeMetrics;
@@ -51,6 +52,14 @@ impl Kubelet {
         self.deps.cgroups.register(&mut endpoints.registry);
         self.shutdown.register(&mut endpoints.registry);
         self.providers.register(&mut endpoints.registry);
+        self.deps.devices.counts().register(&mut endpoints.registry);
+        self.deps.dra.register(&mut endpoints.registry);
+        self.csi.calls().register(&mut endpoints.registry);
+        self.csi.work().register(&mut endpoints.registry);
+        self.startup.register(&mut endpoints.registry);
+        if let Some((store, counts)) = &self.certificate {
+            counts.register(&mut endpoints.registry, store.clone());
+        }
         self.start_serving_certificate(supervisor, &mut endpoints.registry);
         endpoints.registry.register_collector(Box::new(PlacementMetrics(self.deps.placement.clone())));
         let switches = server::Switches {
@@ -135,7 +144,7 @@ impl Kubelet {
     fn start_serving_certificate(&self, supervisor: &Supervisor, registry: &mut Registry) {
         let Some(client) = self.client.clone().filter(|_| self.config.server_tls_bootstrap) else { return };
         let facts = self.deps.node.get();
-        let metrics = serving::Metrics::default();
+        let metrics = Metrics::default();
         metrics.register(registry, self.serving_store());
         let names = serving::names(&facts.name, &facts.host_ips);
         let serving = Serving { client, store: self.serving_store(), node: facts.name, names, metrics };

@@ -18,6 +18,13 @@ pub struct Rejection {
     pub message: String,
 }
 
+impl Rejection {
+    /// Whether it is only that there is not enough of something.
+    pub fn is_of_resources(&self) -> bool {
+        self.reason.starts_with("OutOf")
+    }
+}
+
 /// Judges a new pod beside those that are active.
 pub fn admit(pod: &Pod, active: &[Arc<Pod>], node: &Facts) -> Result<(), Rejection> {
     if let Some(message) = eviction::manager::refusal(pod, &node.pressures) {

@@ -3,6 +3,7 @@
 use super::worker::Stage;
 use super::{Fate, Workers, active};
 use crate::pod::PodExt;
+use crate::resize;
 
 /// Pods by what they are and how far they are. Of two numbers the first is of ordinary, the second of static pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct Headcount {
     pub active: [usize; 2],
     /// In the pods that a source has.
     pub ephemeral_containers: usize,
+    /// Why resizes are not granted yet, each for itself.
+    pub pending_resizes: Vec<String>,
+    /// Those that are granted and not in effect.
+    pub going_resizes: usize,
     /// Of each worker upstream's words for where its pod stands, how it came to be here, and whether it is static.
     pub working: Vec<(&'static str, &'static str, &'static str)>,
 }
@@ -20,8 +25,13 @@ pub struct Headcount {
 impl Workers {
     /// All pods that have a worker.
     pub fn headcount(&self) -> Headcount {
+        let statuses = &self.shared.deps.statuses;
+        let mut count = Headcount {
+            pending_resizes: statuses.reasons(resize::PENDING),
+            going_resizes: statuses.reasons(resize::IN_PROGRESS).len(),
+            ..Headcount::default()
+        };
         let entries = self.shared.entries.lock();
-        let mut count = Headcount::default();
         for pod in active(&entries) {
             count.active[usize::from(pod.is_static())] += 1;
         }

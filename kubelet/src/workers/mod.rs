@@ -11,6 +11,7 @@ pub mod headcount;
 pub mod messages;
 pub mod mounts;
 pub mod nudges;
+pub mod preemption;
 pub mod resizing;
 pub mod start;
 pub mod stop;
@@ -23,6 +24,7 @@ pub use headcount::Headcount;
 pub use nudges::Nudges;
 
 use crate::metrics::pods::PodCounts;
+use crate::node::Facts;
 use crate::pod::PodExt;
 use crate::runtime::record::Outline;
 use crate::status::Verdict;
@@ -76,6 +78,19 @@ struct Entry {
     stage: watch::Receiver<Stage>,
     /// The same pod, asked for again while its end was under way.
     successor: Option<Arc<Pod>>,
+}
+
+impl Entry {
+    /// The pod fails with this verdict, unless it ends already.
+    fn end(&self, verdict: Verdict) {
+        self.desired.send_if_modified(|d| {
+            let running = d.fate == Fate::Wanted;
+            if running {
+                d.fate = Fate::Ended(verdict);
+            }
+            running
+        });
+    }
 }
 
 /// Hands pods to their workers. Cheap to clone.
@@ -147,13 +162,7 @@ impl Workers {
     /// Ends a pod: it fails with this verdict.
     pub fn end(&self, uid: &str, verdict: Verdict) {
         if let Some(entry) = self.shared.entries.lock().get(uid) {
-            entry.desired.send_if_modified(|d| {
-                let running = d.fate == Fate::Wanted;
-                if running {
-                    d.fate = Fate::Ended(verdict);
-                }
-                running
-            });
+            entry.end(verdict);
         }
     }
 
@@ -206,9 +215,11 @@ impl Workers {
         }
         let deps = &self.shared.deps;
         let others: Vec<_> = active(entries).iter().map(|pod| deps.allocations.granted(pod)).collect();
-        let verdict = deps.settings.sysctls.admit(pod).and_then(|()| admission::admit(pod, &others, &deps.node.get()));
+        let node = deps.node.get();
+        let verdict = deps.settings.sysctls.admit(pod).and_then(|()| admission::admit(pod, &others, &node));
         match verdict {
             Ok(()) => Fate::Wanted,
+            Err(rejection) if rejection.is_of_resources() && self.preempt(pod, &others, &node, entries) => Fate::Wanted,
             Err(rejection) => {
                 self.counts().refused(&rejection.reason);
                 deps.events.pod(pod, crate::events::Severity::Warning, &rejection.reason, rejection.message.clone());
@@ -216,6 +227,27 @@ impl Workers {
                 Fate::Ended(Verdict { reason: rejection.reason, message, ..Verdict::default() })
             }
         }
+    }
+
+    /// Ends others so that a pod that the node cannot do without has room; whether there is room then.
+    fn preempt(&self, pod: &Pod, others: &[Arc<Pod>], node: &Facts, entries: &HashMap<String, Entry>) -> bool {
+        let missing = preemption::missing(pod, others, node);
+        let may = pod.is_critical() && !node.shuts_down;
+        let Some(victims) = may.then(|| preemption::victims(pod, others, &missing)).flatten() else {
+            return false;
+        };
+        let signal = missing.first().map_or("", |(name, _)| name);
+        for victim in victims {
+            let (reason, message) = (preemption::REASON, preemption::MESSAGE);
+            tracing::warn!(pod = victim.formatted(), by = pod.formatted(), "preempting a pod");
+            self.shared.deps.events.pod(&victim, crate::events::Severity::Warning, reason, message);
+            let verdict = Verdict { reason: reason.into(), message: message.into(), grace: None, disruption: true };
+            if let Some(entry) = entries.get(victim.uid()) {
+                entry.end(verdict);
+            }
+            self.counts().preempted(signal);
+        }
+        true
     }
 
     fn begin(&self, entries: &mut HashMap<String, Entry>, desired: Desired) {

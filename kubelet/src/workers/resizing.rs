@@ -9,7 +9,7 @@ use crate::runtime::PodRecord;
 use crate::status::Progress as PodProgress;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pause before a change that was not granted, or failed, is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -21,6 +21,11 @@ impl Worker {
         let before = resize::with(desired, &self.granted);
         apply::note(&mut self.applied, record, &self.status, &before);
         let wanted = resize::wanted(desired);
+        let counts = self.deps.runtime.metrics().resizes.clone();
+        if wanted != self.asked {
+            counts.asked(&self.asked, &wanted);
+            self.asked.clone_from(&wanted);
+        }
         if wanted == self.granted {
             self.standing.pending = None;
             self.deps.allocations.forget(desired.uid());
@@ -30,6 +35,9 @@ impl Worker {
         let judged = self.deps.placement.judge_resize(desired, resize::changes_cpu(&self.granted, &wanted));
         match judged.and_then(|()| resize::judge(desired, &others, &self.deps.node.get())) {
             Ok(()) => {
+                if self.standing.pending.as_ref().is_some_and(|refusal| refusal.reason == "Deferred") {
+                    counts.granted_late();
+                }
                 self.granted = wanted;
                 self.standing = resize::Standing { pending: None, progress: Some(Progress::Going) };
                 self.deps.allocations.forget(desired.uid());
@@ -38,6 +46,10 @@ impl Worker {
             }
             Err(refusal) => {
                 if self.standing.pending.as_ref() != Some(&refusal) {
+                    if refusal.reason == "Infeasible" && !desired.is_static() {
+                        // Of upstream's reasons this is the one that this kubelet has.
+                        counts.infeasible("guaranteed_pod_cpu_manager_static_policy");
+                    }
                     let text = format!("Pod resize {}: {}", refusal.reason, refusal.message);
                     let reason = format!("Resize{}", refusal.reason);
                     self.deps.events.pod(desired, Severity::Warning, &reason, text);
@@ -56,7 +68,7 @@ impl Worker {
         if updates.is_empty() && self.standing.progress.is_none() {
             return;
         }
-        let mut failure = None;
+        let (mut failure, began, told) = (None, Instant::now(), !updates.is_empty());
         for update in updates {
             if todo.kill.iter().any(|kill| kill.id == update.id) {
                 continue;
@@ -77,6 +89,9 @@ impl Worker {
         }
         if failure.is_none() && apply::updates(pod, record, &self.applied).is_empty() {
             failure = self.deps.cgroups.ensure(pod, self.deps.placement.has_pinned(pod)).err().map(|e| e.to_string());
+        }
+        if told {
+            self.deps.runtime.metrics().resizes.made(began, failure.is_none());
         }
         self.progress(pod, failure, !todo.kill.is_empty());
         self.observe(pod, record, PodProgress::Running).await;

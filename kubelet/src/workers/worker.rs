@@ -53,6 +53,8 @@ pub struct Worker {
     /// Termination messages by container id.
     messages: HashMap<String, String>,
     pub(super) verdict: Option<Verdict>,
+    /// What the pod's containers asked for when that was looked at last.
+    pub(super) asked: Resources,
     /// What the pod's containers may have by now.
     pub(super) granted: Resources,
     /// What they have.
@@ -70,10 +72,9 @@ impl Worker {
         let status = desired.borrow().pod.status.clone().unwrap_or_default();
         let crashes = Backoff::new(Duration::from_secs(10), deps.settings.longest_backoff);
         let messages = messages::known(&status);
-        let granted = {
-            let pod = &desired.borrow().pod;
-            deps.allocations.get(pod.uid()).unwrap_or_else(|| resize::wanted(pod))
-        };
+        let pod = desired.borrow().pod.clone();
+        let asked = resize::wanted(&pod);
+        let granted = deps.allocations.get(pod.uid()).unwrap_or_else(|| asked.clone());
         Self {
             deps,
             desired,
@@ -85,6 +86,7 @@ impl Worker {
             crashes,
             messages,
             verdict: None,
+            asked,
             granted,
             applied: Applied::new(),
             standing: Standing::default(),

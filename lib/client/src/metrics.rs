@@ -12,6 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// Labels of `rest_client_requests_total`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -20,6 +21,16 @@ struct RequestLabels {
     method: String,
     host: String,
 }
+
+/// Labels of `rest_client_request_duration_seconds`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    verb: String,
+    host: String,
+}
+
+/// Seconds that requests take.
+const REQUESTS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0];
 
 /// The label of `workqueue_*` and `leader_election_master_status`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,6 +43,7 @@ type ByName<M> = Family<Name, M, fn() -> M>;
 #[derive(Debug)]
 struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<DurationLabels, Histogram, fn() -> Histogram>,
     depth: Family<Name, Gauge>,
     adds: Family<Name, Counter>,
     retries: Family<Name, Counter>,
@@ -42,6 +54,7 @@ struct Metrics {
 
 static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics {
     requests: Family::default(),
+    request_seconds: Family::new_with_constructor(|| Histogram::new(REQUESTS)),
     depth: Family::default(),
     adds: Family::default(),
     retries: Family::default(),
@@ -54,13 +67,18 @@ fn queue_histogram() -> Histogram {
     Histogram::new((0..10).map(|power| 1e-8 * 10f64.powi(power)))
 }
 
-/// Registers `rest_client_requests_total`, `workqueue_*` and `leader_election_master_status`.
+/// Registers `rest_client_*`, `workqueue_*` and `leader_election_master_status`.
 pub fn register(registry: &mut Registry) {
     let m = &*METRICS;
     registry.register(
         "rest_client_requests",
         "Number of HTTP requests, partitioned by status code, method, and host",
         m.requests.clone(),
+    );
+    registry.register(
+        "rest_client_request_duration_seconds",
+        "Request latency in seconds. Broken down by verb, and host",
+        m.request_seconds.clone(),
     );
     registry.register("workqueue_depth", "Current depth of workqueue", m.depth.clone());
     registry.register("workqueue_adds", "Total number of adds handled by workqueue", m.adds.clone());
@@ -144,9 +162,11 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let method = request.method().as_str().to_owned();
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let response = self.inner.call(request);
+        let (began, response) = (Instant::now(), self.inner.call(request));
         Box::pin(async move {
             let response = response.await;
+            let labels = DurationLabels { verb: method.clone(), host: host.clone() };
+            METRICS.request_seconds.get_or_create(&labels).observe(began.elapsed().as_secs_f64());
             let code = response.as_ref().map_or_else(|_| "<error>".to_owned(), |r| r.status().as_u16().to_string());
             METRICS.requests.get_or_create(&RequestLabels { code, method, host }).inc();
             response
@@ -157,6 +177,26 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn requests_are_counted_and_timed() {
+        let server = tower::service_fn(|_: http::Request<()>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::builder().status(201).body(()).unwrap())
+        });
+        let mut client = tower::Layer::layer(&CountRequests, server);
+        let request = http::Request::post("http://timed.test:1/x").body(()).unwrap();
+        tower::Service::call(&mut client, request).await.unwrap();
+        let mut registry = Registry::default();
+        register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "rest_client_requests_total{code=\"201\",method=\"POST\",host=\"timed.test:1\"} 1",
+            "rest_client_request_duration_seconds_count{verb=\"POST\",host=\"timed.test:1\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "no {line} in {text}");
+        }
+    }
 
     #[test]
     fn a_queue_shows_up_under_its_name() {
